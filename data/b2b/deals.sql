@@ -1,0 +1,27 @@
+select
+    printf('D%05d', row_no) as deal_id,
+    "Product" as product,
+    "Source" as channel,
+    -- The contract's words for a rival without a name.
+    case "Competitors" when 'No' then 'none' when 'Yes' then 'unnamed' else lower("Competitors") end as competitor,
+    printf('rep-%02d', regexp_extract("Seller", '^Seller (\d+)$', 1)::integer) as rep_id,
+    "Comp_size" as company_size,
+    "Client" as client_type,
+    "Growth" as client_growth,
+    "Att_t_client" as client_attitude,
+    "Deal_type" as deal_type,
+    as_flag("Cross_sale") as is_cross_sale,
+    as_flag("Up_sale") as is_up_sale,
+    "Authority" as authority,
+    "Purch_dept" as purchasing_department,
+    as_flag("Partnership") as is_partnership,
+    "Budgt_alloc" as budget_allocated,
+    as_flag("Forml_tend") as is_formal_tender,
+    as_flag("RFI") as is_rfi_received,
+    as_flag("RFP") as is_rfp_received,
+    "Posit_statm" as positive_statement,
+    "Scope" as scope_clarity,
+    "Strat_deal" as strategic_importance,
+    "Needs_def" as needs_defined,
+    lower("Status") as outcome
+from raw.deals

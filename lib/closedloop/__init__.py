@@ -1,0 +1,1 @@
+"""Closed Loop: notebooks that close the cycle between marketing and sales with evidence."""

@@ -1,0 +1,183 @@
+"""The ledger: ``manifest.json``, the one account of what ran, from what and to what; the run folder's lock."""
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from closedloop.errors import ClosedLoopError, LockedError
+from closedloop.terms import Status
+
+GOOD = (Status.OK, Status.OK_WITH_WARNINGS, Status.CACHED)
+_PACKAGES = [
+    "pandas",
+    "numpy",
+    "duckdb",
+    "ibis-framework",
+    "scikit-learn",
+    "scipy",
+    "statsmodels",
+    "matplotlib",
+    "papermill",
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run. Paths are relative to the run folder; those of data, lib and notebooks to the project's root."""
+
+    id: str
+    market: str
+    period: str
+    notebook: str
+    parameters: Mapping[str, Any]
+    status: Status
+    cause: str = ""
+    seconds: float | None = None
+    peak_mb: float | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Did the run give what it should?"""
+        return self.status in GOOD
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write ``content`` so that a reader sees the old file or the whole new one, never a part of it.
+
+    Raises WriteError with the path and the number of bytes when the disk is full or read-only.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashes(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """SHA-256 of every file by its path relative to ``folder``, in the order of the paths."""
+    files = [path for path in sorted(set(paths)) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+class WriteError(ClosedLoopError):
+    """A file could not be written: the disk is full, or may not be written to."""
+
+
+class Ledger:
+    """The runs recorded in one run folder; every change is on disk before the next run starts."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.path = out / "manifest.json"
+        self.entries: dict[str, Entry] = {entry.id: entry for entry in _read(self.path)}
+
+    def record(self, *entries: Entry) -> None:
+        """Add or replace ``entries`` and write the manifest."""
+        self.entries.update({entry.id: entry for entry in entries})
+        self.flush()
+
+    def retire(self, ids: Iterable[str]) -> None:
+        """Forget runs that are no longer part of the plan, and remove what they wrote."""
+        for entry in [self.entries.pop(id_) for id_ in ids]:
+            for path in entry.outputs:
+                inside(self.out, path).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Write ``manifest.json``: runs by id, keys sorted, so that the same runs give the same text."""
+        runs = [asdict(self.entries[id_]) for id_ in sorted(self.entries)]
+        content = {"runs": runs, "versions": _versions()}
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+        write_atomic(self.path, text.encode() + b"\n")
+
+    def is_current(self, id_: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> bool:
+        """Has the run succeeded with the same inputs and parameters, and are its outputs untouched?"""
+        entry = self.entries.get(id_)
+        if entry is None or not entry.is_good or entry.inputs != inputs or entry.parameters != parameters:
+            return False
+        return all(_has(inside(self.out, path), digest) for path, digest in entry.outputs.items())
+
+
+def inside(folder: Path, path: str) -> Path:
+    """``path`` within ``folder``; ClosedLoopError when it leads out of it."""
+    full = (folder / path).resolve()
+    if not full.is_relative_to(folder.resolve()):
+        raise ClosedLoopError(f"{path!r} leads out of the run folder {folder}; allowed: a path inside it")
+    return full
+
+
+def _has(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest
+
+
+def _read(path: Path) -> list[Entry]:
+    if not path.exists():
+        return []
+    try:
+        return [_entry(run) for run in json.loads(path.read_text("utf-8"))["runs"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClosedLoopError(f"{path}: is no ledger ({error}); move it away to start a new one") from error
+
+
+def _entry(run: dict[str, Any]) -> Entry:
+    known = {one.name: run[one.name] for one in fields(Entry) if one.name in run}
+    return Entry(**known | {"status": Status(run["status"])})
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
+
+    found = {"python": python_version()}
+    for name in ("closedloop", *_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Own the run folder ``out``, or raise LockedError naming the owner; a lock whose owner died is free."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("a+")
+    except OSError as error:
+        raise ClosedLoopError(f"{out}: cannot be written: {error.strerror}; choose another --out") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise LockedError(f"{out} is in use by {owner}; wait for it, or choose another --out") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        yield
+        file.truncate(0)

@@ -1,0 +1,136 @@
+"""From markets and periods to a graph of runs, which grows when a plan names its personas and competitors."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from closedloop.batch.notebooks import Notebook
+from closedloop.batch.parameters import Value, check_values
+from closedloop.errors import ParameterError, allowed
+
+PLAN, OUTCOME = "plan", "outcome"
+STEPS = {PLAN: ("research", "personas", "leads"), OUTCOME: ("handoff", "deals", "refinement", "review")}
+PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard",)
+GIVEN = ("market", "period", "out", "persona", "competitor")
+
+
+@dataclass(frozen=True)
+class PeriodPlan:
+    """A period that can run; ``data`` maps each moment to the fingerprint of the rows that it may see."""
+
+    name: str
+    looks_back: bool
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a moment of the loop ("plan", "outcome") or a notebook. ``order`` puts long chains first.
+
+    ``data`` is the fingerprint of the rows that a moment may see.
+    """
+
+    market: str
+    period: str
+    notebook: str
+    moment: str
+    subject: str = ""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    order: tuple[int, str, int] = (0, "", 0)
+    data: str = ""
+
+    @property
+    def is_turn(self) -> bool:
+        """Is this the computation of a moment rather than a notebook?"""
+        return self.notebook in (PLAN, OUTCOME)
+
+    @property
+    def stem(self) -> str:
+        """The file name without its ending."""
+        return f"{self.notebook}-{slug(self.subject)}" if self.subject else self.notebook
+
+    @property
+    def id(self) -> str:
+        """``market/period/stem``, unique in a run folder."""
+        return f"{self.market}/{self.period}/{self.stem}"
+
+
+def slug(name: str) -> str:
+    """``name`` as a safe part of a file name; a changed name gets a mark, so that two stay two."""
+    safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    if safe == name:
+        return safe
+    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{safe}-{mark}" if safe else mark
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes jobs for the notebooks of one project, with the parameters that the caller sets."""
+
+    notebooks: Mapping[str, Notebook]
+    out: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def jobs(self, market: str, periods: Sequence[PeriodPlan]) -> list[Job]:
+        """The moments and loop notebooks of ``periods``, which are in their order of time."""
+        jobs: list[Job] = []
+        before: tuple[str, ...] = ()
+        for number, period in enumerate(periods):
+            turns = self._turns(market, period, before, number)
+            jobs += turns
+            before = (turns[-1].id,)
+            for turn in turns:
+                steps = [n for n in self.notebooks.values() if n.step in STEPS[turn.notebook]]
+                jobs += [self._notebook(notebook, turn, "", number) for notebook in steps]
+        return jobs
+
+    def documents(self, plan: Job, personas: Iterable[str], competitors: Iterable[str]) -> list[Job]:
+        """The playbooks, briefs and battlecards for what a finished plan names."""
+        wanted = [(name, subject) for name in PER_PERSONA for subject in personas]
+        wanted += [(name, subject) for name in PER_COMPETITOR for subject in competitors]
+        known = [(self.notebooks[name], subject) for name, subject in wanted if name in self.notebooks]
+        return [self._notebook(notebook, plan, subject, plan.order[2]) for notebook, subject in known]
+
+    def _turns(self, market: str, period: PeriodPlan, before: tuple[str, ...], number: int) -> list[Job]:
+        order, data = (0, market, number), period.data
+        plan = Job(market, period.name, PLAN, PLAN, needs=before, order=order, data=data.get(PLAN, ""))
+        needs = (plan.id,)
+        outcome = Job(market, period.name, OUTCOME, OUTCOME, needs=needs, order=order, data=data.get(OUTCOME, ""))
+        return [plan, outcome] if period.looks_back else [plan]
+
+    def _notebook(self, notebook: Notebook, turn: Job, subject: str, number: int) -> Job:
+        kind = "competitor" if notebook.name in PER_COMPETITOR else "persona"
+        given: dict[str, Value] = {"market": turn.market, "period": turn.period}
+        given |= {"out": self.out} if self.out else {}
+        given |= {kind: subject} if subject else {}
+        parameters = given | self._set_for(notebook)
+        check_values(notebook.parameters, parameters, notebook.path.name)
+        place = (turn.market, turn.period, notebook.name, turn.moment, subject)
+        return Job(*place, parameters=parameters, needs=(turn.id,), order=(1, turn.market, number))
+
+    def _set_for(self, notebook: Notebook) -> dict[str, Value]:
+        chosen = [parameter for parameter in notebook.parameters if parameter.name in self.settings]
+        return {parameter.name: parameter.parse(self.settings[parameter.name]) for parameter in chosen}
+
+    def check(self) -> None:
+        """Refuse settings that no notebook declares, that the plan itself gives, or of another type."""
+        free = sorted({p.name for n in self.notebooks.values() for p in n.parameters} - set(GIVEN))
+        for name in self.settings:
+            if name not in free:
+                raise ParameterError(f"no notebook has a parameter {name!r} to set; allowed: {allowed(free)}")
+        for notebook in self.notebooks.values():
+            self._set_for(notebook)
+
+
+def chosen_periods(market: str, periods: Sequence[PeriodPlan], names: Sequence[str]) -> list[PeriodPlan]:
+    """Those of ``periods`` that are asked for by name, all without a name; ``latest`` is the last one."""
+    known = {period.name: period for period in periods}
+    unknown = [name for name in names if name not in known and name != "latest"]
+    if unknown:
+        found = f"period = {unknown[0]!r} does not exist in {market}"
+        raise ParameterError(f"{found}; allowed: latest, {allowed(known)}")
+    wanted = {periods[-1].name if name == "latest" else name for name in names}
+    return [period for period in periods if period.name in wanted or not names]

@@ -1,0 +1,156 @@
+"""Pages about the batch itself: the index of all runs, and the audit of a market's data."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from closedloop.batch.ledger import Entry, write_atomic
+from closedloop.batch.plan import OUTCOME, PER_COMPETITOR, PER_PERSONA, PLAN
+from closedloop.batch.proposals import waiting
+from closedloop.documents.page import page, templates
+from closedloop.market.definition import Definition, markets, read_definition
+from closedloop.terms import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from closedloop.market.audit import Audit
+
+_PACKAGE = "closedloop.batch"
+_GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back", "Computation")
+_AUDIT_PARTS = (
+    (
+        "tables",
+        "Tables",
+        "Rows that the loop uses, rows that were set aside, and rows equal to an earlier one but for ids.",
+    ),
+    ("actions", "What was done", "Rows set aside, cells emptied, and contradictions that were only marked."),
+    ("columns", "Columns", "When each column is known, and the share of its cells that are empty."),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A ledger entry as the index shows it."""
+
+    entry: Entry
+    href: str
+
+    @property
+    def id(self) -> str:
+        """``market/period/stem``."""
+        return self.entry.id
+
+    @property
+    def name(self) -> str:
+        """The notebook and the persona or competitor that it is about."""
+        parameters = self.entry.parameters
+        parts = (self.entry.notebook.replace("_", " "), parameters.get("persona"), parameters.get("competitor"))
+        return " · ".join(str(part) for part in parts if part)
+
+    @property
+    def cause(self) -> str:
+        """Why it ended so, or what is missing."""
+        return self.entry.cause
+
+    @property
+    def status(self) -> str:
+        """The status as a person reads it."""
+        return self.entry.status.replace("_", " ")
+
+    @property
+    def text(self) -> str:
+        """What the search looks through, in small letters."""
+        return f"{self.id} {self.name} {self.entry.status} {self.status} {self.cause}".lower()
+
+    @property
+    def group(self) -> int:
+        """Position in ``_GROUPS``."""
+        if self.entry.notebook in (PLAN, OUTCOME):
+            return 3
+        if self.entry.notebook in (*PER_PERSONA, *PER_COMPETITOR):
+            return 1
+        return 0 if self.entry.notebook[:2] in ("01", "02", "03") else 2
+
+
+def write_index(out: Path, entries: Iterable[Entry]) -> Path:
+    """Write ``out/index.html``: every run by market and period, newest first, with the bad ones on top."""
+    runs = sorted((Run(entry, _page_of(entry)) for entry in entries), key=lambda run: run.id)
+    environment = templates(_PACKAGE)
+    body = environment.get_template("index.html").render(
+        n_runs=len(runs),
+        bad=[run for run in runs if not run.entry.is_good],
+        markets=[_market(out, name, runs) for name in sorted({run.entry.market for run in runs})],
+        linked=_linked,
+        status=_status,
+    )
+    script = Markup(environment.get_template("index.js").render())
+    path = out / "index.html"
+    write_atomic(path, page("All runs", Markup(body), kind="wide", script=script).encode())
+    return path
+
+
+def _page_of(entry: Entry) -> str:
+    return next((path for path in entry.outputs if path.endswith(".html") and "/documents/" not in path), "")
+
+
+def _linked(run: Run, text: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(run.href, text) if run.href else Markup("{}").format(text)
+
+
+def _status(run: Run) -> Markup:
+    kind = "good" if run.entry.is_good else "bad"
+    return Markup('<span class="status {} {}">{}</span>').format(run.entry.status, kind, run.status)
+
+
+def _market(out: Path, name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    own = [run for run in runs if run.entry.market == name]
+    definition = read_definition(name) if name in markets() else None
+    audit = f"{name}/audit.html"
+    return {
+        "name": name,
+        "title": definition.title if definition else name,
+        "waiting": waiting(definition, out / name) if definition else [],
+        "audit": audit if (out / audit).exists() else "",
+        "periods": [_period(p, own) for p in sorted({run.entry.period for run in own}, reverse=True)],
+    }
+
+
+def _period(name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    own = [run for run in runs if run.entry.period == name]
+    groups = [{"title": t, "runs": [run for run in own if run.group == n]} for n, t in enumerate(_GROUPS)]
+    return {
+        "name": name,
+        "runs": own,
+        "groups": [group for group in groups if group["runs"]],
+        "n_bad": sum(not run.entry.is_good for run in own),
+        "n_warned": sum(run.entry.status is Status.OK_WITH_WARNINGS for run in own),
+    }
+
+
+def write_audit(out: Path, definition: Definition, audit: "Audit") -> Path:
+    """Write ``out/<market>/audit.html``: what the contract did to the market's rows."""
+    parts = [_part(title, text, getattr(audit, str(name))) for name, title, text in _AUDIT_PARTS]
+    body = templates(_PACKAGE).get_template("audit.html").render(definition=definition, parts=parts)
+    path = out / definition.name / "audit.html"
+    title = f"Audit: {definition.title}"
+    write_atomic(path, page(title, Markup(body), kind="wide", crumbs=[("All runs", "../index.html")]).encode())
+    return path
+
+
+def _part(title: str, text: str, frame: "pd.DataFrame") -> dict[str, Any]:
+    columns: dict[Any, str] = {name: str(name).removeprefix("n_").replace("_", " ") for name in frame.columns}
+    numeric = [columns[name] for name in frame.select_dtypes("number").columns]
+    rows = [[(columns[n], _cell(str(n), v)) for n, v in row.items()] for row in frame.to_dict("records")]
+    return {"title": title, "text": text, "columns": list(columns.values()), "numeric": numeric, "rows": rows}
+
+
+def _cell(name: str, value: Any) -> str:
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        return ", ".join(map(str, value[:10])) + (" …" if len(value) > 10 else "")
+    if value is None or str(value) in ("None", "nan", "NaT", "<NA>", ""):
+        return "–"
+    return f"{value:.1%}" if name.endswith("_share") else str(value)

@@ -1,0 +1,177 @@
+"""The command line: closedloop run | list | describe | check | simulate | dictionary | accept."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from closedloop.errors import ClosedLoopError, LockedError, ParameterError, allowed
+
+# what a command needs is imported when it runs, so that --help answers at once
+_HELP = "Closed Loop: marketing plans with what sales learned, sales works with what marketing researched."
+_SETTING = "NAME=VALUE: set a parameter of the notebooks that have it"
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Market = Annotated[str, typer.Argument(help="the name of a folder under data/")]
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend is one line and exit code 2 (75: folder in use)."""
+    try:
+        app()
+    except ClosedLoopError as error:
+        from closedloop.batch.ledger import WriteError
+
+        print(f"closedloop: {error}", file=sys.stderr)
+        codes = {LockedError: 75, WriteError: 1}
+        sys.exit(codes.get(type(error), 2))
+
+
+@app.command()
+def run(
+    markets: Annotated[list[str] | None, typer.Argument(help="markets to run", show_default="harbor")] = None,
+    period: Annotated[list[str] | None, typer.Option(help="only this period; may be given again")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="runs at once; 0 is one for each core")] = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=_SETTING)] = None,
+    force: Annotated[bool, typer.Option("--force", help="run again what is still current")] = False,
+    json: Annotated[bool, typer.Option("--json", help="events as JSON lines on standard output")] = False,
+) -> None:
+    """Run the loop: every period of the markets, every notebook, every playbook."""
+    from rich.console import Console
+
+    from closedloop.batch.progress import Bar, JsonLines, Lines, failures
+    from closedloop.batch.run import Request, run
+    from closedloop.market.definition import read_definition
+    from closedloop.market.place import runs_folder
+
+    names = list(dict.fromkeys(markets or ["harbor"]))
+    for name in names:
+        read_definition(name)
+    folder = (out or runs_folder()).resolve()
+    request = Request(names, period or (), _settings(settings or []), folder, workers, force)
+    console = Console(stderr=True)
+    summary = run(request, JsonLines() if json else Bar(console) if console.is_terminal else Lines())
+    if summary.bad:
+        failures(console, summary.bad, folder)
+    else:
+        console.print(f"open {summary.index}", soft_wrap=True, highlight=False)
+    raise typer.Exit(summary.exit_code)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if not pair.partition("=")[0] or "=" not in pair]
+    if wrong:
+        raise ParameterError(f"--set {wrong[0]!r} is no setting; allowed: NAME=VALUE")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+@app.command("list")
+def list_() -> None:
+    """List markets and notebooks."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from closedloop.batch.notebooks import notebooks
+    from closedloop.market.definition import markets, read_definition
+
+    known = Table("market", "title", "periods", "licence", title="Markets", title_justify="left")
+    for name in markets():
+        definition = read_definition(name)
+        turns = definition.periods
+        periods = f"from {turns.first}, by {turns.length}" if turns else "one, without dates"
+        known.add_row(name, definition.title, periods, definition.licence)
+    asked = Table("notebook", "question", title="Notebooks", title_justify="left")
+    for notebook in notebooks().values():
+        asked.add_row(notebook.name, notebook.question)
+    Console().print(known, asked, markup=False)
+
+
+@app.command()
+def describe(notebook: Annotated[str, typer.Argument(help="a notebook's name, like 05_deals")]) -> None:
+    """Tell what a notebook asks, reads, writes, and which parameters it takes."""
+    from closedloop.batch.notebooks import find_notebook
+
+    found = find_notebook(notebook)
+    print(found.title)
+    for label, text in (("question", found.question), ("reads", found.reads), ("writes", found.writes)):
+        print(f"  {label:<9} {text or 'not told in its first cell'}")
+    print("  parameters")
+    for parameter in found.parameters:
+        print(f"    {parameter.name}: {parameter.type} = {parameter.default!r}  # {parameter.help}")
+
+
+@app.command()
+def check(market: Annotated[str, typer.Argument(help="the market to check")] = "harbor") -> None:
+    """Check the notebooks and a market's data, and print what the data contract did to its rows."""
+    from closedloop.batch.notebooks import notebooks
+    from closedloop.market.warehouse import open_warehouse
+
+    n_notebooks = len(notebooks())
+    audit = open_warehouse(market).audit
+    print(audit.tables.to_string(index=False))
+    print()
+    if audit.actions.empty:
+        print("Nothing was set aside, emptied or marked.")
+    else:
+        print(audit.actions.drop(columns=["lines"], errors="ignore").to_string(index=False))
+    print(f"\n{n_notebooks} notebooks can be read.")
+
+
+@app.command()
+def simulate(market: Market) -> None:
+    """Write the raw files of a fictional market again from its truth.toml: the same truth, the same bytes."""
+    from closedloop.market.definition import check_slug
+    from closedloop.market.place import data_folder
+    from closedloop.market.simulation import simulate as write
+
+    folder = data_folder() / check_slug("market", market)
+    if not (folder / "truth.toml").exists():
+        fictional = sorted(path.parent.name for path in data_folder().glob("*/truth.toml"))
+        raise ParameterError(f"{market!r} has no truth.toml; allowed: {allowed(fictional)}")
+    write(folder, folder)
+    print(f"wrote {folder / 'raw'}")
+
+
+@app.command()
+def dictionary(
+    check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when it is not current")] = False,
+) -> None:
+    """Write the data dictionary into data/README.md, below the text that people keep there."""
+    from closedloop.batch.ledger import write_atomic
+    from closedloop.market.contract import dictionary as described
+    from closedloop.market.place import data_folder
+
+    path, marker = data_folder() / "README.md", "<!-- generated: closedloop dictionary -->"
+    current = path.read_text("utf-8") if path.exists() else "# Data\n\n"
+    head = current.partition(marker)[0].rstrip()
+    wanted = f"{head}\n\n{marker}\n\n{described().strip()}\n"
+    if check and wanted != current:
+        print(f"{path} is not current; run `closedloop dictionary`", file=sys.stderr)
+        raise typer.Exit(1)
+    if not check:
+        write_atomic(path, wanted.encode())
+        print(f"wrote {path}")
+
+
+@app.command()
+def accept(
+    market: Market,
+    period: Annotated[str, typer.Argument(help="the period whose proposal is accepted")],
+    out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
+) -> None:
+    """Put the persona set that a period's refinement proposes into force for the next period."""
+    from closedloop.batch.ledger import write_atomic
+    from closedloop.batch.proposals import proposed_period
+    from closedloop.market.definition import check_slug, read_definition
+    from closedloop.market.place import runs_folder
+
+    definition = read_definition(market)
+    source = (out or runs_folder()) / market / check_slug("period", period) / "proposal.yml"
+    target = definition.folder / "personas" / f"{proposed_period(source)}.yml"
+    write_atomic(target, source.read_bytes())
+    print(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What people read: sentences, figures, tables, and the documents that are made of them."""

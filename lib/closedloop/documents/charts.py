@@ -1,0 +1,264 @@
+"""Tables as figures in one style: readable in grey, same bytes for the same data, told in words as well."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from closedloop.documents import numbers
+
+MOST_ROWS = 12
+INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
+_STYLES = ((INK, "o", "-"), (MIDDLE, "s", "--"), (PALE, "^", ":"), (RULE, "D", "-."))
+_WIDTH, _DPI, _FONT = 7.2, 110, "DejaVu Sans"
+_LONGEST_LABEL = 46
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A figure: its PNG, what it says in words, and the line below it."""
+
+    png: bytes
+    alt: str
+    caption: str
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.png).decode("ascii")
+        image = f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{data}">'
+        return f'<figure class="chart">{image}<figcaption>{escape(self.caption)}</figcaption></figure>'
+
+    def __repr__(self) -> str:
+        return f"[figure] {self.alt}"
+
+
+def dots(
+    rows: pd.DataFrame,
+    title: str,
+    axis: str,
+    *,
+    unit: str = "rate",
+    currency: str = "",
+    baseline: float | None = None,
+    caption: str = "",
+) -> Picture:
+    """Estimates with their 90 % intervals, one row each, a line or a tick of each row at the baseline.
+
+    ``rows``: label, estimate, low, high, n, in the order to show, optionally baseline and is_sure (a hollow
+    point otherwise); the first ``MOST_ROWS`` are drawn.
+    """
+    shown = rows.head(MOST_ROWS).reset_index(drop=True)
+    figure, axes = _sheet(title, axis, len(shown))
+    places = np.arange(len(shown))
+    _whiskers(axes, shown, places)
+    _points(axes, shown, places)
+    if baseline is not None and not numbers.is_missing(baseline):
+        axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
+    _name_rows(axes, [f"{_short(row['label'])}  (n = {numbers.count(row['n'])})" for _, row in shown.iterrows()])
+    _scale(axes, unit, currency)
+    told = [_told(row, unit, currency) for _, row in shown.iterrows()]
+    said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
+    return _picture(figure, title, told, f"Point: estimate; bar: 90 % interval. {said} {caption}", rows)
+
+
+def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Picture:
+    """Counts as horizontal bars from top to bottom, each with its number and a remark.
+
+    ``rows``: label, n, remark (text behind the number, may be empty).
+    """
+    shown = rows.head(MOST_ROWS).reset_index(drop=True)
+    figure, axes = _sheet(title, axis, len(shown))
+    values = shown["n"].astype(float).to_numpy()
+    axes.barh(np.arange(len(shown)), values, color=MIDDLE, height=0.62)
+    room = max([*values, 1.0])
+    texts = [f"{numbers.count(row['n'])}  {row['remark']}".strip() for _, row in shown.iterrows()]
+    for place, (value, text) in enumerate(zip(values, texts, strict=True)):
+        axes.text(value + 0.01 * room, place, text, va="center", fontsize=9, fontfamily=_FONT, color=INK)
+    axes.set_xlim(0, room * 1.45)
+    _name_rows(axes, [_short(label) for label in shown["label"]])
+    _scale(axes, "count", "")
+    told = [f"{label}: {text}" for label, text in zip(shown["label"], texts, strict=True)]
+    return _picture(figure, title, told, caption, rows)
+
+
+def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: str = "") -> Picture:
+    """Share of deals that ended in each way by days since they were opened, with 90 % bands.
+
+    ``frame``: day, cause, estimate, low, high. Open deals count until the day they were last seen.
+    """
+    figure, axes = _sheet(title, "days since the deal was opened", 7)
+    told = []
+    for (cause, rows), (ink, _, dash) in zip(frame.groupby("cause", sort=False), _STYLES, strict=False):
+        name = names.get(str(cause), str(cause).replace("_", " "))
+        days = rows["day"].astype(float).to_numpy()
+        axes.step(days, rows["estimate"], where="post", color=ink, linestyle=dash, linewidth=2, label=name)
+        axes.fill_between(days, rows["low"], rows["high"], step="post", color=ink, alpha=0.13, linewidth=0)
+        told.append(f"{name}: {numbers.rate(rows['estimate'].iloc[-1])} after {numbers.days(days[-1])}")
+    axes.set_ylabel("share of deals", fontsize=9)
+    axes.yaxis.set_major_formatter(_formatter("rate", ""))
+    axes.set_ylim(0, None)
+    axes.set_xlim(0, None)
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}")
+
+
+def stability(criteria: pd.DataFrame, title: str, *, recommended: int | None, caption: str = "") -> Picture:
+    """How well each number of segments is found again, beside shuffled answers.
+
+    ``criteria``: k, ari_median, ari_null_median.
+    """
+    figure, axes = _sheet(title, "number of segments", 6)
+    ks = criteria["k"].astype(int).to_numpy()
+    axes.plot(ks, criteria["ari_median"], "o-", color=INK, linewidth=2, label="the answers as given")
+    axes.plot(
+        ks,
+        criteria["ari_null_median"],
+        "s--",
+        color=MIDDLE,
+        linewidth=1.5,
+        label="the same answers, shuffled",
+    )
+    axes.axhline(0.75, color=RULE, linewidth=1, linestyle=":")
+    if recommended:
+        axes.axvline(recommended, color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.text(recommended + 0.05, 0.03, "chosen", fontsize=9, color=INK)
+    axes.set_ylabel("agreement (1 is perfect)", fontsize=9)
+    axes.set_ylim(-0.03, 1.04)
+    axes.set_xticks(ks)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.28))
+    told = [f"{k} segments: {value:.2f}" for k, value in zip(ks, criteria["ari_median"], strict=True)]
+    return _picture(figure, title, told, f"Dotted line: the least agreement that counts, 0.75. {caption}")
+
+
+def heat(profile: pd.DataFrame, title: str, *, unit: str = "rate", caption: str = "") -> Picture:
+    """Values by segment (columns) and item (rows), as numbers on shades of blue.
+
+    ``profile``: item x segment, fractions (``unit`` rate) or means; at most ``MOST_ROWS`` items are drawn.
+    """
+    shown = profile.head(MOST_ROWS)
+    figure, axes = _sheet(title, "", len(shown))
+    values = shown.astype(float).to_numpy()
+    shades = values if unit == "rate" else _row_shades(values)
+    axes.imshow(shades, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "white" if shades[row, column] > 0.7 else INK
+        text = numbers.written(value, unit, "")
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=ink)
+    axes.set_xticks(range(len(shown.columns)), [_short(str(name)) for name in shown.columns], fontsize=9)
+    axes.set_yticks(range(len(shown)), [_wrapped(str(item)) for item in shown.index], fontsize=8.5)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(False)
+    told = [f"{item}: " + ", ".join(map(numbers.rate, row)) for item, row in zip(shown.index, values, strict=True)]
+    return _picture(figure, title, told, caption, profile)
+
+
+def _row_shades(values: Any) -> Any:
+    """Each row from its smallest (0) to its largest value (1), for items of different units."""
+    low, high = np.nanmin(values, axis=1, keepdims=True), np.nanmax(values, axis=1, keepdims=True)
+    return (values - low) / np.where(high > low, high - low, 1.0)
+
+
+def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Picture:
+    """Predicted against observed rates, with the line of perfect agreement.
+
+    ``frame``: predicted, observed, low, high, n; fractions.
+    """
+    figure, axes = _sheet(title, "predicted rate", 7)
+    values = {name: frame[name].astype(float).to_numpy() for name in ("predicted", "observed", "low", "high")}
+    top = float(np.nanmax([values["predicted"].max(), values["high"].max()])) * 1.05
+    axes.plot([0, top], [0, top], color=RULE, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect agreement")
+    axes.vlines(values["predicted"], values["low"], values["high"], color=MIDDLE, linewidth=2)
+    axes.plot(values["predicted"], values["observed"], "o", color=INK, label="what happened (90 % interval)")
+    axes.set_ylabel("observed rate", fontsize=9)
+    axes.yaxis.set_major_formatter(_formatter("rate", ""))
+    _scale(axes, "rate", "")
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    pairs = zip(values["predicted"], values["observed"], frame["n"], strict=True)
+    told = [f"predicted {numbers.rate(p)}, observed {numbers.rate(o)} (n = {numbers.count(n)})" for p, o, n in pairs]
+    return _picture(figure, title, told, caption)
+
+
+def _sheet(title: str, axis: str, n_rows: int) -> tuple[Figure, Axes]:
+    """An empty figure of the common style, as high as its rows need."""
+    figure = Figure(figsize=(_WIDTH, 1.15 + 0.36 * max(n_rows, 1)), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
+    axes.set_xlabel(axis, fontsize=9, color=INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(RULE)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="x", color="#e3e6e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _whiskers(axes: Axes, rows: pd.DataFrame, places: Any) -> None:
+    axes.hlines(places, rows["low"].astype(float), rows["high"].astype(float), color=MIDDLE, linewidth=2.4)
+
+
+def _points(axes: Axes, rows: pd.DataFrame, places: Any) -> None:
+    estimates = rows["estimate"].astype(float).to_numpy()
+    sure = rows["is_sure"].to_numpy(dtype=bool) if "is_sure" in rows else np.ones(len(rows), dtype=bool)
+    for chosen, face in ((sure, INK), (~sure, "white")):
+        axes.plot(estimates[chosen], places[chosen], "o", mfc=face, mec=INK, markersize=6, linestyle="none")
+    if "baseline" in rows:
+        axes.plot(rows["baseline"].astype(float), places, "|", color=RULE, markersize=15, mew=1.6, linestyle="none")
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def _scale(axes: Axes, unit: str, currency: str) -> None:
+    axes.xaxis.set_major_formatter(_formatter(unit, currency))
+
+
+def _formatter(unit: str, currency: str) -> FuncFormatter:
+    if unit == "points":
+        return FuncFormatter(lambda value, _: f"{100 * value:+.0f}")
+    if unit in ("rate", "count"):
+        return FuncFormatter(lambda value, _: numbers.written(value, unit, currency))
+    return FuncFormatter(lambda value, _: f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}")
+
+
+def _short(label: object) -> str:
+    text = str(label)
+    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1].rstrip() + "…"
+
+
+def _wrapped(label: str) -> str:
+    """A long question on two lines."""
+    if len(label) <= _LONGEST_LABEL:
+        return label
+    cut = label.rfind(" ", 0, _LONGEST_LABEL)
+    return f"{label[:cut]}\n{_short(label[cut + 1 :])}"
+
+
+def _told(row: pd.Series, unit: str, currency: str) -> str:
+    value = numbers.written(row["estimate"], unit, currency)
+    ends = numbers.interval(row["low"], row["high"], unit, currency)
+    return f"{row['label']}: {value} ({ends}, n = {numbers.count(row['n'])})"
+
+
+def _picture(
+    figure: Figure, title: str, told: Sequence[str], caption: str, rows: pd.DataFrame | None = None
+) -> Picture:
+    """The figure as bytes without a date or version in it, and its words."""
+    n_left_out = 0 if rows is None else max(len(rows) - MOST_ROWS, 0)
+    more = f"{n_left_out} more rows are in the stored table." if n_left_out else ""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
+    words = " ".join(" ".join([caption, more]).split())
+    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", words)

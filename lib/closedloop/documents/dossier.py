@@ -1,0 +1,189 @@
+"""Everything that one document is made of: plan of t, outcomes of t-1, and what people wrote before t began."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from closedloop.documents import observed
+from closedloop.documents.wording import Words
+from closedloop.evidence.claims import CLAIM_COLUMNS, typed
+from closedloop.loop import turn
+from closedloop.loop.persona import Persona, PersonaSet, read_set
+from closedloop.loop.step import Step, read_step
+from closedloop.market.periods import Period
+from closedloop.market.view import View
+from closedloop.market.warehouse import open_warehouse
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows known at the period's start, for counting; their text never leaves this room."""
+
+    materials: pd.DataFrame
+    deals: pd.DataFrame
+    remarks: pd.DataFrame
+    touches: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """One market and period, and the persona or competitor that a page is about."""
+
+    words: Words
+    period: Period
+    personas: PersonaSet
+    steps: dict[str, Step]
+    plan: pd.DataFrame
+    outcome: pd.DataFrame
+    records: Records
+    view: View
+    kind: str = ""
+    chosen: str = ""
+
+    @classmethod
+    def gather(cls, market: str, period: Period, before: Period | None, out: Path) -> "Dossier":
+        """Read what the plan of ``period`` and the outcomes of the period ``before`` it left behind."""
+        folder = turn.period_folder(market, period.name, out)
+        earlier = turn.period_folder(market, before.name, out) if before else None
+        personas = read_set(folder / "personas.yml")
+        view = open_warehouse(market).view(period.planned_on)
+        steps = {name: read_step(folder, name) for name in turn.PLAN_STEPS}
+        if earlier is not None:
+            steps |= {name: read_step(earlier, name) for name in turn.OUTCOME_STEPS}
+        words = Words(view.definition, {persona.id: persona.name for persona in personas.personas})
+        plan, outcome = _claims(folder, "plan"), _claims(earlier, "outcome")
+        return cls(words, period, personas, steps, plan, outcome, _records(view, personas), view)
+
+    def choices(self, kind: str) -> list[str]:
+        """The personas in force, or the competitors that the plan names."""
+        if kind == "persona":
+            return self.personas.ids
+        return [str(name) for name in self.steps["personas"].results.get("competitors") or []]
+
+    def about(self, kind: str, chosen: str) -> "Dossier":
+        """The same material for one persona or competitor."""
+        return replace(self, kind=kind, chosen=chosen)
+
+    @property
+    def name(self) -> str:
+        """The display name of whom the page is about."""
+        return self.words.name(self.chosen)
+
+    @property
+    def persona(self) -> Persona:
+        """The persona that the page is about."""
+        return self.personas.persona(self.chosen)
+
+    @property
+    def valid_until(self) -> date | None:
+        """The period's last day; none in a market without dates."""
+        has_end = self.words.definition.clock != "none"
+        return self.period.end - timedelta(days=1) if has_end else None
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """The claims that the page may use: on its own subject, and those that hold for the whole market."""
+        return typed(pd.concat([self._own(self.plan), self._own(self.outcome)], ignore_index=True), CLAIM_COLUMNS)
+
+    def _own(self, claims: pd.DataFrame) -> pd.DataFrame:
+        named = (claims["subject"] == self.chosen) | ((claims["field"] == self.kind) & (claims["level"] == self.chosen))
+        general = (claims["subject"] == "market") & (claims["verdict"] == "supported")
+        return claims[named | (general & ~claims["field"].isin(["persona", "competitor"]))]
+
+    @cached_property
+    def deals(self) -> pd.DataFrame:
+        """Deals of the persona, or those with the competitor."""
+        every = self.records.deals
+        mine = every["persona"] == self.chosen
+        return every[mine] if self.kind == "persona" else observed.against(every, self.chosen)
+
+    @cached_property
+    def remarks(self) -> pd.DataFrame:
+        """Remarks about the persona, or about deals with the competitor."""
+        notes = self.records.remarks
+        return notes[notes["persona"] == self.chosen] if self.kind == "persona" else notes[self._is_about_deals(notes)]
+
+    def _is_about_deals(self, notes: pd.DataFrame) -> "pd.Series[bool]":
+        """Remarks on the page's deals, or on their leads."""
+        leads = self.deals["lead_id"].dropna()
+        return notes["deal_id"].isin(self.deals["deal_id"]) | notes["lead_id"].isin(leads)
+
+    @cached_property
+    def touches(self) -> pd.DataFrame:
+        """Contacts within the page's deals, or with their leads."""
+        contacts = self.records.touches
+        return contacts[self._is_about_deals(contacts)]
+
+    @cached_property
+    def attributes(self) -> pd.DataFrame:
+        """Attribute claims of the persona that hold, then those to watch; what it has more of first."""
+        mine = self.plan[(self.plan["measure"] == "share") & (self.plan["subject"] == self.chosen)]
+        kept = mine[mine["verdict"].isin(["supported", "leaning"]) & (mine["notebook"] == "02_personas")]
+        ranks = kept["verdict"].map({"supported": 0, "leaning": 1})
+        return kept.assign(_rank=ranks).sort_values(["_rank", "effect"], ascending=[True, False]).drop(columns="_rank")
+
+    @cached_property
+    def topics(self) -> list[str]:
+        """Topics in the order of the page: the persona's attributes first, then what was heard most often."""
+        more = self.attributes[self.attributes["effect"] > 0]
+        known = set(self.records.materials["topic"].dropna())
+        wanted = [topic_of(str(row["field"]), str(row["level"]), known) for _, row in more.iterrows()]
+        spoken = [topic for kind in ("pain", "objection", "question", "trigger") for topic in self.heard(kind)]
+        return list(dict.fromkeys([topic for topic in [*wanted, *spoken] if topic]))
+
+    def heard(self, kind: str) -> list[str]:
+        """Topics of remarks of one kind, most frequent first."""
+        return [str(topic) for topic in observed.heard(self.remarks, kind)["topic"]]
+
+    def texts(self, kind: str, *, topics: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The team's texts of one kind for this page, best topics first, then the general ones.
+
+        Texts written for another persona or competitor are left out; ``topics`` limits them to these.
+        """
+        rows = self.records.materials
+        fits = (rows["kind"] == kind) & self._is_mine(rows["persona"], "persona")
+        fits &= self._is_mine(rows["competitor"], "competitor")
+        order = {topic: place for place, topic in enumerate(self.topics)}
+        if topics is not None:
+            fits &= rows["topic"].isin(list(topics))
+        kept = rows[fits].assign(_place=rows["topic"].map(order).fillna(_place_of_rest(rows["topic"], len(order))))
+        ordered = kept.sort_values("_place", kind="stable").drop(columns="_place")
+        return [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
+
+    def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
+        return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
+
+    def result(self, step: str, name: str) -> Any:
+        """A key figure of a step; None when there is none."""
+        return self.steps[step].results.get(name) if step in self.steps else None
+
+    def table(self, step: str, name: str) -> pd.DataFrame:
+        """A step's table; an empty frame when there is none."""
+        return self.steps[step].tables.get(name, pd.DataFrame()) if step in self.steps else pd.DataFrame()
+
+
+def topic_of(field: str, level: str, topics: set[str]) -> str | None:
+    """The topic that an attribute speaks about: a survey wish for it, or a field or level of that name."""
+    wish = field.partition("_")[2] if level == "yes" else ""
+    return next((name for name in (wish, field, level) if name in topics), None)
+
+
+def _place_of_rest(topics: "pd.Series[Any]", n: int) -> "pd.Series[int]":
+    """General texts follow the page's topics; texts on other topics come last."""
+    return topics.isna().map({True: n, False: n + 1})
+
+
+def _claims(folder: Path | None, family: str) -> pd.DataFrame:
+    path = folder / f"claims-{family}.parquet" if folder else None
+    return pd.read_parquet(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)
+
+
+def _records(view: View, personas: PersonaSet) -> Records:
+    known_deals = observed.deals(view, personas)
+    notes = observed.remarks(view, personas, known_deals)
+    return Records(observed.materials(view), known_deals, notes, observed.touches(view))

@@ -1,0 +1,95 @@
+"""How numbers are written for people: the only place where a figure becomes text."""
+
+import math
+from datetime import date, datetime
+from typing import Any
+
+import pandas as pd
+
+MISSING = "–"
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+def is_missing(value: Any) -> bool:
+    """Is there nothing to write?"""
+    return value is None or (not isinstance(value, (list, tuple, dict)) and bool(pd.isna(value)))
+
+
+def rate(value: Any) -> str:
+    """A fraction as a percentage: 0.44 -> "44 %"; rates under one percent keep one decimal."""
+    return MISSING if is_missing(value) else f"{_percent(float(value))}{SPACE}%"
+
+
+def _percent(value: float) -> str:
+    percent = 100 * value
+    return f"{percent:.1f}" if 0 < abs(percent) < 0.95 else f"{round(percent):d}"
+
+
+def points(value: Any) -> str:
+    """A difference of two fractions in points: 0.11 -> "11 points"; the sign is left to the sentence."""
+    if is_missing(value):
+        return MISSING
+    number = _percent(abs(float(value)))
+    return f"{number}{SPACE}point{'' if number == '1' else 's'}"
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands separated: 12345 -> "12,345"."""
+    return MISSING if is_missing(value) else f"{round(float(value)):,d}"
+
+
+def days(value: Any) -> str:
+    """A duration: 54.2 -> "54 days", 2.5 -> "2.5 days"."""
+    if is_missing(value):
+        return MISSING
+    number = _days(float(value))
+    return f"{number}{SPACE}day{'' if number == '1' else 's'}"
+
+
+def _days(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0") if abs(value) < 10 else f"{round(value):,d}"
+
+
+def money(value: Any, currency: str) -> str:
+    """An amount in the market's currency: 46512.3 -> "EUR 46,512"."""
+    return MISSING if is_missing(value) else f"{currency}{SPACE}{round(float(value)):,d}"
+
+
+def rounded_money(value: Any, currency: str) -> str:
+    """An estimated amount, to three significant digits: 46512.3 -> "EUR 46,500"."""
+    if is_missing(value) or float(value) == 0:
+        return money(value, currency)
+    digits = 2 - math.floor(math.log10(abs(float(value))))
+    return money(round(float(value), min(digits, 0)), currency)
+
+
+def plain(value: Any) -> str:
+    """A number without a unit: two significant decimals, thousands separated."""
+    if is_missing(value):
+        return MISSING
+    number = float(value)
+    return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
+
+
+def day(value: Any) -> str:
+    """A date as year-month-day."""
+    if is_missing(value):
+        return MISSING
+    return value.strftime("%Y-%m-%d") if isinstance(value, (date, datetime)) else str(value)[:10]
+
+
+def written(value: Any, unit: str, currency: str) -> str:
+    """A value in its claim's unit: rate, amount, days, count or ratio."""
+    if unit == "amount":
+        return rounded_money(value, currency)
+    return {"rate": rate, "days": days, "count": count, "points": points}.get(unit, plain)(value)
+
+
+def interval(low: Any, high: Any, unit: str, currency: str) -> str:
+    """Both ends of an interval, the unit once: "38–50 %"."""
+    if is_missing(low) or is_missing(high):
+        return MISSING
+    first, last = written(low, unit, currency), written(high, unit, currency)
+    if unit == "amount":
+        return f"{first}–{last.split(SPACE)[-1]}"
+    return f"{first.split(SPACE)[0]}–{last}"

@@ -1,0 +1,100 @@
+"""The building blocks of documents: lines that say where they come from, parts of lines and tables, the glance page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from closedloop.documents import numbers
+from closedloop.documents.page import templates
+from closedloop.documents.tables import Table
+
+ASSUMED = "assumed"
+LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Intervals are 90 %; figures are associations."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its text, what backs it, and whether people only assume it."""
+
+    text: str
+    detail: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Part:
+    """One part of a document; without lines and tables it says what to collect."""
+
+    title: str
+    lines: Sequence[Line] = ()
+    tables: Sequence[Table] = ()
+    empty: str = ""
+    intro: str = ""
+    is_internal: bool = False
+    name: str = "plain"
+
+    @property
+    def has_evidence(self) -> bool:
+        """Is there anything to show?"""
+        return bool(self.lines or self.tables)
+
+    def _repr_html_(self) -> str:
+        shown = [Markup(table._repr_html_()) for table in self.tables]  # a table escapes its own cells
+        return _template("part.html", {**vars(self), "tables": shown})
+
+    def __repr__(self) -> str:
+        if not self.has_evidence:
+            return f"{self.title}\nNo evidence yet. {self.empty}"
+        rows = [
+            f"- {line.text} {line.detail}".rstrip() + (f" [{line.mark}]" if line.mark else "") for line in self.lines
+        ]
+        return "\n".join([self.title, *rows, *map(repr, self.tables)])
+
+
+@dataclass(frozen=True, repr=False)
+class Glance:
+    """The page that prints on one A4."""
+
+    kicker: str
+    title: str
+    facts: Sequence[str]
+    cards: Sequence[Part]
+    legend: str = LEGEND
+
+    def _repr_html_(self) -> str:
+        return _template("glance.html", vars(self))
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.title, " · ".join(self.facts), *map(repr, self.cards)])
+
+
+def _template(name: str, values: Mapping[str, Any]) -> str:
+    return templates("closedloop.documents").get_template(name).render(**values)
+
+
+def assumed(texts: Sequence[Mapping[str, Any]], limit: int, *, with_title: bool = False) -> list[Line]:
+    """The team's texts as lines, marked as assumed."""
+    return [Line(_told(row, with_title), _source(row), ASSUMED) for row in texts[:limit]]
+
+
+def _told(row: Mapping[str, Any], with_title: bool) -> str:
+    return f"{row['title']}: {row['text']}" if with_title and not numbers.is_missing(row["title"]) else str(row["text"])
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    return f"({row['material_id']})"
+
+
+def rate_text(found: Mapping[str, Any]) -> str:
+    """A rate with interval and n; too few cases are told."""
+    if numbers.is_missing(found["estimate"]):
+        return f"too few decided deals to tell (n = {numbers.count(found['n'])})"
+    ends = numbers.interval(found["low"], found["high"], "rate", "")
+    return f"{numbers.rate(found['estimate'])} ({ends}, n = {numbers.count(found['n'])})"
+
+
+def spoken(value: object) -> str:
+    """A value of a closed list as people say it."""
+    return str(value).replace("_", " ")

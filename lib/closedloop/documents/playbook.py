@@ -1,0 +1,154 @@
+"""The sales playbook of one persona: the glance page that prints on one A4, and the detail behind it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from closedloop.documents import numbers, observed, selling
+from closedloop.documents.dossier import Dossier
+from closedloop.documents.part import Glance, Line, Part, assumed, spoken
+from closedloop.documents.pieces import Piece, Shown
+from closedloop.documents.wording import records
+from closedloop.errors import ParameterError, allowed
+
+MOST = 3
+
+
+def bottom_line(dossier: Dossier) -> list[str]:
+    """Who it is about, what to expect, and how much of the page rests on outcomes."""
+    return [
+        f"{dossier.name}: {share_text(dossier)}.",
+        f"Win rate to expect: {promise_text(dossier)}.",
+        changes_text(dossier),
+    ]
+
+
+def share_text(dossier: Dossier) -> str:
+    """How large the persona is among known records."""
+    sizes = dossier.table("personas", "personas")
+    mine = sizes[sizes["persona"] == dossier.chosen] if len(sizes) else sizes
+    if mine.empty or numbers.is_missing(mine["share"].iloc[0]):
+        return "size unknown"
+    row = mine.iloc[0]
+    ends = numbers.interval(row["low"], row["high"], "rate", "")
+    return f"{numbers.rate(row['share'])} of known customers and leads ({ends}, n = {numbers.count(row['n'])})"
+
+
+def promise_text(dossier: Dossier) -> str:
+    """The win rate that the persona set promises, or that it is not known."""
+    persona = dossier.persona
+    if persona.win_rate is None:
+        return "no evidence yet, collect outcomes of its deals"
+    ends = numbers.interval(persona.low, persona.high, "rate", "")
+    return f"{numbers.rate(persona.win_rate)} of decided deals ({ends}, n = {numbers.count(persona.n)})"
+
+
+def changes_text(dossier: Dossier) -> str:
+    """What changed in the persona since the last period."""
+    told = [line.text for line in _changed(dossier)]
+    return f"Since last period: {'; '.join(told)}"
+
+
+def glance(dossier: Dossier) -> Glance:
+    """Who, the one sentence, questions, proofs, objection, when to walk away, what changed, valid until."""
+    until = dossier.valid_until
+    valid = "valid until the next run" if until is None else f"valid until {numbers.day(until)}"
+    facts = [share_text(dossier), f"win rate {promise_text(dossier)}", valid]
+    kicker = f"Sales playbook · {dossier.words.definition.title} · {dossier.period.name}"
+    return Glance(kicker, dossier.name, facts, _cards(dossier))
+
+
+def _cards(dossier: Dossier) -> list[Part]:
+    texts = dossier.texts
+    return [
+        Part("Who they are", _who(dossier), empty="Collect outcomes or survey answers to describe them.", name="who"),
+        Part(
+            "The one sentence",
+            assumed(texts("value_proposition"), 1),
+            empty="Write a value proposition.",
+            name="sentence",
+        ),
+        Part("Ask", assumed(texts("question"), MOST), empty="Write discovery questions (materials).", name="ask"),
+        Part("Prove", assumed(texts("proof"), MOST), empty="Write proofs (materials).", name="prove"),
+        Part("Top objection", _objection(dossier), empty="Log objections as notes, with a topic.", name="objection"),
+        Part(
+            "Walk away when",
+            assumed(texts("disqualifier"), MOST),
+            empty="Write disqualifiers (materials).",
+            name="walk",
+        ),
+        Part("What changed", _changed(dossier), name="changed"),
+    ]
+
+
+def _who(dossier: Dossier) -> list[Line]:
+    rules = [Line(f"Recognise: {rule}") for rule in dossier.persona.rule[:2]]
+    more = dossier.attributes[dossier.attributes["effect"] > 0].head(MOST)
+    return rules + [attribute_line(row, dossier) for row in records(more)]
+
+
+def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
+    """One attribute in a few words: its share here and in the market."""
+    column, words = str(claim["field"]), dossier.words
+    name = words.item(column, claim["level"]) if words.is_item(column) else words.condition(column, claim["level"])
+    sizes = f"{numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market"
+    watch = "" if claim["verdict"] == "supported" else "watch"
+    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, n = {numbers.count(claim['n'])}", watch)
+
+
+def _objection(dossier: Dossier) -> list[Line]:
+    found = observed.heard(dossier.remarks, "objection")
+    if found.empty:
+        return []
+    top = found.iloc[0]
+    heard = f"heard {numbers.count(top['n'])} times, {numbers.rate(top['share'])} of objections"
+    answers = assumed(dossier.texts("answer", topics=[str(top["topic"])]), 1)
+    told = answers or [Line("No answer is written yet: write one (materials, kind answer).")]
+    return [Line(f"“{spoken(top['topic']).capitalize()}”", heard), *told]
+
+
+def _changed(dossier: Dossier) -> list[Line]:
+    frame = dossier.table("personas", "changes")
+    mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
+    told = [Line(f"{spoken(row['change'])}: {row['detail']}".rstrip(": ")) for row in records(mine)]
+    return told[:MOST] or [Line("nothing in the persona")]
+
+
+_PARTS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
+    {
+        "glance": lambda dossier: (glance(dossier),),
+        "fit": selling.fit,
+        "buying": selling.buying,
+        "messages": selling.messages,
+        "stages": selling.stages,
+        "qualification": selling.qualification,
+        "objections": selling.objections,
+        "materials": selling.material_by_stage,
+        "cadence": selling.cadence,
+        "numbers": selling.expected,
+        "next_leads": selling.next_leads,
+        "evidence": selling.annex,
+    }
+)
+
+
+def render(dossier: Dossier, section: str) -> Shown:
+    """One section of the playbook; a ParameterError lists what there is."""
+    if section not in _PARTS:
+        raise ParameterError(f"show({section!r}): the playbook has no such section; allowed: {allowed(_PARTS)}")
+    return Shown(_PARTS[section](dossier), "document")
+
+
+def results(dossier: Dossier) -> dict[str, Any]:
+    """Key figures of the page: what it promises, and how many of its glance cards have something to say."""
+    persona, cards = dossier.persona, glance(dossier).cards
+    return {
+        "win_rate": persona.win_rate,
+        "win_rate_low": persona.low,
+        "win_rate_high": persona.high,
+        "n_deals": persona.n,
+        "is_assumed": persona.is_assumed,
+        "n_attributes": len(dossier.attributes),
+        "n_cards": len(cards),
+        "n_cards_empty": sum(not card.has_evidence for card in cards),
+    }

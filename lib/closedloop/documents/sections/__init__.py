@@ -1,0 +1,1 @@
+"""How each step answers its questions: one module per step, and the catalogue of them all."""

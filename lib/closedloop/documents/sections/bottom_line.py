@@ -1,0 +1,85 @@
+"""The first thing people read on a page: one to three computed sentences."""
+
+from closedloop.documents import numbers
+from closedloop.documents.pieces import Listing, Shown
+from closedloop.documents.sections.section import Evidence, ranked
+from closedloop.documents.wording import sentences, summary
+
+
+def bottom_line(evidence: Evidence) -> Shown:
+    """The step's key figures, the finding that holds most clearly, and how much was looked at."""
+    lines = [*_LEADS[evidence.step.name](evidence), *_finding(evidence)][:3]
+    return Shown((Listing(lines),), "bottom-line")
+
+
+def _finding(evidence: Evidence) -> list[str]:
+    """The largest effect that holds, else that nothing does."""
+    held = ranked(evidence.claims[evidence.claims["verdict"] == "supported"])
+    if len(held):
+        return sentences(held.head(1), evidence.words)
+    looked = evidence.claims[evidence.claims["family"] != "none"]
+    return [] if looked.empty else summary(looked, evidence.words)
+
+
+def _research(evidence: Evidence) -> list[str]:
+    k, n = evidence.result("recommended_k"), evidence.result("n")
+    what = f"{k} segments" if k and k > 1 else "one market, without segments that could be trusted"
+    source = str(evidence.result("source") or "no rows").replace("_", " ")
+    return [f"{numbers.count(n)} {source} show {what} (verdict: {evidence.result('verdict') or 'not judged'})."]
+
+
+def _personas(evidence: Evidence) -> list[str]:
+    n, assumed = evidence.result("n_personas") or 0, evidence.result("n_assumed") or 0
+    rest = f"{assumed} still assumed" if assumed else "all with outcomes of their own"
+    return [f"{n} persona{'s' if n != 1 else ''} in force (origin: {evidence.result('origin')}), {rest}."]
+
+
+def _leads(evidence: Evidence) -> list[str]:
+    n, scored = evidence.result("n_leads"), evidence.result("n_scored")
+    verdict = evidence.result("score_verdict") or "not judged"
+    ranked_ones = f"{numbers.count(scored)} wait in the order to call" if scored else "none is ranked"
+    return [f"{numbers.count(n)} leads are known; {ranked_ones}. Score: {verdict}."]
+
+
+def _handoff(evidence: Evidence) -> list[str]:
+    handed_off = evidence.result("n_handed_off")
+    if not handed_off:
+        return ["No hand-off is recorded, so no promise between the teams can be measured."]
+    accepted, waited = evidence.result("accepted_rate"), evidence.result("first_touch_median_days")
+    never = evidence.result("never_touched_share")
+    return [
+        f"Sales accepted {numbers.rate(accepted)} of {numbers.count(handed_off)} leads handed off.",
+        f"The median lead waited {numbers.days(waited)}; {numbers.rate(never)} were never touched.",
+    ]
+
+
+def _deals(evidence: Evidence) -> list[str]:
+    won, lost, waiting = (evidence.result(name) for name in ("n_won", "n_lost", "n_open"))
+    rate, cycle = evidence.result("win_rate"), evidence.result("sales_cycle_days")
+    takes = "" if cycle is None else f", after {numbers.days(cycle)} (median)"
+    counted = f"{numbers.count(won)} won, {numbers.count(lost)} lost, {numbers.count(waiting)} open"
+    return [f"{numbers.rate(rate)} of decided deals are won{takes}; {counted}."]
+
+
+def _refinement(evidence: Evidence) -> list[str]:
+    verdict, edits, watch = (evidence.result(name) for name in ("verdict", "n_edits", "n_watch"))
+    n = evidence.result("n_deals")
+    tested = f" on {numbers.count(n)} deals" if n else ""
+    duel = f"Duel of new against old personas{tested}: {verdict or 'cannot tell'}."
+    return [duel, f"{edits or 0} edits hold, {watch or 0} to watch."]
+
+
+def _review(evidence: Evidence) -> list[str]:
+    held, leaning, refused = (evidence.result(name) or 0 for name in ("n_supported", "n_leaning", "n_refused"))
+    return [f"{held} findings hold, {leaning} to watch; for {refused} comparisons the data are too few."]
+
+
+_LEADS = {
+    "research": _research,
+    "personas": _personas,
+    "leads": _leads,
+    "handoff": _handoff,
+    "deals": _deals,
+    "refinement": _refinement,
+    "review": _review,
+}

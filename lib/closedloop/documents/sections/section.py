@@ -1,0 +1,166 @@
+"""One section of a notebook: a question, the tables it needs, and how its answer is shown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.charts import Picture, dots
+from closedloop.documents.pieces import Listing, Missing, Piece, Sentence
+from closedloop.documents.wording import Words, sentences, summary
+from closedloop.loop.step import Step
+
+MOST_SENTENCES = 6
+FEWEST_SHOWN = 10  # smaller groups are not shown with attributes (privacy, k = 10)
+_RANKS = {"supported": 0, "leaning": 1, "indistinguishable": 2, "refused": 3}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a section may render: a step's tables and key figures, its claims, the market's words."""
+
+    words: Words
+    period: str
+    step: Step
+    claims: pd.DataFrame
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The step's table; an empty frame when it is absent."""
+        return self.step.tables.get(name, pd.DataFrame())
+
+    def result(self, name: str) -> Any:
+        """A key figure; None when it is undefined."""
+        return self.step.results.get(name)
+
+    def of(self, *measures: str) -> pd.DataFrame:
+        """The claims on these measures."""
+        return self.claims[self.claims["measure"].isin(measures)]
+
+
+Pieces = Sequence[Piece]
+Render = Callable[[Evidence], Pieces]
+
+
+@dataclass(frozen=True)
+class Section:
+    """``tables``: needed with at least one row. ``gaps``: names under which a step says what is missing."""
+
+    step: str
+    name: str
+    question: str
+    render: Render
+    tables: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+
+def shown(section: Section, evidence: Evidence) -> tuple[Piece, ...]:
+    """The section's pieces; one calm remark when what it needs is missing."""
+    lacking = [name for name in section.tables if evidence.table(name).empty]
+    reasons = [evidence.step.missing[name] for name in _gap_names(section) if name in evidence.step.missing]
+    if lacking:
+        return (Missing(reasons[0] if reasons else _unexplained(section)),)
+    remarks = [Missing(reason) for reason in dict.fromkeys(reasons)]
+    return (*section.render(evidence), *remarks)
+
+
+def _gap_names(section: Section) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((section.name, *section.tables, *section.gaps)))
+
+
+def _unexplained(section: Section) -> str:
+    return f"no rows for “{section.question}” in this period."
+
+
+def ranked(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims that hold first, then those to watch, the largest effects on top; groups under ten left out."""
+    shown_ones = claims[claims["n"].fillna(0) >= FEWEST_SHOWN]
+    order = shown_ones.assign(
+        _rank=shown_ones["verdict"].map(_RANKS).fillna(4),
+        _size=-shown_ones["effect"].abs(),
+        _key=shown_ones["claim_id"],
+    )
+    return order.sort_values(["_rank", "_size", "_key"]).drop(columns=["_rank", "_size", "_key"])
+
+
+def claim_dots(claims: pd.DataFrame, words: Words, title: str, axis: str) -> Picture:
+    """Ranked claims of one unit as estimates with intervals; filled points hold."""
+    rows = pd.DataFrame(
+        {
+            "label": [_label(row, words) for _, row in claims.iterrows()],
+            "estimate": claims["estimate"].to_numpy(),
+            "low": claims["low"].to_numpy(),
+            "high": claims["high"].to_numpy(),
+            "n": claims["n"].to_numpy(),
+            "baseline": claims["baseline"].to_numpy(),
+            "is_sure": (claims["verdict"] == "supported").to_numpy(),
+        }
+    )
+    unit = str(claims["unit"].iloc[0])
+    caption = "Filled point: the difference holds; hollow: it does not. Grey tick: all together."
+    return dots(rows, title, axis, unit=unit, currency=words.currency, caption=caption)
+
+
+def _label(claim: pd.Series, words: Words) -> str:
+    column, level = str(claim["field"] or ""), str(claim["level"])
+    if words.is_item(column):
+        return words.item(column, level)
+    condition = words.condition(column, level) if column else words.name(str(claim["subject"]))
+    return condition if claim["subject"] == "market" or not column else f"{words.name(claim['subject'])}, {condition}"
+
+
+def claim_pieces(claims: pd.DataFrame, words: Words, title: str, axis: str) -> tuple[Piece, ...]:
+    """The usual answer to "what differs?": a figure, what holds in sentences, and how much was looked at."""
+    rows = ranked(claims[claims["family"] != "none"])
+    counted = Sentence(" ".join(summary(claims, words)))
+    if rows.empty:
+        return (counted,)
+    said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
+    listed = (Listing(sentences(said, words)),) if len(said) else ()
+    return (claim_dots(rows, words, title, axis), counted, *listed)
+
+
+def group_rows(frame: pd.DataFrame, labels: Sequence[str], value: str) -> pd.DataFrame:
+    """A frame for ``charts.dots`` from a table with low, high, n and the estimate under ``value``."""
+    values = {name: frame[name].to_numpy() for name in ("low", "high", "n")}
+    return pd.DataFrame({"label": list(labels), "estimate": frame[value].to_numpy(), **values})
+
+
+def lowest(frame: pd.DataFrame, column: str) -> pd.Series:
+    """The row with the smallest value; the first of equals."""
+    return frame.sort_values(column, kind="stable").iloc[0]
+
+
+def highest(frame: pd.DataFrame, column: str) -> pd.Series:
+    """The row with the largest value; the first of equals."""
+    return frame.sort_values(column, ascending=False, kind="stable").iloc[0]
+
+
+def spoken(value: object) -> str:
+    """A value of a closed list as people say it."""
+    return str(value).replace("_", " ")
+
+
+def of_total(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Shares of a total by the values of ``column``, for ``charts.dots``."""
+    return group_rows(frame, [spoken(value) for value in frame[column]], "share")
+
+
+def share_text(row: pd.Series) -> str:
+    """A share with its interval and n."""
+    ends = numbers.interval(row["low"], row["high"], "rate", "")
+    return f"{numbers.rate(row['share'])} ({ends}, n = {numbers.count(row['n'])})"
+
+
+def signed(value: object) -> str:
+    """A difference in points with its sign."""
+    if numbers.is_missing(value):
+        return numbers.MISSING
+    return f"{'−' if float(str(value)) < 0 else '+'}{numbers.points(value)}"
+
+
+def condition(row: pd.Series, shown: Evidence) -> str:
+    """What a row's field and level say; the row of all is called so."""
+    is_all = str(row["field"]) in ("", "all")
+    return "all together" if is_all else shown.words.condition(str(row["field"]), row["level"])

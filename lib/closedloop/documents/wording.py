@@ -1,0 +1,246 @@
+"""A claim as a sentence: one template per measure and verdict, and nothing that the claim does not hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.market.definition import Definition
+from closedloop.terms import Verdict
+
+WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`` is worked out for
+_OWN_LABELS = MappingProxyType(
+    {
+        "is_quarter_end": "closed in the last month of a quarter",
+        "rep_id": "representative",
+        "rep_team": "sales team",
+        "arm": "arm of the experiment",
+        "no_decision": "no decision",
+    }
+)
+_YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one market: labels of columns and levels, names of personas, the currency."""
+
+    definition: Definition
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def currency(self) -> str:
+        """The currency of every amount."""
+        return self.definition.currency
+
+    def column(self, name: str) -> str:
+        """How people read a column."""
+        told = name in self.definition.labels or name in self.definition.items
+        return self.definition.label(name) if told else _OWN_LABELS.get(name, self.definition.label(name))
+
+    def level(self, column: str, value: Any) -> str:
+        """How people read one of a column's values; flags read yes and no, personas by their name."""
+        if column == "persona":
+            return self.name(str(value))
+        label = self.definition.label(column, value)
+        return _YES_NO.get(label, label.replace("_", " "))
+
+    def name(self, subject: str) -> str:
+        """The display name of a persona, or the subject itself."""
+        return self.names.get(subject, subject.replace("_", " "))
+
+    def is_item(self, column: str) -> bool:
+        """Is this a question of the survey?"""
+        return column in self.definition.items
+
+    def item(self, column: str, value: Any = "yes") -> str:
+        """A survey question in a few words, for labels: "wants low price"; a no is told."""
+        text = column.replace("_", " ")
+        return text if self.level(column, value) == "yes" else f"{text}: {self.level(column, value)}"
+
+    def condition(self, column: str, value: Any) -> str:
+        """What a level says of a case: "number of sites: over 20", "yes to “...?”"."""
+        if column == "persona":
+            return self.name(str(value))
+        if self.is_item(column):
+            return f"{self.level(column, value)} to “{self.column(column)}”"
+        return f"{self.column(column)}: {self.level(column, value)}"
+
+
+class Measure(NamedTuple):
+    """The words of one measure: what more and less of it is, what all cases are, and what it is called."""
+
+    more: str
+    less: str
+    everyone: str
+    name: str
+
+
+_MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "win_rate": Measure(
+            "won more often", "won less often", "of all decided deals", "share of decided deals won"
+        ),
+        "accepted_rate": Measure(
+            "accepted by sales more often", "accepted by sales less often", "of all leads handed off",
+            "share of handed-off leads that sales accepted",
+        ),
+        "won_rate": Measure(
+            "lead to won deals more often", "lead to won deals less often", "of all leads",
+            "share of leads that became a won deal",
+        ),
+        "share": Measure("more common", "less common", "of the whole market", "share"),
+        "sales_cycle_days": Measure(
+            "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
+        ),
+        "won_amount": Measure("larger deals", "smaller deals", "over all won deals", "amount of a won deal"),
+    }
+)  # fmt: skip
+
+
+def measure_of(name: str) -> Measure:
+    """The words of a measure; one that is not listed is named by its column."""
+    words = name.replace("_", " ")
+    return _MEASURES.get(name, Measure(f"higher {words}", f"lower {words}", "over all", words))
+
+
+def sentence(claim: Mapping[str, Any], words: Words) -> str:
+    """The one sentence that a claim allows, with its n, interval, baseline and period as far as it has them.
+
+    ``claim``: a row of the claims frame. Only a supported claim is stated; only a causal one says because.
+    """
+    template = {
+        Verdict.SUPPORTED: _supported,
+        Verdict.LEANING: _leaning,
+        Verdict.INDISTINGUISHABLE: _indistinguishable,
+        Verdict.REFUSED: _refused,
+        Verdict.ESTIMATED: _estimated,
+        Verdict.COUNTED: _counted,
+    }[Verdict(claim["verdict"])]
+    return template(claim, words)
+
+
+def sentences(claims: pd.DataFrame, words: Words) -> list[str]:
+    """``sentence`` of every row, in the frame's order."""
+    return [sentence(claim, words) for claim in records(claims)]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dicts with text keys."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def about(claim: Mapping[str, Any], words: Words) -> str:
+    """Whom or what a claim speaks about, as the beginning of a sentence."""
+    column, subject = str(claim["field"] or ""), str(claim["subject"] or "market")
+    parts = [] if subject == "market" else [words.name(subject)]
+    parts += [words.condition(column, claim["level"])] if column else []
+    return _capital(", ".join(parts) or words.definition.title)
+
+
+def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
+    """Interval, n and period of a claim, for brackets."""
+    parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
+    parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
+    return ", ".join([*parts, span(claim)])
+
+
+def span(claim: Mapping[str, Any]) -> str:
+    """The periods that a claim covers."""
+    first, last = str(claim["first_period"]), str(claim["last_period"])
+    named = first if first == last else f"{first} to {last}"
+    return "all data, in sample" if named == "all" else named
+
+
+def _direction(claim: Mapping[str, Any]) -> str:
+    measure = measure_of(str(claim["measure"]))
+    return measure.more if claim["effect"] >= 0 else measure.less
+
+
+def _value(claim: Mapping[str, Any], name: str, words: Words) -> str:
+    return numbers.written(claim[name], str(claim["unit"]), words.currency)
+
+
+def _interval(claim: Mapping[str, Any], words: Words) -> str:
+    return numbers.interval(claim["low"], claim["high"], str(claim["unit"]), words.currency)
+
+
+def _against(claim: Mapping[str, Any], words: Words) -> str:
+    everyone = measure_of(str(claim["measure"])).everyone
+    return f"{_value(claim, 'estimate', words)} against {_value(claim, 'baseline', words)} {everyone}"
+
+
+def _supported(claim: Mapping[str, Any], words: Words) -> str:
+    cause = ", because of it" if claim["kind"] == "causal" else ""
+    stated = f"{about(claim, words)} – {_direction(claim)}{cause}: {_against(claim, words)}"
+    return f"{stated} ({evidence_of(claim, words)})."
+
+
+def _leaning(claim: Mapping[str, Any], words: Words) -> str:
+    stated = f"{about(claim, words)} – may be {_direction(claim)}: {_against(claim, words)}"
+    return f"{stated} ({evidence_of(claim, words)}). Watch it, do not act on it yet."
+
+
+def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
+    unit = "points" if claim["unit"] == "rate" else str(claim["unit"])
+    shown = numbers.written(claim["visible_difference"], unit, words.currency)
+    size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
+    measure = measure_of(str(claim["measure"]))
+    everyone = f"{_value(claim, 'baseline', words)} {measure.everyone}"
+    return f"{about(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
+
+
+def _refused(claim: Mapping[str, Any], words: Words) -> str:
+    found = f"{about(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
+    if numbers.is_missing(claim["needed_n"]):
+        return f"{found} ({span(claim)})."
+    worth = numbers.points(words.definition.claims.smallest_worth)
+    worth = worth if claim["unit"] == "rate" else WORTH_RATIO
+    needed = numbers.count(claim["needed_n"])
+    enough = claim["n"] >= claim["needed_n"]
+    lack = "and the test could not be made" if enough else f"needs about {needed} for a difference of {worth}"
+    return f"{found}, {lack} ({span(claim)})."
+
+
+def _estimated(claim: Mapping[str, Any], words: Words) -> str:
+    found = f"{measure_of(str(claim['measure'])).name}: {_value(claim, 'estimate', words)}"
+    return f"{about(claim, words)} – {found} ({evidence_of(claim, words)})."
+
+
+def _counted(claim: Mapping[str, Any], words: Words) -> str:
+    measure = str(claim["measure"]).removeprefix("n_").replace("_", " ")
+    return f"{about(claim, words)} – {measure}: {_value(claim, 'estimate', words)} ({span(claim)})."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def summary(claims: pd.DataFrame, words: Words) -> list[str]:
+    """How many comparisons were made and what became of them; plainly said when nothing holds.
+
+    ``claims``: rows of one family. Claims outside families are not comparisons and are left out.
+    """
+    looked = claims[claims["family"] != "none"]
+    if looked.empty:
+        return ["Nothing could be compared yet: no evidence."]
+    verdicts = looked["verdict"].value_counts()
+    counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
+    return [counted] if verdicts.get("supported", 0) else [counted, _nothing_holds(looked, words)]
+
+
+def _tally(verdicts: Mapping[str, int], n: int) -> str:
+    said = {"supported": "hold", "leaning": "to watch", "indistinguishable": "show no detectable difference",
+            "refused": "cannot be told"}  # fmt: skip
+    parts = ", ".join(f"{verdicts.get(verdict, 0)} {text}" for verdict, text in said.items())
+    return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
+
+
+def _nothing_holds(looked: pd.DataFrame, words: Words) -> str:
+    columns = list(dict.fromkeys(looked["field"].dropna()))[:4]
+    named = [words.column(column) for column in columns if column]
+    listed = " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    return f"The data show no difference{' by ' + listed if listed else ''}: treat all alike until they do."

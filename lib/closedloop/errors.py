@@ -1,0 +1,34 @@
+"""What can go wrong, in the product's own words: found, allowed, where to fix it."""
+
+from collections.abc import Iterable
+
+
+class ClosedLoopError(Exception):
+    """Something that the user can mend; the message says what, and where."""
+
+
+class DefinitionError(ClosedLoopError):
+    """A market's definition (market.toml or a select) cannot be used."""
+
+
+class SourceError(ClosedLoopError):
+    """A raw file is missing, altered, or cannot be fetched."""
+
+
+class ContractError(ClosedLoopError):
+    """A canonical table breaks the data contract in a way that stops the loop."""
+
+
+class ParameterError(ClosedLoopError):
+    """A parameter is unknown, of the wrong type, or has a value that does not exist."""
+
+
+class LockedError(ClosedLoopError):
+    """Another runner works in the same run folder."""
+
+
+def allowed(values: Iterable[object], limit: int = 20) -> str:
+    """A readable list of what is allowed, cut after ``limit`` values."""
+    names = [str(value) for value in values]
+    shown = ", ".join(names[:limit]) or "nothing"
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,172 @@
+"""Money and other positive, skewed measures: shrunk group means, ranges for one deal, and sales velocity."""
+
+import math
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+Floats = NDArray[np.float64]
+Estimate: TypeAlias = float | tuple[float, float, float]
+
+_TAU_POINTS = 61
+_COLUMNS = ("group", "n", "estimate", "low", "high", "median", "baseline", "beyond", "p", "log_deviation")
+
+
+class _Groups(NamedTuple):
+    """Positive amounts, their logs, the code of each one's group, and the groups' sorted names and sizes."""
+
+    money: Floats
+    logs: Floats
+    codes: NDArray[np.intp]
+    names: NDArray[np.object_]
+    n: Floats
+
+    def sums(self, values: Floats) -> Floats:
+        """The sum of ``values`` in each group."""
+        return np.asarray(np.bincount(self.codes, weights=values, minlength=self.names.size), dtype=float)
+
+
+def _grouped(amount: ArrayLike, group: ArrayLike) -> _Groups:
+    """The amounts that are amounts (zero and missing ones are none), by group."""
+    money, groups = np.asarray(amount, dtype=float), np.asarray(group, dtype=object)
+    kept = (money > 0) & np.isfinite(money) & ~pd.isna(groups)
+    codes, names = pd.factorize(groups[kept], sort=True)
+    n = np.bincount(codes, minlength=names.size).astype(float)
+    return _Groups(money[kept], np.log(money[kept]), codes, names, n)
+
+
+def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, threshold: float = 0.10) -> pd.DataFrame:
+    """Mean amount of each group, pulled together on the log scale and brought back by smearing.
+
+    log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1))
+    on a grid. One row a group, in sorted order: group, n, estimate, low, high (money), median (of the raw
+    amounts), baseline (mean of all amounts), beyond (posterior probability that the group's log mean
+    differs from the log mean of all by more than the factor 1 + ``threshold``), p (Welch's test on logs
+    against the other groups) and log_deviation (within groups). Zero and missing amounts are left out;
+    intervals are NaN without two amounts in one group. Sources: Gelman et al., BDA3, 5.4; Duan (1983), JASA
+    78, 605-610 (smearing).
+    """
+    rows = _grouped(amount, group)
+    if not rows.money.size:
+        return pd.DataFrame(columns=list(_COLUMNS))
+    mean, freedom = rows.sums(rows.logs) / rows.n, rows.money.size - rows.names.size
+    residual = rows.logs - mean[rows.codes]
+    variance = float((residual**2).sum() / freedom) if freedom > 0 else math.nan
+    theta, error = _shrunk_means(mean, rows.n, variance)
+    reach = error * (float(special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
+    smear, off, gate = float(np.exp(residual).mean()), theta - rows.logs.mean(), math.log1p(threshold)
+    medians = pd.Series(rows.money).groupby(rows.codes).median()
+    columns = (
+        rows.names,
+        rows.n.astype(np.int64),
+        *(np.exp(part) * smear for part in (theta, theta - reach, theta + reach)),
+        medians.to_numpy(),
+        float(rows.money.mean()),
+        special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error),
+        _welch_rest(rows),
+        math.sqrt(variance),
+    )
+    return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+
+
+def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Floats]:
+    """Posterior means and standard errors of the groups' log means, over the grid of tau."""
+    if not len(mean) or not variance > 0:
+        return np.asarray(mean, dtype=float), np.full(len(mean), np.nan)
+    own = variance / n
+    tau = np.geomspace(0.1 * math.sqrt(own.min()), max(3.0, math.sqrt(own.max())), _TAU_POINTS)[:, None]
+    worth = 1 / (own + tau**2)
+    total = worth.sum(axis=1)
+    mu = (worth @ mean) / total
+    fit = -0.5 * (worth * (mean - mu[:, None]) ** 2).sum(axis=1) + 0.5 * np.log(worth).sum(axis=1)
+    log_weight = fit - 0.5 * np.log(total) - tau[:, 0] ** 2 / 2 + np.log(tau[:, 0])
+    weight = special.softmax(log_weight)
+    pull = own / (own + tau**2)
+    means = pull * mu[:, None] + (1 - pull) * mean
+    spreads = (1 - pull) * own + pull**2 / total[:, None]
+    theta = weight @ means
+    return theta, np.sqrt(weight @ (spreads + means**2) - theta**2)
+
+
+def _welch_rest(rows: _Groups) -> Floats:
+    """Welch's test of each group's logs against all others together; NaN below two values on a side."""
+    centred = rows.logs - rows.logs.mean()  # differences of large sums of squares would lose digits
+    own = (rows.n, rows.sums(centred), rows.sums(centred**2))
+    rest = (part.sum() - part for part in own)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        test = stats.ttest_ind_from_stats(*_summary(*own), *_summary(*rest), equal_var=False)
+    return np.asarray(test.pvalue, dtype=float)
+
+
+def _summary(n: Floats, x: Floats, xx: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, standard deviation and size from sums; NaN where fewer than two values leave no deviation."""
+    enough = np.where(n >= 2, n, np.nan)
+    mean = x / enough
+    return mean, np.sqrt(np.maximum((xx - x * mean) / (enough - 1), 0.0)), n
+
+
+def needed_n_ratio(log_deviation: ArrayLike, ratio: float, power: float = 0.80, alpha: float = 0.05) -> Floats:
+    """Size that each of two groups needs to show means a factor 1 + ``ratio`` apart; NaN if unknown.
+
+    n = 2 (z_alpha/2 + z_power)^2 s^2 / log(1 + ratio)^2, rounded up, with s the deviation of the logs.
+    """
+    reach = (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2
+    deviation = np.asarray(log_deviation, dtype=float)
+    return np.asarray(np.ceil(2 * reach * deviation**2 / math.log1p(ratio) ** 2), dtype=float)
+
+
+def visible_ratio(n: ArrayLike, log_deviation: ArrayLike, power: float = 0.80, alpha: float = 0.05) -> Floats:
+    """The smallest factor between two means that groups of size n show: the inverse of ``needed_n_ratio``."""
+    reach = (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2
+    size = np.asarray(n, dtype=float)
+    with np.errstate(divide="ignore"):
+        return np.asarray(
+            np.exp(np.sqrt(2 * reach / np.where(size > 0, size, np.nan)) * np.asarray(log_deviation, dtype=float))
+        )
+
+
+def conformal_range(past_amounts: ArrayLike, level: float = 0.90) -> tuple[float, float]:
+    """Range that holds the next amount with at least that probability, whatever the amounts' distribution.
+
+    Split-conformal: the order statistics floor((n + 1) tail) and ceil((n + 1) (1 - tail)) of the past
+    amounts (missing ones left out); NaN when there are too few. For a range around predictions pass the
+    past ratios of amount and prediction, and multiply. Source: Vovk, Gammerman & Shafer (2005); Lei et al.
+    (2018), JASA 113.
+    """
+    past = np.sort(np.asarray(past_amounts, dtype=float))
+    past = past[np.isfinite(past)]
+    lower = math.floor((past.size + 1) * (1 - level) / 2 + 1e-9)
+    if lower < 1:
+        return math.nan, math.nan
+    return float(past[lower - 1]), float(past[past.size - lower])
+
+
+def velocity(
+    n_open: float, win_rate: Estimate, amount: Estimate, cycle_days: Estimate, level: float = 0.90
+) -> dict[str, float]:
+    """Sales velocity per day = opportunities x win rate x average amount / cycle, with its interval.
+
+    Each factor is a number or (estimate, low, high) at that level; their log errors are added as independent
+    ones (delta method). Returns estimate, low, high (money per day); NaN where a factor is missing or the
+    cycle is 0 days.
+    """
+    rate, money, days = (_triple(part) for part in (win_rate, amount, cycle_days))
+    value = n_open * rate[0] * money[0] / days[0] if days[0] > 0 else math.nan
+    z = float(stats.norm.isf((1 - level) / 2))
+    error = math.sqrt(sum(_log_error(part, z) ** 2 for part in (rate, money, days)))
+    low, high = value * math.exp(-z * error), value * math.exp(z * error)
+    return {"estimate": value, "low": low, "high": high}
+
+
+def _triple(part: Estimate) -> tuple[float, float, float]:
+    """A factor as estimate, low, high; a plain number is known exactly."""
+    return part if isinstance(part, tuple) else (part, part, part)
+
+
+def _log_error(part: tuple[float, float, float], z: float) -> float:
+    """Standard error of a factor's logarithm from its interval; NaN where the interval reaches 0."""
+    _, low, high = part
+    return math.log(high / low) / (2 * z) if low > 0 else math.nan

@@ -1,0 +1,249 @@
+"""The ledger of claims that every sentence rests on.
+
+A look is one comparison of a level with its baseline, before anything is decided. A family is every look of
+one moment; ``close_family`` corrects for its size and gives the verdicts.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.amounts import needed_n_ratio, visible_ratio
+from closedloop.evidence.looks import (
+    KINDS,
+    LOOK_COLUMNS,
+    UNITS,
+    amount_looks,
+    cycle_looks,
+    rate_looks,
+    share_looks,
+    stacked,
+    typed,
+)
+from closedloop.evidence.rates import needed_n, visible_difference
+from closedloop.terms import Verdict
+
+__all__ = [
+    "CLAIM_COLUMNS",
+    "FAMILIES",
+    "KINDS",
+    "LOOK_COLUMNS",
+    "UNITS",
+    "amount_looks",
+    "close_family",
+    "counted",
+    "cycle_looks",
+    "estimated",
+    "false_discovery_q",
+    "rate_looks",
+    "share_looks",
+    "stacked",
+    "typed",
+]
+
+FAMILIES = ("plan", "outcome", "edit", "none")
+
+CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "claim_id": "str",
+        "market": "str",
+        "period": "str",
+        "first_period": "str",
+        "last_period": "str",
+        "family": "str",
+        "family_size": "Int64",
+        "notebook": "str",
+        "measure": "str",
+        "unit": "str",
+        "subject": "str",
+        "field": "str",
+        "level": "str",
+        "estimate": "float64",
+        "low": "float64",
+        "high": "float64",
+        "baseline": "float64",
+        "effect": "float64",
+        "n": "Int64",
+        "p": "float64",
+        "q": "float64",
+        "beyond": "float64",
+        "verdict": "str",
+        "kind": "str",
+        "needed_n": "Int64",
+        "visible_difference": "float64",
+        "source_table": "str",
+        "fingerprint": "str",
+        "expires_on": "datetime64[us]",
+    }
+)
+_IDENTITY = ["market", "period", "family", "notebook", "measure", "subject", "field", "level"]
+
+
+def close_family(
+    looks: pd.DataFrame,
+    *,
+    family: str,
+    market: str,
+    period: str,
+    smallest_worth: float = 0.10,
+    rate: float = 0.10,
+    watch_rate: float | None = None,
+    worth_ratio: float = 0.25,
+    fingerprint: str = "",
+    expires_on: date | None = None,
+) -> pd.DataFrame:
+    """Claims of all looks of one family: q values, verdicts, and what each size of sample could have shown.
+
+    q is Benjamini-Hochberg's over the whole frame; a look without a p value counts as p = 1 and is refused.
+    Supported: q <= ``rate`` and beyond > .5. Leaning: q <= ``watch_rate`` (twice the rate unless given)
+    where q misses the rate, or beyond > .25 where q meets it. Otherwise indistinguishable if n reaches
+    ``needed_n``, else refused. ``needed_n`` is the size at which a worthwhile difference shows with 80 %
+    power: ``smallest_worth`` (a fraction, 10 points) for rates; for amounts and days a factor of 1 +
+    ``worth_ratio`` on the baseline. Errors: ParameterError for an unknown family or for two looks at the
+    same thing.
+    """
+    _known("family", family, FAMILIES)
+    claims = typed(looks, LOOK_COLUMNS).assign(market=market, period=period, family=family)
+    claims = claims.assign(family_size=len(claims), fingerprint=fingerprint, expires_on=_day(expires_on))
+    claims["q"] = false_discovery_q(claims["p"].to_numpy())
+    claims["needed_n"] = _needed(claims, smallest_worth, worth_ratio)
+    claims["visible_difference"] = _visible(claims)
+    claims["verdict"] = _verdicts(claims, rate, 2 * rate if watch_rate is None else watch_rate)
+    return _identified(claims)
+
+
+def false_discovery_q(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Benjamini-Hochberg q values; a missing p counts in the family's size and stays missing."""
+    if not len(p):
+        return np.empty(0)
+    q = stats.false_discovery_control(np.where(np.isnan(p), 1.0, p))
+    return np.where(np.isnan(p), np.nan, q)
+
+
+def _verdicts(claims: pd.DataFrame, rate: float, watch_rate: float) -> list[str]:
+    """METHODS' table of verdicts, row by row; a missing q fails every comparison."""
+    q, beyond = claims["q"], claims["beyond"]
+    shows = (claims["n"] >= claims["needed_n"]).fillna(False).astype(bool) & q.notna()
+    supported = (q <= rate) & (beyond > 0.5)
+    leaning = ((q > rate) & (q <= watch_rate)) | ((q <= rate) & (beyond > 0.25))
+    choices = [Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE]
+    return [str(v) for v in np.select([supported, leaning, shows], choices, default=Verdict.REFUSED)]
+
+
+def _needed(claims: pd.DataFrame, smallest_worth: float, worth_ratio: float) -> pd.Series:
+    """Size at which a worthwhile difference shows, by the look's unit; missing where the baseline is."""
+    ratios = needed_n_ratio(claims["log_deviation"].to_numpy(), worth_ratio)
+    sizes = [
+        (needed_n(base, smallest_worth) if unit == "rate" else ratio) if np.isfinite(base) else np.nan
+        for unit, base, ratio in zip(claims["unit"], claims["baseline"], ratios, strict=True)
+    ]
+    return pd.Series(sizes, index=claims.index, dtype="float64").astype("Int64")
+
+
+def _visible(claims: pd.DataFrame) -> NDArray[np.float64]:
+    """The smallest effect, in the look's unit, that its n shows with 80 % power."""
+    n, baseline = claims["n"].to_numpy(dtype=float, na_value=np.nan), claims["baseline"].to_numpy()
+    is_rate = (claims["unit"] == "rate").to_numpy()
+    points = visible_difference(n, np.where(is_rate, baseline, np.nan))
+    factor = visible_ratio(n, claims["log_deviation"].to_numpy())
+    return np.where(is_rate, points, baseline * (factor - 1))
+
+
+def _identified(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims with their stable ids, in the ledger's columns and types."""
+    repeated = claims[_IDENTITY].duplicated()
+    if repeated.any():
+        found = " / ".join(str(value) for value in claims.loc[repeated, _IDENTITY].iloc[0])
+        raise ParameterError(
+            f"claims: found two looks at {found}; allowed is one; mend the counts the looks are made from"
+        )
+    keys = claims[_IDENTITY].fillna("").itertuples(index=False, name=None)
+    slugs = claims["measure"].str.replace("_", "-")
+    ids = [f"{slug}-{_digest(key)}" for slug, key in zip(slugs, keys, strict=True)]
+    return typed(claims.assign(claim_id=pd.Series(ids, index=claims.index, dtype="str")), CLAIM_COLUMNS)
+
+
+def _digest(key: Iterable[str]) -> str:
+    """Twelve hexadecimal digits that stand for a claim's identity."""
+    return hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:12]
+
+
+def _known(name: str, value: str, values: tuple[str, ...]) -> None:
+    """Refuse a word that is not in its closed list."""
+    if value not in values:
+        raise ParameterError(f"claims: found {name} {value!r}; allowed are {allowed(values)}")
+
+
+def estimated(
+    *,
+    market: str,
+    period: str,
+    first_period: str,
+    last_period: str,
+    notebook: str,
+    measure: str,
+    unit: str,
+    source_table: str,
+    estimate: float,
+    low: float,
+    high: float,
+    n: int,
+    subject: str = "market",
+    field: str = "",
+    level: str = "",
+    kind: str = "descriptive",
+    fingerprint: str = "",
+    expires_on: date | None = None,
+) -> pd.DataFrame:
+    """One claim outside the families: a rate, amount or median with its interval, compared with nothing."""
+    return _outside(dict(locals()), Verdict.ESTIMATED)
+
+
+def counted(
+    *,
+    market: str,
+    period: str,
+    first_period: str,
+    last_period: str,
+    notebook: str,
+    measure: str,
+    source_table: str,
+    count: float,
+    unit: str = "count",
+    n: int | None = None,
+    subject: str = "market",
+    field: str = "",
+    level: str = "",
+    fingerprint: str = "",
+    expires_on: date | None = None,
+) -> pd.DataFrame:
+    """One claim outside the families: a total of rows or money, exact, so without an interval.
+
+    ``n`` is the number of rows behind the total; for a count of rows it is the count itself.
+    """
+    values = dict(locals())
+    total = values.pop("count")
+    values |= {"estimate": total, "n": int(total) if n is None else n, "kind": "descriptive"}
+    return _outside(values, Verdict.COUNTED)
+
+
+def _day(day: date | None) -> Any:
+    """A date as the ledger stores it; none is a missing one."""
+    return pd.NaT if day is None else pd.Timestamp(day)
+
+
+def _outside(values: dict[str, Any], verdict: Verdict) -> pd.DataFrame:
+    """A one-row ledger with that verdict and no family."""
+    _known("unit", values["unit"], UNITS)
+    _known("kind", values["kind"], KINDS)
+    expires_on = _day(values.pop("expires_on"))
+    row = values | {"family": "none", "verdict": str(verdict), "expires_on": expires_on}
+    return _identified(pd.DataFrame([row]))

@@ -1,0 +1,125 @@
+"""Survey items and categorical fields as weighted patterns of 0/1 indicators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closedloop.errors import ParameterError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How each field is cut into levels; kept, so that later rows are coded alike.
+
+    ``levels[j]`` names the levels of field j in order; ``edges[j]`` holds the inner cut points of a numeric field
+    (empty for a categorical one). A level that was not seen before counts as missing.
+    """
+
+    fields: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    edges: tuple[tuple[float, ...], ...]
+
+    def codes(self, items: pd.DataFrame) -> Ints:
+        """Level numbers, shape (n rows, m fields); -1 where missing or unseen."""
+        absent = [name for name in self.fields if name not in items.columns]
+        if absent:
+            raise ParameterError(f"fields {absent} are absent; the rows need the columns {list(self.fields)}")
+        columns = [self._codes_of(items[name], j) for j, name in enumerate(self.fields)]
+        return np.column_stack(columns).astype(np.int64)
+
+    def _codes_of(self, values: pd.Series, j: int) -> Ints:
+        if self.edges[j]:
+            return _band(values, np.asarray(self.edges[j]))
+        return pd.Index(self.levels[j]).get_indexer(pd.Index(level_text(values))).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Distinct response patterns and how many rows show each.
+
+    ``indicators``: (P patterns, L levels over all items) of 0/1, an item's levels all 0 where it is missing;
+    ``counts``: (P,) rows per pattern; ``pattern_of_row``: (n,); ``item_of``: (L,) the item of each level column.
+    """
+
+    indicators: Floats
+    counts: Floats
+    pattern_of_row: Ints
+    item_of: Ints
+
+    @cached_property
+    def same_item(self) -> Floats:
+        """(L, L) of 0/1: whether two level columns belong to one item."""
+        return (self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype)
+
+    def coarse(self) -> Patterns:
+        """The same patterns in single precision."""
+        return replace(self, indicators=self.indicators.astype(np.float32))
+
+
+def level_text(values: pd.Series) -> pd.Series:
+    """The values as level names; whole numbers without ".0", missing stays missing."""
+    if pd.api.types.is_bool_dtype(values):
+        return values.astype("object").where(values.notna(), None).map({True: "true", False: "false"})
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype("object").map(lambda value: None if pd.isna(value) else f"{float(value):g}")
+    return values.astype("object").map(lambda value: None if pd.isna(value) else str(value))
+
+
+def is_metric(values: pd.Series) -> bool:
+    """Whether a field is a number with more than two values (and so has to be cut into bands)."""
+    return (
+        pd.api.types.is_numeric_dtype(values)
+        and not pd.api.types.is_bool_dtype(values)
+        and values.nunique() > 2
+    )
+
+
+def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
+    """Learn the levels of each field; numbers are cut at their quantiles into ``n_bands`` bands."""
+    learned = [_learn(items[name], n_bands) for name in items.columns]
+    levels, edges = zip(*learned, strict=True) if learned else ((), ())
+    return Coding(tuple(str(name) for name in items.columns), tuple(levels), tuple(edges))
+
+
+def patterns_of(codes: Ints, n_levels: Ints) -> Patterns:
+    """Distinct rows of ``codes`` (-1 is missing) as indicators; ``n_levels`` counts the levels of each item."""
+    distinct, row, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    item_of = np.repeat(np.arange(len(n_levels)), n_levels)
+    level = np.concatenate([np.arange(count) for count in n_levels])
+    indicators = (distinct[:, item_of] == level).astype(float)
+    return Patterns(indicators, counts.astype(float), row.reshape(-1), item_of)
+
+
+def binary_patterns(items: Floats) -> Patterns:
+    """Patterns of a 0/1/NaN array, shape (n, m); the level columns are (0, 1) of each item in turn."""
+    values = np.asarray(items, dtype=float)
+    strange = values[~np.isnan(values) & (values != 0) & (values != 1)]
+    if strange.size:
+        raise ParameterError(f"items hold the value {strange[0]:g}; allowed are 0, 1 and missing")
+    codes = np.where(np.isnan(values), -1, values).astype(np.int64)
+    return patterns_of(codes, np.full(values.shape[1], 2))
+
+
+def _learn(values: pd.Series, n_bands: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    if not is_metric(values):
+        return tuple(sorted(level_text(values).dropna().unique())), ()
+    cuts = np.unique(np.nanquantile(values.astype(float), np.arange(1, n_bands) / n_bands))
+    return _band_names(cuts), tuple(float(cut) for cut in cuts)
+
+
+def _band(values: pd.Series, edges: Floats) -> Ints:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")).astype(np.int64)
+
+
+def _band_names(cuts: Floats) -> tuple[str, ...]:
+    inner = [f"{low:g} to {high:g}" for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+    return (f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}")

@@ -1,0 +1,250 @@
+"""Comparisons, before their family is closed: a level's rate, share, amount or days against its baseline."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
+
+UNITS = ("rate", "amount", "days", "count", "ratio")
+KINDS = ("descriptive", "predictive", "causal")
+LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "first_period": "str",
+        "last_period": "str",
+        "notebook": "str",
+        "measure": "str",
+        "unit": "str",
+        "subject": "str",  # persona id, competitor or "market"
+        "field": "str",  # canonical column name; empty when the whole subject is meant
+        "level": "str",
+        "estimate": "float64",
+        "low": "float64",
+        "high": "float64",
+        "baseline": "float64",
+        "effect": "float64",
+        "n": "Int64",
+        "p": "float64",
+        "beyond": "float64",  # posterior probability of an effect beyond the practical threshold
+        "log_deviation": "float64",  # standard deviation of the logs; missing for rates
+        "kind": "str",
+        "source_table": "str",
+    }
+)
+_SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
+
+
+def typed(rows: Any, columns: Mapping[str, str]) -> pd.DataFrame:
+    """``rows`` (a frame or a list of dicts) with exactly these columns and types; gaps are missing."""
+    frame = pd.DataFrame(rows).reindex(columns=list(columns)).reset_index(drop=True)
+    return frame.astype(dict(columns))
+
+
+def stacked(frames: Iterable[pd.DataFrame], columns: Mapping[str, str] = LOOK_COLUMNS) -> pd.DataFrame:
+    """Looks of several sources (or claims, with their columns) as one typed frame; none give no rows."""
+    parts = [frame for frame in frames if len(frame)]
+    return typed(pd.concat(parts, ignore_index=True) if parts else [], columns)
+
+
+def rate_looks(
+    counts: pd.DataFrame,
+    *,
+    measure: str,
+    notebook: str,
+    source_table: str,
+    first_period: str,
+    last_period: str,
+    subject: str = "market",
+    baseline: float | None = None,
+    threshold: float = 0.03,
+    kind: str = "descriptive",
+    level: float = 0.90,
+) -> pd.DataFrame:
+    """Looks at the rate of every level of every field against the pooled rate of that field.
+
+    ``counts``: one row a field and level, with k of n. The estimate and its interval are shrunk over the
+    field's levels, p is the mid-p value against the baseline (the pooled rate unless given), beyond the
+    posterior probability of an effect over ``threshold`` (a fraction). Rows without a level count in the
+    baseline but are not looked at; a field with fewer than two levels that have cases gives no look.
+    """
+    _require(counts, ("field", "level", "k", "n"))
+    meta = _meta(measure, "rate", notebook, source_table, first_period, last_period, kind) | {"subject": subject}
+    fields = counts.groupby("field", sort=True)
+    looks = stacked(_rate_field(rows, baseline, threshold, level) for _, rows in fields)
+    return typed(looks.assign(**meta), LOOK_COLUMNS)
+
+
+def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, level: float) -> pd.DataFrame:
+    """The looks of one field."""
+    total = rows["n"].sum()
+    base = baseline if baseline is not None else (rows["k"].sum() / total if total else np.nan)
+    seen = rows[rows["level"].notna()].sort_values("level")
+    if (seen["n"] > 0).sum() < 2:
+        return typed([], LOOK_COLUMNS)
+    k, n = seen["k"].to_numpy(dtype=float), seen["n"].to_numpy(dtype=float)
+    shrunk = shrink_rates(k, n, level)
+    return pd.DataFrame(
+        {
+            "field": seen["field"].astype(str),
+            "level": seen["level"].astype(str),
+            "estimate": shrunk.mean,
+            "low": shrunk.low,
+            "high": shrunk.high,
+            "baseline": base,
+            "effect": shrunk.mean - base,
+            "n": n.astype(np.int64),
+            "p": midp(k, n, base),
+            "beyond": shrunk.beyond(threshold, base),
+        }
+    )
+
+
+def share_looks(
+    counts: pd.DataFrame,
+    *,
+    notebook: str,
+    source_table: str,
+    first_period: str,
+    last_period: str,
+    measure: str = "share",
+    threshold: float = 0.05,
+    kind: str = "descriptive",
+    level: float = 0.90,
+) -> pd.DataFrame:
+    """Looks at the share of every level in every subject (persona, segment) against the whole market.
+
+    ``counts``: one row a subject, field and level, with k of the subject's n rows and k_rest of the n_rest
+    others. The estimate is shrunk over the subjects, the baseline is the share in the market (subject and
+    others), p the exact mid-p value of the subject against the others.
+    """
+    _require(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
+    meta = _meta(measure, "rate", notebook, source_table, first_period, last_period, kind)
+    groups = counts.dropna(subset=["level"]).groupby(["field", "level"], sort=True)
+    looks = stacked(_share_level(rows, threshold, level) for _, rows in groups)
+    return typed(looks.assign(**meta), LOOK_COLUMNS)
+
+
+def _share_level(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataFrame:
+    """The looks at one level of one field, a row for each subject."""
+    k, n, k_rest, n_rest = (rows[name].to_numpy(dtype=float) for name in ("k", "n", "k_rest", "n_rest"))
+    shrunk = shrink_rates(k, n, level)
+    everyone = n + n_rest
+    base = np.divide(k + k_rest, everyone, out=np.full(len(rows), np.nan), where=everyone > 0)
+    return pd.DataFrame(
+        {
+            "subject": rows["subject"].astype(str),
+            "field": rows["field"].astype(str),
+            "level": rows["level"].astype(str),
+            "estimate": shrunk.mean,
+            "low": shrunk.low,
+            "high": shrunk.high,
+            "baseline": base,
+            "effect": shrunk.mean - base,
+            "n": n.astype(np.int64),
+            "p": exact_difference_p(k, n, k_rest, n_rest),
+            "beyond": shrunk.beyond(threshold, base),
+        }
+    )
+
+
+def amount_looks(
+    amounts: pd.DataFrame,
+    *,
+    notebook: str,
+    source_table: str,
+    first_period: str,
+    last_period: str,
+    measure: str = "won_amount",
+    unit: str = "amount",
+    subject: str = "market",
+    threshold: float = 0.10,
+    kind: str = "descriptive",
+    level: float = 0.90,
+) -> pd.DataFrame:
+    """Looks at the mean amount of every level of every field against the mean of all.
+
+    ``amounts``: one row a deal and field, with field, level and amount. Estimates are shrunk on the log scale
+    (``shrink_amounts``), p is Welch's test on logs against the other levels, beyond the posterior probability
+    of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
+    """
+    _require(amounts, ("field", "level", "amount"))
+    meta = _meta(measure, unit, notebook, source_table, first_period, last_period, kind) | {"subject": subject}
+    fields = amounts.dropna(subset=["level"]).groupby("field", sort=True)
+    looks = stacked(_amount_field(str(name), rows, threshold, level) for name, rows in fields)
+    return typed(looks.assign(**meta), LOOK_COLUMNS)
+
+
+def _amount_field(name: str, rows: pd.DataFrame, threshold: float, level: float) -> pd.DataFrame:
+    """The looks of one field."""
+    table = shrink_amounts(rows["amount"], rows["level"].astype(str), level, threshold)
+    if len(table) < 2:
+        return typed([], LOOK_COLUMNS)
+    effect = table["estimate"] - table["baseline"]
+    return table.rename(columns={"group": "level"}).assign(field=name, effect=effect)
+
+
+def cycle_looks(
+    cycles: pd.DataFrame,
+    *,
+    notebook: str,
+    source_table: str,
+    first_period: str,
+    last_period: str,
+    measure: str = "sales_cycle_days",
+    subject: str = "market",
+    threshold: float = 0.10,
+    kind: str = "descriptive",
+    level: float = 0.90,
+) -> pd.DataFrame:
+    """Looks at the typical days of won deals of every level of every field: ``amount_looks`` on days.
+
+    ``cycles``: one row a won deal and field, with field, level and days; a deal won on its first day counts
+    as half a day. Means of days, compared by logs; the median of a level is ``curves.cycle_days``.
+    """
+    _require(cycles, ("field", "level", "days"))
+    days = cycles["days"].astype(float).clip(lower=_SHORTEST_DAYS)
+    return amount_looks(
+        cycles.assign(amount=days),
+        notebook=notebook,
+        source_table=source_table,
+        first_period=first_period,
+        last_period=last_period,
+        measure=measure,
+        unit="days",
+        subject=subject,
+        threshold=threshold,
+        kind=kind,
+        level=level,
+    )
+
+
+def _meta(
+    measure: str, unit: str, notebook: str, source_table: str, first_period: str, last_period: str, kind: str
+) -> dict[str, Any]:
+    """What all looks of one call have in common."""
+    if kind not in KINDS:
+        raise ParameterError(f"looks: found kind {kind!r}; allowed are {allowed(KINDS)}")
+    return {
+        "measure": measure,
+        "unit": unit,
+        "notebook": notebook,
+        "source_table": source_table,
+        "first_period": first_period,
+        "last_period": last_period,
+        "kind": kind,
+    }
+
+
+def _require(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    """Refuse a frame that lacks a column."""
+    lacking = [name for name in columns if name not in frame.columns]
+    if lacking:
+        raise ParameterError(
+            f"looks: found no column {allowed(lacking)} among {allowed(frame.columns)}; "
+            f"needed are {allowed(columns)}; mend the query that counts"
+        )

@@ -1,0 +1,74 @@
+"""Counting records by the levels of their fields, for comparisons."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.indicators import is_metric, level_text
+
+LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
+_MOST_LEVELS = 30
+_SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
+
+
+def levels(frame: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
+    """Fields as text levels to compare: numbers in quartile bands, rare levels and missing values as missing."""
+    return pd.DataFrame({name: _levels_of(frame[name]) for name in fields}, index=frame.index)
+
+
+def _levels_of(values: pd.Series) -> pd.Series:
+    text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
+    counts = text.value_counts().head(_MOST_LEVELS)
+    return text.where(text.isin(counts[counts >= LEAST_SHOWN].index))
+
+
+def _text(values: pd.Series) -> pd.Series:
+    names = level_text(values)
+    yes_no = {"true": "yes", "false": "no"} if pd.api.types.is_bool_dtype(values) else {}
+    return names.replace(yes_no).astype("str").where(values.notna())
+
+
+def _bands(values: pd.Series) -> pd.Series:
+    numbers = values.astype(float)
+    edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
+    if len(edges) < 3:
+        return _text(values)
+    names = [
+        f"up to {edges[1]:,.4g}",
+        *(f"{a:,.4g} to {b:,.4g}" for a, b in pairwise(edges[1:-1])),
+    ]
+    names.append(f"over {edges[-2]:,.4g}")
+    return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
+
+
+def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series) -> pd.DataFrame:
+    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field: field, level, k, n."""
+    rows = hit.notna()
+    part, success = frame[rows], hit[rows].astype(float)
+    tables = []
+    for name in fields:
+        grouped = success.groupby(part[name], dropna=False).agg(["sum", "size"]).reset_index()
+        tables.append(grouped.set_axis(["level", "k", "n"], axis=1).assign(field=name))
+    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["level", "k", "n", "field"])
+    return frame[["field", "level", "k", "n"]]
+
+
+def share_counts(rows: pd.DataFrame, subjects: pd.Series) -> pd.DataFrame:
+    """k of n in every subject and k_rest of n_rest in the others, by every level of every column of ``rows``."""
+    sizes = subjects.value_counts()
+    tables = []
+    for name in rows.columns:
+        table = pd.crosstab(subjects, rows[name])
+        if table.empty:
+            continue
+        known, column_sums = table.sum(axis=1), table.sum()
+        if set(table.columns) <= {"yes", "no"}:  # one question, one look
+            table = table.reindex(columns=["yes"], fill_value=0)
+        tall = table.rename_axis(index="subject", columns="level").reset_index().melt("subject", value_name="k")
+        tall = tall.assign(field=name, n=tall["subject"].map(known))
+        totals = tall["level"].map(column_sums).fillna(0)
+        tables.append(tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"]))
+    shown = sizes[sizes >= LEAST_SHOWN].index
+    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_SHARE_COLUMNS)
+    return frame[frame["subject"].isin(shown) & (frame["n"] > 0) & (frame["n_rest"] > 0)]

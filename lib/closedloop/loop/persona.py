@@ -1,0 +1,183 @@
+"""A persona set: an assignment rule that people can read and databases can run, and what is known of each persona."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from closedloop.errors import DefinitionError
+from closedloop.evidence.rates import shrink_rates
+from closedloop.evidence.rules import Rule
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.records import won
+from closedloop.loop.step import replace_file
+
+EVERYONE = "everyone"
+
+
+@dataclass(frozen=True)
+class Persona:
+    """One persona: id (a stable slug), display name, the segment it came from, and its promised win rate.
+
+    ``rule`` says in words how to recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the
+    set promises for the period; all three are missing while nothing is known (``is_assumed``).
+    """
+
+    id: str
+    name: str
+    segment: str = ""
+    rule: tuple[str, ...] = ()
+    win_rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    is_assumed: bool = True
+
+
+@dataclass(frozen=True)
+class PersonaSet:
+    """All personas in force in one period.
+
+    ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate when the personas'
+    were estimated, so that each persona's deviation can be carried to another base rate.
+    """
+
+    market: str
+    period: str
+    origin: str
+    rule: Rule
+    personas: tuple[Persona, ...]
+    base_rate: float | None = None
+    fields: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> list[str]:
+        """The personas' ids, largest first as they were found."""
+        return [persona.id for persona in self.personas]
+
+    def persona(self, persona_id: str) -> Persona:
+        """The persona with this id."""
+        return next(persona for persona in self.personas if persona.id == persona_id)
+
+    def assign(self, frame: pd.DataFrame) -> pd.Series:
+        """Persona id of each row; fields that the frame lacks count as missing."""
+        lacking = {name: None for name in self.fields if name not in frame}
+        return self.rule.assign(frame.assign(**lacking)).astype("str")
+
+    def deviations(self) -> dict[str, float]:
+        """Log-odds by which each persona's win rate differs from the base rate; 0 while it is only assumed."""
+        base = self.base_rate
+        return {
+            p.id: 0.0 if p.win_rate is None or base is None else float(_logit(p.win_rate) - _logit(base))
+            for p in self.personas
+        }
+
+    def carried_to(self, period: str) -> "PersonaSet":
+        """The same set, in force in another period."""
+        return replace(self, period=period, origin="carried over")
+
+
+def _logit(rate: float) -> float:
+    clipped = min(max(rate, 1e-4), 1 - 1e-4)
+    return float(np.log(clipped / (1 - clipped)))
+
+
+def write_set(path: Path, personas: PersonaSet) -> None:
+    """Write a set as YAML that a person can read and change."""
+    content: dict[str, Any] = {
+        "market": personas.market,
+        "period": personas.period,
+        "origin": personas.origin,
+        "base_rate": _rounded(personas.base_rate),
+        "fields": list(personas.fields),
+        "personas": [_plain(persona) for persona in personas.personas],
+        "rule": personas.rule.to_dict(),
+    }
+    replace_file(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 6)
+
+
+def _plain(persona: Persona) -> dict[str, Any]:
+    values = asdict(persona) | {"rule": list(persona.rule)}
+    return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high")}
+
+
+def read_set(path: Path) -> PersonaSet:
+    """The set in a YAML file; errors name the file and what is wrong."""
+    try:
+        stored = yaml.safe_load(path.read_text("utf-8"))
+        personas = tuple(Persona(**(entry | {"rule": tuple(entry.get("rule", ()))})) for entry in stored["personas"])
+        rule = Rule.from_dict(stored["rule"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise DefinitionError(
+            f"{path}: is no persona set: {error}; compare it with a personas.yml under runs/"
+        ) from error
+    return PersonaSet(
+        market=stored["market"],
+        period=stored["period"],
+        origin=stored["origin"],
+        rule=rule,
+        personas=personas,
+        base_rate=stored.get("base_rate"),
+        fields=tuple(stored.get("fields", ())),
+    )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What refinement concludes: the set for the next period when it won its duel, else None, and why."""
+
+    verdict: str
+    personas: PersonaSet | None = None
+    reason: str = ""
+
+
+def estimate(personas: PersonaSet, deals: pd.DataFrame | None) -> PersonaSet:
+    """The set with each persona's shrunk win rate among ``deals`` that ended; without any it stays assumed."""
+    hit = won(deals).dropna() if deals is not None else pd.Series(dtype="boolean")
+    if hit.empty or deals is None:
+        return replace(
+            personas,
+            personas=tuple(
+                replace(p, win_rate=None, low=None, high=None, n=0, is_assumed=True) for p in personas.personas
+            ),
+        )
+    assigned = personas.assign(deals.loc[hit.index])
+    table = hit.astype(float).groupby(assigned).agg(["sum", "size"]).reindex(personas.ids, fill_value=0)
+    shrunk = shrink_rates(table["sum"], table["size"])
+    updated = tuple(
+        replace(
+            persona,
+            win_rate=float(shrunk.mean[i]),
+            low=float(shrunk.low[i]),
+            high=float(shrunk.high[i]),
+            n=int(table["size"].iloc[i]),
+            is_assumed=int(table["size"].iloc[i]) < LEAST_SHOWN,
+        )
+        for i, persona in enumerate(personas.personas)
+    )
+    return replace(personas, personas=updated, base_rate=float(hit.mean()))
+
+
+def changes(before: PersonaSet | None, after: PersonaSet) -> pd.DataFrame:
+    """What differs between two sets: persona, change (new, retired, adjusted, kept), detail."""
+    old = {p.id: p for p in before.personas} if before else {}
+    rows = [[p.id, *_change(old.get(p.id), p)] for p in after.personas]
+    rows += [[p.id, "retired", "no longer a persona"] for p in old.values() if p.id not in after.ids]
+    return pd.DataFrame(rows, columns=["persona", "change", "detail"])
+
+
+def _change(old: Persona | None, new: Persona) -> tuple[str, str]:
+    if old is None:
+        return "new", "; ".join(new.rule)
+    if old.rule != new.rule:
+        return "adjusted", "recognised differently: " + "; ".join(new.rule)
+    if old.win_rate is not None and new.win_rate is not None and abs(old.win_rate - new.win_rate) >= 0.005:
+        return "adjusted", f"promised win rate {old.win_rate:.0%} -> {new.win_rate:.0%} (n = {new.n:,})"
+    return "kept", "as before"

@@ -1,0 +1,239 @@
+"""02 Personas: who buys in each segment, and how do we recognise them?"""
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.claims import rate_looks, share_looks
+from closedloop.evidence.rates import wilson
+from closedloop.evidence.rules import Rule, assignment_rule, cross_validated_error
+from closedloop.evidence.segments import Segmentation
+from closedloop.loop.counting import LEAST_SHOWN, counts, levels, share_counts
+from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
+from closedloop.loop.records import Sample, won
+from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.step import Draft, Step
+from closedloop.terms import NO_RIVAL, Moment
+
+_FEWEST_RIVAL_DEALS = 10
+_TRAIT_SHARE = 0.5
+
+
+def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
+    """The persona set that market research alone suggests: one persona a segment, or one for everyone."""
+    fields = _shared_fields(situation, sample)
+    if found is None or found.recommended_k == 1 or not fields:
+        rule = Rule((), EVERYONE, ())
+        found_personas: tuple[Persona, ...] = (Persona(EVERYONE, "Everyone", rule=("every customer",)),)
+    else:
+        names = _names(situation, found.profile)
+        labels = found.labels.astype(str).map(lambda segment: names[segment][0])
+        rule = assignment_rule(sample.rows[fields], labels, rng=situation.rng("rule"))
+        found_personas = _from_segments(names, rule)
+    base = PersonaSet(situation.market, situation.period.name, "research", rule, found_personas, fields=tuple(fields))
+    return estimate(base, situation.deals if situation.view.has("deals") else None)
+
+
+def _from_segments(names: dict[str, tuple[str, str]], rule: Rule) -> tuple[Persona, ...]:
+    sentences = rule.sentences()
+    return tuple(
+        Persona(slug, name, segment=segment, rule=tuple(sentences[slug]))
+        for segment, (slug, name) in names.items()
+        if slug in sentences  # a segment that the rule never assigns cannot be recognised, so it is no persona
+    )
+
+
+def _shared_fields(situation: Situation, sample: Sample) -> list[str]:
+    """Fields that the sample shares with the records that a rule has to assign."""
+    view = situation.view
+    records = next((table for table in ("leads", "deals") if view.has(table)), None)
+    if records is None or sample.rows.empty:
+        return []
+    known = view.inherited(records)
+    volatile = ("campaign", "experiment", "arm", "first_touch")
+    return [name for name in known if name in sample.rows and name not in volatile and sample.rows[name].nunique() > 1]
+
+
+def _names(situation: Situation, profile: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Slug and display name of each segment: what sets it most apart from the others."""
+    segments = profile.drop(index="market")
+    scale = profile.loc["market"].abs().clip(lower=1.0)
+    taken: set[str] = set()
+    names = {}
+    for segment in segments.index:
+        others = segments.drop(index=segment)
+        apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
+        column = next((str(c) for c in apart.index if _slug(str(c)) not in taken), f"segment-{segment}")
+        taken.add(_slug(column))
+        names[str(segment)] = (_slug(column), _display(situation, column))
+    return names
+
+
+def _slug(column: str) -> str:
+    plain = column.removeprefix("wants_").removeprefix("is_").lower()
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in plain)
+    return "-".join(part for part in kept.split("-") if part)[:48]
+
+
+def _display(situation: Situation, column: str) -> str:
+    name, _, level = column.partition("=")
+    plain = name.removeprefix("wants_").removeprefix("is_").replace("_", " ")
+    text = (
+        f"{situation.definition.labels.get(name, plain)}: {situation.definition.label(name, level)}" if level else plain
+    )
+    return text[:1].upper() + text[1:]
+
+
+def personas(situation: Situation, sample: Sample, found: Segmentation | None, in_force: PersonaSet) -> Step:
+    """Describe the set in force: sizes, rules, attributes against the market, win rates, and what changed."""
+    draft = Draft("personas")
+    records = _records(situation)
+    _sizes(draft, situation, in_force, records)
+    _rule_quality(draft, situation, sample, found, in_force)
+    _attributes(draft, situation, sample, in_force)
+    _win_rates(draft, situation, in_force)
+    draft.results |= {
+        "n_personas": len(in_force.personas),
+        "origin": in_force.origin,
+        "n_assumed": sum(persona.is_assumed for persona in in_force.personas),
+        "personas": in_force.ids,
+        "competitors": competitors(situation),
+    }
+    return draft.done()
+
+
+def competitors(situation: Situation) -> list[str]:
+    """Rivals met in at least ten known deals, and ``no_decision`` where that outcome is recorded."""
+    definition = situation.definition
+    undecided = ["no_decision"] if definition.deals and "no_decision" in definition.deals.outcomes else []
+    if not situation.view.has("deals") or "competitor" not in situation.deals:
+        return undecided
+    met = situation.deals["competitor"].value_counts()
+    named = [str(name) for name in met[met >= _FEWEST_RIVAL_DEALS].index if name not in (*NO_RIVAL, "unknown")]
+    return sorted(named) + undecided
+
+
+def _records(situation: Situation) -> pd.DataFrame:
+    """The people to recognise: leads, else deals, as known at creation."""
+    for table in ("leads", "deals"):
+        if situation.view.has(table):
+            return fetched(situation.view.with_fields(table, Moment.CREATION))
+    return pd.DataFrame()
+
+
+def _sizes(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd.DataFrame) -> None:
+    assigned = in_force.assign(records) if len(records) else pd.Series(dtype="str")
+    n = assigned.value_counts().reindex(in_force.ids, fill_value=0).to_numpy()
+    low, high = wilson(n, np.full(len(n), max(n.sum(), 0)))
+    share = n / n.sum() if n.sum() else np.full(len(n), np.nan)
+    rows = [[p.id, p.name, p.segment, p.is_assumed] for p in in_force.personas]
+    frame = pd.DataFrame(rows, columns=["persona", "name", "segment", "is_assumed"])
+    draft.tables["personas"] = frame.assign(n=n, share=share, low=low, high=high)
+    sentences = [[p.id, sentence] for p in in_force.personas for sentence in p.rule]
+    draft.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
+
+
+def _rule_quality(
+    draft: Draft, situation: Situation, sample: Sample, found: Segmentation | None, in_force: PersonaSet
+) -> None:
+    fields = list(in_force.fields)
+    if in_force.origin != "research" or found is None or found.recommended_k == 1 or not fields:
+        draft.results |= {"rule_error": None, "guess_error": None}
+        draft.missing["rule_error"] = (
+            "The rule's error is measured when research makes the set; this set comes from an earlier period."
+        )
+        return
+    error = cross_validated_error(sample.rows[fields], found.labels.astype(str), rng=situation.rng("rule-error"))
+    draft.results |= {"rule_error": error.error, "guess_error": error.guessing}
+
+
+def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:
+    columns = [c for c in [*sample.items, *sample.held_apart] if c not in in_force.fields]
+    if len(in_force.personas) < 2 or not columns or sample.rows.empty:
+        text = (
+            "There is one persona for everyone, so nothing sets personas apart."
+            if len(in_force.personas) < 2
+            else (
+                "Every known field is part of the rule, so none is left to describe the personas by. "
+                "Collect survey answers or further fields."
+            )
+        )
+        draft.missing |= dict.fromkeys(("attributes", "nearest", "prevalence"), text)
+        return
+    rows, assigned = levels(sample.rows, columns), in_force.assign(sample.rows)
+    found = share_counts(rows, assigned)
+    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
+    first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
+    draft.looks.append(
+        share_looks(found, notebook="02_personas", source_table=sample.source, first_period=first, last_period=last)
+    )
+    draft.tables["nearest"] = _nearest(found)
+    draft.tables["prevalence"] = _prevalence(rows, assigned, found)
+
+
+def _shares(found: pd.DataFrame) -> pd.DataFrame:
+    return found.assign(share=found["k"] / found["n"]).pivot_table(
+        index="subject", columns=["field", "level"], values="share"
+    )
+
+
+def _nearest(found: pd.DataFrame) -> pd.DataFrame:
+    """For each persona the most similar other one, and the attribute that tells them apart best."""
+    shares = _shares(found).fillna(0.0)
+    values = shares.to_numpy()
+    gaps = np.abs(values[:, None, :] - values[None, :, :])
+    distance = gaps.mean(axis=2) + np.diag(np.full(len(values), np.inf))
+    rows = []
+    for i, persona in enumerate(shares.index):
+        if not np.isfinite(distance[i]).any():
+            continue
+        j = int(distance[i].argmin())
+        best = int(gaps[i, j].argmax())
+        field, level = tuple(shares.columns[best])
+        rows.append([persona, shares.index[j], distance[i, j], field, level, values[i, best], values[j, best]])
+    return pd.DataFrame(rows, columns=["persona", "nearest", "distance", "field", "level", "share", "nearest_share"])
+
+
+def _prevalence(rows: pd.DataFrame, assigned: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
+    """How many real records show all of a persona's majority traits, and all but one."""
+    shares = found.assign(share=found["k"] / found["n"], rest=found["k_rest"] / found["n_rest"])
+    traits = shares[(shares["share"] > _TRAIT_SHARE) & (shares["share"] - shares["rest"] > 0.05)]
+    table = []
+    for persona, part in traits.groupby("subject"):
+        members = rows[assigned == persona]
+        matches = sum(
+            (members[field] == level).astype(int) for field, level in zip(part["field"], part["level"], strict=True)
+        )
+        n_traits = len(part)
+        table.append(
+            [
+                persona,
+                n_traits,
+                len(members),
+                int((matches == n_traits).sum()),
+                int((matches >= n_traits - 1).sum()),
+            ]
+        )
+    return pd.DataFrame(table, columns=["persona", "n_traits", "n", "n_all", "n_all_but_one"])
+
+
+def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
+    if not situation.view.has("deals") or situation.closed_deals.empty:
+        draft.missing["win_rates"] = (
+            "No deal had ended when this period was planned, so win rates by persona are assumed. "
+            "Collect `deals` with outcomes."
+        )
+        return
+    deals = situation.closed_deals
+    first, last = situation.span(deals["closed_on"])
+    table = counts(deals.assign(persona=in_force.assign(deals)), ["persona"], won(deals))
+    draft.looks.append(
+        rate_looks(
+            table[table["n"] >= LEAST_SHOWN],
+            measure="win_rate",
+            notebook="02_personas",
+            source_table="deals",
+            first_period=first,
+            last_period=last,
+            threshold=situation.definition.claims.practical_threshold,
+        )
+    )

@@ -1,0 +1,126 @@
+"""06 Refinement: what do the outcomes change in the personas? A proposal has to win its duel first."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from closedloop.evidence.indicators import is_metric, level_text
+from closedloop.evidence.rates import wilson
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.duel import duel, lagged_rate, predict
+from closedloop.loop.edits import propose
+from closedloop.loop.persona import PersonaSet, Proposal
+from closedloop.loop.records import decided
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Draft, Step
+
+_FEWEST_DEALS = 60
+_EARLIER_DEALS = 1_600
+
+
+def refine(situation: Situation, in_force: PersonaSet, following: str | None) -> tuple[Proposal, Step]:
+    """The proposal for the next period and the step that shows how it was reached.
+
+    ``following`` is the name of the next period; None when there is none, or the period is still running.
+    """
+    draft = Draft("refinement")
+    reason = _cannot(situation, following)
+    if reason:
+        draft.missing |= dict.fromkeys(("duel", "edits"), reason)
+        draft.results |= {"verdict": "cannot tell", "n_edits": 0, "n_watch": 0, "n_deals": 0}
+        _look_back_on_promises(draft, situation, in_force)
+        return Proposal("cannot tell", reason=reason), draft.done()
+    closed = decided(situation)
+    verdict = duel(draft, situation, closed, in_force)
+    challenger, edits = propose(situation, closed, in_force)
+    draft.tables["edits"] = edits
+    _look_back_on_promises(draft, situation, in_force)
+    _drift(draft, situation, in_force)
+    draft.results |= {
+        "verdict": verdict,
+        "n_edits": int((edits["status"] == "permanent").sum()),
+        "n_watch": int((edits["status"] == "watch").sum()),
+    }
+    winner = replace(challenger, period=following, origin="refined") if verdict == "improved" and following else None
+    return Proposal(verdict, winner), draft.done()
+
+
+def _cannot(situation: Situation, following: str | None) -> str:
+    if not situation.view.has("deals"):
+        return "No deals are recorded, so outcomes cannot change the personas. Collect `deals` with outcomes."
+    if not situation.is_dated:
+        return (
+            "The source records no dates, so nothing can be checked against a later period. Collect closed_on of deals."
+        )
+    if following is None:
+        return "The period is still running: the duel and the edits wait for its end."
+    n = int(situation.in_period(decided(situation)["closed_on"]).sum())
+    if n < _FEWEST_DEALS:
+        return f"{n} deals were won or lost in this period; a duel needs at least {_FEWEST_DEALS}."
+    return ""
+
+
+def _look_back_on_promises(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
+    """What the set promised, and what the period's deals were."""
+    if not situation.view.has("deals") or not situation.is_dated:
+        draft.missing["promises"] = "Without dated deals no promise can be checked."
+        return
+    closed = decided(situation)
+    now = closed[situation.in_period(closed["closed_on"])]
+    table = now["is_won"].groupby(in_force.assign(now)).agg(["sum", "size"]).reindex(in_force.ids, fill_value=0)
+    rows = []
+    for persona in in_force.personas:
+        k, n = float(table["sum"][persona.id]), int(table["size"][persona.id])
+        if persona.low is None or persona.high is None or n < LEAST_SHOWN:
+            continue
+        low, high = (float(value) for value in wilson(k, n))
+        is_kept = high >= persona.low and low <= persona.high
+        rows.append([persona.id, persona.low, persona.high, k / n, n, is_kept])
+    if not rows:
+        draft.missing["promises"] = "No persona had both a promised win rate and ten deals that ended in this period."
+        return
+    columns = ["persona", "promised_low", "promised_high", "observed", "n", "is_kept"]
+    draft.tables["promises"] = pd.DataFrame(rows, columns=columns)
+
+
+def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
+    """Has the mix of personas, or the outcome given the persona, moved against what was known before the period?"""
+    closed = decided(situation)
+    now = situation.in_period(closed["closed_on"])
+    before, block = (
+        closed[closed["closed_on"] < pd.Timestamp(situation.period.start)].tail(_EARLIER_DEALS),
+        closed[now],
+    )
+    if before.empty or block.empty:
+        draft.missing["drift"] = "There is no earlier period to compare with."
+        return
+    mix = pd.crosstab(
+        pd.Series(np.r_[np.zeros(len(before)), np.ones(len(block))]),
+        np.r_[in_force.assign(before), in_force.assign(block)],
+    )
+    rows = []
+    if mix.shape[1] > 1:
+        statistic, p = stats.chi2_contingency(mix)[:2]
+        rows.append(["mix", float(statistic), float(p)])
+    expected = predict(in_force, block, lagged_rate(before))
+    z = float((block["is_won"] - expected).sum() / np.sqrt((expected * (1 - expected)).sum()))
+    rows.append(["outcome", z, float(2 * stats.norm.sf(abs(z)))])
+    unseen = _unseen(in_force, before, block)
+    rows.append(["definition", unseen, np.nan])
+    table = pd.DataFrame(rows, columns=["kind", "statistic", "p"])
+    draft.tables["drift"] = table.assign(
+        is_drift=(table["p"] <= 0.05) | ((table["kind"] == "definition") & (table["statistic"] > 0.05))
+    )
+
+
+def _unseen(in_force: PersonaSet, before: pd.DataFrame, block: pd.DataFrame) -> float:
+    """Share of the period's deals with a value, in a field of the rule, that was never seen before."""
+    fields = [f for f in in_force.rule.fields if f in block and not is_metric(block[f])]
+    strange = pd.Series(False, index=block.index)
+    for name in fields:
+        known = set(level_text(before[name]).dropna())
+        text = level_text(block[name])
+        strange |= text.notna() & ~text.isin(known)
+    return float(strange.mean()) if len(block) else 0.0

@@ -1,0 +1,136 @@
+"""What a step may see: one market, one period, and the view of one day."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from closedloop.market.definition import Definition
+from closedloop.market.periods import FOREVER, Period, period_of
+from closedloop.market.view import View
+from closedloop.market.warehouse import Warehouse
+from closedloop.terms import Moment
+
+_LONG_AGO = date(1900, 1, 1)
+
+
+def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
+    """The rows of a query, sorted by ``order`` so that the same data always come in the same order."""
+    frame: pd.DataFrame = table.execute()
+    flags = [name for name, kind in table.schema().items() if kind.is_boolean()]
+    frame = frame.astype(dict.fromkeys(flags, "boolean"))
+    return frame.sort_values(order, ignore_index=True) if order else frame
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One market on the day that plans a period, or looks back on it."""
+
+    warehouse: Warehouse
+    period: Period
+    on: date
+
+    @classmethod
+    def planning(cls, warehouse: Warehouse, period: Period) -> "Situation":
+        """The situation at the period's start."""
+        return cls(warehouse, period, period.planned_on)
+
+    @classmethod
+    def looking_back(cls, warehouse: Warehouse, period: Period) -> "Situation":
+        """The situation when the period has ended, or so far while it is running."""
+        return cls(warehouse, period, period.looked_back_on(warehouse.extracted_on))
+
+    @property
+    def definition(self) -> Definition:
+        """The market's definition."""
+        return self.warehouse.definition
+
+    @property
+    def market(self) -> str:
+        """The market's name."""
+        return self.definition.name
+
+    @property
+    def is_dated(self) -> bool:
+        """Does the market record when things happened?"""
+        return self.definition.clock != "none"
+
+    @cached_property
+    def view(self) -> View:
+        """All that was known on the day."""
+        return self.warehouse.view(self.on)
+
+    def rng(self, step: str) -> np.random.Generator:
+        """The step's own generator: the same market, period and step always draw the same numbers."""
+        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{step}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(seed[:8], "big"))
+
+    @cached_property
+    def window_start(self) -> pd.Timestamp:
+        """First day of the last ``window`` periods before the day; long ago when there are fewer."""
+        past = [period for period in self.warehouse.periods if period.end <= self.on]
+        if not self.is_dated or len(past) < self.definition.claims.window:
+            return pd.Timestamp(_LONG_AGO)
+        return pd.Timestamp(past[-self.definition.claims.window].start)
+
+    def name_of(self, day: pd.Timestamp | date | None) -> str:
+        """The name of the period that holds ``day``; ``all`` in a market without dates."""
+        if self.definition.periods is None or day is None or pd.isna(day):
+            return self.period.name
+        return period_of(pd.Timestamp(day).date(), self.definition.periods.length).name
+
+    def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
+        """The rows whose day lies in the window, or is missing."""
+        return frame[~(days < self.window_start)]
+
+    @cached_property
+    def deals(self) -> pd.DataFrame:
+        """Deals as known on the day, with the fields they inherit; ``age_days`` of open ones counts up to the day."""
+        table = self.view.with_fields("deals", Moment.CLOSE)
+        frame = fetched(table, "deal_id")
+        for column in ("created_on", "closed_on"):
+            frame[column] = pd.to_datetime(frame[column]) if column in frame else pd.NaT
+        return self._with_derived(frame)
+
+    def _with_derived(self, deals: pd.DataFrame) -> pd.DataFrame:
+        today = pd.Timestamp(self.on) if self.on < FOREVER else pd.NaT
+        ended = deals["closed_on"].where(deals["outcome"] != "open", today)
+        age = (ended - deals["created_on"]).dt.days
+        month = deals["closed_on"].dt.month
+        length = self.definition.periods.length if self.definition.periods else None
+        is_end = (month % 3 == 0).astype("boolean").where(month.notna() & bool(length and self.is_dated))
+        return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end)
+
+    @cached_property
+    def closed_deals(self) -> pd.DataFrame:
+        """Deals that ended within the window."""
+        closed = self.deals[self.deals["outcome"] != "open"]
+        return self.in_window(closed, closed["closed_on"])
+
+    def span(self, days: pd.Series) -> tuple[str, str]:
+        """Names of the first and last period that hold ``days``."""
+        known = days.dropna()
+        if known.empty or not self.is_dated:
+            return self.period.name, self.period.name
+        return self.name_of(known.min()), self.name_of(known.max())
+
+    def deal_fields(self, up_to: Moment = Moment.CREATION) -> list[str]:
+        """Fields of deals to compare by, known by ``up_to``; not internal ones."""
+        present = set(self.deals.columns)
+        return [name for name in self.view.inherited("deals", up_to) if name in present]
+
+    def in_period(self, days: pd.Series) -> pd.Series:
+        """Which ``days`` lie within the period, before the day of the view."""
+        if not self.is_dated:
+            return pd.Series(True, index=days.index)
+        start = pd.Timestamp(self.period.start)
+        return (days >= start) & (days < min(pd.Timestamp(self.period.end), pd.Timestamp(self.on)))
+
+    @property
+    def expires_on(self) -> date | None:
+        """The day after which a claim of this period has to be looked at again."""
+        return self.period.end + timedelta(days=(self.period.end - self.period.start).days) if self.is_dated else None

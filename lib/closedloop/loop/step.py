@@ -1,0 +1,93 @@
+"""What a step leaves behind: tables, looks, key figures, and what was missing; written once, read by everyone."""
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from closedloop.errors import ParameterError
+from closedloop.evidence.claims import LOOK_COLUMNS, stacked, typed
+
+STEPS = ("research", "personas", "leads", "handoff", "deals", "refinement", "review")
+
+
+def no_looks() -> pd.DataFrame:
+    """An empty frame of looks."""
+    return typed([], LOOK_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The result of one step.
+
+    ``tables``: frames by name. ``looks``: comparisons, whose family ``turn`` closes. ``results``: key figures, JSON
+    scalars or lists; rates are fractions, undefined is None. ``missing``: section -> what is missing, what to collect.
+    """
+
+    name: str
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    looks: pd.DataFrame = field(default_factory=no_looks)
+    results: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Draft:
+    """A step under construction, to which its sections add one by one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tables: dict[str, pd.DataFrame] = {}
+        self.looks: list[pd.DataFrame] = []
+        self.results: dict[str, Any] = {}
+        self.missing: dict[str, str] = {}
+
+    def done(self) -> Step:
+        """The finished step."""
+        return Step(self.name, self.tables, stacked(self.looks), self.results, self.missing)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """A frame as Parquet, whole or not at all."""
+    replace_file(path, frame.reset_index(drop=True).to_parquet(index=False))
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _scalar(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_scalar(part) for part in value]
+    plain = value.item() if hasattr(value, "item") else value
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
+
+
+def write_step(folder: Path, step: Step) -> None:
+    """Write a step's tables and key figures under ``folder/tables``."""
+    for name, frame in step.tables.items():
+        write_frame(folder / "tables" / f"{step.name}.{name}.parquet", frame)
+    text = json.dumps({"results": _scalar(step.results), "missing": step.missing}, indent=1, sort_keys=True)
+    replace_file(folder / "tables" / f"{step.name}.json", text.encode())
+
+
+def read_step(folder: Path, name: str) -> Step:
+    """The step that ``write_step`` left in ``folder``, without its looks (they became claims)."""
+    path = folder / "tables" / f"{name}.json"
+    if not path.exists():
+        raise ParameterError(f"{path} does not exist: the step {name!r} has not been computed for this period")
+    stored = json.loads(path.read_text())
+    frames = {p.name.split(".")[1]: pd.read_parquet(p) for p in sorted((folder / "tables").glob(f"{name}.*.parquet"))}
+    return Step(name, frames, results=stored["results"], missing=stored["missing"])

@@ -1,0 +1,168 @@
+"""A whole moment of a period, without notebooks: every look is taken, its family closed, and all of it written."""
+
+import hashlib
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from closedloop.evidence.claims import close_family, stacked
+from closedloop.loop import deals, handoff, leads, personas, refinement, research, review
+from closedloop.loop.persona import PersonaSet, Proposal, changes, read_set, write_set
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Step, replace_file, write_frame, write_step
+from closedloop.market.periods import Period, find_period
+from closedloop.market.warehouse import Warehouse, open_warehouse
+
+PLAN_STEPS = ("research", "personas", "leads")
+OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
+
+
+def periods(market: str) -> list[Period]:
+    """The market's periods, oldest first; the last one is running or coming."""
+    return open_warehouse(market).periods
+
+
+def has_begun(market: str, period: str) -> bool:
+    """Is there anything to look back on? Not in a period that starts after the data's last day."""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    return not found.running or found.start <= warehouse.extracted_on
+
+
+def period_folder(market: str, period: str, out: Path) -> Path:
+    """Where everything of one period is written."""
+    return out / market / period
+
+
+def plan(market: str, period: str, out: Path) -> Path:
+    """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    situation = Situation.planning(warehouse, found)
+    in_force = set_in_force(market, found.name, out)
+    material = research.research(situation)
+    steps = [
+        material.step,
+        personas.personas(situation, material.sample, material.segments, in_force),
+        leads.leads(situation, in_force),
+    ]
+    before = _previous(warehouse.periods, found)
+    old = set_in_force(market, before.name, out) if before else None
+    steps[1].tables["changes"] = changes(old, in_force)
+    folder = period_folder(market, found.name, out)
+    write_set(folder / "personas.yml", in_force)
+    _write(folder, situation, "plan", steps)
+    return folder
+
+
+def look_back(market: str, period: str, out: Path) -> Path:
+    """Compute and write what looks back on a period: hand-off, deals, refinement, review and the outcome claims."""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period, planning=False)
+    situation = Situation.looking_back(warehouse, found)
+    in_force = set_in_force(market, found.name, out)
+    proposal, refined = _refined(market, found.name, out)
+    steps = {
+        "handoff": handoff.handoff(situation, in_force),
+        "deals": deals.deals(situation, in_force),
+        "refinement": refined,
+    }
+    claims = _closed(situation, "outcome", list(steps.values()))
+    steps["deals"].results.update(_claim_counts(claims))
+    steps["review"] = review.review(situation, in_force, proposal, steps, claims)
+    folder = period_folder(market, found.name, out)
+    _write_proposal(folder, proposal)
+    _write(folder, situation, "outcome", list(steps.values()))
+    return folder
+
+
+def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
+    return {"n_looks": len(claims), "n_supported": int((claims["verdict"] == "supported").sum())}
+
+
+def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFrame:
+    settings = situation.definition.claims
+    return close_family(
+        stacked(step.looks for step in steps),
+        family=family,
+        market=situation.market,
+        period=situation.period.name,
+        smallest_worth=settings.smallest_worth,
+        fingerprint=situation.warehouse.folder.name,
+        expires_on=situation.expires_on,
+    )
+
+
+def _write(folder: Path, situation: Situation, family: str, steps: list[Step]) -> None:
+    claims = _closed(situation, family, steps)
+    for step in steps:
+        write_step(folder, step)
+    write_frame(folder / f"claims-{family}.parquet", claims)
+    merged = [
+        pd.read_parquet(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()
+    ]
+    both = pd.concat(merged, ignore_index=True)
+    write_frame(folder / "claims.parquet", both)
+    replace_file(folder / "claims.csv", both.to_csv(index=False).encode())
+
+
+def _write_proposal(folder: Path, proposal: Proposal) -> None:
+    if proposal.personas is not None:
+        write_set(folder / "proposal.yml", proposal.personas)
+    else:
+        text = json.dumps({"verdict": proposal.verdict, "reason": proposal.reason}, indent=1)
+        replace_file(folder / "proposal.yml", f"# no proposal: the set in force stays\n{text}\n".encode())
+
+
+def _previous(every: list[Period], period: Period) -> Period | None:
+    index = every.index(period)
+    return every[index - 1] if index else None
+
+
+def _following(every: list[Period], period: Period) -> Period | None:
+    index = every.index(period)
+    return every[index + 1] if index + 1 < len(every) else None
+
+
+def committed_set(warehouse: Warehouse, period: str) -> Path:
+    """Where people put a persona set that is to be in force in ``period`` whatever refinement says."""
+    return warehouse.definition.folder / "personas" / f"{period}.yml"
+
+
+@cache
+def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
+    """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    committed = committed_set(warehouse, found.name)
+    if committed.exists():
+        return replace(read_set(committed), period=found.name, origin="committed")
+    before = _previous(warehouse.periods, found)
+    if before is None:
+        situation = Situation.planning(warehouse, found)
+        material = research.research(situation)
+        return personas.research_set(situation, material.sample, material.segments)
+    proposal, _ = _refined(market, before.name, out)
+    if proposal.personas is not None and warehouse.definition.accept == "auto":
+        return proposal.personas
+    return set_in_force(market, before.name, out).carried_to(found.name)
+
+
+@cache
+def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    following = None if found.running else _following(warehouse.periods, found)
+    situation = Situation.looking_back(warehouse, found)
+    return refinement.refine(situation, set_in_force(market, found.name, out), following.name if following else None)
+
+
+def source_fingerprint() -> str:
+    """Of the package's own code: results computed by other code are never taken for current ones."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

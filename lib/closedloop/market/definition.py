@@ -1,0 +1,218 @@
+"""market.toml: what a market is, where its data come from, and when each of its fields is known."""
+
+import codecs
+import re
+import tomllib
+from collections import Counter
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from closedloop.errors import DefinitionError, ParameterError, allowed
+from closedloop.market.contract import TABLES
+from closedloop.market.place import data_folder
+from closedloop.terms import LENGTHS
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_ONE = Field(min_length=1, max_length=1)
+KnownAt = Annotated[str, Field(pattern=r"^(research|creation|handoff|stage|close(\+[1-9][0-9]{0,3})?)$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """A raw text file: bundled in the market's folder, or fetched and checked."""
+
+    file: str
+    member: tuple[str, ...] = ()
+    url: str | None = None
+    page: str | None = None
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    delimiter: Annotated[str, _ONE] = ","
+    quote: Annotated[str, _ONE] = '"'
+    encoding: str = "utf-8"
+
+    @model_validator(mode="after")
+    def _checked_when_fetched(self) -> "Source":
+        if (self.url or self.page) and not self.sha256:
+            raise ValueError("a source that is fetched needs its sha256")
+        if Path(self.file).is_absolute() or ".." in Path(self.file).parts:
+            raise ValueError("file must lie inside the market's folder or mirror")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise ValueError(f"encoding {self.encoding!r} does not exist; usual: utf-8, cp1252") from None
+        return self
+
+
+class Periods(_Strict):
+    """How long a turn of the loop is, and which one runs first."""
+
+    first: str
+    length: str | int
+
+    @field_validator("length")
+    @classmethod
+    def _exists(cls, length: str | int) -> str | int:
+        if length not in LENGTHS and not (isinstance(length, int) and length >= 1):
+            raise ValueError(f"allowed: {allowed(LENGTHS)}, or a number of positions from 1 on")
+        return length
+
+
+class Deals(_Strict):
+    """The stages of open deals in their order, and the outcomes that the source can record."""
+
+    stages: tuple[str, ...] = ()
+    outcomes: tuple[Literal["won", "lost", "no_decision"], ...]
+
+
+class Claims(_Strict):
+    """The statistical settings of METHODS 1; rates are fractions, windows are in periods."""
+
+    practical_threshold: float = Field(0.03, gt=0, lt=1)
+    smallest_worth: float = Field(0.10, gt=0, lt=1)
+    window: int = Field(4, ge=1)
+    planned_periods: int = Field(8, ge=1)
+
+
+class Goals(_Strict):
+    """What both teams promise each other for one period."""
+
+    n_leads: int | None = None
+    accepted_rate: float | None = None
+    first_touch_days: float | None = None
+    n_touches: int | None = None
+    won_amount: float | None = None
+
+
+class Definition(_Strict):
+    """A whole market.toml, plus the market's name and folder."""
+
+    name: str
+    folder: Path
+    title: str
+    licence: str
+    provenance: str = ""
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    timezone: str = "UTC"
+    clock: Literal["day", "month", "order", "none"] = "day"
+    extracted_on: date | None = None
+    privacy: Literal["strict", "open"] = "strict"
+    accept: Literal["auto", "manual"] = "auto"
+    periods: Periods | None = None
+    claims: Claims = Claims()  # type: ignore[call-arg]
+    sources: dict[str, Source]
+    deals: Deals | None = None
+    fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
+    items: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    goals: dict[str, Goals] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Definition":
+        for problem in (self._fields_problem(), self._clock_problem()):
+            if problem:
+                raise ValueError(problem)
+        if self.deals is None and (self.folder / "deals.sql").exists():
+            raise ValueError("deals.sql needs [deals] with the outcomes that the source records")
+        return self
+
+    def _fields_problem(self) -> str:
+        for table, moments in self.fields.items():
+            if table not in TABLES:
+                return f"[fields.{table}] is no canonical table; allowed: {allowed(TABLES)}"
+            times = Counter(name for names in moments.values() for name in names)
+            twice = [name for name, n in times.items() if n > 1]
+            if twice:
+                return f"[fields.{table}] names {twice[0]!r} twice; allowed: one moment for each field"
+        return ""
+
+    def _clock_problem(self) -> str:
+        if self.clock == "none":
+            given = self.extracted_on or self.periods
+            return 'clock = "none" has no dates: leave out extracted_on and [periods]' if given else ""
+        if self.extracted_on is None or self.periods is None:
+            return f'clock = "{self.clock}" needs extracted_on and [periods]'
+        if (self.clock == "order") != isinstance(self.periods.length, int):
+            wanted = "a number of positions" if self.clock == "order" else allowed(LENGTHS)
+            return f'periods.length = {self.periods.length!r} does not fit clock = "{self.clock}"; allowed: {wanted}'
+        return ""
+
+    def known_at(self, table: str) -> dict[str, str]:
+        """Declared moment (``stage``, ``close+90``) of every field of a table."""
+        return {name: moment for moment, names in self.fields.get(table, {}).items() for name in names}
+
+    def moment(self, table: str, column: str) -> str | None:
+        """When a column is known, declared or by the contract; None for an extra one that nobody declared."""
+        declared = self.known_at(table).get(column)
+        governing = TABLES[table].governing(column)
+        if declared or governing:
+            return declared or (governing.moment.name.lower() if governing else None)
+        return "research" if table == "respondents" and column in self.items else None
+
+    def label(self, column: str, level: object = None) -> str:
+        """How people read a column, or one of its levels."""
+        if level is None:
+            return self.labels.get(column, self.items.get(column, column.replace("_", " ")))
+        return self.labels.get(f"{column}.{level}", str(level))
+
+
+def markets() -> list[str]:
+    """The markets that have a definition, in alphabetical order."""
+    return sorted(path.parent.name for path in data_folder().glob("*/market.toml"))
+
+
+def check_slug(kind: str, value: str) -> str:
+    """``value`` itself when it is a safe name for a file; else a ParameterError."""
+    if not _SLUG.fullmatch(value):
+        raise ParameterError(f"{kind} = {value!r} is no name; allowed: a-z, 0-9, - and _, at most 64 characters")
+    return value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path}: cannot be read as TOML: {error}") from error
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "sources": Source,
+    "periods": Periods,
+    "deals": Deals,
+    "claims": Claims,
+    "goals": Goals,
+}
+
+
+def _first_problem(path: Path, error: ValidationError) -> DefinitionError:
+    # A misspelt key says more than the missing one that it was meant to be.
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    loc, found = problem["loc"], problem["input"]
+    key = ".".join(str(part) for part in loc) or "the file as a whole"
+    if problem["type"] == "extra_forbidden":
+        part = _PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
+        names = [name for name in part.model_fields if name not in ("name", "folder")]
+        return DefinitionError(f"{path}: {key}: unknown key; allowed: {allowed(names, 30)}")
+    shown = "" if isinstance(found, dict) else f" (found {str(found)[:80]!r})"
+    return DefinitionError(f"{path}: {key}: {problem['msg'].removeprefix('Value error, ')}{shown}")
+
+
+@cache
+def read_definition(market: str) -> Definition:
+    """The definition of ``market``, checked; errors name the file and the key."""
+    check_slug("market", market)
+    path = data_folder() / market / "market.toml"
+    if not path.exists():
+        raise ParameterError(f"market = {market!r} does not exist; allowed: {allowed(markets())}; add {path}")
+    try:
+        return Definition(name=market, folder=path.parent, **_read_toml(path))
+    except ValidationError as error:
+        raise _first_problem(path, error) from error
+    except TypeError as error:
+        raise DefinitionError(f"{path}: {error}") from error

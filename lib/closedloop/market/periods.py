@@ -1,0 +1,117 @@
+"""Periods: the turns of the loop, and the days on which each is planned and looked back on."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from closedloop.errors import DefinitionError, ParameterError, allowed
+from closedloop.market.definition import Definition
+
+_EPOCH = date(2000, 1, 1)
+FOREVER = date(9999, 12, 31)
+_MONTHS = {"month": 1, "quarter": 3, "half": 6, "year": 12}
+_PATTERNS = {
+    "month": r"([12]\d{3})-(\d\d)",
+    "quarter": r"([12]\d{3})-q([1-4])",
+    "half": r"([12]\d{3})-h([12])",
+    "year": r"([12]\d{3})",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """One turn of the loop: ``start`` is its first day, ``end`` the first day after it."""
+
+    start: date
+    end: date
+    name: str
+    running: bool = False
+
+    @property
+    def planned_on(self) -> date:
+        """The day whose view plans this period."""
+        return self.start
+
+    def looked_back_on(self, extracted_on: date) -> date:
+        """The day whose view looks back: the first day after, or after the data's last day while running."""
+        return min(self.end, extracted_on + timedelta(days=1)) if self.running else self.end
+
+
+ALL = Period(FOREVER, FOREVER, "all")
+
+
+def _month_start(months: int) -> date:
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def _calendar_period(months: int, length: str) -> Period:
+    size = _MONTHS[length]
+    first = months - months % size
+    start = _month_start(first)
+    number = start.month // size + (1 if size > 1 else 0)
+    name = {
+        "month": f"{start.year}-{start.month:02d}",
+        "quarter": f"{start.year}-q{number}",
+        "half": f"{start.year}-h{number}",
+        "year": f"{start.year}",
+    }[length]
+    return Period(start, _month_start(first + size), name)
+
+
+def period_of(day: date, length: str | int) -> Period:
+    """The period that holds ``day``; for an integer length, periods of that many positions from 2000-01-01."""
+    if isinstance(length, str):
+        return _calendar_period(day.year * 12 + day.month - 1, length)
+    number = (day - _EPOCH).days // length
+    start = _EPOCH + timedelta(days=number * length)
+    return Period(start, start + timedelta(days=length), f"p{number + 1:03d}")
+
+
+def _first(definition: Definition) -> Period:
+    assert definition.periods is not None
+    name, length = definition.periods.first, definition.periods.length
+    pattern = r"p(\d{3,})" if isinstance(length, int) else _PATTERNS[length]
+    match = re.fullmatch(pattern, name)
+    first = _numbered([int(number) for number in match.groups()], length) if match else None
+    if first is None or first.name != name:  # "2024-13" would count on into the next year
+        raise DefinitionError(f"{definition.folder / 'market.toml'}: periods.first = {name!r} is no {length}")
+    return first
+
+
+def _numbered(numbers: list[int], length: str | int) -> Period:
+    if isinstance(length, int):
+        return period_of(_EPOCH + timedelta(days=(numbers[0] - 1) * length), length)
+    year, number = [*numbers, 1][:2]
+    return _calendar_period(year * 12 + (number - 1) * _MONTHS[length], length)
+
+
+def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
+    """The market's periods, oldest first: from ``first`` to the one that is running or comes next.
+
+    ``busy`` are days on which something happened; a past period without any is a gap and left out.
+    """
+    if definition.periods is None or definition.extracted_on is None:
+        return [ALL]
+    length, after = definition.periods.length, definition.extracted_on + timedelta(days=1)
+    used = {period_of(day, length).name for day in busy}
+    periods, period = [], _first(definition)
+    while period.start <= after:
+        running = period.end > after
+        if running or period.name in used:
+            periods.append(Period(period.start, period.end, period.name, running))
+        period = period_of(period.end, length)
+    if not periods:
+        raise DefinitionError(f"{definition.folder / 'market.toml'}: periods.first lies after extracted_on")
+    return periods
+
+
+def find_period(periods: list[Period], name: str, *, planning: bool = True) -> Period:
+    """The period called ``name``; ``latest``: the running one for planning, the last complete for looking back."""
+    if name == "latest":
+        complete = [period for period in periods if not period.running]
+        return periods[-1] if planning or not complete else complete[-1]
+    for period in periods:
+        if period.name == name:
+            return period
+    raise ParameterError(f"period = {name!r} does not exist; allowed: latest, {allowed(p.name for p in periods)}")

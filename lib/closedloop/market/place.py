@@ -1,0 +1,28 @@
+"""Where things are on disk: the project's root, its data, its run folder."""
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """The project's folder: CLOSEDLOOP_ROOT, or the folder that holds ``lib/closedloop``."""
+    named = os.environ.get("CLOSEDLOOP_ROOT")
+    return Path(named).resolve() if named else Path(__file__).resolve().parents[3]
+
+
+def data_folder() -> Path:
+    """The folder of the markets' definitions."""
+    return root() / "data"
+
+
+def runs_folder() -> Path:
+    """The default folder of everything that a run writes."""
+    return root() / "runs"
+
+
+def mirror() -> str | None:
+    """The folder or address tried before a source's own: CLOSEDLOOP_MIRROR, relative to the root."""
+    named = os.environ.get("CLOSEDLOOP_MIRROR")
+    if not named or "://" in named:
+        return named or None
+    return str((root() / named).resolve())

@@ -1,0 +1,132 @@
+"""The canonical tables of a market, and ``known``: the only way to read what was known on a day."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from datetime import date, timedelta
+from functools import cache, cached_property
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow.parquet as parquet
+
+from closedloop import terms
+from closedloop.market import sources
+from closedloop.market.audit import Audit, read_audit, take_audit
+from closedloop.market.contract import TABLES
+from closedloop.market.definition import Definition, read_definition
+from closedloop.market.ladder import Ladder, quoted
+from closedloop.market.periods import FOREVER, Period, calendar
+from closedloop.market.place import runs_folder
+from closedloop.market.view import View
+from closedloop.terms import Moment
+
+
+class Warehouse:
+    """The stored canonical tables of one market, read through one private DuckDB connection."""
+
+    def __init__(self, definition: Definition, folder: Path) -> None:
+        self.definition = definition
+        self.folder = folder
+        self._connection = ibis.duckdb.connect(threads=1)
+        self.tables = {path.stem: self._read(path) for path in sorted((folder / "tables").glob("*.parquet"))}
+
+    def _read(self, path: Path) -> ir.Table:
+        return self._connection.read_parquet(str(path), table_name=path.stem)
+
+    def has(self, *tables: str) -> bool:
+        """Does the market have all these tables?"""
+        return all(table in self.tables for table in tables)
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """A stored canonical table as it is, without the firewall: for audits and tests, never for a finding."""
+        frame: pd.DataFrame = self.tables[table].execute()
+        return frame
+
+    @property
+    def extracted_on(self) -> date:
+        """The last day that the data cover."""
+        return self.definition.extracted_on or FOREVER - timedelta(days=1)
+
+    @property
+    def audit(self) -> Audit:
+        """What the ladder did to this market's rows."""
+        return read_audit(self.folder / "audit")
+
+    @cached_property
+    def periods(self) -> list[Period]:
+        """The market's periods, from the first that runs to the running one."""
+        return calendar(self.definition, self._busy_days())
+
+    def _busy_days(self) -> Iterable[date]:
+        days: set[date] = set()
+        for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
+            if table in self.tables and column in self.tables[table].columns:
+                found = self.tables[table].select(day=column).distinct().execute()["day"].dropna()
+                days.update(pd.to_datetime(found).dt.date)
+        return days
+
+    def view(self, on: date) -> View:
+        """All that was known at the start of the day ``on``."""
+        return View(self.definition, self.tables, on, self.extracted_on)
+
+    def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> ir.Table:
+        """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""
+        return self.view(on).known(table, up_to)
+
+
+def _fingerprint(definition: Definition) -> str:
+    """Of everything that the canonical tables depend on: the definition, the raw files, this room's code, the lists."""
+    digest = hashlib.sha256()
+    for path in sorted([*definition.folder.glob("*.toml"), *definition.folder.glob("*.sql")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    for name in definition.sources:
+        digest.update(sources.sha256_of(sources.fetch(definition, name)).encode())
+    for path in [Path(terms.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(definition: Definition, folder: Path) -> None:
+    ladder = Ladder(definition)
+    ladder.climb()
+    for part in ("tables", "audit", "rejected"):
+        (folder / part).mkdir(parents=True)
+    for name, columns in ladder.columns.items():
+        order = ", ".join(quoted(key) for key in TABLES[name].key)
+        query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
+        parquet.write_table(ladder.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
+    take_audit(ladder).write(folder / "audit")
+    for name, rejected in ladder.rejected.items():
+        rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
+
+
+def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
+    """The folder of the market's canonical tables, made anew when anything they depend on has changed."""
+    place = place or runs_folder() / ".warehouse" / definition.name
+    folder = place / _fingerprint(definition)[:16]
+    if folder.exists():
+        return folder
+    place.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
+    try:
+        _build(definition, temporary)
+        (temporary / "market.json").write_text(json.dumps({"market": definition.name, "title": definition.title}))
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process was faster, with the same bytes
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+@cache
+def open_warehouse(market: str) -> Warehouse:
+    """The canonical tables of ``market``, built on first use."""
+    definition = read_definition(market)
+    return Warehouse(definition, build_warehouse(definition))

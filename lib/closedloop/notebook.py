@@ -1,0 +1,227 @@
+"""The few calls that a notebook makes: open the run, show its sections, save and record what it found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from IPython.display import publish_display_data
+
+from closedloop.documents import battlecard, brief, playbook
+from closedloop.documents.dossier import Dossier
+from closedloop.documents.pieces import Listing, Note, Shown
+from closedloop.documents.sections import catalogue
+from closedloop.documents.tables import as_csv
+from closedloop.documents.wording import Words
+from closedloop.errors import ParameterError, allowed
+from closedloop.loop import turn
+from closedloop.loop.persona import PersonaSet, read_set
+from closedloop.loop.step import Step, read_step, replace_file
+from closedloop.market.definition import read_definition
+from closedloop.market.periods import Period, find_period
+from closedloop.market.place import runs_folder
+
+RESULTS = "application/vnd.closedloop.results+json"
+STEPS = {
+    "01_research": "research",
+    "02_personas": "personas",
+    "03_leads": "leads",
+    "04_handoff": "handoff",
+    "05_deals": "deals",
+    "06_refinement": "refinement",
+    "07_review": "review",
+}
+
+
+class Document(NamedTuple):
+    """How a document is made of its dossier."""
+
+    bottom_line: Callable[[Dossier], list[str]]
+    render: Callable[[Dossier, str], Shown]
+    results: Callable[[Dossier], dict[str, Any]]
+
+
+DOCUMENTS = {
+    "campaign_brief": Document(brief.bottom_line, brief.render, brief.results),
+    "sales_playbook": Document(playbook.bottom_line, playbook.render, playbook.results),
+    "battlecard": Document(battlecard.bottom_line, battlecard.render, battlecard.results),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook on one market and period: its step's tables, its claims, and how they are shown."""
+
+    notebook: str
+    market: str
+    period: Period
+    folder: Path
+    step: Step
+    claims: pd.DataFrame
+    personas: PersonaSet
+    computed: tuple[str, ...] = ()
+    dossier: Dossier | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The step's tables by name."""
+        return self.step.tables
+
+    @cached_property
+    def _evidence(self) -> catalogue.Evidence:
+        return catalogue.Evidence(self._words, self.period.name, self.step, self.claims)
+
+    @cached_property
+    def _words(self) -> Words:
+        names = {persona.id: persona.name for persona in self.personas.personas}
+        return Words(read_definition(self.market), names)
+
+    def bottom_line(self) -> Shown:
+        """One to three sentences: what to take away when nothing else is read."""
+        if self.dossier is not None:
+            return Shown((Listing(DOCUMENTS[self.notebook].bottom_line(self.dossier)),), "bottom-line")
+        return catalogue.bottom_line(self._evidence)
+
+    def show(self, section: str) -> Shown:
+        """One section: a figure, a table or a page, with one computed sentence, or what is missing."""
+        if self.dossier is not None:
+            return DOCUMENTS[self.notebook].render(self.dossier, section)
+        return catalogue.render(self.step.name, section, self._evidence)
+
+    @property
+    def _name(self) -> str:
+        return "-".join([self.notebook, *self.chosen.values()])
+
+    def save(self) -> Note:
+        """Write the claims that this page rests on, as a CSV file that is safe to open in a spreadsheet."""
+        path = self.folder / "documents" / f"{self._name}.csv"
+        replace_file(path, as_csv(self.claims).encode())
+        return Note(f"{len(self.claims)} claims written to documents/{path.name} of this period.")
+
+    def results(self) -> None:
+        """Record the key figures for the runner, readable for people as well."""
+        scope = {"market": self.market, "period": self.period.name, **self.chosen}
+        found = {**scope, **self._figures(), "n_missing": len(self.step.missing)}
+        text = "\n".join(f"{key}: {value}" for key, value in found.items())
+        publish_display_data({RESULTS: found, "text/plain": text})  # type: ignore[no-untyped-call]
+
+    def _figures(self) -> dict[str, Any]:
+        if self.dossier is not None:
+            return DOCUMENTS[self.notebook].results(self.dossier)
+        return {**self.step.results, "n_claims": len(self.claims)}
+
+    def _repr_html_(self) -> str:
+        return self._opened()._repr_html_()
+
+    def __repr__(self) -> str:
+        return repr(self._opened())
+
+    def _opened(self) -> Shown:
+        title = self._words.definition.title
+        scope = ", ".join(
+            [f"{title} ({self.market})", f"period {self.period.name}", *map(self._words.name, self.chosen.values())]
+        )
+        running = " It is still running: figures are so far." if self.period.running else ""
+        computed = (
+            f" Computed now, because the tables were missing: {' and '.join(self.computed)}." if self.computed else ""
+        )
+        return Shown((Note(f"{scope}.{running}{computed}"),), "scope")
+
+
+def open_run(
+    notebook: str,
+    market: str,
+    period: str = "latest",
+    out: str | Path | None = None,
+    *,
+    persona: str | None = None,
+    competitor: str | None = None,
+) -> Run:
+    """The run of ``notebook`` with these parameters; missing tables of its moment are computed first, and it says so.
+
+    ``latest`` is the running period for 01-03 and the playbooks, the last complete one for 04-07. ``persona`` and
+    ``competitor`` default to the first. Errors: ParameterError for anything unknown, with what is allowed.
+    """
+    _check_texts({"market": market, "period": period, "persona": persona, "competitor": competitor})
+    if notebook not in (*STEPS, *DOCUMENTS):
+        raise ParameterError(f"notebook = {notebook!r} does not exist; allowed: {allowed((*STEPS, *DOCUMENTS))}")
+    read_definition(market)
+    found = _period(notebook, market, period)
+    place = Path(out) if out else runs_folder()
+    if notebook in DOCUMENTS:
+        return _open_document(notebook, market, found, place, {"persona": persona, "competitor": competitor})
+    return _open_step(notebook, market, found, place)
+
+
+def _check_texts(values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
+
+
+def _period(notebook: str, market: str, period: str) -> Period:
+    planning = STEPS.get(notebook) not in turn.OUTCOME_STEPS
+    found = find_period(turn.periods(market), period, planning=planning)
+    if not planning and not turn.has_begun(market, found.name):
+        begun = [p.name for p in turn.periods(market) if turn.has_begun(market, p.name)]
+        raise ParameterError(
+            f"period = {period!r} has not begun, so it has no outcomes yet; allowed: latest, {allowed(begun)}"
+        )
+    return found
+
+
+def _open_step(notebook: str, market: str, period: Period, out: Path) -> Run:
+    name = STEPS[notebook]
+    family = "plan" if name in turn.PLAN_STEPS else "outcome"
+    folder = turn.period_folder(market, period.name, out)
+    computed = _made(family, market, period, out, folder / "tables" / f"{name}.json")
+    claims = pd.read_parquet(folder / f"claims-{family}.parquet")
+    own = claims if name == "review" else claims[claims["notebook"] == notebook]
+    personas = turn.set_in_force(market, period.name, out) if family == "outcome" else read_set(folder / "personas.yml")
+    return Run(notebook, market, period, folder, read_step(folder, name), own, personas, computed)
+
+
+def _made(family: str, market: str, period: Period, out: Path, needed: Path) -> tuple[str, ...]:
+    """What had to be computed so that ``needed`` and the family's claims exist."""
+    claims = turn.period_folder(market, period.name, out) / f"claims-{family}.parquet"
+    if needed.exists() and claims.exists():
+        return ()
+    compute = turn.plan if family == "plan" else turn.look_back
+    compute(market, period.name, out)
+    return (f"{'plan of' if family == 'plan' else 'outcomes of'} {period.name}",)
+
+
+def _open_document(notebook: str, market: str, period: Period, out: Path, asked: Mapping[str, str | None]) -> Run:
+    folder = turn.period_folder(market, period.name, out)
+    computed = _made("plan", market, period, out, folder / "personas.yml")
+    before = _before(market, period)
+    if before is not None:
+        earlier = turn.period_folder(market, before.name, out)
+        computed += _made("outcome", market, before, out, earlier / "tables" / "deals.json")
+    dossier = Dossier.gather(market, period, before, out)
+    subject = "competitor" if notebook == "battlecard" else "persona"
+    chosen = _choice(subject, asked[subject], dossier.choices(subject))
+    about = dossier.about(subject, chosen)
+    step = dossier.steps["personas"]
+    return Run(
+        notebook, market, period, folder, step, about.claims, dossier.personas, computed, about, {subject: chosen}
+    )
+
+
+def _before(market: str, period: Period) -> Period | None:
+    every = turn.periods(market)
+    index = every.index(period)
+    return every[index - 1] if index else None
+
+
+def _choice(kind: str, value: str | None, choices: list[str]) -> str:
+    if not choices:
+        raise ParameterError(f"no {kind} is known in this period, so there is no page to render")
+    if value in (None, "", "first"):
+        return choices[0]
+    if value not in choices:
+        raise ParameterError(f"{kind} = {value!r} is unknown in this period; allowed: {allowed(choices)}")
+    return str(value)

@@ -1,0 +1,161 @@
+"""The ledger: what it holds, how it survives, and who may write it."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from closedloop.batch.ledger import Entry, Ledger, WriteError, hashes, inside, locked, write_atomic
+from closedloop.errors import ClosedLoopError, LockedError
+from closedloop.terms import Status
+
+A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"  # SHA-256 of "a", FIPS 180-4 test programs
+
+
+def _entry(id_: str = "m/p/x", status: Status = Status.OK, **more: object) -> Entry:
+    market, period, notebook = id_.split("/")
+    return Entry(id_, market, period, notebook, {"market": market}, status, **more)  # type: ignore[arg-type]
+
+
+def test_runs_are_written_and_read_again(tmp_path: Path) -> None:
+    entry = _entry(cause="", seconds=1.5, peak_mb=80.0, inputs={"lib": "1"}, outputs={"m/x": "2"}, results={"n": 3})
+    Ledger(tmp_path).record(entry)
+    assert Ledger(tmp_path).entries == {"m/p/x": entry}
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert set(manifest) == {"runs", "versions"}
+    assert manifest["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert manifest["runs"] == [
+        {
+            "id": "m/p/x",
+            "market": "m",
+            "period": "p",
+            "notebook": "x",
+            "parameters": {"market": "m"},
+            "status": "ok",
+            "cause": "",
+            "seconds": 1.5,
+            "peak_mb": 80.0,
+            "inputs": {"lib": "1"},
+            "outputs": {"m/x": "2"},
+            "results": {"n": 3},
+        }
+    ]
+
+
+def test_what_other_markets_wrote_stays(tmp_path: Path) -> None:
+    Ledger(tmp_path).record(_entry("a/p/x"))
+    Ledger(tmp_path).record(_entry("b/p/x", Status.FAILED))
+    Ledger(tmp_path).record(_entry("b/p/x"))
+    assert {id_: entry.status for id_, entry in Ledger(tmp_path).entries.items()} == {"a/p/x": "ok", "b/p/x": "ok"}
+
+
+def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path / "1"), Ledger(tmp_path / "2")
+    first.record(_entry("a/p/x"), _entry("b/p/x"))
+    second.record(_entry("b/p/x"))
+    second.record(_entry("a/p/x"))
+    assert first.path.read_bytes() == second.path.read_bytes()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"runs": [{"id": 1}]}', '{"runs": [{"status": "running"}]}', "[1]"])
+def test_a_damaged_ledger_is_named_and_not_overwritten(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ClosedLoopError, match=r"manifest.json: is no ledger"):
+        Ledger(tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == content
+
+
+def test_a_run_is_current_only_with_the_same_inputs_parameters_and_outputs(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    (tmp_path / "x").write_text("a")
+    ledger.record(_entry(inputs={"lib": "1"}, outputs={"x": A}))
+    same = {"market": "m"}
+    assert ledger.is_current("m/p/x", {"lib": "1"}, same)
+    assert not ledger.is_current("m/p/x", {"lib": "2"}, same)
+    assert not ledger.is_current("m/p/x", {"lib": "1", "more": "1"}, same)
+    assert not ledger.is_current("m/p/x", {"lib": "1"}, {"market": "n"})
+    assert not ledger.is_current("m/p/y", {"lib": "1"}, same)
+    (tmp_path / "x").write_text("b")
+    assert not ledger.is_current("m/p/x", {"lib": "1"}, same)
+    (tmp_path / "x").unlink()
+    assert not ledger.is_current("m/p/x", {"lib": "1"}, same)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.SKIPPED, Status.KERNEL_DIED])
+def test_a_run_that_did_not_succeed_is_never_current(tmp_path: Path, status: Status) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.record(_entry(status=status))
+    assert not ledger.is_current("m/p/x", {}, {"market": "m"})
+
+
+def test_a_retired_run_loses_its_files(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    write_atomic(tmp_path / "m" / "x.html", b"a")
+    ledger.record(_entry(outputs={"m/x.html": A}), _entry("m/p/y"))
+    ledger.retire(["m/p/x"])
+    assert list(ledger.entries) == ["m/p/y"]
+    assert not (tmp_path / "m" / "x.html").exists()
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "link/x"])
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path)
+    with pytest.raises(ClosedLoopError, match="leads out of the run folder"):
+        inside(tmp_path / "out", path)
+
+
+def test_hashes_are_sha256_by_relative_path_and_leave_out_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    assert hashes([tmp_path / "a", tmp_path / "missing"], tmp_path) == {"a": A}
+    assert hashlib.sha256(b"a").hexdigest() == A
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_full_or_read_only_disk_leaves_the_earlier_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "page.html"
+    write_atomic(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match=rf"page.html: cannot write 5 bytes: {os.strerror(number)}"):
+        write_atomic(path, b"newer")
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_second_runner_stops_and_names_the_owner(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(LockedError, match=rf"in use by process {os.getpid()}"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}\n"
+
+
+def test_the_lock_of_a_killed_runner_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from closedloop.batch.ledger import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    paths = os.pathsep.join(sys.path)
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=os.environ | {"PYTHONPATH": paths})
+    assert killed.returncode == -9
+    assert (tmp_path / ".lock").read_text().startswith("process ")
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}\n"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ClosedLoopError, match=r"file/out: cannot be written: Not a directory"),
+        locked(tmp_path / "file/out"),
+    ):
+        pass

@@ -1,0 +1,75 @@
+"""A notebook's first cell and file are read as the batch needs them; a damaged file is named with the reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+from closedloop.batch.notebooks import find_notebook, notebooks, read_notebook, read_source
+from closedloop.errors import DefinitionError, ParameterError
+
+from .conftest import Project, write_notebook
+
+GOOD = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def test_the_first_cell_tells_question_reads_and_writes(tmp_path: Path) -> None:
+    path = tmp_path / "05_deals.ipynb"
+    write_notebook(path, ["1"])
+    content = json.loads(path.read_text())
+    content["cells"][0]["source"] = [
+        "# 05 · Deals\n",
+        "\n",
+        "What was won and lost, and **why**?\n",
+        "\n",
+        "- **Reads:** deals, `stage_history`\n",
+        "- **Writes:** claims-outcome\n",
+    ]
+    path.write_text(json.dumps(content))
+    found = read_notebook(path)
+    assert (found.title, found.step) == ("05 · Deals", "deals")
+    assert found.question == "What was won and lost, and why?"
+    assert (found.reads, found.writes) == ("deals, stage_history", "claims-outcome")
+    assert [parameter.name for parameter in found.parameters] == ["market", "period", "out"]
+
+
+def test_notebooks_come_in_the_order_of_the_loop_and_without_checkpoints(project: Project) -> None:
+    project.notebook("notebooks/.ipynb_checkpoints/01_research-checkpoint")
+    project.notebook("notebooks/.hidden")
+    assert list(notebooks()) == ["01_research", "05_deals", "battlecard", "sales_playbook"]
+
+
+@pytest.mark.parametrize("name", ["05_deals", "deals", "05_deals.ipynb", "notebooks/05_deals.ipynb"])
+def test_a_notebook_is_found_by_name_step_or_file(project: Project, name: str) -> None:
+    assert find_notebook(name).name == "05_deals"
+
+
+def test_an_unknown_notebook_is_refused_with_the_known_ones(project: Project) -> None:
+    with pytest.raises(ParameterError, match="'06_x' does not exist; allowed: 01_research, 05_deals"):
+        find_notebook("06_x")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is no notebook: Expecting value"),
+        (b'{"cells": [', "is no notebook"),
+        (b"\xff\xfe", "is no notebook"),
+        (b"[]", "it has no list of cells"),
+        (b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), "byte order mark"),
+        (json.dumps(GOOD, indent=1).replace("\n", "\r\n").encode(), "Windows line ends"),
+        (json.dumps(GOOD | {"cells": [{"cell_type": "markdown", "source": "a\r\nb"}]}).encode(), "Windows line ends"),
+        (json.dumps(GOOD | {"nbformat": 3, "nbformat_minor": 0}).encode(), "nbformat 3.0; allowed: 4"),
+        (json.dumps(GOOD | {"cells": [{"cell_type": "heading"}]}).encode(), "cell 1: unknown cell_type"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(DefinitionError, match=f"x.ipynb: .*{reason}"):
+        read_source(path)
+
+
+def test_a_sound_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_text(json.dumps(GOOD))
+    assert read_source(path) == GOOD

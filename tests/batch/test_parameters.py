@@ -1,0 +1,99 @@
+"""Parameters are declared, typed, and checked before anything runs."""
+
+import pytest
+from closedloop.batch.parameters import Parameter, check_values, declared
+from closedloop.errors import DefinitionError, ParameterError
+from hypothesis import given
+from hypothesis import strategies as st
+
+CELL = """market: str = "a # b"  # which market
+n: int = 3  # how many
+share: float | None = None  # a share, or none
+is_new: bool = True
+"""
+DECLARED = declared(CELL, "05_deals.ipynb")
+
+
+def test_a_cell_is_read_with_types_defaults_and_help() -> None:
+    assert (
+        Parameter("market", ("str",), "a # b", "which market"),
+        Parameter("n", ("int",), 3, "how many"),
+        Parameter("share", ("float", "None"), None, "a share, or none"),
+        Parameter("is_new", ("bool",), True, ""),
+    ) == DECLARED
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("n = 3", r"line 1: found 'n = 3'; allowed: name: type = default"),
+        ("n: int", r"line 1: found 'n: int'"),
+        ("import os", r"found 'import os'"),
+        ("n: list = []", r"type 'list'; allowed: str, int, float, bool, None"),
+        ("n: int = len('a')", r"default \"len\('a'\)\"; allowed: a plain value"),
+        ("n: int = 'a'", r"default 'a' is no int"),
+        ("a: int = 1\nn: int = ", r"line 2: invalid syntax"),
+    ],
+)
+def test_what_is_no_declaration_is_refused_with_its_line(cell: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=f"x.ipynb: parameters, .*{message}"):
+        declared(cell, "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_fine"),
+    [
+        ("n", 3, True),
+        ("n", True, False),
+        ("n", 3.0, False),
+        ("n", "3", False),
+        ("n", None, False),
+        ("share", 1, True),
+        ("share", 0.5, True),
+        ("share", None, True),
+        ("share", float("nan"), False),
+        ("is_new", 1, False),
+        ("market", "b", True),
+        ("market", ("b",), False),
+    ],
+)
+def test_a_value_must_be_of_the_declared_type(name: str, value: object, is_fine: bool) -> None:
+    if is_fine:
+        check_values(DECLARED, {name: value}, "x.ipynb")
+    else:
+        with pytest.raises(ParameterError, match=f"x.ipynb: {name} = .*allowed: "):
+            check_values(DECLARED, {name: value}, "x.ipynb")
+
+
+def test_an_unknown_name_is_refused_with_the_allowed_ones() -> None:
+    with pytest.raises(ParameterError, match=r"no parameter 'N'; allowed: market, n, share, is_new"):
+        check_values(DECLARED, {"N": 3}, "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "value"),
+    [
+        (0, "07", "07"),
+        (1, "7", 7),
+        (1, "-7", -7),
+        (2, "0.5", 0.5),
+        (2, "none", None),
+        (3, "false", False),
+        (3, "TRUE", True),
+    ],
+)
+def test_text_from_the_command_line_becomes_the_declared_type(number: int, text: str, value: object) -> None:
+    parsed = DECLARED[number].parse(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "7.5"), (1, ""), (2, "inf"), (2, "half"), (3, "1"), (3, "yes")])
+def test_text_that_is_no_value_is_refused(number: int, text: str) -> None:
+    with pytest.raises(ParameterError, match=DECLARED[number].name):
+        DECLARED[number].parse(text)
+
+
+@given(st.text())
+def test_text_stays_as_it_is(text: str) -> None:
+    assert DECLARED[0].parse(text) == text

@@ -1,0 +1,58 @@
+"""What is told while the batch runs: lines for logs, JSON for programs, a bar for terminals."""
+
+import io
+import json
+from pathlib import Path
+
+from closedloop.batch.ledger import Entry
+from closedloop.batch.progress import Bar, JsonLines, Lines, Listener, failures
+from closedloop.terms import Status
+from rich.console import Console
+
+GOOD = Entry("m/p/a", "m", "p", "a", {}, Status.OK, seconds=1.5)
+BAD = Entry("m/p/b", "m", "p", "b", {}, Status.FAILED, "cell 3: [red]no", outputs={"m/p/b.ipynb": "", "m/p/b.html": ""})
+
+
+def _tell(listener: Listener) -> None:
+    listener.planned(2)
+    listener.started("m/p/a")
+    listener.started("m/p/b")
+    listener.finished(GOOD)
+    listener.finished(BAD)
+    listener.close()
+
+
+def test_lines_count_and_give_the_cause() -> None:
+    stream = io.StringIO()
+    _tell(Lines(stream))
+    assert stream.getvalue() == "[1/2] m/p/a ok\n[2/2] m/p/b failed: cell 3: [red]no\n"
+
+
+def test_json_lines_hold_every_event() -> None:
+    stream = io.StringIO()
+    _tell(JsonLines(stream))
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == [
+        {"event": "planned", "n_runs": 2},
+        {"event": "started", "id": "m/p/a"},
+        {"event": "started", "id": "m/p/b"},
+        {"event": "finished", "id": "m/p/a", "status": "ok", "cause": "", "seconds": 1.5},
+        {"event": "finished", "id": "m/p/b", "status": "failed", "cause": "cell 3: [red]no", "seconds": None},
+    ]
+
+
+def test_a_bar_keeps_the_bad_runs() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    _tell(Bar(console))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "failed  m/p/b  cell 3: [red]no" in told
+    assert "2/2" in told
+    assert "ok  m/p/a" not in told
+
+
+def test_failures_name_status_cause_and_the_notebook_to_open() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    failures(console, {BAD.id: BAD}, Path("runs"))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 run did not succeed" in told
+    for part in ("m/p/b", "failed", "cell 3: [red]no", "runs/m/p/b.ipynb"):
+        assert part in told

@@ -1,0 +1,118 @@
+"""The index and the audit page: what is on them, in which order, escaped."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from closedloop.batch.ledger import Entry
+from closedloop.batch.report import write_audit, write_index
+from closedloop.market.audit import Audit
+from closedloop.market.definition import read_definition
+from closedloop.terms import Status
+
+
+def _entry(id_: str, status: Status = Status.OK, cause: str = "", **parameters: str) -> Entry:
+    market, period, stem = id_.split("/")
+    outputs = {f"{id_}.ipynb": "", f"{id_}.html": "", f"{market}/{period}/documents/{stem}.html": ""}
+    return Entry(id_, market, period, stem.split("-")[0], parameters, status, cause, outputs=outputs)
+
+
+ENTRIES = [
+    _entry("m/2024-q1/01_research"),
+    _entry("m/2024-q1/plan"),
+    _entry("m/2024-q2/05_deals", Status.FAILED, "cell 4: <b>KeyError</b>"),
+    _entry("m/2024-q2/sales_playbook-planner", persona="planner"),
+    _entry("m/2024-q2/01_research", Status.OK_WITH_WARNINGS, "1 section without evidence"),
+]
+
+
+def test_the_index_shows_bad_runs_first_then_the_newest_period(tmp_path: Path) -> None:
+    html = write_index(tmp_path, ENTRIES).read_text()
+    assert "5 runs of 1 market." in html
+    assert "1 needs attention." in html
+    links = re.findall(r'<a href="(m/[^"]+)">([^<]+)</a>', html)
+    assert links == [
+        ("m/2024-q2/05_deals.html", "m/2024-q2/05_deals"),
+        ("m/2024-q2/01_research.html", "01_research".replace("_", " ")),
+        ("m/2024-q2/sales_playbook-planner.html", "sales playbook · planner"),
+        ("m/2024-q2/05_deals.html", "05 deals"),
+        ("m/2024-q1/01_research.html", "01 research"),
+        ("m/2024-q1/plan.html", "plan"),
+    ]
+    assert "<b>KeyError" not in html
+    assert "cell 4: &lt;b&gt;KeyError" in html
+
+
+def test_a_good_batch_says_so(tmp_path: Path) -> None:
+    html = write_index(tmp_path, ENTRIES[:2]).read_text()
+    assert "All succeeded." in html
+    assert "What needs attention" not in html
+
+
+def test_an_empty_folder_has_an_index(tmp_path: Path) -> None:
+    assert "0 runs of 0 markets." in write_index(tmp_path, []).read_text()
+
+
+def test_the_only_script_is_the_one_that_the_policy_names(tmp_path: Path) -> None:
+    import base64
+    import hashlib
+
+    html = write_index(tmp_path, ENTRIES).read_text()
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert len(scripts) == 1
+    assert f"script-src &#39;sha256-{digest}&#39;" in html
+
+
+def test_the_index_tells_no_time(tmp_path: Path) -> None:
+    timed = [Entry("m/p/x", "m", "p", "x", {}, Status.OK, seconds=seconds, peak_mb=seconds) for seconds in (1.0, 2.0)]
+    pages = [write_index(tmp_path / str(entry.seconds), [entry]).read_bytes() for entry in timed]
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(("accept", "waits"), [("manual", True), ("auto", False)])
+def test_a_proposal_waits_until_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str, waits: bool
+) -> None:
+    folder = _market(tmp_path, monkeypatch, accept)
+    proposal = tmp_path / "runs" / "m" / "2024-q1" / "proposal.yml"
+    proposal.parent.mkdir(parents=True)
+    proposal.write_text("period: 2024-q2\npersonas: []\n")
+    assert ("closedloop accept m 2024-q1" in write_index(tmp_path / "runs", ENTRIES).read_text()) is waits
+    (folder / "personas").mkdir()
+    (folder / "personas" / "2024-q2.yml").write_text("")
+    assert "closedloop accept" not in write_index(tmp_path / "runs", ENTRIES).read_text()
+
+
+def _market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str = "auto") -> Path:
+    folder = tmp_path / "data" / "m"
+    folder.mkdir(parents=True)
+    (folder / "market.toml").write_text(
+        f'title = "<M>"\nlicence = "CC0"\ncurrency = "EUR"\nclock = "none"\naccept = "{accept}"\n'
+        '[sources.a]\nfile = "a.csv"\n'
+    )
+    monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
+    read_definition.cache_clear()
+    return folder
+
+
+def test_the_audit_page_shows_every_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _market(tmp_path, monkeypatch)
+    tables = pd.DataFrame({"table": ["deals"], "n_rows": [12], "n_set_aside": [2], "first_on": ["None"]})
+    columns = pd.DataFrame({"table": ["deals"], "column": ["<x>"], "known": ["stage"], "null_share": [0.125]})
+    actions = pd.DataFrame({"table": ["deals"], "action": ["set aside"], "n": [2], "lines": [list(range(3, 15))]})
+    html = write_audit(tmp_path, read_definition("m"), Audit(tables, columns, actions)).read_text()
+    assert "&lt;M&gt;" in html
+    assert '<td class="number">12</td><td class="number">2</td><td>–</td>' in html
+    assert '<td>&lt;x&gt;</td><td>stage</td><td class="number">12.5%</td>' in html
+    assert "<td>3, 4, 5, 6, 7, 8, 9, 10, 11, 12 …</td>" in html
+    assert (tmp_path / "m" / "audit.html").exists()
+
+
+def test_a_clean_audit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _market(tmp_path, monkeypatch)
+    tables = pd.DataFrame({"table": ["deals"], "n_rows": [12]})
+    nothing = pd.DataFrame({"table": [], "action": [], "n": []})
+    html = write_audit(tmp_path, read_definition("m"), Audit(tables, tables, nothing)).read_text()
+    assert html.count("Nothing to report.") == 1

@@ -1,0 +1,199 @@
+"""The ledger: q values, the table of verdicts, stable ids and claims outside the families."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    LOOK_COLUMNS,
+    close_family,
+    counted,
+    estimated,
+    false_discovery_q,
+    stacked,
+    typed,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+
+WHERE = {"family": "outcome", "market": "harbor", "period": "2024-q4"}
+ABOUT = {
+    "market": "harbor",
+    "period": "2024-q4",
+    "first_period": "2024-q1",
+    "last_period": "2024-q4",
+    "notebook": "05_deals",
+    "source_table": "deals",
+}
+
+
+def _looks(p, beyond, n=1000, baseline=0.30, unit="rate", log_deviation=np.nan):
+    """One look a p value, otherwise alike."""
+    rows = [
+        {
+            "measure": "win_rate",
+            "unit": unit,
+            "subject": "market",
+            "field": "region",
+            "level": f"level-{i}",
+            "notebook": "05_deals",
+            "estimate": 0.40,
+            "baseline": baseline,
+            "effect": 0.10,
+            "n": n,
+            "p": value,
+            "beyond": beyond,
+            "log_deviation": log_deviation,
+        }
+        for i, value in enumerate(p)
+    ]
+    return typed(rows, LOOK_COLUMNS)
+
+
+def test_q_values_by_hand():
+    """4 x .01 / 1, 4 x .02 / 2, 4 x .03 / 3 = .04; the last 4 x .5 / 4."""
+    assert false_discovery_q(np.array([0.01, 0.02, 0.5, 0.03])) == pytest.approx([0.04, 0.04, 0.5, 0.04])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_q_values_equal_statsmodels(p):
+    assert false_discovery_q(np.array(p)) == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+
+def test_a_look_without_p_counts_in_the_family_and_is_refused():
+    claims = close_family(_looks([0.04, np.nan], beyond=0.9), **WHERE)
+    assert claims["q"][0] == pytest.approx(0.08)
+    assert np.isnan(claims["q"][1])
+    assert claims["family_size"].tolist() == [2, 2]
+    assert claims["verdict"].tolist() == ["supported", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("p", "beyond", "n", "verdict"),
+    [
+        (0.10, 0.51, 1000, "supported"),
+        (0.10, 0.50, 1000, "leaning"),
+        (0.10, 0.26, 1000, "leaning"),
+        (0.10, 0.25, 1000, "indistinguishable"),
+        (0.11, 0.99, 1000, "leaning"),
+        (0.20, 0.10, 1000, "leaning"),
+        (0.21, 0.99, 1000, "indistinguishable"),
+        (0.21, 0.99, 354, "indistinguishable"),
+        (0.21, 0.99, 353, "refused"),
+        (0.10, 0.25, 353, "refused"),
+        (0.01, 0.90, 20, "supported"),
+    ],
+)
+def test_the_table_of_verdicts(p, beyond, n, verdict):
+    """A family of one: q is p. At a base rate of 30 %, 10 points need 354."""
+    claim = close_family(_looks([p], beyond, n), **WHERE).iloc[0]
+    assert claim["q"] == pytest.approx(p)
+    assert claim["needed_n"] == 354
+    assert claim["verdict"] == verdict
+
+
+def test_more_looks_make_the_same_p_value_weaker():
+    alone = close_family(_looks([0.03], 0.9), **WHERE)
+    in_company = close_family(_looks([0.03] + [0.9] * 19, 0.9), **WHERE)
+    assert alone["verdict"][0] == "supported"
+    assert in_company["verdict"][0] == "indistinguishable"
+
+
+def test_a_stricter_rate_moves_the_watch_limit_unless_it_is_given():
+    looks = _looks([0.03], 0.9)
+    strict = close_family(looks, rate=0.10 / 8, **WHERE)
+    watched = close_family(looks, rate=0.10 / 8, watch_rate=0.10, **WHERE)
+    assert strict["verdict"][0] == "indistinguishable"
+    assert watched["verdict"][0] == "leaning"
+
+
+def test_the_smallest_difference_that_n_shows_is_printed():
+    claims = close_family(_looks([0.5], 0.1, n=354), **WHERE)
+    assert claims["visible_difference"][0] == pytest.approx(0.10, abs=5e-4)
+
+
+def test_amounts_need_the_size_that_shows_a_quarter():
+    """Deviation 0.5 of the logs: 2 x 7.849 x 0.25 / ln(1.25)^2 = 78.8; at n = 79 a quarter of 8,000 shows."""
+    looks = _looks([0.5], 0.1, n=79, baseline=8000, unit="amount", log_deviation=0.5)
+    claim = close_family(looks, **WHERE).iloc[0]
+    assert claim["needed_n"] == 79
+    assert claim["verdict"] == "indistinguishable"
+    assert claim["visible_difference"] == pytest.approx(2000, abs=5)
+    small = close_family(_looks([0.5], 0.1, n=78, baseline=8000, unit="days", log_deviation=0.5), **WHERE)
+    assert small["verdict"][0] == "refused"
+
+
+def test_an_unknown_deviation_cannot_show_anything():
+    claim = close_family(_looks([0.5], 0.1, baseline=8000, unit="amount"), **WHERE).iloc[0]
+    assert pd.isna(claim["needed_n"])
+    assert claim["verdict"] == "refused"
+
+
+def test_ids_are_stable_and_depend_on_what_is_claimed_not_on_the_answer():
+    first = close_family(_looks([0.01, 0.5], 0.9), **WHERE)
+    again = close_family(_looks([0.30, 0.9], 0.1, n=40), **WHERE)
+    elsewhere = close_family(_looks([0.01, 0.5], 0.9), **(WHERE | {"period": "2025-q1"}))
+    assert first["claim_id"].tolist() == again["claim_id"].tolist()
+    assert first["claim_id"].is_unique
+    assert not set(first["claim_id"]) & set(elsewhere["claim_id"])
+    assert first["claim_id"][0] == "win-rate-" + first["claim_id"][0][-12:]
+
+
+def test_the_ledger_has_its_columns_also_when_empty():
+    full = close_family(_looks([0.01], 0.9), expires_on=date(2025, 3, 31), fingerprint="abc", **WHERE)
+    empty = close_family(stacked([]), **WHERE)
+    for ledger in (full, empty):
+        assert ledger.dtypes.astype(str).to_dict() == dict(CLAIM_COLUMNS)
+    assert len(empty) == 0
+    assert full["expires_on"][0] == pd.Timestamp("2025-03-31")
+    assert full["fingerprint"][0] == "abc"
+
+
+def test_the_ledger_survives_parquet(tmp_path):
+    ledger = stacked(
+        [close_family(_looks([0.01], 0.9), **WHERE), counted(**ABOUT, measure="deals", count=7)], CLAIM_COLUMNS
+    )
+    ledger.to_parquet(tmp_path / "claims.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "claims.parquet"), ledger)
+
+
+def test_two_looks_at_the_same_thing_and_unknown_families_are_refused():
+    with pytest.raises(ParameterError, match=r"found two looks at .*region / level-0"):
+        close_family(pd.concat([_looks([0.1], 0.5)] * 2), **WHERE)
+    with pytest.raises(ParameterError, match="family 'outcomes'; allowed are plan, outcome, edit, none"):
+        close_family(_looks([0.1], 0.5), **(WHERE | {"family": "outcomes"}))
+
+
+def test_looks_are_not_changed():
+    looks = _looks([0.1], 0.5)
+    before = looks.copy(deep=True)
+    close_family(looks, **WHERE)
+    pd.testing.assert_frame_equal(looks, before)
+
+
+def test_estimates_stand_outside_the_families():
+    claim = estimated(
+        **ABOUT, measure="sales_cycle_days", unit="days", estimate=61, low=57, high=66, n=240, level="all"
+    ).iloc[0]
+    assert (claim["verdict"], claim["family"], claim["kind"]) == ("estimated", "none", "descriptive")
+    assert (claim["estimate"], claim["low"], claim["high"], claim["n"]) == (61, 57, 66, 240)
+    assert claim[["p", "q", "baseline", "needed_n", "family_size"]].isna().all()
+
+
+def test_counts_are_exact_and_have_no_interval():
+    deals = counted(**ABOUT, measure="deals", count=240).iloc[0]
+    money = counted(**ABOUT, measure="won_amount", unit="amount", count=1_250_000.5, n=80).iloc[0]
+    assert (deals["verdict"], deals["estimate"], deals["n"]) == ("counted", 240, 240)
+    assert (money["estimate"], money["n"], money["unit"]) == (1_250_000.5, 80, "amount")
+    assert np.isnan([deals["low"], money["high"]]).all()
+
+
+def test_unknown_units_and_kinds_are_refused():
+    with pytest.raises(ParameterError, match="unit 'eur'; allowed are rate"):
+        counted(**ABOUT, measure="won_amount", unit="eur", count=5)
+    with pytest.raises(ParameterError, match="kind 'cause'"):
+        estimated(**ABOUT, measure="x", unit="rate", estimate=0.1, low=0, high=1, n=5, kind="cause")

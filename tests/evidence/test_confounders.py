@@ -1,0 +1,84 @@
+"""Adjusted differences: the kidney stone table, hand-worked weights, and reversals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.evidence.confounders import mantel_haenszel
+
+
+def _stones(times=1):
+    """Charig et al. (1986), BMJ 292: open surgery (group) is worse over all, better inside both strata."""
+    return pd.DataFrame(
+        {
+            "group": [True, False, True, False],
+            "stratum": ["small", "small", "large", "large"],
+            "k": [81 * times, 234 * times, 192 * times, 55 * times],
+            "n": [87 * times, 270 * times, 263 * times, 80 * times],
+        }
+    )
+
+
+def test_the_kidney_stone_table_by_hand():
+    """Crude 273/350 - 289/350. Weights 87 x 270 / 357 and 263 x 80 / 343."""
+    found = mantel_haenszel(_stones())
+    weights = np.array([87 * 270 / 357, 263 * 80 / 343])
+    differences = np.array([81 / 87 - 234 / 270, 192 / 263 - 55 / 80])
+    assert found.crude == pytest.approx(-16 / 350)
+    assert found.adjusted == pytest.approx(weights @ differences / weights.sum())
+    assert found.adjusted == pytest.approx(0.0538, abs=5e-5)
+    assert found.n == 700
+    assert not found.reversal, "700 cases support neither direction at 90 %"
+
+
+def test_the_same_table_with_enough_cases_is_a_reversal():
+    found = mantel_haenszel(_stones(times=4))
+    assert found.crude_high < 0 < found.low
+    assert found.reversal
+
+
+def test_a_reversal_has_to_be_surer_than_the_interval():
+    """1.3 times the table: both 90 % intervals exclude 0, but the distances are 1.7 and 1.8 errors, not 1.96."""
+    found = mantel_haenszel(_stones(times=1.3))
+    assert found.crude_high < 0 < found.low
+    assert not found.reversal
+
+
+def test_one_balanced_stratum_has_the_plain_interval():
+    """Sato's variance is then p1 q1 / n + p0 q0 / n, so crude and adjusted agree in all."""
+    table = pd.DataFrame({"group": [True, False], "stratum": ["a", "a"], "k": [30, 20], "n": [50, 50]})
+    found = mantel_haenszel(table)
+    half = 1.6448536269514722 * np.sqrt(0.6 * 0.4 / 50 + 0.4 * 0.6 / 50)
+    assert (found.adjusted, found.low, found.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert (found.crude_low, found.crude_high) == pytest.approx((found.low, found.high))
+    assert not found.reversal
+
+
+def test_rows_of_cases_and_counted_cells_agree():
+    counted = _stones()
+    cells = counted.itertuples(index=False)
+    rows = pd.DataFrame(
+        [(c.group, c.stratum, i < c.k) for c in cells for i in range(c.n)],
+        columns=["group", "stratum", "won"],
+    )
+    assert mantel_haenszel(rows) == mantel_haenszel(counted)
+
+
+def test_strata_with_one_side_only_and_missing_strata_say_nothing():
+    extra = pd.DataFrame({"group": [True, False], "stratum": ["tiny", None], "k": [9.0, 1.0], "n": [10.0, 10.0]})
+    found, plain = mantel_haenszel(pd.concat([_stones(), extra])), mantel_haenszel(_stones())
+    assert found.adjusted == plain.adjusted
+    assert found.n == 700
+    assert found.crude == pytest.approx(282 / 360 - 289 / 350)
+
+
+def test_without_a_rest_everything_is_missing():
+    found = mantel_haenszel(_stones().query("group"))
+    assert np.isnan([found.crude, found.adjusted, found.low]).all()
+    assert not found.reversal
+    assert mantel_haenszel(_stones().head(0)).n == 0
+
+
+def test_a_frame_without_the_columns_is_refused():
+    with pytest.raises(ParameterError, match="no column stratum"):
+        mantel_haenszel(pd.DataFrame({"group": [True], "won": [True]}))

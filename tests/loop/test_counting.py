@@ -1,0 +1,51 @@
+"""Levels and counts, on tables small enough to work out by hand."""
+
+import numpy as np
+import pandas as pd
+from closedloop.loop.counting import counts, levels, share_counts
+
+
+def _twelve_of(*values: object) -> pd.Series:
+    return pd.Series([value for value in values for _ in range(12)])
+
+
+def test_rare_levels_and_gaps_are_missing_levels() -> None:
+    field = pd.Series(["a"] * 12 + ["b"] * 9 + [None] * 3)
+    assert levels(field.to_frame("f"), ["f"])["f"].fillna("-").tolist() == ["a"] * 12 + ["-"] * 12
+
+
+def test_flags_read_as_yes_and_no() -> None:
+    found = levels(_twelve_of(True, False).to_frame("is_x"), ["is_x"])["is_x"]
+    assert found.tolist() == ["yes"] * 12 + ["no"] * 12
+
+
+def test_numbers_are_cut_into_quarters() -> None:
+    found = levels(pd.DataFrame({"age": np.arange(1.0, 101.0)}), ["age"])["age"]
+    assert found.value_counts().tolist() == [25, 25, 25, 25]
+    assert found.iloc[0] == "up to 25.75" and found.iloc[-1] == "over 75.25"
+
+
+def test_counts_leave_undecided_rows_out_and_keep_missing_levels() -> None:
+    frame = pd.DataFrame({"f": ["a", "a", "b", None, "b"]})
+    hit = pd.Series([True, False, True, True, None], dtype="boolean")
+    found = counts(frame, ["f"], hit).fillna("-").to_dict("records")
+    assert found == [
+        {"field": "f", "level": "a", "k": 1.0, "n": 2},
+        {"field": "f", "level": "b", "k": 1.0, "n": 1},
+        {"field": "f", "level": "-", "k": 1.0, "n": 1},
+    ]
+
+
+def test_share_counts_ask_a_yes_no_question_once() -> None:
+    subjects = pd.Series(["p"] * 12 + ["q"] * 12)
+    rows = pd.DataFrame({"wants": ["yes"] * 9 + ["no"] * 3 + ["yes"] * 2 + ["no"] * 10})
+    found = share_counts(rows, subjects).set_index("subject")
+    assert found["level"].tolist() == ["yes", "yes"]
+    assert found.loc["p", ["k", "n", "k_rest", "n_rest"]].tolist() == [9, 12, 2, 12]
+    assert found.loc["q", ["k", "n", "k_rest", "n_rest"]].tolist() == [2, 12, 9, 12]
+
+
+def test_share_counts_leave_out_groups_under_ten() -> None:
+    subjects = pd.Series(["p"] * 12 + ["q"] * 9)
+    rows = pd.DataFrame({"size": ["large"] * 21})
+    assert share_counts(rows, subjects)["subject"].tolist() == ["p"]

@@ -1,0 +1,71 @@
+"""Splits of a persona: found when they are there, refused when they are luck, and readable afterwards."""
+
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+from closedloop.evidence.rules import Rule
+from closedloop.loop.edits import propose
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.terms import Moment
+
+
+class _Situation:
+    """A market with two fields, as far as the edits look at one."""
+
+    market = "m"
+    period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1))
+    definition = SimpleNamespace(
+        claims=SimpleNamespace(planned_periods=8), label=lambda column, level=None: str(level or column)
+    )
+
+    def deal_fields(self, up_to: Moment) -> list[str]:
+        return ["site", "region"]
+
+    def in_period(self, days: pd.Series) -> pd.Series:
+        return days >= pd.Timestamp(2024, 1, 1)
+
+
+def _everyone() -> PersonaSet:
+    return PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+
+
+def _closed(rate_at_port: float, rate_elsewhere: float, n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    site = rng.choice(["port", "store"], n)
+    chance = np.where(site == "port", rate_at_port, rate_elsewhere)
+    days = pd.Timestamp(2024, 1, 1) + pd.to_timedelta(np.arange(n) % 90, unit="D")
+    won = rng.random(n) < chance
+    region = rng.choice(["n", "s"], n)
+    closed = {"site": site, "region": region, "closed_on": days, "is_won": won}
+    return pd.DataFrame(closed | {"outcome": np.where(won, "won", "lost")})
+
+
+def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
+    challenger, edits = propose(_Situation(), _closed(0.7, 0.3), _everyone())  # type: ignore[arg-type]
+    split = edits[edits["edit"] == "split"].iloc[0]
+    assert (split["persona"], split["field"], split["status"]) == ("everyone", "site", "permanent")
+    assert len(challenger.personas) == 2
+    assigned = challenger.assign(pd.DataFrame({"site": ["port", "store", None]}))
+    assert assigned[0] != assigned[1]
+    assert assigned[2] == "everyone"
+    rates = {p.id: p.win_rate for p in challenger.personas}
+    assert max(rates.values()) - min(rates.values()) > 0.3
+    assert challenger.rule.fields == ("site",)
+
+
+def test_no_difference_leaves_the_set_as_it_is() -> None:
+    challenger, edits = propose(_Situation(), _closed(0.5, 0.5), _everyone())  # type: ignore[arg-type]
+    assert edits[edits["status"] == "permanent"].empty
+    assert challenger.ids == ["everyone"]
+
+
+def test_a_broken_promise_is_an_adjustment() -> None:
+    promised = Persona("everyone", "Everyone", win_rate=0.8, low=0.75, high=0.85, n=100, is_assumed=False)
+    before = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.8)
+    challenger, edits = propose(_Situation(), _closed(0.4, 0.4), before)  # type: ignore[arg-type]
+    adjusted = edits[edits["edit"] == "adjust"].iloc[0]
+    assert adjusted["status"] == "permanent"
+    assert -0.5 < adjusted["effect"] < -0.3
+    assert abs(challenger.persona("everyone").win_rate - 0.4) < 0.06

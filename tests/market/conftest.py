@@ -1,0 +1,85 @@
+"""Tiny markets, written by hand: a folder with a definition, raw text files and selects."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from closedloop.market.contract import KINDS, kind_of
+from closedloop.market.definition import Definition, read_definition
+from closedloop.market.warehouse import open_warehouse
+
+HEAD = """\
+title = "Tiny"
+licence = "CC0-1.0"
+currency = "EUR"
+clock = "day"
+extracted_on = 2024-06-30
+
+[periods]
+first = "2024-q1"
+length = "quarter"
+"""
+DEALS = """
+[deals]
+stages = ["discovery", "proposal"]
+outcomes = ["won", "lost", "no_decision"]
+"""
+TinyMarket = Callable[..., Definition]
+
+
+def select_of(table: str, text: str) -> str:
+    """A select that casts every column of a raw file to what its name says."""
+    names = text.splitlines()[0].split(",")
+    kinds = {name: KINDS[kind_of(name)] for name in names}
+    cells = [f'"{name}"::{kind} as "{name}"' if kind else f'"{name}"' for name, kind in kinds.items()]
+    return f"select row_no, {', '.join(cells)} from raw.{table}"
+
+
+def forget() -> None:
+    """Definitions and warehouses are kept by name; a test's own must not outlive it."""
+    read_definition.cache_clear()
+    open_warehouse.cache_clear()
+
+
+@pytest.fixture
+def tiny_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder without markets, in force for this test only; no mirror, an empty cache."""
+    monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
+    monkeypatch.setenv("CLOSEDLOOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CLOSEDLOOP_MIRROR", raising=False)
+    forget()
+    yield tmp_path
+    forget()
+
+
+@pytest.fixture
+def tiny_market(tiny_root: Path) -> TinyMarket:
+    """Build a market from raw files, by table: text with a header of canonical names, or bytes.
+
+    ``selects`` replaces the select of a table or adds a helper; ``more`` goes to the end of market.toml,
+    ``head`` and ``deals`` replace its beginning.
+    """
+
+    def build(
+        files: dict[str, str | bytes],
+        selects: dict[str, str] | None = None,
+        more: str = "",
+        head: str = HEAD,
+        deals: str = DEALS,
+    ) -> Definition:
+        folder = tiny_root / "data" / "tiny"
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = {name: dedent(text).strip() + "\n" for name, text in files.items() if isinstance(text, str)}
+        for name, text in files.items():
+            content = texts[name].encode() if isinstance(text, str) else text
+            (folder / f"{name}.csv").write_bytes(content)
+        chosen = {name: select_of(name, text) for name, text in texts.items()} | (selects or {})
+        for name, select in chosen.items():
+            (folder / f"{name}.sql").write_text(select, "utf-8")
+        sources = "".join(f'[sources.{name}]\nfile = "{name}.csv"\n' for name in files)
+        (folder / "market.toml").write_text(f"{head}{deals}\n{sources}\n{dedent(more)}", "utf-8")
+        forget()
+        return read_definition("tiny")
+
+    return build

@@ -1,0 +1,179 @@
+"""Contradictions: counted with their lines; the rows stay as they are."""
+
+import pytest
+from closedloop.market.definition import Definition
+from closedloop.market.ladder import Ladder
+
+from .conftest import HEAD, TinyMarket
+
+Files = dict[str, str | bytes]
+
+
+def climb(definition: Definition) -> Ladder:
+    ladder = Ladder(definition)
+    ladder.climb()
+    return ladder
+
+
+HISTORY = "deal_id,change_no,entered_on,stage"
+LEADS = "lead_id,created_on,channel,campaign\nL1,2024-01-10,web,spring\nL2,2024-01-20,fair,spring"
+FLAGS: list[tuple[str, Files, list[tuple[str, str]]]] = [
+    (
+        "reference",
+        {"leads": "lead_id,account_id\nL1,A1\nL2,A9\nL3,", "accounts": "account_id\nA1"},
+        [("account_id not found in accounts", "2")],
+    ),
+    (
+        "reference",
+        {"leads": LEADS, "notes": "note_id,from_team,kind,lead_id\nN1,sales,pain,L3"},
+        [("lead_id not found in leads", "1")],
+    ),
+    (
+        "reference",
+        {"deals": "deal_id,outcome\nD1,open", "stage_history": HISTORY + "\nD2,1,2024-01-01,x"},
+        [("deal_id not found in deals", "1")],
+    ),
+    (
+        "reference",
+        {"touches": "touch_id,lead_id,material_id\nT1,L1,M2", "materials": "material_id,kind\nM1,proof"},
+        [("material_id not found in materials", "1")],
+    ),
+    ("born", {"leads": "lead_id,created_on\nL1,\nL2,2024-01-01"}, [("created_on missing", "1")]),
+    ("born", {"respondents": "respondent_id,answered_on\nR1,"}, [("answered_on missing", "1")]),
+    (
+        "after X",
+        {"leads": "lead_id,created_on\nL1,2024-06-30\nL2,2024-07-01"},
+        [("created_on after extracted_on", "2")],
+    ),
+    (
+        "after X",
+        {"deals": "deal_id,outcome,closed_on\nD1,won,2024-06-30\nD2,won,2024-07-01"},
+        [("closed_on after extracted_on", "2")],
+    ),
+    ("after X", {"touches": "touch_id,touched_on,lead_id\nT1,2025-01-01,L1"}, [("touched_on after extracted_on", "1")]),
+    (
+        "closed",
+        {"deals": "deal_id,created_on,outcome,closed_on\nD1,2024-02-02,won,2024-02-01\nD2,2024-02-02,won,2024-02-02"},
+        [("closed before created", "1")],
+    ),
+    (
+        "deal before lead",
+        {"leads": LEADS, "deals": "deal_id,created_on,lead_id,outcome\nD1,2024-01-09,L1,open\nD2,2024-01-10,L1,open"},
+        [("deal before its lead", "1")],
+    ),
+    (
+        "status dates",
+        {"leads": "lead_id,marketing_qualified_on,handed_off_on\nL1,2024-01-05,2024-01-04\nL2,2024-01-05,2024-01-05"},
+        [("handed_off_on before marketing_qualified_on", "1")],
+    ),
+    (
+        "status dates",
+        {"leads": "lead_id,created_on,marketing_qualified_on,sales_accepted_on\nL1,2024-01-05,,2024-01-04"},
+        [("sales_accepted_on before created_on", "1")],
+    ),
+    (
+        "status dates",
+        {"leads": "lead_id,sales_accepted_on,sales_qualified_on\nL1,2024-01-05,2024-01-04"},
+        [("sales_qualified_on before sales_accepted_on", "1")],
+    ),
+    (
+        "status dates",
+        {"leads": "lead_id,handed_off_on,recycled_on\nL1,2024-01-05,2024-01-04"},
+        [("recycled_on before handed_off_on", "1")],
+    ),
+    (
+        "status dates",
+        {"leads": "lead_id,created_on,disqualified_on\nL1,2024-01-05,2024-01-04"},
+        [("disqualified_on before created_on", "1")],
+    ),
+    (
+        "change_no",
+        {"stage_history": HISTORY + "\nD1,1,2024-01-01,a\nD1,3,2024-01-02,b\nD2,0,2024-01-01,a\nD3,1,2024-01-01,a"},
+        [("change_no not 1..n", "2, 3")],
+    ),
+    (
+        "falling",
+        {"stage_history": HISTORY + "\nD1,1,2024-01-05,a\nD1,2,2024-01-04,b\nD1,3,2024-01-05,c"},
+        [("dates falling", "2")],
+    ),
+    (
+        "outside life",
+        {
+            "deals": "deal_id,created_on,outcome,closed_on\nD1,2024-01-02,won,2024-01-09",
+            "stage_history": HISTORY + "\nD1,1,2024-01-01,a\nD1,2,2024-01-02,b\nD1,3,2024-01-10,c",
+        },
+        [("change after its deal's life", "3"), ("change before its deal's life", "1")],
+    ),
+    (
+        "open",
+        {"deals": "deal_id,outcome,closed_on\nD1,open,2024-01-01\nD2,lost,\nD3,open,"},
+        [("closed without closed_on", "2"), ("open with closed_on", "1")],
+    ),
+    (
+        "won_amount",
+        {"deals": "deal_id,outcome,won_amount\nD1,lost,5\nD2,won,\nD3,won,5"},
+        [("won without won_amount", "2"), ("won_amount without won", "1")],
+    ),
+    (
+        "loss_reason",
+        {"deals": "deal_id,outcome,loss_reason\nD1,won,price\nD2,open,price\nD3,lost,price\nD4,no_decision,timing"},
+        [("loss_reason on won or open", "1, 2")],
+    ),
+    (
+        "undeclared",
+        {"deals": "deal_id,outcome,stage\nD1,open,demo\nD2,open,proposal\nD3,won,demo\nD4,open,"},
+        [("open in an undeclared stage", "1")],
+    ),
+    ("arm", {"leads": "lead_id,experiment,arm\nL1,,a\nL2,e,a\nL3,e,"}, [("arm without experiment", "1")]),
+    (
+        "spend",
+        {"spend": "spend_id,starts_on,ends_on,spent_amount\nS1,2024-01-02,2024-01-01,5\nS2,2024-01-02,2024-01-02,5"},
+        [("ends before it starts", "1")],
+    ),
+    (
+        "spelling",
+        {"leads": LEADS, "deals": "deal_id,lead_id,outcome,channel\nD1,L1,open,Web\nD2,L2,open,fair\nD3,L9,open,x"},
+        [("channel unlike its lead's", "1"), ("lead_id not found in leads", "3")],
+    ),
+    (
+        "spelling",
+        {"leads": LEADS, "deals": "deal_id,lead_id,outcome,campaign\nD1,L1,open,summer\nD2,L2,open,"},
+        [("campaign unlike its lead's", "1")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "flags"), [case[1:] for case in FLAGS], ids=[case[0] for case in FLAGS])
+def test_contradictions_are_flagged_and_kept(
+    tiny_market: TinyMarket, files: Files, flags: list[tuple[str, str]]
+) -> None:
+    ladder = climb(tiny_market(files))
+    assert {action["action"] for action in ladder.actions} == {"flag"}
+    assert sorted((action["reason"], action["lines"]) for action in ladder.actions) == flags
+    n_lines = sum(len(str(text).strip().splitlines()) - 1 for text in files.values())
+    counts = [ladder.connection.execute(f"select count(*) from {table}").fetchone() for table in files]
+    assert sum(count[0] for count in counts if count) == n_lines
+
+
+def test_an_outcome_that_is_not_declared_is_flagged(tiny_market: TinyMarket) -> None:
+    deals = '\n[deals]\noutcomes = ["won"]\n'
+    ladder = climb(tiny_market({"deals": "deal_id,outcome\nD1,won\nD2,lost\nD3,open"}, deals=deals))
+    assert [list(action.values()) for action in ladder.actions] == [
+        ["deals", "flag", "outcome not declared", "", 1, "2"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"leads": "lead_id\nL1", "deals": "deal_id,created_on,lead_id,outcome,channel\nD1,2024-01-01,L1,open,web"},
+        {"deals": "deal_id,outcome\nD1,open", "stage_history": HISTORY + "\nD1,1,2024-01-01,a"},
+    ],
+)
+def test_what_cannot_be_compared_is_not_flagged(tiny_market: TinyMarket, files: Files) -> None:
+    assert climb(tiny_market(files)).actions == []
+
+
+def test_a_market_without_dates_has_no_last_day_to_compare_with(tiny_market: TinyMarket) -> None:
+    head = HEAD.partition("clock")[0] + 'clock = "none"\n'
+    assert climb(tiny_market({"deals": "deal_id,outcome,closed_on\nD1,won,2099-01-01"}, head=head)).actions == []

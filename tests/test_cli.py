@@ -1,0 +1,198 @@
+"""The command line: what it prints, where it writes, and how it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from closedloop import cli
+from closedloop.batch.ledger import locked
+from closedloop.errors import ClosedLoopError, ParameterError
+from closedloop.market.contract import dictionary
+from closedloop.market.definition import read_definition
+from typer.testing import CliRunner, Result
+
+ROOT = Path(__file__).parents[1]
+TOML = """title = "Tiny market"
+licence = "CC0"
+currency = "EUR"
+clock = "day"
+extracted_on = 2024-06-30
+[periods]
+first = "2024-q1"
+length = "quarter"
+[sources.deals]
+file = "deals.csv"
+[deals]
+stages = []
+outcomes = ["won", "lost"]
+"""
+NOTEBOOK = """{"cells": [
+ {"cell_type": "markdown", "id": "a", "metadata": {},
+  "source": "# 05 Deals\\n\\nWhat was won?\\n\\nReads: deals\\n\\nWrites: claims"},
+ {"cell_type": "code", "id": "b", "metadata": {"tags": ["parameters"]}, "execution_count": null, "outputs": [],
+  "source": "market: str = \\"tiny\\"  # which market\\nn: int = 3  # how many"}],
+ "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one market and one notebook."""
+    market = tmp_path / "data" / "tiny"
+    market.mkdir(parents=True)
+    (market / "market.toml").write_text(TOML)
+    (market / "deals.csv").write_text("id,opened,result\nD1,2024-01-02,won\nD1,2024-01-03,lost\nD2,2024-05-02,\n")
+    (market / "deals.sql").write_text(
+        "select id as deal_id, cast(opened as date) as created_on, coalesce(nullif(result, ''), 'open') as outcome,\n"
+        "  case when result <> '' then cast(opened as date) end as closed_on from raw.deals"
+    )
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "05_deals.ipynb").write_text(NOTEBOOK)
+    monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
+    read_definition.cache_clear()
+    return tmp_path
+
+
+def _call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def _refused(*arguments: str) -> str:
+    result = _call(*arguments)
+    assert isinstance(result.exception, ClosedLoopError), result.output
+    return str(result.exception)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom closedloop import cli\nsys.argv = ['closedloop', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'pandas', 'numpy', 'ibis', 'papermill', 'matplotlib', 'pydantic'}\n"
+        "print('loaded:', *sorted(heavy & set(sys.modules)))"
+    )
+    shown = _python("-c", code)
+    assert "simulate" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "loaded:"
+
+
+def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(ROOT / "lib"), *sys.path])
+    whole = os.environ | {"PYTHONPATH": paths} | environment
+    return subprocess.run([sys.executable, *arguments], env=whole, text=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere"], "closedloop: market = 'nowhere' does not exist; allowed: tiny"),
+        (["run", "../tiny"], "closedloop: market = '../tiny' is no name; allowed: a-z"),
+        (["run", "tiny", "--set", "n"], "closedloop: --set 'n' is no setting; allowed: NAME=VALUE"),
+        (["run", "tiny", "--set", "colour=red"], "closedloop: no notebook has a parameter 'colour' to set; allowed: n"),
+        (["run", "tiny", "--set", "n=many"], "closedloop: n = 'many' is no int; allowed: one like 3"),
+        (["describe", "09"], "closedloop: notebook = '09' does not exist; allowed: 05_deals"),
+        (["simulate", "tiny"], "closedloop: 'tiny' has no truth.toml; allowed: nothing"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(project: Path, arguments: list[str], message: str) -> None:
+    result = _python("-m", "closedloop.cli", *arguments, CLOSEDLOOP_ROOT=str(project))
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith(message)
+    assert result.stdout == ""
+
+
+def test_an_unknown_option_is_exit_code_2(project: Path) -> None:
+    assert _call("run", "--perod", "x").exit_code == 2
+
+
+def test_a_folder_in_use_is_exit_code_75(project: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"):
+        out = str(tmp_path / "out")
+        result = _python("-m", "closedloop.cli", "run", "tiny", "--out", out, CLOSEDLOOP_ROOT=str(project))
+    assert result.returncode == 75
+    assert f"is in use by process {os.getpid()}" in result.stderr
+
+
+def test_list_shows_markets_and_questions(project: Path) -> None:
+    shown = _call("list").output
+    for part in ("Tiny market", "from 2024-q1, by quarter", "CC0", "05_deals", "What was won?"):
+        assert part in shown
+
+
+def test_describe_shows_the_whole_interface(project: Path) -> None:
+    assert _call("describe", "deals").output.splitlines() == [
+        "05 Deals",
+        "  question  What was won?",
+        "  reads     deals",
+        "  writes    claims",
+        "  parameters",
+        "    market: str = 'tiny'  # which market",
+        "    n: int = 3  # how many",
+    ]
+
+
+def test_check_counts_what_the_contract_did(project: Path) -> None:
+    shown = " ".join(_call("check", "tiny").output.split())
+    assert "deals 2 1" in shown  # two rows kept, the second D1 set aside
+    assert "set aside repeated" in shown
+    assert "1 notebooks can be read." in shown
+
+
+def test_check_names_a_damaged_notebook(project: Path) -> None:
+    (project / "notebooks" / "05_deals.ipynb").write_bytes(b"\xef\xbb\xbf{}")
+    assert "05_deals.ipynb: starts with a byte order mark" in _refused("check", "tiny")
+
+
+def test_the_dictionary_keeps_the_text_above_its_marker(project: Path) -> None:
+    path = project / "data" / "README.md"
+    path.write_text("# Data\n\nWritten by people.\n\n<!-- generated: closedloop dictionary -->\nold\n")
+    assert _call("dictionary", "--check").exit_code == 1
+    assert _call("dictionary").exit_code == 0
+    assert _call("dictionary", "--check").exit_code == 0
+    marker = "<!-- generated: closedloop dictionary -->"
+    assert path.read_text() == f"# Data\n\nWritten by people.\n\n{marker}\n\n{dictionary().strip()}\n"
+
+
+def test_a_proposal_is_accepted_for_its_period(project: Path) -> None:
+    folder = project / "runs" / "tiny" / "2024-q1"
+    folder.mkdir(parents=True)
+    (folder / "proposal.yml").write_text("period: 2024-q2\npersonas:\n- id: planner\n")
+    assert _call("accept", "tiny", "2024-q1").exit_code == 0
+    accepted = project / "data" / "tiny" / "personas" / "2024-q2.yml"
+    assert accepted.read_text() == "period: 2024-q2\npersonas:\n- id: planner\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "proposal.yml does not exist; run the period first"),
+        (
+            '# none\n{"verdict": "no improvement shown", "reason": ""}\n',
+            "holds no persona set to accept: no improvement shown",
+        ),
+        ("period: ../../x\npersonas: []\n", "is no name"),
+    ],
+)
+def test_what_is_no_proposal_is_not_accepted(project: Path, content: str | None, message: str) -> None:
+    folder = project / "runs" / "tiny" / "2024-q1"
+    folder.mkdir(parents=True)
+    if content:
+        (folder / "proposal.yml").write_text(content)
+    assert message in _refused("accept", "tiny", "2024-q1")
+    assert not (project / "data" / "tiny" / "personas").exists()
+
+
+def test_a_period_is_a_name_and_no_path(project: Path) -> None:
+    with pytest.raises(ParameterError, match="is no name"):
+        raise _call("accept", "tiny", "../tiny/2024-q1").exception or AssertionError("accepted")
+
+
+def test_simulate_writes_the_same_bytes_again(project: Path) -> None:
+    market = project / "data" / "again"
+    market.mkdir()
+    (market / "truth.toml").write_bytes((ROOT / "data" / "harbor" / "truth.toml").read_bytes())
+    (market / "market.toml").write_bytes((ROOT / "data" / "harbor" / "market.toml").read_bytes())
+    assert _call("simulate", "again").exit_code == 0
+    for path in sorted((ROOT / "data" / "harbor" / "raw").iterdir()):
+        assert (market / "raw" / path.name).read_bytes() == path.read_bytes()
