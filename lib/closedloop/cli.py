@@ -129,7 +129,7 @@ def simulate(market: Market) -> None:
     if not (folder / "truth.toml").exists():
         fictional = sorted(path.parent.name for path in data_folder().glob("*/truth.toml"))
         raise ParameterError(f"{market!r} has no truth.toml; allowed: {allowed(fictional)}")
-    write(folder, folder)
+    write(folder, folder / "raw")
     print(f"wrote {folder / 'raw'}")
 
 

@@ -14,7 +14,7 @@ from closedloop.documents.dossier import Dossier
 from closedloop.documents.pieces import Listing, Note, Shown
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import as_csv
-from closedloop.documents.wording import Words
+from closedloop.documents.wording import Words, rule_sentences
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop import turn
 from closedloop.loop.persona import PersonaSet, read_set
@@ -72,7 +72,8 @@ class Run:
 
     @cached_property
     def _evidence(self) -> catalogue.Evidence:
-        return catalogue.Evidence(self._words, self.period.name, self.step, self.claims)
+        rules = rule_sentences(self.personas.rule, self._words)
+        return catalogue.Evidence(self._words, self.period.name, self.step, self.claims, rules)
 
     @cached_property
     def _words(self) -> Words:
@@ -180,8 +181,13 @@ def _open_step(notebook: str, market: str, period: Period, out: Path) -> Run:
     computed = _made(family, market, period, out, folder / "tables" / f"{name}.json")
     claims = pd.read_parquet(folder / f"claims-{family}.parquet")
     own = claims if name == "review" else claims[claims["notebook"] == notebook]
-    personas = turn.set_in_force(market, period.name, out) if family == "outcome" else read_set(folder / "personas.yml")
-    return Run(notebook, market, period, folder, read_step(folder, name), own, personas, computed)
+    return Run(notebook, market, period, folder, read_step(folder, name), own, _in_force(market, period, out), computed)
+
+
+def _in_force(market: str, period: Period, out: Path) -> PersonaSet:
+    """The set that the plan wrote; replayed when only the period's outcomes were computed."""
+    path = turn.period_folder(market, period.name, out) / "personas.yml"
+    return read_set(path) if path.exists() else turn.set_in_force(market, period.name, out)
 
 
 def _made(family: str, market: str, period: Period, out: Path, needed: Path) -> tuple[str, ...]:

@@ -55,6 +55,14 @@ def test_a_notebook_gets_its_market_period_and_subject() -> None:
         ("sales_playbook", "planner", None),
         ("battlecard", None, "Acme, Inc."),
     ]
+    assert documents[0].pages == {
+        "01_research": "01_research.html",
+        "05_deals": "05_deals.html",
+        "campaign_brief": "campaign_brief-planner.html",
+        "sales_playbook": "sales_playbook-planner.html",
+    }
+    assert set(documents[2].pages) == {"01_research", "05_deals"}
+    assert [job.is_document for job in documents] == [True] * 3
     research = next(job for job in planner.jobs("m", PERIODS) if job.notebook == "01_research")
     assert research.parameters == {"market": "m", "period": "2024-q1", "out": "elsewhere", "top": 7}
     assert outcome.is_turn and not research.is_turn
@@ -93,12 +101,12 @@ def test_a_notebook_that_lacks_a_given_parameter_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("planner", "planner"), ("no_decision", "no-decision-"), ("../../etc", "etc-"), ("Ümläut", "ml-ut-"), ("株", "")],
+    [("planner", "planner"), ("no_decision", "no_decision"), ("../../etc", "etc-"), ("Ümläut", "ml-ut-"), ("株", "")],
 )
 def test_a_slug_is_safe_and_tells_a_changed_name(name: str, safe: str) -> None:
     found = slug(name)
     assert found.startswith(safe)
-    assert set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_")
     assert len(found) - len(safe) == (0 if name == safe else 6)
 
 

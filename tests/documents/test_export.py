@@ -97,11 +97,14 @@ def test_the_policy_lets_nothing_in_and_the_page_loads_nothing() -> None:
 
 
 def test_prose_keeps_its_form_and_points_to_pages() -> None:
-    links = "Next: [refinement](06_refinement.ipynb), [brief](../playbooks/campaign_brief.ipynb)."
-    body = _body(_page(new_markdown_cell(f"# 05 · Deals\n\n{links}\n\n| a | b |\n|---|---|\n| 1 | 2 |")))
+    links = "Next: [refinement](06_refinement.ipynb), [brief](../playbooks/campaign_brief.ipynb#top), [x](x.ipynb)."
+    cell = new_markdown_cell(f"# 05 · Deals\n\n{links}\n\n| a | b |\n|---|---|\n| 1 | 2 |")
+    pages = {"06_refinement": "06_refinement.html", "campaign_brief": "campaign_brief-planner.html"}
+    body = _body(notebook_html(new_notebook(cells=[cell]), "Deals", pages=pages))
+    assert 'href="campaign_brief-planner.html#top"' in body
+    assert "x.ipynb" not in body
     assert '<h1 id="05-deals">05 · Deals</h1>' in body
     assert '<a href="06_refinement.html" rel="noopener noreferrer">refinement</a>' in body
-    assert 'href="../playbooks' not in body
     assert "<td>2</td>" in body
 
 
@@ -112,11 +115,7 @@ def test_code_is_folded_in_notebooks_and_at_the_end_of_documents() -> None:
         new_code_cell("run.show('curve')", outputs=[_display(text_html="<p>shown</p>")]),
     ]
     notebook, document = _body(_page(*cells)), _body(_page(*cells, is_document=True))
-    assert re.findall(r"<summary>(.+?)</summary>", notebook) == [
-        "parameters and their defaults",
-        "the parameters of this run",
-        "code",
-    ]
+    assert re.findall(r"<summary>(.+?)</summary>", notebook) == ["code and parameters of this run"]
     assert re.findall(r"<summary>(.+?)</summary>", document) == ["how this page was computed"]
     assert notebook.index("run.show") < notebook.index("shown</p>")
     assert document.index("shown</p>") < document.index("run.show")

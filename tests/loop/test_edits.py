@@ -23,6 +23,9 @@ class _Situation:
     def deal_fields(self, up_to: Moment) -> list[str]:
         return ["site", "region"]
 
+    def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
+        return frame
+
     def in_period(self, days: pd.Series) -> pd.Series:
         return days >= pd.Timestamp(2024, 1, 1)
 

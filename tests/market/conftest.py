@@ -1,6 +1,8 @@
 """Tiny markets, written by hand: a folder with a definition, raw text files and selects."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -42,44 +44,54 @@ def forget() -> None:
     open_warehouse.cache_clear()
 
 
-@pytest.fixture
-def tiny_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project's folder without markets, in force for this test only; no mirror, an empty cache."""
-    monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
-    monkeypatch.setenv("CLOSEDLOOP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("CLOSEDLOOP_MIRROR", raising=False)
-    forget()
-    yield tmp_path
+@contextmanager
+def project_at(root: Path) -> Iterator[Path]:
+    """The folder is the project's root meanwhile, without a mirror and with an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLOSEDLOOP_ROOT", str(root))
+        patch.setenv("CLOSEDLOOP_CACHE", str(root / "cache"))
+        patch.delenv("CLOSEDLOOP_MIRROR", raising=False)
+        forget()
+        yield root
     forget()
 
 
-@pytest.fixture
-def tiny_market(tiny_root: Path) -> TinyMarket:
-    """Build a market from raw files, by table: text with a header of canonical names, or bytes.
+def write_market(
+    root: Path,
+    files: dict[str, str | bytes],
+    selects: dict[str, str] | None = None,
+    more: str = "",
+    head: str = HEAD,
+    deals: str = DEALS,
+) -> Definition:
+    """Write and read the market ``tiny`` from raw files, by table: text with a header of canonical names, or bytes.
 
     ``selects`` replaces the select of a table or adds a helper; ``more`` goes to the end of market.toml,
     ``head`` and ``deals`` replace its beginning.
     """
+    folder = root / "data" / "tiny"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {name: dedent(text).strip() + "\n" for name, text in files.items() if isinstance(text, str)}
+    for name, text in files.items():
+        content = texts[name].encode() if isinstance(text, str) else text
+        (folder / f"{name}.csv").write_bytes(content)
+    chosen = {name: select_of(name, text) for name, text in texts.items()} | (selects or {})
+    for name, select in chosen.items():
+        (folder / f"{name}.sql").write_text(select, "utf-8")
+    sources = "".join(f'[sources.{name}]\nfile = "{name}.csv"\n' for name in files)
+    (folder / "market.toml").write_text(f"{head}{deals}\n{sources}\n{dedent(more)}", "utf-8")
+    forget()
+    return read_definition("tiny")
 
-    def build(
-        files: dict[str, str | bytes],
-        selects: dict[str, str] | None = None,
-        more: str = "",
-        head: str = HEAD,
-        deals: str = DEALS,
-    ) -> Definition:
-        folder = tiny_root / "data" / "tiny"
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = {name: dedent(text).strip() + "\n" for name, text in files.items() if isinstance(text, str)}
-        for name, text in files.items():
-            content = texts[name].encode() if isinstance(text, str) else text
-            (folder / f"{name}.csv").write_bytes(content)
-        chosen = {name: select_of(name, text) for name, text in texts.items()} | (selects or {})
-        for name, select in chosen.items():
-            (folder / f"{name}.sql").write_text(select, "utf-8")
-        sources = "".join(f'[sources.{name}]\nfile = "{name}.csv"\n' for name in files)
-        (folder / "market.toml").write_text(f"{head}{deals}\n{sources}\n{dedent(more)}", "utf-8")
-        forget()
-        return read_definition("tiny")
 
-    return build
+@pytest.fixture
+def tiny_root(tmp_path: Path) -> Iterator[Path]:
+    """A project's folder without markets, in force for this test only."""
+    with project_at(tmp_path) as root:
+        yield root
+
+
+@pytest.fixture
+def tiny_market(tiny_root: Path) -> TinyMarket:
+    """``write_market`` in this test's own project."""
+    return partial(write_market, tiny_root)

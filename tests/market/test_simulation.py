@@ -24,8 +24,7 @@ COLUMNS = {
     "respondents": "respondent_id answered_on account_id",
     "deals": "deal_id created_on lead_id account_id product stage expected_amount expected_close_on "
     "competitor rep_id rep_team outcome won_amount loss_reason closed_on",
-    "stage_history": "deal_id change_no entered_on stage expected_amount expected_close_on competitor rep_id "
-    "rep_team",
+    "stage_history": "deal_id change_no entered_on stage expected_amount expected_close_on competitor rep_id rep_team",
     "materials": "material_id added_on kind title text persona buying_role stage competitor topic retired_on",
     "touches": "touch_id touched_on lead_id deal_id account_id from_team direction channel campaign "
     "material_id buying_role rep_id",
@@ -56,9 +55,7 @@ def test_simulating_again_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_another_seed_gives_other_customers_in_the_same_shape(tmp_path: Path) -> None:
     folder = _changed_truth(tmp_path, f"seed = {TRUTH['seed']}", "seed = 7")
     simulate(folder, tmp_path / "raw")
-    here, there = (
-        pd.read_csv(place / "accounts.csv", dtype=str) for place in (HARBOR / "raw", tmp_path / "raw")
-    )
+    here, there = (pd.read_csv(place / "accounts.csv", dtype=str) for place in (HARBOR / "raw", tmp_path / "raw"))
     assert list(here.columns) == list(there.columns)
     assert len(here) == len(there) == TRUTH["window"]["n_accounts"]
     assert 0.5 < here["Site Type"].ne(there["Site Type"]).mean() < 0.95
@@ -105,9 +102,7 @@ def test_blemishes_are_there_and_counted(tables: dict[str, pd.DataFrame]) -> Non
     assert unique["loss_reason"].eq("Lost in transit").sum() == planted["loss_reason_not_in_list"]
     assert (unique["closed_on"] < unique["created_on"]).sum() == planted["closed_before_created"]
     assert tables["accounts"]["automation"].isna().sum() == planted["automation_select"]
-    assert raw["Amount"].str.contains(",").mean() == pytest.approx(
-        planted["amounts_with_separators_rate"], abs=0.03
-    )
+    assert raw["Amount"].str.contains(",").mean() == pytest.approx(planted["amounts_with_separators_rate"], abs=0.03)
     assert deals["expected_amount"].notna().all()
 
 
@@ -161,9 +156,7 @@ def test_materials_speak_to_the_needs_and_have_versions(tables: dict[str, pd.Dat
         assert needs <= set(materials.loc[materials["kind"].eq(kind), "topic"])
     objections = tables["notes"].query("kind == 'objection'")["topic"]
     assert set(objections) <= set(materials.loc[materials["kind"].eq("answer"), "topic"])
-    assert set(materials.loc[materials["kind"].eq("exit_criterion"), "stage"]) == set(
-        MARKET["deals"]["stages"]
-    )
+    assert set(materials.loc[materials["kind"].eq("exit_criterion"), "stage"]) == set(MARKET["deals"]["stages"])
     old = materials[materials["retired_on"].notna()]
     follower = old["title"].isin(materials.loc[materials["retired_on"].isna(), "title"])
     assert (len(old), follower.sum()) == (4, 3)

@@ -64,10 +64,7 @@ def test_win_rate_and_cycle_are_as_planted(tables: dict[str, pd.DataFrame], deci
     medians = days.groupby(won["product"]).median()
     assert list(medians.sort_values().index) == ["gate", "crew", "plan"]
     assert list(
-        won.groupby("segment")["won_amount"]
-        .apply(lambda a: a.astype(float).median())
-        .sort_values()
-        .index[[0, -1]]
+        won.groupby("segment")["won_amount"].apply(lambda a: a.astype(float).median()).sort_values().index[[0, -1]]
     ) == [
         "first_systems",
         "terminal_networks",
@@ -115,9 +112,7 @@ def test_raw_win_rates_of_reps_invite_a_league_table(decided: pd.DataFrame) -> N
     assert rates.max() - rates.min() > 0.08
 
 
-def test_channels_by_volume_and_by_cost_differ(
-    tables: dict[str, pd.DataFrame], decided: pd.DataFrame
-) -> None:
+def test_channels_by_volume_and_by_cost_differ(tables: dict[str, pd.DataFrame], decided: pd.DataFrame) -> None:
     cost = tables["spend"].groupby("channel")["spent_amount"].sum().astype(float)
     per_won = (cost / decided.groupby("channel")["won"].sum()).sort_values()
     volume = tables["leads"]["channel"].value_counts()
@@ -149,9 +144,7 @@ def test_acceptance_differs_by_channel_and_message(tables: dict[str, pd.DataFram
         assert by_channel[channel] == pytest.approx(planted["accepted_rate"] + 0.02, abs=0.07)
     by_arm = accepted.groupby(handed["arm"]).mean()
     experiment = TRUTH["experiment"]
-    assert by_arm[experiment["better_arm"]] - by_arm["save_time"] == pytest.approx(
-        experiment["points"], abs=0.05
-    )
+    assert by_arm[experiment["better_arm"]] - by_arm["save_time"] == pytest.approx(experiment["points"], abs=0.05)
     assert set(handed.loc[handed["arm"].notna(), "arm_rate"]) == {0.5}
 
 

@@ -95,6 +95,7 @@ class _TruthfulEngine(Engine):  # type: ignore[misc]  # papermill has no types
 
 
 papermill_engines.register("closedloop", _TruthfulEngine)
+logging.getLogger("papermill").setLevel(logging.ERROR)  # parameters are checked by us: it knows no "str | None"
 
 
 def _peak_mb(pid: int) -> float | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from closedloop.batch.ledger import Entry, Ledger, hashes, sha256, write_atomic
 from closedloop.batch.moments import Turn
 from closedloop.batch.parameters import Value
-from closedloop.batch.plan import OUTCOME, PER_COMPETITOR, PER_PERSONA, PLAN, STEPS, Job, Planner
+from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN, STEPS, Job, Planner
 from closedloop.batch.workers import WorkerDied, Workers
 from closedloop.errors import ClosedLoopError
 from closedloop.market.place import data_folder, root
@@ -25,7 +25,6 @@ _OWN_FILES = {
     PLAN: ("claims-plan.parquet", "personas.yml"),
     OUTCOME: ("claims-outcome.parquet", "proposal.yml", "claims.parquet", "claims.csv"),
 }
-_DOCUMENTS = (*PER_PERSONA, *PER_COMPETITOR)
 
 
 Compute = Callable[[str, str, str, Path], Turn]
@@ -132,7 +131,7 @@ class Desk:
             return []
         notebook = self._folder(job) / f"{job.stem}.ipynb"
         write_atomic(notebook, str(writes(execution.notebook)).encode())  # type: ignore[no-untyped-call]
-        html = notebook_html(execution.notebook, self._title(job), is_document=job.notebook in _DOCUMENTS)
+        html = notebook_html(execution.notebook, self._title(job), is_document=job.is_document, pages=job.pages)
         write_atomic(notebook.with_suffix(".html"), html.encode())
         return [notebook, notebook.with_suffix(".html")]
 
@@ -158,7 +157,7 @@ class Desk:
         """Forget documents of personas and competitors that this period no longer has."""
         kept = {job.id for job in documents}
         same = [e for e in self.ledger.entries.values() if (e.market, e.period) == (plan.market, plan.period)]
-        self.ledger.retire([e.id for e in same if e.notebook in _DOCUMENTS and e.id not in kept])
+        self.ledger.retire([e.id for e in same if e.notebook in DOCUMENTS and e.id not in kept])
 
 
 def _warned(n_missing: int) -> tuple[Status, str]:

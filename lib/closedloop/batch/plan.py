@@ -12,6 +12,7 @@ from closedloop.errors import ParameterError, allowed
 PLAN, OUTCOME = "plan", "outcome"
 STEPS = {PLAN: ("research", "personas", "leads"), OUTCOME: ("handoff", "deals", "refinement", "review")}
 PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard",)
+DOCUMENTS = (*PER_PERSONA, *PER_COMPETITOR)
 GIVEN = ("market", "period", "out", "persona", "competitor")
 
 
@@ -28,7 +29,7 @@ class PeriodPlan:
 class Job:
     """One run: a moment of the loop ("plan", "outcome") or a notebook. ``order`` puts long chains first.
 
-    ``data`` is the fingerprint of the rows that a moment may see.
+    ``data`` is the fingerprint of the rows that a moment may see, ``pages`` the pages of the same period by notebook.
     """
 
     market: str
@@ -40,6 +41,12 @@ class Job:
     needs: tuple[str, ...] = ()
     order: tuple[int, str, int] = (0, "", 0)
     data: str = ""
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_document(self) -> bool:
+        """Is this a document for people to act on?"""
+        return self.notebook in DOCUMENTS
 
     @property
     def is_turn(self) -> bool:
@@ -59,7 +66,7 @@ class Job:
 
 def slug(name: str) -> str:
     """``name`` as a safe part of a file name; a changed name gets a mark, so that two stay two."""
-    safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    safe = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:40]
     if safe == name:
         return safe
     mark = hashlib.sha256(name.encode()).hexdigest()[:6]
@@ -95,11 +102,15 @@ class Planner:
         return [self._notebook(notebook, plan, subject, plan.order[2]) for notebook, subject in known]
 
     def _turns(self, market: str, period: PeriodPlan, before: tuple[str, ...], number: int) -> list[Job]:
-        order, data = (0, market, number), period.data
-        plan = Job(market, period.name, PLAN, PLAN, needs=before, order=order, data=data.get(PLAN, ""))
-        needs = (plan.id,)
-        outcome = Job(market, period.name, OUTCOME, OUTCOME, needs=needs, order=order, data=data.get(OUTCOME, ""))
-        return [plan, outcome] if period.looks_back else [plan]
+        moments = [PLAN, OUTCOME] if period.looks_back else [PLAN]
+        steps = [step for moment in moments for step in STEPS[moment]]
+        pages = {n.name: f"{n.name}.html" for n in self.notebooks.values() if n.step in steps}
+        turns: list[Job] = []
+        for moment in moments:
+            needs = (turns[-1].id,) if turns else before
+            data, order = period.data.get(moment, ""), (0, market, number)
+            turns.append(Job(market, period.name, moment, moment, needs=needs, order=order, data=data, pages=pages))
+        return turns
 
     def _notebook(self, notebook: Notebook, turn: Job, subject: str, number: int) -> Job:
         kind = "competitor" if notebook.name in PER_COMPETITOR else "persona"
@@ -109,7 +120,10 @@ class Planner:
         parameters = given | self._set_for(notebook)
         check_values(notebook.parameters, parameters, notebook.path.name)
         place = (turn.market, turn.period, notebook.name, turn.moment, subject)
-        return Job(*place, parameters=parameters, needs=(turn.id,), order=(1, turn.market, number))
+        same = PER_PERSONA if notebook.name in PER_PERSONA else ()
+        pages = dict(turn.pages) | {name: f"{name}-{slug(subject)}.html" for name in same}
+        order = (1, turn.market, number)
+        return Job(*place, parameters=parameters, needs=(turn.id,), order=order, pages=pages)
 
     def _set_for(self, notebook: Notebook) -> dict[str, Value]:
         chosen = [parameter for parameter in notebook.parameters if parameter.name in self.settings]

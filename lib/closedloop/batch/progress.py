@@ -114,10 +114,13 @@ class Bar:
 def failures(console: Console, bad: Mapping[str, Entry], out: Path) -> None:
     """Print a table of the runs that did not succeed: status, cause, and the notebook to open."""
     from rich.table import Table
+    from rich.text import Text
 
     title = f"{len(bad)} run{'s' * (len(bad) != 1)} did not succeed"
-    table = Table("run", "status", "cause", "open", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for heading in ("run", "cause, and what to open"):
+        table.add_column(heading, overflow="fold")
     for entry in bad.values():
-        notebooks = [str(out / path) for path in entry.outputs if path.endswith(".ipynb")]
-        table.add_row(entry.id, entry.status, entry.cause, "".join(notebooks[:1]))
-    console.print(table, markup=False)
+        files = [str(out / path) for path in entry.outputs if path.endswith((".ipynb", ".txt"))]
+        table.add_row(Text(f"{entry.id}\n{entry.status}"), Text("\n".join([entry.cause, *files[:1]])))
+    console.print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from closedloop.batch.ledger import Entry, write_atomic
-from closedloop.batch.plan import OUTCOME, PER_COMPETITOR, PER_PERSONA, PLAN
+from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN
 from closedloop.batch.proposals import waiting
 from closedloop.documents.page import page, templates
 from closedloop.market.definition import Definition, markets, read_definition
@@ -71,7 +71,7 @@ class Run:
         """Position in ``_GROUPS``."""
         if self.entry.notebook in (PLAN, OUTCOME):
             return 3
-        if self.entry.notebook in (*PER_PERSONA, *PER_COMPETITOR):
+        if self.entry.notebook in DOCUMENTS:
             return 1
         return 0 if self.entry.notebook[:2] in ("01", "02", "03") else 2
 

@@ -13,8 +13,8 @@ from closedloop.documents.part import Line, Part, assumed, rate_text, spoken
 from closedloop.documents.pieces import Piece, Shown
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.wording import records, sentence
-from closedloop.evidence.rates import wilson
 from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.rates import wilson
 
 Pieces = tuple[Piece, ...]
 STATUS_QUO = "none"
@@ -45,7 +45,9 @@ def met(dossier: Dossier) -> Pieces:
     if frame.empty:
         return (Part("When you meet them", empty="Record deals.competitor; ten deals of a kind are enough."),)
     base = len(dossier.deals) / len(every)
-    picture = dots(frame, f"Where is {dossier.name} met?", "share of deals of this kind", baseline=base)
+    picture = dots(
+        frame, f"Where is {dossier.name} met?", "share of deals of this kind", baseline=base, rest="not drawn"
+    )
     return (picture,)
 
 
@@ -108,12 +110,8 @@ def strong(dossier: Dossier) -> Pieces:
     rows = frame.assign(label=labels).sort_values("estimate", ascending=False, kind="stable")
     base = observed.rate_of(dossier.deals)["estimate"]
     note = "Counted, not tested: read the intervals; overlapping ones say no difference."
-    return (
-        dots(
-            rows, f"Where do we win against {dossier.name}?", "share of decided deals won", baseline=base, caption=note
-        ),
-        *claimed(dossier),
-    )
+    title, axis = f"Where do we win against {dossier.name}?", "share of decided deals won"
+    return (dots(rows, title, axis, baseline=base, caption=note, rest="not drawn"), *claimed(dossier))
 
 
 def _stalling(dossier: Dossier) -> Pieces:
@@ -178,16 +176,16 @@ def verified(dossier: Dossier) -> Pieces:
     return (Part("Last verified", lines, empty="Neither texts nor deals about it carry a date."),)
 
 
-_PARTS: Mapping[str, Callable[[Dossier], Pieces]] = MappingProxyType(
+SECTIONS: Mapping[str, Callable[[Dossier], Pieces]] = MappingProxyType(
     {"met": met, "why": why, "strong": strong, "questions": questions, "walk_away": walk_away, "verified": verified}
 )
 
 
 def render(dossier: Dossier, section: str) -> Shown:
     """One section of the card; a ParameterError lists what there is."""
-    if section not in _PARTS:
-        raise ParameterError(f"show({section!r}): the battlecard has no such section; allowed: {allowed(_PARTS)}")
-    return Shown(_PARTS[section](dossier), "document")
+    if section not in SECTIONS:
+        raise ParameterError(f"show({section!r}): the battlecard has no such section; allowed: {allowed(SECTIONS)}")
+    return Shown(SECTIONS[section](dossier), "document")
 
 
 def results(dossier: Dossier) -> dict[str, Any]:

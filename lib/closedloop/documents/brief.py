@@ -28,7 +28,7 @@ def bottom_line(dossier: Dossier) -> list[str]:
 
 def whom(dossier: Dossier) -> Parts:
     """Who they are, by rule and by what sets them apart."""
-    rules = [Line(rule) for rule in dossier.persona.rule]
+    rules = [Line(way) for way in dossier.ways]
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(6)
     traits = [attribute_line(row, dossier) for row in records(more)]
     return (
@@ -57,7 +57,7 @@ def channels(dossier: Dossier) -> Parts:
     """What each channel cost and brought over the whole market, and which differ."""
     frame = dossier.table("leads", "channels")
     columns = {"channel": "channel", "n_leads": "leads", "n_accepted": "accepted", "n_won": "won deals",
-               "cost_per_accepted_amount": "cost per accepted lead", "cost_per_won_amount": "cost per won deal"}  # fmt: skip
+               "cost_per_accepted_amount": "cost per accepted", "cost_per_won_amount": "cost per won deal"}  # fmt: skip
     shown = [table(_named(frame, dossier), columns, dossier.words)] if len(frame) else []
     claims = dossier.plan[
         (dossier.plan["field"] == "channel") & (dossier.plan["verdict"].isin(["supported", "leaning"]))
@@ -98,7 +98,7 @@ def feedback(dossier: Dossier) -> Parts:
     rejected = dossier.table("handoff", "rejections")
     reasons = [Line(spoken(row["reason"]), _share(row, "rejected leads")) for row in records(rejected.head(4))]
     said = dossier.remarks[dossier.remarks["from_team"] == "sales"]
-    topics = [Line(spoken(row["topic"]), _share(row, f"{kind} remarks")) for kind in ("feedback", "rejection") for row in records(observed.heard(said, kind).head(4))]  # fmt: skip
+    topics = _said(said, "feedback") + _said(said, "rejection")
     return (
         Part(
             "Why sales rejected last period's leads",
@@ -107,6 +107,11 @@ def feedback(dossier: Dossier) -> Parts:
         ),
         Part("What sales says about this persona's leads", topics, empty=NO_NOTES),
     )
+
+
+def _said(remarks: pd.DataFrame, kind: str) -> list[Line]:
+    found = observed.heard(remarks, kind).head(4)
+    return [Line(spoken(row["topic"]), _share(row, f"{kind} remarks")) for row in records(found)]
 
 
 def _share(row: dict[str, Any], what: str) -> str:
@@ -137,7 +142,7 @@ def judged(dossier: Dossier) -> Parts:
     return (Part("How the result will be judged", lines),)
 
 
-_PARTS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
+SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
     {
         "whom": whom,
         "message": message,
@@ -152,14 +157,14 @@ _PARTS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
 
 def render(dossier: Dossier, section: str) -> Shown:
     """One section of the brief; a ParameterError lists what there is."""
-    if section not in _PARTS:
-        raise ParameterError(f"show({section!r}): the brief has no such section; allowed: {allowed(_PARTS)}")
-    return Shown(_PARTS[section](dossier), "document")
+    if section not in SECTIONS:
+        raise ParameterError(f"show({section!r}): the brief has no such section; allowed: {allowed(SECTIONS)}")
+    return Shown(SECTIONS[section](dossier), "document")
 
 
 def results(dossier: Dossier) -> dict[str, Any]:
     """Key figures of the brief."""
-    parts = [part for name in _PARTS for part in _PARTS[name](dossier) if isinstance(part, Part)]
+    parts = [part for name in SECTIONS for part in SECTIONS[name](dossier) if isinstance(part, Part)]
     return {
         "n_attributes": len(dossier.attributes),
         "topics": dossier.topics[:3],

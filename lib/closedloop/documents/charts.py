@@ -12,13 +12,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from closedloop.documents import numbers
 
 MOST_ROWS = 12
 INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
-_STYLES = ((INK, "o", "-"), (MIDDLE, "s", "--"), (PALE, "^", ":"), (RULE, "D", "-."))
+_STYLES = ((INK, "-"), (MIDDLE, "--"), (RULE, ":"), (PALE, "-."))
 _WIDTH, _DPI, _FONT = 7.2, 110, "DejaVu Sans"
 _LONGEST_LABEL = 46
 
@@ -49,11 +49,12 @@ def dots(
     currency: str = "",
     baseline: float | None = None,
     caption: str = "",
+    rest: str = "in the stored table",
 ) -> Picture:
     """Estimates with their 90 % intervals, one row each, a line or a tick of each row at the baseline.
 
     ``rows``: label, estimate, low, high, n, in the order to show, optionally baseline and is_sure (a hollow
-    point otherwise); the first ``MOST_ROWS`` are drawn.
+    point otherwise); the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
     figure, axes = _sheet(title, axis, len(shown))
@@ -66,7 +67,9 @@ def dots(
     _scale(axes, unit, currency)
     told = [_told(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
-    return _picture(figure, title, told, f"Point: estimate; bar: 90 % interval. {said} {caption}", rows)
+    return _picture(
+        figure, title, told, f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
+    )
 
 
 def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Picture:
@@ -86,7 +89,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     _name_rows(axes, [_short(label) for label in shown["label"]])
     _scale(axes, "count", "")
     told = [f"{label}: {text}" for label, text in zip(shown["label"], texts, strict=True)]
-    return _picture(figure, title, told, caption, rows)
+    return _picture(figure, title, told, f"{caption} {_left_out(rows, 'in the stored table')}")
 
 
 def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: str = "") -> Picture:
@@ -96,17 +99,18 @@ def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: st
     """
     figure, axes = _sheet(title, "days since the deal was opened", 7)
     told = []
-    for (cause, rows), (ink, _, dash) in zip(frame.groupby("cause", sort=False), _STYLES, strict=False):
+    for (cause, rows), (ink, dash) in zip(frame.groupby("cause", sort=False), _STYLES, strict=False):
         name = names.get(str(cause), str(cause).replace("_", " "))
         days = rows["day"].astype(float).to_numpy()
         axes.step(days, rows["estimate"], where="post", color=ink, linestyle=dash, linewidth=2, label=name)
         axes.fill_between(days, rows["low"], rows["high"], step="post", color=ink, alpha=0.13, linewidth=0)
         told.append(f"{name}: {numbers.rate(rows['estimate'].iloc[-1])} after {numbers.days(days[-1])}")
-    axes.set_ylabel("share of deals", fontsize=9)
+    axes.set_ylabel("share of deals", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(_formatter("rate", ""))
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    if told:
+        axes.legend(frameon=False, fontsize=9, loc="upper left")
     return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}")
 
 
@@ -130,7 +134,7 @@ def stability(criteria: pd.DataFrame, title: str, *, recommended: int | None, ca
     if recommended:
         axes.axvline(recommended, color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.text(recommended + 0.05, 0.03, "chosen", fontsize=9, color=INK)
-    axes.set_ylabel("agreement (1 is perfect)", fontsize=9)
+    axes.set_ylabel("agreement (1 is perfect)", fontsize=9, color=INK)
     axes.set_ylim(-0.03, 1.04)
     axes.set_xticks(ks)
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.28))
@@ -158,7 +162,7 @@ def heat(profile: pd.DataFrame, title: str, *, unit: str = "rate", caption: str 
     axes.tick_params(length=0)
     axes.grid(False)
     told = [f"{item}: " + ", ".join(map(numbers.rate, row)) for item, row in zip(shown.index, values, strict=True)]
-    return _picture(figure, title, told, caption, profile)
+    return _picture(figure, title, told, f"{caption} {_left_out(profile, 'in the stored table')}")
 
 
 def _row_shades(values: Any) -> Any:
@@ -178,7 +182,7 @@ def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Pictur
     axes.plot([0, top], [0, top], color=RULE, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect agreement")
     axes.vlines(values["predicted"], values["low"], values["high"], color=MIDDLE, linewidth=2)
     axes.plot(values["predicted"], values["observed"], "o", color=INK, label="what happened (90 % interval)")
-    axes.set_ylabel("observed rate", fontsize=9)
+    axes.set_ylabel("observed rate", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(_formatter("rate", ""))
     _scale(axes, "rate", "")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -222,6 +226,7 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _scale(axes: Axes, unit: str, currency: str) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=unit == "count"))
     axes.xaxis.set_major_formatter(_formatter(unit, currency))
 
 
@@ -252,13 +257,13 @@ def _told(row: pd.Series, unit: str, currency: str) -> str:
     return f"{row['label']}: {value} ({ends}, n = {numbers.count(row['n'])})"
 
 
-def _picture(
-    figure: Figure, title: str, told: Sequence[str], caption: str, rows: pd.DataFrame | None = None
-) -> Picture:
+def _left_out(rows: pd.DataFrame, where: str) -> str:
+    n = len(rows) - MOST_ROWS
+    return f"{n} more {'row is' if n == 1 else 'rows are'} {where}." if n > 0 else ""
+
+
+def _picture(figure: Figure, title: str, told: Sequence[str], caption: str) -> Picture:
     """The figure as bytes without a date or version in it, and its words."""
-    n_left_out = 0 if rows is None else max(len(rows) - MOST_ROWS, 0)
-    more = f"{n_left_out} more rows are in the stored table." if n_left_out else ""
     memory = io.BytesIO()
     figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
-    words = " ".join(" ".join([caption, more]).split())
-    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", words)
+    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", " ".join(caption.split()))

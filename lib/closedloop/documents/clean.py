@@ -1,7 +1,7 @@
 """HTML that cannot do anything: an allow-list of tags, attributes and addresses for whatever a notebook displays."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import nh3
 from markupsafe import Markup
@@ -27,20 +27,24 @@ _ATTRIBUTES = {
 # the first bytes of a PNG file, 89 50 4E 47 0D 0A 1A 0A, in base64
 _PNG = re.compile(r"data:image/png;base64,iVBORw0KGg[A-Za-z0-9+/=\s]+")
 _RELATIVE = re.compile(r"(?!/)[\w./-]*(?:\?[\w=&.-]*)?(?:#[\w.:-]*)?", re.ASCII)
-_SIBLING = re.compile(r"([\w-]+)\.ipynb((?:#.*)?)", re.ASCII)
+_NOTEBOOK = re.compile(r"(?:\.\.?/)*(?:[\w-]+/)*([\w-]+)\.ipynb((?:#[\w.:-]*)?)", re.ASCII)
 _WEB = re.compile(r"https://[\w.-]+(?:/[\w./%#?=&+~-]*)?", re.ASCII)
 
 Filter = Callable[[str, str, str], str | None]
 
 
 def output_html(html: str) -> Markup:
-    """What a cell displayed, cleaned: it may hold text from outside, so links stay within the run folder."""
-    return _cleaned(html, _filter(links_to_web=False))
+    """What a cell displayed, cleaned: it may hold text from outside, so links stay in the folder."""
+    return _cleaned(html, _filter(None, to_web=False))
 
 
-def prose_html(html: str) -> Markup:
-    """A notebook's own text, cleaned; it may also point to pages on the web, which nothing loads by itself."""
-    return _cleaned(html, _filter(links_to_web=True))
+def prose_html(html: str, pages: Mapping[str, str] | None = None) -> Markup:
+    """A notebook's own text, cleaned; it may also point to the web, from which nothing is loaded by itself.
+
+    A link to a notebook becomes one to its page: ``pages`` gives the address by the notebook's name, and a link to
+    any other is taken away; None stands for the page beside.
+    """
+    return _cleaned(html, _filter(pages, to_web=True))
 
 
 def _cleaned(html: str, attribute_filter: Filter) -> Markup:
@@ -51,10 +55,10 @@ def _cleaned(html: str, attribute_filter: Filter) -> Markup:
     return Markup(cleaned)
 
 
-def _filter(*, links_to_web: bool) -> Filter:
+def _filter(pages: Mapping[str, str] | None, *, to_web: bool) -> Filter:
     def keep(tag: str, attribute: str, value: str) -> str | None:
         if attribute == "href":
-            return _link(value, links_to_web)
+            return _link(value, pages, to_web)
         if attribute == "src":
             return value if _PNG.fullmatch(value) else None
         return value
@@ -62,11 +66,11 @@ def _filter(*, links_to_web: bool) -> Filter:
     return keep
 
 
-def _link(address: str, to_web: bool) -> str | None:
-    sibling = _SIBLING.fullmatch(address)
-    if sibling:
-        return f"{sibling[1]}.html{sibling[2]}"
-    if address.endswith(".ipynb"):
-        return None  # a source elsewhere has no page of its own in the run folder
+def _link(address: str, pages: Mapping[str, str] | None, to_web: bool) -> str | None:
+    notebook = _NOTEBOOK.fullmatch(address)
+    if notebook:
+        name, rest = notebook.groups()
+        page = f"{name}.html" if pages is None else pages.get(name)
+        return page and page + rest
     is_fine = _RELATIVE.fullmatch(address) or (to_web and _WEB.fullmatch(address))
     return address if is_fine else None

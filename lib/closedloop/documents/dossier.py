@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import observed
-from closedloop.documents.wording import Words
+from closedloop.documents.wording import Words, one_of_each_pair, rule_sentences
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
 from closedloop.loop.persona import Persona, PersonaSet, read_set
@@ -60,10 +60,10 @@ class Dossier:
         return cls(words, period, personas, steps, plan, outcome, _records(view, personas), view)
 
     def choices(self, kind: str) -> list[str]:
-        """The personas in force, or the competitors that the plan names."""
+        """The personas in force, or the competitors that the plan names; doing nothing is always one."""
         if kind == "persona":
             return self.personas.ids
-        return [str(name) for name in self.steps["personas"].results.get("competitors") or []]
+        return [str(name) for name in self.steps["personas"].results.get("competitors") or [observed.NO_DECISION]]
 
     def about(self, kind: str, chosen: str) -> "Dossier":
         """The same material for one persona or competitor."""
@@ -78,6 +78,11 @@ class Dossier:
     def persona(self) -> Persona:
         """The persona that the page is about."""
         return self.personas.persona(self.chosen)
+
+    @property
+    def ways(self) -> list[str]:
+        """How to recognise the persona, in the market's words."""
+        return rule_sentences(self.personas.rule, self.words).get(self.chosen, list(self.persona.rule))
 
     @property
     def valid_until(self) -> date | None:
@@ -123,6 +128,7 @@ class Dossier:
     def attributes(self) -> pd.DataFrame:
         """Attribute claims of the persona that hold, then those to watch; what it has more of first."""
         mine = self.plan[(self.plan["measure"] == "share") & (self.plan["subject"] == self.chosen)]
+        mine = one_of_each_pair(mine, self.words)
         kept = mine[mine["verdict"].isin(["supported", "leaning"]) & (mine["notebook"] == "02_personas")]
         ranks = kept["verdict"].map({"supported": 0, "leaning": 1})
         return kept.assign(_rank=ranks).sort_values(["_rank", "effect"], ascending=[True, False]).drop(columns="_rank")
@@ -169,7 +175,7 @@ class Dossier:
 
 def topic_of(field: str, level: str, topics: set[str]) -> str | None:
     """The topic that an attribute speaks about: a survey wish for it, or a field or level of that name."""
-    wish = field.partition("_")[2] if level == "yes" else ""
+    wish = field.partition("_")[2] if level in ("yes", "True", "true") else ""
     return next((name for name in (wish, field, level) if name in topics), None)
 
 

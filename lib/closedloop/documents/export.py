@@ -1,7 +1,7 @@
 """An executed notebook as one HTML page: works offline, prints well, and runs nothing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from closedloop.documents.clean import output_html, prose_html
-from closedloop.documents.page import Link, page
+from closedloop.documents.page import page
 
 MOST_CHARACTERS = {"stream": 50_000, "text/plain": 50_000, "text/html": 3_000_000, "image/png": 8_000_000}
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -18,74 +18,90 @@ _INJECTED = "injected-parameters"
 _LEAST_CONTENTS = 4
 
 
-def notebook_html(notebook: Any, title: str, *, is_document: bool = False, home: str = "../../index.html") -> str:
+def notebook_html(
+    notebook: Any,
+    title: str,
+    *,
+    is_document: bool = False,
+    home: str = "../../index.html",
+    pages: Mapping[str, str] | None = None,
+) -> str:
     """The page of an executed notebook: prose, outputs, code folded away.
 
-    ``notebook`` is an nbformat 4 node. A document is for reading and printing: its code is one fold at the
-    end. ``home`` is the address of the index. What cells displayed passes an allow-list; scripts, styles, frames,
-    foreign images and addresses are dropped.
+    ``notebook`` is an nbformat 4 node. A document is for reading and printing: its code is one fold at the end.
+    ``home`` is the address of the index, ``pages`` those of other notebooks by name (None: beside this one). What
+    cells displayed passes an allow-list; scripts, styles, frames, foreign images and addresses are dropped.
     """
     cells = [cell for cell in notebook.cells if cell.cell_type in ("markdown", "code")]
-    parts = [_cell(cell, with_code=not is_document) for cell in cells]
+    parts = [part for part in _parts(cells, pages, with_code=not is_document) if part]
     if is_document:
-        parts.append(_all_code(cells))
-    contents = [] if is_document else _contents(cells)
+        parts.append(_fold([cell for cell in cells if cell.cell_type == "code"], "how this page was computed"))
+    else:
+        parts[1:1] = [_contents(cells)]
     kind = "document" if is_document else "notebook"
-    body = Markup("\n").join(part for part in parts if part)
-    return page(title, body, kind=kind, crumbs=[("All runs", home)], contents=contents)
+    return page(title, Markup("\n").join(parts), kind=kind, crumbs=[("All runs", home)])
+
+
+def _parts(cells: Sequence[Any], pages: Mapping[str, str] | None, *, with_code: bool) -> Iterator[Markup]:
+    """Prose and outputs in their order; code that shows nothing is folded together with the next that does."""
+    folded: list[Any] = []
+    for cell in cells:
+        shown = _outputs(cell) if cell.cell_type == "code" else _prose(cell.source, pages)
+        folded += [cell] if cell.cell_type == "code" else []
+        if shown:
+            # prose comes after the code above it, an output after its own
+            yield _fold(folded, _label(folded)) if with_code else Markup("")
+            yield shown
+            folded = []
+    yield _fold(folded, _label(folded)) if with_code else Markup("")
 
 
 def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
-def _cell(cell: Any, *, with_code: bool) -> Markup:
-    if cell.cell_type == "markdown":
-        return Markup('<section class="prose">{}</section>').format(_prose(cell.source))
-    shown = [_output(output) for output in cell.get("outputs", [])]
-    pending = cell.metadata.get("closedloop", {}).get("state") == "pending"
-    note = Markup('<p class="pending">This cell was not run.</p>') if pending else Markup("")
-    return Markup("\n").join([_code([cell], _label(cell)) if with_code else Markup(""), note, *shown]).strip()
-
-
-def _prose(source: str) -> Markup:
+def _prose(source: str, pages: Mapping[str, str] | None) -> Markup:
     renderer = _markdown()
     tokens = renderer.parse(source)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             token.attrSet("id", _anchor(inline.content))
-    return prose_html(renderer.renderer.render(tokens, renderer.options, {}))
+    html = renderer.renderer.render(tokens, renderer.options, {})
+    return Markup('<section class="prose">{}</section>').format(prose_html(html, pages))
+
+
+def _outputs(cell: Any) -> Markup:
+    is_pending = cell.metadata.get("closedloop", {}).get("state") == "pending"
+    note = Markup('<p class="pending">This cell was not run.</p>') if is_pending else Markup("")
+    return Markup("\n").join([note, *map(_output, cell.get("outputs", []))]).strip()
 
 
 def _anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") or "section"
 
 
-def _contents(cells: Sequence[Any]) -> list[Link]:
-    """The headings of the second level, for pages that have enough of them."""
+def _contents(cells: Sequence[Any]) -> Markup:
+    """Links to the headings of the second level, for pages that have enough of them."""
     prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
     found = [match for source in prose for match in re.findall(r"^## (.+)$", source, re.MULTILINE)]
-    links = [(re.sub(r"[*`_]", "", heading), _anchor(heading)) for heading in found]
-    return links if len(links) >= _LEAST_CONTENTS else []
+    if len(found) < _LEAST_CONTENTS:
+        return Markup("")
+    link = Markup('<li><a href="#{}">{}</a></li>')
+    links = Markup("\n").join(link.format(_anchor(text), re.sub(r"[*`_]", "", text)) for text in found)
+    return Markup('<nav class="contents" aria-label="On this page"><ol>{}</ol></nav>').format(links)
 
 
-def _label(cell: Any) -> str:
-    tags = cell.metadata.get("tags", [])
-    if _INJECTED in tags:
-        return "the parameters of this run"
-    return "parameters and their defaults" if "parameters" in tags else "code"
+def _label(cells: Sequence[Any]) -> str:
+    tags = {tag for cell in cells for tag in cell.metadata.get("tags", [])}
+    return "code and parameters of this run" if tags & {"parameters", _INJECTED} else "code"
 
 
-def _code(cells: Sequence[Any], label: str) -> Markup:
+def _fold(cells: Sequence[Any], label: str) -> Markup:
     sources = [cell.source for cell in cells if cell.source.strip()]
     if not sources:
         return Markup("")
     blocks = Markup("\n").join(Markup("<pre><code>{}</code></pre>").format(source) for source in sources)
     return Markup('<details class="code"><summary>{}</summary>{}</details>').format(label, blocks)
-
-
-def _all_code(cells: Sequence[Any]) -> Markup:
-    return _code([cell for cell in cells if cell.cell_type == "code"], "how this page was computed")
 
 
 def _output(output: Any) -> Markup:

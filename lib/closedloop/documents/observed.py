@@ -64,13 +64,12 @@ def touches(view: View) -> pd.DataFrame:
 
 
 def heard(notes: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Topics of remarks of one kind by how often they were heard: topic, n, share; none below ten remarks."""
+    """Topics of remarks of one kind that were heard ten times or more, most frequent first: topic, n, share."""
     said = notes.loc[notes["kind"] == kind, "topic"].dropna()
     counted = said.value_counts().rename_axis("topic").reset_index(name="n")
-    if len(said) < LEAST_SHOWN:
-        return counted.head(0).assign(share=pd.Series(dtype="float64"))
-    ordered = counted.sort_values(["n", "topic"], ascending=[False, True], ignore_index=True)
-    return ordered.assign(share=ordered["n"] / len(said))
+    shown = counted[counted["n"] >= LEAST_SHOWN]
+    ordered = shown.sort_values(["n", "topic"], ascending=[False, True], ignore_index=True)
+    return ordered.assign(share=ordered["n"] / max(len(said), 1))
 
 
 def rate_of(known_deals: pd.DataFrame) -> dict[str, float]:

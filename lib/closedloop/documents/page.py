@@ -32,16 +32,15 @@ def page(
     *,
     kind: str = "",
     crumbs: Sequence[Link] = (),
-    contents: Sequence[Link] = (),
     script: Markup | None = None,
 ) -> str:
     """A whole HTML page that needs nothing but itself.
 
     ``body`` and ``script`` are inserted as they are, so they must be ours or cleaned; all else is escaped. Links
-    are (text, address) pairs, ``contents`` (text, id) pairs. The policy allows this style, this script, and images
+    are (text, address) pairs. The policy allows this style, this script, and images
     that are part of the page.
     """
-    values: dict[str, Any] = {"kind": kind, "crumbs": crumbs, "contents": contents, "script": script or ""}
+    values: dict[str, Any] = {"kind": kind, "crumbs": crumbs, "script": script or ""}
     style = stylesheet()
     return (
         templates("closedloop.documents")

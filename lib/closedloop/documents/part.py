@@ -11,6 +11,7 @@ from closedloop.documents.page import templates
 from closedloop.documents.tables import Table
 
 ASSUMED = "assumed"
+GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for
 LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Intervals are 90 %; figures are associations."
 
 
@@ -77,6 +78,12 @@ def _template(name: str, values: Mapping[str, Any]) -> str:
 def assumed(texts: Sequence[Mapping[str, Any]], limit: int, *, with_title: bool = False) -> list[Line]:
     """The team's texts as lines, marked as assumed."""
     return [Line(_told(row, with_title), _source(row), ASSUMED) for row in texts[:limit]]
+
+
+def plainly(texts: Sequence[Mapping[str, Any]], limit: int) -> list[Line]:
+    """``assumed`` for the glance page: no source, and what a good answer sounds like apart."""
+    split = [str(row["text"]).partition(GOOD_ANSWER) for row in texts[:limit]]
+    return [Line(text, f"Good: {good}" if good else "", ASSUMED) for text, _, good in split]
 
 
 def _told(row: Mapping[str, Any], with_title: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from closedloop.documents import numbers, observed, selling
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Glance, Line, Part, assumed, spoken
+from closedloop.documents.part import Glance, Line, Part, plainly, spoken
 from closedloop.documents.pieces import Piece, Shown
 from closedloop.documents.wording import records
 from closedloop.errors import ParameterError, allowed
@@ -58,39 +58,38 @@ def glance(dossier: Dossier) -> Glance:
     return Glance(kicker, dossier.name, facts, _cards(dossier))
 
 
+_WRITTEN = (
+    ("The one sentence", "value_proposition", 1, "sentence"),
+    ("Ask", "question", MOST, "ask"),
+    ("Prove", "proof", MOST, "prove"),
+    ("Walk away when", "disqualifier", MOST, "walk"),
+)
+
+
 def _cards(dossier: Dossier) -> list[Part]:
-    texts = dossier.texts
-    return [
-        Part("Who they are", _who(dossier), empty="Collect outcomes or survey answers to describe them.", name="who"),
-        Part(
-            "The one sentence",
-            assumed(texts("value_proposition"), 1),
-            empty="Write a value proposition.",
-            name="sentence",
-        ),
-        Part("Ask", assumed(texts("question"), MOST), empty="Write discovery questions (materials).", name="ask"),
-        Part("Prove", assumed(texts("proof"), MOST), empty="Write proofs (materials).", name="prove"),
-        Part("Top objection", _objection(dossier), empty="Log objections as notes, with a topic.", name="objection"),
-        Part(
-            "Walk away when",
-            assumed(texts("disqualifier"), MOST),
-            empty="Write disqualifiers (materials).",
-            name="walk",
-        ),
-        Part("What changed", _changed(dossier), name="changed"),
-    ]
+    """The cards in the order of a talk."""
+    who = Part("Who they are", _who(dossier), empty="Collect outcomes or survey answers.", name="who")
+    heard = Part("Top objection", _objection(dossier), empty="Log objections as notes, with a topic.", name="objection")
+    sentence, ask, prove, walk = (_written(dossier, *card) for card in _WRITTEN)
+    return [who, sentence, ask, prove, heard, walk, Part("What changed", _changed(dossier), name="changed")]
+
+
+def _written(dossier: Dossier, title: str, kind: str, limit: int, name: str) -> Part:
+    lines = plainly(dossier.texts(kind), limit)
+    return Part(title, lines, empty=f"Write a text of kind {kind} (materials).", name=name)
 
 
 def _who(dossier: Dossier) -> list[Line]:
-    rules = [Line(f"Recognise: {rule}") for rule in dossier.persona.rule[:2]]
+    ways = dossier.ways
+    rules = [Line(f"In the CRM: {way}") for way in ways[:2]]
+    rules += [Line(f"{len(ways) - 2} more ways to recognise them are in the detail")] if len(ways) > 2 else []
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(MOST)
     return rules + [attribute_line(row, dossier) for row in records(more)]
 
 
 def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
     """One attribute in a few words: its share here and in the market."""
-    column, words = str(claim["field"]), dossier.words
-    name = words.item(column, claim["level"]) if words.is_item(column) else words.condition(column, claim["level"])
+    name = dossier.words.short(str(claim["field"]), claim["level"])
     sizes = f"{numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market"
     watch = "" if claim["verdict"] == "supported" else "watch"
     return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, n = {numbers.count(claim['n'])}", watch)
@@ -102,7 +101,7 @@ def _objection(dossier: Dossier) -> list[Line]:
         return []
     top = found.iloc[0]
     heard = f"heard {numbers.count(top['n'])} times, {numbers.rate(top['share'])} of objections"
-    answers = assumed(dossier.texts("answer", topics=[str(top["topic"])]), 1)
+    answers = plainly(dossier.texts("answer", topics=[str(top["topic"])]), 1)
     told = answers or [Line("No answer is written yet: write one (materials, kind answer).")]
     return [Line(f"“{spoken(top['topic']).capitalize()}”", heard), *told]
 
@@ -110,11 +109,12 @@ def _objection(dossier: Dossier) -> list[Line]:
 def _changed(dossier: Dossier) -> list[Line]:
     frame = dossier.table("personas", "changes")
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
-    told = [Line(f"{spoken(row['change'])}: {row['detail']}".rstrip(": ")) for row in records(mine)]
-    return told[:MOST] or [Line("nothing in the persona")]
+    moved = [row for row in records(mine) if row["change"] != "kept"]
+    told = [Line(f"{spoken(row['change'])}: {row['detail']}".rstrip(": ")) for row in moved]
+    return told[:MOST] or [Line("nothing; the persona stays as it was")]
 
 
-_PARTS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
+SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
     {
         "glance": lambda dossier: (glance(dossier),),
         "fit": selling.fit,
@@ -134,9 +134,9 @@ _PARTS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
 
 def render(dossier: Dossier, section: str) -> Shown:
     """One section of the playbook; a ParameterError lists what there is."""
-    if section not in _PARTS:
-        raise ParameterError(f"show({section!r}): the playbook has no such section; allowed: {allowed(_PARTS)}")
-    return Shown(_PARTS[section](dossier), "document")
+    if section not in SECTIONS:
+        raise ParameterError(f"show({section!r}): the playbook has no such section; allowed: {allowed(SECTIONS)}")
+    return Shown(SECTIONS[section](dossier), "document")
 
 
 def results(dossier: Dossier) -> dict[str, Any]:

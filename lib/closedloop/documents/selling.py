@@ -7,7 +7,7 @@ import pandas as pd
 
 from closedloop.documents import numbers, observed
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Line, Part, assumed, rate_text, spoken
+from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, rate_text, spoken
 from closedloop.documents.tables import Table, table
 from closedloop.documents.wording import records, sentence, sentences, span
 
@@ -25,7 +25,7 @@ def fit(dossier: Dossier) -> Parts:
         if error is None
         else f"The rule errs on {numbers.rate(error)} of unseen cases (guessing: {numbers.rate(guess)})."
     )
-    rules = [Line(rule) for rule in dossier.persona.rule]
+    rules = [Line(way) for way in dossier.ways]
     traits = [_attribute_row(row, dossier) for row in records(dossier.attributes)]
     heads = ("attribute", "share here", "market", "n", "data", "verdict")
     shown = [Table(heads, tuple(traits), (False, True, True, True, False, False))] if traits else []
@@ -39,8 +39,7 @@ def fit(dossier: Dossier) -> Parts:
 
 
 def _attribute_row(claim: dict[str, Any], dossier: Dossier) -> tuple[str, ...]:
-    words, column = dossier.words, str(claim["field"])
-    name = words.item(column, claim["level"]) if words.is_item(column) else words.condition(column, claim["level"])
+    name = dossier.words.short(str(claim["field"]), claim["level"])
     ends = numbers.interval(claim["low"], claim["high"], "rate", "")
     share = f"{numbers.rate(claim['estimate'])} ({ends})"
     verdict = "holds" if claim["verdict"] == "supported" else "watch"
@@ -59,7 +58,7 @@ def buying(dossier: Dossier) -> Parts:
         Part("Who decides", tables=shown, intro="Of deals with a role recorded; met, not the cause of winning.",
              empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
         Part("Why they buy", _topics(dossier, "pain") + _topics(dossier, "trigger"), empty=NO_NOTES),
-        Part("What they weigh instead", names + _undecided(dossier), empty="Record deals.competitor and undecided deals."),
+        Part("What they weigh instead", names + _undecided(dossier), empty="Record deals.competitor."),
     )  # fmt: skip
 
 
@@ -142,7 +141,7 @@ def qualification(dossier: Dossier) -> Parts:
 
 
 def _question_row(text: dict[str, Any]) -> tuple[str, ...]:
-    question, _, answer = str(text["text"]).partition(" Good answer: ")
+    question, _, answer = str(text["text"]).partition(GOOD_ANSWER)
     topic = "anything" if numbers.is_missing(text["topic"]) else spoken(text["topic"])
     return (topic, question, answer or "not written yet", "unproven here")
 

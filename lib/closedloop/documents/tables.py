@@ -117,4 +117,8 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 
 def _neutral(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+    """A text that no spreadsheet executes; a lone carriage return would end the row, so it becomes a space."""
+    if not isinstance(value, str):
+        return value
+    safe = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+    return safe.replace("\r", " ")

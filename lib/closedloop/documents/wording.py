@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.evidence.rules import Between, Condition, Rule
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
+THE_REST = "everyone whom no other rule takes"
 WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`` is worked out for
 _OWN_LABELS = MappingProxyType(
     {
@@ -49,22 +51,30 @@ class Words:
         return _YES_NO.get(label, label.replace("_", " "))
 
     def name(self, subject: str) -> str:
-        """The display name of a persona, or the subject itself."""
-        return self.names.get(subject, subject.replace("_", " "))
+        """The display name of a persona or competitor; numbered segments are called so."""
+        plain = f"segment {subject}" if subject.isdecimal() else subject.replace("_", " ")
+        return self.names.get(subject, plain)
 
     def is_item(self, column: str) -> bool:
         """Is this a question of the survey?"""
         return column in self.definition.items
 
     def item(self, column: str, value: Any = "yes") -> str:
-        """A survey question in a few words, for labels: "wants low price"; a no is told."""
-        text = column.replace("_", " ")
-        return text if self.level(column, value) == "yes" else f"{text}: {self.level(column, value)}"
+        """A survey question in a few words, for labels: "wants low price", "does not want low price"."""
+        name, _, named = column.partition("=")
+        if named:  # the item is one level of a field
+            return self.condition(name, named)
+        text, level = column.replace("_", " "), self.level(column, value)
+        if level == "no" and text.startswith("wants "):
+            return text.replace("wants ", "does not want ", 1)
+        return text if level == "yes" else f"{text}: {level}"
+
+    def short(self, column: str, value: Any) -> str:
+        """A level in a few words: a survey answer without its whole question, else its condition."""
+        return self.item(column, value) if self.is_item(column) else self.condition(column, value)
 
     def condition(self, column: str, value: Any) -> str:
         """What a level says of a case: "number of sites: over 20", "yes to “...?”"."""
-        if column == "persona":
-            return self.name(str(value))
         if self.is_item(column):
             return f"{self.level(column, value)} to “{self.column(column)}”"
         return f"{self.column(column)}: {self.level(column, value)}"
@@ -215,6 +225,33 @@ def _counted(claim: Mapping[str, Any], words: Words) -> str:
     return f"{about(claim, words)} – {measure}: {_value(claim, 'estimate', words)} ({span(claim)})."
 
 
+def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
+    """Claims without the no of a survey question whose yes is there as well: it says the same twice."""
+    answers = pd.Series([words.level(str(f), v) for f, v in zip(claims["field"], claims["level"], strict=True)])
+    answers.index = claims.index
+    keys = claims["subject"].astype(str) + "/" + claims["field"].astype(str)
+    mirrored = (answers == "no") & keys.isin(keys[answers == "yes"])
+    return claims[~mirrored]
+
+
+def rule_sentences(rule: Rule, words: Words) -> dict[str, list[str]]:
+    """Persona -> the ways to recognise it, in the market's words; the default persona also takes the rest."""
+    ways: dict[str, list[str]] = {}
+    for branch in rule.branches:
+        told = "; ".join(_condition(condition, words) for condition in branch.conditions) or "everyone"
+        ways.setdefault(branch.label, []).append(told)
+    ways.setdefault(rule.default, []).append(THE_REST)
+    return ways
+
+
+def _condition(condition: Condition, words: Words) -> str:
+    label = words.column(condition.field)
+    if isinstance(condition, Between):
+        return condition.sentence().replace(condition.field, label, 1)
+    levels = [words.level(condition.field, level) for level in condition.levels]
+    return f"{label}: {' or '.join([*levels, *(['not recorded'] if condition.missing else [])])}"
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -229,7 +266,7 @@ def summary(claims: pd.DataFrame, words: Words) -> list[str]:
         return ["Nothing could be compared yet: no evidence."]
     verdicts = looked["verdict"].value_counts()
     counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
-    return [counted] if verdicts.get("supported", 0) else [counted, _nothing_holds(looked, words)]
+    return [counted, *_without_difference(looked, words)]
 
 
 def _tally(verdicts: Mapping[str, int], n: int) -> str:
@@ -239,8 +276,17 @@ def _tally(verdicts: Mapping[str, int], n: int) -> str:
     return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
 
 
-def _nothing_holds(looked: pd.DataFrame, words: Words) -> str:
-    columns = list(dict.fromkeys(looked["field"].dropna()))[:4]
-    named = [words.column(column) for column in columns if column]
-    listed = " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-    return f"The data show no difference{' by ' + listed if listed else ''}: treat all alike until they do."
+def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
+    """The fields by which nothing was shown to differ; when that is all of them, what to do about it."""
+    held = set(looked.loc[looked["verdict"] == "supported", "field"])
+    without = [words.column(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
+    if not without:
+        return []
+    if held:
+        return [f"Nothing was shown to differ by {_listed(without)}."]
+    return [f"The data show no difference by {_listed(without)}: treat all alike until they do."]
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} other fields"]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

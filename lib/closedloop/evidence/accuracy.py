@@ -49,11 +49,16 @@ def calibration_table(y: ArrayLike, p: ArrayLike, bins: int = 10) -> pd.DataFram
     n = np.array([len(g) for g in groups], dtype=float)
     hits = np.array([outcome[g].sum() for g in groups], dtype=float)
     low, high = wilson(hits, n)
-    return pd.DataFrame({
-        "bin": np.arange(1, len(groups) + 1), "n": n.astype(int),
-        "predicted": np.array([chance[g].mean() for g in groups], dtype=float),
-        "observed": hits / np.maximum(n, 1), "low": low, "high": high,
-    })
+    return pd.DataFrame(
+        {
+            "bin": np.arange(1, len(groups) + 1),
+            "n": n.astype(int),
+            "predicted": np.array([chance[g].mean() for g in groups], dtype=float),
+            "observed": hits / np.maximum(n, 1),
+            "low": low,
+            "high": high,
+        }
+    )
 
 
 def ece(y: ArrayLike, p: ArrayLike, bins: int = 10) -> float:

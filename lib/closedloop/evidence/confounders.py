@@ -20,7 +20,8 @@ class Adjusted:
     """A group's difference in rate from the rest, crude and inside strata (fractions; NaN where undefined).
 
     ``low`` and ``high`` belong to the adjusted difference. ``reversal``: both differences exclude 0 at
-    95 %, whatever the level of the intervals, and have opposite signs. ``n`` is the number of cases in strata that hold both sides.
+    95 %, whatever the level of the intervals, and have opposite signs. ``n`` is the number of cases in
+    strata that hold both sides.
     """
 
     crude: float
@@ -41,7 +42,11 @@ def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
     adjusted difference. Sato's variance; the crude interval is Wald's.
     Sources: Greenland & Robins (1985), Biometrics 41, 55-68; Sato (1989), Biometrics 45, 1323-1324.
     """
-    k1, n1, k0, n0 = _cells(frame)
+    return adjusted_difference(*_cells(frame), level)
+
+
+def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
+    """``mantel_haenszel`` from counts by stratum: k1 of n1 in the group, k0 of n0 in the rest (each (strata,))."""
     crude, crude_error = _crude(k1.sum(), n1.sum(), k0.sum(), n0.sum())
     both = (n1 > 0) & (n0 > 0)
     adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])

@@ -27,7 +27,8 @@ class _Field:
         values = frame[self.name]
         if self.levels:
             places = pd.Index(self.levels).get_indexer(pd.Index(shown_levels(values)))
-            return (places[:, None] == np.arange(len(self.levels))).astype(float)
+            flags: Floats = (places[:, None] == np.arange(len(self.levels))).astype(float)
+            return flags
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         absent = np.isnan(numbers)
         scaled = np.where(absent, 0.0, np.clip((numbers - self.mean) / self.deviation, -5, 5))

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from closedloop.evidence.indicators import Floats, is_metric, level_text
+from closedloop.evidence.indicators import Floats, level_text
 
 Levels = tuple[str | None, ...]
-Bounds = tuple[float | None, float | None, bool]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``above`` < value <= ``up_to``; ``missing``: gaps pass; not ``known``: only gaps may pass."""
+
+    above: float | None = None
+    up_to: float | None = None
+    missing: bool = False
+    known: bool = True
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf: the levels allowed per category, (above, up_to, missing) per number, and whom it holds."""
+    """One leaf: the levels allowed per category, the bounds per number, and whom it holds."""
 
     label: str
     n: int
@@ -75,17 +85,19 @@ def grown_leaves(
     if not features:
         return []
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=max(max_leaves, 2), min_samples_leaf=max(5, len(rows) // 100),
+        max_leaf_nodes=max(max_leaves, 2),
+        min_samples_leaf=max(5, len(rows) // 100),
         random_state=int(rng.integers(2**31)),
     ).fit(np.column_stack([f.column(rows) for f in features]), labels)
     grown = _Grown(tree.tree_, list(tree.classes_), features, rows)
-    leaves = list(grown.leaves(0, Leaf("", 0, 0.0)))
+    gaps = {str(name): bool(rows[name].isna().any()) for name in rows.columns}
+    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(list(grown.leaves(0, Leaf("", 0, 0.0))))]
     return sorted(leaves, key=lambda leaf: (leaf.label, -leaf.n))
 
 
 @dataclass(frozen=True)
 class _Grown:
-    tree: object
+    tree: Any
     classes: list[str]
     features: list[_Feature]
     rows: pd.DataFrame
@@ -101,13 +113,13 @@ class _Grown:
             yield from self.leaves(child, self._narrowed(path, node, goes_left))
 
     def _counts(self, node: int) -> Floats:
-        share: Floats = self.tree.value[node][0]  # type: ignore[attr-defined]
-        counts: Floats = np.round(share * self.tree.n_node_samples[node])  # type: ignore[attr-defined]
+        share: Floats = self.tree.value[node][0]
+        counts: Floats = np.round(share * self.tree.n_node_samples[node])
         return counts
 
     def _children(self, node: int) -> list[tuple[bool, int]]:
-        left = int(self.tree.children_left[node])  # type: ignore[attr-defined]
-        right = int(self.tree.children_right[node])  # type: ignore[attr-defined]
+        left = int(self.tree.children_left[node])
+        right = int(self.tree.children_right[node])
         return [(True, left), (False, right)] if left >= 0 else []
 
     def _labels_below(self, node: int) -> set[str]:
@@ -117,32 +129,87 @@ class _Grown:
         return set().union(*(self._labels_below(child) for _, child in children))
 
     def _narrowed(self, path: Leaf, node: int, goes_left: bool) -> Leaf:
-        feature = self.features[int(self.tree.feature[node])]  # type: ignore[attr-defined]
-        threshold = float(self.tree.threshold[node])  # type: ignore[attr-defined]
+        feature = self.features[int(self.tree.feature[node])]
+        threshold = float(self.tree.threshold[node])
         if isinstance(feature, _Category):
             inside = feature.split(threshold, goes_left)
             before = path.allowed.get(feature.name, feature.levels)
             kept = tuple(level for level in before if level in inside)
             return replace(path, allowed={**path.allowed, feature.name: kept})
-        missing_left = bool(self.tree.missing_go_to_left[node])  # type: ignore[attr-defined]
+        missing_left = bool(self.tree.missing_go_to_left[node])
         bounds = self._bounds(path, feature, threshold, goes_left, missing_left)
         return replace(path, bounds={**path.bounds, feature.name: bounds})
 
     def _bounds(self, path: Leaf, feature: _Number, threshold: float, goes_left: bool, missing_left: bool) -> Bounds:
-        had_missing = bool(np.isnan(_numbers(self.rows[feature.name])).any())
-        above, up_to, missing = path.bounds.get(feature.name, (None, None, had_missing))
-        missing = missing and goes_left == missing_left
-        if not np.isfinite(threshold):  # known on one side, missing on the other
-            return (above, up_to, missing) if goes_left != missing_left else (above, -np.inf, missing)
+        gaps = bool(np.isnan(_numbers(self.rows[feature.name])).any())
+        before = path.bounds.get(feature.name, Bounds(missing=gaps))
+        narrowed = replace(before, missing=before.missing and goes_left == missing_left)
+        if not np.isfinite(threshold):  # every number on one side, every gap on the other
+            return replace(narrowed, known=goes_left != missing_left)
         cut = feature.cut(threshold)
-        return (above, cut, missing) if goes_left else (cut, up_to, missing)
+        return replace(narrowed, up_to=cut) if goes_left else replace(narrowed, above=cut)
+
+
+def _merged(leaves: list[Leaf]) -> list[Leaf]:
+    """Leaves of one label that differ in one category's levels, or in bounds that touch, become one."""
+    kept: list[Leaf] = []
+    for leaf in leaves:
+        unions = [(i, union) for i, other in enumerate(kept) if (union := _union(other, leaf)) is not None]
+        if unions:
+            kept[unions[0][0]] = unions[0][1]
+        else:
+            kept.append(leaf)
+    return kept if len(kept) == len(leaves) else _merged(kept)
+
+
+def _union(one: Leaf, other: Leaf) -> Leaf | None:
+    """One leaf for both, or None when no single condition can say so."""
+    if (
+        one.label != other.label
+        or one.bounds.keys() != other.bounds.keys()
+        or one.allowed.keys() != other.allowed.keys()
+    ):
+        return None
+    levels = [name for name in one.allowed if one.allowed[name] != other.allowed[name]]
+    bounds = [name for name in one.bounds if one.bounds[name] != other.bounds[name]]
+    if len(levels) + len(bounds) != 1:
+        return None
+    n = one.n + other.n
+    both = replace(one, n=n, share_right=(one.n * one.share_right + other.n * other.share_right) / n)
+    if levels:
+        wider = {*one.allowed[levels[0]], *other.allowed[levels[0]]}
+        in_order = tuple(sorted(wider, key=lambda level: (level is None, level or "")))
+        return replace(both, allowed={**one.allowed, levels[0]: in_order})
+    joined = _touching(one.bounds[bounds[0]], other.bounds[bounds[0]])
+    return replace(both, bounds={**one.bounds, bounds[0]: joined}) if joined else None
+
+
+def _touching(one: Bounds, other: Bounds) -> Bounds | None:
+    """Bounds that hold what either holds, when they share an end or one holds gaps only."""
+    missing = one.missing or other.missing
+    if not (one.known and other.known):
+        return replace(one if one.known else other, missing=missing)
+    low, high = (one, other) if other.above is not None and one.up_to == other.above else (other, one)
+    if low.up_to is None or low.up_to != high.above:
+        return None
+    return Bounds(low.above, high.up_to, missing)
+
+
+def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Leaf:
+    """The leaf without conditions that every training row meets."""
+    every = {f.name: set(f.levels) for f in features if isinstance(f, _Category)}
+    allowed = {name: levels for name, levels in leaf.allowed.items() if set(levels) != every[name]}
+    free = {name for name, b in leaf.bounds.items() if b.above is None and b.up_to is None and b.known}
+    bounds = {name: b for name, b in leaf.bounds.items() if not (name in free and b.missing == gaps[name])}
+    return replace(leaf, allowed=allowed, bounds=bounds)
 
 
 def _features(rows: pd.DataFrame, labels: NDArray[np.object_]) -> list[_Feature]:
     found: list[_Feature] = []
     for name in map(str, rows.columns):
-        if is_metric(rows[name]):
-            found.append(_Number(name, np.unique(_numbers(rows[name]).astype(float))[: _n_known(rows[name])]))
+        if pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name]):
+            if rows[name].isna().any() or rows[name].nunique() > 1:
+                found.append(_Number(name, np.unique(_numbers(rows[name].dropna()))))
             continue
         levels, table = _label_shares(_texts(rows[name]), labels)
         if len(levels) > 1:
@@ -150,10 +217,6 @@ def _features(rows: pd.DataFrame, labels: NDArray[np.object_]) -> list[_Feature]
             if len(levels) > 2:  # one level against the rest, which an order of levels cannot always say
                 found += [_Category(name, levels, _single(j, len(levels))) for j in range(min(len(levels), 40))]
     return found
-
-
-def _n_known(values: pd.Series) -> int:
-    return int(pd.Series(_numbers(values)).nunique())
 
 
 def _label_shares(texts: list[str | None], labels: NDArray[np.object_]) -> tuple[Levels, Floats]:

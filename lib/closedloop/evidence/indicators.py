@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -57,7 +58,8 @@ class Patterns:
     @cached_property
     def same_item(self) -> Floats:
         """(L, L) of 0/1: whether two level columns belong to one item."""
-        return (self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype)
+        same: Floats = (self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype)
+        return same
 
     def coarse(self) -> Patterns:
         """The same patterns in single precision."""
@@ -65,21 +67,13 @@ class Patterns:
 
 
 def level_text(values: pd.Series) -> pd.Series:
-    """The values as level names; whole numbers without ".0", missing stays missing."""
-    if pd.api.types.is_bool_dtype(values):
-        return values.astype("object").where(values.notna(), None).map({True: "true", False: "false"})
-    if pd.api.types.is_numeric_dtype(values):
-        return values.astype("object").map(lambda value: None if pd.isna(value) else f"{float(value):g}")
-    return values.astype("object").map(lambda value: None if pd.isna(value) else str(value))
+    """The values as level names: "true" and "false", whole numbers without ".0"; missing stays missing."""
+    return values.astype("object").map(_level_name)
 
 
 def is_metric(values: pd.Series) -> bool:
     """Whether a field is a number with more than two values (and so has to be cut into bands)."""
-    return (
-        pd.api.types.is_numeric_dtype(values)
-        and not pd.api.types.is_bool_dtype(values)
-        and values.nunique() > 2
-    )
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and values.nunique() > 2
 
 
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
@@ -108,6 +102,16 @@ def binary_patterns(items: Floats) -> Patterns:
     return patterns_of(codes, np.full(values.shape[1], 2))
 
 
+def _level_name(value: object) -> str | None:
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating)):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return str(value)
+
+
 def _learn(values: pd.Series, n_bands: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
     if not is_metric(values):
         return tuple(sorted(level_text(values).dropna().unique())), ()
@@ -121,5 +125,5 @@ def _band(values: pd.Series, edges: Floats) -> Ints:
 
 
 def _band_names(cuts: Floats) -> tuple[str, ...]:
-    inner = [f"{low:g} to {high:g}" for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+    inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
     return (f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}")

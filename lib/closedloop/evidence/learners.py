@@ -103,8 +103,13 @@ def _boosting(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> 
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        max_iter=60, learning_rate=0.1, max_leaf_nodes=8, min_samples_leaf=30, l2_regularization=5.0,
-        early_stopping=False, random_state=seed,
+        max_iter=60,
+        learning_rate=0.1,
+        max_leaf_nodes=8,
+        min_samples_leaf=30,
+        l2_regularization=5.0,
+        early_stopping=False,
+        random_state=seed,
     ).fit(x, y, sample_weight=weights)
 
     def chances(matrix: Floats, rates: Floats) -> Floats:

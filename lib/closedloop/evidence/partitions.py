@@ -83,9 +83,7 @@ class Answers:
         """Latent classes; ``careful`` climbs on until the likelihood stands still."""
         tolerance, most = (1e-4, 2000) if careful else (0.05, QUICK_STEPS)
         trial = 50 if careful else 20
-        fitted = fit_mixtures(
-            self.patterns, weights, k, rng, tolerance=tolerance, trial_steps=trial, most_steps=most
-        )
+        fitted = fit_mixtures(self.patterns, weights, k, rng, tolerance=tolerance, trial_steps=trial, most_steps=most)
         fitted = fitted.by_share()
         posterior, density = fitted.posterior(self.patterns.indicators)
         entropy = -(posterior * np.log(np.maximum(posterior, 1e-300))).sum(axis=1)
@@ -152,7 +150,7 @@ class Measurements:
 
     def n_parameters(self, k: int) -> int:
         """Shares, centres and one spread per item."""
-        m = self.x.shape[1]
+        m = int(self.x.shape[1])
         return k - 1 + k * m + m
 
 

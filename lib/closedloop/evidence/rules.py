@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.evidence.growing import grown_leaves
+from closedloop.evidence.growing import Bounds, grown_leaves
 from closedloop.evidence.indicators import level_text
 
 Flags = NDArray[np.bool_]
@@ -47,36 +47,39 @@ class Among:
 
 @dataclass(frozen=True)
 class Between:
-    """``above`` < field <= ``up_to`` (None: no bound); ``missing`` says whether a missing value passes."""
+    """``above`` < field <= ``up_to`` (None: no bound); ``missing``: gaps pass; not ``known``: only gaps may pass."""
 
     field: str
     above: float | None = None
     up_to: float | None = None
     missing: bool = False
+    known: bool = True
 
     def holds(self, frame: pd.DataFrame) -> Flags:
         """(n,) which rows meet the condition."""
         values = pd.to_numeric(_column(frame, self.field), errors="coerce")
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         absent = np.isnan(numbers)
-        passed: Flags = ~absent
+        passed: Flags = ~absent & self.known
         if self.above is not None:
             passed &= numbers > self.above
         if self.up_to is not None:
             passed &= numbers <= self.up_to
-        return passed | (absent & self.missing)
+        return np.asarray(passed | (absent & self.missing), dtype=bool)
 
     def to_sql(self) -> str:
         """The condition in DuckDB's dialect; never NULL. NaN counts as missing, as in pandas."""
         number = f"TRY_CAST({_name(self.field)} AS DOUBLE)"
-        bounds = [f"NOT isnan({number})"]
-        bounds += [f"{number} > {_number(self.above)}"] if self.above is not None else []
-        bounds += [f"{number} <= {_number(self.up_to)}"] if self.up_to is not None else []
+        bounds = [f"NOT isnan({number})" if self.known else "FALSE"]
+        bounds += [f"{number} > {_double(self.above)}"] if self.above is not None else []
+        bounds += [f"{number} <= {_double(self.up_to)}"] if self.up_to is not None else []
         parts = [f"coalesce({' AND '.join(bounds)}, FALSE)"]
         return _any(parts + ([f"coalesce(isnan({number}), TRUE)"] if self.missing else []))
 
     def sentence(self) -> str:
         """The condition in words."""
+        if not self.known:
+            return f"{self.field} is missing"
         bounds = [f"above {self.above:g}"] if self.above is not None else []
         bounds += [f"up to {self.up_to:g}"] if self.up_to is not None else []
         known = " and ".join(bounds) or "known"
@@ -166,9 +169,7 @@ class RuleError:
     n: int
 
 
-def assignment_rule(
-    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator
-) -> Rule:
+def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator) -> Rule:
     """Learn a shallow decision tree that tells the labels apart, as a readable rule.
 
     ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
@@ -208,11 +209,9 @@ def cross_validated_error(
     return RuleError(wrong / len(rows), guessed / len(rows), len(rows))
 
 
-def _conditions(
-    allowed: Mapping[str, tuple[str | None, ...]], bounds: Mapping[str, tuple[float | None, float | None, bool]]
-) -> tuple[Condition, ...]:
+def _conditions(allowed: Mapping[str, tuple[str | None, ...]], bounds: Mapping[str, Bounds]) -> tuple[Condition, ...]:
     among = [Among(f, tuple(v for v in levels if v is not None), None in levels) for f, levels in allowed.items()]
-    between = [Between(f, above, up_to, missing) for f, (above, up_to, missing) in bounds.items()]
+    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in bounds.items()]
     return (*among, *between)
 
 
@@ -220,14 +219,20 @@ def _plain(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, Among):
         return {"field": condition.field, "among": list(condition.levels), "missing": condition.missing}
     return {
-        "field": condition.field, "above": condition.above, "up_to": condition.up_to, "missing": condition.missing
+        "field": condition.field,
+        "above": condition.above,
+        "up_to": condition.up_to,
+        "missing": condition.missing,
+        "known": condition.known,
     }
 
 
 def _condition(plain: Mapping[str, Any]) -> Condition:
     if "among" in plain:
         return Among(str(plain["field"]), tuple(map(str, plain["among"])), bool(plain["missing"]))
-    return Between(str(plain["field"]), plain["above"], plain["up_to"], bool(plain["missing"]))
+    return Between(
+        str(plain["field"]), plain["above"], plain["up_to"], bool(plain["missing"]), bool(plain.get("known", True))
+    )
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:
@@ -252,7 +257,7 @@ def _level_sql(name: str) -> str:
     return f"CAST({name} AS VARCHAR)"
 
 
-def _number(value: float) -> str:
+def _double(value: float) -> str:
     return f"CAST('{value!r}' AS DOUBLE)"  # a bare decimal literal would be read as a fixed-point number
 
 

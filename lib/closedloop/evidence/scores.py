@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,14 +24,27 @@ from closedloop.evidence.accuracy import (
     log_loss,
     paired_bootstrap,
 )
-from closedloop.evidence.design import Design, shown_levels
+from closedloop.evidence.design import shown_levels
 from closedloop.evidence.indicators import Floats, Ints
 from closedloop.evidence.learners import MODELS, Learned, learn
 from closedloop.evidence.recency import RateHistory, lagged_rates
 
 __all__ = [
-    "Backtest", "Interval", "Score", "auc", "auc_within", "auc_within_interval", "backtest_score", "brier",
-    "calibration_slope", "calibration_table", "ece", "fit_score", "lagged_rates", "log_loss", "paired_bootstrap",
+    "Backtest",
+    "Interval",
+    "Score",
+    "auc",
+    "auc_within",
+    "auc_within_interval",
+    "backtest_score",
+    "brier",
+    "calibration_slope",
+    "calibration_table",
+    "ece",
+    "fit_score",
+    "lagged_rates",
+    "log_loss",
+    "paired_bootstrap",
 ]
 
 ModelName = Literal["base rate", "lagged base rate", "logistic", "boosting"]
@@ -119,10 +133,14 @@ def fit_score(
     model = _chosen(quality)
     usable, calibrated = _usable(quality, model), _calibrated(quality, model)
     return Score(
-        model=model, verdict="usable" if usable else "no usable signal",
-        shown_as="probability" if calibrated else "rank", quality=quality,
-        held_out_y=outcome[tested], held_out_p=guesses[model],
-        learned=task.fitted(model, np.arange(len(x))), history=history,
+        model=model,
+        verdict="usable" if usable else "no usable signal",
+        shown_as="probability" if calibrated else "rank",
+        quality=quality,
+        held_out_y=outcome[tested],
+        held_out_p=guesses[model],
+        learned=task.fitted(model, np.arange(len(x))),
+        history=history,
     )
 
 
@@ -150,7 +168,7 @@ def backtest_score(
     task = _Task(rows, outcome, history.lagged(), half_life_rows, rng)
     edges = [*sorted(refit_at), len(x)]
     chances = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         seen = np.arange(max(0, begin - lag_rows - most_rows), max(begin - lag_rows, 1))
         chances.append(task.guess(model, seen, np.arange(begin, end)))
     tested = np.arange(edges[0], len(x))
@@ -203,20 +221,19 @@ def _held_out(task: _Task, models: Sequence[ModelName]) -> tuple[Ints, Ints, dic
 
 def _later(n: int) -> list[tuple[Ints, Ints]]:
     edges = np.unique(np.linspace(max(int(0.6 * n), min(n - 1, 1)), n, 5).astype(int))
-    pairs = [(np.arange(a), np.arange(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pairs = [(np.arange(a), np.arange(a, b)) for a, b in itertools.pairwise(edges)]
     return pairs or [(np.arange(n), np.arange(n))]
 
 
 def _folds(x: pd.DataFrame, rng: np.random.Generator, n_folds: int = 5) -> list[tuple[Ints, Ints]]:
     same = x.astype(object).where(x.notna(), "\0").groupby(list(x.columns), sort=False).ngroup().to_numpy()
     fold = (rng.permutation(int(same.max()) + 1) % n_folds)[same]
-    pairs = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
-    return [(seen, asked) for seen, asked in pairs if len(seen) and len(asked)] or [(same * 0, np.arange(len(x)))]
+    pairs: list[tuple[Ints, Ints]] = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
+    everything = np.arange(len(x))
+    return [(seen, asked) for seen, asked in pairs if len(seen) and len(asked)] or [(everything, everything)]
 
 
-def _quality(
-    y: Floats, block: Ints, guesses: dict[ModelName, Floats], rng: np.random.Generator
-) -> pd.DataFrame:
+def _quality(y: Floats, block: Ints, guesses: dict[ModelName, Floats], rng: np.random.Generator) -> pd.DataFrame:
     plain = [guesses[m] for m in ("base rate", "lagged base rate") if m in guesses]
     rival = min(plain, key=lambda p: log_loss(y, p))
     return pd.DataFrame([_judged(model, y, p, rival, block, rng) for model, p in guesses.items()])
@@ -227,16 +244,25 @@ def _judged(
 ) -> dict[str, float | str]:
     within, gain = auc_within_interval(y, p, block), paired_bootstrap(y, rival, p, rng=rng)
     return {
-        "model": model, "n": len(y), "brier": brier(y, p), "log_loss": log_loss(y, p), "ece": ece(y, p),
-        "auc": auc(y, p), "auc_within": within.estimate, "auc_within_low": within.low,
-        "auc_within_high": within.high, "calibration_slope": calibration_slope(y, p),
-        "gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high,
+        "model": model,
+        "n": len(y),
+        "brier": brier(y, p),
+        "log_loss": log_loss(y, p),
+        "ece": ece(y, p),
+        "auc": auc(y, p),
+        "auc_within": within.estimate,
+        "auc_within_low": within.low,
+        "auc_within_high": within.high,
+        "calibration_slope": calibration_slope(y, p),
+        "gain": gain.estimate,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
     }
 
 
 def _chosen(quality: pd.DataFrame) -> ModelName:
-    name: ModelName = quality.loc[int(quality["log_loss"].to_numpy().argmin()), "model"]
-    return name
+    best = quality["model"].tolist()[int(quality["log_loss"].to_numpy().argmin())]
+    return next(name for name in MODELS if name == best)
 
 
 def _usable(quality: pd.DataFrame, model: ModelName) -> bool:

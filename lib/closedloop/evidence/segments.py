@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from closedloop.errors import ParameterError
-from closedloop.evidence.indicators import Floats, Ints, coding_of, is_metric
+from closedloop.evidence.indicators import Floats, Ints, is_metric
 from closedloop.evidence.latent_classes import Classes, latent_classes
 from closedloop.evidence.partitions import Centres, Cut, Reader, k_means, match_labels
-from closedloop.evidence.rates import wilson
+from closedloop.evidence.profiles import profile_of, sizes_of
 from closedloop.evidence.stability import (
     Material,
     adjusted_rand,
@@ -119,10 +119,19 @@ def segmentation(
     reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
     labels = _labelled(reader, tried[k].cut, items)
     return Segmentation(
-        method=chosen, criteria=criteria, slsw=pd.concat([a.slsw for a in tried.values()], ignore_index=True),
-        recommended_k=k, verdict=_verdict(k, reason), reason=reason, disagreement=_disagreement(k, reason),
-        labels=labels, profile=_profile(items, labels), sizes=_sizes(labels, k),
-        sample_warning=len(items) < ROWS_PER_ITEM * items.shape[1], reader=reader, cut=tried[k].cut,
+        method=chosen,
+        criteria=criteria,
+        slsw=pd.concat([a.slsw for a in tried.values()], ignore_index=True),
+        recommended_k=k,
+        verdict=_verdict(k, reason),
+        reason=reason,
+        disagreement=_disagreement(k, reason),
+        labels=labels,
+        profile=profile_of(items, labels),
+        sizes=sizes_of(labels, k),
+        sample_warning=len(items) < ROWS_PER_ITEM * items.shape[1],
+        reader=reader,
+        cut=tried[k].cut,
     )
 
 
@@ -159,7 +168,10 @@ def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) 
     sizes = np.bincount(cut.labels[0], material.counts, minlength=k)
     slsw = pd.DataFrame({"k": k, "segment": np.arange(k), "slsw": jaccard, "size": sizes.astype(int)})
     row = {
-        "k": k, "ari_median": ari, "ari_null_median": null, **_information(material, cut, k),
+        "k": k,
+        "ari_median": ari,
+        "ari_null_median": null,
+        **_information(material, cut, k),
         "held_out_log_likelihood": float(_held_out(material, k, rng) @ material.counts),
         "smallest_slsw": float(jaccard.min()),
     }
@@ -202,7 +214,8 @@ def _held_out(material: Material, k: int, rng: np.random.Generator, n_folds: int
     """(P,) mean held-out log density of each pattern's rows over the folds."""
     folds = fold_weights(material.counts, n_folds, rng)
     density = material.fit(material.counts - folds, k, rng).density
-    return (density * folds).sum(axis=0) / material.counts
+    mean: Floats = (density * folds).sum(axis=0) / material.counts
+    return mean
 
 
 def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
@@ -214,13 +227,22 @@ def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
 def _reason(
     material: Material, criteria: pd.DataFrame, k: int, rng: np.random.Generator, rows: tuple[int, int, int]
 ) -> Reason:
-    by_k = criteria.set_index("k")
+    ks = criteria["k"].to_numpy(dtype=int)
+    figures = {name: criteria[name].to_numpy(dtype=float) for name in criteria.columns}
+    at = int(np.flatnonzero(ks == k)[0])
     return Reason(
-        stable_ks=_stable_ks(criteria), bic_k=int(by_k["bic"].idxmin()), icl_k=int(by_k["icl"].idxmin()),
-        held_out_k=int(by_k["held_out_log_likelihood"].idxmax()), ari=float(by_k.loc[k, "ari_median"]),
-        ari_null=float(by_k.loc[k, "ari_null_median"]), smallest_slsw=float(by_k.loc[k, "smallest_slsw"]),
-        beyond_trait_z=_beyond_trait(material, k, rng), entropy=float(by_k.loc[k, "entropy"]),
-        n_rows=rows[0], n_rows_used=rows[1], n_rows_advised=rows[2],
+        stable_ks=_stable_ks(criteria),
+        bic_k=int(ks[figures["bic"].argmin()]),
+        icl_k=int(ks[figures["icl"].argmin()]),
+        held_out_k=int(ks[figures["held_out_log_likelihood"].argmax()]),
+        ari=float(figures["ari_median"][at]),
+        ari_null=float(figures["ari_null_median"][at]),
+        smallest_slsw=float(figures["smallest_slsw"][at]),
+        beyond_trait_z=_beyond_trait(material, k, rng),
+        entropy=float(figures["entropy"][at]),
+        n_rows=rows[0],
+        n_rows_used=rows[1],
+        n_rows_advised=rows[2],
     )
 
 
@@ -253,31 +275,3 @@ def _disagreement(k: int, reason: Reason) -> tuple[int, int]:
 
 def _labelled(reader: Reader, cut: Cut, items: pd.DataFrame) -> pd.Series:
     return pd.Series(reader.labels(items, cut.model), index=items.index, name="segment")
-
-
-def _sizes(labels: pd.Series, k: int) -> pd.DataFrame:
-    sizes = np.bincount(labels, minlength=k)
-    low, high = wilson(sizes, np.full(k, len(labels)))
-    return pd.DataFrame(
-        {"segment": np.arange(k), "size": sizes, "share": sizes / len(labels), "low": low, "high": high}
-    )
-
-
-def _profile(items: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
-    """One row per segment and one for the market; answers as shares of those who answered, numbers as means."""
-    numbers = pd.concat([_columns(items[name]) for name in items.columns], axis=1)
-    by_segment = numbers.groupby(labels).mean()
-    market = numbers.mean().to_frame("market").T
-    return pd.concat([by_segment.set_axis(by_segment.index.astype(str)), market]).rename_axis("segment")
-
-
-def _columns(values: pd.Series) -> pd.DataFrame:
-    name = str(values.name)
-    if is_metric(values):
-        return values.astype(float).to_frame(name)
-    coding = coding_of(values.to_frame(name))
-    codes, levels = coding.codes(values.to_frame(name))[:, 0], coding.levels[0]
-    shares = {f"{name}={level}": np.where(codes < 0, np.nan, codes == j) for j, level in enumerate(levels)}
-    if len(levels) == 2:  # yes/no: the second level in order is the yes
-        return pd.DataFrame({name: shares[f"{name}={levels[1]}"]}, index=values.index)
-    return pd.DataFrame(shares, index=values.index)

@@ -55,7 +55,8 @@ def adjusted_rand(first: Ints, second: Ints, counts: Floats) -> Floats:
     rows, columns = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
     chance = rows * columns / max(_pairs(np.asarray(n)), 1.0)
     room = (rows + columns) / 2 - chance
-    return np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9)
+    index: Floats = np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9)
+    return index
 
 
 def best_jaccard(reference: Ints, others: Ints, counts: Floats) -> Floats:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from closedloop.evidence.amounts import conformal_range, shrink_amounts
 from closedloop.evidence.claims import rate_looks
-from closedloop.evidence.confounders import Adjusted, mantel_haenszel
+from closedloop.evidence.confounders import Adjusted, adjusted_difference
 from closedloop.evidence.curves import cycle_days, win_curve, win_rates
 from closedloop.evidence.rates import multinomial_intervals, spread_beyond_luck
 from closedloop.loop.counting import LEAST_SHOWN, counts, levels
@@ -16,6 +16,9 @@ from closedloop.loop.step import Draft, Step
 from closedloop.terms import OUTCOMES, Moment
 
 _CURVE_POINTS = 60
+_FEWEST_ADJUSTED = 30
+_LUCK = 0.05
+_NOT_COMPARED = ("experiment", "arm", "arm_rate")
 _NO_DAYS = "The source records no exact days of opening and closing"
 _COLLECT_DAYS = "Collect created_on and closed_on of deals."
 
@@ -36,10 +39,10 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     _cycle(draft, situation, ended)
     _amounts(draft, ended)
     _loss_reasons(draft, situation, ended)
-    by = _comparable(situation, ended)
+    _reps(draft, ended)
+    by = _comparable(situation, ended, is_rep_compared=bool(draft.results.get("is_rep_spread_beyond_luck")))
     _compare(draft, situation, ended, by)
     _adjust(draft, ended, by)
-    _reps(draft, ended)
     return draft.done()
 
 
@@ -157,15 +160,16 @@ def _shares_of(source: str, reasons: pd.Series) -> pd.DataFrame:
     ]
 
 
-def _comparable(situation: Situation, ended: pd.DataFrame) -> pd.DataFrame:
-    """Every field of deals that is looked at, as levels: known by the stage, and personas, reps, quarter ends."""
+def _comparable(situation: Situation, ended: pd.DataFrame, *, is_rep_compared: bool) -> pd.DataFrame:
+    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends.
+
+    Reps are compared one by one only when they differ beyond luck as a group: else a league table ranks luck.
+    """
     fields = [
         f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in ("experiment", "arm", "arm_rate")
     ]
-    extra = [
-        f for f in ("is_quarter_end", "rep_id", "persona") if f in ended and ended[f].nunique() > 1 and f not in fields
-    ]
-    return levels(ended, [*fields, *extra])
+    extra = ["is_quarter_end", "persona", *(["rep_id"] if is_rep_compared else [])]
+    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)])
 
 
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
@@ -209,14 +213,14 @@ def _adjust(draft: Draft, ended: pd.DataFrame, by: pd.DataFrame) -> None:
 
 
 def _adjusted_field(base: pd.DataFrame, name: str, others: list[str]) -> list[list[object]]:
+    sizes = base[name].value_counts()
+    cells = {other: _cells(base, name, other) for other in others}
     rows = []
-    for level, part in base.groupby(name):
-        if len(part) < 30 or not others:
-            continue
-        group = base[name] == level
-        tried = [(other, _adjusted_by(base, group, other)) for other in others]
-        other, found = max(tried, key=lambda pair: (pair[1].reversal, _shift(pair[1])))
-        rows.append([name, str(level), found.crude, found.adjusted, found.low, found.high, found.reversal, other])
+    for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
+        tried = [(other, _adjusted_by(table, level)) for other, table in cells.items()]
+        if tried:
+            other, found = max(tried, key=lambda pair: (pair[1].reversal, _shift(pair[1])))
+            rows.append([name, level, found.crude, found.adjusted, found.low, found.high, found.reversal, other])
     return rows
 
 
@@ -226,20 +230,28 @@ def _shift(found: Adjusted) -> float:
     return float(moved) if np.isfinite(moved) else -1.0
 
 
-def _adjusted_by(base: pd.DataFrame, group: pd.Series, other: str) -> Adjusted:
-    cells = base.assign(group=group, stratum=base[other]).dropna(subset=["stratum"])
-    cells = cells.groupby(["group", "stratum"])["won"].agg(k="sum", n="size").reset_index()
-    return mantel_haenszel(cells.astype({"k": float, "n": float}))
+def _cells(base: pd.DataFrame, name: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Won, and decided, deals of every level of ``name`` (rows) in every level of ``other`` (columns)."""
+    cases = base.dropna(subset=[name, other]).assign(won=base["won"].astype(float))
+    table = cases.pivot_table(index=name, columns=other, values="won", aggfunc=["sum", "size"])
+    return pd.DataFrame(table["sum"]).fillna(0), pd.DataFrame(table["size"]).fillna(0).astype(float)
+
+
+def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjusted:
+    """The level against all others, inside the levels of the other field."""
+    won_deals, decided = cells
+    k1, n1 = (part.loc[level].to_numpy() for part in cells)
+    return adjusted_difference(k1, n1, won_deals.to_numpy().sum(0) - k1, decided.to_numpy().sum(0) - n1)
 
 
 def _reps(draft: Draft, ended: pd.DataFrame) -> None:
     hit = won(ended)
     if "rep_id" not in ended or ended.loc[hit.notna(), "rep_id"].nunique() < 2:
         draft.missing["reps"] = "Fewer than two reps are recorded. Collect deals.rep_id as a code."
-        draft.results["rep_spread_p"] = None
+        draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
         return
     table = hit.dropna().astype(float).groupby(ended.loc[hit.notna(), "rep_id"]).agg(["sum", "size"])
     p = spread_beyond_luck(table["sum"], table["size"])
-    row = [len(table), int(table["size"].sum()), p, bool(p <= 0.05)]
+    row = [len(table), int(table["size"].sum()), p, bool(p <= _LUCK)]
     draft.tables["reps"] = pd.DataFrame([row], columns=["n_reps", "n_deals", "p", "is_beyond_luck"])
-    draft.results["rep_spread_p"] = p
+    draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= _LUCK)}

@@ -30,13 +30,15 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     """The challenger learned from ``closed`` deals, with its permanent edits made; and all edits that stand out."""
     edits = _edits(situation, closed, in_force)
     rule, personas = in_force.rule, list(in_force.personas)
-    for edit in (
-        edits[(edits["status"] == "permanent") & (edits["edit"] == "split")].drop_duplicates("persona").itertuples()
-    ):
+    splits = edits[(edits["status"] == "permanent") & (edits["edit"] == "split")]
+    for edit in splits.drop_duplicates("persona").itertuples():
         rule, personas = _split(situation, rule, personas, str(edit.persona), str(edit.field), str(edit.level))
     fields = tuple(dict.fromkeys([*in_force.fields, *rule.fields]))
     recent = situation.in_window(closed, closed["closed_on"])
-    return estimate(replace(in_force, rule=rule, personas=tuple(personas), fields=fields), recent), edits
+    changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
+    if rule != in_force.rule:
+        changed = replace(changed, rule_error=None, guess_error=None)
+    return estimate(changed, recent), edits
 
 
 def _split(

@@ -180,13 +180,12 @@ def _questions(draft: Draft, cohort: pd.DataFrame) -> None:
     questions = []
     if "rejections" in draft.tables:
         top = draft.tables["rejections"].iloc[0]
-        questions.append(
-            f'{top["n"]} rejected leads were given back as "{top["reason"]!s}": '
-            "what should marketing ask before handing over?"
-        )
-    for row in draft.tables["disagreements"].itertuples():
-        if row.n:
-            questions.append(f"{row.n} of {row.n_of} leads were {row.kind!s}: what happened to them?")
+        n, reason = int(top["n"]), str(top["reason"])
+        asked = f'{n} rejected leads were given back as "{reason}": what should marketing ask before handing over?'
+        questions.append(asked)
+    for kind, n, n_of in draft.tables["disagreements"].to_numpy():
+        if n:
+            questions.append(f"{n} of {n_of} leads were {kind}: what happened to them?")
     never, n = draft.results.get("never_touched_share"), len(cohort)
     if never:
         questions.append(f"{round(never * n)} of {n} handed-off leads had no sales touch yet: who takes them?")

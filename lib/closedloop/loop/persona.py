@@ -42,7 +42,9 @@ class PersonaSet:
     """All personas in force in one period.
 
     ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate when the personas'
-    were estimated, so that each persona's deviation can be carried to another base rate.
+    were estimated, so that each persona's deviation can be carried to another base rate. ``rule_error``: share of
+    people that the rule assigns to another segment than their own (cross-validated when research made the rule), beside
+    that of always guessing the largest; missing after the rule has changed.
     """
 
     market: str
@@ -52,6 +54,8 @@ class PersonaSet:
     personas: tuple[Persona, ...]
     base_rate: float | None = None
     fields: tuple[str, ...] = ()
+    rule_error: float | None = None
+    guess_error: float | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -92,6 +96,8 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "period": personas.period,
         "origin": personas.origin,
         "base_rate": _rounded(personas.base_rate),
+        "rule_error": _rounded(personas.rule_error),
+        "guess_error": _rounded(personas.guess_error),
         "fields": list(personas.fields),
         "personas": [_plain(persona) for persona in personas.personas],
         "rule": personas.rule.to_dict(),
@@ -125,6 +131,8 @@ def read_set(path: Path) -> PersonaSet:
         rule=rule,
         personas=personas,
         base_rate=stored.get("base_rate"),
+        rule_error=stored.get("rule_error"),
+        guess_error=stored.get("guess_error"),
         fields=tuple(stored.get("fields", ())),
     )
 

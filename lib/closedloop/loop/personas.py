@@ -5,7 +5,7 @@ import pandas as pd
 
 from closedloop.evidence.claims import rate_looks, share_looks
 from closedloop.evidence.rates import wilson
-from closedloop.evidence.rules import Rule, assignment_rule, cross_validated_error
+from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.counting import LEAST_SHOWN, counts, levels, share_counts
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
@@ -21,6 +21,7 @@ _TRAIT_SHARE = 0.5
 def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
     """The persona set that market research alone suggests: one persona a segment, or one for everyone."""
     fields = _shared_fields(situation, sample)
+    error: RuleError | None = None
     if found is None or found.recommended_k == 1 or not fields:
         rule = Rule((), EVERYONE, ())
         found_personas: tuple[Persona, ...] = (Persona(EVERYONE, "Everyone", rule=("every customer",)),)
@@ -28,8 +29,18 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         names = _names(situation, found.profile)
         labels = found.labels.astype(str).map(lambda segment: names[segment][0])
         rule = assignment_rule(sample.rows[fields], labels, rng=situation.rng("rule"))
+        error = cross_validated_error(sample.rows[fields], labels, rng=situation.rng("rule-error"))
         found_personas = _from_segments(names, rule)
-    base = PersonaSet(situation.market, situation.period.name, "research", rule, found_personas, fields=tuple(fields))
+    base = PersonaSet(
+        market=situation.market,
+        period=situation.period.name,
+        origin="research",
+        rule=rule,
+        personas=found_personas,
+        fields=tuple(fields),
+        rule_error=error.error if error else None,
+        guess_error=error.guessing if error else None,
+    )
     return estimate(base, situation.deals if situation.view.has("deals") else None)
 
 
@@ -83,12 +94,12 @@ def _display(situation: Situation, column: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def personas(situation: Situation, sample: Sample, found: Segmentation | None, in_force: PersonaSet) -> Step:
+def personas(situation: Situation, sample: Sample, in_force: PersonaSet) -> Step:
     """Describe the set in force: sizes, rules, attributes against the market, win rates, and what changed."""
     draft = Draft("personas")
     records = _records(situation)
     _sizes(draft, situation, in_force, records)
-    _rule_quality(draft, situation, sample, found, in_force)
+    _rule_quality(draft, in_force)
     _attributes(draft, situation, sample, in_force)
     _win_rates(draft, situation, in_force)
     draft.results |= {
@@ -132,18 +143,14 @@ def _sizes(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd
     draft.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
 
 
-def _rule_quality(
-    draft: Draft, situation: Situation, sample: Sample, found: Segmentation | None, in_force: PersonaSet
-) -> None:
-    fields = list(in_force.fields)
-    if in_force.origin != "research" or found is None or found.recommended_k == 1 or not fields:
-        draft.results |= {"rule_error": None, "guess_error": None}
+def _rule_quality(draft: Draft, in_force: PersonaSet) -> None:
+    draft.results |= {"rule_error": in_force.rule_error, "guess_error": in_force.guess_error}
+    if in_force.rule_error is None:
         draft.missing["rule_error"] = (
-            "The rule's error is measured when research makes the set; this set comes from an earlier period."
+            "The rule's error is unknown: it is measured when research makes the set, and this rule has changed since."
+            if len(in_force.personas) > 1
+            else "There is one persona for everyone, so no rule can err."
         )
-        return
-    error = cross_validated_error(sample.rows[fields], found.labels.astype(str), rng=situation.rng("rule-error"))
-    draft.results |= {"rule_error": error.error, "guess_error": error.guessing}
 
 
 def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:

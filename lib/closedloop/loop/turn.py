@@ -1,12 +1,12 @@
 """A whole moment of a period, without notebooks: every look is taken, its family closed, and all of it written."""
 
 import hashlib
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from closedloop.evidence.claims import close_family, stacked
 from closedloop.loop import deals, handoff, leads, personas, refinement, research, review
@@ -46,7 +46,7 @@ def plan(market: str, period: str, out: Path) -> Path:
     material = research.research(situation)
     steps = [
         material.step,
-        personas.personas(situation, material.sample, material.segments, in_force),
+        personas.personas(situation, material.sample, in_force),
         leads.leads(situation, in_force),
     ]
     before = _previous(warehouse.periods, found)
@@ -74,7 +74,9 @@ def look_back(market: str, period: str, out: Path) -> Path:
     steps["deals"].results.update(_claim_counts(claims))
     steps["review"] = review.review(situation, in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
-    _write_proposal(folder, proposal)
+    path = _replayed(warehouse, out) / f"{found.name}.proposal.yml"
+    _write_proposal(path, proposal)
+    _write_proposal(folder / "proposal.yml", proposal)
     _write(folder, situation, "outcome", list(steps.values()))
     return folder
 
@@ -109,12 +111,19 @@ def _write(folder: Path, situation: Situation, family: str, steps: list[Step]) -
     replace_file(folder / "claims.csv", both.to_csv(index=False).encode())
 
 
-def _write_proposal(folder: Path, proposal: Proposal) -> None:
+def _write_proposal(path: Path, proposal: Proposal) -> None:
     if proposal.personas is not None:
-        write_set(folder / "proposal.yml", proposal.personas)
+        write_set(path, proposal.personas)
     else:
-        text = json.dumps({"verdict": proposal.verdict, "reason": proposal.reason}, indent=1)
-        replace_file(folder / "proposal.yml", f"# no proposal: the set in force stays\n{text}\n".encode())
+        stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
+        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
+
+
+def _read_proposal(path: Path) -> Proposal:
+    stored = yaml.safe_load(path.read_text("utf-8"))
+    if "personas" in stored:
+        return Proposal("improved", read_set(path))
+    return Proposal(stored["verdict"], reason=stored["reason"])
 
 
 def _previous(every: list[Period], period: Period) -> Period | None:
@@ -132,7 +141,6 @@ def committed_set(warehouse: Warehouse, period: str) -> Path:
     return warehouse.definition.folder / "personas" / f"{period}.yml"
 
 
-@cache
 def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
     warehouse = open_warehouse(market)
@@ -142,16 +150,30 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
         return replace(read_set(committed), period=found.name, origin="committed")
     before = _previous(warehouse.periods, found)
     if before is None:
-        situation = Situation.planning(warehouse, found)
-        material = research.research(situation)
-        return personas.research_set(situation, material.sample, material.segments)
-    proposal, _ = _refined(market, before.name, out)
+        return _first_set(warehouse, found, out)
+    proposal = _proposal(market, before.name, out)
     if proposal.personas is not None and warehouse.definition.accept == "auto":
         return proposal.personas
     return set_in_force(market, before.name, out).carried_to(found.name)
 
 
-@cache
+def _first_set(warehouse: Warehouse, period: Period, out: Path) -> PersonaSet:
+    path = _replayed(warehouse, out) / f"{period.name}.personas.yml"
+    if not path.exists():
+        situation = Situation.planning(warehouse, period)
+        material = research.research(situation)
+        write_set(path, personas.research_set(situation, material.sample, material.segments))
+    return read_set(path)
+
+
+def _proposal(market: str, period: str, out: Path) -> Proposal:
+    """What refinement concluded at the end of ``period``; computed once, then read."""
+    path = _replayed(open_warehouse(market), out) / f"{period}.proposal.yml"
+    if not path.exists():
+        _write_proposal(path, _refined(market, period, out)[0])
+    return _read_proposal(path)
+
+
 def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
@@ -160,9 +182,18 @@ def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
     return refinement.refine(situation, set_in_force(market, found.name, out), following.name if following else None)
 
 
-def source_fingerprint() -> str:
-    """Of the package's own code: results computed by other code are never taken for current ones."""
+def _replayed(warehouse: Warehouse, out: Path) -> Path:
+    """Where replayed sets are kept: one folder for these data, this code and these committed sets."""
+    digest = hashlib.sha256(_source_fingerprint().encode() + warehouse.folder.name.encode())
+    for path in sorted((warehouse.definition.folder / "personas").glob("*.yml")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return out / ".replayed" / warehouse.definition.name / digest.hexdigest()[:16]
+
+
+@cache
+def _source_fingerprint() -> str:
+    """Of the package's own code: what other code computed is never taken for current."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

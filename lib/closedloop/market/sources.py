@@ -103,7 +103,7 @@ def raw_bytes(definition: Definition, name: str) -> bytes:
 
 
 def raw_text(definition: Definition, name: str) -> tuple[str, int]:
-    """A source's text with ``\\n`` as line break, and how many characters were not decoded or NUL (replaced, dropped)."""
+    """A source's text with ``\\n`` as line break, and how many characters were not decoded (replaced) or NUL."""
     source = definition.sources[name]
     text = raw_bytes(definition, name).decode(source.encoding, errors="replace").removeprefix("\ufeff")
     spoiled = text.count("\ufffd") + text.count("\0")

@@ -35,10 +35,11 @@ def _personas(evidence: Evidence) -> list[str]:
 
 
 def _leads(evidence: Evidence) -> list[str]:
-    n, scored = evidence.result("n_leads"), evidence.result("n_scored")
-    verdict = evidence.result("score_verdict") or "not judged"
-    ranked_ones = f"{numbers.count(scored)} wait in the order to call" if scored else "none is ranked"
-    return [f"{numbers.count(n)} leads are known; {ranked_ones}. Score: {verdict}."]
+    n, verdict = evidence.result("n_leads"), evidence.result("score_verdict") or "not judged"
+    known = "No leads are known" if not n else f"{numbers.count(n)} leads came in the periods looked at"
+    waiting = len(evidence.table("next_leads"))
+    listed = f"{numbers.count(waiting)} records wait on the list to call" if waiting else "nobody waits to be called"
+    return [f"{known}; {listed}. Lead score: {verdict}."]
 
 
 def _handoff(evidence: Evidence) -> list[str]:

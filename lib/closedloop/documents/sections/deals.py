@@ -8,6 +8,7 @@ from closedloop.documents import numbers
 from closedloop.documents.charts import bars, curve, dots
 from closedloop.documents.pieces import Note, Piece, Sentence
 from closedloop.documents.sections.section import (
+    FEW_EACH,
     FEWEST_SHOWN,
     Evidence,
     Pieces,
@@ -26,8 +27,15 @@ from closedloop.documents.tables import table
 OUTCOMES = {"won": "won", "lost": "lost", "no_decision": "no decision", "open": "still open"}
 
 
+def _recorded(shown: Evidence) -> tuple[str, ...]:
+    """The outcomes that the source can record; one that it cannot is unknown, not zero."""
+    declared = shown.words.definition.deals
+    return tuple(OUTCOMES) if declared is None else (*declared.outcomes, "open")
+
+
 def _totals(shown: Evidence) -> Pieces:
     frame = shown.table("totals")
+    frame = frame[frame["outcome"].isin(_recorded(shown))]
     labels = [OUTCOMES.get(str(value), spoken(value)) for value in frame["outcome"]]
     total = max(float(frame["n"].sum()), 1.0)
     rows = pd.DataFrame(
@@ -43,6 +51,7 @@ def _tally(labels: Sequence[str], values: Iterable[float]) -> str:
 
 def _win_rates(shown: Evidence) -> Pieces:
     frame = shown.table("win_rates")
+    frame = frame if "no_decision" in _recorded(shown) else frame[frame["definition"] == "narrow"]
     named = {"narrow": "won of won and lost", "broad": "won of won, lost and no decision"}
     labels = [named.get(str(value), spoken(value)) for value in frame["definition"]]
     picture = dots(group_rows(frame, labels, "estimate"), "How many deals are won?", "share won")
@@ -54,6 +63,7 @@ def _win_rates(shown: Evidence) -> Pieces:
 
 def _curve(shown: Evidence) -> Pieces:
     frame = shown.table("curve")
+    frame = frame[frame["cause"].isin(_recorded(shown))]
     picture = curve(
         frame,
         "How do deals end as time goes by?",
@@ -70,8 +80,9 @@ def _curve(shown: Evidence) -> Pieces:
 
 
 def _findings(shown: Evidence) -> Pieces:
-    claims = _without_luck(shown.of("win_rate"), shown)
-    return claim_pieces(claims, shown.words, "What do won deals have in common?", "share of decided deals won")
+    every = shown.of("win_rate")
+    title, axis = "What do won deals have in common?", "share of decided deals won"
+    return claim_pieces(_without_luck(every, shown), shown.words, title, axis, looked=every)
 
 
 def _without_luck(claims: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
@@ -115,10 +126,11 @@ def _loss_reasons(shown: Evidence) -> Pieces:
     pieces: list[Piece] = []
     for source, who in (("rep", "the seller's account"), ("buyer", "the buyer's account")):
         part = frame[frame["source"] == source].sort_values("share", ascending=False, kind="stable")
-        if len(part):
-            rows = of_total(part, "reason")
+        rows = of_total(part, "reason")
+        if len(rows):
             pieces.append(dots(rows, f"Why were deals lost? By {who}", "share of lost deals with a reason"))
             pieces.append(Sentence(f"By {who}: {spoken(part.iloc[0]['reason'])} first, {share_text(part.iloc[0])}."))
+    pieces += [] if pieces else [Sentence(FEW_EACH)]
     return (*pieces, Note("Reasons are what somebody said about the loss, not its proven cause."))
 
 
@@ -129,7 +141,8 @@ def _adjusted(shown: Evidence) -> Pieces:
         confounder=[shown.words.column(str(v)) for v in frame["confounder"]],
         crude=[signed(value) for value in frame["crude"]],
         adjusted=[signed(value) for value in frame["adjusted"]],
-    ).sort_values("is_reversed", ascending=False, kind="stable")
+        shift=(frame["crude"] - frame["adjusted"]).abs(),
+    ).sort_values(["is_reversed", "shift"], ascending=False, kind="stable")
     columns = {"field": "group", "crude": "difference as counted", "adjusted": "like compared with like",
                "confounder": "compared within", "is_reversed": "turns round"}  # fmt: skip
     n = int(frame["is_reversed"].fillna(False).astype(bool).sum())
@@ -155,7 +168,7 @@ DEALS = (
     Section("deals", "win_rates", "How many deals are won?", _win_rates, ("win_rates",)),
     Section("deals", "curve", "How do deals end as time goes by?", _curve, ("curve",)),
     Section("deals", "findings", "What do won deals have in common?", _findings),
-    Section("deals", "adjusted", "Does it hold when like is compared with like?", _adjusted, ("adjusted",)),
+    Section("deals", "adjusted", "Is it the same within groups?", _adjusted, ("adjusted",)),
     Section("deals", "cycle", "How long does winning take?", _cycle, ("cycle",)),
     Section("deals", "amounts", "How large is a won deal?", _amounts, ("amounts",)),
     Section("deals", "loss_reasons", "Why were deals lost?", _loss_reasons, ("loss_reasons",)),

@@ -6,6 +6,7 @@ from closedloop.documents import numbers
 from closedloop.documents.charts import bars, dots
 from closedloop.documents.pieces import Listing, Sentence
 from closedloop.documents.sections.section import (
+    FEW_EACH,
     FEWEST_SHOWN,
     Evidence,
     Pieces,
@@ -68,9 +69,11 @@ def _first_touch(shown: Evidence) -> Pieces:
 
 def _rejections(shown: Evidence) -> Pieces:
     frame = shown.table("rejections").sort_values("share", ascending=False, kind="stable")
-    picture = dots(of_total(frame, "reason"), "Why does sales reject leads?", "share of rejected leads")
-    first = frame.iloc[0]
-    return picture, Sentence(f"Named most often: {spoken(first['reason'])}, {share_text(first)}.")
+    rows = of_total(frame, "reason")
+    if rows.empty:
+        return (Sentence(FEW_EACH),)
+    picture = dots(rows, "Why does sales reject leads?", "share of rejected leads")
+    return picture, Sentence(f"Named most often: {spoken(frame.iloc[0]['reason'])}, {share_text(frame.iloc[0])}.")
 
 
 def _disagreements(shown: Evidence) -> Pieces:

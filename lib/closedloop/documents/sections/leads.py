@@ -93,7 +93,8 @@ def _quality(shown: Evidence) -> Pieces:
                "auc": "AUC", "auc_within": "AUC within periods"}  # fmt: skip
     units = {"brier": "ratio", "ece": "ratio", "auc": "ratio", "auc_within": "ratio", "model": "label"}
     verdict = str(shown.result("score_verdict") or "not judged")
-    shown_as = {"probability": "as probabilities", "rank": "as ranks"}.get(str(shown.result("shown_as")), "not at all")
+    kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
+    shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
     return (table(shown.table("quality"), columns, shown.words, units=units),
             Sentence(f"Verdict: {verdict}; scores are shown {shown_as}."))  # fmt: skip
 

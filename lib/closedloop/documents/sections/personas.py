@@ -1,5 +1,7 @@
 """The sections of 02 personas."""
 
+import pandas as pd
+
 from closedloop.documents import numbers
 from closedloop.documents.charts import dots
 from closedloop.documents.pieces import Sentence
@@ -19,7 +21,8 @@ def _persona_shares(shown: Evidence) -> Pieces:
 
 
 def _rules(shown: Evidence) -> Pieces:
-    frame = shown.table("rules").assign(persona=_names(shown, "rules"))
+    told = [[shown.words.name(persona), sentence] for persona, ways in shown.rules.items() for sentence in ways]
+    frame = pd.DataFrame(told, columns=["persona", "sentence"]) if told else shown.table("rules")
     error, guess = shown.result("rule_error"), shown.result("guess_error")
     if error is None:
         text = "How often the rule errs could not be measured."
@@ -47,7 +50,7 @@ def _win_by_persona(shown: Evidence) -> Pieces:
 
 def _nearest(shown: Evidence) -> Pieces:
     frame = shown.table("nearest").assign(persona=_names(shown, "nearest"), nearest=_names(shown, "nearest", "nearest"))
-    told = [shown.words.condition(row["field"], row["level"]) for _, row in frame.iterrows()]
+    told = [shown.words.short(row["field"], row["level"]) for _, row in frame.iterrows()]
     columns = {"persona": "persona", "nearest": "most alike", "difference": "largest difference",
                "share": "share here", "nearest_share": "share there"}  # fmt: skip
     closest = lowest(frame, "distance")

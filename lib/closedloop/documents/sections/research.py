@@ -56,9 +56,7 @@ def _profile(shown: Evidence) -> Pieces:
 
 
 def _segment(name: object, shown: Evidence) -> str:
-    """A segment by its name; the numbered ones are called so."""
-    text = shown.words.name(str(name))
-    return f"segment {text}" if text.isdecimal() else text
+    return shown.words.name(str(name))
 
 
 def _segment_label(row: pd.Series, shown: Evidence) -> str:

@@ -1,7 +1,7 @@
 """One section of a notebook: a question, the tables it needs, and how its answer is shown."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -9,10 +9,11 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.charts import Picture, dots
 from closedloop.documents.pieces import Listing, Missing, Piece, Sentence
-from closedloop.documents.wording import Words, sentences, summary
+from closedloop.documents.wording import Words, one_of_each_pair, sentences, summary
 from closedloop.loop.step import Step
 
 MOST_SENTENCES = 6
+FEW_EACH = "Every reason was named fewer than ten times, too seldom to be shown."
 FEWEST_SHOWN = 10  # smaller groups are not shown with attributes (privacy, k = 10)
 _RANKS = {"supported": 0, "leaning": 1, "indistinguishable": 2, "refused": 3}
 
@@ -25,6 +26,7 @@ class Evidence:
     period: str
     step: Step
     claims: pd.DataFrame
+    rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def table(self, name: str) -> pd.DataFrame:
         """The step's table; an empty frame when it is absent."""
@@ -103,17 +105,21 @@ def claim_dots(claims: pd.DataFrame, words: Words, title: str, axis: str) -> Pic
 
 
 def _label(claim: pd.Series, words: Words) -> str:
-    column, level = str(claim["field"] or ""), str(claim["level"])
-    if words.is_item(column):
-        return words.item(column, level)
-    condition = words.condition(column, level) if column else words.name(str(claim["subject"]))
-    return condition if claim["subject"] == "market" or not column else f"{words.name(claim['subject'])}, {condition}"
+    column, subject = str(claim["field"] or ""), str(claim["subject"])
+    said = [] if subject == "market" else [words.name(subject)]
+    said += [words.short(column, claim["level"])] if column else []
+    return ", ".join(said) or "all together"
 
 
-def claim_pieces(claims: pd.DataFrame, words: Words, title: str, axis: str) -> tuple[Piece, ...]:
-    """The usual answer to "what differs?": a figure, what holds in sentences, and how much was looked at."""
-    rows = ranked(claims[claims["family"] != "none"])
-    counted = Sentence(" ".join(summary(claims, words)))
+def claim_pieces(
+    claims: pd.DataFrame, words: Words, title: str, axis: str, looked: pd.DataFrame | None = None
+) -> tuple[Piece, ...]:
+    """The usual answer to "what differs?": a figure, what holds in sentences, and how much was looked at.
+
+    ``looked``: the claims to count where more was looked at than is drawn.
+    """
+    rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
+    counted = Sentence(" ".join(summary(claims if looked is None else looked, words)))
     if rows.empty:
         return (counted,)
     said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
@@ -143,8 +149,9 @@ def spoken(value: object) -> str:
 
 
 def of_total(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Shares of a total by the values of ``column``, for ``charts.dots``."""
-    return group_rows(frame, [spoken(value) for value in frame[column]], "share")
+    """Shares of a total by the values of ``column``, for ``charts.dots``; values of fewer than ten left out."""
+    shown = frame[frame["n"] >= FEWEST_SHOWN]
+    return group_rows(shown, [spoken(value) for value in shown[column]], "share")
 
 
 def share_text(row: pd.Series) -> str:

@@ -1,0 +1,36 @@
+"""What segments look like: their sizes, and the share or mean of every item beside the market's."""
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.indicators import coding_of, is_metric
+from closedloop.evidence.rates import wilson
+
+
+def sizes_of(labels: pd.Series, k: int) -> pd.DataFrame:
+    """Columns segment, size, share, low, high (90 % Wilson interval of the share), one row per segment."""
+    sizes = np.bincount(labels, minlength=k)
+    low, high = wilson(sizes, np.full(k, len(labels)))
+    return pd.DataFrame(
+        {"segment": np.arange(k), "size": sizes, "share": sizes / len(labels), "low": low, "high": high}
+    )
+
+
+def profile_of(items: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """One row per segment and one for the market; answers as shares of those who answered, numbers as means."""
+    numbers = pd.concat([_columns(items[name]) for name in items.columns], axis=1)
+    by_segment = numbers.groupby(labels).mean()
+    market = numbers.mean().to_frame("market").T
+    return pd.concat([by_segment.set_axis(by_segment.index.astype(str)), market]).rename_axis("segment")
+
+
+def _columns(values: pd.Series) -> pd.DataFrame:
+    name = str(values.name)
+    if is_metric(values):
+        return values.astype(float).to_frame(name)
+    coding = coding_of(values.to_frame(name))
+    codes, levels = coding.codes(values.to_frame(name))[:, 0], coding.levels[0]
+    shares = {f"{name}={level}": np.where(codes < 0, np.nan, codes == j) for j, level in enumerate(levels)}
+    if len(levels) == 2:  # yes/no: the second level in order is the yes
+        return pd.DataFrame({name: shares[f"{name}={levels[1]}"]}, index=values.index)
+    return pd.DataFrame(shares, index=values.index)

@@ -1,0 +1,37 @@
+"""Numbers as people read them."""
+
+import math
+
+import pytest
+from closedloop.documents import numbers
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.44, "44 %"), (0.0, "0 %"), (1.0, "100 %"), (0.004, "0.4 %"), (0.0096, "1 %"), (math.nan, "–"), (None, "–")],
+)
+def test_rates_are_percentages_and_undefined_ones_are_missing(value: float | None, text: str) -> None:
+    assert numbers.rate(value) == text.replace(" ", NBSP)
+
+
+def test_a_difference_in_points_has_no_sign_and_counts_its_noun() -> None:
+    assert numbers.points(-0.11) == f"11{NBSP}points"
+    assert numbers.points(0.01) == f"1{NBSP}point"
+
+
+def test_days_keep_a_decimal_only_below_ten() -> None:
+    assert [numbers.days(value) for value in (1, 2.5, 54.4)] == [f"1{NBSP}day", f"2.5{NBSP}days", f"54{NBSP}days"]
+
+
+def test_estimated_money_has_three_significant_digits_and_totals_have_all() -> None:
+    assert numbers.rounded_money(46512.3, "EUR") == f"EUR{NBSP}46,500"
+    assert numbers.rounded_money(0, "EUR") == f"EUR{NBSP}0"
+    assert numbers.money(46512.3, "USD") == f"USD{NBSP}46,512"
+
+
+def test_an_interval_names_its_unit_once() -> None:
+    assert numbers.interval(0.38, 0.5, "rate", "EUR") == f"38–50{NBSP}%"
+    assert numbers.interval(1000, 2500, "amount", "EUR") == f"EUR{NBSP}1,000–2,500"
+    assert numbers.interval(math.nan, 0.5, "rate", "EUR") == "–"

@@ -1,0 +1,130 @@
+"""A claim as a sentence: what each verdict may say, and what it may not."""
+
+import pandas as pd
+import pytest
+from closedloop.documents.wording import one_of_each_pair, rule_sentences, sentences, summary
+from closedloop.evidence.rules import Among, Between, Branch, Rule
+
+from tests.documents.ledger import claims, words
+
+
+def said(**change: object) -> str:
+    """The sentence of one changed claim, with plain spaces."""
+    return sentences(claims(change), words(fast="Fast start"))[0].replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_supported_claim_is_stated_with_estimate_baseline_interval_n_and_period() -> None:
+    assert said() == (
+        "Number of sites: over 20 – won more often: 44 % against 33 % of all decided deals "
+        "(90 % interval 38–50 %, n = 210, 2024-q2 to 2025-q1)."
+    )
+
+
+def test_less_is_said_where_the_effect_is_negative() -> None:
+    assert "won less often: 22 % against 33 %" in said(estimate=0.22, effect=-0.11)
+
+
+def test_a_leaning_claim_says_may_and_is_only_watched() -> None:
+    text = said(verdict="leaning")
+    assert "may be won more often" in text
+    assert text.endswith("Watch it, do not act on it yet.")
+
+
+def test_an_indistinguishable_claim_says_what_n_could_show() -> None:
+    assert said(verdict="indistinguishable", n=400) == (
+        "Number of sites: over 20 – no detectable difference from 33 % of all decided deals "
+        "(n = 400 could show 8 points or more, 2024-q2 to 2025-q1)."
+    )
+
+
+def test_a_refused_claim_says_how_many_are_needed_and_gives_no_rate() -> None:
+    text = said(verdict="refused", n=41)
+    assert text == (
+        "Number of sites: over 20 – cannot tell: n = 41, needs about 354 for a difference of 10 points "
+        "(2024-q2 to 2025-q1)."
+    )
+
+
+def test_a_refused_amount_asks_for_enough_to_see_a_quarter() -> None:
+    text = said(verdict="refused", measure="won_amount", unit="amount", n=12, needed_n=60)
+    assert "cannot tell: n = 12, needs about 60 for a difference of a quarter" in text
+
+
+@pytest.mark.parametrize("verdict", ["supported", "leaning", "indistinguishable", "refused", "estimated", "counted"])
+@pytest.mark.parametrize("kind", ["descriptive", "predictive"])
+def test_nothing_but_a_causal_claim_says_because(verdict: str, kind: str) -> None:
+    assert "because" not in said(verdict=verdict, kind=kind)
+
+
+def test_a_supported_causal_claim_says_because() -> None:
+    assert "because of it" in said(kind="causal", subject="opening", field="arm", level="short")
+    assert "because" not in said(kind="causal", verdict="leaning")
+
+
+def test_personas_are_named_and_survey_questions_are_quoted() -> None:
+    assert said(field="persona", level="fast").startswith("Persona: Fast start – won more often")
+    text = said(measure="share", subject="fast", field="wants_price", level="yes")
+    assert text.startswith(
+        "Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of the whole market"
+    )
+
+
+def test_an_estimate_and_a_count_stand_without_a_baseline() -> None:
+    assert said(verdict="estimated", family="none", field="", level="") == (
+        "Yard – share of decided deals won: 44 % (90 % interval 38–50 %, n = 210, 2024-q2 to 2025-q1)."
+    )
+    assert said(verdict="counted", measure="n_deals", unit="count", estimate=1234, field="", level="") == (
+        "Yard – deals: 1,234 (2024-q2 to 2025-q1)."
+    )
+
+
+def test_a_market_without_dates_is_said_to_be_in_sample() -> None:
+    assert "all data, in sample" in said(first_period="all", last_period="all")
+
+
+def test_the_summary_counts_every_comparison_and_leaves_out_totals() -> None:
+    ledger = claims({}, {"verdict": "leaning"}, {"verdict": "refused"}, {"verdict": "counted", "family": "none"})
+    assert summary(ledger, words()) == [
+        "We looked at 3 comparisons: 1 hold, 1 to watch, 0 show no detectable difference, 1 cannot be told."
+    ]
+
+
+def test_fields_without_a_difference_are_named_beside_what_holds() -> None:
+    others = [{"verdict": "refused", "field": name, "level": "a"} for name in ("b", "c", "d", "e", "f", "g")]
+    assert summary(claims({}, *others), words())[1] == "Nothing was shown to differ by b, c, d, e or 2 other fields."
+    assert summary(claims({}, *others[:2]), words())[1] == "Nothing was shown to differ by b or c."
+
+
+def test_when_nothing_holds_it_is_said_plainly() -> None:
+    ledger = claims({"verdict": "refused"}, {"verdict": "indistinguishable", "field": "product", "level": "plan"})
+    assert summary(ledger, words())[1] == (
+        "The data show no difference by number of sites or product: treat all alike until they do."
+    )
+
+
+def test_without_comparisons_there_is_no_evidence() -> None:
+    assert summary(claims(), words()) == ["Nothing could be compared yet: no evidence."]
+
+
+def test_the_no_of_a_question_is_left_out_only_beside_its_yes() -> None:
+    pair = claims({"field": "wants_price", "level": "yes"}, {"field": "wants_price", "level": "no"})
+    assert one_of_each_pair(pair, words())["level"].tolist() == ["yes"]
+    alone = claims({"field": "wants_price", "level": "no"}, {"field": "sites", "level": "1"})
+    assert one_of_each_pair(alone, words())["level"].tolist() == ["no", "1"]
+
+
+def test_rules_are_told_in_the_markets_words() -> None:
+    many = Branch((Among("sites", ("2-5", "over 20"), missing=True), Between("age", above=30.0)), "fast", 40, 0.9)
+    told = rule_sentences(Rule((many,), "slow", ("sites", "age")), words())
+    assert told == {
+        "fast": ["number of sites: 2-5 or over 20 or not recorded; age is above 30"],
+        "slow": ["everyone whom no other rule takes"],
+    }
+
+
+def test_claims_are_not_changed_by_being_told() -> None:
+    ledger = claims({}, {"verdict": "refused"})
+    before = ledger.copy(deep=True)
+    sentences(ledger, words())
+    summary(ledger, words())
+    pd.testing.assert_frame_equal(ledger, before)

@@ -1,0 +1,162 @@
+"""The loop closes: personas of a period are what the refinement of the one before proposed and won."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.evidence.rules import Rule
+from closedloop.loop import leads, turn
+from closedloop.loop.persona import Persona, PersonaSet, read_set
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import read_step
+from closedloop.market.periods import find_period
+from closedloop.market.warehouse import open_warehouse
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def spring(out: Path) -> Path:
+    """2025-q1 of the bundled market, the quarter in which its planted drift begins, planned and looked back on."""
+    turn.plan("harbor", "2025-q1", out)
+    return turn.look_back("harbor", "2025-q1", out)
+
+
+@pytest.fixture(scope="module")
+def summer(out: Path, spring: Path) -> Path:
+    return turn.plan("harbor", "2025-q2", out)
+
+
+def _claims(folder: Path, family: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / f"claims-{family}.parquet")
+
+
+def test_the_winning_proposal_is_the_next_periods_set(spring: Path, summer: Path) -> None:
+    assert read_step(spring, "refinement").results["verdict"] == "improved"
+    assert (spring / "proposal.yml").read_bytes() == (summer / "personas.yml").read_bytes()
+    assert read_set(summer / "personas.yml").period == "2025-q2"
+
+
+def test_the_first_set_is_what_research_found(out: Path) -> None:
+    first = turn.set_in_force("harbor", "2024-q1", out)
+    assert first.origin == "research"
+    assert len(first.personas) == 4
+    assert 0.15 < first.rule_error < 0.30 < first.guess_error
+
+
+def test_a_lost_duel_carries_the_set_over(out: Path) -> None:
+    before, after = (turn.set_in_force("harbor", period, out) for period in ("2024-q1", "2024-q2"))
+    assert after.origin == "carried over"
+    assert after.personas == before.personas
+
+
+def test_the_planted_drift_breaks_two_promises(spring: Path) -> None:
+    edits = read_step(spring, "refinement").tables["edits"]
+    adjusted = edits[(edits["edit"] == "adjust") & (edits["status"] == "permanent")].set_index("persona")["effect"]
+    assert set(adjusted.index) == {"fast-start", "compliance"}
+    assert adjusted["fast-start"] < -0.10 < 0.10 < adjusted["compliance"]
+
+
+def test_every_deal_is_counted_once(spring: Path) -> None:
+    deals = open_warehouse("harbor").frame("deals")
+    closed = pd.to_datetime(deals["closed_on"])
+    inside = deals[(closed >= "2025-01-01") & (closed < "2025-04-01")]
+    found = read_step(spring, "deals").tables["totals"].set_index("outcome")["n"]
+    assert found["won"] == (inside["outcome"] == "won").sum()
+    assert found["lost"] == (inside["outcome"] == "lost").sum()
+    assert found["no_decision"] == (inside["outcome"] == "no_decision").sum()
+
+
+def test_nothing_known_later_moves_a_plan(out: Path, summer: Path) -> None:
+    plan = _claims(summer, "plan")
+    assert plan["last_period"].max() < "2025-q2"
+    assert read_step(summer, "leads").tables["next_leads"]["created_on"].max() < pd.Timestamp(2025, 4, 1)
+
+
+def test_families_hold_every_look_once(spring: Path) -> None:
+    for family in ("plan", "outcome"):
+        claims = _claims(spring, family)
+        assert (claims["family_size"] == len(claims)).all()
+        assert not claims["claim_id"].duplicated().any()
+        assert claims.loc[claims["verdict"] == "supported", "q"].max() <= 0.10
+
+
+def test_reps_and_regions_do_not_differ(spring: Path) -> None:
+    claims = _claims(spring, "outcome")
+    null = claims[claims["field"].isin(["region", "rep_team", "role"])]
+    assert len(null) > 8
+    assert "rep_id" not in set(claims["field"])
+    assert (null["verdict"] != "supported").all()
+    assert not read_step(spring, "deals").tables["reps"]["is_beyond_luck"].iloc[0]
+
+
+def test_the_planted_reversal_is_flagged(out: Path) -> None:
+    folder = turn.look_back("harbor", "2025-q3", out)
+    adjusted = read_step(folder, "deals").tables["adjusted"].set_index(["field", "level"])
+    plan = adjusted.loc[("product", "plan")]
+    assert plan["is_reversed"] and plan["crude"] < 0 < plan["adjusted"]
+    assert plan["confounder"] == "site_type"
+
+
+def test_the_same_moment_twice_gives_the_same_bytes(tmp_path: Path, summer: Path) -> None:
+    again = turn.plan("harbor", "2025-q2", tmp_path)
+    names = sorted(path.relative_to(summer) for path in summer.rglob("*") if path.is_file())
+    assert len(names) > 20
+    assert [n for n in names if (again / n).read_bytes() != (summer / n).read_bytes()] == []
+
+
+def test_a_committed_set_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spring: Path) -> None:
+    committed = tmp_path / "2025-q1.yml"
+    committed.write_bytes((spring / "proposal.yml").read_bytes())
+    monkeypatch.setattr(turn, "committed_set", lambda warehouse, period: committed)
+    found = turn.set_in_force("harbor", "2025-q1", tmp_path)
+    assert found.origin == "committed"
+    assert found.ids == read_set(spring / "proposal.yml").ids
+
+
+def test_the_coming_period_is_planned_and_not_looked_back_on(out: Path) -> None:
+    assert not turn.has_begun("harbor", "2026-q1")
+    assert turn.has_begun("harbor", "2025-q4")
+    with pytest.raises(ParameterError, match=r"'2030-q1' does not exist; allowed: latest, 2024-q1"):
+        turn.plan("harbor", "2030-q1", out)
+
+
+@pytest.mark.real
+def test_maven_shows_no_difference_but_the_quarters_end(tmp_path: Path) -> None:
+    folder = turn.look_back("maven", "2017-q4", tmp_path)
+    claims = _claims(folder, "outcome")
+    supported = claims[claims["verdict"] == "supported"]
+    assert set(supported["field"]) == {"is_quarter_end"}
+    gap = supported.set_index("level")["estimate"]
+    assert gap["yes"] - gap["no"] == pytest.approx(0.28, abs=0.02)
+    plan = turn.plan("maven", "2017-q4", tmp_path)
+    assert (_claims(plan, "plan")["verdict"] != "supported").all()
+    assert read_step(plan, "leads").results["score_verdict"] == "no usable signal"
+
+
+@pytest.mark.real
+def test_a_market_without_dates_has_one_period_and_no_duel(tmp_path: Path) -> None:
+    assert [p.name for p in turn.periods("b2b")] == ["all"]
+    folder = turn.plan("b2b", "all", tmp_path)
+    assert turn.look_back("b2b", "all", tmp_path) == folder
+    assert read_step(folder, "refinement").results["verdict"] == "cannot tell"
+    totals = read_step(folder, "deals").tables["totals"].set_index("outcome")["n"]
+    assert totals.to_dict() == {"won": 227, "lost": 221, "no_decision": 0, "open": 0}
+
+
+@pytest.mark.real
+def test_bank_has_no_leak_of_the_calls_length() -> None:
+    warehouse = open_warehouse("bank")
+    situation = Situation.planning(warehouse, find_period(warehouse.periods, "2010-q3"))
+    everyone = PersonaSet("bank", "2010-q3", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+    found = leads.leads(situation, everyone)
+    assert found.results["score_verdict"] == "usable"
+    assert found.results["auc"] < 0.85  # with the call's length it would be .95
+    listed = found.tables["next_leads"]
+    assert not listed["reasons"].str.contains("length of the call").any()
+    assert listed["created_on"].min() >= pd.Timestamp(2010, 7, 1)
+    assert listed["created_on"].max() < pd.Timestamp(2010, 10, 1)

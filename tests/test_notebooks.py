@@ -1,0 +1,102 @@
+"""Every notebook runs cell by cell, and what it records is the library's own answer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+from closedloop.loop import turn
+from closedloop.loop.persona import read_set
+from closedloop.loop.step import read_step
+from closedloop.notebook import RESULTS, STEPS
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run folder with the moments that the tests below look at, so that notebooks need only read."""
+    folder = tmp_path_factory.mktemp("runs")
+    for period in ("2024-q2", "2025-q1"):
+        turn.plan("harbor", period, folder)
+        turn.look_back("harbor", period, folder)
+    return folder
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+    found = [output["data"][RESULTS] for output in outputs if RESULTS in output.get("data", {})]
+    assert len(found) == 1
+    result: dict[str, Any] = found[0]
+    return result
+
+
+def _execute(name: str, runs: Path, out: Path, **parameters: str) -> dict[str, Any]:
+    source = next(path for path in NOTEBOOKS if path.stem == name)
+    papermill.execute_notebook(source, out, {"out": str(runs), **parameters}, progress_bar=False, log_output=False)
+    return _recorded(out)
+
+
+def _without_gaps(values: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(values))
+
+
+@pytest.mark.parametrize("period", ["2024-q2", "2025-q1"])
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_a_notebook_records_what_the_library_computes(name: str, period: str, runs: Path, tmp_path: Path) -> None:
+    found = _execute(name, runs, tmp_path / "out.ipynb", market="harbor", period=period)
+    assert (found["market"], found["period"]) == ("harbor", period)
+    expected = read_step(runs / "harbor" / period, STEPS[name]).results
+    assert {key: found[key] for key in expected} == _without_gaps(expected)
+
+
+@pytest.mark.parametrize("period", ["2024-q2", "2025-q1"])
+@pytest.mark.parametrize("name", ["campaign_brief", "sales_playbook"])
+def test_a_document_is_about_its_persona(name: str, period: str, runs: Path, tmp_path: Path) -> None:
+    persona = read_set(runs / "harbor" / period / "personas.yml").ids[-1]
+    found = _execute(name, runs, tmp_path / "out.ipynb", market="harbor", period=period, persona=persona)
+    assert (found["persona"], found["period"]) == (persona, period)
+
+
+@pytest.mark.parametrize("competitor", ["rival-anchor", "no_decision"])
+def test_a_battlecard_is_about_its_competitor(competitor: str, runs: Path, tmp_path: Path) -> None:
+    found = _execute("battlecard", runs, tmp_path / "out.ipynb", period="2025-q1", competitor=competitor)
+    assert found["competitor"] == competitor
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_runs_alone_with_its_defaults(path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--nbval-lax",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        str(path),
+    ]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    n_cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
+    assert f"{n_cells} passed" in ran.stdout
+
+
+@pytest.mark.real
+def test_a_real_market_runs_by_plain_papermill(tmp_path: Path) -> None:
+    command = ["papermill", str(ROOT / "notebooks" / "05_deals.ipynb"), str(tmp_path / "out.ipynb")]
+    command += ["-p", "market", "maven", "-p", "period", "2017-q3", "-p", "out", str(tmp_path)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    found = _recorded(tmp_path / "out.ipynb")
+    assert (found["n_won"], found["n_lost"]) == (1257, 790)
+    assert found["rep_spread_p"] > 0.05
