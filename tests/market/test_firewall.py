@@ -5,7 +5,6 @@ What is unknown is worked out here from the contract's table, row by row in pand
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -351,7 +350,3 @@ def test_days_in_the_oracle_are_days() -> None:
     days = pd.Series([datetime(2024, 2, 29), datetime(2024, 3, 1), pd.NaT])
     assert unknown.before(days).tolist() == [True, False, True]
     assert unknown.before(days, 1).tolist() == [False, False, False]
-
-
-def test_the_raw_files_of_real_markets_are_read_from_the_mirror(mirror: Path) -> None:
-    assert {path.parent.name for path in mirror.glob("*/*.*")} >= {"bank", "b2b", "maven"}

@@ -1,0 +1,258 @@
+"""Playbook, brief and battlecard: made of claims and of the team's own texts, and of nothing else."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pytest
+from closedloop.documents import battlecard, brief, observed, playbook
+from closedloop.documents.dossier import Dossier, Records
+from closedloop.documents.part import Part
+from closedloop.errors import ParameterError
+from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.step import Step
+from closedloop.market.periods import Period
+from closedloop.market.view import View
+
+from tests.documents.ledger import HOSTILE, claims, definition, words
+from tests.documents.steps import RESULTS, TABLES
+
+PERIOD = Period(date(2025, 4, 1), date(2025, 7, 1), "2025-q2")
+RULE = Rule((Branch((Among("sites", ("1",)),), "fast", 40, 0.9),), "slow", ("sites",))
+PERSONAS = PersonaSet(
+    market="yard",
+    period="2025-q2",
+    origin="research",
+    rule=RULE,
+    personas=(
+        Persona("fast", "Fast start", "0", ("sites is 1",), 0.44, 0.40, 0.52, 80, False),
+        Persona("slow", "Slow", "1", ("everyone else",)),
+    ),
+)
+SHARE = {"measure": "share", "notebook": "02_personas", "subject": "fast", "source_table": "respondents"}
+PLAN = claims({**SHARE, "field": "wants_price", "level": "yes", "estimate": 0.8, "baseline": 0.5, "effect": 0.3})
+OUTCOME = claims({}, {"field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15})
+
+
+def material(kind: str, text: str, **columns: Any) -> dict[str, Any]:
+    """One text of the team."""
+    return {"material_id": f"M-{kind}-{text[:3]}", "kind": kind, "title": "Title", "text": text, **columns}
+
+
+MATERIALS = [
+    material("value_proposition", "For everyone."),
+    material("value_proposition", "A fair price.", topic="price"),
+    material("question", "What does it cost today? Good answer: a figure.", topic="price"),
+    material("question", "Who else decides?"),
+    material("question", "How soon?", topic="speed"),
+    material("proof", "The price list.", topic="price"),
+    material("answer", "Compare the hours.", topic="trust"),
+    material("disqualifier", "Walk away when nobody pays."),
+    material("question", "What do you like about it?", competitor="rival-a"),
+    material("message", "For the other persona.", persona="slow", topic="price"),
+]
+DEALS = pd.DataFrame(
+    {
+        "deal_id": [f"D{i}" for i in range(30)],
+        "lead_id": [f"L{i}" for i in range(30)],
+        "persona": ["fast"] * 20 + ["slow"] * 10,
+        "outcome": ["won"] * 8 + ["lost"] * 8 + ["no_decision"] * 4 + ["won"] * 5 + ["lost"] * 5,
+        "competitor": ["rival-a"] * 12 + ["none"] * 18,
+        "product": "plan",
+    }
+)
+REMARKS = pd.DataFrame(
+    {
+        "from_team": "sales",
+        "kind": "objection",
+        "topic": ["trust"] * 11 + ["price"] * 3,
+        "deal_id": [f"D{i}" for i in range(14)],
+        "lead_id": None,
+        "persona": "fast",
+    }
+)
+TOUCHES = pd.DataFrame(
+    columns=["touched_on", "lead_id", "deal_id", "from_team", "channel", "material_id", "buying_role"]
+)
+NO_ROWS = Records(pd.DataFrame(), DEALS.head(0), REMARKS.head(0), TOUCHES)
+
+
+def records(texts: list[dict[str, Any]]) -> Records:
+    """The rows behind a dossier."""
+    columns = [
+        "material_id",
+        "added_on",
+        "kind",
+        "title",
+        "text",
+        "persona",
+        "buying_role",
+        "stage",
+        "competitor",
+        "topic",
+    ]
+    return Records(pd.DataFrame(texts).reindex(columns=columns), DEALS, REMARKS, TOUCHES)
+
+
+def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Dossier:
+    """A dossier made by hand."""
+    steps = {name: Step(name, TABLES[name], results=RESULTS) for name in ("personas", "leads", "handoff", "deals")}
+    steps["personas"].results["competitors"] = ["rival-a", "no_decision"]
+    dated = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
+    told = replace(words(fast="Fast start", slow="Slow"), definition=dated)
+    view = View(dated, {}, PERIOD.start, date(2025, 3, 31))
+    whole = Dossier(told, PERIOD, PERSONAS, steps, PLAN, OUTCOME, records(MATERIALS), view)
+    return replace(whole, **changes).about(kind, chosen)
+
+
+def plain(shown: object) -> str:
+    """What is shown, as text with plain spaces."""
+    return repr(shown).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def card(name: str, found: Dossier) -> list[str]:
+    """The texts on one card of the glance page."""
+    return [line.text for line in next(part for part in playbook.glance(found).cards if part.name == name).lines]
+
+
+def test_the_glance_has_every_card_that_a_seller_needs() -> None:
+    names = [part.name for part in playbook.glance(dossier()).cards]
+    assert names == ["who", "sentence", "ask", "prove", "objection", "walk", "changed"]
+
+
+def test_the_facts_are_size_promise_and_the_last_day_of_the_period() -> None:
+    facts = [fact.replace("\N{NO-BREAK SPACE}", " ") for fact in playbook.glance(dossier()).facts]
+    assert facts == [
+        "60 % of known customers and leads (50–70 %, n = 60)",
+        "win rate 44 % of decided deals (40–52 %, n = 80)",
+        "valid until 2025-06-30",
+    ]
+
+
+def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
+    assert dossier().topics == ["price", "trust"]
+    assert card("sentence", dossier()) == ["A fair price."]
+    assert card("ask", dossier()) == ["What does it cost today?", "Who else decides?", "How soon?"]
+
+
+def test_what_a_good_answer_sounds_like_stands_apart() -> None:
+    line = playbook.glance(dossier()).cards[2].lines[0]
+    assert (line.text, line.detail, line.mark) == ("What does it cost today?", "Good: a figure.", "assumed")
+
+
+def test_the_top_objection_comes_with_its_count_and_the_teams_answer() -> None:
+    assert card("objection", dossier()) == ["“Trust”", "Compare the hours."]
+    unanswered = dossier(records=records([text for text in MATERIALS if text["kind"] != "answer"]))
+    assert card("objection", unanswered)[1] == "No answer is written yet: write one (materials, kind answer)."
+
+
+def test_what_was_heard_fewer_than_ten_times_is_not_shown() -> None:
+    assert observed.heard(REMARKS, "objection")["topic"].tolist() == ["trust"]
+    assert observed.heard(REMARKS, "objection")["share"].tolist() == pytest.approx([11 / 14])
+
+
+def test_rules_on_the_glance_are_in_the_markets_words() -> None:
+    assert card("who", dossier())[0] == "In the CRM: number of sites: 1"
+    assert card("who", dossier())[1] == "Wants price"
+
+
+def test_without_evidence_every_card_says_what_to_collect() -> None:
+    empty = dossier(
+        steps={name: Step(name) for name in ("personas", "leads")},
+        plan=claims(),
+        outcome=claims(),
+        records=replace(NO_ROWS, materials=records(MATERIALS).materials.head(0)),
+        personas=replace(PERSONAS, personas=(Persona("fast", "Fast start"), Persona("slow", "Slow"))),
+    )
+    text = plain(playbook.glance(empty))
+    assert text.count("No evidence yet.") == 5
+    assert "win rate no evidence yet, collect outcomes of its deals" in text
+    assert "nan" not in text.lower()
+
+
+@pytest.mark.parametrize("section", playbook.SECTIONS)
+def test_every_part_of_the_playbook_renders_with_and_without_evidence(section: str) -> None:
+    full = plain(playbook.render(dossier(), section))
+    none = dossier(records=replace(NO_ROWS, materials=records([]).materials), plan=claims(), outcome=claims())
+    assert len(full) > 40
+    assert "nan" not in (full + plain(playbook.render(none, section))).lower()
+
+
+def test_the_win_rate_when_raised_is_counted_and_called_an_association() -> None:
+    text = plain(playbook.render(dossier(), "objections"))
+    assert "73 % (49–88 %, n = 11)" in text
+    assert "an association" in playbook.render(dossier(), "objections")._repr_html_()
+
+
+def test_messages_for_another_persona_are_left_out() -> None:
+    assert "For the other persona." not in plain(playbook.render(dossier(), "messages"))
+    assert "For the other persona." in plain(playbook.render(dossier(chosen="slow"), "messages"))
+
+
+def test_internal_parts_are_marked() -> None:
+    shown = playbook.render(dossier(), "next_leads")
+    assert [part.is_internal for part in shown.pieces if isinstance(part, Part)] == [True, True]
+    assert "internal only" in shown._repr_html_()
+
+
+@pytest.mark.parametrize("section", brief.SECTIONS)
+def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str) -> None:
+    none = dossier(records=replace(NO_ROWS, materials=records([]).materials), plan=claims(), outcome=claims())
+    for found in (dossier(), none):
+        assert len(plain(brief.render(found, section))) > 40
+        assert "nan" not in plain(brief.render(found, section)).lower()
+
+
+def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
+    assert brief.bottom_line(dossier())[1] == "Speak to: price."
+    assert brief.results(dossier())["topics"] == ["price", "trust"]
+
+
+@pytest.mark.parametrize("section", battlecard.SECTIONS)
+@pytest.mark.parametrize("rival", ["rival-a", "no_decision"])
+def test_every_part_of_the_battlecard_renders(section: str, rival: str) -> None:
+    text = plain(battlecard.render(dossier("competitor", rival), section))
+    assert len(text) > 20
+    assert "nan" not in text.lower()
+
+
+def test_the_battlecard_counts_the_deals_against_the_rival() -> None:
+    found = dossier("competitor", "rival-a")
+    assert battlecard.results(found)["n_deals"] == 12
+    assert battlecard.results(found)["win_rate"] == pytest.approx(8 / 12)
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in battlecard.bottom_line(found)]
+    assert lines[0] == "rival-a was met in 12 deals."
+    undecided = battlecard.bottom_line(dossier("competitor", "no_decision"))[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert undecided == "4 of 30 ended deals had no decision (13 %)."
+
+
+def test_the_battlecard_asks_what_was_written_about_the_rival_and_says_what_cannot_be_told() -> None:
+    assert "What do you like about it?" in plain(battlecard.render(dossier("competitor", "rival-a"), "questions"))
+    assert "cannot tell: n = 15" in plain(battlecard.render(dossier("competitor", "rival-a"), "strong"))
+
+
+def test_fewer_than_ten_decided_deals_give_no_rate() -> None:
+    few = observed.rate_of(DEALS.head(9))
+    assert few["n"] == 9
+    assert pd.isna(few["estimate"])
+    assert observed.rate_of(DEALS.head(10))["estimate"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("module", [playbook, brief, battlecard], ids=["playbook", "brief", "battlecard"])
+def test_hostile_text_stays_text(module: Any) -> None:
+    poisoned = [{**text, "text": HOSTILE, "title": HOSTILE} for text in MATERIALS]
+    names = {"fast": HOSTILE, "slow": HOSTILE}
+    kind, chosen = ("competitor", "rival-a") if module is battlecard else ("persona", "fast")
+    found = dossier(kind, chosen, records=records(poisoned))
+    found = replace(found, words=replace(found.words, names=names))
+    html = "".join(module.render(found, section)._repr_html_() for section in module.SECTIONS)
+    assert "<script" not in html
+    assert "<img src=x" not in html
+
+
+@pytest.mark.parametrize("module", [playbook, brief, battlecard], ids=["playbook", "brief", "battlecard"])
+def test_an_unknown_section_lists_what_there_is(module: Any) -> None:
+    with pytest.raises(ParameterError, match="allowed: "):
+        module.render(dossier(), "gossip")

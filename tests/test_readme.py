@@ -1,0 +1,42 @@
+"""What the README tells people to type works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BIN = Path(sys.executable).parent
+
+
+def test_every_make_target_exists() -> None:
+    named = set(re.findall(r"\bmake (run|test|lab|[a-z-]+)(?=[ `\n])", README)) - {"are"}
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert {"run", "test", "lab"} <= named <= targets
+
+
+def test_every_command_exists() -> None:
+    named = set(re.findall(r"`closedloop ([a-z-]+)", README))
+    assert {"run", "list", "describe", "check"} <= named
+    for command in sorted(named):
+        ran = subprocess.run([BIN / "closedloop", command, "--help"], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"closedloop {command}: {ran.stderr}"
+        assert command in ran.stdout
+
+
+def test_the_papermill_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = next(line for line in README.splitlines() if line.startswith("papermill "))
+    words = line.replace("out.ipynb", str(tmp_path / "out.ipynb")).split()[1:]
+    command = [str(BIN / "papermill"), *words, "-p", "out", str(tmp_path)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert (tmp_path / "harbor" / "2025-q3" / "claims-outcome.parquet").exists()
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
