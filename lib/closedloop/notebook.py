@@ -13,12 +13,11 @@ from closedloop.documents import battlecard, brief, playbook
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.pieces import Listing, Note, Shown
 from closedloop.documents.sections import catalogue
-from closedloop.documents.tables import as_csv
 from closedloop.documents.wording import Words, rule_sentences
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop import turn
 from closedloop.loop.persona import PersonaSet, read_set
-from closedloop.loop.step import Step, read_step, replace_file
+from closedloop.loop.step import Step, as_csv, read_step, replace_file
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period, find_period
 from closedloop.market.place import runs_folder

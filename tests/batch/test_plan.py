@@ -80,6 +80,19 @@ def test_moments_come_before_notebooks_and_earlier_periods_before_later_ones() -
     ]
 
 
+def test_a_chosen_period_brings_the_outcome_that_it_is_planned_from_and_no_more() -> None:
+    before = [PeriodPlan("2023-q3", True), PeriodPlan("2023-q4", True)]
+    jobs = Planner(NOTEBOOKS).jobs("m", [*before, *PERIODS], ["latest", "2023-q4"])
+    assert {job.id.removeprefix("m/"): job.needs for job in jobs if job.is_turn} == {
+        "2023-q3/outcome": (),
+        "2023-q4/plan": ("m/2023-q3/outcome",),
+        "2023-q4/outcome": ("m/2023-q4/plan",),
+        "2024-q1/outcome": ("m/2023-q4/outcome",),
+        "2024-q2/plan": ("m/2024-q1/outcome",),
+    }
+    assert {job.period for job in jobs if not job.is_turn} == {"2023-q4", "2024-q2"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

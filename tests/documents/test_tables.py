@@ -5,7 +5,8 @@ import io
 
 import pandas as pd
 import pytest
-from closedloop.documents.tables import as_csv, table
+from closedloop.documents.tables import table
+from closedloop.loop.step import as_csv
 
 from tests.documents.ledger import HOSTILE, words
 

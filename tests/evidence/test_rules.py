@@ -55,7 +55,7 @@ def test_sentences_say_the_conditions():
     fields, labels = market()
     ways = assignment_rule(fields, labels, rng=rng()).sentences()
     assert ways["unknown"] == ["site_type is missing"]
-    assert ways["large"] == ["site_type is depot, port or rail, and n_sites is above 12"]
+    assert ways["large"] == ["site_type is depot, port or rail, and n_sites is above 12", "everyone else"]
     assert ways["rail"] == ["site_type is rail, and n_sites is up to 12 or missing"]
 
 

@@ -195,13 +195,13 @@ def test_points_are_the_difference_against_the_usual_level():
     assert score.reasons(row.assign(channel="web"), most=1)[0] == [] or abs(points) > 0.2
 
 
-@pytest.mark.parametrize("repetitions", [10, pytest.param(100, marks=pytest.mark.slow)])
-def test_noise_gives_no_score(repetitions):
+@pytest.mark.parametrize(("repetitions", "at_least"), [(15, 0.8), pytest.param(100, 0.9, marks=pytest.mark.slow)])
+def test_noise_gives_no_score(repetitions, at_least):
     verdicts = []
     for seed in range(repetitions):
         x, _, when = signal(600, seed)
         verdicts.append(fit_score(x, rng(10_000 + seed).integers(0, 2, 600), when, rng=rng(seed)).verdict)
-    assert np.mean([v == "no usable signal" for v in verdicts]) >= 0.9
+    assert np.mean([v == "no usable signal" for v in verdicts]) >= at_least
 
 
 def test_a_rate_that_drifts_is_no_signal_of_the_fields():

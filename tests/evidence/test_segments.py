@@ -272,6 +272,21 @@ def test_sizes_bear_wilson_intervals():
     assert found.sizes.loc[0, ["low", "high"]].tolist() == pytest.approx([0.9737, 1.0], abs=1e-4)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 19])
+def test_a_handful_of_rows_has_no_segments(n):
+    for items in (pd.DataFrame(rng(n).normal(size=(n, 3)), columns=list("abc")), frame(rng(n).random((n, 4)) < 0.5)):
+        found = segmentation(items, rng=rng())
+        assert (found.recommended_k, found.verdict) == (1, "no segments")
+        assert found.criteria["k"].tolist() == [1]
+
+
+def test_columns_without_any_answer_change_nothing():
+    items = frame(three_classes(rng(2), n=300)[0])
+    found = segmentation(items.assign(empty=pd.Series([None] * 300, dtype=object)), ks=[2, 3], rng=rng(1))
+    assert found.recommended_k == 3
+    assert found.profile.loc["market"].drop("empty", errors="ignore").to_dict() == items.mean().to_dict()
+
+
 def test_too_little_to_segment_is_refused():
     with pytest.raises(ParameterError, match=r"shape \(1, 2\)"):
         segmentation(pd.DataFrame({"a": [1], "b": [0]}), rng=rng())

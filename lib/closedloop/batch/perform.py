@@ -78,17 +78,16 @@ class Desk:
         return self.ledger.out / job.market / job.period
 
     def inputs(self, job: Job) -> dict[str, str]:
-        """Everything that the result depends on, by path: rows it may see, definition, source, earlier results."""
-        before = [self.ledger.entries[need] for need in job.needs]
-        found = {path: digest for entry in before for path, digest in entry.outputs.items()}
-        if not job.is_turn:
-            found |= {path: digest for entry in before for path, digest in entry.inputs.items()}
-            return found | hashes([self.planner.notebooks[job.notebook].path], root())
-        sets = [path for entry in before for path in entry.inputs if path.endswith("/personas.yml")]
-        found |= {path: entry.inputs[path] for entry in before for path in sets if path in entry.inputs}
-        found |= {"lib/closedloop": self.package, f"data/{job.market}@{job.moment}": job.data}
-        market = data_folder() / job.market
-        return found | hashes([market / "market.toml", *market.glob("personas/*")], root())
+        """What the result depends on, by path: rows it may see, definition, committed sets, source, its moment's files.
+
+        A moment replays earlier ones from the rows that it may see, so those say all about them.
+        """
+        if job.is_turn:
+            market = data_folder() / job.market
+            found = {"lib/closedloop": self.package, f"data/{job.market}@{job.moment}": job.data}
+            return found | hashes([market / "market.toml", *market.glob("personas/*")], root())
+        turn = self.ledger.entries[job.needs[0]]
+        return {**turn.inputs, **turn.outputs, **hashes([self.planner.notebooks[job.notebook].path], root())}
 
     def _turn(self, job: Job) -> Entry:
         turn = self.workers.call(job.market, self.compute, job.notebook, job.market, job.period, self.ledger.out)

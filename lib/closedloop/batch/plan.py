@@ -81,15 +81,23 @@ class Planner:
     out: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def jobs(self, market: str, periods: Sequence[PeriodPlan]) -> list[Job]:
-        """The moments and loop notebooks of ``periods``, which are in their order of time."""
+    def jobs(self, market: str, periods: Sequence[PeriodPlan], names: Sequence[str] = ()) -> list[Job]:
+        """The moments and loop notebooks of the periods called ``names`` (all without a name).
+
+        ``periods`` are all of the market's, in their order of time. What a period is planned from, the outcome of the
+        one before it, is computed even if that one was not asked for.
+        """
+        chosen = {period.name for period in chosen_periods(market, periods, names)}
         jobs: list[Job] = []
         before: tuple[str, ...] = ()
         for number, period in enumerate(periods):
-            turns = self._turns(market, period, before, number)
+            is_chosen = period.name in chosen
+            needed = is_chosen or any(later.name in chosen for later in periods[number + 1 : number + 2])
+            moments = self._moments(period)[0 if is_chosen else -1 :] if needed else []
+            turns = self._turns(market, period, moments, before, number)
+            before = (turns[-1].id,) if turns else ()
             jobs += turns
-            before = (turns[-1].id,)
-            for turn in turns:
+            for turn in turns if is_chosen else ():
                 steps = [n for n in self.notebooks.values() if n.step in STEPS[turn.notebook]]
                 jobs += [self._notebook(notebook, turn, "", number) for notebook in steps]
         return jobs
@@ -101,8 +109,12 @@ class Planner:
         known = [(self.notebooks[name], subject) for name, subject in wanted if name in self.notebooks]
         return [self._notebook(notebook, plan, subject, plan.order[2]) for notebook, subject in known]
 
-    def _turns(self, market: str, period: PeriodPlan, before: tuple[str, ...], number: int) -> list[Job]:
-        moments = [PLAN, OUTCOME] if period.looks_back else [PLAN]
+    def _moments(self, period: PeriodPlan) -> list[str]:
+        return [PLAN, OUTCOME] if period.looks_back else [PLAN]
+
+    def _turns(
+        self, market: str, period: PeriodPlan, moments: Sequence[str], before: tuple[str, ...], number: int
+    ) -> list[Job]:
         steps = [step for moment in moments for step in STEPS[moment]]
         pages = {n.name: f"{n.name}.html" for n in self.notebooks.values() if n.step in steps}
         turns: list[Job] = []

@@ -16,7 +16,7 @@ from closedloop.batch import moments, report
 from closedloop.batch.ledger import Entry, Ledger, locked
 from closedloop.batch.notebooks import notebooks
 from closedloop.batch.perform import Compute, Desk, Execute
-from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner, chosen_periods
+from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner
 from closedloop.batch.progress import Listener
 from closedloop.batch.workers import Workers, kill_children
 from closedloop.market.place import runs_folder
@@ -200,8 +200,8 @@ def _jobs(
     if interruption.signal is not None:
         kill_children()
         return []
-    periods = {m: chosen_periods(m, future.result(), request.periods) for m, future in markets.items()}
-    return [job for market, chosen in periods.items() for job in planner.jobs(market, chosen)]
+    periods = {market: future.result() for market, future in markets.items()}
+    return [job for market, known in periods.items() for job in planner.jobs(market, known, request.periods)]
 
 
 @contextmanager

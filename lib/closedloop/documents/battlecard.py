@@ -45,9 +45,9 @@ def met(dossier: Dossier) -> Pieces:
     if frame.empty:
         return (Part("When you meet them", empty="Record deals.competitor; ten deals of a kind are enough."),)
     base = len(dossier.deals) / len(every)
-    picture = dots(
-        frame, f"Where is {dossier.name} met?", "share of deals of this kind", baseline=base, rest="not drawn"
-    )
+    is_undecided = dossier.chosen == observed.NO_DECISION
+    title = "Which deals end without a decision?" if is_undecided else f"Where is {dossier.name} met?"
+    picture = dots(frame, title, "share of deals of this kind", baseline=base, rest="not drawn")
     return (picture,)
 
 

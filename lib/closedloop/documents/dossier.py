@@ -1,6 +1,6 @@
 """Everything that one document is made of: plan of t, outcomes of t-1, and what people wrote before t began."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import observed
+from closedloop.documents.numbers import is_missing
 from closedloop.documents.wording import Words, one_of_each_pair, rule_sentences
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
@@ -157,9 +158,8 @@ class Dossier:
         order = {topic: place for place, topic in enumerate(self.topics)}
         if topics is not None:
             fits &= rows["topic"].isin(list(topics))
-        kept = rows[fits].assign(_place=rows["topic"].map(order).fillna(_place_of_rest(rows["topic"], len(order))))
-        ordered = kept.sort_values("_place", kind="stable").drop(columns="_place")
-        return [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
+        kept = [{str(key): value for key, value in row.items()} for row in rows[fits].to_dict("records")]
+        return sorted(kept, key=lambda text: _place(text["topic"], order))
 
     def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
         return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
@@ -179,9 +179,9 @@ def topic_of(field: str, level: str, topics: set[str]) -> str | None:
     return next((name for name in (wish, field, level) if name in topics), None)
 
 
-def _place_of_rest(topics: "pd.Series[Any]", n: int) -> "pd.Series[int]":
+def _place(topic: Any, order: Mapping[str, int]) -> int:
     """General texts follow the page's topics; texts on other topics come last."""
-    return topics.isna().map({True: n, False: n + 1})
+    return len(order) if is_missing(topic) else order.get(topic, len(order) + 1)
 
 
 def _claims(folder: Path | None, family: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from closedloop.documents import numbers, observed
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, rate_text, spoken
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import records, sentence, sentences, span
+from closedloop.documents.wording import one_of_each_pair, records, sentence, sentences, span
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
@@ -279,4 +279,5 @@ def annex(dossier: Dossier) -> Parts:
 
 def _cited(dossier: Dossier) -> pd.DataFrame:
     shown = dossier.claims[dossier.claims["verdict"].isin(["supported", "leaning", "estimated"])]
+    shown = one_of_each_pair(shown, dossier.words)
     return shown.sort_values(["verdict", "claim_id"], ascending=[False, True]).head(40)

@@ -11,7 +11,6 @@ from closedloop.documents import numbers
 from closedloop.documents.wording import Words
 
 LIMIT = 12
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "points": "points"}
 
 
@@ -105,20 +104,3 @@ def with_interval(frame: pd.DataFrame, words: Words, unit: str, value: str = "es
         for _, row in frame.iterrows()
     ]
     return frame.assign(interval=pd.Series(texts, index=frame.index, dtype="str"))
-
-
-def as_csv(frame: pd.DataFrame) -> str:
-    """CSV in which no text cell can start a formula in a spreadsheet; numbers stay as they are."""
-    is_text = [not pd.api.types.is_numeric_dtype(kind) and str(kind) != "bool" for kind in frame.dtypes]
-    safe = frame.copy()
-    for name in frame.columns[is_text]:
-        safe[name] = frame[name].map(_neutral, na_action="ignore")
-    return safe.to_csv(index=False, lineterminator="\n")
-
-
-def _neutral(value: Any) -> Any:
-    """A text that no spreadsheet executes; a lone carriage return would end the row, so it becomes a space."""
-    if not isinstance(value, str):
-        return value
-    safe = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
-    return safe.replace("\r", " ")

@@ -108,6 +108,7 @@ def _boosting(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> 
         max_leaf_nodes=8,
         min_samples_leaf=30,
         l2_regularization=5.0,
+        max_bins=32,  # weighted bins of many values take longer than the trees
         early_stopping=False,
         random_state=seed,
     ).fit(x, y, sample_weight=weights)

@@ -89,7 +89,7 @@ class Answers:
         entropy = -(posterior * np.log(np.maximum(posterior, 1e-300))).sum(axis=1)
         return Cut(posterior.argmax(axis=1).astype(np.int64), density, entropy, fitted)
 
-    def permuted(self, rng: np.random.Generator) -> Answers:
+    def without_structure(self, rng: np.random.Generator) -> Answers:
         """Each column shuffled on its own."""
         return Answers.of(rng.permuted(self.codes, axis=0), self.n_levels)
 
@@ -122,8 +122,7 @@ class Measurements:
     def _fit_one(
         self, weights: Floats, k: int, rng: np.random.Generator, starts: int
     ) -> tuple[Ints, Floats, Floats, Floats]:
-        kept = weights > 0
-        centres = k_means(self.x[kept], k, rng, starts, weights[kept]).centres
+        centres = k_means(self.x, k, rng, starts, weights).centres
         distance = ((self.x[:, None, :] - centres) ** 2).sum(axis=2)
         labels = distance.argmin(axis=1)
         share = np.bincount(labels, weights, k) / weights.sum()
@@ -134,9 +133,9 @@ class Measurements:
         chance = np.exp(joint - density[:, None])
         return labels, density, -(chance * (joint - density[:, None])).sum(axis=1), centres
 
-    def permuted(self, rng: np.random.Generator) -> Measurements:
-        """Each column shuffled on its own."""
-        return Measurements(rng.permuted(self.x, axis=0))
+    def without_structure(self, rng: np.random.Generator) -> Measurements:
+        """Independent normal columns: gaps inside a single column are structure that segments may rest on."""
+        return Measurements(rng.standard_normal(self.x.shape))
 
     def rival_density(self, weights: Floats, k: int) -> Floats:
         """One normal cloud with free correlations."""

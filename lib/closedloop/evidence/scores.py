@@ -62,7 +62,7 @@ class Score:
     auc_within_high, calibration_slope, gain, gain_low, gain_high (log-loss gained over the better base rate, 90 %
     paired bootstrap). ``held_out_y`` and ``held_out_p``: outcomes and the chosen model's probabilities out of time
     (out of fold without dates). ``verdict``: "usable" when the within-period AUC's interval lies above .5 and the
-    log-loss beats both base rates. ``shown_as``: "probability" when calibrated, else "rank".
+    log-loss beats both base rates. ``shown_as``: "probability" when usable and calibrated, else "rank".
     """
 
     model: ModelName
@@ -131,7 +131,8 @@ def fit_score(
     tested, block, guesses = _held_out(task, models if _enough(outcome) else ("base rate", "lagged base rate"))
     quality = _quality(outcome[tested], block, guesses, rng)
     model = _chosen(quality)
-    usable, calibrated = _usable(quality, model), _calibrated(quality, model)
+    usable = _usable(quality, model)
+    calibrated = usable and _calibrated(quality, model)
     return Score(
         model=model,
         verdict="usable" if usable else "no usable signal",

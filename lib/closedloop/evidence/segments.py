@@ -34,6 +34,7 @@ STABLE_SEGMENT = 0.75
 CLEAR_ENTROPY = 0.80
 BEYOND_TRAIT_Z = 1.645
 ROWS_PER_ITEM = 60
+FEWEST_PER_SEGMENT = 10
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def segmentation(
 
     ``items``: answers (yes/no, 0/1), categories or numbers; missing is allowed. "auto" takes k-means when every column
     is a measured number, else latent classes (numbers in quartile bands). ``bootstraps``: pairs of bootstrap samples
-    per k. More than ``most_rows`` rows: a random part of that size is searched, all rows are labelled. Recommended is
+    per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows: a random part of that
+    size is searched, and all rows are labelled. Recommended is
     the largest k whose median bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and
     whose every segment has a stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
     BIC and ICL name it too. Reproducible: stable, and beyond one trait. Constructive: stable, yet one trait explains
@@ -113,7 +115,9 @@ def segmentation(
     part = _part(items, most_rows, rng)
     reader = Reader.of(part, chosen)
     material = reader.material(part)
-    tried = {k: _try(material, k, bootstraps, rng) for k in sorted({1, *ks}) if k <= len(material.counts)}
+    tried = {
+        k: _try(material, k, bootstraps, rng) for k in sorted({1, *ks}) if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)
+    }
     criteria = pd.DataFrame([attempt.row for attempt in tried.values()])
     k = max([1, *_stable_ks(criteria)])
     reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
@@ -181,16 +185,16 @@ def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) 
 def _stability(
     material: Material, labels: Ints, k: int, bootstraps: int, rng: np.random.Generator
 ) -> tuple[Floats, float, float]:
-    """Stability of each segment, median ARI of bootstrap pairs, and that of permuted data; k = 1 has none."""
+    """Stability of each segment, median ARI of bootstrap pairs, and that of unrelated columns; k = 1 has none."""
     if k == 1:
         return np.ones(1), np.nan, np.nan
     again = replicated_labels(material, k, max(bootstraps // 4, 2), rng)
     if _median_ari(again, material.counts) > HOPELESS_ARI:  # what falls apart at the first look needs no second one
         again = np.concatenate([again, replicated_labels(material, k, bootstraps - len(again) // 2, rng)])
-    shuffled = material.permuted(rng)
-    null = replicated_labels(shuffled, k, max(bootstraps // 3, 2), rng)
+    unrelated = material.without_structure(rng)
+    null = replicated_labels(unrelated, k, max(bootstraps // 3, 2), rng)
     jaccard = _full(best_jaccard(labels, again, material.counts).mean(axis=0), k)
-    return jaccard, _median_ari(again, material.counts), _median_ari(null, shuffled.counts)
+    return jaccard, _median_ari(again, material.counts), _median_ari(null, unrelated.counts)
 
 
 def _full(jaccard: Floats, k: int) -> Floats:

@@ -35,8 +35,8 @@ class Material(Protocol):
     def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Fits:
         """Fit k segments to every sample; ``weights`` (R, P)."""
 
-    def permuted(self, rng: np.random.Generator) -> Self:
-        """The same rows, each column shuffled on its own: no structure is left."""
+    def without_structure(self, rng: np.random.Generator) -> Self:
+        """As many rows, their columns unrelated: the yard-stick that stability has to beat."""
 
     def rival_density(self, weights: Floats, k: int) -> Floats:
         """(P,) log density under the one continuous structure that k segments have to beat, fitted to ``weights``."""

@@ -34,11 +34,8 @@ def _bands(values: pd.Series) -> pd.Series:
     edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
     if len(edges) < 3:
         return _text(values)
-    names = [
-        f"up to {edges[1]:,.4g}",
-        *(f"{a:,.4g} to {b:,.4g}" for a, b in pairwise(edges[1:-1])),
-    ]
-    names.append(f"over {edges[-2]:,.4g}")
+    shown = [f"{edge:,.4g}" if abs(edge) >= 10_000 else f"{edge:.4g}" for edge in edges]  # 1995 may be a year
+    names = [f"up to {shown[1]}", *(f"{a} to {b}" for a, b in pairwise(shown[1:-1])), f"over {shown[-2]}"]
     return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
 
 

@@ -217,7 +217,7 @@ def _adjusted_field(base: pd.DataFrame, name: str, others: list[str]) -> list[li
     cells = {other: _cells(base, name, other) for other in others}
     rows = []
     for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
-        tried = [(other, _adjusted_by(table, level)) for other, table in cells.items()]
+        tried = [(other, _adjusted_by(table, level)) for other, table in cells.items() if level in table[0].index]
         if tried:
             other, found = max(tried, key=lambda pair: (pair[1].reversal, _shift(pair[1])))
             rows.append([name, level, found.crude, found.adjusted, found.low, found.high, found.reversal, other])

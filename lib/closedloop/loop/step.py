@@ -14,6 +14,8 @@ from closedloop.evidence.claims import LOOK_COLUMNS, stacked, typed
 
 STEPS = ("research", "personas", "leads", "handoff", "deals", "refinement", "review")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
 
 def no_looks() -> pd.DataFrame:
     """An empty frame of looks."""
@@ -91,3 +93,20 @@ def read_step(folder: Path, name: str) -> Step:
     stored = json.loads(path.read_text())
     frames = {p.name.split(".")[1]: pd.read_parquet(p) for p in sorted((folder / "tables").glob(f"{name}.*.parquet"))}
     return Step(name, frames, results=stored["results"], missing=stored["missing"])
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """CSV in which no text cell can start a formula in a spreadsheet; numbers stay as they are."""
+    is_text = [not pd.api.types.is_numeric_dtype(kind) and str(kind) != "bool" for kind in frame.dtypes]
+    safe = frame.copy()
+    for name in frame.columns[is_text]:
+        safe[name] = frame[name].map(_neutral, na_action="ignore")
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def _neutral(value: Any) -> Any:
+    """A text that no spreadsheet executes; a lone carriage return would end the row, so it becomes a space."""
+    if not isinstance(value, str):
+        return value
+    safe = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+    return safe.replace("\r", " ")

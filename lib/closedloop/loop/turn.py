@@ -9,12 +9,13 @@ import pandas as pd
 import yaml
 
 from closedloop.evidence.claims import close_family, stacked
-from closedloop.loop import deals, handoff, leads, personas, refinement, research, review
 from closedloop.loop.persona import PersonaSet, Proposal, changes, read_set, write_set
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step, replace_file, write_frame, write_step
+from closedloop.loop.step import Step, as_csv, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
+
+# The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
@@ -39,6 +40,8 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
+    from closedloop.loop import leads, personas, research
+
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation = Situation.planning(warehouse, found)
@@ -60,6 +63,8 @@ def plan(market: str, period: str, out: Path) -> Path:
 
 def look_back(market: str, period: str, out: Path) -> Path:
     """Compute and write what looks back on a period: hand-off, deals, refinement, review and the outcome claims."""
+    from closedloop.loop import deals, handoff, review
+
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period, planning=False)
     situation = Situation.looking_back(warehouse, found)
@@ -108,7 +113,7 @@ def _write(folder: Path, situation: Situation, family: str, steps: list[Step]) -
     ]
     both = pd.concat(merged, ignore_index=True)
     write_frame(folder / "claims.parquet", both)
-    replace_file(folder / "claims.csv", both.to_csv(index=False).encode())
+    replace_file(folder / "claims.csv", as_csv(both).encode())
 
 
 def _write_proposal(path: Path, proposal: Proposal) -> None:
@@ -160,6 +165,8 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
 def _first_set(warehouse: Warehouse, period: Period, out: Path) -> PersonaSet:
     path = _replayed(warehouse, out) / f"{period.name}.personas.yml"
     if not path.exists():
+        from closedloop.loop import personas, research
+
         situation = Situation.planning(warehouse, period)
         material = research.research(situation)
         write_set(path, personas.research_set(situation, material.sample, material.segments))
@@ -175,6 +182,8 @@ def _proposal(market: str, period: str, out: Path) -> Proposal:
 
 
 def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
+    from closedloop.loop import refinement
+
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     following = None if found.running else _following(warehouse.periods, found)
