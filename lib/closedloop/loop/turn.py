@@ -57,7 +57,7 @@ def plan(market: str, period: str, out: Path) -> Path:
     steps[1].tables["changes"] = changes(old, in_force)
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
-    _write(folder, situation, "plan", steps)
+    _write(folder, "plan", steps, _closed(situation, "plan", steps))
     return folder
 
 
@@ -82,7 +82,7 @@ def look_back(market: str, period: str, out: Path) -> Path:
     path = _replayed(warehouse, out) / f"{found.name}.proposal.yml"
     _write_proposal(path, proposal)
     _write_proposal(folder / "proposal.yml", proposal)
-    _write(folder, situation, "outcome", list(steps.values()))
+    _write(folder, "outcome", list(steps.values()), claims)
     return folder
 
 
@@ -103,8 +103,7 @@ def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFram
     )
 
 
-def _write(folder: Path, situation: Situation, family: str, steps: list[Step]) -> None:
-    claims = _closed(situation, family, steps)
+def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:
     for step in steps:
         write_step(folder, step)
     write_frame(folder / f"claims-{family}.parquet", claims)
