@@ -10,7 +10,7 @@ CODE := $(wildcard lib tests notebooks playbooks .ci)
 PACKAGES := $(VENV)/.packages-installed
 READY := $(VENV)/.project-installed
 
-.PHONY: help run test test-full check lab lock
+.PHONY: help run test test-full bench check lab lock
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -21,8 +21,12 @@ run: $(READY)  ## run the loop of one market: make run, make run MARKET=bank
 test: $(READY)  ## the tests; real markets too when CLOSEDLOOP_MIRROR is set
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist worksteal $(TEST_FLAGS)
 
-test-full: $(READY)  ## the tests with every simulation at full size (minutes more)
-	CLOSEDLOOP_FULL=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist worksteal $(TEST_FLAGS)
+test-full: $(READY)  ## the tests with every simulation at full size, and the table of measured figures
+	CLOSEDLOOP_FULL=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist worksteal \
+	  --validity-file runs/validity.txt $(TEST_FLAGS)
+
+bench: $(READY)  ## speeds beside a plain reference on this machine; real markets are not needed
+	OMP_NUM_THREADS=1 $(PYTHON) -m tests.bench.evidence
 
 check: $(READY)  ## style, types, and generated files that are current
 	$(VENV)/bin/ruff check $(CODE)

@@ -3,15 +3,20 @@
 A test that needs raw files of real markets (marker ``real`` or fixture ``mirror``) or a system package
 (marker ``system`` or fixtures ``chromium``, ``postgresql``) is left out where these are missing, and the
 summary says how to get them. ``--fail-on-skip`` turns a test that was left out into a failure of the whole
-run. Slow tests run when CLOSEDLOOP_FULL is set.
+run. Slow tests run when CLOSEDLOOP_FULL is set; then, or with ``--validity``, the summary ends with the table
+of measured figures (tests/bench/validity.py), which ``--validity-file`` also writes.
 """
 
 import os
 import shutil
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.bench import validity as figures
 
 ROOT = Path(__file__).resolve().parents[1]
 GET_REAL = (
@@ -65,6 +70,8 @@ def require(package: str) -> Path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fail-on-skip", action="store_true", help="fail when a test was left out")
+    parser.addoption("--validity", action="store_true", help="print the table of measured figures")
+    parser.addoption("--validity-file", metavar="FILE", help="write the table of measured figures there too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -96,8 +103,39 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A test that measured figures fails at its end if one misses its bar, so that all of them are measured."""
+    result = yield
+    misses = [figures.missed(record) for name, record in pyfuncitem.user_properties if name == figures.PROPERTY]
+    if any(misses):
+        pytest.fail("\n".join(filter(None, misses)), pytrace=False)
+    return result
+
+
+@pytest.fixture
+def validity(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Record a measured figure of the catalogue; the test fails at its end if the figure misses its bar.
+
+    ``validity(key, values, n=None)``: one number, or what each run of a simulation gave, of which the mean is the
+    figure. ``n`` is the number of cases behind one number.
+    """
+
+    def record(key: str, values: Any, n: int | None = None) -> None:
+        found = figures.measured(key, values, n=n, is_full=bool(os.environ.get("CLOSEDLOOP_FULL")))
+        request.node.user_properties.append((figures.PROPERTY, found))
+
+    return record
+
+
+def measured_figures(reporter: pytest.TerminalReporter) -> list[dict[str, Any]]:
+    """What the tests recorded, those that failed too."""
+    reports = [report for outcome in ("passed", "failed") for report in reporter.stats.get(outcome, [])]
+    return [value for report in reports for name, value in report.user_properties if name == figures.PROPERTY]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """List what was left out, and why, once per reason."""
+    """List what was left out, and why, once per reason; then the measured figures, if they are asked for."""
     reasons: dict[str, list[str]] = {}
     for report in left_out(config):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -107,6 +145,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(reason)
         for name in sorted(tests):
             terminalreporter.write_line(f"  {name}")
+    if os.environ.get("CLOSEDLOOP_FULL") or config.getoption("--validity"):
+        show_figures(terminalreporter, config.getoption("--validity-file"))
+
+
+def show_figures(reporter: pytest.TerminalReporter, to_file: str | None) -> None:
+    """Print the table of figures, and write it where asked."""
+    lines = figures.table(measured_figures(reporter))
+    reporter.section("validity")
+    for line in lines:
+        reporter.write_line(line)
+    if to_file:
+        Path(to_file).parent.mkdir(parents=True, exist_ok=True)
+        Path(to_file).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The command line: what it prints, where it writes, and how it refuses."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from closedloop.batch.ledger import locked
 from closedloop.errors import ClosedLoopError, ParameterError
 from closedloop.market.contract import dictionary
 from closedloop.market.definition import read_definition
+from closedloop.market.warehouse import open_warehouse
 from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "notebooks" / "05_deals.ipynb").write_text(NOTEBOOK)
     monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
     read_definition.cache_clear()
+    open_warehouse.cache_clear()
     return tmp_path
 
 
@@ -132,10 +135,23 @@ def test_describe_shows_the_whole_interface(project: Path) -> None:
     ]
 
 
+def test_check_names_columns_that_know_the_answer(project: Path) -> None:
+    folder = project / "data" / "tiny"
+    rows = [f"D{i},2024-01-02,{'won' if i % 3 else 'lost'}" for i in range(300)]
+    (folder / "deals.csv").write_text("\n".join(["id,opened,result", *rows]))
+    select = (folder / "deals.sql").read_text()
+    (folder / "deals.sql").write_text(select.replace(" from raw", ", upper(result) as verdict from raw"))
+    (folder / "market.toml").write_text(TOML + '[fields.deals]\ncreation = ["verdict"]\n')
+    shown = _call("check", "tiny").output
+    assert "alarm: deals.verdict tells the outcome too well (AUC alone: 1.0)." in shown
+    assert "No column looks like a leak." not in shown
+
+
 def test_check_counts_what_the_contract_did(project: Path) -> None:
     shown = " ".join(_call("check", "tiny").output.split())
     assert "deals 2 1" in shown  # two rows kept, the second D1 set aside
     assert "set aside repeated" in shown
+    assert "No column looks like a leak." in shown
     assert "1 notebooks can be read." in shown
 
 
@@ -196,3 +212,21 @@ def test_simulate_writes_the_same_bytes_again(project: Path) -> None:
     assert _call("simulate", "again").exit_code == 0
     for path in sorted((ROOT / "data" / "harbor" / "raw").iterdir()):
         assert (market / "raw" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_self_test_prints_one_json_document_and_keeps_it(project: Path) -> None:
+    rows = [f"D{i},2024-0{1 + i % 6}-0{1 + i % 9},{'won' if i % 3 else 'lost'}" for i in range(300)]
+    (project / "data" / "tiny" / "deals.csv").write_text("\n".join(["id,opened,result", *rows]) + "\n")
+    out = project / "elsewhere"
+    shown = _call("self-test", "tiny", "--worlds", "10", "--workers", "1", "--json", "--out", str(out)).stdout
+    report = json.loads(shown)
+    assert set(report) == {"market", "worlds", "data", "null", "planted"}
+    assert report == json.loads((out / "tiny" / "self-test.json").read_text())
+    assert 0 <= report["null"]["any_claim_rate"] <= 1
+    assert "10 worlds" in _call("self-test", "tiny", "--worlds", "10", "--workers", "1", "--out", str(out)).stdout
+
+
+def test_self_test_needs_a_market_and_outcomes(project: Path) -> None:
+    assert "market = 'nowhere' does not exist; allowed: tiny" in _refused("self-test", "nowhere")
+    (project / "data" / "tiny" / "deals.csv").write_text("id,opened,result\nD1,2024-01-02,\n")
+    assert "has no outcome to shuffle" in _refused("self-test", "tiny")

@@ -1,4 +1,4 @@
-"""The command line: closedloop run | list | describe | check | simulate | dictionary | accept."""
+"""The command line: closedloop run | list | describe | check | self-test | simulate | dictionary | accept."""
 
 import sys
 from pathlib import Path
@@ -103,19 +103,48 @@ def describe(notebook: Annotated[str, typer.Argument(help="a notebook's name, li
 
 @app.command()
 def check(market: Annotated[str, typer.Argument(help="the market to check")] = "harbor") -> None:
-    """Check the notebooks and a market's data, and print what the data contract did to its rows."""
+    """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
     from closedloop.batch.notebooks import notebooks
+    from closedloop.loop.leaks import market_leaks
     from closedloop.market.warehouse import open_warehouse
 
     n_notebooks = len(notebooks())
-    audit = open_warehouse(market).audit
+    warehouse = open_warehouse(market)
+    audit, leaks = warehouse.audit, market_leaks(warehouse)
     print(audit.tables.to_string(index=False))
     print()
     if audit.actions.empty:
         print("Nothing was set aside, emptied or marked.")
     else:
         print(audit.actions.drop(columns=["lines"], errors="ignore").to_string(index=False))
+    print()
+    for leak in leaks.round({"auc_within": 2}).fillna({"auc_within": "not known"}).to_dict("records"):
+        alone = f"AUC alone: {leak['auc_within']}"
+        print(f"{leak['finding']}: {leak['table']}.{leak['column']} {leak['why']} ({alone}). {leak['advice']}")
+    if leaks.empty:
+        print("No column looks like a leak.")
     print(f"\n{n_notebooks} notebooks can be read.")
+
+
+@app.command("self-test")
+def self_test_(
+    market: Market,
+    worlds: Annotated[int, typer.Option(help="how often the outcomes are shuffled")] = 200,
+    workers: Annotated[int, typer.Option(min=0, help="processes at once; 0 is one for each core")] = 0,
+    out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+) -> None:
+    """Shuffle a market's outcomes: what would the loop claim if nothing made a difference, and what would it miss?"""
+    from json import dumps
+
+    from closedloop.loop.self_test import self_test, told
+    from closedloop.market.definition import read_definition
+    from closedloop.market.place import runs_folder
+
+    read_definition(market)
+    print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
+    report = self_test(market, (out or runs_folder()).resolve(), worlds, workers)
+    print(dumps(report, indent=1) if json else told(report))
 
 
 @app.command()

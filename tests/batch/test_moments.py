@@ -1,11 +1,8 @@
 """What worker processes do with the bundled market."""
 
-from datetime import date
 from pathlib import Path
 
-import ibis
-from closedloop.batch.moments import _Seen, compute, open_market
-from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.batch.moments import compute, open_market
 
 
 def test_a_market_is_opened_with_its_periods_and_audit_page(tmp_path: Path) -> None:
@@ -16,16 +13,6 @@ def test_a_market_is_opened_with_its_periods_and_audit_page(tmp_path: Path) -> N
     assert "Harbor: software for port and warehouse operators" in (tmp_path / "harbor" / "audit.html").read_text()
     assert len({period.data["plan"] for period in periods}) == len(periods)
     assert periods[0].data["outcome"] == periods[1].data["plan"]
-
-
-def test_a_fingerprint_covers_the_rows_that_the_view_sees_and_no_others() -> None:
-    warehouse = open_warehouse("harbor")
-    altered = Warehouse(warehouse.definition, warehouse.folder)
-    deals, early, late = altered.tables["deals"], date(2025, 7, 1), date(2025, 10, 1)
-    is_later = deals.created_on >= ibis.date(2025, 7, 1)
-    altered.tables["deals"] = deals.mutate(product=is_later.ifelse("other", deals["product"]))
-    assert _Seen(altered).fingerprint(early) == _Seen(warehouse).fingerprint(early)
-    assert _Seen(altered).fingerprint(late) != _Seen(warehouse).fingerprint(late)
 
 
 def test_a_plan_names_personas_and_competitors(tmp_path: Path) -> None:

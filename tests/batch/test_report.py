@@ -1,15 +1,21 @@
 """The index and the audit page: what is on them, in which order, escaped."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from closedloop.batch.ledger import Entry
 from closedloop.batch.report import write_audit, write_index
+from closedloop.loop.leaks import LEAK_COLUMNS
 from closedloop.market.audit import Audit
 from closedloop.market.definition import read_definition
 from closedloop.terms import Status
+
+NO_LEAKS = pd.DataFrame(columns=list(LEAK_COLUMNS))
 
 
 def _entry(id_: str, status: Status = Status.OK, cause: str = "", **parameters: str) -> Entry:
@@ -102,7 +108,7 @@ def test_the_audit_page_shows_every_count(tmp_path: Path, monkeypatch: pytest.Mo
     tables = pd.DataFrame({"table": ["deals"], "n_rows": [12], "n_set_aside": [2], "first_on": ["None"]})
     columns = pd.DataFrame({"table": ["deals"], "column": ["<x>"], "known": ["stage"], "null_share": [0.125]})
     actions = pd.DataFrame({"table": ["deals"], "action": ["set aside"], "n": [2], "lines": [list(range(3, 15))]})
-    html = write_audit(tmp_path, read_definition("m"), Audit(tables, columns, actions)).read_text()
+    html = write_audit(tmp_path, read_definition("m"), Audit(tables, columns, actions), NO_LEAKS).read_text()
     assert "&lt;M&gt;" in html
     assert '<td class="number">12</td><td class="number">2</td><td>–</td>' in html
     assert '<td>&lt;x&gt;</td><td>stage</td><td class="number">12.5%</td>' in html
@@ -114,5 +120,62 @@ def test_a_clean_audit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     _market(tmp_path, monkeypatch)
     tables = pd.DataFrame({"table": ["deals"], "n_rows": [12]})
     nothing = pd.DataFrame({"table": [], "action": [], "n": []})
-    html = write_audit(tmp_path, read_definition("m"), Audit(tables, tables, nothing)).read_text()
+    html = write_audit(tmp_path, read_definition("m"), Audit(tables, tables, nothing), NO_LEAKS).read_text()
     assert html.count("Nothing to report.") == 1
+    assert html.count("No column looks like a leak.") == 1
+
+
+def test_the_audit_page_names_columns_that_know_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _market(tmp_path, monkeypatch)
+    tables = pd.DataFrame({"table": ["deals"], "n_rows": [12]})
+    leak = {"table": "deals", "column": "<result>", "known": "creation", "finding": "alarm", "n": 90,
+            "auc_within": 0.8888, "auc_within_low": 0.8611, "auc_within_high": 0.9311, "open_filled_share": np.nan,
+            "won_filled_share": 0.5, "lost_filled_share": 1.0, "why": "tells", "advice": "Move it."}  # fmt: skip
+    html = write_audit(tmp_path, read_definition("m"), Audit(tables, tables, tables), pd.DataFrame([leak])).read_text()
+    assert "<td>&lt;result&gt;</td><td>creation</td><td>alarm</td>" in html
+    assert '<td class="number">0.89</td>' in html
+    assert '<td class="number">–</td><td class="number">50.0%</td><td class="number">100.0%</td>' in html
+    assert "<td>Move it.</td>" in html
+    assert "0.86" not in html
+    assert "No column looks like a leak." not in html
+
+
+SELF_TEST = {
+    "market": "m",
+    "worlds": 200,
+    "data": {"period": "2024-q1", "moment": "plan", "fingerprint": "f1"},
+    "null": {"any_claim_rate": 0.035, "expected_false_lines": 0.07},
+    "planted": [{"effect": 0.05, "found_rate": 0.2}, {"effect": 0.1, "found_rate": 0.4}],
+}
+NOT_RUN = "not run yet on these data: <code>closedloop self-test m</code>"
+
+
+def _self_tested(out: Path, **null: float) -> str:
+    (out / "m").mkdir(exist_ok=True)
+    (out / "m" / "self-test.json").write_text(json.dumps(SELF_TEST | {"null": SELF_TEST["null"] | null}))
+    return write_index(out, ENTRIES[:2]).read_text()
+
+
+def test_the_index_asks_for_a_self_test_until_there_is_one(tmp_path: Path) -> None:
+    assert NOT_RUN in write_index(tmp_path, ENTRIES[:2]).read_text()
+    html = _self_tested(tmp_path)
+    assert (
+        "in 200 shuffled markets, where nothing differs, 3.5% of the families of claims stated a difference, " in html
+    )
+    assert "0.07 lines a report; a difference of 10 points is found 40% of the time at this size." in html
+    assert NOT_RUN not in html
+
+
+def test_the_index_says_when_a_self_test_missed_its_aim(tmp_path: Path) -> None:
+    assert "32.0% of the families of claims stated a difference (the aim is 10% or less)" in _self_tested(
+        tmp_path, any_claim_rate=0.32
+    )
+
+
+@pytest.mark.parametrize(("fingerprint", "is_shown"), [("f1", True), ("f2", False)])
+def test_a_self_test_of_other_data_is_not_shown(tmp_path: Path, fingerprint: str, is_shown: bool) -> None:
+    _self_tested(tmp_path)
+    entries = [*ENTRIES, replace(ENTRIES[1], inputs={"data/m@plan": fingerprint})]
+    html = write_index(tmp_path, [entry for entry in entries if entry is not ENTRIES[1]]).read_text()
+    assert ("in 200 shuffled markets" in html) is is_shown
+    assert (NOT_RUN in html) is not is_shown

@@ -1,6 +1,8 @@
 """Small hand-made tables of every step, as the loop writes them."""
 
 import pandas as pd
+from closedloop.evidence.claims import Origin, outside
+from closedloop.loop.step import Draft
 
 NAN = float("nan")
 
@@ -48,43 +50,6 @@ TABLES = {
         "changes": pd.DataFrame({"persona": ["fast"], "change": ["adjusted"], "detail": ["larger"]}),
     },
     "leads": {
-        "funnel": pd.DataFrame(
-            {
-                "status": ["inquiry", "handed_off", "won"],
-                "n": [100, 50, 5],
-                "rate": [1.0, 0.5, 0.1],
-                "low": [0.9, 0.4, 0.05],
-                "high": [1.0, 0.6, 0.2],
-            }
-        ),
-        "channels": pd.DataFrame(
-            {
-                "channel": ["search", "fair"],
-                "n_leads": [80, 20],
-                "n_accepted": [40, 5],
-                "n_won": [10, 1],
-                "spent_amount": [1000.0, 900.0],
-                "cost_per_accepted_amount": [25.0, 180.0],
-                "cost_per_won_amount": [100.0, 900.0],
-            }
-        ),
-        "experiments": pd.DataFrame(
-            {
-                "experiment": ["opening"],
-                "arm": ["short"],
-                "n": [100],
-                "k": [60],
-                "rate": [0.6],
-                "low": [0.5],
-                "high": [0.7],
-            }
-        ),
-        "quality": pd.DataFrame(
-            {"model": ["logistic"], "brier": [0.2], "ece": [0.03], "auc": [0.7], "auc_within": [0.6], "n": [90]}
-        ),
-        "calibration": pd.DataFrame(
-            {"predicted": [0.1, 0.5], "observed": [0.2, 0.5], "low": [0.15, 0.4], "high": [0.3, 0.6], "n": 40}
-        ),
         "next_leads": pd.DataFrame(
             {
                 "record_id": ["L1"],
@@ -98,31 +63,7 @@ TABLES = {
             }
         ),
     },
-    "handoff": {
-        "promises": pd.DataFrame(
-            {
-                "promise": ["n_leads", "accepted_rate"],
-                "team": ["marketing"] * 2,
-                "promised": [100, 0.6],
-                "observed": [120, 0.5],
-                "is_kept": [True, False],
-            }
-        ),
-        "waterfall": pd.DataFrame({"status": ["handed_off", "waiting"], "n": [50, 5], "share": [1.0, 0.1]}),
-        "first_touch": pd.DataFrame(
-            {
-                "group": ["all", "channel"],
-                "level": ["all", "search"],
-                "n": [50, 9],
-                "median_days": [4.0, 3.0],
-                "p90_days": [NAN, 9.0],
-                "never_share": [0.25, 0.1],
-            }
-        ),
-        "rejections": shares(reason=["too_early", "no_need"]),
-        "disagreements": pd.DataFrame({"kind": ["rejected, yet won later"], "n": [3], "n_of": [40]}),
-        "questions": pd.DataFrame({"question": ["What should marketing ask first?"]}),
-    },
+    "handoff": {},
     "deals": {
         "totals": pd.DataFrame({"outcome": ["won", "lost", "no_decision", "open"], "n": [30, 60, 0, 10]}),
         "win_rates": pd.DataFrame(
@@ -233,3 +174,67 @@ RESULTS = {
     "n_handed_off": 50, "accepted_rate": 0.6, "first_touch_median_days": 4.0, "never_touched_share": 0.25,
     "sales_cycle_days": 54.0, "score_verdict": "usable", "shown_as": "probability", "prospects": "leads", "n_watch": 1,
 }  # fmt: skip
+
+
+def _rates(field: str, **levels: tuple[float, float, float, int]) -> list[dict[str, object]]:
+    """Rows of statements: level -> estimate, low, high, n."""
+    return [{"field": field, "level": k, **dict(zip(FIGURES, v, strict=True))} for k, v in levels.items()]
+
+
+def _counts(field: str, n: int, **levels: float) -> list[dict[str, object]]:
+    """Rows of statements: level -> total, among ``n``."""
+    return [{"field": field, "level": level, "estimate": total, "n": n} for level, total in levels.items()]
+
+
+def _leads() -> Draft:
+    draft = Draft("leads")
+    at = {name: Origin("03_leads", name, "leads", "2024-q1", "2024-q4") for name in
+          ("funnel", "channels", "experiments", "quality", "calibration", "next_leads")}  # fmt: skip
+    draft.count(_counts("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
+    reached = _rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
+    draft.estimate(reached, at["funnel"], "conversion_rate")
+    draft.count(_counts("channel", 80, search=80, fair=20), at["channels"], "n_leads")
+    draft.count(_counts("channel", 80, search=1000, fair=900), at["channels"], "spent_amount", unit="amount")
+    costs = _rates("channel", search=(100, 62, 180, 80), fair=(900, 195, 4800, 20))
+    draft.estimate(costs, at["channels"], "cost_per_won_amount", unit="amount")
+    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100))
+    draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
+    for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
+        draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
+    groups = _rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
+    told = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
+    draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")
+    draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
+    draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
+    return draft
+
+
+def _handoff() -> Draft:
+    draft = Draft("handoff")
+    at = {name: Origin("04_handoff", name, "leads", "2025-q1", "2025-q1") for name in
+          ("waterfall", "first_touch", "rejections", "disagreements", "promises")}  # fmt: skip
+    draft.count(_counts("status", 50, handed_off=50, waiting=5), at["waterfall"], "n_reached")
+    draft.estimate(_rates("status", waiting=(0.1, 0.05, 0.2, 50)), at["waterfall"], "reached_share")
+    draft.estimate(_rates("", **{"": (0.6, 0.49, 0.7, 45)}), at["waterfall"], "accepted_rate")
+    draft.estimate(_rates("", **{"": (4, 3, 5, 50)}), at["first_touch"], "first_touch_median_days", unit="days")
+    draft.estimate(_rates("", **{"": (0.25, 0.16, 0.36, 50)}), at["first_touch"], "never_touched_share")
+    reasons = _rates("rejection_reason", too_early=(0.6, 0.5, 0.7, 100), no_need=(0.4, 0.3, 0.5, 100))
+    draft.estimate(reasons, at["rejections"], "rejection_share")
+    draft.count(_counts("rejection_reason", 100, too_early=60, no_need=40), at["rejections"], "n_rejected")
+    kinds = _counts("kind", 40, **{"rejected, yet won later": 3, "accepted, yet never touched": 0})
+    draft.count(kinds, at["disagreements"], "n_disagreements")
+    kept = {"field": "promise", "level": "n_leads", "estimate": 120, "baseline": 100, "effect": 20}
+    broken = {"field": "promise", "level": "accepted_rate", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 45,
+              "baseline": 0.6, "effect": -0.1}  # fmt: skip
+    unknown = {"field": "promise", "level": "first_touch_days", "baseline": 2}
+    draft.count([kept], at["promises"], "promise")
+    draft.estimate([broken], at["promises"], "promise")
+    draft.estimate([unknown], at["promises"], "promise", unit="days")
+    draft.count([{"estimate": 1, "n": 2}], at["promises"], "n_promises_kept")
+    return draft
+
+
+FIGURES = ("estimate", "low", "high", "n")
+CLAIMS = {
+    draft.name: outside(draft.done().statements, market="yard", period="2025-q1") for draft in (_leads(), _handoff())
+}

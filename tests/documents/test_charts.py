@@ -63,7 +63,7 @@ def test_at_most_twelve_rows_are_drawn_and_the_rest_is_counted() -> None:
     picture = charts.dots(rows(15), "Who?", "share won")
     assert "group 11" in picture.alt
     assert "group 12" not in picture.alt
-    assert "3 more rows are in the stored table." in picture.caption
+    assert "3 more rows are in the ledger." in picture.caption
 
 
 def test_the_baseline_and_the_interval_are_explained() -> None:

@@ -10,7 +10,12 @@ from tests.documents.ledger import claims, words
 
 def said(**change: object) -> str:
     """The sentence of one changed claim, with plain spaces."""
-    return sentences(claims(change), words(fast="Fast start"))[0].replace("\N{NO-BREAK SPACE}", " ")
+    return sentences(claims(change), words(fast="Fast start"))[0].text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def told(ledger: pd.DataFrame) -> list[str]:
+    """The summary of claims, sentence by sentence."""
+    return [sentence.text for sentence in summary(ledger, words())]
 
 
 def test_a_supported_claim_is_stated_with_estimate_baseline_interval_n_and_period() -> None:
@@ -70,12 +75,25 @@ def test_personas_are_named_and_survey_questions_are_quoted() -> None:
 
 
 def test_an_estimate_and_a_count_stand_without_a_baseline() -> None:
-    assert said(verdict="estimated", family="none", field="", level="") == (
+    alone = {"family": "none", "field": "", "level": "", "baseline": float("nan")}
+    assert said(verdict="estimated", **alone) == (
         "Yard – share of decided deals won: 44 % (90 % interval 38–50 %, n = 210, 2024-q2 to 2025-q1)."
     )
-    assert said(verdict="counted", measure="n_deals", unit="count", estimate=1234, field="", level="") == (
+    assert said(verdict="counted", measure="n_deals", unit="count", estimate=1234, **alone) == (
         "Yard – deals: 1,234 (2024-q2 to 2025-q1)."
     )
+
+
+def test_an_estimate_with_a_baseline_names_both() -> None:
+    promise = {"measure": "promise", "family": "none", "field": "promise", "level": "accepted_rate"}
+    assert "Promise: accepted rate – observed: 44 % against 33 % promised" in said(verdict="estimated", **promise)
+    assert "observed: 120 against 100 promised" in said(
+        **promise, verdict="counted", unit="count", estimate=120, baseline=100
+    )
+
+
+def test_a_column_without_a_level_is_named_alone() -> None:
+    assert said(verdict="estimated", level="").startswith("Number of sites – share of decided deals won")
 
 
 def test_a_market_without_dates_is_said_to_be_in_sample() -> None:
@@ -84,26 +102,26 @@ def test_a_market_without_dates_is_said_to_be_in_sample() -> None:
 
 def test_the_summary_counts_every_comparison_and_leaves_out_totals() -> None:
     ledger = claims({}, {"verdict": "leaning"}, {"verdict": "refused"}, {"verdict": "counted", "family": "none"})
-    assert summary(ledger, words()) == [
+    assert told(ledger) == [
         "We looked at 3 comparisons: 1 hold, 1 to watch, 0 show no detectable difference, 1 cannot be told."
     ]
 
 
 def test_fields_without_a_difference_are_named_beside_what_holds() -> None:
     others = [{"verdict": "refused", "field": name, "level": "a"} for name in ("b", "c", "d", "e", "f", "g")]
-    assert summary(claims({}, *others), words())[1] == "Nothing was shown to differ by b, c, d, e or 2 other fields."
-    assert summary(claims({}, *others[:2]), words())[1] == "Nothing was shown to differ by b or c."
+    assert told(claims({}, *others))[1] == "Nothing was shown to differ by b, c, d, e or 2 other fields."
+    assert told(claims({}, *others[:2]))[1] == "Nothing was shown to differ by b or c."
 
 
 def test_when_nothing_holds_it_is_said_plainly() -> None:
     ledger = claims({"verdict": "refused"}, {"verdict": "indistinguishable", "field": "product", "level": "plan"})
-    assert summary(ledger, words())[1] == (
+    assert told(ledger)[1] == (
         "The data show no difference by number of sites or product: treat all alike until they do."
     )
 
 
 def test_without_comparisons_there_is_no_evidence() -> None:
-    assert summary(claims(), words()) == ["Nothing could be compared yet: no evidence."]
+    assert told(claims()) == ["Nothing could be compared yet: no evidence."]
 
 
 def test_the_no_of_a_question_is_left_out_only_beside_its_yes() -> None:

@@ -9,10 +9,13 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.claims import (
     CLAIM_COLUMNS,
     LOOK_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
     close_family,
     counted,
     estimated,
     false_discovery_q,
+    outside,
     stacked,
     typed,
 )
@@ -21,14 +24,8 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 WHERE = {"family": "outcome", "market": "harbor", "period": "2024-q4"}
-ABOUT = {
-    "market": "harbor",
-    "period": "2024-q4",
-    "first_period": "2024-q1",
-    "last_period": "2024-q4",
-    "notebook": "05_deals",
-    "source_table": "deals",
-}
+PERIOD = {"market": "harbor", "period": "2024-q4"}
+ORIGIN = Origin("05_deals", "totals", "deals", "2024-q1", "2024-q4")
 
 
 def _looks(p, beyond, n=1000, baseline=0.30, unit="rate", log_deviation=np.nan):
@@ -154,9 +151,8 @@ def test_the_ledger_has_its_columns_also_when_empty():
 
 
 def test_the_ledger_survives_parquet(tmp_path):
-    ledger = stacked(
-        [close_family(_looks([0.01], 0.9), **WHERE), counted(**ABOUT, measure="deals", count=7)], CLAIM_COLUMNS
-    )
+    counts = outside(counted([{"estimate": 7}], ORIGIN, measure="deals"), **PERIOD)
+    ledger = stacked([close_family(_looks([0.01], 0.9), **WHERE), counts], CLAIM_COLUMNS)
     ledger.to_parquet(tmp_path / "claims.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "claims.parquet"), ledger)
 
@@ -176,24 +172,46 @@ def test_looks_are_not_changed():
 
 
 def test_estimates_stand_outside_the_families():
-    claim = estimated(
-        **ABOUT, measure="sales_cycle_days", unit="days", estimate=61, low=57, high=66, n=240, level="all"
-    ).iloc[0]
+    rows = [{"estimate": 61, "low": 57, "high": 66, "n": 240, "field": "persona", "level": "fast"}]
+    claim = outside(estimated(rows, ORIGIN, measure="sales_cycle_days", unit="days"), **PERIOD).iloc[0]
     assert (claim["verdict"], claim["family"], claim["kind"]) == ("estimated", "none", "descriptive")
     assert (claim["estimate"], claim["low"], claim["high"], claim["n"]) == (61, 57, 66, 240)
     assert claim[["p", "q", "baseline", "needed_n", "family_size"]].isna().all()
 
 
+def test_a_claim_says_where_it_is_shown_and_what_it_was_made_of():
+    claim = outside(counted([{"estimate": 3}], ORIGIN, measure="n_won"), fingerprint="abc", **PERIOD).iloc[0]
+    assert (claim["notebook"], claim["cell"], claim["source_table"]) == ("05_deals", "totals", "deals")
+    assert (claim["first_period"], claim["last_period"], claim["fingerprint"]) == ("2024-q1", "2024-q4", "abc")
+
+
 def test_counts_are_exact_and_have_no_interval():
-    deals = counted(**ABOUT, measure="deals", count=240).iloc[0]
-    money = counted(**ABOUT, measure="won_amount", unit="amount", count=1_250_000.5, n=80).iloc[0]
+    deals = counted([{"estimate": 240}], ORIGIN, measure="n_deals").iloc[0]
+    money = counted([{"estimate": 1_250_000.5, "n": 80}], ORIGIN, measure="won_amount", unit="amount").iloc[0]
+    unknown = counted([{"estimate": 5_000}], ORIGIN, measure="spent_amount", unit="amount").iloc[0]
     assert (deals["verdict"], deals["estimate"], deals["n"]) == ("counted", 240, 240)
     assert (money["estimate"], money["n"], money["unit"]) == (1_250_000.5, 80, "amount")
+    assert pd.isna(unknown["n"]), "rows behind an amount are not known from the amount"
     assert np.isnan([deals["low"], money["high"]]).all()
+
+
+def test_a_row_may_have_a_subject_of_its_own():
+    told = counted([{"estimate": 2, "subject": "fast"}, {"estimate": 3}], ORIGIN, measure="n", subject="everyone")
+    assert told["subject"].tolist() == ["fast", "everyone"]
+    assert told[["field", "level", "within"]].eq("").all(axis=None)
+    assert told.dtypes.astype(str).to_dict() == dict(STATEMENT_COLUMNS)
+
+
+def test_like_compared_with_like_is_another_claim_than_the_crude_one():
+    rows = [{"estimate": 0.1, "field": "plan", "level": "plus", "within": within} for within in ("", "region")]
+    ids = outside(estimated(rows, ORIGIN, measure="win_rate_difference", unit="points"), **PERIOD)["claim_id"]
+    assert ids.is_unique
+    with pytest.raises(ParameterError, match="found two looks at"):
+        outside(estimated([rows[0]] * 2, ORIGIN, measure="x"), **PERIOD)
 
 
 def test_unknown_units_and_kinds_are_refused():
     with pytest.raises(ParameterError, match="unit 'eur'; allowed are rate"):
-        counted(**ABOUT, measure="won_amount", unit="eur", count=5)
+        counted([{"estimate": 5}], ORIGIN, measure="won_amount", unit="eur")
     with pytest.raises(ParameterError, match="kind 'cause'"):
-        estimated(**ABOUT, measure="x", unit="rate", estimate=0.1, low=0, high=1, n=5, kind="cause")
+        estimated([{"estimate": 0.1}], ORIGIN, measure="x", kind="cause")

@@ -1,10 +1,12 @@
-"""Adjusted differences: the kidney stone table, hand-worked weights, and reversals."""
+"""Adjusted differences: the kidney stone table, hand-worked weights, statsmodels as oracle, and reversals."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.evidence.confounders import mantel_haenszel
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def _stones(times=1):
@@ -29,6 +31,19 @@ def test_the_kidney_stone_table_by_hand():
     assert found.adjusted == pytest.approx(0.0538, abs=5e-5)
     assert found.n == 700
     assert not found.reversal, "700 cases support neither direction at 90 %"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_adjusted_difference_is_that_of_regression_within_strata(seed):
+    """Least squares on the group and a constant of each stratum weighs strata by n1 n0 / n as Mantel-Haenszel does."""
+    import statsmodels.formula.api as smf
+
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {"group": rng.random(90) < 0.4, "stratum": rng.choice(list("abc"), 90), "won": rng.random(90) < 0.3}
+    )
+    fit = smf.ols("won ~ group + C(stratum)", rows.astype({"won": float, "group": float})).fit()
+    assert mantel_haenszel(rows).adjusted == pytest.approx(fit.params["group"], abs=1e-10)
 
 
 def test_the_same_table_with_enough_cases_is_a_reversal():

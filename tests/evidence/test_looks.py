@@ -7,6 +7,7 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.looks import (
     LOOK_COLUMNS,
+    Origin,
     amount_looks,
     cycle_looks,
     rate_looks,
@@ -15,12 +16,7 @@ from closedloop.evidence.looks import (
 )
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
 
-ABOUT = {
-    "notebook": "05_deals",
-    "source_table": "deals",
-    "first_period": "2024-q1",
-    "last_period": "2024-q4",
-}
+ORIGIN = Origin("05_deals", "findings", "deals", "2024-q1", "2024-q4")
 COUNTS = pd.DataFrame(
     {
         "field": ["region", "region", "region", "size"],
@@ -33,7 +29,7 @@ COUNTS = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def looks():
-    return rate_looks(COUNTS, measure="win_rate", **ABOUT).set_index("level")
+    return rate_looks(COUNTS, ORIGIN, measure="win_rate").set_index("level")
 
 
 def test_every_level_of_a_field_is_looked_at_against_the_pooled_rate(looks):
@@ -57,31 +53,32 @@ def test_looks_carry_what_they_are_about(looks):
     row = looks.loc["north"]
     assert (row["field"], row["measure"], row["unit"], row["subject"]) == ("region", "win_rate", "rate", "market")
     assert (row["first_period"], row["last_period"], row["kind"]) == ("2024-q1", "2024-q4", "descriptive")
+    assert (row["notebook"], row["cell"], row["source_table"]) == ("05_deals", "findings", "deals")
 
 
 def test_a_field_with_one_level_gives_no_look():
-    one = rate_looks(COUNTS.query("field == 'size'"), measure="win_rate", **ABOUT)
+    one = rate_looks(COUNTS.query("field == 'size'"), ORIGIN, measure="win_rate")
     empty_level = pd.DataFrame({"field": ["f", "f"], "level": ["a", "b"], "k": [3, 0], "n": [9, 0]})
     assert len(one) == 0
-    assert len(rate_looks(empty_level, measure="win_rate", **ABOUT)) == 0
+    assert len(rate_looks(empty_level, ORIGIN, measure="win_rate")) == 0
     assert one.dtypes.astype(str).to_dict() == dict(LOOK_COLUMNS)
 
 
 def test_a_given_baseline_is_used():
-    row = rate_looks(COUNTS, measure="win_rate", baseline=0.5, **ABOUT).set_index("level").loc["south"]
+    row = rate_looks(COUNTS, ORIGIN, measure="win_rate", baseline=0.5).set_index("level").loc["south"]
     assert row["baseline"] == 0.5
     assert row["p"] == 1.0
 
 
 def test_an_empty_level_is_looked_at_without_a_p_value():
     counts = pd.DataFrame({"field": "f", "level": ["a", "b", "c"], "k": [3, 4, 0], "n": [9, 9, 0]})
-    looks = rate_looks(counts, measure="win_rate", **ABOUT)
+    looks = rate_looks(counts, ORIGIN, measure="win_rate")
     assert looks["p"].isna().tolist() == [False, False, True]
 
 
 def test_inputs_are_left_as_they_were():
     before = COUNTS.copy(deep=True)
-    rate_looks(COUNTS, measure="win_rate", **ABOUT)
+    rate_looks(COUNTS, ORIGIN, measure="win_rate")
     pd.testing.assert_frame_equal(COUNTS, before)
 
 
@@ -97,7 +94,7 @@ def test_shares_compare_a_persona_with_the_market():
             "n_rest": [100, 100],
         }
     )
-    looks = share_looks(counts, **ABOUT).set_index("subject")
+    looks = share_looks(counts, ORIGIN).set_index("subject")
     assert looks["baseline"].tolist() == [0.4, 0.4]
     assert looks["p"]["planner"] == pytest.approx(float(exact_difference_p(60, 100, 20, 100)))
     assert 0.5 < looks["estimate"]["planner"] < 0.6
@@ -112,7 +109,7 @@ def test_amounts_are_compared_by_field():
             "amount": [100.0, 120, 140, 300, 330, 360] * 2,
         }
     )
-    looks = amount_looks(amounts, **ABOUT).set_index("level")
+    looks = amount_looks(amounts, ORIGIN).set_index("level")
     table = shrink_amounts([100, 120, 140, 300, 330, 360], list("aaabbb")).set_index("group")
     assert looks.index.tolist() == ["a", "b"]
     assert looks["estimate"].to_numpy() == pytest.approx(table["estimate"].to_numpy())
@@ -124,7 +121,7 @@ def test_amounts_are_compared_by_field():
 
 def test_cycles_are_amounts_of_days_and_the_first_day_counts_half():
     cycles = pd.DataFrame({"field": "f", "level": list("aabb"), "days": [0, 2, 30, 50]})
-    looks = cycle_looks(cycles, **ABOUT).set_index("level")
+    looks = cycle_looks(cycles, ORIGIN).set_index("level")
     assert looks["unit"].tolist() == ["days", "days"]
     assert looks["n"].tolist() == [2, 2]
     assert looks["baseline"]["a"] == pytest.approx((0.5 + 2 + 30 + 50) / 4)
@@ -134,13 +131,13 @@ def test_nothing_stacked_is_typed_and_missing_columns_are_named():
     nothing = stacked([])
     assert nothing.dtypes.astype(str).to_dict() == dict(LOOK_COLUMNS)
     with pytest.raises(ParameterError, match="no column k among field, level, n"):
-        rate_looks(COUNTS[["field", "level", "n"]], measure="win_rate", **ABOUT)
+        rate_looks(COUNTS[["field", "level", "n"]], ORIGIN, measure="win_rate")
     with pytest.raises(ParameterError, match="kind 'because'; allowed are descriptive, predictive, causal"):
-        rate_looks(COUNTS, measure="win_rate", kind="because", **ABOUT)
+        rate_looks(COUNTS, ORIGIN, measure="win_rate", kind="because")
 
 
 def test_looks_of_several_sources_stack(looks):
-    cycles = cycle_looks(pd.DataFrame({"field": "f", "level": list("aabb"), "days": [5, 6, 30, 50]}), **ABOUT)
+    cycles = cycle_looks(pd.DataFrame({"field": "f", "level": list("aabb"), "days": [5, 6, 30, 50]}), ORIGIN)
     both = stacked([looks.reset_index(), cycles, stacked([])])
     assert both["measure"].tolist() == ["win_rate"] * 2 + ["sales_cycle_days"] * 2
     assert np.isnan(both["log_deviation"].tolist()).tolist() == [True, True, False, False]

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 from scipy.stats import chi2_contingency, fisher_exact, hypergeom
+from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
 
@@ -192,6 +193,17 @@ def test_spread_of_nothing_to_compare():
 )
 def test_needed_n_gives_the_sizes_that_the_method_prints(baseline, expected):
     assert [needed_n(baseline, points) for points in (0.15, 0.10, 0.05)] == expected
+
+
+@pytest.mark.parametrize("baseline", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("points", [0.05, 0.10, 0.15])
+def test_needed_n_has_the_power_it_is_for(baseline, points):
+    """statsmodels' power of the two-sided normal test with that many deals in each group, either way from the rate."""
+    first = min(baseline, 1 - baseline)
+    sd = np.sqrt((first * (1 - first) + (first + points) * (1 - first - points)) / 2)
+    power = NormalIndPower().power(points / sd, needed_n(baseline, points), 0.05)
+    one_less = NormalIndPower().power(points / sd, needed_n(baseline, points) - 1, 0.05)
+    assert one_less < 0.80 <= power
 
 
 @pytest.mark.parametrize(("baseline", "difference"), [(0.3, 0.0), (0.3, 0.8), (1.2, 0.1)])

@@ -141,3 +141,14 @@ def test_no_warning_while_building(tiny_market: TinyMarket, recwarn: pytest.Warn
     build_warehouse(tiny_market(FILES), tmp_path / "place")
     assert [str(warning.message) for warning in recwarn if "closedloop" in warning.filename] == []
     assert [str(warning.message) for warning in recwarn if "DB-API" in str(warning.message)] == []
+
+
+def test_a_fingerprint_covers_the_rows_that_a_view_sees_and_no_others(tiny_market: TinyMarket) -> None:
+    early, late = date(2024, 4, 1), date(2024, 7, 1)
+    tiny_market(FILES)
+    before = {day: open_warehouse("tiny").fingerprint(day) for day in (early, late)}
+    later = f"{FILES['deals']}\nD2,2024-05-20,lost,,2024-06-01"
+    tiny_market({**FILES, "deals": later})
+    after = {day: open_warehouse("tiny").fingerprint(day) for day in (early, late)}
+    assert after[early] == before[early], "a deal opened in May changes nothing that was known in April"
+    assert after[late] != before[late]

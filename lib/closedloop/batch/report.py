@@ -1,5 +1,6 @@
 """Pages about the batch itself: the index of all runs, and the audit of a market's data."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,19 @@ _AUDIT_PARTS = (
         "Rows that the loop uses, rows that were set aside, and rows equal to an earlier one but for ids.",
     ),
     ("actions", "What was done", "Rows set aside, cells emptied, and contradictions that were only marked."),
+    (
+        "leaks",
+        "Columns that know the answer",
+        "Columns that alone tell the outcome too well, or are filled only afterwards. Alarm: declared known before the "
+        "outcome, so left out of the score. Remark: declared at the close or not at all, or vouched for by people.",
+    ),
     ("columns", "Columns", "When each column is known, and the share of its cells that are empty."),
 )
+
+
+_EMPTY = {"leaks": "No column looks like a leak."}
+_MOST_FALSE, _USUAL_EFFECT = 0.10, 0.10
+_LEFT_OUT = ["auc_within_low", "auc_within_high"]
 
 
 @dataclass(frozen=True)
@@ -115,8 +127,30 @@ def _market(out: Path, name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "title": definition.title if definition else name,
         "waiting": waiting(definition, out / name) if definition else [],
         "audit": audit if (out / audit).exists() else "",
+        "self_test": _self_test(out, name, own),
         "periods": [_period(p, own) for p in sorted({run.entry.period for run in own}, reverse=True)],
     }
+
+
+def _self_test(out: Path, market: str, runs: Sequence[Run]) -> str:
+    """What the market's self-test found; empty when there is none, or none of the data that were run last."""
+    path = out / market / "self-test.json"
+    if not path.exists():
+        return ""
+    stored = json.loads(path.read_text("utf-8"))
+    data, null = stored["data"], stored["null"]
+    entry = next((run.entry for run in runs if run.id == f"{market}/{data['period']}/{data['moment']}"), None)
+    seen = entry.inputs.get(f"data/{market}@{data['moment']}") if entry else None
+    if seen not in (None, data["fingerprint"]):
+        return ""
+    aim = "" if null["any_claim_rate"] <= _MOST_FALSE else f" (the aim is {_MOST_FALSE:.0%} or less)"
+    effect = next(one for one in stored["planted"] if one["effect"] == _USUAL_EFFECT)
+    rate = effect["found_rate"]
+    found = "" if rate is None else f"; a difference of 10 points is found {rate:.0%} of the time at this size"
+    return (
+        f"in {stored['worlds']} shuffled markets, where nothing differs, {null['any_claim_rate']:.1%} of the families "
+        f"of claims stated a difference{aim}, {null['expected_false_lines']:.2f} lines a report{found}."
+    )
 
 
 def _period(name: str, runs: Sequence[Run]) -> dict[str, Any]:
@@ -131,9 +165,13 @@ def _period(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def write_audit(out: Path, definition: Definition, audit: "Audit") -> Path:
-    """Write ``out/<market>/audit.html``: what the contract did to the market's rows."""
-    parts = [_part(title, text, getattr(audit, str(name))) for name, title, text in _AUDIT_PARTS]
+def write_audit(out: Path, definition: Definition, audit: "Audit", leaks: "pd.DataFrame") -> Path:
+    """Write ``out/<market>/audit.html``: what the contract did to the market's rows, and which columns look like leaks.
+
+    ``leaks``: as of ``loop.leaks.market_leaks``.
+    """
+    frames = vars(audit) | {"leaks": leaks.drop(columns=_LEFT_OUT, errors="ignore")}
+    parts = [_part(title, text, frames[name], _EMPTY.get(name, "")) for name, title, text in _AUDIT_PARTS]
     body = templates(_PACKAGE).get_template("audit.html").render(definition=definition, parts=parts)
     path = out / definition.name / "audit.html"
     title = f"Audit: {definition.title}"
@@ -141,11 +179,12 @@ def write_audit(out: Path, definition: Definition, audit: "Audit") -> Path:
     return path
 
 
-def _part(title: str, text: str, frame: "pd.DataFrame") -> dict[str, Any]:
+def _part(title: str, text: str, frame: "pd.DataFrame", empty: str) -> dict[str, Any]:
     columns: dict[Any, str] = {name: str(name).removeprefix("n_").replace("_", " ") for name in frame.columns}
     numeric = [columns[name] for name in frame.select_dtypes("number").columns]
     rows = [[(columns[n], _cell(str(n), v)) for n, v in row.items()] for row in frame.to_dict("records")]
-    return {"title": title, "text": text, "columns": list(columns.values()), "numeric": numeric, "rows": rows}
+    shown = {"columns": list(columns.values()), "numeric": numeric, "rows": rows}
+    return {"title": title, "text": text, "empty": empty or "Nothing to report.", **shown}
 
 
 def _cell(name: str, value: Any) -> str:
@@ -153,4 +192,6 @@ def _cell(name: str, value: Any) -> str:
         return ", ".join(map(str, value[:10])) + (" …" if len(value) > 10 else "")
     if value is None or str(value) in ("None", "nan", "NaT", "<NA>", ""):
         return "–"
-    return f"{value:.1%}" if name.endswith("_share") else str(value)
+    if name.endswith("_share"):
+        return f"{value:.1%}"
+    return f"{value:.2f}" if name.startswith("auc") else str(value)

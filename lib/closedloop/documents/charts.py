@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from closedloop.documents import numbers
+from closedloop.documents.pieces import citing, claim_ids
 
 MOST_ROWS = 12
 INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
@@ -25,16 +26,18 @@ _LONGEST_LABEL = 46
 
 @dataclass(frozen=True, repr=False)
 class Picture:
-    """A figure: its PNG, what it says in words, and the line below it."""
+    """A figure: its PNG, what it says in words, the line below it, and the claims that it draws."""
 
     png: bytes
     alt: str
     caption: str
+    claims: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.png).decode("ascii")
         image = f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{data}">'
-        return f'<figure class="chart">{image}<figcaption>{escape(self.caption)}</figcaption></figure>'
+        caption = f"<figcaption>{escape(self.caption)}</figcaption>"
+        return f'<figure class="chart"{citing(self.claims)}>{image}{caption}</figure>'
 
     def __repr__(self) -> str:
         return f"[figure] {self.alt}"
@@ -49,12 +52,12 @@ def dots(
     currency: str = "",
     baseline: float | None = None,
     caption: str = "",
-    rest: str = "in the stored table",
+    rest: str = "in the ledger",
 ) -> Picture:
     """Estimates with their 90 % intervals, one row each, a line or a tick of each row at the baseline.
 
     ``rows``: label, estimate, low, high, n, in the order to show, optionally baseline and is_sure (a hollow
-    point otherwise); the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
+    point otherwise) and claim_id; the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
     figure, axes = _sheet(title, axis, len(shown))
@@ -67,15 +70,14 @@ def dots(
     _scale(axes, unit, currency)
     told = [_told(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
-    return _picture(
-        figure, title, told, f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
-    )
+    below = f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
+    return _picture(figure, title, told, below, _ids(rows))
 
 
 def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Picture:
     """Counts as horizontal bars from top to bottom, each with its number and a remark.
 
-    ``rows``: label, n, remark (text behind the number, may be empty).
+    ``rows``: label, n, remark (text behind the number, may be empty), optionally claim_id.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
     figure, axes = _sheet(title, axis, len(shown))
@@ -89,7 +91,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     _name_rows(axes, [_short(label) for label in shown["label"]])
     _scale(axes, "count", "")
     told = [f"{label}: {text}" for label, text in zip(shown["label"], texts, strict=True)]
-    return _picture(figure, title, told, f"{caption} {_left_out(rows, 'in the stored table')}")
+    return _picture(figure, title, told, f"{caption} {_left_out(rows, 'in the ledger')}", _ids(rows))
 
 
 def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: str = "") -> Picture:
@@ -162,7 +164,7 @@ def heat(profile: pd.DataFrame, title: str, *, unit: str = "rate", caption: str 
     axes.tick_params(length=0)
     axes.grid(False)
     told = [f"{item}: " + ", ".join(map(numbers.rate, row)) for item, row in zip(shown.index, values, strict=True)]
-    return _picture(figure, title, told, f"{caption} {_left_out(profile, 'in the stored table')}")
+    return _picture(figure, title, told, f"{caption} {_left_out(profile, 'in the ledger')}")
 
 
 def _row_shades(values: Any) -> Any:
@@ -174,7 +176,7 @@ def _row_shades(values: Any) -> Any:
 def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Picture:
     """Predicted against observed rates, with the line of perfect agreement.
 
-    ``frame``: predicted, observed, low, high, n; fractions.
+    ``frame``: predicted, observed, low, high, n; fractions; optionally claim_id.
     """
     figure, axes = _sheet(title, "predicted rate", 7)
     values = {name: frame[name].astype(float).to_numpy() for name in ("predicted", "observed", "low", "high")}
@@ -188,7 +190,7 @@ def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Pictur
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     pairs = zip(values["predicted"], values["observed"], frame["n"], strict=True)
     told = [f"predicted {numbers.rate(p)}, observed {numbers.rate(o)} (n = {numbers.count(n)})" for p, o, n in pairs]
-    return _picture(figure, title, told, caption)
+    return _picture(figure, title, told, caption, _ids(frame))
 
 
 def _sheet(title: str, axis: str, n_rows: int) -> tuple[Figure, Axes]:
@@ -262,8 +264,13 @@ def _left_out(rows: pd.DataFrame, where: str) -> str:
     return f"{n} more {'row is' if n == 1 else 'rows are'} {where}." if n > 0 else ""
 
 
-def _picture(figure: Figure, title: str, told: Sequence[str], caption: str) -> Picture:
+def _ids(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The claims that the rows are made of."""
+    return claim_ids(rows) if "claim_id" in rows else ()
+
+
+def _picture(figure: Figure, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...] = ()) -> Picture:
     """The figure as bytes without a date or version in it, and its words."""
     memory = io.BytesIO()
     figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
-    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", " ".join(caption.split()))
+    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", " ".join(caption.split()), claims)

@@ -13,7 +13,10 @@ _FIGURES = {"figure", "figcaption", "img", "time", "u"}
 _TABLES = {"table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"}
 _TAGS = _STRUCTURE | _TEXT | _WORDS | _FIGURES | _TABLES
 _ATTRIBUTES = {
-    "*": {"class", "id", "lang", "dir", "title", "role", "aria-label", "aria-labelledby", "aria-describedby"},
+    "*": {
+        *("class", "id", "lang", "dir", "title", "role", "aria-label", "aria-labelledby", "aria-describedby"),
+        "data-claims",  # which claims an element rests on
+    },
     "a": {"href"},
     "img": {"src", "alt", "width", "height"},
     "th": {"scope", "colspan", "rowspan"},

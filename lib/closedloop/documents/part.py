@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from closedloop.documents import numbers
 from closedloop.documents.page import templates
+from closedloop.documents.pieces import Sentence
 from closedloop.documents.tables import Table
 
 ASSUMED = "assumed"
@@ -17,11 +18,17 @@ LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Int
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its text, what backs it, and whether people only assume it."""
+    """One line: its text, what backs it, whether people only assume it, and the claims its numbers come from."""
 
     text: str
     detail: str = ""
     mark: str = ""
+    claims: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, said: Sentence, detail: str = "", mark: str = "") -> "Line":
+        """A sentence as a line of a document."""
+        return cls(said.text, detail, mark, said.claims)
 
 
 @dataclass(frozen=True, repr=False)

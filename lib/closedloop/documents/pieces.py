@@ -1,9 +1,13 @@
 """What a notebook or a document shows: small things that render themselves, all text escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Protocol
+from typing import Any, Protocol
+
+import pandas as pd
+
+Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
 
 
 class Piece(Protocol):
@@ -12,31 +16,52 @@ class Piece(Protocol):
     def _repr_html_(self) -> str: ...
 
 
+def claim_ids(*claims: Claims) -> tuple[str, ...]:
+    """The ids of claims, given as frames or rows of the ledger, each once, in their order."""
+    found: list[str] = []
+    for part in claims:
+        found += (
+            [str(value) for value in part["claim_id"]] if isinstance(part, pd.DataFrame) else [str(part["claim_id"])]
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def citing(claims: Sequence[str]) -> str:
+    """The attribute that names the claims an element rests on."""
+    return f' data-claims="{escape(" ".join(claims))}"' if claims else ""
+
+
 @dataclass(frozen=True, repr=False)
 class Sentence:
-    """One computed sentence."""
+    """One computed sentence, and the ids of the claims that every number in it comes from."""
 
     text: str
+    claims: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        return f'<p class="finding">{escape(self.text)}</p>'
+        return f'<p class="finding"{citing(self.claims)}>{escape(self.text)}</p>'
 
     def __repr__(self) -> str:
         return self.text
+
+
+def stating(text: str, *claims: Claims) -> Sentence:
+    """A sentence that rests on these claims: frames or rows of the ledger."""
+    return Sentence(text, claim_ids(*claims))
 
 
 @dataclass(frozen=True, repr=False)
 class Listing:
     """Several computed sentences, one below the other."""
 
-    items: Sequence[str]
+    items: Sequence[Sentence]
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<li>{escape(item)}</li>" for item in self.items)
+        rows = "".join(f"<li{citing(item.claims)}>{escape(item.text)}</li>" for item in self.items)
         return f'<ul class="findings">{rows}</ul>'
 
     def __repr__(self) -> str:
-        return "\n".join(f"- {item}" for item in self.items)
+        return "\n".join(f"- {item.text}" for item in self.items)
 
 
 @dataclass(frozen=True, repr=False)

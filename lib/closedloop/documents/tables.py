@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.pieces import citing
 from closedloop.documents.wording import Words
 
 LIMIT = 12
@@ -16,17 +17,22 @@ _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """A table whose cells are already text; ``n_left_out`` rows are only in the stored one."""
+    """A table whose cells are already text; ``n_left_out`` rows are only in the stored one.
+
+    ``claims``: for each row the ids of the claims that its figures come from; empty for records and texts.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
     caption: str = ""
     n_left_out: int = 0
+    claims: tuple[tuple[str, ...], ...] = ()
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col"{_class(right)}>{escape(name)}</th>' for name, right in self._headed())
-        body = "".join(f"<tr>{self._row(row)}</tr>" for row in self.rows)
+        rests = self.claims or ((),) * len(self.rows)
+        body = "".join(f"<tr{citing(ids)}>{self._row(row)}</tr>" for row, ids in zip(self.rows, rests, strict=True))
         caption = f"<caption>{escape(self._caption())}</caption>" if self._caption() else ""
         return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 

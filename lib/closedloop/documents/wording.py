@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.measures import measure_of
+from closedloop.documents.pieces import Sentence, stating
 from closedloop.evidence.rules import Between, Condition, Rule
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
@@ -74,50 +76,13 @@ class Words:
         return self.item(column, value) if self.is_item(column) else self.condition(column, value)
 
     def condition(self, column: str, value: Any) -> str:
-        """What a level says of a case: "number of sites: over 20", "yes to “...?”"."""
+        """What a level says of a case: "number of sites: over 20", "yes to “...?”"; without a level the column."""
         if self.is_item(column):
             return f"{self.level(column, value)} to “{self.column(column)}”"
-        return f"{self.column(column)}: {self.level(column, value)}"
+        return f"{self.column(column)}: {self.level(column, value)}" if str(value) else self.column(column)
 
 
-class Measure(NamedTuple):
-    """The words of one measure: what more and less of it is, what all cases are, and what it is called."""
-
-    more: str
-    less: str
-    everyone: str
-    name: str
-
-
-_MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {
-        "win_rate": Measure(
-            "won more often", "won less often", "of all decided deals", "share of decided deals won"
-        ),
-        "accepted_rate": Measure(
-            "accepted by sales more often", "accepted by sales less often", "of all leads handed off",
-            "share of handed-off leads that sales accepted",
-        ),
-        "won_rate": Measure(
-            "lead to won deals more often", "lead to won deals less often", "of all leads",
-            "share of leads that became a won deal",
-        ),
-        "share": Measure("more common", "less common", "of the whole market", "share"),
-        "sales_cycle_days": Measure(
-            "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
-        ),
-        "won_amount": Measure("larger deals", "smaller deals", "over all won deals", "amount of a won deal"),
-    }
-)  # fmt: skip
-
-
-def measure_of(name: str) -> Measure:
-    """The words of a measure; one that is not listed is named by its column."""
-    words = name.replace("_", " ")
-    return _MEASURES.get(name, Measure(f"higher {words}", f"lower {words}", "over all", words))
-
-
-def sentence(claim: Mapping[str, Any], words: Words) -> str:
+def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     """The one sentence that a claim allows, with its n, interval, baseline and period as far as it has them.
 
     ``claim``: a row of the claims frame. Only a supported claim is stated; only a causal one says because.
@@ -130,10 +95,10 @@ def sentence(claim: Mapping[str, Any], words: Words) -> str:
         Verdict.ESTIMATED: _estimated,
         Verdict.COUNTED: _counted,
     }[Verdict(claim["verdict"])]
-    return template(claim, words)
+    return stating(template(claim, words), claim)
 
 
-def sentences(claims: pd.DataFrame, words: Words) -> list[str]:
+def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """``sentence`` of every row, in the frame's order."""
     return [sentence(claim, words) for claim in records(claims)]
 
@@ -216,13 +181,17 @@ def _refused(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _estimated(claim: Mapping[str, Any], words: Words) -> str:
-    found = f"{measure_of(str(claim['measure'])).name}: {_value(claim, 'estimate', words)}"
-    return f"{about(claim, words)} – {found} ({evidence_of(claim, words)})."
+    return f"{_stated(claim, words)} ({evidence_of(claim, words)})."
 
 
 def _counted(claim: Mapping[str, Any], words: Words) -> str:
-    measure = str(claim["measure"]).removeprefix("n_").replace("_", " ")
-    return f"{about(claim, words)} – {measure}: {_value(claim, 'estimate', words)} ({span(claim)})."
+    return f"{_stated(claim, words)} ({span(claim)})."
+
+
+def _stated(claim: Mapping[str, Any], words: Words) -> str:
+    """What a claim outside the families says, beside its baseline where it has one."""
+    found = _value(claim, "estimate", words) if numbers.is_missing(claim["baseline"]) else _against(claim, words)
+    return f"{about(claim, words)} – {measure_of(str(claim['measure'])).name}: {found}"
 
 
 def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
@@ -256,17 +225,17 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def summary(claims: pd.DataFrame, words: Words) -> list[str]:
+def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """How many comparisons were made and what became of them; plainly said when nothing holds.
 
     ``claims``: rows of one family. Claims outside families are not comparisons and are left out.
     """
     looked = claims[claims["family"] != "none"]
     if looked.empty:
-        return ["Nothing could be compared yet: no evidence."]
+        return [Sentence("Nothing could be compared yet: no evidence.")]
     verdicts = looked["verdict"].value_counts()
     counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
-    return [counted, *_without_difference(looked, words)]
+    return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]
 
 
 def _tally(verdicts: Mapping[str, int], n: int) -> str:

@@ -15,15 +15,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from closedloop.errors import ParameterError, allowed
+from closedloop.errors import ParameterError
 from closedloop.evidence.amounts import needed_n_ratio, visible_ratio
 from closedloop.evidence.looks import (
     KINDS,
     LOOK_COLUMNS,
     UNITS,
+    Origin,
     amount_looks,
     cycle_looks,
     rate_looks,
+    require_known,
     share_looks,
     stacked,
     typed,
@@ -36,13 +38,16 @@ __all__ = [
     "FAMILIES",
     "KINDS",
     "LOOK_COLUMNS",
+    "STATEMENT_COLUMNS",
     "UNITS",
+    "Origin",
     "amount_looks",
     "close_family",
     "counted",
     "cycle_looks",
     "estimated",
     "false_discovery_q",
+    "outside",
     "rate_looks",
     "share_looks",
     "stacked",
@@ -61,11 +66,13 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "family": "str",
         "family_size": "Int64",
         "notebook": "str",
+        "cell": "str",
         "measure": "str",
         "unit": "str",
         "subject": "str",
         "field": "str",
         "level": "str",
+        "within": "str",
         "estimate": "float64",
         "low": "float64",
         "high": "float64",
@@ -84,7 +91,8 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "expires_on": "datetime64[us]",
     }
 )
-_IDENTITY = ["market", "period", "family", "notebook", "measure", "subject", "field", "level"]
+STATEMENT_COLUMNS: Mapping[str, str] = MappingProxyType({**LOOK_COLUMNS, "verdict": "str"})
+_IDENTITY = ["market", "period", "family", "notebook", "measure", "subject", "field", "level", "within"]
 
 
 def close_family(
@@ -110,7 +118,7 @@ def close_family(
     ``worth_ratio`` on the baseline. Errors: ParameterError for an unknown family or for two looks at the
     same thing.
     """
-    _known("family", family, FAMILIES)
+    require_known("family", family, FAMILIES)
     claims = typed(looks, LOOK_COLUMNS).assign(market=market, period=period, family=family)
     claims = claims.assign(family_size=len(claims), fingerprint=fingerprint, expires_on=_day(expires_on))
     claims["q"] = false_discovery_q(claims["p"].to_numpy())
@@ -176,74 +184,52 @@ def _digest(key: Iterable[str]) -> str:
     return hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:12]
 
 
-def _known(name: str, value: str, values: tuple[str, ...]) -> None:
-    """Refuse a word that is not in its closed list."""
-    if value not in values:
-        raise ParameterError(f"claims: found {name} {value!r}; allowed are {allowed(values)}")
-
-
 def estimated(
+    rows: Any,
+    origin: Origin,
     *,
-    market: str,
-    period: str,
-    first_period: str,
-    last_period: str,
-    notebook: str,
     measure: str,
-    unit: str,
-    source_table: str,
-    estimate: float,
-    low: float,
-    high: float,
-    n: int,
+    unit: str = "rate",
     subject: str = "market",
-    field: str = "",
-    level: str = "",
     kind: str = "descriptive",
-    fingerprint: str = "",
-    expires_on: date | None = None,
 ) -> pd.DataFrame:
-    """One claim outside the families: a rate, amount or median with its interval, compared with nothing."""
-    return _outside(dict(locals()), Verdict.ESTIMATED)
+    """Statements outside the families: rates, amounts or medians with their interval, compared with nothing.
 
-
-def counted(
-    *,
-    market: str,
-    period: str,
-    first_period: str,
-    last_period: str,
-    notebook: str,
-    measure: str,
-    source_table: str,
-    count: float,
-    unit: str = "count",
-    n: int | None = None,
-    subject: str = "market",
-    field: str = "",
-    level: str = "",
-    fingerprint: str = "",
-    expires_on: date | None = None,
-) -> pd.DataFrame:
-    """One claim outside the families: a total of rows or money, exact, so without an interval.
-
-    ``n`` is the number of rows behind the total; for a count of rows it is the count itself.
+    ``rows`` (a frame or a list of dicts): estimate, low, high, n, and what else of a look's columns they have;
+    a subject of their own goes before ``subject``. Errors: ParameterError for an unknown unit or kind.
     """
-    values = dict(locals())
-    total = values.pop("count")
-    values |= {"estimate": total, "n": int(total) if n is None else n, "kind": "descriptive"}
-    return _outside(values, Verdict.COUNTED)
+    return _stated(rows, origin, Verdict.ESTIMATED, {"measure": measure, "unit": unit, "kind": kind}, subject)
+
+
+def counted(rows: Any, origin: Origin, *, measure: str, unit: str = "count", subject: str = "market") -> pd.DataFrame:
+    """Statements outside the families: totals of rows or money, exact, so without an interval.
+
+    ``rows``: estimate (the total), n (rows behind it; for a count of rows the count itself, unless given), and
+    field, level, subject where they have them.
+    """
+    frame = typed(rows, LOOK_COLUMNS)
+    if unit == "count":
+        frame["n"] = frame["n"].fillna(frame["estimate"].astype("Int64"))
+    return _stated(frame, origin, Verdict.COUNTED, {"measure": measure, "unit": unit, "kind": "descriptive"}, subject)
+
+
+def _stated(rows: Any, origin: Origin, verdict: Verdict, meta: dict[str, str], subject: str) -> pd.DataFrame:
+    """Rows as statements: the columns of looks, and what kind of figure they are."""
+    require_known("unit", meta["unit"], UNITS)
+    require_known("kind", meta["kind"], KINDS)
+    frame = typed(rows, LOOK_COLUMNS).assign(**origin._asdict(), **meta, verdict=str(verdict))
+    gaps = {"subject": subject, "field": "", "level": "", "within": ""}
+    return typed(frame.fillna(gaps), STATEMENT_COLUMNS)
+
+
+def outside(
+    statements: pd.DataFrame, *, market: str, period: str, fingerprint: str = "", expires_on: date | None = None
+) -> pd.DataFrame:
+    """Claims of statements that compare nothing: they belong to no family and need no correction."""
+    claims = typed(statements, STATEMENT_COLUMNS).assign(market=market, period=period, family="none")
+    return _identified(claims.assign(fingerprint=fingerprint, expires_on=_day(expires_on)))
 
 
 def _day(day: date | None) -> Any:
     """A date as the ledger stores it; none is a missing one."""
     return pd.NaT if day is None else pd.Timestamp(day)
-
-
-def _outside(values: dict[str, Any], verdict: Verdict) -> pd.DataFrame:
-    """A one-row ledger with that verdict and no family."""
-    _known("unit", values["unit"], UNITS)
-    _known("kind", values["kind"], KINDS)
-    expires_on = _day(values.pop("expires_on"))
-    row = values | {"family": "none", "verdict": str(verdict), "expires_on": expires_on}
-    return _identified(pd.DataFrame([row]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,20 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
 
-UNITS = ("rate", "amount", "days", "count", "ratio")
+UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")
 LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "first_period": "str",
         "last_period": "str",
         "notebook": "str",
+        "cell": "str",  # the section of the notebook that shows it
         "measure": "str",
         "unit": "str",
         "subject": "str",  # persona id, competitor or "market"
         "field": "str",  # canonical column name; empty when the whole subject is meant
         "level": "str",
+        "within": "str",  # the column within whose levels like is compared with like; empty for plain figures
         "estimate": "float64",
         "low": "float64",
         "high": "float64",
@@ -36,6 +38,18 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "source_table": "str",
     }
 )
+
+
+class Origin(NamedTuple):
+    """Where figures are shown and what they are made of: notebook and its cell, canonical table, periods covered."""
+
+    notebook: str
+    cell: str
+    source_table: str
+    first_period: str
+    last_period: str
+
+
 _SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
 
 
@@ -53,12 +67,9 @@ def stacked(frames: Iterable[pd.DataFrame], columns: Mapping[str, str] = LOOK_CO
 
 def rate_looks(
     counts: pd.DataFrame,
+    origin: Origin,
     *,
     measure: str,
-    notebook: str,
-    source_table: str,
-    first_period: str,
-    last_period: str,
     subject: str = "market",
     baseline: float | None = None,
     threshold: float = 0.03,
@@ -73,7 +84,7 @@ def rate_looks(
     baseline but are not looked at; a field with fewer than two levels that have cases gives no look.
     """
     _require(counts, ("field", "level", "k", "n"))
-    meta = _meta(measure, "rate", notebook, source_table, first_period, last_period, kind) | {"subject": subject}
+    meta = _meta(origin, measure, "rate", kind) | {"subject": subject}
     fields = counts.groupby("field", sort=True)
     looks = stacked(_rate_field(rows, baseline, threshold, level) for _, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -106,11 +117,8 @@ def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, le
 
 def share_looks(
     counts: pd.DataFrame,
+    origin: Origin,
     *,
-    notebook: str,
-    source_table: str,
-    first_period: str,
-    last_period: str,
     measure: str = "share",
     threshold: float = 0.05,
     kind: str = "descriptive",
@@ -123,7 +131,7 @@ def share_looks(
     others), p the exact mid-p value of the subject against the others.
     """
     _require(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
-    meta = _meta(measure, "rate", notebook, source_table, first_period, last_period, kind)
+    meta = _meta(origin, measure, "rate", kind)
     groups = counts.dropna(subset=["level"]).groupby(["field", "level"], sort=True)
     looks = stacked(_share_level(rows, threshold, level) for _, rows in groups)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -154,11 +162,8 @@ def _share_level(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataF
 
 def amount_looks(
     amounts: pd.DataFrame,
+    origin: Origin,
     *,
-    notebook: str,
-    source_table: str,
-    first_period: str,
-    last_period: str,
     measure: str = "won_amount",
     unit: str = "amount",
     subject: str = "market",
@@ -173,7 +178,7 @@ def amount_looks(
     of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
     """
     _require(amounts, ("field", "level", "amount"))
-    meta = _meta(measure, unit, notebook, source_table, first_period, last_period, kind) | {"subject": subject}
+    meta = _meta(origin, measure, unit, kind) | {"subject": subject}
     fields = amounts.dropna(subset=["level"]).groupby("field", sort=True)
     looks = stacked(_amount_field(str(name), rows, threshold, level) for name, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -190,11 +195,8 @@ def _amount_field(name: str, rows: pd.DataFrame, threshold: float, level: float)
 
 def cycle_looks(
     cycles: pd.DataFrame,
+    origin: Origin,
     *,
-    notebook: str,
-    source_table: str,
-    first_period: str,
-    last_period: str,
     measure: str = "sales_cycle_days",
     subject: str = "market",
     threshold: float = 0.10,
@@ -210,10 +212,7 @@ def cycle_looks(
     days = cycles["days"].astype(float).clip(lower=_SHORTEST_DAYS)
     return amount_looks(
         cycles.assign(amount=days),
-        notebook=notebook,
-        source_table=source_table,
-        first_period=first_period,
-        last_period=last_period,
+        origin,
         measure=measure,
         unit="days",
         subject=subject,
@@ -223,21 +222,17 @@ def cycle_looks(
     )
 
 
-def _meta(
-    measure: str, unit: str, notebook: str, source_table: str, first_period: str, last_period: str, kind: str
-) -> dict[str, Any]:
+def _meta(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:
     """What all looks of one call have in common."""
-    if kind not in KINDS:
-        raise ParameterError(f"looks: found kind {kind!r}; allowed are {allowed(KINDS)}")
-    return {
-        "measure": measure,
-        "unit": unit,
-        "notebook": notebook,
-        "source_table": source_table,
-        "first_period": first_period,
-        "last_period": last_period,
-        "kind": kind,
-    }
+    require_known("unit", unit, UNITS)
+    require_known("kind", kind, KINDS)
+    return {**origin._asdict(), "measure": measure, "unit": unit, "kind": kind, "within": ""}
+
+
+def require_known(name: str, value: str, values: tuple[str, ...]) -> None:
+    """Refuse a word that is not in its closed list."""
+    if value not in values:
+        raise ParameterError(f"claims: found {name} {value!r}; allowed are {allowed(values)}")
 
 
 def _require(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:

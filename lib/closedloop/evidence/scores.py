@@ -58,11 +58,12 @@ _FEWEST_ROWS = 40
 class Score:
     """A fitted score with the evidence from rows that it had not seen.
 
-    ``quality``: one row per model tried, with model, n, brier, log_loss, ece, auc, auc_within, auc_within_low,
-    auc_within_high, calibration_slope, gain, gain_low, gain_high (log-loss gained over the better base rate, 90 %
-    paired bootstrap). ``held_out_y`` and ``held_out_p``: outcomes and the chosen model's probabilities out of time
-    (out of fold without dates). ``verdict``: "usable" when the within-period AUC's interval lies above .5 and the
-    log-loss beats both base rates. ``shown_as``: "probability" when usable and calibrated, else "rank".
+    ``quality``: one row per model tried, with model, n, brier, log_loss, ece, auc, auc_within, calibration_slope and
+    gain (log-loss gained over the better base rate, paired bootstrap), and the 90 % intervals auc_low, auc_high,
+    auc_within_low, auc_within_high, gain_low, gain_high. ``held_out_y`` and ``held_out_p``: outcomes and the chosen
+    model's probabilities out of time (out of fold without dates). ``verdict``: "usable" when the within-period AUC's
+    interval lies above .5 and the log-loss beats both base rates. ``shown_as``: "probability" when usable and
+    calibrated, else "rank".
     """
 
     model: ModelName
@@ -243,14 +244,17 @@ def _quality(y: Floats, block: Ints, guesses: dict[ModelName, Floats], rng: np.r
 def _judged(
     model: str, y: Floats, p: Floats, rival: Floats, block: Ints, rng: np.random.Generator
 ) -> dict[str, float | str]:
-    within, gain = auc_within_interval(y, p, block), paired_bootstrap(y, rival, p, rng=rng)
+    whole, within = (auc_within_interval(y, p, part) for part in (np.zeros(len(y)), block))
+    gain = paired_bootstrap(y, rival, p, rng=rng)
     return {
         "model": model,
         "n": len(y),
         "brier": brier(y, p),
         "log_loss": log_loss(y, p),
         "ece": ece(y, p),
-        "auc": auc(y, p),
+        "auc": whole.estimate,
+        "auc_low": whole.low,
+        "auc_high": whole.high,
         "auc_within": within.estimate,
         "auc_within_low": within.low,
         "auc_within_high": within.high,

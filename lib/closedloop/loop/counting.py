@@ -1,11 +1,14 @@
 """Counting records by the levels of their fields, for comparisons."""
 
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from closedloop.evidence.indicators import is_metric, level_text
+from closedloop.evidence.rates import wilson
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
 _MOST_LEVELS = 30
@@ -45,10 +48,21 @@ def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series) -> pd.DataFra
     part, success = frame[rows], hit[rows].astype(float)
     tables = []
     for name in fields:
-        grouped = success.groupby(part[name], dropna=False).agg(["sum", "size"]).reset_index()
+        level = part[name].rename("level")  # a field may have the name of any column made here
+        grouped = success.groupby(level, dropna=False).agg(["sum", "size"]).reset_index()
         tables.append(grouped.set_axis(["level", "k", "n"], axis=1).assign(field=name))
     frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["level", "k", "n", "field"])
     return frame[["field", "level", "k", "n"]]
+
+
+def rates(groups: Iterable[tuple[object, Any, Any]], field: str) -> list[dict[str, object]]:
+    """Groups (level, k, n) as statements of their rates with Wilson intervals; those under ten are left out."""
+    stated = [(level, float(k), int(n)) for level, k, n in groups if n >= LEAST_SHOWN]
+    ends = [wilson(k, n) for _, k, n in stated]
+    return [
+        {"field": field, "level": str(level), "estimate": k / n, "low": float(low), "high": float(high), "n": n}
+        for (level, k, n), (low, high) in zip(stated, ends, strict=True)
+    ]
 
 
 def share_counts(rows: pd.DataFrame, subjects: pd.Series) -> pd.DataFrame:

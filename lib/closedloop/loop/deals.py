@@ -4,20 +4,20 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.amounts import conformal_range, shrink_amounts
-from closedloop.evidence.claims import rate_looks
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.confounders import Adjusted, adjusted_difference
 from closedloop.evidence.curves import cycle_days, win_curve, win_rates
 from closedloop.evidence.rates import multinomial_intervals, spread_beyond_luck
-from closedloop.loop.counting import LEAST_SHOWN, counts, levels
+from closedloop.loop.comparisons import REP_LUCK, deal_levels, shown_rates
+from closedloop.loop.counting import LEAST_SHOWN, counts
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
-from closedloop.terms import OUTCOMES, Moment
+from closedloop.terms import OUTCOMES
 
 _CURVE_POINTS = 60
 _FEWEST_ADJUSTED = 30
-_LUCK = 0.05
 _NOT_COMPARED = ("experiment", "arm", "arm_rate")
 _NO_DAYS = "The source records no exact days of opening and closing"
 _COLLECT_DAYS = "Collect created_on and closed_on of deals."
@@ -40,7 +40,7 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     _amounts(draft, ended)
     _loss_reasons(draft, situation, ended)
     _reps(draft, ended)
-    by = _comparable(situation, ended, is_rep_compared=bool(draft.results.get("is_rep_spread_beyond_luck")))
+    by = deal_levels(situation, ended, is_rep_compared=bool(draft.results.get("is_rep_spread_beyond_luck")))
     _compare(draft, situation, ended, by)
     _adjust(draft, ended, by)
     return draft.done()
@@ -160,18 +160,6 @@ def _shares_of(source: str, reasons: pd.Series) -> pd.DataFrame:
     ]
 
 
-def _comparable(situation: Situation, ended: pd.DataFrame, *, is_rep_compared: bool) -> pd.DataFrame:
-    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends.
-
-    Reps are compared one by one only when they differ beyond luck as a group: else a league table ranks luck.
-    """
-    fields = [
-        f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in ("experiment", "arm", "arm_rate")
-    ]
-    extra = ["is_quarter_end", "persona", *(["rep_id"] if is_rep_compared else [])]
-    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)])
-
-
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
     hit = won(ended)
     table = counts(by, list(by.columns), hit) if hit.notna().any() else pd.DataFrame()
@@ -179,17 +167,8 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
         draft.missing["comparisons"] = "No deal was won or lost yet, so nothing can be compared."
         return
     first, last = situation.span(ended["closed_on"])
-    draft.looks.append(
-        rate_looks(
-            table[table["n"] >= LEAST_SHOWN],
-            measure="win_rate",
-            notebook="05_deals",
-            source_table="deals",
-            first_period=first,
-            last_period=last,
-            threshold=situation.definition.claims.practical_threshold,
-        )
-    )
+    origin = Origin("05_deals", "findings", "deals", first, last)
+    draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
 
 
 def _adjust(draft: Draft, ended: pd.DataFrame, by: pd.DataFrame) -> None:
@@ -252,6 +231,6 @@ def _reps(draft: Draft, ended: pd.DataFrame) -> None:
         return
     table = hit.dropna().astype(float).groupby(ended.loc[hit.notna(), "rep_id"]).agg(["sum", "size"])
     p = spread_beyond_luck(table["sum"], table["size"])
-    row = [len(table), int(table["size"].sum()), p, bool(p <= _LUCK)]
+    row = [len(table), int(table["size"].sum()), p, bool(p <= REP_LUCK)]
     draft.tables["reps"] = pd.DataFrame([row], columns=["n_reps", "n_deals", "p", "is_beyond_luck"])
-    draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= _LUCK)}
+    draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= REP_LUCK)}

@@ -12,7 +12,7 @@ from scipy import stats
 from closedloop.evidence.claims import close_family, stacked, typed
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS
-from closedloop.evidence.rates import difference_p, midp, shrink_rates, wilson
+from closedloop.evidence.rates import ShrunkRates, difference_p, midp, shrink_rates, wilson
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import Persona, PersonaSet, estimate
@@ -21,7 +21,8 @@ from closedloop.terms import Moment
 
 Floats = NDArray[np.float64]
 
-_GATE = 0.05
+FEWEST_DEALS = 60  # decided in a period: with fewer the set is left alone
+GATE = 0.05  # an edit has to be worth more than this difference of rates
 _FEWEST_IN_SPLIT = 40
 _VOLATILE = ("campaign", "experiment", "arm", "channel", "product", "first_touch")
 
@@ -138,23 +139,27 @@ def _adjust_looks(
             continue
         k, n = table.loc[[persona.id], "sum"].to_numpy(), table.loc[[persona.id], "size"].to_numpy()
         low, high = wilson(k, n)
-        p, beyond = midp(k, n, persona.win_rate), _beyond(k, n, persona.win_rate)
+        p, beyond = midp(k, n, persona.win_rate), beyond_promise(k, n, persona.win_rate)
         promise = (k / n, low, high, persona.win_rate, n, p, beyond)
         rows += _Looked("promise", persona.id, "persona", [persona.id], *promise).rows(situation.period.name)
     return typed(rows, LOOK_COLUMNS)
 
 
-def _beyond(k: Floats, n: Floats, promised: float) -> Floats:
+def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
     """Posterior probability that the rate is more than the gate away from the promise (uniform prior)."""
-    edges = np.clip([promised - _GATE, promised + _GATE], 0, 1)
+    edges = np.clip([promised - GATE, promised + GATE], 0, 1)
     below, upto = (stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
     return np.asarray(1 - (upto - below), dtype=float)
 
 
 def _split_looks(situation: Situation, closed: pd.DataFrame, assigned: pd.Series) -> pd.DataFrame:
     """Inside each persona, every level of every creation field of the people against the persona's others."""
-    fields = [f for f in situation.deal_fields(Moment.CREATION) if f not in _VOLATILE and not is_metric(closed[f])]
-    return stacked(_split_field(situation, closed, assigned, name) for name in fields)
+    return stacked(_split_field(situation, closed, assigned, name) for name in split_fields(situation, closed))
+
+
+def split_fields(situation: Situation, closed: pd.DataFrame) -> list[str]:
+    """The fields whose levels are tried as a split: of the people, known at creation, and no numbers."""
+    return [f for f in situation.deal_fields(Moment.CREATION) if f not in _VOLATILE and not is_metric(closed[f])]
 
 
 def _split_field(situation: Situation, closed: pd.DataFrame, assigned: pd.Series, name: str) -> pd.DataFrame:
@@ -167,13 +172,23 @@ def _split_field(situation: Situation, closed: pd.DataFrame, assigned: pd.Series
     return typed(found, LOOK_COLUMNS)
 
 
+def is_splittable(n: Floats, n_all: Floats | float) -> NDArray[np.bool_]:
+    """Which levels, with ``n`` of the persona's ``n_all`` deals each, are large enough to be tried as a split."""
+    return np.asarray((n >= _FEWEST_IN_SPLIT) & (n_all - n >= _FEWEST_IN_SPLIT))
+
+
+def shrunk_splits(k: Floats, n: Floats, k_all: float, n_all: float) -> ShrunkRates:
+    """The rates of the levels that are tried, and last that of the persona's other deals."""
+    return shrink_rates(np.append(k, k_all - k.sum()), np.append(n, n_all - n.sum()))
+
+
 def _split_persona(persona: str, name: str, cells: pd.DataFrame) -> _Looked:
     """The levels of one field within one persona; too small ones count as the others."""
     k_all, n_all = float(cells["sum"].sum()), float(cells["size"].sum())
-    part = cells[(cells["size"] >= _FEWEST_IN_SPLIT) & (n_all - cells["size"] >= _FEWEST_IN_SPLIT)]
+    part = cells[is_splittable(cells["size"].to_numpy(dtype=float), n_all)]
     k, n = part["sum"].to_numpy(dtype=float), part["size"].to_numpy(dtype=float)
-    shrunk = shrink_rates(np.append(k, k_all - k.sum()), np.append(n, n_all - n.sum()))
+    shrunk = shrunk_splits(k, n, k_all, n_all)
     base, m = k_all / n_all, len(part)
-    p, beyond = difference_p(k, n, k_all - k, n_all - n), shrunk.beyond(_GATE, base)[:m]
+    p, beyond = difference_p(k, n, k_all - k, n_all - n), shrunk.beyond(GATE, base)[:m]
     interval = (shrunk.mean[:m], shrunk.low[:m], shrunk.high[:m])
     return _Looked("win_rate", persona, name, list(part["level"]), *interval, base, n, p, beyond)

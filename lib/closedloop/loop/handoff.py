@@ -1,15 +1,29 @@
 """04 Hand-off: what did each team promise the other, and was it kept?"""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.rates import multinomial_intervals, wilson
-from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.evidence.claims import Origin
+from closedloop.evidence.quantiles import quantile
+from closedloop.evidence.rates import multinomial_intervals
+from closedloop.loop.counting import LEAST_SHOWN, rates
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
 
+Figure = dict[str, Any]  # estimate, and low, high, n as far as there are any
+
+_PROMISED = {  # unit, the sign of more than promised, and the table it is observed in
+    "n_leads": ("count", 1, "leads"),
+    "accepted_rate": ("rate", 1, "leads"),
+    "first_touch_days": ("days", -1, "touches"),
+    "n_touches": ("ratio", 1, "touches"),
+    "won_amount": ("amount", 1, "deals"),
+}
+_COLLECT = "Collect `leads` with their hand-off, acceptance and rejection, and `touches`."
 _STEPS = ("sales_accepted_on", "sales_qualified_on", "recycled_on", "disqualified_on")
 
 
@@ -17,28 +31,33 @@ def handoff(situation: Situation, in_force: PersonaSet) -> Step:
     """The period's handed-off leads: how far they came, how soon they were touched, and where the teams disagree."""
     draft = Draft("handoff")
     if not situation.view.has("leads"):
-        _nothing(draft, "No leads are recorded")
+        _nothing(draft, f"No leads are recorded. {_COLLECT}")
         return draft.done()
     frame = lead_frame(situation)
     if "handed_off_on" not in frame or "sales_accepted_on" not in frame:
-        _nothing(draft, "The source records no dates of hand-off and sales acceptance")
+        _nothing(draft, f"The source records no dates of hand-off and sales acceptance. {_COLLECT}")
         return draft.done()
     cohort = frame[situation.in_period(frame["handed_off_on"])]
+    if len(cohort) < LEAST_SHOWN:
+        _nothing(draft, "Fewer than ten leads were handed off in this period so far: too few to show.")
+        return draft.done()
     cohort = cohort.assign(persona=in_force.assign(cohort))
     cohort = cohort.assign(touch_days=_touch_days(situation, cohort))
-    _waterfall(draft, cohort)
-    _first_touch(draft, situation, cohort)
-    _rejections(draft, cohort)
+    accepted = _waterfall(draft, situation, cohort)
+    touched = _first_touch(draft, situation, cohort)
+    _rejections(draft, situation, cohort)
     _disagreements(draft, situation, frame, cohort)
-    promises(draft, situation, cohort)
-    _questions(draft, cohort)
+    _promises(draft, situation, cohort, {"accepted_rate": accepted, "first_touch_days": touched})
     return draft.done()
 
 
+def _origin(situation: Situation, cell: str) -> Origin:
+    return Origin("04_handoff", cell, "leads", situation.period.name, situation.period.name)
+
+
 def _nothing(draft: Draft, why: str) -> None:
-    text = f"{why}. Collect `leads` with their hand-off, acceptance and rejection, and `touches`."
     draft.missing |= dict.fromkeys(
-        ("waterfall", "first_touch", "rejections", "disagreements", "promises", "questions"), text
+        ("waterfall", "first_touch", "rejections", "disagreements", "promises", "questions"), why
     )
     draft.results |= {
         "n_handed_off": None,
@@ -48,20 +67,24 @@ def _nothing(draft: Draft, why: str) -> None:
     }
 
 
-def _waterfall(draft: Draft, cohort: pd.DataFrame) -> None:
-    n = [len(cohort), *(int(cohort[day].notna().sum()) for day in _STEPS if day in cohort)]
-    names = ["handed_off", *(day.removesuffix("_on") for day in _STEPS if day in cohort)]
-    ended = cohort[[day for day in _STEPS if day in cohort]].notna().any(axis=1)
-    table = pd.DataFrame({"status": [*names, "waiting"], "n": [*n, int((~ended).sum())]})
-    low, high = wilson(table["n"], np.full(len(table), len(cohort)))
-    share = table["n"] / len(cohort) if len(cohort) else np.nan
-    draft.tables["waterfall"] = table.assign(share=share, low=low, high=high)
+def _waterfall(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figure:
+    """How many of the cohort reached each status so far; returns the share accepted of those decided."""
+    days = [day for day in _STEPS if day in cohort]
+    n = {"handed_off": len(cohort), **{day.removesuffix("_on"): int(cohort[day].notna().sum()) for day in days}}
+    n["waiting"] = int(cohort[days].isna().all(axis=1).sum())
+    origin, whole = _origin(situation, "waterfall"), len(cohort)
+    rows = [{"field": "status", "level": name, "estimate": count, "n": whole} for name, count in n.items()]
+    draft.count(rows, origin, "n_reached")
+    draft.estimate(rates([(name, k, whole) for name, k in n.items()][1:], "status"), origin, "reached_share")
     decided = cohort["is_accepted"].dropna()
+    accepted = rates([("", decided.sum(), len(decided))], "")
+    draft.estimate(accepted, origin, "accepted_rate")
     draft.results |= {
-        "n_handed_off": len(cohort),
+        "n_handed_off": whole,
         "accepted_rate": float(decided.mean()) if len(decided) else None,
         "n_decided": len(decided),
     }
+    return accepted[0] if accepted else {}
 
 
 def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
@@ -78,67 +101,73 @@ def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
     return (first - cohort["handed_off_on"]).dt.days
 
 
-def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
+def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figure:
+    """Days to the first touch, of all and by channel, persona and representative; returns the median of all."""
     if not situation.view.has("touches"):
         draft.missing["first_touch"] = "No touches are recorded: collect `touches` with team, lead and date."
         draft.results |= {"first_touch_median_days": None, "never_touched_share": None}
-        return
-    groups = [name for name in ("channel", "persona", "rep_id") if name in cohort]
-    rows = [_speed("all", "all", cohort)]
-    rows += [
-        _speed(g, str(level), part) for g in groups for level, part in cohort.groupby(g) if len(part) >= LEAST_SHOWN
-    ]
-    table = pd.DataFrame(rows, columns=["group", "level", "n", "median_days", "p90_days", "never_share"])
-    draft.tables["first_touch"] = table
-    whole = table.iloc[0]
-    draft.results |= {
-        "first_touch_median_days": whole["median_days"],
-        "never_touched_share": whole["never_share"],
-    }
+        return {}
+    origin = _origin(situation, "first_touch")._replace(source_table="touches")
+    days = cohort["touch_days"]
+    for field in ("", *(name for name in ("channel", "persona", "rep_id") if name in cohort)):
+        parts = [(str(level), part) for level, part in days.groupby(cohort[field])] if field else [("", days)]
+        for measure, q in (("first_touch_median_days", 0.5), ("first_touch_p90_days", 0.9)):
+            draft.estimate(_waits(field, parts, q), origin, measure, unit="days")
+        never = rates([(level, part.isna().sum(), len(part)) for level, part in parts], field)
+        draft.estimate(never, origin, "never_touched_share")
+    median = _wait(days, 0.5)
+    draft.results |= {"first_touch_median_days": median["estimate"], "never_touched_share": float(days.isna().mean())}
+    return median
 
 
-def _speed(group: str, level: str, part: pd.DataFrame) -> list[object]:
-    """Median and 90th percentile count never-touched leads as longer than any; infinite ones are missing."""
-    days = part["touch_days"].fillna(np.inf)
-    quantile = [float(np.quantile(days, q, method="inverted_cdf")) if len(days) else np.nan for q in (0.5, 0.9)]
-    shown = [value if np.isfinite(value) else np.nan for value in quantile]
-    never = float(part["touch_days"].isna().mean()) if len(part) else np.nan
-    return [group, level, len(part), *shown, never]
+def _wait(days: pd.Series, q: float) -> Figure:
+    """A quantile of waiting times, in which a lead never touched has waited longer than any."""
+    return quantile(days.fillna(np.inf), q)
 
 
-def _rejections(draft: Draft, cohort: pd.DataFrame) -> None:
+def _waits(field: str, parts: list[tuple[str, pd.Series]], q: float) -> list[Figure]:
+    """Statements of the waits of groups; where it has no end so far there is nothing to state."""
+    found = [{**_wait(part, q), "field": field, "level": level} for level, part in parts if len(part) >= LEAST_SHOWN]
+    return [row for row in found if not np.isnan(row["estimate"])]
+
+
+def _rejections(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
+    """Why sales gave leads back; reasons named fewer than ten times count in the total and are not stated."""
     refused = cohort[cohort["is_accepted"].eq(False).fillna(False)]
-    if "rejection_reason" not in cohort or refused.empty:
+    if "rejection_reason" not in cohort or len(refused) < LEAST_SHOWN:
         draft.missing["rejections"] = (
-            "No rejected lead with a reason is recorded: collect `leads.rejection_reason` from a short closed list."
+            "Fewer than ten rejected leads with a reason are recorded: "
+            "collect `leads.rejection_reason` from a short closed list."
         )
         return
-    table = (
-        refused["rejection_reason"].fillna("(not recorded)").value_counts().rename_axis("reason").reset_index(name="n")
-    )
-    low, high = multinomial_intervals(table["n"])
-    draft.tables["rejections"] = table.assign(share=table["n"] / table["n"].sum(), low=low, high=high)
+    n = refused["rejection_reason"].fillna("(not recorded)").value_counts()
+    low, high = multinomial_intervals(n)
+    table = pd.DataFrame({"field": "rejection_reason", "level": n.index, "k": n.to_numpy(), "low": low, "high": high})
+    table = table.assign(n=len(refused))[table["k"] >= LEAST_SHOWN]
+    if table.empty:
+        draft.missing["rejections"] = "Every reason was named fewer than ten times, too seldom to be shown."
+    origin = _origin(situation, "rejections")
+    draft.estimate(table.assign(estimate=table["k"] / table["n"]), origin, "rejection_share")
+    draft.count(table.drop(columns=["low", "high"]).assign(estimate=table["k"]), origin, "n_rejected")
 
 
 def _disagreements(draft: Draft, situation: Situation, frame: pd.DataFrame, cohort: pd.DataFrame) -> None:
+    """Where the teams' verdicts differ: how many leads, out of how many."""
     accepted = cohort["is_accepted"].eq(True).fillna(False)
     returned = frame["recycled_on"].notna() if "recycled_on" in frame else pd.Series(False, index=frame.index)
     later_won = returned & frame["is_won"].eq(True).fillna(False)
-    rows = [
-        ["rejected or recycled, yet won later", int(later_won.sum()), int(returned.sum())],
-        [
-            "accepted, yet never touched by sales",
-            int((accepted & cohort["touch_days"].isna()).sum()),
-            int(accepted.sum()),
-        ],
-    ]
-    if not situation.view.has("touches"):
-        rows = rows[:1]
-    draft.tables["disagreements"] = pd.DataFrame(rows, columns=["kind", "n", "n_of"])
+    rows = [("rejected or recycled, yet won later", later_won.sum(), returned.sum())]
+    if situation.view.has("touches"):
+        untouched = accepted & cohort["touch_days"].isna()
+        rows.append(("accepted, yet never touched by sales", untouched.sum(), accepted.sum()))
+    told = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in rows if n >= LEAST_SHOWN]
+    draft.count(told, _origin(situation, "disagreements"), "n_disagreements")
+    if not told:
+        draft.missing["disagreements"] = "Fewer than ten leads were accepted or given back: too few to show."
 
 
-def promises(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
-    """Both teams' promises for the period against what happened."""
+def _promises(draft: Draft, situation: Situation, cohort: pd.DataFrame, figures: dict[str, Figure]) -> None:
+    """Both teams' promises for the period against what happened; an effect of 0 or more has kept the promise."""
     goals = situation.definition.goals.get(situation.period.name)
     if goals is None:
         draft.missing["promises"] = (
@@ -146,47 +175,34 @@ def promises(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
             f'Agree on them and write them under [goals."{situation.period.name}"] in market.toml.'
         )
         return
-    won = situation.deals if situation.view.has("deals") else pd.DataFrame(columns=["closed_on", "won_amount"])
-    amount = float(won.loc[situation.in_period(won["closed_on"]), "won_amount"].sum()) if "won_amount" in won else None
-    observed = {
-        "n_leads": ("marketing", len(cohort), 1),
-        "accepted_rate": ("marketing", draft.results.get("accepted_rate"), 1),
-        "first_touch_days": ("sales", draft.results.get("first_touch_median_days"), -1),
-        "n_touches": ("sales", _touches_before_giving_up(situation, cohort), 1),
-        "won_amount": ("sales", amount, 1),
-    }
-    rows = []
-    for name, (team, value, sign) in observed.items():
-        promised = getattr(goals, name)
+    observed = figures | {"n_leads": {"estimate": len(cohort)}, "won_amount": _won_amount(situation)}
+    observed["n_touches"] = _touches_before_giving_up(situation, cohort)
+    judged = []
+    for name, (unit, sign, table) in _PROMISED.items():
+        promised, found = getattr(goals, name), observed[name]
         if promised is not None:
-            kept = None if value is None or pd.isna(value) else sign * (value - promised) >= 0
-            rows.append([name, team, float(promised), value, kept])
-    table = pd.DataFrame(rows, columns=["promise", "team", "promised", "observed", "is_kept"])
-    draft.tables["promises"] = table.astype({"observed": "float64", "is_kept": "boolean"})
+            effect = sign * (found.get("estimate", np.nan) - promised)
+            row = {**found, "field": "promise", "level": name, "baseline": float(promised), "effect": effect}
+            told = draft.count if unit in ("count", "amount") else draft.estimate
+            told([row], _origin(situation, "promises")._replace(source_table=table), "promise", unit=unit)
+            judged += [] if np.isnan(effect) else [effect >= 0]
+    if judged:
+        draft.count([{"estimate": sum(judged), "n": len(judged)}], _origin(situation, "promises"), "n_promises_kept")
 
 
-def _touches_before_giving_up(situation: Situation, cohort: pd.DataFrame) -> float | None:
+def _won_amount(situation: Situation) -> Figure:
+    """What was won in the period."""
+    if not situation.view.has("deals") or "won_amount" not in situation.deals:
+        return {}
+    amounts = situation.deals.loc[situation.in_period(situation.deals["closed_on"]), "won_amount"].dropna()
+    return {"estimate": float(amounts.sum()), "n": len(amounts)}
+
+
+def _touches_before_giving_up(situation: Situation, cohort: pd.DataFrame) -> Figure:
     """Median number of sales touches of leads that were touched and given up."""
     if not situation.view.has("touches") or "disqualified_on" not in cohort:
-        return None
+        return {}
     touches = fetched(situation.view.known("touches"))
     n = touches.loc[touches["from_team"] == "sales", "lead_id"].value_counts()
     given_up = cohort.loc[cohort["disqualified_on"].notna() & cohort["touch_days"].notna(), "lead_id"]
-    return float(given_up.map(n).fillna(0).median()) if len(given_up) else None
-
-
-def _questions(draft: Draft, cohort: pd.DataFrame) -> None:
-    """Three questions for the joint meeting, each from a figure of this page."""
-    questions = []
-    if "rejections" in draft.tables:
-        top = draft.tables["rejections"].iloc[0]
-        n, reason = int(top["n"]), str(top["reason"])
-        asked = f'{n} rejected leads were given back as "{reason}": what should marketing ask before handing over?'
-        questions.append(asked)
-    for kind, n, n_of in draft.tables["disagreements"].to_numpy():
-        if n:
-            questions.append(f"{n} of {n_of} leads were {kind}: what happened to them?")
-    never, n = draft.results.get("never_touched_share"), len(cohort)
-    if never:
-        questions.append(f"{round(never * n)} of {n} handed-off leads had no sales touch yet: who takes them?")
-    draft.tables["questions"] = pd.DataFrame({"question": questions[:3]})
+    return quantile(given_up.map(n).fillna(0)) if len(given_up) >= LEAST_SHOWN else {}

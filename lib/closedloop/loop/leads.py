@@ -1,17 +1,20 @@
 """03 Leads: which channels and messages bring leads that fit, and which leads come first?"""
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import rate_looks
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.rates import wilson
-from closedloop.loop.counting import LEAST_SHOWN, counts, levels
+from closedloop.loop.comparisons import LEAD_HITS, handed_off, lead_levels, lead_measures, lead_window, shown_rates
+from closedloop.loop.counting import LEAST_SHOWN, counts, rates
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import column, lead_frame
+from closedloop.loop.records import lead_frame
 from closedloop.loop.scoring import score_step
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
-from closedloop.terms import Moment
 
 _FUNNEL = (
     ("marketing_qualified", "marketing_qualified_on"),
@@ -40,49 +43,67 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
     return draft.done()
 
 
-def _window(situation: Situation, frame: pd.DataFrame) -> pd.DataFrame:
-    """Leads handed off (else created) within the window."""
-    day = column(frame, "handed_off_on").fillna(column(frame, "created_on"))
-    return situation.in_window(frame, day)
-
-
 def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    part = _window(situation, frame)
-    steps = [("inquiry", len(part))]
-    steps += [(name, int(part[day].notna().sum())) for name, day in _FUNNEL if day in part]
-    steps.append(("won", int(part["is_won"].fillna(False).sum())))
-    n_before = np.array([steps[0][1], *(n for _, n in steps[:-1])])
-    n = np.array([count for _, count in steps])
-    low, high = wilson(np.minimum(n, n_before), n_before)
-    rate = np.divide(n, n_before, out=np.full(len(n), np.nan), where=n_before > 0)
-    draft.tables["funnel"] = pd.DataFrame(
-        {"status": [s for s, _ in steps], "n": n, "rate": rate, "low": low, "high": high}
-    )
+    """How many leads reached each status, and which share of those at the status before it."""
+    part = lead_window(situation, frame)
     draft.results["n_leads"] = len(part)
+    if len(part) < LEAST_SHOWN:
+        draft.missing["funnel"] = "Fewer than ten leads were known: collect `leads` of earlier periods as well."
+        return
+    reached = {"inquiry": pd.Series(True, index=part.index)}
+    reached |= {name: part[day].notna() for name, day in _FUNNEL if day in part}
+    if part["is_won"].notna().any():
+        reached["won"] = part["is_won"].fillna(False).astype(bool)
+    origin = Origin("03_leads", "funnel", "leads", *situation.span(handed_off(part)))
+    totals = [
+        {"field": "status", "level": name, "estimate": hit.sum(), "n": len(part)} for name, hit in reached.items()
+    ]
+    draft.count(totals, origin, "n_reached")
+    steps = [(name, (hit & before).sum(), before.sum()) for (_, before), (name, hit) in pairwise(reached.items())]
+    draft.estimate(rates(steps, "status"), origin, "conversion_rate")
 
 
 def _channels(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    part = _window(situation, frame)
-    if "channel" not in part or part["channel"].nunique() < 2:
-        draft.missing["channels"] = "Fewer than two channels are recorded: collect `leads.channel`."
-        return
-    grouped = part.groupby("channel")
-    table = pd.DataFrame(
-        {
-            "n_leads": grouped.size(),
-            "n_accepted": grouped["is_accepted"].sum(),
-            "n_won": grouped["is_won"].sum(),
-        }
-    ).astype("int64")
-    table["spent_amount"] = _spent(situation).reindex(table.index) if situation.view.has("spend") else np.nan
-    for name, count in (("cost_per_accepted_amount", "n_accepted"), ("cost_per_won_amount", "n_won")):
-        table[name] = table["spent_amount"] / table[count].where(table[count] > 0)
-    draft.tables["channels"] = table.reset_index().sort_values("n_leads", ascending=False, ignore_index=True)
+    """What each channel cost and brought."""
+    part = lead_window(situation, frame)
     if not situation.view.has("spend"):
         draft.missing["cost"] = (
             "No spend is recorded, so the cost of an accepted lead or a won deal is unknown. "
             "Collect `spend` per channel and month."
         )
+    if "channel" not in part or (part["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
+        draft.missing["channels"] = "Fewer than two channels with ten leads are recorded: collect `leads.channel`."
+        return
+    by = part.groupby("channel")
+    totals = pd.DataFrame({"n_leads": by.size(), "n_accepted": _sum(by["is_accepted"]), "n_won": _sum(by["is_won"])})
+    totals["spent_amount"] = _spent(situation).reindex(totals.index) if situation.view.has("spend") else np.nan
+    totals = totals[totals["n_leads"] >= LEAST_SHOWN].sort_values("n_leads", ascending=False, kind="stable")
+    origin = Origin("03_leads", "channels", "leads", *situation.span(handed_off(part)))
+    for measure in ("n_leads", "n_accepted", "n_won"):
+        draft.count(_by_channel(totals, estimate=totals[measure]), origin, measure)
+    spent = _by_channel(totals, estimate=totals["spent_amount"])
+    draft.count(spent, origin._replace(source_table="spend"), "spent_amount", unit="amount")
+    for measure, hit in (("cost_per_accepted_amount", "n_accepted"), ("cost_per_won_amount", "n_won")):
+        draft.estimate(_costs(totals, totals[hit]), origin, measure, unit="amount")
+
+
+def _sum(hits: Any) -> pd.Series:
+    """How many are true in each group; missing where none is known."""
+    total: pd.Series = hits.sum(min_count=1).astype("float64")
+    return total
+
+
+def _by_channel(totals: pd.DataFrame, **figures: Any) -> pd.DataFrame:
+    """A statement's rows, one a channel; what is not known is not stated."""
+    rows = pd.DataFrame({"field": "channel", "level": totals.index, "n": totals["n_leads"], **figures})
+    return rows[rows["estimate"].notna()]
+
+
+def _costs(totals: pd.DataFrame, n_hits: pd.Series) -> pd.DataFrame:
+    """Spend over successes; its interval is that of the rate of success among the leads (Wilson), the spend given."""
+    k, n, spent = n_hits.fillna(0), totals["n_leads"], totals["spent_amount"].where(n_hits > 0)
+    low, high = wilson(k, n)
+    return _by_channel(totals, estimate=spent / k, low=spent / (n * high), high=spent / (n * low))
 
 
 def _spent(situation: Situation) -> pd.Series:
@@ -93,16 +114,11 @@ def _spent(situation: Situation) -> pd.Series:
 
 
 def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    part = _window(situation, frame)
-    fields = [
-        name
-        for name in situation.view.inherited("leads", Moment.CREATION)
-        if name in part and name not in ("experiment", "arm")
-    ]
-    by = levels(part, fields).assign(persona=part["persona"])
-    first, last = situation.span(column(part, "handed_off_on").fillna(column(part, "created_on")))
-    for measure, hit in (("accepted_rate", part["is_accepted"]), ("won_rate", part["is_won"])):
-        compared = [*fields, "persona"] if measure == "accepted_rate" else ["channel"] if "channel" in by else []
+    part = lead_window(situation, frame)
+    by = lead_levels(situation, part)
+    first, last = situation.span(handed_off(part))
+    for measure, compared in lead_measures(by).items():
+        hit = part[LEAD_HITS[measure]]
         if hit.notna().sum() < LEAST_SHOWN or not compared:
             draft.missing[measure] = (
                 f"No {measure.replace('_', ' ')} can be given. "
@@ -110,17 +126,8 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
             )
             continue
         table = counts(by, compared, hit)
-        draft.looks.append(
-            rate_looks(
-                table[table["n"] >= LEAST_SHOWN],
-                measure=measure,
-                notebook="03_leads",
-                source_table="leads",
-                first_period=first,
-                last_period=last,
-                threshold=situation.definition.claims.practical_threshold,
-            )
-        )
+        origin = Origin("03_leads", "accepted" if measure == "accepted_rate" else "won", "leads", first, last)
+        draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
 
 
 def _experiments(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
@@ -130,29 +137,12 @@ def _experiments(draft: Draft, situation: Situation, frame: pd.DataFrame) -> Non
             "only drawn arms can show causes."
         )
         return
-    drawn = frame.dropna(subset=["experiment", "arm", "is_accepted"])
-    table = (
-        drawn.groupby(["experiment", "arm"])["is_accepted"]
-        .agg(["sum", "size"])
-        .reset_index()
-        .rename(columns={"sum": "k", "size": "n"})
-    )
-    low, high = wilson(table["k"].astype(float), table["n"])
-    draft.tables["experiments"] = table.assign(
-        k=table["k"].astype("int64"), rate=table["k"].astype(float) / table["n"], low=low, high=high
-    )
-    for name, part in drawn.groupby("experiment"):
-        first, last = situation.span(part["created_on"])
-        draft.looks.append(
-            rate_looks(
-                counts(part, ["arm"], part["is_accepted"]),
-                measure="accepted_rate",
-                notebook="03_leads",
-                source_table="leads",
-                subject=str(name),
-                first_period=first,
-                last_period=last,
-                kind="causal",
-                threshold=situation.definition.claims.practical_threshold,
-            )
-        )
+    for name, part in frame.dropna(subset=["experiment", "arm", "is_accepted"]).groupby("experiment"):
+        table = counts(part, ["arm"], part["is_accepted"])
+        table = table[table["n"] >= LEAST_SHOWN]
+        origin = Origin("03_leads", "experiments", "leads", *situation.span(part["created_on"]))
+        draft.count(table.assign(estimate=table["k"]), origin, "n_arm_accepted", subject=str(name))
+        arms = rates(table[["level", "k", "n"]].to_numpy(), "arm")
+        draft.estimate(arms, origin, "arm_accepted_rate", subject=str(name))
+        threshold = situation.definition.claims.practical_threshold
+        draft.looks.append(shown_rates(table, origin, "accepted_rate", threshold, str(name)))

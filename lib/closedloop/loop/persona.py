@@ -156,7 +156,11 @@ def estimate(personas: PersonaSet, deals: pd.DataFrame | None) -> PersonaSet:
                 replace(p, win_rate=None, low=None, high=None, n=0, is_assumed=True) for p in personas.personas
             ),
         )
-    assigned = personas.assign(deals.loc[hit.index])
+    return promised(personas, personas.assign(deals.loc[hit.index]), hit)
+
+
+def promised(personas: PersonaSet, assigned: pd.Series, hit: pd.Series) -> PersonaSet:
+    """The set with each persona's shrunk win rate: ``hit`` says which deals were won, ``assigned`` whose they are."""
     table = hit.astype(float).groupby(assigned).agg(["sum", "size"]).reindex(personas.ids, fill_value=0)
     shrunk = shrink_rates(table["sum"], table["size"])
     updated = tuple(

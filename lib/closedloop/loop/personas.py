@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import rate_looks, share_looks
+from closedloop.evidence.claims import Origin, rate_looks, share_looks
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
@@ -170,9 +170,7 @@ def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: Pe
     found = share_counts(rows, assigned)
     day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
     first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
-    draft.looks.append(
-        share_looks(found, notebook="02_personas", source_table=sample.source, first_period=first, last_period=last)
-    )
+    draft.looks.append(share_looks(found, Origin("02_personas", "attributes", sample.source, first, last)))
     draft.tables["nearest"] = _nearest(found)
     draft.tables["prevalence"] = _prevalence(rows, assigned, found)
 
@@ -236,11 +234,8 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
     draft.looks.append(
         rate_looks(
             table[table["n"] >= LEAST_SHOWN],
+            Origin("02_personas", "win_rate", "deals", first, last),
             measure="win_rate",
-            notebook="02_personas",
-            source_table="deals",
-            first_period=first,
-            last_period=last,
             threshold=situation.definition.claims.practical_threshold,
         )
     )

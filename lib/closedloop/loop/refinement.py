@@ -10,13 +10,12 @@ from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import wilson
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.duel import duel, lagged_rate, predict
-from closedloop.loop.edits import propose
+from closedloop.loop.edits import FEWEST_DEALS, propose
 from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 
-_FEWEST_DEALS = 60
 _EARLIER_DEALS = 1_600
 
 
@@ -57,8 +56,8 @@ def _cannot(situation: Situation, following: str | None) -> str:
     if following is None:
         return "The period is still running: the duel and the edits wait for its end."
     n = int(situation.in_period(decided(situation)["closed_on"]).sum())
-    if n < _FEWEST_DEALS:
-        return f"{n} deals were won or lost in this period; a duel needs at least {_FEWEST_DEALS}."
+    if n < FEWEST_DEALS:
+        return f"{n} deals were won or lost in this period; a duel needs at least {FEWEST_DEALS}."
     return ""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import share_looks
+from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.segments import Segmentation, segmentation
 from closedloop.loop.counting import levels, share_counts
 from closedloop.loop.records import Sample
@@ -138,9 +138,5 @@ def _held_apart(situation: Situation, sample: Sample, found: Segmentation) -> pd
     day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
     first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
     return share_looks(
-        share_counts(rows, found.labels.astype(str)),
-        notebook="01_research",
-        source_table=sample.source,
-        first_period=first,
-        last_period=last,
+        share_counts(rows, found.labels.astype(str)), Origin("01_research", "described", sample.source, first, last)
     )

@@ -20,10 +20,8 @@ def review(
     """Promises, changes and asks of the period, from the other steps' figures and the closed family of claims."""
     draft = Draft("review")
     handoff, refinement = steps["handoff"], steps["refinement"]
-    if "promises" in handoff.tables:
-        draft.tables["promises"] = handoff.tables["promises"]
-    else:
-        draft.missing["promises"] = handoff.missing.get("promises", "No promises are recorded for this period.")
+    if "promises" in handoff.missing:
+        draft.missing["promises"] = handoff.missing["promises"]
     draft.tables["changes"] = changes(in_force, proposal.personas or in_force)
     draft.tables["asks"] = _asks(situation, steps, claims)
     verdicts = claims["verdict"].value_counts()

@@ -1,12 +1,16 @@
 """The lead score: learned from what was known, judged out of time, and the list of who comes next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from closedloop.evidence.claims import Origin
+from closedloop.evidence.leaks import TOO_WELL
 from closedloop.evidence.scores import Score, calibration_table, fit_score
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.leaks import ALARM, known_leaks
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import column, won
 from closedloop.loop.situation import Situation, fetched
@@ -19,6 +23,17 @@ _LIST_LENGTH = 200
 _RANDOM_SHARE = 0.10
 _MOST_TRAINED = 12_000
 _MATURE_SHARE = 0.7
+_QUALITY = {
+    "brier": "brier",
+    "ece": "ece",
+    "auc": "auc",
+    "auc_within": "auc_within",
+    "gain_over_base_rate": "gain",
+}
+_MOST_GROUPS = 10
+_NO_OUTCOMES = (
+    "Whether a column knows the answer cannot be told: collect the outcomes of at least 20 won and 20 lost records."
+)
 _NOT_SCORED_BY = ("campaign", "experiment", "arm", "rep_team", "status")
 
 
@@ -61,8 +76,36 @@ def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, i
     prospects = _prospects(situation, leads)
     draft.results |= {"prospects": prospects.table, "score_verdict": "no usable signal", "shown_as": None}
     draft.results |= {"auc": None, "auc_within": None}
+    prospects = _without_leaks(draft, situation, prospects)
     score = _learned(draft, situation, prospects)
     _next(draft, situation, prospects, score if score and score.verdict == "usable" else None, in_force)
+
+
+def _without_leaks(draft: Draft, situation: Situation, prospects: Prospects) -> Prospects:
+    """The prospects without the fields that know the answer; what was found is stated."""
+    if prospects.rows.empty:
+        draft.missing["leaks"] = _NO_OUTCOMES
+        return prospects
+    judged = known_leaks(situation, prospects.table, prospects.rows)
+    told = judged[judged["auc_within"].notna() | (judged["finding"] != "")]
+    if told.empty:
+        draft.missing["leaks"] = _NO_OUTCOMES
+    _state(draft, told, Origin("03_leads", "leaks", prospects.table, *situation.span(prospects.when)))
+    kept_out = [name for name in judged.loc[judged["finding"] == ALARM, "column"] if name in prospects.fields]
+    draft.tables["leaks"] = told[["table", "column", "known", "finding", "why", "advice"]]
+    draft.results |= {"n_leaks": int((told["finding"] != "").sum()), "kept_out": kept_out}
+    return replace(prospects, fields=[name for name in prospects.fields if name not in kept_out])
+
+
+def _state(draft: Draft, told: pd.DataFrame, origin: Origin) -> None:
+    """How well each column alone tells the outcome; of those that look like a leak, how often they are filled."""
+    areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
+    rows = told.rename(columns={"column": "field", **areas})
+    draft.estimate(rows.assign(baseline=TOO_WELL), origin, "column_auc", unit="ratio", kind="predictive")
+    for fate in ("open", "won", "lost"):
+        filled = rows.assign(estimate=rows[f"{fate}_filled_share"], low=np.nan, high=np.nan)
+        filled = filled[filled["estimate"].notna() & (filled["finding"] != "")]
+        draft.count(filled.drop(columns="n"), origin, f"{fate}_filled_rate", unit="rate")
 
 
 def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score | None:
@@ -71,7 +114,7 @@ def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score 
     n_trained = int(usable.sum())
     if n_trained < _FEWEST_SCORED or not prospects.fields or is_won[usable].nunique() < 2:
         text = (
-            f"A score needs at least {_FEWEST_SCORED} {prospects.table} whose outcome is known; {n_trained} are. "
+            f"A score needs at least {_FEWEST_SCORED} {prospects.table} whose outcome is known; there are fewer. "
             "Collect more outcomes, or fields known at hand-off."
         )
         draft.missing |= dict.fromkeys(("quality", "calibration"), text)
@@ -81,10 +124,26 @@ def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score 
     outcome = is_won[when.index].astype(int)
     score = fit_score(rows, outcome, when if situation.is_dated else None, rng=situation.rng("score"))
     chosen = score.quality.set_index("model").loc[score.model]
-    draft.tables |= {"quality": score.quality, "calibration": calibration_table(score.held_out_y, score.held_out_p)}
+    _judged(draft, score, Origin("03_leads", "quality", prospects.table, *situation.span(when)))
     draft.results |= {"score_verdict": score.verdict, "shown_as": score.shown_as, "n_scored": n_trained}
     draft.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"], "model": score.model}
     return score
+
+
+def _judged(draft: Draft, score: Score, origin: Origin) -> None:
+    """How good every model was on rows that it had not seen, and predicted against observed rates of the chosen one."""
+    models = score.quality.assign(field="model", level=score.quality["model"])
+    for measure, name in _QUALITY.items():
+        ends = {f"{name}_{end}": end for end in ("low", "high")}
+        rows = models.assign(estimate=models[name]).rename(columns=ends)
+        draft.estimate(rows[rows["estimate"].notna()], origin, measure, unit="ratio", kind="predictive")
+    bins = min(_MOST_GROUPS, len(score.held_out_y) // LEAST_SHOWN)
+    groups = calibration_table(score.held_out_y, score.held_out_p, bins)
+    rows = groups.assign(field="score_group", level=groups["bin"], estimate=groups["observed"])
+    origin = origin._replace(cell="calibration")
+    draft.estimate(rows.assign(baseline=groups["predicted"]), origin, "observed_rate", kind="predictive")
+    inside = groups["predicted"].between(groups["low"], groups["high"])
+    draft.count([{"estimate": inside.sum(), "n": len(groups)}], origin, "n_groups_inside")
 
 
 def _waiting(situation: Situation, prospects: Prospects) -> pd.DataFrame:
@@ -129,6 +188,8 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
         "slot": _slots(situation, len(listed)),
     }
     draft.tables["next_leads"] = pd.DataFrame(table)
+    origin = Origin("03_leads", "next_leads", prospects.table, situation.period.name, situation.period.name)
+    draft.count([{"estimate": len(listed)}], origin, "n_listed")
 
 
 def _chances(situation: Situation, prospects: Prospects, score: Score | None, waiting: pd.DataFrame) -> pd.Series:

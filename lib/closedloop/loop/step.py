@@ -10,7 +10,16 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ParameterError
-from closedloop.evidence.claims import LOOK_COLUMNS, stacked, typed
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    LOOK_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    counted,
+    estimated,
+    stacked,
+    typed,
+)
 
 STEPS = ("research", "personas", "leads", "handoff", "deals", "refinement", "review")
 
@@ -22,17 +31,31 @@ def no_looks() -> pd.DataFrame:
     return typed([], LOOK_COLUMNS)
 
 
+def no_claims() -> pd.DataFrame:
+    """An empty ledger."""
+    return typed([], CLAIM_COLUMNS)
+
+
+def no_statements() -> pd.DataFrame:
+    """An empty frame of statements."""
+    return typed([], STATEMENT_COLUMNS)
+
+
 @dataclass(frozen=True)
 class Step:
     """The result of one step.
 
-    ``tables``: frames by name. ``looks``: comparisons, whose family ``turn`` closes. ``results``: key figures, JSON
-    scalars or lists; rates are fractions, undefined is None. ``missing``: section -> what is missing, what to collect.
+    ``tables``: frames by name: records and texts, never findings. ``looks``: comparisons, whose family ``turn`` closes.
+    ``statements``: figures that compare nothing. ``closed``: claims of a family that the step closed itself.
+    ``results``: key figures, JSON scalars or lists; rates are fractions, undefined is None. ``missing``: section ->
+    what is missing, what to collect.
     """
 
     name: str
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     looks: pd.DataFrame = field(default_factory=no_looks)
+    statements: pd.DataFrame = field(default_factory=no_statements)
+    closed: pd.DataFrame = field(default_factory=no_claims)
     results: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -44,12 +67,23 @@ class Draft:
         self.name = name
         self.tables: dict[str, pd.DataFrame] = {}
         self.looks: list[pd.DataFrame] = []
+        self.statements: list[pd.DataFrame] = []
+        self.closed: list[pd.DataFrame] = []
         self.results: dict[str, Any] = {}
         self.missing: dict[str, str] = {}
 
     def done(self) -> Step:
         """The finished step."""
-        return Step(self.name, self.tables, stacked(self.looks), self.results, self.missing)
+        told, closed = stacked(self.statements, STATEMENT_COLUMNS), stacked(self.closed, CLAIM_COLUMNS)
+        return Step(self.name, self.tables, stacked(self.looks), told, closed, self.results, self.missing)
+
+    def estimate(self, rows: Any, origin: Origin, measure: str, **told: str) -> None:
+        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
+        self.statements.append(estimated(rows, origin, measure=measure, **told))
+
+    def count(self, rows: Any, origin: Origin, measure: str, **told: str) -> None:
+        """State totals (``evidence.claims.counted``)."""
+        self.statements.append(counted(rows, origin, measure=measure, **told))
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -86,7 +120,7 @@ def write_step(folder: Path, step: Step) -> None:
 
 
 def read_step(folder: Path, name: str) -> Step:
-    """The step that ``write_step`` left in ``folder``, without its looks (they became claims)."""
+    """The step that ``write_step`` left in ``folder``, without its looks and statements (they became claims)."""
     path = folder / "tables" / f"{name}.json"
     if not path.exists():
         raise ParameterError(f"{path} does not exist: the step {name!r} has not been computed for this period")

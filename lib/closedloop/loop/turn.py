@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from closedloop.evidence.claims import close_family, stacked
+from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.persona import PersonaSet, Proposal, changes, read_set, write_set
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, as_csv, replace_file, write_frame, write_step
@@ -40,18 +40,13 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
-    from closedloop.loop import leads, personas, research
+    from closedloop.loop import leads
 
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation = Situation.planning(warehouse, found)
     in_force = set_in_force(market, found.name, out)
-    material = research.research(situation)
-    steps = [
-        material.step,
-        personas.personas(situation, material.sample, in_force),
-        leads.leads(situation, in_force),
-    ]
+    steps = [*described(situation, in_force), leads.leads(situation, in_force)]
     before = _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
     steps[1].tables["changes"] = changes(old, in_force)
@@ -59,6 +54,14 @@ def plan(market: str, period: str, out: Path) -> Path:
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))
     return folder
+
+
+def described(situation: Situation, in_force: PersonaSet) -> list[Step]:
+    """The steps of a plan that describe the market: research and personas."""
+    from closedloop.loop import personas, research
+
+    material = research.research(situation)
+    return [material.step, personas.personas(situation, material.sample, in_force)]
 
 
 def look_back(market: str, period: str, out: Path) -> Path:
@@ -87,20 +90,29 @@ def look_back(market: str, period: str, out: Path) -> Path:
 
 
 def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
-    return {"n_looks": len(claims), "n_supported": int((claims["verdict"] == "supported").sum())}
+    looked = claims[claims["family"] != "none"]
+    return {"n_looks": len(looked), "n_supported": int((claims["verdict"] == "supported").sum())}
 
 
 def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFrame:
-    settings = situation.definition.claims
-    return close_family(
-        stacked(step.looks for step in steps),
+    """Every figure of a moment as a claim: the closed family of its comparisons, and what stands outside it."""
+    settings, market, period = situation.definition.claims, situation.market, situation.period.name
+    fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
+    looks = stacked(step.looks for step in steps)
+    told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
+    compared = close_family(
+        looks,
         family=family,
-        market=situation.market,
-        period=situation.period.name,
+        market=market,
+        period=period,
         smallest_worth=settings.smallest_worth,
-        fingerprint=situation.warehouse.folder.name,
-        expires_on=situation.expires_on,
+        fingerprint=fingerprint,
+        expires_on=expires_on,
     )
+    others = outside(told, market=market, period=period, fingerprint=fingerprint, expires_on=expires_on)
+    expires = pd.NaT if expires_on is None else pd.Timestamp(expires_on)
+    closed = [step.closed.assign(fingerprint=fingerprint, expires_on=expires) for step in steps]
+    return stacked([compared, others, *closed], CLAIM_COLUMNS)
 
 
 def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:

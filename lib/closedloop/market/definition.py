@@ -109,6 +109,7 @@ class Definition(_Strict):
     sources: dict[str, Source]
     deals: Deals | None = None
     fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
+    checked: dict[str, tuple[str, ...]] = {}  # columns that people vouch for when the audit calls them a leak
     items: dict[str, str] = {}
     labels: dict[str, str] = {}
     goals: dict[str, Goals] = {}
@@ -123,6 +124,9 @@ class Definition(_Strict):
         return self
 
     def _fields_problem(self) -> str:
+        strange = [table for table in self.checked if table not in TABLES]
+        if strange:
+            return f"[checked] {strange[0]} is no canonical table; allowed: {allowed(TABLES)}"
         for table, moments in self.fields.items():
             if table not in TABLES:
                 return f"[fields.{table}] is no canonical table; allowed: {allowed(TABLES)}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -73,6 +74,24 @@ class Warehouse:
     def view(self, on: date) -> View:
         """All that was known at the start of the day ``on``."""
         return View(self.definition, self.tables, on, self.extracted_on)
+
+    def fingerprint(self, on: date) -> str:
+        """Of all rows that the view of a day may see: it changes when one of those rows does, and only then."""
+        path = self.folder / "seen" / f"{on}"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(self._fingerprint(self.view(on)))
+            temporary.replace(path)
+        return path.read_text()
+
+    def _fingerprint(self, view: View) -> str:
+        digest = hashlib.sha256()
+        for name in sorted(self.tables):
+            frame: pd.DataFrame = view.known(name).execute()
+            rows = pd.util.hash_pandas_object(frame, index=False).sort_values()
+            digest.update(f"{name} {list(frame.columns)} {len(frame)}".encode() + rows.to_numpy().tobytes())
+        return digest.hexdigest()
 
     def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""

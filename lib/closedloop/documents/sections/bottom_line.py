@@ -1,7 +1,9 @@
 """The first thing people read on a page: one to three computed sentences."""
 
 from closedloop.documents import numbers
-from closedloop.documents.pieces import Listing, Shown
+from closedloop.documents.findings import value
+from closedloop.documents.pieces import Listing, Sentence, Shown, stating
+from closedloop.documents.sections.handoff import accepted, waited
 from closedloop.documents.sections.section import Evidence, ranked
 from closedloop.documents.wording import sentences, summary
 
@@ -12,7 +14,7 @@ def bottom_line(evidence: Evidence) -> Shown:
     return Shown((Listing(lines),), "bottom-line")
 
 
-def _finding(evidence: Evidence) -> list[str]:
+def _finding(evidence: Evidence) -> list[Sentence]:
     """The largest effect that holds, else that nothing does."""
     held = ranked(evidence.claims[evidence.claims["verdict"] == "supported"])
     if len(held):
@@ -34,24 +36,22 @@ def _personas(evidence: Evidence) -> list[str]:
     return [f"{n} persona{'s' if n != 1 else ''} in force (origin: {evidence.result('origin')}), {rest}."]
 
 
-def _leads(evidence: Evidence) -> list[str]:
-    n, verdict = evidence.result("n_leads"), evidence.result("score_verdict") or "not judged"
-    known = "No leads are known" if not n else f"{numbers.count(n)} leads came in the periods looked at"
-    waiting = len(evidence.table("next_leads"))
-    listed = f"{numbers.count(waiting)} records wait on the list to call" if waiting else "nobody waits to be called"
-    return [f"{known}; {listed}. Lead score: {verdict}."]
+def _leads(evidence: Evidence) -> list[Sentence]:
+    came, listed = evidence.first("n_reached", level="inquiry"), evidence.first("n_listed")
+    known = "Fewer than ten leads are known" if evidence.result("n_leads") else "No leads are known"
+    if came is not None:
+        known = f"{value(came, evidence.words)} leads came in the periods looked at"
+    waiting = "nobody waits to be called"
+    if listed is not None:
+        waiting = f"{value(listed, evidence.words)} records wait on the list to call"
+    verdict = evidence.result("score_verdict") or "not judged"
+    cited = [claim for claim in (came, listed) if claim is not None]
+    return [stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)]
 
 
-def _handoff(evidence: Evidence) -> list[str]:
-    handed_off = evidence.result("n_handed_off")
-    if not handed_off:
-        return ["No hand-off is recorded, so no promise between the teams can be measured."]
-    accepted, waited = evidence.result("accepted_rate"), evidence.result("first_touch_median_days")
-    never = evidence.result("never_touched_share")
-    return [
-        f"Sales accepted {numbers.rate(accepted)} of {numbers.count(handed_off)} leads handed off.",
-        f"The median lead waited {numbers.days(waited)}; {numbers.rate(never)} were never touched.",
-    ]
+def _handoff(evidence: Evidence) -> list[Sentence]:
+    nothing = "Too few hand-offs are recorded to measure a promise between the teams."
+    return [*accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
 
 
 def _deals(evidence: Evidence) -> list[str]:

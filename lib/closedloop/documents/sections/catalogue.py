@@ -1,6 +1,6 @@
 """Every section of every notebook by step and name, and the bottom line of each."""
 
-from closedloop.documents.pieces import Listing, Sentence, Shown
+from closedloop.documents.pieces import Missing, Sentence, Shown
 from closedloop.documents.sections.bottom_line import bottom_line
 from closedloop.documents.sections.deals import DEALS
 from closedloop.documents.sections.handoff import HANDOFF
@@ -20,7 +20,7 @@ NOTHING_MISSING = "Every question of this page could be answered with the data a
 def _gaps(evidence: Evidence) -> Pieces:
     """What the step could not answer, each with what to collect."""
     reasons = list(dict.fromkeys(evidence.step.missing.values()))
-    return (Listing(reasons),) if reasons else (Sentence(NOTHING_MISSING),)
+    return tuple(map(Missing, reasons)) or (Sentence(NOTHING_MISSING),)
 
 
 _PARTS = (*RESEARCH, *PERSONAS, *LEADS, *HANDOFF, *DEALS, *REFINEMENT, *REVIEW)

@@ -1,100 +1,150 @@
 """The sections of 04 handoff."""
 
-import pandas as pd
+from collections.abc import Mapping
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import bars, dots
-from closedloop.documents.pieces import Listing, Sentence
-from closedloop.documents.sections.section import (
-    FEW_EACH,
-    FEWEST_SHOWN,
-    Evidence,
-    Pieces,
-    Section,
-    of_total,
-    share_text,
-    spoken,
-)
-from closedloop.documents.tables import Table, table
+from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of, value, where
+from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, status_bars
+from closedloop.documents.wording import records
 
 _PROMISES = {
-    "n_leads": ("leads handed off", "count"),
-    "accepted_rate": ("share accepted by sales", "rate"),
-    "first_touch_days": ("median days to the first touch", "days"),
-    "n_touches": ("touches before giving up", "ratio"),
-    "won_amount": ("won amount", "amount"),
+    "n_leads": ("leads handed off", "marketing"),
+    "accepted_rate": ("share accepted by sales", "marketing"),
+    "first_touch_days": ("median days to the first touch", "sales"),
+    "n_touches": ("touches before giving up", "sales"),
+    "won_amount": ("won amount", "sales"),
 }
+_MOST_QUESTIONS = 3
 
 
 def team_promises(shown: Evidence) -> Pieces:
     """What each team promised, and what was observed."""
-    frame = shown.table("promises")
-    rows = [_promise(row, shown) for _, row in frame.iterrows()]
-    judged = frame["is_kept"].dropna()
-    kept = int(judged.astype(bool).sum())
-    heads = ("promise", "by", "promised", "observed", "kept")
-    text = f"{kept} of {len(judged)} promises were kept." if len(judged) else "No promise could be judged yet."
-    return Table(heads, tuple(rows), (False, False, True, True, False)), Sentence(text)
+
+    def promised(row: Mapping[str, Claim]) -> str:
+        claim = row["promise"]
+        return numbers.written(claim["baseline"], claim["unit"], shown.words.currency)
+
+    columns: dict[str, str | tuple[str, Column]] = {
+        "by": ("by", lambda row: _PROMISES[row["promise"]["level"]][1]),
+        "promised": ("promised", promised),
+        "promise": ("observed", "backed"),
+        "kept": ("kept", _is_kept),
+    }
+    names = {name: told for name, (told, _) in _PROMISES.items()}
+    listed = table_of(shown.of("promise"), shown.words, "promise", columns, label=lambda claim: names[claim["level"]])
+    kept = shown.first("n_promises_kept")
+    if kept is None:
+        return listed, Sentence("No promise could be judged yet.")
+    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises were kept."
+    return listed, stating(text, kept)
 
 
-def _promise(row: pd.Series, shown: Evidence) -> tuple[str, ...]:
-    name, unit = _PROMISES.get(str(row["promise"]), (spoken(row["promise"]), "ratio"))
-    values = [numbers.written(row[key], unit, shown.words.currency) for key in ("promised", "observed")]
-    kept = "not judged" if numbers.is_missing(row["is_kept"]) else "yes" if row["is_kept"] else "no"
-    return (name, str(row["team"]), *values, kept)
+def _is_kept(row: Mapping[str, Claim]) -> str:
+    effect = row["promise"]["effect"]
+    return "not judged" if numbers.is_missing(effect) else "yes" if effect >= 0 else "no"
 
 
 def _waterfall(shown: Evidence) -> Pieces:
-    frame = shown.table("waterfall")
-    remarks = ["" if numbers.is_missing(row["share"]) else numbers.rate(row["share"]) for _, row in frame.iterrows()]
-    rows = pd.DataFrame({"label": [spoken(v) for v in frame["status"]], "n": frame["n"].to_numpy(), "remark": remarks})
-    picture = bars(rows, "What became of the leads handed off?", "leads", caption="Percent: share of those handed off.")
-    n, accepted = shown.result("n_handed_off"), shown.result("accepted_rate")
-    return picture, Sentence(f"{numbers.count(n)} leads were handed off; sales accepted {numbers.rate(accepted)}.")
+    title, caption = "What became of the leads handed off?", "Percent: share of those handed off, with 90 % interval."
+    picture = status_bars(shown.of("n_reached"), shown.of("reached_share"), shown.words, title, caption)
+    return picture, *accepted(shown)
+
+
+def accepted(shown: Evidence) -> list[Sentence]:
+    """How many leads were handed off, and how many of the decided ones sales accepted."""
+    handed_off, accepted = shown.first("n_reached", level="handed_off"), shown.first("accepted_rate", field="")
+    if handed_off is None:
+        return []
+    text = f"{value(handed_off, shown.words)} leads were handed off"
+    if accepted is None:
+        return [stating(f"{text}; too few are decided to tell how many sales accepts.", handed_off)]
+    return [stating(f"{text}; of those decided, sales accepted {backed(accepted, shown.words)}.", handed_off, accepted)]
 
 
 def _first_touch(shown: Evidence) -> Pieces:
-    frame = shown.table("first_touch")
-    frame = frame[frame["n"] >= FEWEST_SHOWN]
-    named = frame.assign(
-        group=[shown.words.column(str(v)) for v in frame["group"]],
-        level=[shown.words.level(str(row["group"]), row["level"]) for _, row in frame.iterrows()],
-    )
-    columns = {"group": "by", "level": "value", "n": "leads", "median_days": "median",
-               "p90_days": "nine of ten within", "never_share": "never touched"}  # fmt: skip
-    median, never = shown.result("first_touch_median_days"), shown.result("never_touched_share")
-    text = f"The median lead waited {numbers.days(median)}; {numbers.rate(never)} were never touched by sales."
-    return table(named, columns, shown.words, limit=25), Sentence(text)
+    columns: dict[str, str | tuple[str, Column]] = {
+        "never_touched_share": ("never touched", "backed"),
+        "first_touch_median_days": ("median", "backed"),
+        "first_touch_p90_days": "nine of ten within",
+    }
+    caption = f"{numbers.MISSING}: not reached so far, because too many were not touched yet."
+    listed = table_of(shown.cell("first_touch"), shown.words, "leads", columns, caption=caption, limit=25)
+    return listed, *waited(shown)
+
+
+def waited(shown: Evidence) -> list[Sentence]:
+    """How long the median lead waited, and how many were never touched."""
+    median, never = (shown.first(name, field="") for name in ("first_touch_median_days", "never_touched_share"))
+    if never is None:
+        return []
+    untouched = f"{backed(never, shown.words)} of all were never touched by sales"
+    if median is None:
+        return [stating(f"{untouched}: too many for a median wait.", never)]
+    return [stating(f"The median lead waited {backed(median, shown.words)}; {untouched}.", median, never)]
 
 
 def _rejections(shown: Evidence) -> Pieces:
-    frame = shown.table("rejections").sort_values("share", ascending=False, kind="stable")
-    rows = of_total(frame, "reason")
-    if rows.empty:
-        return (Sentence(FEW_EACH),)
-    picture = dots(rows, "Why does sales reject leads?", "share of rejected leads")
-    return picture, Sentence(f"Named most often: {spoken(frame.iloc[0]['reason'])}, {share_text(frame.iloc[0])}.")
+    shares = shown.of("rejection_share").sort_values("estimate", ascending=False, kind="stable")
+    name, top = level_of(shown.words), records(shares.head(1))[0]
+    picture = dots_of(shares, shown.words, "Why does sales reject leads?", "share of rejected leads", name)
+    return picture, stating(f"Named most often: {name(top)}, {backed(top, shown.words)}.", top)
 
 
 def _disagreements(shown: Evidence) -> Pieces:
-    frame = shown.table("disagreements")
-    columns = {"kind": "where the teams disagree", "n": "leads", "n_of": "of"}
-    total = int(frame["n"].fillna(0).sum())
-    text = (
-        f"{numbers.count(total)} leads are worth a joint look." if total else "The teams' verdicts agree on every lead."
-    )
-    return table(frame, columns, shown.words, units={"kind": "label", "n_of": "count"}), Sentence(text)
+    claims = shown.of("n_disagreements")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_disagreements": "leads",
+        "of": ("of", lambda row: numbers.count(row["n_disagreements"]["n"])),
+    }
+    listed = table_of(claims, shown.words, "where the teams disagree", columns, label=level_of(shown.words))
+    if (claims["estimate"] == 0).all():
+        return listed, stating("The teams' verdicts agree on every lead.", claims)
+    return listed, stating("Each of these leads is worth a joint look.", claims[claims["estimate"] > 0])
 
 
 def _questions(shown: Evidence) -> Pieces:
-    return (Listing([str(question) for question in shown.table("questions")["question"]]),)
+    asked = [*_why_rejected(shown), *_why_disagreed(shown), *_who_takes_them(shown)]
+    return (Listing(asked[:_MOST_QUESTIONS] or [Sentence("No figure of this page asks for an answer.")]),)
+
+
+def _why_rejected(shown: Evidence) -> list[Sentence]:
+    top = records(shown.of("n_rejected").sort_values("estimate", ascending=False, kind="stable").head(1))
+    asked = "rejected leads were given back as “{}”: what should marketing ask before handing over?"
+    return [
+        stating(f"{value(claim, shown.words)} {asked.format(level_of(shown.words)(claim))}", claim) for claim in top
+    ]
+
+
+def _why_disagreed(shown: Evidence) -> list[Sentence]:
+    claims = shown.of("n_disagreements")
+    return [
+        stating(
+            f"{value(claim, shown.words)} of {numbers.count(claim['n'])} leads were {claim['level']}: "
+            "what happened to them?",
+            claim,
+        )
+        for claim in records(claims[claims["estimate"] > 0])
+    ]
+
+
+def _who_takes_them(shown: Evidence) -> list[Sentence]:
+    never = where(shown.of("never_touched_share"), field="")
+    return [
+        stating(
+            f"{value(claim, shown.words)} of {numbers.count(claim['n'])} handed-off leads had no sales touch yet: "
+            "who takes them?",
+            claim,
+        )
+        for claim in records(never[never["estimate"] > 0])
+    ]
 
 
 HANDOFF = (
-    Section("handoff", "promises", "What was promised, and was it kept?", team_promises, ("promises",)),
-    Section("handoff", "waterfall", "What became of the leads handed off?", _waterfall, ("waterfall",)),
-    Section("handoff", "first_touch", "How long did a lead wait?", _first_touch, ("first_touch",)),
-    Section("handoff", "rejections", "Why does sales reject leads?", _rejections, ("rejections",)),
-    Section("handoff", "disagreements", "Where do the teams disagree?", _disagreements, ("disagreements",)),
-    Section("handoff", "questions", "What to ask each other?", _questions, ("questions",)),
+    Section("handoff", "promises", "What was promised, and was it kept?", team_promises, measures=("promise",)),
+    Section("handoff", "waterfall", "What became of the leads handed off?", _waterfall, measures=("n_reached",)),
+    Section("handoff", "first_touch", "How long did a lead wait?", _first_touch, measures=("never_touched_share",)),
+    Section("handoff", "rejections", "Why does sales reject leads?", _rejections, measures=("rejection_share",)),
+    Section("handoff", "disagreements", "Where do the teams disagree?", _disagreements, measures=("n_disagreements",)),
+    Section("handoff", "questions", "What to ask each other?", _questions, measures=("n_reached",)),
 )

@@ -1,59 +1,47 @@
 """The sections of 03 leads."""
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import bars, calibration
-from closedloop.documents.pieces import Note, Sentence
-from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, lowest
-from closedloop.documents.tables import table, with_interval
+from closedloop.documents.charts import calibration
+from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
+from closedloop.documents.pieces import Note, Sentence, stating
+from closedloop.documents.sections.leaks import LEAKS
+from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of, status_bars
+from closedloop.documents.tables import table
+from closedloop.documents.wording import records
 
 
 def _funnel(shown: Evidence) -> Pieces:
-    frame = shown.table("funnel")
-    remarks = [_of_before(row) for _, row in frame.iterrows()]
-    rows = pd.DataFrame({"label": _status_names(frame), "n": frame["n"].to_numpy(), "remark": remarks})
-    picture = bars(rows, "How far do leads come?", "leads", caption="In brackets: 90 % interval of the rate.")
-    known = frame.iloc[1:][frame["rate"].iloc[1:].notna()]
-    if known.empty:
+    rates = shown.of("conversion_rate")
+    caption = "Percent: share of the status before, with its 90 % interval."
+    picture = status_bars(shown.of("n_reached"), rates, shown.words, "How far do leads come?", caption)
+    if rates.empty:
         return (picture,)
-    narrow = lowest(known, "rate")
-    return picture, Sentence(f"The narrowest step is to {_status(narrow['status'])}: {_of_before(narrow)}.")
-
-
-def _of_before(row: pd.Series) -> str:
-    if numbers.is_missing(row["rate"]):
-        return ""
-    return f"{numbers.rate(row['rate'])} ({numbers.interval(row['low'], row['high'], 'rate', '')})"
-
-
-def _status(name: object) -> str:
-    return str(name).replace("_", " ")
-
-
-def _status_names(frame: pd.DataFrame, column: str = "status") -> list[str]:
-    return [_status(name) for name in frame[column]]
+    narrow = records(rates.sort_values("estimate", kind="stable").head(1))[0]
+    text = f"The narrowest step is to {level_of(shown.words)(narrow)}: {backed(narrow, shown.words)}."
+    return picture, stating(text, narrow)
 
 
 def _channels(shown: Evidence) -> Pieces:
-    frame = shown.table("channels").sort_values("n_leads", ascending=False, kind="stable")
-    columns = {"channel": "channel", "n_leads": "leads", "n_accepted": "accepted", "n_won": "won deals",
-               "spent_amount": "spent", "cost_per_accepted_amount": "cost per accepted lead",
-               "cost_per_won_amount": "cost per won deal"}  # fmt: skip
-    named = frame.assign(channel=[shown.words.level("channel", value) for value in frame["channel"]])
-    costs = named["cost_per_won_amount"] if "cost_per_won_amount" in named else pd.Series(dtype=float)
-    if costs.notna().sum() < 2:
-        return table(named, columns, shown.words), Sentence(
-            "Costs cannot be compared: fewer than two channels have them."
-        )
-    best = lowest(named[costs.notna()], "cost_per_won_amount")
-    cost = numbers.rounded_money(best["cost_per_won_amount"], shown.words.currency)
-    text = f"Lowest cost per won deal: {best['channel']}, {cost} ({numbers.count(best['n_won'])} won deals)."
-    return (
-        table(named, columns, shown.words),
-        Sentence(text),
-        Note("Costs are totals of the window, not the price of one more deal."),
-    )
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_leads": "leads",
+        "n_accepted": "accepted",
+        "n_won": "won deals",
+        "spent_amount": "spent",
+        "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
+        "cost_per_won_amount": ("cost per won deal", "backed"),
+    }
+    listed = table_of(shown.cell("channels"), shown.words, "channel", columns, label=level_of(shown.words))
+    costs = shown.of("cost_per_won_amount")
+    if len(costs) < 2:
+        return listed, Sentence("Costs cannot be compared: fewer than two channels have them.")
+    best = records(costs.sort_values("estimate", kind="stable").head(1))[0]
+    text = f"Lowest cost per won deal: {level_of(shown.words)(best)}, {backed(best, shown.words)}."
+    note = "Costs are totals of the window, not the price of one more deal; their intervals take the spend as given."
+    return listed, stating(text, best), Note(note)
 
 
 def _findings(shown: Evidence) -> Pieces:
@@ -75,46 +63,60 @@ def _accepted(shown: Evidence) -> Pieces:
 
 
 def _experiments(shown: Evidence) -> Pieces:
-    frame = with_interval(shown.table("experiments"), shown.words, "rate", "rate")
-    columns = {
-        "experiment": "experiment",
-        "arm": "arm",
-        "n": "leads",
-        "k": "successes",
-        "interval": "rate (90 % interval)",
+    columns: dict[str, str | tuple[str, Column]] = {
+        "arm_accepted_rate": ("accepted (90 % interval)", "backed"),
+        "n_arm_accepted": "accepted leads",
     }
+    listed = table_of(shown.of("arm_accepted_rate", "n_arm_accepted"), shown.words, "experiment and arm", columns)
     causal = shown.claims[shown.claims["kind"] == "causal"]
-    pieces = claim_pieces(causal, shown.words, "What did the experiments show?", "rate")
-    return (table(frame, columns, shown.words, units={"experiment": "label"}), *pieces)
+    return listed, *claim_pieces(causal, shown.words, "What did the experiments show?", "rate")
 
 
 def _quality(shown: Evidence) -> Pieces:
-    columns = {"model": "model", "n": "cases", "brier": "Brier score", "ece": "calibration error",
-               "auc": "AUC", "auc_within": "AUC within periods"}  # fmt: skip
-    units = {"brier": "ratio", "ece": "ratio", "auc": "ratio", "auc_within": "ratio", "model": "label"}
+    claims = shown.cell("quality")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "brier": "Brier score",
+        "ece": "calibration error",
+        "auc": ("AUC", _with_ends(shown, "auc")),
+        "auc_within": ("AUC within periods", _with_ends(shown, "auc_within")),
+        "gain_over_base_rate": ("log-loss gained", _with_ends(shown, "gain_over_base_rate")),
+        "n": ("cases", lambda row: numbers.count(next(iter(row.values()))["n"])),
+    }
+    listed = table_of(claims, shown.words, "model", columns, label=level_of(shown.words))
     verdict = str(shown.result("score_verdict") or "not judged")
     kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
     shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
-    return (table(shown.table("quality"), columns, shown.words, units=units),
-            Sentence(f"Verdict: {verdict}; scores are shown {shown_as}."))  # fmt: skip
+    chosen = claims[claims["level"] == str(shown.result("model"))]
+    return listed, stating(f"Verdict: {verdict}; scores are shown {shown_as}.", chosen)
+
+
+def _with_ends(shown: Evidence, measure: str) -> Callable[[Mapping[str, Claim]], str]:
+    """A row's figure with its 90 % interval."""
+
+    def told(row: Mapping[str, Claim]) -> str:
+        claim = row.get(measure)
+        return numbers.MISSING if claim is None else f"{value(claim, shown.words)} ({ends(claim, shown.words)})"
+
+    return told
 
 
 def _calibration(shown: Evidence) -> Pieces:
-    frame = shown.table("calibration")
-    inside = ((frame["predicted"] >= frame["low"]) & (frame["predicted"] <= frame["high"])).sum()
-    picture = calibration(frame, "Do predicted rates come true?")
-    return picture, Sentence(
-        f"In {inside} of {len(frame)} groups the prediction lies within the 90 % interval of what happened."
-    )
+    rows = shown.of("observed_rate").rename(columns={"baseline": "predicted", "estimate": "observed"})
+    picture = calibration(rows, "Do predicted rates come true?")
+    inside = shown.first("n_groups_inside")
+    if inside is None:
+        return (picture,)
+    told = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
+    return picture, stating(f"{told} the prediction lies within the 90 % interval of what happened.", inside)
 
 
 def _next_leads(shown: Evidence) -> Pieces:
     frame = next_leads(shown.table("next_leads"), shown)
-    n, what = len(frame), str(shown.result("prospects") or "leads")
-    text = f"{numbers.count(n)} open {what} in order; internal: record ids lead back to the CRM."
+    listed, what = shown.of("n_listed"), str(shown.result("prospects") or "leads")
+    text = f"{numbers.count(len(frame))} open {what} in order; internal: record ids lead back to the CRM."
     columns = {"rank": "rank", "record_id": "record", "persona": "persona", "score": "score",
                "reasons": "why", "channel": "channel", "created_on": "created", "slot": "slot"}  # fmt: skip
-    return table(frame, columns, shown.words, units={"score": "rate"}), Sentence(text)
+    return table(frame, columns, shown.words, units={"score": "rate"}), stating(text, listed)
 
 
 def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
@@ -124,12 +126,13 @@ def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
 
 
 LEADS = (
-    Section("leads", "funnel", "How far do leads come?", _funnel, ("funnel",)),
-    Section("leads", "channels", "What does a channel cost and bring?", _channels, ("channels",)),
+    Section("leads", "funnel", "How far do leads come?", _funnel, measures=("n_reached",)),
+    Section("leads", "channels", "What does a channel cost and bring?", _channels, measures=("n_leads",)),
     Section("leads", "accepted", "Which leads does sales accept?", _accepted),
     Section("leads", "won", "Which leads become won deals?", _findings),
-    Section("leads", "experiments", "What did the experiments show?", _experiments, ("experiments",)),
-    Section("leads", "quality", "Can leads be ranked?", _quality, ("quality",)),
-    Section("leads", "calibration", "Do predicted rates come true?", _calibration, ("calibration",)),
+    Section("leads", "experiments", "What did the experiments show?", _experiments, measures=("arm_accepted_rate",)),
+    *LEAKS,
+    Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",)),
+    Section("leads", "calibration", "Do predicted rates come true?", _calibration, measures=("observed_rate",)),
     Section("leads", "next_leads", "Whom to call first?", _next_leads, ("next_leads",)),
 )

@@ -28,7 +28,7 @@ def _asks(shown: Evidence) -> Pieces:
 
 
 REVIEW = (
-    Section("review", "promises", "What was promised, and was it kept?", team_promises, ("promises",)),
+    Section("review", "promises", "What was promised, and was it kept?", team_promises, measures=("promise",)),
     Section("review", "findings", "What did we learn?", _held),
     Section("review", "changes", "What changes in the personas?", persona_changes),
     Section("review", "asks", "What does each team ask of the other?", _asks, ("asks",)),

@@ -1,15 +1,16 @@
 """One section of a notebook: a question, the tables it needs, and how its answer is shown."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import Picture, dots
-from closedloop.documents.pieces import Listing, Missing, Piece, Sentence
-from closedloop.documents.wording import Words, one_of_each_pair, sentences, summary
+from closedloop.documents.charts import Picture
+from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value
+from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
+from closedloop.documents.wording import Words, one_of_each_pair, records, sentences, summary
 from closedloop.loop.step import Step
 
 MOST_SENTENCES = 6
@@ -40,6 +41,14 @@ class Evidence:
         """The claims on these measures."""
         return self.claims[self.claims["measure"].isin(measures)]
 
+    def cell(self, name: str) -> pd.DataFrame:
+        """The claims that the section ``name`` shows."""
+        return self.claims[self.claims["cell"] == name]
+
+    def first(self, measure: str, **wanted: str) -> Mapping[str, Any] | None:
+        """The first claim on a measure with these values; None when there is none."""
+        return first(self.claims, measure=measure, **wanted)
+
 
 Pieces = Sequence[Piece]
 Render = Callable[[Evidence], Pieces]
@@ -47,7 +56,10 @@ Render = Callable[[Evidence], Pieces]
 
 @dataclass(frozen=True)
 class Section:
-    """``tables``: needed with at least one row. ``gaps``: names under which a step says what is missing."""
+    """``tables``: needed with at least one row; ``measures``: needed with at least one claim on one of them.
+
+    ``gaps``: names under which a step says what is missing.
+    """
 
     step: str
     name: str
@@ -55,11 +67,13 @@ class Section:
     render: Render
     tables: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
 
 
 def shown(section: Section, evidence: Evidence) -> tuple[Piece, ...]:
     """The section's pieces; one calm remark when what it needs is missing."""
-    lacking = [name for name in section.tables if evidence.table(name).empty]
+    lacking = any(evidence.table(name).empty for name in section.tables)
+    lacking |= bool(section.measures) and evidence.of(*section.measures).empty
     reasons = [evidence.step.missing[name] for name in _gap_names(section) if name in evidence.step.missing]
     if lacking:
         return (Missing(reasons[0] if reasons else _unexplained(section)),)
@@ -86,31 +100,6 @@ def ranked(claims: pd.DataFrame) -> pd.DataFrame:
     return order.sort_values(["_rank", "_size", "_key"]).drop(columns=["_rank", "_size", "_key"])
 
 
-def claim_dots(claims: pd.DataFrame, words: Words, title: str, axis: str) -> Picture:
-    """Ranked claims of one unit as estimates with intervals; filled points hold."""
-    rows = pd.DataFrame(
-        {
-            "label": [_label(row, words) for _, row in claims.iterrows()],
-            "estimate": claims["estimate"].to_numpy(),
-            "low": claims["low"].to_numpy(),
-            "high": claims["high"].to_numpy(),
-            "n": claims["n"].to_numpy(),
-            "baseline": claims["baseline"].to_numpy(),
-            "is_sure": (claims["verdict"] == "supported").to_numpy(),
-        }
-    )
-    unit = str(claims["unit"].iloc[0])
-    caption = "Filled point: the difference holds; hollow: it does not. Grey tick: all together."
-    return dots(rows, title, axis, unit=unit, currency=words.currency, caption=caption)
-
-
-def _label(claim: pd.Series, words: Words) -> str:
-    column, subject = str(claim["field"] or ""), str(claim["subject"])
-    said = [] if subject == "market" else [words.name(subject)]
-    said += [words.short(column, claim["level"])] if column else []
-    return ", ".join(said) or "all together"
-
-
 def claim_pieces(
     claims: pd.DataFrame, words: Words, title: str, axis: str, looked: pd.DataFrame | None = None
 ) -> tuple[Piece, ...]:
@@ -119,12 +108,30 @@ def claim_pieces(
     ``looked``: the claims to count where more was looked at than is drawn.
     """
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
-    counted = Sentence(" ".join(summary(claims if looked is None else looked, words)))
+    counted = joined(summary(claims if looked is None else looked, words))
     if rows.empty:
         return (counted,)
     said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
     listed = (Listing(sentences(said, words)),) if len(said) else ()
-    return (claim_dots(rows, words, title, axis), counted, *listed)
+    picture = dots_of(rows, words, title, axis, caption="Filled point: the difference holds; hollow: it does not.")
+    return (picture, counted, *listed)
+
+
+def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
+    """Leads at each status as bars, each with its share and interval where one is stated."""
+    known = {claim["level"]: claim for claim in records(shares)}
+
+    def remark(claim: Mapping[str, Any]) -> str:
+        share = known.get(claim["level"])
+        return "" if share is None else f"{value(share, words)} ({ends(share, words)})"
+
+    picture = bars_of(counts, words, title, "leads", level_of(words), remark, caption)
+    return replace(picture, claims=claim_ids(counts, shares))
+
+
+def level_of(words: Words) -> Callable[[Mapping[str, Any]], str]:
+    """How a claim's level is named where the heading names the field."""
+    return lambda claim: words.level(str(claim["field"]), claim["level"])
 
 
 def group_rows(frame: pd.DataFrame, labels: Sequence[str], value: str) -> pd.DataFrame:

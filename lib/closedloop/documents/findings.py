@@ -1,0 +1,150 @@
+"""Claims as words, tables and figures: the only way in which a figure reaches a reader."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.charts import Picture, bars, dots
+from closedloop.documents.pieces import Sentence, claim_ids
+from closedloop.documents.tables import LIMIT, Table
+from closedloop.documents.wording import Words, records
+
+Claim = Mapping[str, Any]
+Label = Callable[[Claim], str]
+Column = str | Callable[[Mapping[str, Claim]], str]
+
+
+def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
+    """The first claim with these values (measure, field, level, subject ...); None when there is none."""
+    found = where(claims, **wanted)
+    return records(found.head(1))[0] if len(found) else None
+
+
+def where(claims: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """The claims with these values."""
+    keep = pd.Series(True, index=claims.index)
+    for name, value in wanted.items():
+        keep &= claims[name] == value
+    return claims[keep]
+
+
+def value(claim: Claim | None, words: Words) -> str:
+    """The estimate in its unit; a dash when there is none."""
+    return numbers.MISSING if claim is None else numbers.written(claim["estimate"], claim["unit"], words.currency)
+
+
+def ends(claim: Claim, words: Words) -> str:
+    """Both ends of the 90 % interval."""
+    return numbers.interval(claim["low"], claim["high"], claim["unit"], words.currency)
+
+
+def backed(claim: Claim | None, words: Words) -> str:
+    """The estimate with its 90 % interval and n: "44 % (38–50 %, n = 210)"; what a claim lacks is left out."""
+    if claim is None or numbers.is_missing(claim["estimate"]):
+        n = 0 if claim is None or numbers.is_missing(claim["n"]) else claim["n"]
+        return f"too few to tell (n = {numbers.count(n)})"
+    parts = [] if numbers.is_missing(claim["low"]) else [ends(claim, words)]
+    parts += (
+        [] if numbers.is_missing(claim["n"]) or claim["verdict"] == "counted" else [f"n = {numbers.count(claim['n'])}"]
+    )
+    return f"{value(claim, words)} ({', '.join(parts)})" if parts else value(claim, words)
+
+
+def label_of(words: Words) -> Label:
+    """How a row of claims is named: its persona or competitor, and its level in a few words."""
+
+    def named(claim: Claim) -> str:
+        column, subject = str(claim["field"] or ""), str(claim["subject"])
+        said = [] if subject == "market" else [words.name(subject)]
+        said += [words.short(column, claim["level"])] if column else []
+        return ", ".join(said) or "all together"
+
+    return named
+
+
+def rows_of(claims: pd.DataFrame, label: Label) -> pd.DataFrame:
+    """Claims as rows to draw: label, estimate, low, high, n, baseline, is_sure, claim_id, in the frame's order."""
+    drawn = claims[["estimate", "low", "high", "n", "baseline", "claim_id"]].reset_index(drop=True)
+    is_sure = ~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]).to_numpy()
+    return drawn.assign(label=[label(claim) for claim in records(claims)], is_sure=is_sure)
+
+
+def dots_of(
+    claims: pd.DataFrame, words: Words, title: str, axis: str, label: Label | None = None, **more: Any
+) -> Picture:
+    """Claims of one unit as points with their intervals (``charts.dots``)."""
+    rows, unit = rows_of(claims, label or label_of(words)), str(claims["unit"].iloc[0])
+    if rows["baseline"].isna().all():
+        rows = rows.drop(columns="baseline")
+    return dots(rows, title, axis, unit=unit, currency=words.currency, **more)
+
+
+def bars_of(
+    claims: pd.DataFrame,
+    words: Words,
+    title: str,
+    axis: str,
+    label: Label,
+    remark: Label | None = None,
+    caption: str = "",
+) -> Picture:
+    """Counted claims as bars, each with a remark (``charts.bars``)."""
+    told = records(claims)
+    remarks = ["" if remark is None else remark(claim) for claim in told]
+    rows = pd.DataFrame(
+        {"label": [label(claim) for claim in told], "n": claims["estimate"].to_numpy(), "remark": remarks}
+    )
+    return bars(rows.assign(claim_id=claims["claim_id"].to_numpy()), title, axis, caption=caption)
+
+
+def table_of(
+    claims: pd.DataFrame,
+    words: Words,
+    heading: str,
+    columns: Mapping[str, str | tuple[str, Column]],
+    *,
+    label: Label | None = None,
+    caption: str = "",
+    limit: int = LIMIT,
+) -> Table:
+    """Claims as a table: a row for each (subject, field, level, within), a column for each measure.
+
+    ``columns``: measure -> heading, shown as ``value``; or any key -> (heading, "backed" | "n" | a function of the
+    row's claims by measure). Rows come in the frame's order; a measure that no row has is left out.
+    """
+    keys = ["subject", "field", "level", "within"]
+    groups = [part for _, part in claims.groupby(keys, sort=False)]
+    rows = [{str(claim["measure"]): claim for claim in records(part)} for part in groups]
+    shown = {name: told for name, told in columns.items() if _is_told(told) or any(name in row for row in rows)}
+    name_of = label or label_of(words)
+    cells = [
+        (name_of(next(iter(row.values()))), *(_cell(row, name, told, words) for name, told in shown.items()))
+        for row in rows[:limit]
+    ]
+    heads = (heading, *(told if isinstance(told, str) else told[0] for told in shown.values()))
+    numeric = (False, *(not _is_told(told) for told in shown.values()))
+    ids = tuple(claim_ids(part) for part in groups[:limit])
+    return Table(heads, tuple(cells), numeric, caption, max(len(rows) - limit, 0), ids)
+
+
+def _is_told(column: str | tuple[str, Column]) -> bool:
+    """Is the column made by a function, and so not by one measure?"""
+    return not isinstance(column, str) and callable(column[1])
+
+
+def _cell(row: Mapping[str, Claim], name: str, told: str | tuple[str, Column], words: Words) -> str:
+    how = "value" if isinstance(told, str) else told[1]
+    if callable(how):
+        return how(row)
+    claim = row.get(name)
+    if claim is None:
+        return numbers.MISSING
+    return {"value": value, "backed": backed}[how](claim, words) if how != "n" else numbers.count(claim["n"])
+
+
+def joined(sentences: Sequence[Sentence]) -> Sentence:
+    """Several sentences as one paragraph."""
+    ids = [name for said in sentences for name in said.claims]
+    return Sentence(" ".join(said.text for said in sentences), tuple(dict.fromkeys(ids)))

@@ -1,0 +1,81 @@
+"""What each measure is called, in sentences and headings."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Measure(NamedTuple):
+    """The words of one measure: what more and less of it is, what all cases are, and what it is called."""
+
+    more: str
+    less: str
+    everyone: str
+    name: str
+
+
+_MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "win_rate": Measure(
+            "won more often", "won less often", "of all decided deals", "share of decided deals won"
+        ),
+        "accepted_rate": Measure(
+            "accepted by sales more often", "accepted by sales less often", "of all leads handed off",
+            "share of handed-off leads that sales accepted",
+        ),
+        "won_rate": Measure(
+            "lead to won deals more often", "lead to won deals less often", "of all leads",
+            "share of leads that became a won deal",
+        ),
+        "share": Measure("more common", "less common", "of the whole market", "share"),
+        "sales_cycle_days": Measure(
+            "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
+        ),
+        "won_amount": Measure("larger deals", "smaller deals", "over all won deals", "amount of a won deal"),
+    }
+)  # fmt: skip
+
+
+_NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alone, compared with nothing
+    {
+        "arm_accepted_rate": "share of the arm's leads that sales accepted",
+        "auc": "AUC",
+        "auc_within": "AUC within periods",
+        "brier": "Brier score",
+        "column_auc": "AUC of the column alone, within periods",
+        "conversion_rate": "share of the leads at the status before",
+        "cost_per_accepted_amount": "cost per accepted lead",
+        "cost_per_won_amount": "cost per won deal",
+        "ece": "calibration error",
+        "first_touch_median_days": "median days from hand-off to the first sales touch",
+        "first_touch_p90_days": "days from hand-off within which nine of ten leads were touched by sales",
+        "gain_over_base_rate": "log-loss gained over the better base rate",
+        "lost_filled_rate": "share filled among lost records",
+        "n_accepted": "leads that sales accepted",
+        "n_arm_accepted": "leads of the arm that sales accepted",
+        "n_disagreements": "leads on which the teams disagree",
+        "n_groups_inside": "groups whose predicted rate lies within the interval of the observed one",
+        "n_listed": "records on the list to call",
+        "n_promises_kept": "promises kept",
+        "n_reached": "leads that came so far",
+        "n_rejected": "leads that sales gave back",
+        "n_won": "won deals",
+        "never_touched_share": "share never touched by sales",
+        "observed_rate": "share won",
+        "open_filled_rate": "share filled among open records",
+        "promise": "observed",
+        "reached_share": "share of the leads handed off",
+        "rejection_share": "share of the leads that sales gave back",
+        "spent_amount": "spent",
+        "won_filled_rate": "share filled among won records",
+    }
+)
+_EVERYONE: Mapping[str, str] = MappingProxyType(  # what the baseline of such a figure is
+    {"column_auc": "above which a leak is suspected", "observed_rate": "predicted", "promise": "promised"}
+)
+
+
+def measure_of(name: str) -> Measure:
+    """The words of a measure; one that is not listed is named by its column."""
+    words = _NAMES.get(name, name.removeprefix("n_").replace("_", " "))
+    return _MEASURES.get(name, Measure(f"higher {words}", f"lower {words}", _EVERYONE.get(name, "over all"), words))

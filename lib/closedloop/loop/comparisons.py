@@ -1,0 +1,56 @@
+"""What is compared with what: the levels that outcomes are looked at by, and the looks made of their counts."""
+
+import pandas as pd
+
+from closedloop.evidence.claims import Origin, rate_looks
+from closedloop.loop.counting import LEAST_SHOWN, levels
+from closedloop.loop.records import column
+from closedloop.loop.situation import Situation
+from closedloop.terms import Moment
+
+REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
+LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
+_DRAWN = ("experiment", "arm", "arm_rate")
+
+
+def deal_levels(situation: Situation, ended: pd.DataFrame, *, is_rep_compared: bool) -> pd.DataFrame:
+    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends.
+
+    Reps are compared one by one only when they differ beyond luck as a group: else a league table ranks luck.
+    """
+    fields = [f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in _DRAWN]
+    extra = ["is_quarter_end", "persona", *(["rep_id"] if is_rep_compared else [])]
+    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)])
+
+
+def handed_off(leads: pd.DataFrame) -> pd.Series:
+    """The day that puts a lead into a period: its hand-off, else its creation."""
+    return column(leads, "handed_off_on").fillna(column(leads, "created_on"))
+
+
+def lead_window(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
+    """Leads handed off (else created) within the window."""
+    return situation.in_window(leads, handed_off(leads))
+
+
+def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
+    """Every field of leads that is looked at, as levels: known at creation, and the persona."""
+    fields = [f for f in situation.view.inherited("leads", Moment.CREATION) if f in leads and f not in _DRAWN[:2]]
+    return levels(leads, fields).assign(persona=leads["persona"])
+
+
+def lead_measures(by: pd.DataFrame) -> dict[str, list[str]]:
+    """The fields that each measure of leads is compared by."""
+    return {"accepted_rate": list(by.columns), "won_rate": ["channel"] if "channel" in by else []}
+
+
+def shown_rates(
+    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, experiment: str = ""
+) -> pd.DataFrame:
+    """Looks at the rates of all levels that are large enough to be shown; ``counted`` as of ``counting.counts``.
+
+    Levels that were drawn, the arms of an ``experiment``, are the only ones whose looks are causal.
+    """
+    shown, kind = counted[counted["n"] >= LEAST_SHOWN], "causal" if experiment else "descriptive"
+    subject = experiment or "market"
+    return rate_looks(shown, origin, measure=measure, subject=subject, kind=kind, threshold=threshold)

@@ -1,0 +1,233 @@
+"""What null worlds of a market are made of: its outcomes in pools to shuffle, and all that is compared with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from closedloop.evidence.claims import false_discovery_q
+from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
+from closedloop.loop.comparisons import REP_LUCK
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.persona import PersonaSet
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool: 1 a success, 0 none, missing for neither
+
+DEALS = "deals"
+SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World."""
+
+    outcomes: Floats
+    groups: Ints
+
+    def shuffled(self, rng: np.random.Generator) -> Floats:
+        """The outcomes, each group's in an order drawn from ``rng``."""
+        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
+        places = np.argsort(self.groups, kind="stable")
+        mixed = np.empty_like(self.outcomes)
+        mixed[places] = self.outcomes[drawn]
+        return mixed
+
+    def group_means(self) -> tuple[Floats, Floats]:
+        """For each record the share of its group that succeeded, and the share that did or did not."""
+        known = ~np.isnan(self.outcomes)
+        n = np.bincount(self.groups)
+        parts = (np.bincount(self.groups, weights=w) / n for w in (np.where(known, self.outcomes, 0.0), known))
+        won, decided = (part[self.groups] for part in parts)
+        return won, decided
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Which rows bear which level of which field: the same in every world, so that counting is one product.
+
+    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); a missing level is None.
+    """
+
+    field: NDArray[np.object_]
+    level: NDArray[np.object_]
+    code: Ints  # number of the field
+    member: sparse.csr_array
+
+    @classmethod
+    def of(cls, by: pd.DataFrame, *, with_gaps: bool = True) -> "Tally":
+        """Of records by their fields, already cut into levels; without gaps their records count nowhere."""
+        parts, names = [], []
+        for number, field in enumerate(by.columns):
+            codes, found = pd.factorize(by[field], sort=True, use_na_sentinel=True)
+            record = np.arange(len(by)) if with_gaps else np.flatnonzero(codes >= 0)
+            place = np.where(codes < 0, len(found), codes)[record]
+            shape, ones = (len(found) + 1, len(by)), np.ones(len(record), dtype=np.int8)
+            parts.append(sparse.csr_array((ones, (place, record)), shape=shape))
+            names += [(str(field), level, number) for level in [*map(str, found), None]]
+        stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
+        field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
+        return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
+
+    @property
+    def is_named(self) -> Bools:
+        """Which rows are levels, not gaps."""
+        return np.array([level is not None for level in self.level], dtype=bool)
+
+    def counts(self, hit: Floats) -> tuple[Floats, Floats]:
+        """k and n of ``hit`` (missing ones left out) at every level."""
+        known = ~np.isnan(hit)
+        return self.member @ np.where(known, hit, 0.0), self.member @ known.astype(float)
+
+    def totals(self, values: Floats) -> Floats:
+        """The sum of ``values`` over each level's field, at every level."""
+        sums = np.bincount(self.code, weights=values, minlength=1)
+        return np.asarray(sums[self.code], dtype=float)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The tests of one comparison in one world, before any estimate is made; one entry a look.
+
+    ``index``: the level's row in the tally. k of n successes there, of ``n_field`` cases of the field at the pooled
+    rate ``base``; ``p``: mid-p value of the rate against it.
+    """
+
+    index: Ints
+    k: Floats
+    n: Floats
+    n_field: Floats
+    base: Floats
+    p: Floats
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure by all its fields: ``rows`` are its records' places in the pool.
+
+    ``spread``: records by rep; reps are compared only in worlds where they differ beyond luck as a group.
+    """
+
+    pool: str
+    rows: Ints
+    tally: Tally
+    measure: str
+    threshold: float
+    subject: str = "market"
+    spread: Tally | None = None
+
+    def hits(self, world: World) -> Floats:
+        """The records' outcomes in that world."""
+        return world[self.pool][self.rows]
+
+    def is_made(self, world: World) -> bool:
+        """Is it compared at all in that world?"""
+        if self.spread is None:
+            return True
+        k, n = self.spread.counts(self.hits(world))
+        named = self.spread.is_named
+        return bool(spread_beyond_luck(k[named], n[named]) <= REP_LUCK)
+
+    def tested(self, world: World) -> Tested:
+        """The looks of ``evidence.looks.rate_looks`` as far as their p values."""
+        k, n = self.tally.counts(self.hits(world))
+        shown = n >= LEAST_SHOWN
+        k_field, n_field = self.tally.totals(k * shown), self.tally.totals(n * shown)
+        seen = shown & self.tally.is_named
+        index = np.flatnonzero(seen & (self.tally.totals(seen.astype(float)) >= 2))
+        base = k_field[index] / n_field[index]
+        return Tested(index, k[index], n[index], n_field[index], base, midp(k[index], n[index], base))
+
+    def effects(self, tested: Tested, q: Floats) -> Floats:
+        """The effect of each look whose claim is supported, by ``evidence.claims``' rule; missing for all others.
+
+        Estimates cost most, so they are made only for fields in which q allows a claim.
+        """
+        found = np.full(len(q), np.nan)
+        field = self.tally.code[tested.index]
+        for code in np.unique(field[q <= SUPPORTED_Q]):
+            own = np.flatnonzero(field == code)
+            shrunk = shrink_rates(tested.k[own], tested.n[own])
+            base = tested.base[own]
+            is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND)
+            found[own] = np.where(is_supported, shrunk.mean - base, np.nan)
+        return found
+
+    def by_period(self, pool: Pool) -> Floats:
+        """What shuffling within periods leaves of each level's difference: its periods differ from the others'."""
+        won, known = (self.tally.member @ mean[self.rows] for mean in pool.group_means())
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(won / known - self.tally.totals(won) / self.tally.totals(known))
+
+
+@dataclass(frozen=True)
+class Family:
+    """All looks of one moment: those at outcomes, and the p values of those that no outcome touches (``fixed``)."""
+
+    period: str
+    name: str
+    comparisons: tuple[Comparison, ...]
+    fixed: Floats
+
+    def n_looks(self, world: World) -> int:
+        """How many looks at outcomes it has in that world."""
+        return sum(len(part.tested(world).p) for part in self.comparisons if part.is_made(world))
+
+    def supported(self, world: World) -> list[tuple[Comparison, Tested, Floats]]:
+        """Each comparison made in that world, its tests, and the effects of those that are supported."""
+        made = [(part, part.tested(world)) for part in self.comparisons if part.is_made(world)]
+        sizes = np.cumsum([len(tested.p) for _, tested in made])
+        q = false_discovery_q(np.concatenate([*(tested.p for _, tested in made), self.fixed]))
+        parts = np.split(q, sizes)[: len(made)]
+        return [(part, tested, part.effects(tested, own)) for (part, tested), own in zip(made, parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Whose the deals were from which a persona set's win rates come: rows of the pool and their personas."""
+
+    rows: Ints
+    personas: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, by their id.
+
+    ``splits``: their levels by persona and field; ``now``: personas of those that ended in the period (``is_now``).
+    """
+
+    period: str
+    in_force: PersonaSet
+    promise: Promise
+    rows: Ints
+    is_now: Bools
+    splits: Tally
+    now: Tally
+    rate: float
+
+
+@dataclass(frozen=True)
+class NullMarket:
+    """A market cut up so that any number of its null worlds can be made and looked at without its database."""
+
+    name: str
+    pools: Mapping[str, Pool]
+    families: tuple[Family, ...]
+    reviews: tuple[Review, ...]
+    planted_in: int | None  # the family in which effects are planted: the outcomes of the last complete period
+
+    @property
+    def world(self) -> World:
+        """The real one."""
+        return {name: pool.outcomes for name, pool in self.pools.items()}
+
+    def shuffled(self, rng: np.random.Generator) -> World:
+        """A null world: within each period, who was won and who was accepted is drawn anew."""
+        return {name: pool.shuffled(rng) for name, pool in self.pools.items()}

@@ -1,0 +1,193 @@
+"""One null world: how many claims and edits it makes though nothing differs, and whether a planted effect is found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.claims import false_discovery_q
+from closedloop.evidence.rates import difference_p, midp
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.edits import GATE, beyond_promise, is_splittable, shrunk_splits
+from closedloop.loop.null_market import (
+    DEALS,
+    SUPPORTED_BEYOND,
+    Bools,
+    Comparison,
+    Family,
+    Floats,
+    NullMarket,
+    Review,
+    Tested,
+    World,
+)
+from closedloop.loop.persona import PersonaSet, promised
+
+EFFECTS = (0.05, 0.10, 0.15)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one null world showed.
+
+    ``supported``: claims about outcomes in each family; ``by_luck``: those among them that not even the differences
+    between periods, which shuffling leaves, bear out. ``n_false`` and ``n_right``: permanent edits that the world's
+    truth contradicts, and bears out. ``planted``: for each of ``EFFECTS`` whether it was found, and at which n; none
+    where no level has room for it.
+    """
+
+    supported: tuple[int, ...]
+    by_luck: tuple[int, ...]
+    n_false: int
+    n_right: int
+    planted: Mapping[float, tuple[bool, int]]
+
+
+def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
+    """Everything that the loop would find in that world."""
+    supported, by_luck = zip(*(_claims(market, family, world) for family in market.families), strict=True)
+    edits = [_edits(review, world) for review in market.reviews]
+    planted: dict[float, tuple[bool, int]] = {}
+    for effect in EFFECTS if market.planted_in is not None else ():
+        result = _planted(market.families[market.planted_in or 0], world, effect, rng)
+        planted |= {effect: result} if result else {}
+    return Found(supported, by_luck, sum(wrong for wrong, _ in edits), sum(right for _, right in edits), planted)
+
+
+def _claims(market: NullMarket, family: Family, world: World) -> tuple[int, int]:
+    """Supported claims about outcomes, and those of them that are luck."""
+    n, n_lucky = 0, 0
+    for part, tested, effects in family.supported(world):
+        found = ~np.isnan(effects)
+        if found.any():
+            left = part.by_period(market.pools[part.pool])[tested.index[found]]
+            n += len(left)
+            n_lucky += len(left) - int(_bears_out(left, effects[found], part.threshold).sum())
+    return n, n_lucky
+
+
+def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
+    """Which true differences are worth a claim, on the side where it was found?"""
+    return np.asarray((np.abs(truth) > threshold) & (np.sign(truth) == np.sign(found)))
+
+
+# edits
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Edits tried in one period: p value, effect and posterior probability of one beyond the gate."""
+
+    p: Floats
+    effect: Floats
+    beyond: Floats
+
+
+def _edits(review: Review, world: World) -> tuple[int, int]:
+    """Permanent edits of one period: how many the world's truth contradicts, and how many it bears out.
+
+    In a null world no level differs, so every split is wrong; the truth of each persona is the period's rate, so an
+    adjustment is right only if that rate is beyond the gate from the promise, on the edit's side: the market moved.
+    """
+    promises, adjusted = _adjusted(review, world)
+    split = _split(review, world)
+    q = false_discovery_q(np.concatenate([adjusted.p, split.p]))
+    if not (q <= review.rate).any():
+        return 0, 0
+    is_made = (q <= review.rate) & (np.concatenate([adjusted.beyond, split.beyond]) > SUPPORTED_BEYOND)
+    truth = float(np.nanmean(world[DEALS][review.rows][review.is_now]))
+    made = is_made[: len(promises)]
+    n_right = int(_bears_out(truth - promises, adjusted.effect, GATE)[made].sum())
+    return int(is_made.sum()) - n_right, n_right
+
+
+def in_force(review: Review, world: World) -> PersonaSet:
+    """The set in force with the win rates that it would promise in that world."""
+    hit = pd.Series(world[DEALS][review.promise.rows])
+    known = hit.notna()
+    if not known.any():
+        return review.in_force
+    return promised(review.in_force, pd.Series(review.promise.personas)[known], hit[known])
+
+
+def _adjusted(review: Review, world: World) -> tuple[Floats, _Tried]:
+    """What each persona promised, and the period's deals against it."""
+    k, n = review.now.counts(world[DEALS][review.rows])
+    promise = {p.id: np.nan if p.win_rate is None else p.win_rate for p in in_force(review, world).personas}
+    rate = np.array([promise.get(str(level), np.nan) for level in review.now.level], dtype=float)
+    shown = review.now.is_named & (n >= LEAST_SHOWN) & np.isfinite(rate)
+    k, n, rate = k[shown], n[shown], rate[shown]
+    return rate, _Tried(midp(k, n, rate), k / n - rate, beyond_promise(k, n, rate))
+
+
+def _split(review: Review, world: World) -> _Tried:
+    """Every level within a persona against the persona's others."""
+    k, n = review.splits.counts(world[DEALS][review.rows])
+    named = review.splits.is_named
+    k, n = k * named, n * named
+    k_all, n_all = review.splits.totals(k), review.splits.totals(n)
+    tried = np.flatnonzero(named & is_splittable(n, n_all))
+    k, n, k_all, n_all = (part[tried] for part in (k, n, k_all, n_all))
+    p = difference_p(k, n, k_all - k, n_all - n)
+    beyond, field = np.zeros(len(p)), review.splits.code[tried]
+    for code in np.unique(field[p <= review.rate]):  # q is never below p: no other could be permanent
+        own = np.flatnonzero(field == code)
+        shrunk = shrunk_splits(k[own], n[own], float(k_all[own[0]]), float(n_all[own[0]]))
+        beyond[own] = shrunk.beyond(GATE, k_all[own[0]] / n_all[own[0]])[: len(own)]
+    return _Tried(p, k / n - k_all / n_all, beyond)
+
+
+# planted effects
+
+
+def _planted(family: Family, world: World, effect: float, rng: np.random.Generator) -> tuple[bool, int] | None:
+    """Is an effect found that was planted on a level drawn from all that are compared, and at which n?"""
+    comparison = family.comparisons[0]
+    tested = comparison.tested(world)
+    for i in rng.permutation(len(tested.index)):
+        signs = [sign for sign in (1, -1) if _has_room(tested, int(i), sign * effect)]
+        if signs:
+            sign = int(rng.choice(signs))
+            altered = plant(comparison, world, tested, int(i), sign * effect, rng)
+            return _is_found(family, altered, int(tested.index[i]), sign), int(tested.n[i])
+    return None
+
+
+def _others(tested: Tested, i: int, effect: float) -> float:
+    """How far the other deals have to move so that the market's rate stays."""
+    share = tested.n[i] / tested.n_field[i]
+    return float(-effect * share / (1 - share)) if share < 1 else np.inf
+
+
+def _has_room(tested: Tested, i: int, effect: float) -> bool:
+    moved = tested.base[i] + np.array([effect, _others(tested, i, effect)])
+    return bool((moved > 0).all() and (moved < 1).all())
+
+
+def plant(
+    comparison: Comparison, world: World, tested: Tested, i: int, effect: float, rng: np.random.Generator
+) -> World:
+    """That world with the true rate of the ``i``-th tested level ``effect`` from the pooled rate, which stays as it is.
+
+    Outcomes are flipped at random, inside the level one way and outside it the other way.
+    """
+    is_in = comparison.tally.member[[int(tested.index[i])]].toarray()[0] > 0
+    outcomes = world[comparison.pool].copy()
+    base = float(tested.base[i])
+    outside = _others(tested, i, effect)
+    for rows, change in ((comparison.rows[is_in], effect), (comparison.rows[~is_in], outside)):
+        outcomes[rows] = _moved(outcomes[rows], base, change, rng)
+    return {**world, comparison.pool: outcomes}
+
+
+def _moved(outcomes: Floats, base: float, change: float, rng: np.random.Generator) -> Floats:
+    """Outcomes whose rate ``base`` moves by ``change``: as many failures as needed succeed, or the other way round."""
+    chance, from_, to = (change / (1 - base), 0.0, 1.0) if change > 0 else (-change / base, 1.0, 0.0)
+    return np.where((outcomes == from_) & (rng.random(len(outcomes)) < chance), to, outcomes)
+
+
+def _is_found(family: Family, world: World, row: int, sign: int) -> bool:
+    """Is the claim about that row of the first comparison supported, with the right sign?"""
+    _, tested, effects = family.supported(world)[0]
+    return bool((np.sign(effects[tested.index == row]) == sign).any())

@@ -1,0 +1,200 @@
+"""The self-test: what the loop would claim about this market if nothing made a difference, and what it would miss."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closedloop.errors import ParameterError
+from closedloop.evidence.rates import wilson
+from closedloop.loop.null_market import NullMarket
+from closedloop.loop.null_records import last_day, null_market
+from closedloop.loop.null_world import EFFECTS, Found, look_at
+from closedloop.loop.step import replace_file
+from closedloop.loop.turn import has_begun
+from closedloop.market.warehouse import open_warehouse
+
+FILE = "self-test.json"
+_SIZES = ("small", "middle", "large")
+_FEWEST_WORLDS = 10
+_AT_ONCE = 5  # worlds that a process is given together
+
+_taken: list[NullMarket] = []  # in a worker process: the market whose worlds it makes
+
+
+def self_test(market: str, out: Path, n_worlds: int = 200, n_workers: int = 0) -> dict[str, Any]:
+    """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
+
+    Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). ``n_workers`` 0 is one for each
+    core; the figures do not depend on it. Errors: ParameterError for an unknown market, one without outcomes, or too
+    few worlds.
+    """
+    if n_worlds < _FEWEST_WORLDS:
+        raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
+    cut = null_market(market, out)
+    found = _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1)
+    report = {"market": market, "worlds": n_worlds, "data": _data(market), **summary(cut, found)}
+    replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+    return report
+
+
+def _data(market: str) -> dict[str, str]:
+    """The last moment of the loop that the test covers, and the fingerprint of the rows that it may see."""
+    warehouse, last = open_warehouse(market), open_warehouse(market).periods[-1]
+    moment = "outcome" if has_begun(market, last.name) else "plan"
+    return {"period": last.name, "moment": moment, "fingerprint": warehouse.fingerprint(last_day(warehouse).on)}
+
+
+def one_world(market: NullMarket, number: int) -> Found:
+    """What the null world of that number shows; the same number always makes the same world."""
+    seed = hashlib.sha256(f"{market.name}/self-test/{number}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
+    return look_at(market, market.shuffled(rng), rng)
+
+
+def _worlds(market: NullMarket, n_worlds: int, n_workers: int) -> list[Found]:
+    if n_workers == 1:
+        return [one_world(market, number) for number in range(n_worlds)]
+    spawn = multiprocessing.get_context("spawn")  # a fork would share the database's threads
+    with ProcessPoolExecutor(n_workers, mp_context=spawn, initializer=_take, initargs=(market,)) as pool:
+        return list(pool.map(_world_here, range(n_worlds), chunksize=_AT_ONCE))
+
+
+def _take(market: NullMarket) -> None:
+    _taken.append(market)
+
+
+def _world_here(number: int) -> Found:
+    return one_world(_taken[0], number)
+
+
+# figures
+
+
+def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
+    """The figures of all worlds: ``null`` (what is claimed though nothing differs) and ``planted`` (what is found)."""
+    return {"null": _null(market, found), "planted": [_planted(found, effect) for effect in EFFECTS]}
+
+
+def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
+    tested = [number for number, family in enumerate(market.families) if family.n_looks(market.world)]
+    supported = np.array([world.supported for world in found])[:, tested]
+    by_luck = np.array([world.by_luck for world in found])[:, tested]
+    n_reports = len({family.period for family in market.families})
+    shares = zip(tested, _share_of(supported), _share_of(by_luck), strict=True)
+    families = [_family(market, number, rates) for number, *rates in shares]
+    return {
+        **_rate("any_claim", (supported > 0).mean(axis=1)),
+        **_rate("any_lucky_claim", (by_luck > 0).mean(axis=1)),
+        "expected_false_lines": float(supported.sum(axis=1).mean() / n_reports),
+        "expected_lucky_lines": float(by_luck.sum(axis=1).mean() / n_reports),
+        **_edit_rate(market, "any_edit", [world.n_false > 0 for world in found]),
+        **_edit_rate(market, "any_right_edit", [world.n_right > 0 for world in found]),
+        "n_reports": n_reports,
+        "n_refinements": len(market.reviews),
+        "worst_family": max(families, key=lambda family: family["any_claim_rate"]),
+        "families": families,
+    }
+
+
+def _share_of(n_claims: Any) -> list[float]:
+    """The share of worlds in which each family made a claim."""
+    return [float(share) for share in (n_claims > 0).mean(axis=0)]
+
+
+def _family(market: NullMarket, number: int, rates: Sequence[float]) -> dict[str, Any]:
+    family = market.families[number]
+    named = {"period": family.period, "family": family.name, "n_outcome_looks": family.n_looks(market.world)}
+    rates_ = {"any_claim_rate": rates[0], "any_lucky_claim_rate": rates[1]}
+    return {**named, "n_other_looks": len(family.fixed), **rates_}
+
+
+def _edit_rate(market: NullMarket, name: str, hits: Sequence[bool]) -> dict[str, float | None]:
+    """Undefined in a market whose persona set is never refined."""
+    known = _rate(name, np.array(hits))
+    return known if market.reviews else dict.fromkeys(known)
+
+
+def _rate(name: str, shares: Any) -> dict[str, float | None]:
+    """Mean share over the worlds, with its interval: families of one world are no independent cases."""
+    low, high = wilson(shares.sum(), len(shares))
+    return {f"{name}_rate": float(shares.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _planted(found: Sequence[Found], effect: float) -> dict[str, Any]:
+    cases = sorted((world.planted[effect] for world in found if effect in world.planted), key=lambda case: case[1])
+    thirds = np.array_split(np.arange(len(cases)), len(_SIZES))
+    by_size = [
+        {"size": size, **_share([cases[i] for i in part])}
+        for size, part in zip(_SIZES, thirds, strict=True)
+        if len(part)
+    ]
+    return {"effect": effect, **_share(cases), "by_size": by_size}
+
+
+def _share(cases: Sequence[tuple[bool, int]]) -> dict[str, Any]:
+    if not cases:
+        return {"found_rate": None, "found_low": None, "found_high": None, "n_worlds": 0, "median_n": None}
+    found, n = np.array([case[0] for case in cases]), [case[1] for case in cases]
+    return {**_rate("found", found), "n_worlds": len(cases), "median_n": float(np.median(n))}
+
+
+# words
+
+
+def told(report: dict[str, Any]) -> str:
+    """The figures of a report as a person reads them."""
+    null = report["null"]
+    lines = [
+        f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
+        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference; the aim is 10 % or less.",
+        *_luck(null),
+        f"  A report had {null['expected_false_lines']:.2f} false lines on average.",
+        f"  {_worst(null['worst_family'])}",
+        f"  {_edits(null)}",
+        "Then one level of one field was given a real difference, drawn anew in every world:",
+        *(f"  {_found(planted)}" for planted in report["planted"]),
+    ]
+    return "\n".join(lines)
+
+
+def _percent(figures: dict[str, Any], name: str) -> str:
+    """A rate with its interval, in percent."""
+    rate, low, high = (figures[f"{name}_{part}"] for part in ("rate", "low", "high"))
+    return f"{rate:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _luck(null: dict[str, Any]) -> list[str]:
+    """How much is left when what shuffling keeps is taken off."""
+    if null["any_lucky_claim_rate"] == null["any_claim_rate"]:
+        return []
+    left = _percent(null, "any_lucky_claim")
+    return [f"  {left} stated one by luck; the others tell periods apart, whose rates stay when outcomes are shuffled."]
+
+
+def _worst(worst: dict[str, Any]) -> str:
+    looks = f"{worst['n_outcome_looks']} looks at outcomes"
+    looks += f" beside {worst['n_other_looks']} others" if worst["n_other_looks"] else ""
+    name = f"the {worst['family']} family of {worst['period']}"
+    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({looks})."
+
+
+def _edits(null: dict[str, Any]) -> str:
+    if null["any_edit_rate"] is None:
+        return "Personas are not refined here: that needs dated deals, and enough of them in a complete period."
+    made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
+    return f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
+
+
+def _found(planted: dict[str, Any]) -> str:
+    points = f"{planted['effect'] * 100:.0f} points"
+    if not planted["n_worlds"]:
+        return f"{points}: no level has room for it."
+    sizes = ", ".join(f"{part['found_rate']:.0%} at n = {part['median_n']:,.0f}" for part in planted["by_size"])
+    return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes})."

@@ -1,0 +1,180 @@
+"""Every number that a reader meets comes from a claim cited where it stands: whole pages of markets, checked."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from closedloop import notebook
+from closedloop.documents import battlecard, brief, numbers, playbook
+from closedloop.documents.charts import Picture
+from closedloop.documents.part import Glance, Line, Part
+from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.sections import catalogue
+from closedloop.documents.tables import Table
+from closedloop.documents.wording import Words
+from closedloop.loop import turn
+
+from .ledger import claims, words
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = {"sales_playbook": playbook.SECTIONS, "campaign_brief": brief.SECTIONS, "battlecard": battlecard.SECTIONS}
+NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?")
+VALUES = (
+    "estimate",
+    "low",
+    "high",
+    "baseline",
+    "effect",
+    "n",
+    "p",
+    "q",
+    "needed_n",
+    "visible_difference",
+    "family_size",
+)
+RECORDS = {"next_leads", "rules", "changes"}  # tables of records and of the team's own texts, not of findings
+WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
+SETTINGS = {"90"}  # the level of every interval
+Told = tuple[str, tuple[str, ...]]
+
+
+def ways_to_write(value: float, currency: str) -> Iterator[str]:
+    """Every way in which the pages write a number."""
+    yield from (numbers.rate(value), numbers.points(value), numbers.count(value), numbers.days(value))
+    yield from (numbers.money(value, currency), numbers.rounded_money(value, currency), numbers.plain(value))
+    yield from (f"{value:.2g}", f"{value:.2f}", f"{value:.3f}")
+
+
+def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
+    """The numbers that sentences on these claims may hold: their values, the digits of their labels, how many."""
+    texts = [words.definition.title, numbers.points(words.definition.claims.smallest_worth)]
+    for claim in cited.to_dict("records"):
+        values = [float(claim[name]) for name in VALUES if not numbers.is_missing(claim[name])]
+        texts += [text for value in values for text in ways_to_write(value, words.currency)]
+        texts += [words.name(str(claim["subject"])), str(claim["first_period"]), str(claim["last_period"])]
+        if claim["field"]:
+            label = (str(claim["field"]), claim["level"])
+            texts += [words.condition(*label), words.short(*label), words.name(str(claim["level"]))]
+        texts += [words.column(str(claim["within"]))]
+    groups = [cited[cited["verdict"] == verdict] for verdict in cited["verdict"].unique()]
+    counts = {str(len(group)) for group in (cited, cited[cited["family"] != "none"], *groups)} | {"0"}
+    return {token for text in texts for token in NUMBER.findall(text)} | counts | SETTINGS
+
+
+def ungrounded(told: Told, ledger: pd.DataFrame, words: Words) -> list[str]:
+    """The numbers of a text that none of its claims holds."""
+    text, ids = told
+    found = NUMBER.findall(text)
+    return [number for number in found if number not in sayable(ledger.loc[list(ids)], words)] if found else []
+
+
+def texts_of(piece: object) -> Iterator[Told]:
+    """The computed texts of a piece, each with the claims that it cites."""
+    if isinstance(piece, Sentence):
+        yield piece.text, piece.claims
+    elif isinstance(piece, Listing):
+        yield from ((item.text, item.claims) for item in piece.items)
+    elif isinstance(piece, Picture):
+        yield piece.alt, piece.claims
+    elif isinstance(piece, Table):
+        rests = piece.claims or ((),) * len(piece.rows)
+        yield from ((" | ".join(row), ids) for row, ids in zip(piece.rows, rests, strict=True))
+    elif isinstance(piece, Line):
+        yield f"{piece.text} {piece.detail}", piece.claims
+    elif isinstance(piece, Part):
+        for part in (*(line for line in piece.lines if line.mark not in WRITTEN), *piece.tables):
+            yield from texts_of(part)
+    elif isinstance(piece, Glance):
+        for part in (*piece.facts, *piece.cards):
+            yield from texts_of(part)
+
+
+def pages(market: str, period: str, out: Path) -> Iterator[notebook.Run]:
+    """Every notebook of a period, and every document of each persona and competitor."""
+    for name in notebook.STEPS:
+        yield notebook.open_run(name, market, period, out)
+    first = notebook.open_run("sales_playbook", market, period, out)
+    assert first.dossier is not None
+    for persona in first.dossier.choices("persona"):
+        yield notebook.open_run("sales_playbook", market, period, out, persona=persona)
+        yield notebook.open_run("campaign_brief", market, period, out, persona=persona)
+    for competitor in first.dossier.choices("competitor"):
+        yield notebook.open_run("battlecard", market, period, out, competitor=competitor)
+
+
+def ledger_of(market: str, out: Path) -> pd.DataFrame:
+    """All claims of a market that were written so far, by id."""
+    parts = [pd.read_parquet(path) for path in sorted((out / market).glob("*/claims.parquet"))]
+    return pd.concat(parts, ignore_index=True).set_index("claim_id", drop=False)
+
+
+def unfounded(market: str, period: str, out: Path) -> list[str]:
+    """Every computed text of a period that holds a number none of its claims holds."""
+    found = []
+    for run in pages(market, period, out):
+        ledger, words = ledger_of(market, out), run._words
+        sections = SECTIONS.get(run.notebook) or catalogue.names(run.step.name)
+        shown = {"bottom line": run.bottom_line(), **{name: run.show(name) for name in sections if name not in RECORDS}}
+        for name, output in shown.items():
+            for told in (told for piece in output.pieces for told in texts_of(piece)):
+                lacking = ungrounded(told, ledger, words)
+                found += [f"{run.notebook} {name}: {lacking} in {told[0]!r}"] if lacking else []
+    return found
+
+
+def cells() -> set[tuple[str, str]]:
+    """(notebook, section) of every section that a notebook's source shows."""
+    found = set()
+    for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")):
+        source = "".join("".join(cell["source"]) + "\n" for cell in json.loads(path.read_text("utf-8"))["cells"])
+        found |= {(path.stem, name) for name in re.findall(r'run\.show\("(\w+)"\)', source)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("market", "period"),
+    [
+        ("harbor", "2024-q2"),
+        pytest.param("harbor", "2025-q2", marks=pytest.mark.slow),
+        pytest.param("maven", "2017-q3", marks=pytest.mark.real),
+        pytest.param("b2b", "all", marks=pytest.mark.real),
+        pytest.param("bank", "2008-q4", marks=pytest.mark.real),
+        pytest.param("bank", "2010-q1", marks=[pytest.mark.real, pytest.mark.slow]),
+    ],
+)
+def test_every_number_of_every_page_comes_from_a_claim_that_is_cited(market: str, period: str, tmp_path: Path) -> None:
+    assert unfounded(market, period, tmp_path) == []
+    ledger = ledger_of(market, tmp_path)
+    strays = set(zip(ledger["notebook"], ledger["cell"], strict=True)) - cells()
+    assert strays == set(), "each claim names the cell that shows it"
+    assert ledger["claim_id"].is_unique
+    compared = ledger[ledger["family"] != "none"]
+    assert (
+        compared.groupby(["period", "family"]).size() == compared.groupby(["period", "family"])["family_size"].max()
+    ).all()
+
+
+def test_a_number_from_nowhere_is_found() -> None:
+    ledger = claims({"estimate": 0.44, "low": 0.38, "high": 0.50, "baseline": 0.33, "n": 210})
+    by_id = ledger.set_index("claim_id", drop=False)
+
+    def lacking(text: str) -> list[str]:
+        said = stating(text, ledger)
+        return ungrounded((said.text, said.claims), by_id, words())
+
+    assert lacking("Sites over 20 are won in 44 % of 210 deals (38-50 %), 11 points more than 33 %.") == []
+    assert lacking("Sites over 20 are won in 45 % of 211 deals.") == ["45", "211"]
+    assert ungrounded(("44 % are won", ()), by_id, words()) == ["44"]
+
+
+def test_a_loop_without_notebooks_writes_the_same_claims(tmp_path: Path) -> None:
+    """Opened alone, a notebook makes the same call as the batch."""
+    turn.look_back("harbor", "2024-q1", tmp_path / "batch")
+    notebook.open_run("05_deals", "harbor", "2024-q1", tmp_path / "alone")
+    written = [
+        (tmp_path / who / "harbor" / "2024-q1" / "claims-outcome.parquet").read_bytes() for who in ("batch", "alone")
+    ]
+    assert written[0] == written[1]

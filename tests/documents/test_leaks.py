@@ -1,0 +1,86 @@
+"""The section about columns that know the answer: what is named, what it rests on, what was done."""
+
+from typing import Any
+
+import pandas as pd
+from closedloop.documents.pieces import Missing
+from closedloop.documents.sections.catalogue import names, render
+from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, counted, estimated, outside, stacked
+
+from tests.documents.ledger import HOSTILE, evidence
+
+ORIGIN = Origin("03_leads", "leaks", "leads", "2024-q1", "2024-q4")
+
+
+def told(finding: str, name: str = "seconds", why: str = "tells the outcome too well") -> dict[str, pd.DataFrame]:
+    """One column with this finding beside an honest one, as the step writes them."""
+    rows = [
+        {"column": name, "known": "creation", "finding": finding, "why": why if finding else "", "advice": "Move it."},
+        {"column": "sites", "known": "research", "finding": "", "why": "", "advice": ""},
+    ]
+    return {"leaks": pd.DataFrame(rows).assign(table="leads")}
+
+
+def ledger(name: str = "seconds") -> pd.DataFrame:
+    """How well both columns tell the outcome, and when the first is filled."""
+    areas = [
+        {"field": name, "estimate": 0.89, "low": 0.88, "high": 0.9, "baseline": 0.8, "n": 5000},
+        {"field": "sites", "estimate": 0.61, "low": 0.58, "high": 0.64, "baseline": 0.8, "n": 5000},
+    ]
+    filled = counted([{"field": name, "estimate": 0.25}], ORIGIN, measure="lost_filled_rate", unit="rate")
+    stated = [estimated(areas, ORIGIN, measure="column_auc", unit="ratio", kind="predictive"), filled]
+    claims = [outside(part, market="yard", period="2025-q1") for part in stated]
+    return stacked(claims, CLAIM_COLUMNS)
+
+
+def shown(finding: str, **more: Any) -> Any:
+    return render("leads", "leaks", evidence("leads", told(finding, **more), ledger(more.get("name", "seconds"))))
+
+
+def plain(section: object) -> str:
+    return repr(section).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_an_alarm_is_named_with_its_figures_and_kept_out() -> None:
+    text = plain(shown("alarm"))
+    assert "seconds (seconds): tells the outcome too well; kept out of the score. Move it." in text
+    assert "0.89 (0.88–0.9, n = 5,000)" in text
+    assert "25 %" in text
+    assert "The most telling column that is no leak, number of sites, has an AUC of 0.61 alone" in text
+    assert "of a leak the whole interval lies above 0.8." in text
+    assert "No column looks like a leak." not in text
+
+
+def test_a_remark_is_named_and_nothing_was_kept_out() -> None:
+    text = plain(shown("remark"))
+    assert "seconds (seconds): tells the outcome too well. Move it." in text
+    assert "kept out" not in text
+
+
+def test_honest_columns_are_said_to_be_honest() -> None:
+    text = plain(shown(""))
+    assert "No column looks like a leak." in text
+    assert "The most telling column that is no leak, seconds, has an AUC of 0.89 alone" in text
+
+
+def test_every_sentence_with_figures_names_its_claims() -> None:
+    html = shown("alarm")._repr_html_()
+    claims = ledger()
+    for claim in claims["claim_id"]:
+        assert claim in html
+
+
+def test_hostile_names_and_texts_never_become_tags() -> None:
+    html = shown("alarm", name=HOSTILE, why=HOSTILE)._repr_html_()
+    assert "<script" not in html
+    assert "<img src=x" not in html
+
+
+def test_without_outcomes_it_says_what_to_collect() -> None:
+    section = render("leads", "leaks", evidence("leads", {}, missing={"leaks": "Collect outcomes."}))
+    assert section.pieces == (Missing("Collect outcomes."),)
+
+
+def test_it_stands_before_the_quality_of_the_score() -> None:
+    order = names("leads")
+    assert order.index("leaks") + 1 == order.index("quality")

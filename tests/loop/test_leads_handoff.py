@@ -1,0 +1,174 @@
+"""What the steps of leads and the hand-off state, against the bundled market's records counted by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.evidence.rates import multinomial_intervals, wilson
+from closedloop.evidence.rules import Rule
+from closedloop.loop.counting import LEAST_SHOWN, rates
+from closedloop.loop.handoff import handoff
+from closedloop.loop.leads import leads
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Step
+from closedloop.market.periods import find_period
+from closedloop.market.warehouse import Warehouse, open_warehouse
+
+EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+
+
+@pytest.fixture(scope="module")
+def warehouse() -> Warehouse:
+    return open_warehouse("harbor")
+
+
+@pytest.fixture(scope="module")
+def planned(warehouse: Warehouse) -> Step:
+    return leads(Situation.planning(warehouse, find_period(warehouse.periods, "2025-q2")), EVERYONE)
+
+
+@pytest.fixture(scope="module")
+def looked_back(warehouse: Warehouse) -> Step:
+    return handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q2")), EVERYONE)
+
+
+@pytest.fixture(scope="module")
+def cohort(warehouse: Warehouse) -> pd.DataFrame:
+    """Leads handed off in 2025-q2, with what was known at its end."""
+    frame = warehouse.frame("leads")
+    days = [name for name in frame if name.endswith("_on")]
+    frame[days] = frame[days].apply(pd.to_datetime)
+    frame[days] = frame[days].where(frame[days] < pd.Timestamp(2025, 7, 1))
+    return frame[frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)]
+
+
+def stated(step: Step, measure: str, **wanted: str) -> pd.DataFrame:
+    """The statements on a measure, by level."""
+    rows = step.statements[step.statements["measure"] == measure]
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.set_index("level")
+
+
+def test_the_waterfall_counts_the_cohort(looked_back: Step, cohort: pd.DataFrame) -> None:
+    n = stated(looked_back, "n_reached")["estimate"]
+    assert n["handed_off"] == len(cohort) > 500
+    assert n["sales_accepted"] == cohort["sales_accepted_on"].notna().sum()
+    assert n["recycled"] == cohort["recycled_on"].notna().sum()
+    share = stated(looked_back, "reached_share").loc["sales_accepted"]
+    assert share["estimate"] == n["sales_accepted"] / len(cohort)
+    assert [share["low"], share["high"]] == pytest.approx(wilson(n["sales_accepted"], len(cohort)))
+    assert looked_back.results["n_handed_off"] == len(cohort)
+
+
+def test_a_lead_never_touched_has_waited_longer_than_any(
+    looked_back: Step, cohort: pd.DataFrame, warehouse: Warehouse
+) -> None:
+    touches = warehouse.frame("touches").query("from_team == 'sales'")
+    touches = touches.assign(day=pd.to_datetime(touches["touched_on"])).query("day < '2025-07-01'")
+    both = cohort.merge(touches[["lead_id", "day"]], on="lead_id", how="inner")
+    both = both[both["day"] >= both["handed_off_on"]]
+    first = (both["day"] - both["handed_off_on"]).dt.days.groupby(both["lead_id"]).min()
+    never = stated(looked_back, "never_touched_share", field="")
+    assert never["estimate"].iloc[0] == pytest.approx(1 - len(first) / len(cohort))
+    waits = np.sort(np.r_[first, np.full(len(cohort) - len(first), np.inf)])
+    median = stated(looked_back, "first_touch_median_days", field="").iloc[0]
+    assert median["estimate"] == waits[(len(cohort) - 1) // 2]
+    assert median["low"] <= median["estimate"] <= median["high"]
+    assert stated(looked_back, "first_touch_p90_days", field="").empty, "over a tenth were never touched"
+
+
+def test_reasons_of_rejection_are_shares_of_all_rejected(looked_back: Step, cohort: pd.DataFrame) -> None:
+    given_back = cohort[["recycled_on", "disqualified_on"]].notna().any(axis=1)
+    refused = cohort[given_back & cohort["sales_accepted_on"].isna()]
+    n = refused["rejection_reason"].fillna("(not recorded)").value_counts()
+    shares, counts = stated(looked_back, "rejection_share"), stated(looked_back, "n_rejected")
+    shown = n[n >= LEAST_SHOWN]
+    assert counts["estimate"].to_dict() == shown.to_dict()
+    assert shares["estimate"].to_dict() == pytest.approx((shown / len(refused)).to_dict())
+    low = pd.Series(multinomial_intervals(n)[0], index=n.index)
+    assert shares["low"].to_dict() == pytest.approx(low[shown.index].to_dict()), "all reasons count, shown or not"
+
+
+def test_promises_stand_beside_what_was_observed(looked_back: Step, cohort: pd.DataFrame, warehouse: Warehouse) -> None:
+    goals = warehouse.definition.goals["2025-q2"]
+    told = stated(looked_back, "promise")
+    assert told.loc["n_leads", ["estimate", "baseline", "effect"]].tolist() == [
+        len(cohort), goals.n_leads, len(cohort) - goals.n_leads,
+    ]  # fmt: skip
+    wait = told.loc["first_touch_days"]
+    assert wait["effect"] == wait["baseline"] - wait["estimate"], "sooner than promised is better"
+    deals = warehouse.frame("deals")
+    closed = pd.to_datetime(deals["closed_on"]).between("2025-04-01", "2025-06-30")
+    assert told.loc["won_amount", "estimate"] == pytest.approx(deals.loc[closed, "won_amount"].sum())
+    assert told["unit"].to_dict() == {
+        "n_leads": "count", "accepted_rate": "rate", "first_touch_days": "days", "won_amount": "amount",
+    }  # fmt: skip
+    kept = stated(looked_back, "n_promises_kept").iloc[0]
+    assert [kept["estimate"], kept["n"]] == [(told["effect"] >= 0).sum(), len(told)]
+
+
+def test_verdicts_that_differ_are_counted_among_those_that_could(looked_back: Step, cohort: pd.DataFrame) -> None:
+    untouched = stated(looked_back, "n_disagreements").loc["accepted, yet never touched by sales"]
+    assert untouched["n"] == cohort["sales_accepted_on"].notna().sum()
+    assert 0 < untouched["estimate"] < 0.2 * untouched["n"]
+
+
+def test_conversion_is_of_those_at_the_status_before(planned: Step) -> None:
+    n, rate = stated(planned, "n_reached")["estimate"], stated(planned, "conversion_rate")
+    assert list(n.index) == ["inquiry", "marketing_qualified", "handed_off", "sales_accepted", "sales_qualified", "won"]
+    assert list(rate.index) == list(n.index[1:])
+    assert rate["n"].tolist() == n.iloc[:-1].tolist()
+    assert (rate["estimate"] * rate["n"] <= n.iloc[1:] + 1e-9).all()
+    assert n.is_monotonic_decreasing
+
+
+def test_a_channels_cost_moves_with_its_rate_of_success(planned: Step) -> None:
+    spent, n, won = (stated(planned, name)["estimate"] for name in ("spent_amount", "n_leads", "n_won"))
+    cost = stated(planned, "cost_per_won_amount")
+    assert len(cost) == 7
+    assert cost["estimate"].to_dict() == pytest.approx((spent / won).to_dict())
+    low, high = wilson(won["trade_fair"], n["trade_fair"])
+    ends = cost.loc["trade_fair", ["low", "high"]].astype(float).tolist()
+    assert ends == pytest.approx([spent["trade_fair"] / n["trade_fair"] / rate for rate in (high, low)])
+
+
+def test_drawn_arms_are_stated_with_their_intervals_and_compared(planned: Step) -> None:
+    arms, n = stated(planned, "arm_accepted_rate"), stated(planned, "n_arm_accepted")
+    assert (arms["estimate"] * arms["n"]).to_dict() == pytest.approx(n["estimate"].to_dict())
+    causal = planned.looks[planned.looks["kind"] == "causal"]
+    assert set(causal["level"]) == set(arms.index) == {"save_time", "start_small"}
+    assert set(causal["subject"]) == set(arms["subject"])
+
+
+def test_the_score_is_stated_by_model_and_by_group(planned: Step) -> None:
+    within = stated(planned, "auc_within")
+    assert within.loc["logistic", "low"] < planned.results["auc_within"] < within.loc["logistic", "high"]
+    whole = stated(planned, "auc").loc["logistic"]
+    assert whole["low"] < whole["estimate"] == planned.results["auc"] < whole["high"]
+    groups, inside = stated(planned, "observed_rate"), stated(planned, "n_groups_inside").iloc[0]
+    assert inside["estimate"] == groups["baseline"].between(groups["low"], groups["high"]).sum()
+    assert inside["n"] == len(groups) == 10
+    assert groups["n"].min() >= LEAST_SHOWN
+    assert stated(planned, "n_listed")["estimate"].tolist() == [len(planned.tables["next_leads"])]
+
+
+@pytest.mark.parametrize("step", ["planned", "looked_back"])
+def test_only_records_stay_tables_and_small_groups_stay_unsaid(step: str, request: pytest.FixtureRequest) -> None:
+    found: Step = request.getfixturevalue(step)
+    assert set(found.tables) <= {"next_leads", "leaks"}
+    grouped = found.statements[found.statements["field"] != ""]
+    known = grouped.dropna(subset=["n"])
+    assert len(known) > 50
+    assert (known["n"] >= LEAST_SHOWN).all()
+
+
+@pytest.mark.parametrize(("n", "expected"), [(9, []), (10, [0.3])])
+def test_a_rate_of_fewer_than_ten_is_not_stated(n: int, expected: list[float]) -> None:
+    assert [row["estimate"] for row in rates([("a", 0.3 * n, n)], "field")] == pytest.approx(expected)
+
+
+def test_too_few_leads_are_calm(warehouse: Warehouse) -> None:
+    begun = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2026-q1")), EVERYONE)
+    assert begun.statements.empty
+    assert "Fewer than ten leads" in begun.missing["promises"]
