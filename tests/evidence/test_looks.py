@@ -70,10 +70,23 @@ def test_a_given_baseline_is_used():
     assert row["p"] == 1.0
 
 
-def test_an_empty_level_is_looked_at_without_a_p_value():
-    counts = pd.DataFrame({"field": "f", "level": ["a", "b", "c"], "k": [3, 4, 0], "n": [9, 9, 0]})
-    looks = rate_looks(counts, ORIGIN, measure="win_rate")
-    assert looks["p"].isna().tolist() == [False, False, True]
+def test_small_levels_count_in_the_baseline_but_are_not_looked_at():
+    counts = pd.DataFrame({"field": "f", "level": ["a", "b", "c", None], "k": [30, 40, 9, 1], "n": [90, 90, 9, 1]})
+    looks = rate_looks(counts, ORIGIN, measure="win_rate", least=10)
+    assert looks["level"].tolist() == ["a", "b"]
+    assert looks["baseline"].tolist() == pytest.approx([80 / 190] * 2)
+
+
+def test_like_is_compared_with_like():
+    """Two quarters win .8 and .2; what a level wins more than its own quarters did is all that it is credited with."""
+    counts = pd.DataFrame({"field": "f", "level": ["early", "late"], "k": [160, 40], "n": [200, 200]})
+    crude, fair = (
+        rate_looks(frame, ORIGIN, measure="win_rate") for frame in (counts, counts.assign(expected=[160, 40]))
+    )
+    assert (crude["p"] < 1e-9).all() and crude["effect"].abs().min() > 0.2
+    assert fair["p"].tolist() == pytest.approx([1.0, 1.0], abs=0.05)
+    assert fair["effect"].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert fair["baseline"].tolist() == [0.5, 0.5]
 
 
 def test_inputs_are_left_as_they_were():

@@ -28,11 +28,11 @@ def test_numbers_are_cut_into_quarters() -> None:
 def test_counts_leave_undecided_rows_out_and_keep_missing_levels() -> None:
     frame = pd.DataFrame({"f": ["a", "a", "b", None, "b"]})
     hit = pd.Series([True, False, True, True, None], dtype="boolean")
-    found = counts(frame, ["f"], hit).fillna("-").to_dict("records")
+    found = counts(frame, ["f"], hit, pd.Series(["x", "x", "y", "y", "y"])).fillna("-").to_dict("records")
     assert found == [
-        {"field": "f", "level": "a", "k": 1.0, "n": 2},
-        {"field": "f", "level": "b", "k": 1.0, "n": 1},
-        {"field": "f", "level": "-", "k": 1.0, "n": 1},
+        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0},
+        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0},
+        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0},
     ]
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from closedloop.evidence.rules import Rule
-from closedloop.loop.edits import propose
+from closedloop.loop.edits import PROMISE, SPLIT, propose
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.terms import Moment
 
@@ -17,11 +17,20 @@ class _Situation:
     market = "m"
     period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1))
     definition = SimpleNamespace(
-        claims=SimpleNamespace(planned_periods=8), label=lambda column, level=None: str(level or column)
+        claims=SimpleNamespace(planned_periods=8, smallest_worth=0.1),
+        label=lambda column, level=None: str(level or column),
     )
 
     def deal_fields(self, up_to: Moment) -> list[str]:
         return ["site", "region"]
+
+    expires_on = date(2024, 7, 1)
+
+    def names_of(self, days: pd.Series) -> pd.Series:
+        return days.dt.to_period("M").astype(str)
+
+    def span(self, days: pd.Series) -> tuple[str, str]:
+        return "2024-q1", "2024-q1"
 
     def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
         return frame
@@ -47,8 +56,8 @@ def _closed(rate_at_port: float, rate_elsewhere: float, n: int = 400) -> pd.Data
 
 def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
     challenger, edits = propose(_Situation(), _closed(0.7, 0.3), _everyone())  # type: ignore[arg-type]
-    split = edits[edits["edit"] == "split"].iloc[0]
-    assert (split["persona"], split["field"], split["status"]) == ("everyone", "site", "permanent")
+    split = edits[edits["measure"] == SPLIT].iloc[0]
+    assert (split["subject"], split["field"], split["verdict"]) == ("everyone", "site", "supported")
     assert len(challenger.personas) == 2
     assigned = challenger.assign(pd.DataFrame({"site": ["port", "store", None]}))
     assert assigned[0] != assigned[1]
@@ -60,7 +69,7 @@ def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
 
 def test_no_difference_leaves_the_set_as_it_is() -> None:
     challenger, edits = propose(_Situation(), _closed(0.5, 0.5), _everyone())  # type: ignore[arg-type]
-    assert edits[edits["status"] == "permanent"].empty
+    assert not (edits["verdict"] == "supported").any()
     assert challenger.ids == ["everyone"]
 
 
@@ -68,7 +77,23 @@ def test_a_broken_promise_is_an_adjustment() -> None:
     promised = Persona("everyone", "Everyone", win_rate=0.8, low=0.75, high=0.85, n=100, is_assumed=False)
     before = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.8)
     challenger, edits = propose(_Situation(), _closed(0.4, 0.4), before)  # type: ignore[arg-type]
-    adjusted = edits[edits["edit"] == "adjust"].iloc[0]
-    assert adjusted["status"] == "permanent"
+    adjusted = edits[edits["measure"] == PROMISE].iloc[0]
+    assert adjusted["verdict"] == "supported"
     assert -0.5 < adjusted["effect"] < -0.3
     assert abs(challenger.persona("everyone").win_rate - 0.4) < 0.06
+
+
+def test_a_good_month_is_not_taken_for_a_good_level() -> None:
+    """More deals of the port closed in the best month: within the months it is like the others."""
+    rng = np.random.default_rng(3)
+    month = np.repeat([1, 2, 3], 200)
+    site = np.where(rng.random(600) < np.array([0.2, 0.5, 0.8])[month - 1], "port", "store")
+    won = rng.random(600) < np.array([0.15, 0.5, 0.85])[month - 1]
+    days = pd.to_datetime(pd.DataFrame({"year": 2024, "month": month, "day": 5}))
+    columns = {"site": site, "region": "n", "closed_on": days, "is_won": won}
+    closed = pd.DataFrame(columns | {"outcome": np.where(won, "won", "lost")})
+    crude = closed.groupby("site")["is_won"].mean()
+    edits = propose(_Situation(), closed, _everyone())[1]  # type: ignore[arg-type]
+    split = edits[(edits["measure"] == SPLIT) & (edits["field"] == "site")]
+    assert crude["port"] - crude["store"] > 0.2
+    assert (split["p"] > 0.05).all() and split["effect"].abs().max() < 0.05

@@ -6,139 +6,114 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers, observed
-from closedloop.documents.charts import dots
+from closedloop.documents import numbers
+from closedloop.documents.charts import Picture
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Line, Part, assumed, rate_text, spoken
-from closedloop.documents.pieces import Piece, Shown
+from closedloop.documents.findings import Claim, backed, dots_of, first, where
+from closedloop.documents.part import Line, Part, assumed, share_lines
+from closedloop.documents.pieces import Note, Piece, Sentence, Shown, stating
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
-from closedloop.documents.wording import records, sentence
+from closedloop.documents.wording import records, sentences
 from closedloop.errors import ParameterError, allowed
-from closedloop.evidence.rates import wilson
+from closedloop.loop.rivals import NO_DECISION
 
+_STATED = MappingProxyType({"notebook": "battlecard"})
+_MOST = 5
 Pieces = tuple[Piece, ...]
 STATUS_QUO = "none"
 
 
-def bottom_line(dossier: Dossier) -> list[str]:
+def bottom_line(dossier: Dossier) -> list[Sentence]:
     """How often the rival is met, and how such deals end."""
-    met, ended = len(dossier.deals), _ended(dossier.records.deals)
-    if dossier.chosen == observed.NO_DECISION:
-        n = len(dossier.deals)
-        share = numbers.rate(n / len(ended)) if len(ended) else numbers.MISSING
-        return [f"{numbers.count(n)} of {numbers.count(len(ended))} ended deals had no decision ({share})."]
-    rate = observed.rate_of(dossier.deals)
-    everyone = observed.rate_of(dossier.records.deals)
-    return [f"{dossier.name} was met in {numbers.count(met)} deals.",
-            f"We win {rate_text(rate)} of decided deals against it; over all deals {rate_text(everyone)}."]  # fmt: skip
+    n, share = _first(dossier, "n_met"), _first(dossier, "met_share")
+    if n is None or share is None:
+        is_undecided = dossier.chosen == NO_DECISION
+        named = "No decision was recorded" if is_undecided else f"{dossier.name} was met"
+        return [Sentence(f"{named} in fewer than ten of the deals that ended: too few to tell.")]
+    sizes = f"{numbers.count(n['estimate'])} of {numbers.count(n['n'])} ended deals"
+    if dossier.chosen == NO_DECISION:
+        return [stating(f"{sizes} had no decision ({numbers.rate(share['estimate'])}).", n, share)]
+    told = [stating(f"{dossier.name} was met in {sizes} ({numbers.rate(share['estimate'])}).", n, share)]
+    rate, everyone = _first(dossier, "win_rate"), first(dossier.plan, **_STATED, subject="market", measure="win_rate")
+    if rate is None or everyone is None:
+        return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
+    against, over_all = backed(rate, dossier.words), backed(everyone, dossier.words)
+    return [*told, stating(f"We win {against} of decided deals against it; over all deals {over_all}.", rate, everyone)]
 
 
-def _ended(deals: pd.DataFrame) -> pd.DataFrame:
-    return deals[deals["outcome"].isin(["won", "lost", observed.NO_DECISION])]
+def _told(dossier: Dossier, measure: str) -> pd.DataFrame:
+    """The plan's claims of one measure on this rival."""
+    return where(dossier.plan, **_STATED, subject=dossier.chosen, measure=measure)
+
+
+def _first(dossier: Dossier, measure: str) -> Claim | None:
+    """The claim of one measure on all deals with this rival."""
+    return first(_told(dossier, measure), field="")
+
+
+def _dots(claims: pd.DataFrame, dossier: Dossier, title: str, axis: str) -> Picture:
+    """A figure of all deals and of kinds of deals, with a line at all deals."""
+    words = dossier.words
+
+    def named(claim: Claim) -> str:
+        return words.condition(claim["field"], claim["level"]) if claim["field"] else "all deals"
+
+    whole = claims.loc[claims["field"] == "", "estimate"]
+    return dots_of(claims, words, title, axis, named, baseline=None if whole.empty else float(whole.iloc[0]))
 
 
 def met(dossier: Dossier) -> Pieces:
-    """In which deals the rival is met: by persona, product and channel, as shares of the deals of each."""
-    every = dossier.records.deals
-    rows = [row for column in ("persona", "product", "channel") for row in _met_by(dossier, every, column)]
-    frame = pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "n"])
-    if frame.empty:
+    """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""
+    shares = _told(dossier, "met_share")
+    if shares.empty:
         return (Part("When you meet them", empty="Record deals.competitor; ten deals of a kind are enough."),)
-    base = len(dossier.deals) / len(every)
-    is_undecided = dossier.chosen == observed.NO_DECISION
+    is_undecided = dossier.chosen == NO_DECISION
     title = "Which deals end without a decision?" if is_undecided else f"Where is {dossier.name} met?"
-    picture = dots(frame, title, "share of deals of this kind", baseline=base, rest="not drawn")
-    return (picture,)
-
-
-def _met_by(dossier: Dossier, every: pd.DataFrame, column: str) -> list[list[Any]]:
-    if column not in every:
-        return []
-    is_here = every["deal_id"].isin(dossier.deals["deal_id"])
-    grouped = is_here.groupby(every[column]).agg(["sum", "size"])
-    shown = grouped[grouped["size"] >= observed.LEAST_SHOWN].sort_index()
-    low, high = wilson(shown["sum"], shown["size"])
-    names = [dossier.words.condition(column, level) for level in shown.index]
-    share = shown["sum"] / shown["size"]
-    return [list(row) for row in zip(names, share, low, high, shown["size"], strict=True)]
+    return (_dots(shares, dossier, title, "share of ended deals of this kind"),)
 
 
 def why(dossier: Dossier) -> Pieces:
     """Why buyers consider them: what buyers and sellers said about such deals."""
-    said = dossier.remarks[(dossier.remarks["from_team"] == "buyer")]
-    buyers = [_often(row, "of buyers' reasons") for row in records(observed.heard(said, "loss").head(5))]
-    raised = [
-        _often(row, "of objections raised") for row in records(observed.heard(dossier.remarks, "objection").head(4))
-    ]
+    buyers = "Why buyers turn to it, in their words' topics"
     return (
-        Part(
-            "Why buyers turn to it, in their words' topics",
-            buyers,
-            empty="Ask buyers who said no; log it as a note of kind loss.",
-        ),
-        Part("Why, as sellers recorded it", _recorded(dossier), empty="Record deals.loss_reason; ten are enough."),
-        Part("What is objected in such deals", raised, empty=NO_NOTES),
-    )
+        Part(buyers, _shares(dossier, "loss_topic_share", "buyers' reasons"),
+             empty="Ask buyers who said no; log it as a note of kind loss. What is said ten times is shown."),
+        Part("Why, as sellers recorded it", _shares(dossier, "loss_reason_share", "sellers' reasons"),
+             empty="Record deals.loss_reason; ten of a kind are enough."),
+        Part("What is objected in such deals", _shares(dossier, "objection_share", "objections raised"),
+             empty=NO_NOTES),
+    )  # fmt: skip
 
 
-def _recorded(dossier: Dossier) -> list[Line]:
-    """Loss reasons that sellers recorded, most frequent first."""
-    if "loss_reason" not in dossier.deals:
-        return []
-    reasons = dossier.deals["loss_reason"].dropna()
-    counted = reasons.value_counts().sort_index().sort_values(ascending=False, kind="stable").head(5)
-    if len(reasons) < observed.LEAST_SHOWN:
-        return []
-    share = {str(reason): f"{numbers.rate(n / len(reasons))} of sellers' reasons" for reason, n in counted.items()}
-    return [Line(spoken(reason), f"{text}, n = {numbers.count(counted[reason])}") for reason, text in share.items()]
-
-
-def _often(row: dict[str, Any], what: str) -> Line:
-    return Line(spoken(row["topic"]), f"{numbers.rate(row['share'])} {what}, n = {numbers.count(row['n'])}")
+def _shares(dossier: Dossier, measure: str, whole: str) -> list[Line]:
+    return share_lines(_told(dossier, measure).head(_MOST), dossier.words, whole)
 
 
 def strong(dossier: Dossier) -> Pieces:
-    """Where they are strong and where we win: win rates against them by persona and product."""
-    if dossier.chosen == observed.NO_DECISION:
-        return _stalling(dossier)
-    parts = [observed.rates_by(dossier.deals, column).assign(column=column)
-             for column in ("persona", "product", "channel") if column in dossier.deals]  # fmt: skip
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if frame.empty:
-        return (Part("Where we win and for whom", empty="Ten decided deals of a kind against this rival are needed."),)
-    labels = [dossier.words.condition(row["column"], row["label"]) for _, row in frame.iterrows()]
-    rows = frame.assign(label=labels).sort_values("estimate", ascending=False, kind="stable")
-    base = observed.rate_of(dossier.deals)["estimate"]
-    note = "Counted, not tested: read the intervals; overlapping ones say no difference."
-    title, axis = f"Where do we win against {dossier.name}?", "share of decided deals won"
-    return (dots(rows, title, axis, baseline=base, caption=note, rest="not drawn"), *claimed(dossier))
+    """Where they are strong and where we win: win rates against them by persona, product and channel."""
+    if dossier.chosen == NO_DECISION:
+        text = "See the figure above: the share of deals of each kind that ended undecided."
+        return (Part("Where deals stall", [Line(text)]),)
+    rates = _told(dossier, "win_rate").sort_values("estimate", ascending=False, kind="stable")
+    if rates.empty:
+        lacking = Part("Where we win and for whom", empty="Ten decided deals of a kind against this rival are needed.")
+        return (lacking, claimed(dossier))
+    note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
+    title = f"Where do we win against {dossier.name}?"
+    return (_dots(rates, dossier, title, "share of decided deals won"), note, claimed(dossier))
 
 
-def _stalling(dossier: Dossier) -> Pieces:
-    """For the status quo: which deals end without a decision."""
-    return (
-        Part(
-            "Where deals stall", [Line("See the figure above: the share of deals of each kind that ended undecided.")]
-        ),
-    )
-
-
-def claimed(dossier: Dossier) -> tuple[Part, ...]:
+def claimed(dossier: Dossier) -> Part:
     """What the outcome claims say about this rival."""
-    rows = dossier.outcome[(dossier.outcome["field"] == "competitor") & (dossier.outcome["level"] == dossier.chosen)]
-    lines = [Line(sentence(row, dossier.words)) for row in records(rows)]
-    return (
-        Part(
-            "What last period's comparison says",
-            lines,
-            empty="No comparison was made: too few deals, or the first period.",
-        ),
-    )
+    rows = where(dossier.outcome, field="competitor", level=dossier.chosen)
+    lines = [Line.of(said) for said in sentences(rows, dossier.words)]
+    empty = "No comparison was made: too few deals, or the first period."
+    return Part("What last period's comparison says", lines, empty=empty)
 
 
 def questions(dossier: Dossier) -> Pieces:
     """What to ask and to answer, from the team's own texts."""
-    mine = [text for kind in ("question",) for text in _about(dossier, kind)]
+    mine = _about(dossier, "question")
     return (
         Part("Ask", assumed(mine or dossier.texts("question"), 4), empty=f"No questions. {NO_TEXTS}"),
         Part("Answer", assumed(_about(dossier, "answer"), 4), empty=f"No answers about it. {NO_TEXTS}"),
@@ -147,7 +122,7 @@ def questions(dossier: Dossier) -> Pieces:
 
 def _about(dossier: Dossier, kind: str) -> list[dict[str, Any]]:
     """Texts written about this rival; those about doing nothing for buyers who decide nothing."""
-    named = STATUS_QUO if dossier.chosen == observed.NO_DECISION else dossier.chosen
+    named = STATUS_QUO if dossier.chosen == NO_DECISION else dossier.chosen
     rows = dossier.records.materials
     return records(rows[(rows["kind"] == kind) & (rows["competitor"] == named)])
 
@@ -163,17 +138,17 @@ def walk_away(dossier: Dossier) -> Pieces:
 
 def verified(dossier: Dossier) -> Pieces:
     """How old the texts and the deals behind the card are."""
-    texts = pd.to_datetime(
-        pd.Series([text["added_on"] for kind in ("question", "answer") for text in _about(dossier, kind)])
-    )
-    closed = (
-        pd.to_datetime(dossier.deals["closed_on"])
-        if "closed_on" in dossier.deals
-        else pd.Series(dtype="datetime64[us]")
-    )
-    lines = [] if texts.dropna().empty else [Line(f"Latest text about it: {numbers.day(texts.max())}")]
-    lines += [] if closed.dropna().empty else [Line(f"Latest deal against it ended: {numbers.day(closed.max())}")]
+    texts, deals = _first(dossier, "n_texts"), _first(dossier, "n_met")
+    is_dated = dossier.words.definition.clock != "none"
+    lines = [] if texts is None else [
+        _aged(f"{numbers.count(texts['estimate'])} questions and answers about it, the latest written", texts)
+    ]  # fmt: skip
+    lines += [] if deals is None or not is_dated else [_aged("Latest deal with it ended", deals)]
     return (Part("Last verified", lines, empty="Neither texts nor deals about it carry a date."),)
+
+
+def _aged(text: str, claim: Claim) -> Line:
+    return Line.of(stating(f"{text} in {claim['last_period']}", claim))
 
 
 SECTIONS: Mapping[str, Callable[[Dossier], Pieces]] = MappingProxyType(
@@ -189,8 +164,7 @@ def render(dossier: Dossier, section: str) -> Shown:
 
 
 def results(dossier: Dossier) -> dict[str, Any]:
-    """Key figures of the card."""
-    rate = observed.rate_of(dossier.deals)
-    kept = {name: None if numbers.is_missing(rate[name]) else rate[name] for name in ("estimate", "low", "high")}
-    return {"n_deals": len(dossier.deals), "n_decided": rate["n"], "win_rate": kept["estimate"],
-            "win_rate_low": kept["low"], "win_rate_high": kept["high"]}  # fmt: skip
+    """Key figures of the card; None where ten deals are lacking."""
+    met_in, rate = _first(dossier, "n_met") or {}, _first(dossier, "win_rate") or {}
+    return {"n_deals": met_in.get("estimate"), "n_decided": rate.get("n"), "win_rate": rate.get("estimate"),
+            "win_rate_low": rate.get("low"), "win_rate_high": rate.get("high")}  # fmt: skip

@@ -6,33 +6,67 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers, observed
+from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Line, Part, assumed, spoken
-from closedloop.documents.pieces import Piece, Shown
-from closedloop.documents.playbook import attribute_line, promise_text, share_text
+from closedloop.documents.findings import Column, backed, first, table_of, where
+from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
+from closedloop.documents.pieces import Piece, Sentence, Shown, stating
+from closedloop.documents.playbook import attribute_line
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
-from closedloop.documents.tables import table
-from closedloop.documents.wording import records, sentence, sentences
+from closedloop.documents.wording import records, sentences
 from closedloop.errors import ParameterError, allowed
 
 Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 
 
-def bottom_line(dossier: Dossier) -> list[str]:
+PROMISED = "promised"
+_MOST = 4
+_CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
+    {
+        "n_leads": "leads",
+        "n_accepted": "accepted",
+        "n_won": "won deals",
+        "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
+        "cost_per_won_amount": ("cost per won deal", "backed"),
+    }
+)
+
+
+def bottom_line(dossier: Dossier) -> list[Sentence]:
     """Whom the campaign is for, the need it speaks to, and what to expect."""
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
-    return [f"{dossier.name}: {share_text(dossier)}.", need, f"Win rate to expect: {promise_text(dossier)}."]
+    size, promise = _size(dossier), _promise(dossier)
+    return [
+        Sentence(f"{dossier.name}: {size.text}.", size.claims),
+        Sentence(need),
+        Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
+    ]
+
+
+def _size(dossier: Dossier) -> Sentence:
+    """How large the persona is among known records."""
+    claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
+    if claim is None:
+        return Sentence("size unknown")
+    return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
+
+
+def _promise(dossier: Dossier) -> Sentence:
+    """The win rate that the persona set promises, or that it is not known."""
+    claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
+    if claim is None:
+        return Sentence("no evidence yet, collect outcomes of its deals")
+    return stating(f"{backed(claim, dossier.words)} of decided deals", claim)
 
 
 def whom(dossier: Dossier) -> Parts:
     """Who they are, by rule and by what sets them apart."""
-    rules = [Line(way) for way in dossier.ways]
+    size = Line.of(_size(dossier))
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(6)
     traits = [attribute_line(row, dossier) for row in records(more)]
     return (
-        Part("Whom to reach", rules, intro=share_text(dossier), empty="Collect fields that leads and survey share."),
+        Part("Whom to reach", [*map(Line, dossier.ways), size], empty="Collect fields that leads and survey share."),
         Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
     )
 
@@ -49,39 +83,31 @@ def message(dossier: Dossier) -> Parts:
             empty=f"No value proposition. {NO_TEXTS}",
         ),
         Part("Messages", assumed(texts, 6), empty=f"No messages. {NO_TEXTS}"),
-        Part("Tests behind them", [Line(text) for text in sentences(tests, dossier.words)], empty=NO_TESTS),
+        Part("Tests behind them", _lines(tests, dossier), empty=NO_TESTS),
     )
+
+
+def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
+    return [Line.of(said) for said in sentences(claims, dossier.words)]
 
 
 def channels(dossier: Dossier) -> Parts:
     """What each channel cost and brought over the whole market, and which differ."""
-    frame = dossier.table("leads", "channels")
-    columns = {"channel": "channel", "n_leads": "leads", "n_accepted": "accepted", "n_won": "won deals",
-               "cost_per_accepted_amount": "cost per accepted", "cost_per_won_amount": "cost per won deal"}  # fmt: skip
-    shown = [table(_named(frame, dossier), columns, dossier.words)] if len(frame) else []
-    claims = dossier.plan[
-        (dossier.plan["field"] == "channel") & (dossier.plan["verdict"].isin(["supported", "leaning"]))
+    words, leads = dossier.words, where(dossier.plan, notebook="03_leads", field="channel")
+    totals = where(leads, cell="channels")
+    shown = [
+        table_of(totals, words, "channel", _CHANNEL_COLUMNS, label=lambda claim: words.level("channel", claim["level"]))
     ]
-    more, less = claims[claims["effect"] > 0], claims[claims["effect"] < 0]
-    return (
-        Part(
-            "Channels",
-            tables=shown,
-            intro="All personas together; totals of the window.",
-            empty="Collect leads.channel and `spend`.",
-        ),
-        Part("Which to use", _told(more, dossier), empty="No channel was shown to do better: spread, and measure."),
-        Part("Which to stop or test", _told(less, dossier), empty="No channel was shown to do worse."),
+    held = leads[leads["verdict"].isin(["supported", "leaning"])].sort_values(
+        "effect", key=abs, ascending=False, kind="stable"
     )
-
-
-def _named(frame: pd.DataFrame, dossier: Dossier) -> pd.DataFrame:
-    return frame.assign(channel=[dossier.words.level("channel", value) for value in frame["channel"]])
-
-
-def _told(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
-    ordered = claims.sort_values("effect", key=abs, ascending=False, kind="stable")
-    return [Line(text) for text in sentences(ordered.head(5), dossier.words)]
+    more, less = held[held["effect"] > 0].head(_MOST), held[held["effect"] < 0].head(_MOST)
+    return (
+        Part("Channels", tables=shown if len(totals) else [], intro="All personas together; totals of the window.",
+             empty="Collect leads.channel and `spend`."),
+        Part("Which to use", _lines(more, dossier), empty="No channel was shown to do better: spread, and measure."),
+        Part("Which to stop or test", _lines(less, dossier), empty="No channel was shown to do worse."),
+    )  # fmt: skip
 
 
 def offer(dossier: Dossier) -> Parts:
@@ -95,49 +121,41 @@ def offer(dossier: Dossier) -> Parts:
 
 def feedback(dossier: Dossier) -> Parts:
     """What sales said about last period's leads: reasons of rejection for all, topics of feedback for this persona."""
-    rejected = dossier.table("handoff", "rejections")
-    reasons = [Line(spoken(row["reason"]), _share(row, "rejected leads")) for row in records(rejected.head(4))]
-    said = dossier.remarks[dossier.remarks["from_team"] == "sales"]
-    topics = _said(said, "feedback") + _said(said, "rejection")
+    rejected = where(dossier.outcome, measure="rejection_share")
+    reasons = share_lines(rejected.head(_MOST), dossier.words, "rejected leads")
+    said = _said(dossier, "feedback", "feedback") + _said(dossier, "rejection", "remarks on rejected leads")
     return (
-        Part(
-            "Why sales rejected last period's leads",
-            reasons,
-            empty="Collect leads.rejection_reason from a short closed list.",
-        ),
-        Part("What sales says about this persona's leads", topics, empty=NO_NOTES),
-    )
+        Part("Why sales rejected last period's leads", reasons,
+             empty="Collect leads.rejection_reason from a short closed list."),
+        Part("What sales says about this persona's leads", said, empty=NO_NOTES),
+    )  # fmt: skip
 
 
-def _said(remarks: pd.DataFrame, kind: str) -> list[Line]:
-    found = observed.heard(remarks, kind).head(4)
-    return [Line(spoken(row["topic"]), _share(row, f"{kind} remarks")) for row in records(found)]
-
-
-def _share(row: dict[str, Any], what: str) -> str:
-    return f"{numbers.rate(row['share'])} of {what}, n = {numbers.count(row['n'])}"
+def _said(dossier: Dossier, kind: str, whole: str) -> list[Line]:
+    found = where(dossier.plan, measure=f"sales_{kind}_share", subject=dossier.chosen)
+    return share_lines(found.head(_MOST), dossier.words, whole)
 
 
 def expected(dossier: Dossier) -> Parts:
     """How many leads were promised for the period, and what share of this persona's is accepted and won."""
     goals = dossier.words.definition.goals.get(dossier.period.name)
     lines = [] if goals is None or goals.n_leads is None else [
-        Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", "promised")
+        Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", PROMISED)
     ]  # fmt: skip
-    own = dossier.plan[(dossier.plan["field"] == "persona") & (dossier.plan["level"] == dossier.chosen)]
-    lines += [Line(sentence(row, dossier.words)) for row in records(own)]
+    own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
+    lines += _lines(own, dossier)
     return (Part("What to expect", lines, empty="Set goals in market.toml, and collect dates of sales acceptance."),)
 
 
 def judged(dossier: Dossier) -> Parts:
     """What will be measured at the end of the period, agreed before it starts."""
-    until = dossier.valid_until
+    until, promise = dossier.valid_until, _promise(dossier)
     when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
     lines = [
-        Line(f"Judged {when}, by the same queries that made this page"),
+        Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
         Line("Share of handed-off leads that sales accepts, against the promise above"),
         Line("Cost per accepted lead and per won deal, by channel"),
-        Line("Win rate of this persona's deals, against the promised range", promise_text(dossier)),
+        Line("Win rate of this persona's deals, against the promised range", promise.text, claims=promise.claims),
     ]
     return (Part("How the result will be judged", lines),)
 

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from closedloop.documents import numbers
+from closedloop.documents.findings import backed
 from closedloop.documents.page import templates
-from closedloop.documents.pieces import Sentence
+from closedloop.documents.pieces import Sentence, claim_ids
 from closedloop.documents.tables import Table
+from closedloop.documents.wording import Words, records
 
 ASSUMED = "assumed"
 GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for
@@ -99,6 +102,14 @@ def _told(row: Mapping[str, Any], with_title: bool) -> str:
 
 def _source(row: Mapping[str, Any]) -> str:
     return f"({row['material_id']})"
+
+
+def share_lines(shares: pd.DataFrame, words: Words, whole: str) -> list[Line]:
+    """Claims of shares as lines: what was named, and which share of the ``whole`` it is."""
+    return [
+        Line(words.level(row["field"], row["level"]), f"{backed(row, words)} of {whole}", claims=claim_ids(row))
+        for row in records(shares)
+    ]
 
 
 def rate_text(found: Mapping[str, Any]) -> str:

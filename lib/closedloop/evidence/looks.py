@@ -9,7 +9,7 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
-from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
+from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")
@@ -74,31 +74,35 @@ def rate_looks(
     baseline: float | None = None,
     threshold: float = 0.03,
     kind: str = "descriptive",
+    least: int = 1,
     level: float = 0.90,
 ) -> pd.DataFrame:
     """Looks at the rate of every level of every field against the pooled rate of that field.
 
-    ``counts``: one row a field and level, with k of n. The estimate and its interval are shrunk over the
-    field's levels, p is the mid-p value against the baseline (the pooled rate unless given), beyond the
-    posterior probability of an effect over ``threshold`` (a fraction). Rows without a level count in the
-    baseline but are not looked at; a field with fewer than two levels that have cases gives no look.
+    ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected``: the
+    successes that its cases would have at the rates of their own strata (periods). The estimate and its interval are
+    shrunk over the field's levels, after ``standardised`` has taken the strata's own differences off; p is the mid-p
+    value against what was expected (the baseline: the pooled rate unless given), beyond the posterior probability of
+    an effect over ``threshold`` (a fraction). Rows without a level, or with fewer than ``least`` cases, count in the
+    baseline but are not looked at; a field with fewer than two levels that are gives no look.
     """
     _require(counts, ("field", "level", "k", "n"))
     meta = _meta(origin, measure, "rate", kind) | {"subject": subject}
     fields = counts.groupby("field", sort=True)
-    looks = stacked(_rate_field(rows, baseline, threshold, level) for _, rows in fields)
+    looks = stacked(_rate_field(rows, baseline, threshold, level, max(least, 1)) for _, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
 
 
-def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, level: float) -> pd.DataFrame:
+def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, level: float, least: int) -> pd.DataFrame:
     """The looks of one field."""
     total = rows["n"].sum()
     base = baseline if baseline is not None else (rows["k"].sum() / total if total else np.nan)
-    seen = rows[rows["level"].notna()].sort_values("level")
-    if (seen["n"] > 0).sum() < 2:
+    seen = rows[rows["level"].notna() & (rows["n"] >= least)].sort_values("level")
+    if len(seen) < 2:
         return typed([], LOOK_COLUMNS)
     k, n = seen["k"].to_numpy(dtype=float), seen["n"].to_numpy(dtype=float)
-    shrunk = shrink_rates(k, n, level)
+    expected = seen["expected"].to_numpy(dtype=float) if "expected" in seen else n * base
+    shrunk = shrink_rates(standardised(k, n, expected, base), n, level)
     return pd.DataFrame(
         {
             "field": seen["field"].astype(str),
@@ -109,7 +113,7 @@ def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, le
             "baseline": base,
             "effect": shrunk.mean - base,
             "n": n.astype(np.int64),
-            "p": midp(k, n, base),
+            "p": midp(k, n, expected / n),
             "beyond": shrunk.beyond(threshold, base),
         }
     )

@@ -151,18 +151,33 @@ def midp(k: ArrayLike, n: ArrayLike, baseline: ArrayLike) -> Floats:
     return np.where(sizes > 0, np.minimum(2 * np.minimum(below, above), 1.0), np.nan)
 
 
-def difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
-    """Two-sided score test of equal rates in a group (1) and the rest (2); NaN where either is empty.
+def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
+    """Two-sided p value of equal rates in a group (1) and the rest (2) inside strata; NaN where no stratum has both.
 
-    Equal to the chi-square test of the 2 x 2 table without correction. Where nobody or everybody succeeded
-    in both, nothing differs: p = 1.
+    Shapes: (..., strata), one p for each leading entry. Without continuity correction; where nobody or everybody
+    succeeded in every stratum, nothing differs: p = 1. Source: Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22,
+    719-748.
     """
     (hits1, sizes1), (hits2, sizes2) = _counts(k1, n1), _counts(k2, n2)
+    total, hits = sizes1 + sizes2, hits1 + hits2
+    is_shared = (sizes1 > 0) & (sizes2 > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        pooled = (hits1 + hits2) / (sizes1 + sizes2)
-        error = np.sqrt(pooled * (1 - pooled) * (1 / sizes1 + 1 / sizes2))
-        z = np.where(error > 0, (hits1 / sizes1 - hits2 / sizes2) / error, 0.0)
-    return np.where((sizes1 > 0) & (sizes2 > 0), 2 * stats.norm.sf(np.abs(z)), np.nan)
+        expected = sizes1 * hits / total
+        variance = sizes1 * sizes2 * hits * (total - hits) / (total**2 * (total - 1))
+        excess = np.where(is_shared, hits1 - expected, 0.0).sum(axis=-1)
+        noise = np.sqrt(np.where(is_shared, variance, 0.0).sum(axis=-1))
+        z = np.where(noise > 0, excess / noise, 0.0)
+    return np.where(is_shared.any(axis=-1), 2 * stats.norm.sf(np.abs(z)), np.nan)
+
+
+def standardised(k: ArrayLike, n: ArrayLike, expected: ArrayLike, baseline: float) -> Floats:
+    """The successes that groups would have if each were spread over the strata (periods) as all cases are.
+
+    ``expected``: successes at the rates of the cases' own strata; what a group has more than that it has more than
+    the ``baseline`` too. Within 0..n. Source: indirect standardisation, additive; Fleiss, Levin & Paik (2003), ch. 19.
+    """
+    hits, sizes = _counts(k, n)
+    return np.asarray(np.clip(hits - np.asarray(expected, dtype=float) + sizes * baseline, 0.0, sizes), dtype=float)
 
 
 def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:

@@ -51,6 +51,7 @@ def shown_rates(
 
     Levels that were drawn, the arms of an ``experiment``, are the only ones whose looks are causal.
     """
-    shown, kind = counted[counted["n"] >= LEAST_SHOWN], "causal" if experiment else "descriptive"
-    subject = experiment or "market"
-    return rate_looks(shown, origin, measure=measure, subject=subject, kind=kind, threshold=threshold)
+    kind, subject = ("causal", experiment) if experiment else ("descriptive", "market")
+    return rate_looks(
+        counted, origin, measure=measure, subject=subject, kind=kind, threshold=threshold, least=LEAST_SHOWN
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.indicators import is_metric, level_text
-from closedloop.evidence.rates import wilson
+from closedloop.evidence.rates import multinomial_intervals, wilson
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
 _MOST_LEVELS = 30
@@ -42,17 +42,20 @@ def _bands(values: pd.Series) -> pd.Series:
     return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
 
 
-def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series) -> pd.DataFrame:
-    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field: field, level, k, n."""
+def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series, strata: pd.Series) -> pd.DataFrame:
+    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field.
+
+    Columns: field, level, k, n and expected, the hits at the rates of the ``strata`` (periods) that the rows are of.
+    """
     rows = hit.notna()
-    part, success = frame[rows], hit[rows].astype(float)
+    success = hit[rows].astype(float)
+    cases = pd.DataFrame({"k": success, "n": 1, "expected": success.groupby(strata[rows]).transform("mean")})
     tables = []
     for name in fields:
-        level = part[name].rename("level")  # a field may have the name of any column made here
-        grouped = success.groupby(level, dropna=False).agg(["sum", "size"]).reset_index()
-        tables.append(grouped.set_axis(["level", "k", "n"], axis=1).assign(field=name))
-    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["level", "k", "n", "field"])
-    return frame[["field", "level", "k", "n"]]
+        level = frame.loc[rows, name].rename("level")  # a field may have the name of any column made here
+        tables.append(cases.groupby(level, dropna=False).sum().reset_index().assign(field=name))
+    columns = ["field", "level", "k", "n", "expected"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def rates(groups: Iterable[tuple[object, Any, Any]], field: str) -> list[dict[str, object]]:
@@ -63,6 +66,17 @@ def rates(groups: Iterable[tuple[object, Any, Any]], field: str) -> list[dict[st
         {"field": field, "level": str(level), "estimate": k / n, "low": float(low), "high": float(high), "n": n}
         for (level, k, n), (low, high) in zip(stated, ends, strict=True)
     ]
+
+
+def shares(values: pd.Series, field: str) -> pd.DataFrame:
+    """Shares of what was recorded as statements, most frequent first: field, level, k, n, estimate, low, high.
+
+    Intervals are simultaneous (multinomial). What was named fewer than ten times counts in n and is not stated.
+    """
+    k = values.dropna().astype("str").value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    low, high = multinomial_intervals(k)
+    table = pd.DataFrame({"field": field, "level": k.index, "k": k.to_numpy(), "n": k.sum(), "low": low, "high": high})
+    return table.assign(estimate=table["k"] / table["n"])[table["k"] >= LEAST_SHOWN]
 
 
 def share_counts(rows: pd.DataFrame, subjects: pd.Series) -> pd.DataFrame:

@@ -162,7 +162,7 @@ def _shares_of(source: str, reasons: pd.Series) -> pd.DataFrame:
 
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
     hit = won(ended)
-    table = counts(by, list(by.columns), hit) if hit.notna().any() else pd.DataFrame()
+    table = counts(by, list(by.columns), hit, situation.names_of(ended["closed_on"]))
     if table.empty:
         draft.missing["comparisons"] = "No deal was won or lost yet, so nothing can be compared."
         return

@@ -1,7 +1,7 @@
 """Edits of a persona set: what the outcomes so far would change, each tested, the whole family corrected."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,29 +11,42 @@ from scipy import stats
 
 from closedloop.evidence.claims import close_family, stacked, typed
 from closedloop.evidence.indicators import is_metric, level_text
-from closedloop.evidence.looks import LOOK_COLUMNS
-from closedloop.evidence.rates import ShrunkRates, difference_p, midp, shrink_rates, wilson
+from closedloop.evidence.looks import LOOK_COLUMNS, Origin
+from closedloop.evidence.rates import (
+    ShrunkRates,
+    midp,
+    shrink_rates,
+    standardised,
+    stratified_difference_p,
+    wilson,
+)
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import Persona, PersonaSet, estimate
 from closedloop.loop.situation import Situation
-from closedloop.terms import Moment
+from closedloop.terms import Moment, Verdict
 
 Floats = NDArray[np.float64]
 
 FEWEST_DEALS = 60  # decided in a period: with fewer the set is left alone
 GATE = 0.05  # an edit has to be worth more than this difference of rates
+SPLIT, PROMISE = "win_rate", "promise_gap"  # the measures of the two kinds of edits
+CELL = "edits"
 _FEWEST_IN_SPLIT = 40
 _VOLATILE = ("campaign", "experiment", "arm", "channel", "product", "first_touch")
 
 
 def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> tuple[PersonaSet, pd.DataFrame]:
-    """The challenger learned from ``closed`` deals, with its permanent edits made; and all edits that stand out."""
+    """The challenger learned from ``closed`` deals, with its permanent edits made; and claims of all edits looked at.
+
+    Claims (``CLAIM_COLUMNS``, family ``edit``): subject the persona; measure ``win_rate`` a split, ``promise_gap`` an
+    adjusted promise; supported is permanent, leaning on watch.
+    """
     edits = _edits(situation, closed, in_force)
     rule, personas = in_force.rule, list(in_force.personas)
-    splits = edits[(edits["status"] == "permanent") & (edits["edit"] == "split")]
-    for edit in splits.drop_duplicates("persona").itertuples():
-        rule, personas = _split(situation, rule, personas, str(edit.persona), str(edit.field), str(edit.level))
+    splits = edits[(edits["verdict"] == Verdict.SUPPORTED) & (edits["measure"] == SPLIT)]
+    for edit in splits.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject").itertuples():
+        rule, personas = _split(situation, rule, personas, str(edit.subject), str(edit.field), str(edit.level))
     fields = tuple(dict.fromkeys([*in_force.fields, *rule.fields]))
     recent = situation.in_window(closed, closed["closed_on"])
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
@@ -73,58 +86,24 @@ def _slug(field: str, level: str) -> str:
 
 
 def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> pd.DataFrame:
-    """All edits that were looked at and stand out, permanent or on watch; the family is every one looked at."""
+    """The family of all edits that were looked at, closed."""
     assigned = in_force.assign(closed)
-    looks = stacked([_adjust_looks(situation, closed, assigned, in_force), _split_looks(situation, closed, assigned)])
-    planned = situation.definition.claims.planned_periods
-    claims = close_family(
-        looks,
+    return close_family(
+        stacked([_adjust_looks(situation, closed, assigned, in_force), *_split_looks(situation, closed, assigned)]),
         family="edit",
         market=situation.market,
         period=situation.period.name,
-        rate=0.10 / planned,
+        smallest_worth=situation.definition.claims.smallest_worth,
+        rate=0.10 / situation.definition.claims.planned_periods,
         watch_rate=0.10,
+        expires_on=situation.expires_on,
     )
-    status = claims["verdict"].map({"supported": "permanent", "leaning": "watch"})
-    shown = claims.assign(status=status, edit=claims["measure"].map({"promise": "adjust", "win_rate": "split"}))
-    shown = shown[shown["status"].notna()].sort_values(["q", "subject", "field", "level"], kind="stable")
-    table = shown.rename(columns={"subject": "persona"})[
-        ["persona", "edit", "field", "level", "effect", "n", "p", "q", "status"]
-    ]
-    reverts = "goes back when the difference of the next period's deals has the other sign"
-    return table.assign(reverts_when=reverts).reset_index(drop=True)
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """Rates (k of n) beside their baselines, as the edits look at them; arrays have one entry a look."""
-
-    measure: str
-    subject: str
-    field: str
-    levels: Sequence[str]
-    rate: Floats
-    low: Floats
-    high: Floats
-    baseline: float
-    n: Floats
-    p: Floats
-    beyond: Floats
-
-    def rows(self, period: str) -> list[dict[str, Any]]:
-        """The looks as rows of the ledger."""
-        shared: dict[str, Any] = {
-            "measure": self.measure,
-            "subject": self.subject,
-            "field": self.field,
-            "baseline": self.baseline,
-        }
-        shared |= {"notebook": "06_refinement", "unit": "rate", "kind": "descriptive", "source_table": "deals"}
-        shared |= {"first_period": period, "last_period": period}
-        each = zip(self.levels, self.rate, self.low, self.high, self.n, self.p, self.beyond, strict=True)
-        names = ("level", "estimate", "low", "high", "n", "p", "beyond")
-        rows = [shared | dict(zip(names, values, strict=True)) for values in each]
-        return [row | {"effect": float(row["estimate"]) - self.baseline} for row in rows]
+def _looks(origin: Origin, measure: str, **columns: Any) -> pd.DataFrame:
+    """Looks of one subject and field, with the effect as the estimate less the baseline."""
+    rows = pd.DataFrame(columns).assign(**origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="")
+    return typed(rows.assign(effect=rows["estimate"] - rows["baseline"]), LOOK_COLUMNS)
 
 
 def _adjust_looks(
@@ -133,16 +112,26 @@ def _adjust_looks(
     """Each promised win rate against the deals closed in the period."""
     now = situation.in_period(closed["closed_on"])
     table = closed.loc[now, "is_won"].groupby(assigned[now]).agg(["sum", "size"]).astype(float)
-    rows = []
-    for persona in in_force.personas:
-        if persona.win_rate is None or persona.id not in table.index or table.loc[persona.id, "size"] < LEAST_SHOWN:
-            continue
-        k, n = table.loc[[persona.id], "sum"].to_numpy(), table.loc[[persona.id], "size"].to_numpy()
-        low, high = wilson(k, n)
-        p, beyond = midp(k, n, persona.win_rate), beyond_promise(k, n, persona.win_rate)
-        promise = (k / n, low, high, persona.win_rate, n, p, beyond)
-        rows += _Looked("promise", persona.id, "persona", [persona.id], *promise).rows(situation.period.name)
-    return typed(rows, LOOK_COLUMNS)
+    promised = pd.Series({p.id: p.win_rate for p in in_force.personas}, dtype=float)
+    table = table.assign(promised=promised.reindex(table.index)).dropna()
+    table = table[table["size"] >= LEAST_SHOWN]
+    k, n, promise = (table[name].to_numpy() for name in ("sum", "size", "promised"))
+    low, high = wilson(k, n)
+    origin = Origin("06_refinement", CELL, "deals", situation.period.name, situation.period.name)
+    return _looks(
+        origin,
+        PROMISE,
+        subject=table.index,
+        field="persona",
+        level=table.index,
+        estimate=k / n,
+        low=low,
+        high=high,
+        baseline=promise,
+        n=n,
+        p=midp(k, n, promise),
+        beyond=beyond_promise(k, n, promise),
+    )
 
 
 def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
@@ -152,9 +141,14 @@ def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
     return np.asarray(1 - (upto - below), dtype=float)
 
 
-def _split_looks(situation: Situation, closed: pd.DataFrame, assigned: pd.Series) -> pd.DataFrame:
+def _split_looks(situation: Situation, closed: pd.DataFrame, assigned: pd.Series) -> Iterator[pd.DataFrame]:
     """Inside each persona, every level of every creation field of the people against the persona's others."""
-    return stacked(_split_field(situation, closed, assigned, name) for name in split_fields(situation, closed))
+    strata = situation.names_of(closed["closed_on"])
+    origin = Origin("06_refinement", CELL, "deals", *situation.span(closed["closed_on"]))
+    for name in split_fields(situation, closed):
+        rows = pd.DataFrame({"level": level_text(closed[name]), "stratum": strata, "won": closed["is_won"]}).dropna()
+        for persona, part in rows.groupby(assigned[rows.index]):
+            yield _split_persona(origin, str(persona), name, part)
 
 
 def split_fields(situation: Situation, closed: pd.DataFrame) -> list[str]:
@@ -162,33 +156,45 @@ def split_fields(situation: Situation, closed: pd.DataFrame) -> list[str]:
     return [f for f in situation.deal_fields(Moment.CREATION) if f not in _VOLATILE and not is_metric(closed[f])]
 
 
-def _split_field(situation: Situation, closed: pd.DataFrame, assigned: pd.Series, name: str) -> pd.DataFrame:
-    won = closed["is_won"].astype(float)
-    rows = pd.DataFrame({"persona": assigned, "level": level_text(closed[name]), "won": won}).dropna()
-    cells = rows.groupby(["persona", "level"])["won"].agg(["sum", "size"]).reset_index()
-    found = []
-    for persona, part in cells.groupby("persona"):
-        found += _split_persona(str(persona), name, part).rows(situation.period.name)
-    return typed(found, LOOK_COLUMNS)
-
-
 def is_splittable(n: Floats, n_all: Floats | float) -> NDArray[np.bool_]:
     """Which levels, with ``n`` of the persona's ``n_all`` deals each, are large enough to be tried as a split."""
     return np.asarray((n >= _FEWEST_IN_SPLIT) & (n_all - n >= _FEWEST_IN_SPLIT))
 
 
-def shrunk_splits(k: Floats, n: Floats, k_all: float, n_all: float) -> ShrunkRates:
-    """The rates of the levels that are tried, and last that of the persona's other deals."""
-    return shrink_rates(np.append(k, k_all - k.sum()), np.append(n, n_all - n.sum()))
+def shrunk_splits(k: Floats, n: Floats, k_all: Floats, n_all: Floats) -> ShrunkRates:
+    """The rates of the levels that are tried, and last that of the persona's other deals.
+
+    Shapes: ``k``, ``n`` (levels, periods); ``k_all``, ``n_all`` (periods,), of the whole persona. Periods differ, so
+    what its own periods gave is taken off each level first.
+    """
+    of_period = np.divide(k_all, n_all, out=np.zeros_like(k_all), where=n_all > 0)
+    base, size = k_all.sum() / n_all.sum(), n.sum(axis=1)
+    hits = standardised(k.sum(axis=1), size, n @ of_period, base)
+    rest = n_all.sum() - size.sum()
+    return shrink_rates(np.append(hits, np.clip(k_all.sum() - hits.sum(), 0, rest)), np.append(size, rest))
 
 
-def _split_persona(persona: str, name: str, cells: pd.DataFrame) -> _Looked:
+def _split_persona(origin: Origin, persona: str, field: str, rows: pd.DataFrame) -> pd.DataFrame:
     """The levels of one field within one persona; too small ones count as the others."""
-    k_all, n_all = float(cells["sum"].sum()), float(cells["size"].sum())
-    part = cells[is_splittable(cells["size"].to_numpy(dtype=float), n_all)]
-    k, n = part["sum"].to_numpy(dtype=float), part["size"].to_numpy(dtype=float)
-    shrunk = shrunk_splits(k, n, k_all, n_all)
-    base, m = k_all / n_all, len(part)
-    p, beyond = difference_p(k, n, k_all - k, n_all - n), shrunk.beyond(GATE, base)[:m]
-    interval = (shrunk.mean[:m], shrunk.low[:m], shrunk.high[:m])
-    return _Looked("win_rate", persona, name, list(part["level"]), *interval, base, n, p, beyond)
+    table = rows.assign(won=rows["won"].astype(float)).pivot_table(
+        index="level", columns="stratum", values="won", aggfunc=["sum", "size"], fill_value=0
+    )
+    k, n = (table[name].to_numpy(dtype=float) for name in ("sum", "size"))
+    k_all, n_all = k.sum(axis=0), n.sum(axis=0)
+    tried = is_splittable(n.sum(axis=1), n_all.sum())
+    k, n, base = k[tried], n[tried], k_all.sum() / n_all.sum()
+    shrunk, m = shrunk_splits(k, n, k_all, n_all), int(tried.sum())
+    return _looks(
+        origin,
+        SPLIT,
+        subject=persona,
+        field=field,
+        level=table.index[tried],
+        estimate=shrunk.mean[:m],
+        low=shrunk.low[:m],
+        high=shrunk.high[:m],
+        baseline=base,
+        n=n.sum(axis=1),
+        p=stratified_difference_p(k, n, k_all - k, n_all - n),
+        beyond=shrunk.beyond(GATE, base)[:m],
+    )

@@ -125,7 +125,7 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
                 "Collect the dates of sales acceptance and the deals of leads."
             )
             continue
-        table = counts(by, compared, hit)
+        table = counts(by, compared, hit, situation.names_of(handed_off(part)))
         origin = Origin("03_leads", "accepted" if measure == "accepted_rate" else "won", "leads", first, last)
         draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
 
@@ -138,7 +138,7 @@ def _experiments(draft: Draft, situation: Situation, frame: pd.DataFrame) -> Non
         )
         return
     for name, part in frame.dropna(subset=["experiment", "arm", "is_accepted"]).groupby("experiment"):
-        table = counts(part, ["arm"], part["is_accepted"])
+        table = counts(part, ["arm"], part["is_accepted"], situation.names_of(handed_off(part)))
         table = table[table["n"] >= LEAST_SHOWN]
         origin = Origin("03_leads", "experiments", "leads", *situation.span(part["created_on"]))
         draft.count(table.assign(estimate=table["k"]), origin, "n_arm_accepted", subject=str(name))

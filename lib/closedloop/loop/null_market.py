@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
+from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import PersonaSet
@@ -38,14 +38,6 @@ class Pool:
         mixed = np.empty_like(self.outcomes)
         mixed[places] = self.outcomes[drawn]
         return mixed
-
-    def group_means(self) -> tuple[Floats, Floats]:
-        """For each record the share of its group that succeeded, and the share that did or did not."""
-        known = ~np.isnan(self.outcomes)
-        n = np.bincount(self.groups)
-        parts = (np.bincount(self.groups, weights=w) / n for w in (np.where(known, self.outcomes, 0.0), known))
-        won, decided = (part[self.groups] for part in parts)
-        return won, decided
 
 
 @dataclass(frozen=True)
@@ -85,23 +77,33 @@ class Tally:
         known = ~np.isnan(hit)
         return self.member @ np.where(known, hit, 0.0), self.member @ known.astype(float)
 
+    def counts_by(self, hit: Floats, groups: Ints) -> tuple[Floats, Floats]:
+        """``counts`` inside each group: (levels, groups)."""
+        known = np.flatnonzero(~np.isnan(hit))
+        shape = (len(hit), groups.max(initial=0) + 1)
+        n = sparse.csr_array((np.ones(len(known)), (known, groups[known])), shape=shape)
+        k = sparse.csr_array((hit[known], (known, groups[known])), shape=shape)
+        return (self.member @ k).toarray(), (self.member @ n).toarray()
+
     def totals(self, values: Floats) -> Floats:
-        """The sum of ``values`` over each level's field, at every level."""
-        sums = np.bincount(self.code, weights=values, minlength=1)
-        return np.asarray(sums[self.code], dtype=float)
+        """The sum of ``values`` (one entry or row a level) over each level's field, at every level."""
+        sums = np.zeros((self.code.max(initial=0) + 1, *values.shape[1:]))
+        np.add.at(sums, self.code, values)
+        return sums[self.code]
 
 
 @dataclass(frozen=True)
 class Tested:
     """The tests of one comparison in one world, before any estimate is made; one entry a look.
 
-    ``index``: the level's row in the tally. k of n successes there, of ``n_field`` cases of the field at the pooled
-    rate ``base``; ``p``: mid-p value of the rate against it.
+    ``index``: the level's row in the tally. k of n successes there, where its periods' rates let ``expected`` ones be
+    expected; ``n_field`` cases of the field at the pooled rate ``base``; ``p``: mid-p value against what is expected.
     """
 
     index: Ints
     k: Floats
     n: Floats
+    expected: Floats
     n_field: Floats
     base: Floats
     p: Floats
@@ -109,13 +111,14 @@ class Tested:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure by all its fields: ``rows`` are its records' places in the pool.
+    """One measure by all its fields: ``rows`` are its records' places in the pool, ``groups`` their periods there.
 
     ``spread``: records by rep; reps are compared only in worlds where they differ beyond luck as a group.
     """
 
     pool: str
     rows: Ints
+    groups: Ints
     tally: Tally
     measure: str
     threshold: float
@@ -136,13 +139,15 @@ class Comparison:
 
     def tested(self, world: World) -> Tested:
         """The looks of ``evidence.looks.rate_looks`` as far as their p values."""
-        k, n = self.tally.counts(self.hits(world))
-        shown = n >= LEAST_SHOWN
-        k_field, n_field = self.tally.totals(k * shown), self.tally.totals(n * shown)
-        seen = shown & self.tally.is_named
+        hits = self.hits(world)
+        k, n = self.tally.counts(hits)
+        expected = self.tally.member @ _group_rates(hits, self.groups)
+        seen = (n >= LEAST_SHOWN) & self.tally.is_named
         index = np.flatnonzero(seen & (self.tally.totals(seen.astype(float)) >= 2))
-        base = k_field[index] / n_field[index]
-        return Tested(index, k[index], n[index], n_field[index], base, midp(k[index], n[index], base))
+        n_field = self.tally.totals(n)[index]
+        base = self.tally.totals(k)[index] / n_field
+        k, n, expected = k[index], n[index], expected[index]
+        return Tested(index, k, n, expected, n_field, base, midp(k, n, expected / n))
 
     def effects(self, tested: Tested, q: Floats) -> Floats:
         """The effect of each look whose claim is supported, by ``evidence.claims``' rule; missing for all others.
@@ -153,37 +158,40 @@ class Comparison:
         field = self.tally.code[tested.index]
         for code in np.unique(field[q <= SUPPORTED_Q]):
             own = np.flatnonzero(field == code)
-            shrunk = shrink_rates(tested.k[own], tested.n[own])
-            base = tested.base[own]
+            base = float(tested.base[own[0]])
+            hits = standardised(tested.k[own], tested.n[own], tested.expected[own], base)
+            shrunk = shrink_rates(hits, tested.n[own])
             is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND)
             found[own] = np.where(is_supported, shrunk.mean - base, np.nan)
         return found
 
-    def by_period(self, pool: Pool) -> Floats:
-        """What shuffling within periods leaves of each level's difference: its periods differ from the others'."""
-        won, known = (self.tally.member @ mean[self.rows] for mean in pool.group_means())
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(won / known - self.tally.totals(won) / self.tally.totals(known))
+
+def _group_rates(hits: Floats, groups: Ints) -> Floats:
+    """For each record the rate of its group; 0 where its own outcome is missing."""
+    known = ~np.isnan(hits)
+    k = np.bincount(groups[known], weights=hits[known], minlength=groups.max(initial=0) + 1)
+    n = np.bincount(groups[known], minlength=len(k))
+    rates = np.divide(k, n, out=np.zeros(len(k)), where=n > 0)
+    return np.where(known, rates[groups], 0.0)
 
 
 @dataclass(frozen=True)
 class Family:
-    """All looks of one moment: those at outcomes, and the p values of those that no outcome touches (``fixed``)."""
+    """All looks at outcomes of one moment."""
 
     period: str
     name: str
     comparisons: tuple[Comparison, ...]
-    fixed: Floats
 
     def n_looks(self, world: World) -> int:
-        """How many looks at outcomes it has in that world."""
+        """How many looks it has in that world."""
         return sum(len(part.tested(world).p) for part in self.comparisons if part.is_made(world))
 
     def supported(self, world: World) -> list[tuple[Comparison, Tested, Floats]]:
         """Each comparison made in that world, its tests, and the effects of those that are supported."""
         made = [(part, part.tested(world)) for part in self.comparisons if part.is_made(world)]
         sizes = np.cumsum([len(tested.p) for _, tested in made])
-        q = false_discovery_q(np.concatenate([*(tested.p for _, tested in made), self.fixed]))
+        q = false_discovery_q(np.concatenate([np.empty(0), *(tested.p for _, tested in made)]))
         parts = np.split(q, sizes)[: len(made)]
         return [(part, tested, part.effects(tested, own)) for (part, tested), own in zip(made, parts, strict=True)]
 
@@ -198,7 +206,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Review:
-    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, by their id.
+    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, ``groups`` their periods.
 
     ``splits``: their levels by persona and field; ``now``: personas of those that ended in the period (``is_now``).
     """
@@ -207,6 +215,7 @@ class Review:
     in_force: PersonaSet
     promise: Promise
     rows: Ints
+    groups: Ints
     is_now: Bools
     splits: Tally
     now: Tally

@@ -27,11 +27,8 @@ from closedloop.loop.null_market import (
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import no_looks
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
-
-_OUTCOME_MEASURES = ("win_rate", "accepted_rate", "won_rate")
 
 
 def null_market(market: str, out: Path) -> NullMarket:
@@ -62,8 +59,7 @@ def _groups(situation: Situation, days: pd.Series) -> Ints:
     """A number for the period of each day; one for all in a market without dates."""
     if not situation.is_dated:
         return np.zeros(len(days), dtype=np.int64)
-    names = {day: situation.name_of(day) for day in days.dropna().unique()}
-    return pd.factorize(days.map(names), use_na_sentinel=False)[0].astype(np.int64)
+    return pd.factorize(situation.names_of(days))[0].astype(np.int64)
 
 
 class _Cut:
@@ -108,13 +104,12 @@ class _Cut:
         return next(reversed(complete or found), None)
 
     def _comparison(self, pool: str, rows: Ints, by: pd.DataFrame, measure: str, subject: str = "market") -> Comparison:
-        return Comparison(pool, rows, Tally.of(by), measure, self.definition.claims.practical_threshold, subject)
+        groups, threshold = self.pools[pool].groups[rows], self.definition.claims.practical_threshold
+        return Comparison(pool, rows, groups, Tally.of(by), measure, threshold, subject)
 
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
-        looks = pd.concat([no_looks(), *(step.looks for step in turn.described(situation, in_force))])
-        fixed = looks.loc[~looks["measure"].isin(_OUTCOME_MEASURES), "p"].to_numpy(dtype=float)
         compared = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
-        return Family(situation.period.name, "plan", tuple(compared), fixed)
+        return Family(situation.period.name, "plan", tuple(compared))
 
     def _by_persona(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         if self.has_deals and len(situation.closed_deals):
@@ -152,7 +147,7 @@ class _Cut:
 
     def _outcome(self, situation: Situation, in_force: PersonaSet) -> Family:
         compared = tuple(self._deals(situation, in_force)) if self.has_deals else ()
-        return Family(situation.period.name, "outcome", compared, np.empty(0))
+        return Family(situation.period.name, "outcome", compared)
 
     def _deals(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         ended = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
@@ -190,11 +185,13 @@ class _Cut:
             for persona in in_force.ids
             for name, text in levels.items()
         }
+        rows = self._rows(ended)
         yield Review(
             situation.period.name,
             in_force,
             promise,
-            self._rows(ended),
+            rows,
+            self.pools[DEALS].groups[rows],
             is_now,
             Tally.of(pd.DataFrame(cells, index=ended.index), with_gaps=False),
             Tally.of(assigned.where(is_now).to_frame("persona"), with_gaps=False),

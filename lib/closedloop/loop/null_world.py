@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.rates import difference_p, midp
+from closedloop.evidence.rates import midp, stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import GATE, beyond_promise, is_splittable, shrunk_splits
 from closedloop.loop.null_market import (
@@ -31,14 +31,12 @@ EFFECTS = (0.05, 0.10, 0.15)
 class Found:
     """What one null world showed.
 
-    ``supported``: claims about outcomes in each family; ``by_luck``: those among them that not even the differences
-    between periods, which shuffling leaves, bear out. ``n_false`` and ``n_right``: permanent edits that the world's
-    truth contradicts, and bears out. ``planted``: for each of ``EFFECTS`` whether it was found, and at which n; none
-    where no level has room for it.
+    ``supported``: claims about outcomes in each family, all of them wrong. ``n_false`` and ``n_right``: permanent
+    edits that the world's truth contradicts, and bears out. ``planted``: for each of ``EFFECTS`` whether it was found,
+    and at which n; none where no level has room for it.
     """
 
     supported: tuple[int, ...]
-    by_luck: tuple[int, ...]
     n_false: int
     n_right: int
     planted: Mapping[float, tuple[bool, int]]
@@ -46,25 +44,18 @@ class Found:
 
 def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
     """Everything that the loop would find in that world."""
-    supported, by_luck = zip(*(_claims(market, family, world) for family in market.families), strict=True)
+    supported = tuple(_claims(family, world) for family in market.families)
     edits = [_edits(review, world) for review in market.reviews]
     planted: dict[float, tuple[bool, int]] = {}
     for effect in EFFECTS if market.planted_in is not None else ():
         result = _planted(market.families[market.planted_in or 0], world, effect, rng)
         planted |= {effect: result} if result else {}
-    return Found(supported, by_luck, sum(wrong for wrong, _ in edits), sum(right for _, right in edits), planted)
+    return Found(supported, sum(wrong for wrong, _ in edits), sum(right for _, right in edits), planted)
 
 
-def _claims(market: NullMarket, family: Family, world: World) -> tuple[int, int]:
-    """Supported claims about outcomes, and those of them that are luck."""
-    n, n_lucky = 0, 0
-    for part, tested, effects in family.supported(world):
-        found = ~np.isnan(effects)
-        if found.any():
-            left = part.by_period(market.pools[part.pool])[tested.index[found]]
-            n += len(left)
-            n_lucky += len(left) - int(_bears_out(left, effects[found], part.threshold).sum())
-    return n, n_lucky
+def _claims(family: Family, world: World) -> int:
+    """Supported claims about outcomes."""
+    return sum(int((~np.isnan(effects)).sum()) for _, _, effects in family.supported(world))
 
 
 def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
@@ -122,20 +113,18 @@ def _adjusted(review: Review, world: World) -> tuple[Floats, _Tried]:
 
 
 def _split(review: Review, world: World) -> _Tried:
-    """Every level within a persona against the persona's others."""
-    k, n = review.splits.counts(world[DEALS][review.rows])
-    named = review.splits.is_named
-    k, n = k * named, n * named
+    """Every level within a persona against the persona's others, inside the periods."""
+    k, n = review.splits.counts_by(world[DEALS][review.rows], review.groups)
     k_all, n_all = review.splits.totals(k), review.splits.totals(n)
-    tried = np.flatnonzero(named & is_splittable(n, n_all))
+    tried = np.flatnonzero(review.splits.is_named & is_splittable(n.sum(axis=1), n_all.sum(axis=1)))
     k, n, k_all, n_all = (part[tried] for part in (k, n, k_all, n_all))
-    p = difference_p(k, n, k_all - k, n_all - n)
+    p = stratified_difference_p(k, n, k_all - k, n_all - n)
     beyond, field = np.zeros(len(p)), review.splits.code[tried]
     for code in np.unique(field[p <= review.rate]):  # q is never below p: no other could be permanent
         own = np.flatnonzero(field == code)
-        shrunk = shrunk_splits(k[own], n[own], float(k_all[own[0]]), float(n_all[own[0]]))
-        beyond[own] = shrunk.beyond(GATE, k_all[own[0]] / n_all[own[0]])[: len(own)]
-    return _Tried(p, k / n - k_all / n_all, beyond)
+        shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
+        beyond[own] = shrunk.beyond(GATE, k_all[own[0]].sum() / n_all[own[0]].sum())[: len(own)]
+    return _Tried(p, k.sum(axis=1) / n.sum(axis=1) - k_all.sum(axis=1) / n_all.sum(axis=1), beyond)
 
 
 # planted effects

@@ -3,18 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, rate_looks, share_looks
+from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
-from closedloop.loop.counting import LEAST_SHOWN, counts, levels, share_counts
+from closedloop.loop.campaigns import campaigns
+from closedloop.loop.comparisons import shown_rates
+from closedloop.loop.counting import counts, levels, share_counts
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
 from closedloop.loop.records import Sample, won
+from closedloop.loop.rivals import competitors, rivals
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
-from closedloop.terms import NO_RIVAL, Moment
+from closedloop.terms import Moment
 
-_FEWEST_RIVAL_DEALS = 10
 _TRAIT_SHARE = 0.5
 
 
@@ -102,6 +104,8 @@ def personas(situation: Situation, sample: Sample, in_force: PersonaSet) -> Step
     _rule_quality(draft, in_force)
     _attributes(draft, situation, sample, in_force)
     _win_rates(draft, situation, in_force)
+    rivals(draft, situation, in_force)
+    campaigns(draft, situation, in_force)
     draft.results |= {
         "n_personas": len(in_force.personas),
         "origin": in_force.origin,
@@ -110,17 +114,6 @@ def personas(situation: Situation, sample: Sample, in_force: PersonaSet) -> Step
         "competitors": competitors(situation),
     }
     return draft.done()
-
-
-def competitors(situation: Situation) -> list[str]:
-    """Rivals met in at least ten known deals, and ``no_decision`` where that outcome is recorded."""
-    definition = situation.definition
-    undecided = ["no_decision"] if definition.deals and "no_decision" in definition.deals.outcomes else []
-    if not situation.view.has("deals") or "competitor" not in situation.deals:
-        return undecided
-    met = situation.deals["competitor"].value_counts()
-    named = [str(name) for name in met[met >= _FEWEST_RIVAL_DEALS].index if name not in (*NO_RIVAL, "unknown")]
-    return sorted(named) + undecided
 
 
 def _records(situation: Situation) -> pd.DataFrame:
@@ -230,12 +223,7 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
         return
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])
-    table = counts(deals.assign(persona=in_force.assign(deals)), ["persona"], won(deals))
-    draft.looks.append(
-        rate_looks(
-            table[table["n"] >= LEAST_SHOWN],
-            Origin("02_personas", "win_rate", "deals", first, last),
-            measure="win_rate",
-            threshold=situation.definition.claims.practical_threshold,
-        )
-    )
+    by, strata = in_force.assign(deals).to_frame("persona"), situation.names_of(deals["closed_on"])
+    table = counts(by, ["persona"], won(deals), strata)
+    origin = Origin("02_personas", "win_rate", "deals", first, last)
+    draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))

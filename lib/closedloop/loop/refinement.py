@@ -15,6 +15,7 @@ from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
+from closedloop.terms import Verdict
 
 _EARLIER_DEALS = 1_600
 
@@ -34,13 +35,13 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
     closed = decided(situation)
     verdict = duel(draft, situation, closed, in_force)
     challenger, edits = propose(situation, closed, in_force)
-    draft.tables["edits"] = edits
+    draft.closed.append(edits)
     _look_back_on_promises(draft, situation, in_force)
     _drift(draft, situation, in_force)
     draft.results |= {
         "verdict": verdict,
-        "n_edits": int((edits["status"] == "permanent").sum()),
-        "n_watch": int((edits["status"] == "watch").sum()),
+        "n_edits": int((edits["verdict"] == Verdict.SUPPORTED).sum()),
+        "n_watch": int((edits["verdict"] == Verdict.LEANING).sum()),
     }
     winner = replace(challenger, period=following, origin="refined") if verdict == "improved" and following else None
     return Proposal(verdict, winner), draft.done()

@@ -85,15 +85,12 @@ def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
 def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
     tested = [number for number, family in enumerate(market.families) if family.n_looks(market.world)]
     supported = np.array([world.supported for world in found])[:, tested]
-    by_luck = np.array([world.by_luck for world in found])[:, tested]
     n_reports = len({family.period for family in market.families})
-    shares = zip(tested, _share_of(supported), _share_of(by_luck), strict=True)
-    families = [_family(market, number, rates) for number, *rates in shares]
+    shares = (supported > 0).mean(axis=0)
+    families = [_family(market, number, float(share)) for number, share in zip(tested, shares, strict=True)]
     return {
         **_rate("any_claim", (supported > 0).mean(axis=1)),
-        **_rate("any_lucky_claim", (by_luck > 0).mean(axis=1)),
         "expected_false_lines": float(supported.sum(axis=1).mean() / n_reports),
-        "expected_lucky_lines": float(by_luck.sum(axis=1).mean() / n_reports),
         **_edit_rate(market, "any_edit", [world.n_false > 0 for world in found]),
         **_edit_rate(market, "any_right_edit", [world.n_right > 0 for world in found]),
         "n_reports": n_reports,
@@ -103,16 +100,10 @@ def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
     }
 
 
-def _share_of(n_claims: Any) -> list[float]:
-    """The share of worlds in which each family made a claim."""
-    return [float(share) for share in (n_claims > 0).mean(axis=0)]
-
-
-def _family(market: NullMarket, number: int, rates: Sequence[float]) -> dict[str, Any]:
+def _family(market: NullMarket, number: int, rate: float) -> dict[str, Any]:
     family = market.families[number]
-    named = {"period": family.period, "family": family.name, "n_outcome_looks": family.n_looks(market.world)}
-    rates_ = {"any_claim_rate": rates[0], "any_lucky_claim_rate": rates[1]}
-    return {**named, "n_other_looks": len(family.fixed), **rates_}
+    named = {"period": family.period, "family": family.name, "n_looks": family.n_looks(market.world)}
+    return {**named, "any_claim_rate": rate}
 
 
 def _edit_rate(market: NullMarket, name: str, hits: Sequence[bool]) -> dict[str, float | None]:
@@ -154,7 +145,6 @@ def told(report: dict[str, Any]) -> str:
     lines = [
         f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
         f"  {_percent(null, 'any_claim')} of the families of claims stated a difference; the aim is 10 % or less.",
-        *_luck(null),
         f"  A report had {null['expected_false_lines']:.2f} false lines on average.",
         f"  {_worst(null['worst_family'])}",
         f"  {_edits(null)}",
@@ -170,19 +160,9 @@ def _percent(figures: dict[str, Any], name: str) -> str:
     return f"{rate:.1%} ({low:.1%} to {high:.1%})"
 
 
-def _luck(null: dict[str, Any]) -> list[str]:
-    """How much is left when what shuffling keeps is taken off."""
-    if null["any_lucky_claim_rate"] == null["any_claim_rate"]:
-        return []
-    left = _percent(null, "any_lucky_claim")
-    return [f"  {left} stated one by luck; the others tell periods apart, whose rates stay when outcomes are shuffled."]
-
-
 def _worst(worst: dict[str, Any]) -> str:
-    looks = f"{worst['n_outcome_looks']} looks at outcomes"
-    looks += f" beside {worst['n_other_looks']} others" if worst["n_other_looks"] else ""
     name = f"the {worst['family']} family of {worst['period']}"
-    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({looks})."
+    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_looks']} looks)."
 
 
 def _edits(null: dict[str, Any]) -> str:

@@ -83,6 +83,10 @@ class Situation:
             return self.period.name
         return period_of(pd.Timestamp(day).date(), self.definition.periods.length).name
 
+    def names_of(self, days: pd.Series) -> pd.Series:
+        """The name of the period that holds each day, a missing one in this period."""
+        return days.map({day: self.name_of(day) for day in days.dropna().unique()}).fillna(self.period.name)
+
     def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
         """The rows whose day lies in the window, or is missing."""
         return frame[~(days < self.window_start)]

@@ -17,6 +17,8 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
+_PROFILE = "share"  # the measure of who they are: true differences there must not carry rates past the correction
+
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
 
@@ -40,28 +42,22 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
-    from closedloop.loop import leads
+    from closedloop.loop import leads, personas, research
 
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation = Situation.planning(warehouse, found)
     in_force = set_in_force(market, found.name, out)
-    steps = [*described(situation, in_force), leads.leads(situation, in_force)]
+    material = research.research(situation)
+    described = personas.personas(situation, material.sample, in_force)
+    steps = [material.step, described, leads.leads(situation, in_force)]
     before = _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
-    steps[1].tables["changes"] = changes(old, in_force)
+    described.tables["changes"] = changes(old, in_force)
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))
     return folder
-
-
-def described(situation: Situation, in_force: PersonaSet) -> list[Step]:
-    """The steps of a plan that describe the market: research and personas."""
-    from closedloop.loop import personas, research
-
-    material = research.research(situation)
-    return [material.step, personas.personas(situation, material.sample, in_force)]
 
 
 def look_back(market: str, period: str, out: Path) -> Path:
@@ -95,24 +91,31 @@ def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
 
 
 def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFrame:
-    """Every figure of a moment as a claim: the closed family of its comparisons, and what stands outside it."""
+    """Every figure of a moment as a claim: the closed families of its comparisons, and what stands outside them.
+
+    Who they are (shares) and how they end (rates, amounts, days) are two families: with many true shares in one
+    family, Benjamini-Hochberg would let rates pass that are luck.
+    """
     settings, market, period = situation.definition.claims, situation.market, situation.period.name
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
-    compared = close_family(
-        looks,
-        family=family,
-        market=market,
-        period=period,
-        smallest_worth=settings.smallest_worth,
-        fingerprint=fingerprint,
-        expires_on=expires_on,
-    )
+    is_profile = looks["measure"] == _PROFILE
+    compared = [
+        close_family(
+            part,
+            family=name,
+            market=market,
+            period=period,
+            smallest_worth=settings.smallest_worth,
+            fingerprint=fingerprint,
+            expires_on=expires_on,
+        )
+        for name, part in (("profile", looks[is_profile]), (family, looks[~is_profile]))
+    ]
     others = outside(told, market=market, period=period, fingerprint=fingerprint, expires_on=expires_on)
-    expires = pd.NaT if expires_on is None else pd.Timestamp(expires_on)
-    closed = [step.closed.assign(fingerprint=fingerprint, expires_on=expires) for step in steps]
-    return stacked([compared, others, *closed], CLAIM_COLUMNS)
+    closed = [step.closed.assign(fingerprint=fingerprint) for step in steps]
+    return stacked([*compared, others, *closed], CLAIM_COLUMNS)
 
 
 def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:
