@@ -234,7 +234,33 @@ def _handoff() -> Draft:
     return draft
 
 
+def _cards() -> Draft:
+    """What the plan states for battlecards and briefs."""
+    draft = Draft("cards")
+    at = {
+        name: Origin("battlecard", name, "deals", "2024-q2", "2025-q1") for name in ("met", "why", "strong", "verified")
+    }
+    for rival, n, of in (("rival-a", 12, 28), ("no_decision", 11, 40)):
+        draft.count([{"estimate": n, "n": of}], at["met"], "n_met", subject=rival)
+        whole = _rates("", **{"": (n / of, 0.2, 0.6, of)})
+        draft.estimate([*whole, *_rates("product", plan=(0.5, 0.3, 0.7, 15))], at["met"], "met_share", subject=rival)
+    won = _rates("", **{"": (0.4, 0.2, 0.64, 12)})
+    draft.estimate([*won, *_rates("product", plan=(0.3, 0.1, 0.6, 11))], at["strong"], "win_rate", subject="rival-a")
+    draft.estimate(_rates("", **{"": (0.5, 0.4, 0.6, 70)}), at["strong"], "win_rate")
+    objected = _rates("topic", low_price=(0.62, 0.4, 0.8, 21))
+    draft.estimate(objected, at["why"], "objection_share", subject="rival-a")
+    draft.count([{"estimate": 2}], at["verified"], "n_texts", subject="rival-a")
+    said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
+    draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
+    size = Origin("02_personas", "personas", "leads", "2024-q2", "2025-q1")
+    draft.estimate(_rates("persona", fast=(0.6, 0.5, 0.7, 60)), size, "persona_share")
+    promise = Origin("sales_playbook", "numbers", "deals", "2024-q2", "2025-q1")
+    draft.estimate(_rates("persona", fast=(0.44, 0.4, 0.52, 80)), promise, "promised_win_rate")
+    return draft
+
+
 FIGURES = ("estimate", "low", "high", "n")
 CLAIMS = {
-    draft.name: outside(draft.done().statements, market="yard", period="2025-q1") for draft in (_leads(), _handoff())
+    draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
+    for draft in (_leads(), _handoff(), _cards())
 }

@@ -9,6 +9,7 @@ import pytest
 from closedloop.documents import battlecard, brief, observed, playbook
 from closedloop.documents.dossier import Dossier, Records
 from closedloop.documents.part import Part
+from closedloop.documents.pieces import Sentence
 from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.persona import Persona, PersonaSet
@@ -17,7 +18,7 @@ from closedloop.market.periods import Period
 from closedloop.market.view import View
 
 from tests.documents.ledger import HOSTILE, claims, definition, words
-from tests.documents.steps import RESULTS, TABLES
+from tests.documents.steps import CLAIMS, RESULTS, TABLES
 
 PERIOD = Period(date(2025, 4, 1), date(2025, 7, 1), "2025-q2")
 RULE = Rule((Branch((Among("sites", ("1",)),), "fast", 40, 0.9),), "slow", ("sites",))
@@ -32,8 +33,14 @@ PERSONAS = PersonaSet(
     ),
 )
 SHARE = {"measure": "share", "notebook": "02_personas", "subject": "fast", "source_table": "respondents"}
-PLAN = claims({**SHARE, "field": "wants_price", "level": "yes", "estimate": 0.8, "baseline": 0.5, "effect": 0.3})
-OUTCOME = claims({}, {"field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15})
+WISH = {**SHARE, "field": "wants_price", "level": "yes", "estimate": 0.8, "baseline": 0.5, "effect": 0.3}
+CHANNEL = {"measure": "accepted_rate", "notebook": "03_leads", "cell": "accepted", "field": "channel", "family": "plan"}
+PLAN = pd.concat(
+    [claims(WISH, {**CHANNEL, "level": "search"}, {**CHANNEL, "level": "fair", "effect": -0.2}), CLAIMS["leads"],
+     CLAIMS["cards"]], ignore_index=True,
+)  # fmt: skip
+REFUSED = {"field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15}
+OUTCOME = pd.concat([claims({}, REFUSED), CLAIMS["handoff"]], ignore_index=True)
 
 
 def material(kind: str, text: str, **columns: Any) -> dict[str, Any]:
@@ -206,8 +213,34 @@ def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str)
 
 
 def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
-    assert brief.bottom_line(dossier())[1] == "Speak to: price."
+    assert brief.bottom_line(dossier())[1].text == "Speak to: price."
     assert brief.results(dossier())["topics"] == ["price", "trust"]
+
+
+def test_the_brief_begins_with_size_need_and_promise() -> None:
+    assert said(brief.bottom_line(dossier())) == [
+        "Fast start: 60 % (50–70 %, n = 60) of known customers and leads.",
+        "Speak to: price.",
+        "Win rate to expect: 44 % (40–52 %, n = 80) of decided deals.",
+    ]
+    assert all(line.claims for line in brief.bottom_line(dossier())[::2])
+
+
+def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
+    listed, use, stop = brief.render(dossier(), "channels").pieces
+    assert [row[0] for row in listed.tables[0].rows] == ["search", "fair"]
+    assert "EUR 100 (EUR 62–180, n = 80)" in plain(listed)
+    assert all(listed.tables[0].claims)
+    assert [line.text.split(" – ")[0] for part in (use, stop) for line in part.lines] == [
+        "Channel: search", "Channel: fair",
+    ]  # fmt: skip
+
+
+def test_the_brief_hands_on_what_sales_said() -> None:
+    rejected, said_here = brief.render(dossier(), "feedback").pieces
+    assert "too early 60 % (50–70 %, n = 100) of rejected leads" in plain(rejected)
+    assert "too early 70 % (50–85 %, n = 20) of remarks on rejected leads" in plain(said_here)
+    assert "No evidence yet." in plain(brief.render(dossier(chosen="slow"), "feedback").pieces[1])
 
 
 @pytest.mark.parametrize("section", battlecard.SECTIONS)
@@ -218,14 +251,46 @@ def test_every_part_of_the_battlecard_renders(section: str, rival: str) -> None:
     assert "nan" not in text.lower()
 
 
-def test_the_battlecard_counts_the_deals_against_the_rival() -> None:
+def said(lines: list[Sentence]) -> list[str]:
+    """Sentences with plain spaces."""
+    return [line.text.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -> None:
     found = dossier("competitor", "rival-a")
-    assert battlecard.results(found)["n_deals"] == 12
-    assert battlecard.results(found)["win_rate"] == pytest.approx(8 / 12)
-    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in battlecard.bottom_line(found)]
-    assert lines[0] == "rival-a was met in 12 deals."
-    undecided = battlecard.bottom_line(dossier("competitor", "no_decision"))[0].replace("\N{NO-BREAK SPACE}", " ")
-    assert undecided == "4 of 30 ended deals had no decision (13 %)."
+    assert said(battlecard.bottom_line(found)) == [
+        "rival-a was met in 12 of 28 ended deals that record whom we met (43 %).",
+        "We win 40 % (20–64 %, n = 12) of decided deals against it; over all deals 50 % (40–60 %, n = 70).",
+    ]
+    assert battlecard.results(found) == {
+        "n_deals": 12, "n_decided": 12, "win_rate": 0.4, "win_rate_low": 0.2, "win_rate_high": 0.64,
+    }  # fmt: skip
+    undecided = battlecard.bottom_line(dossier("competitor", "no_decision"))
+    assert said(undecided) == ["11 of 40 ended deals had no decision (28 %)."]
+
+
+def test_a_rival_without_ten_deals_gets_no_figures() -> None:
+    for rival in ("rival-a", "no_decision"):
+        found = dossier("competitor", rival, plan=claims())
+        (only,) = said(battlecard.bottom_line(found))
+        assert only.endswith("in fewer than ten of the deals that ended: too few to tell.")
+        assert battlecard.results(found)["n_deals"] is None
+        assert "Record deals.competitor" in plain(battlecard.render(found, "met"))
+
+
+def test_the_battlecard_is_as_old_as_the_deals_and_texts_behind_it() -> None:
+    text = plain(battlecard.render(dossier("competitor", "rival-a"), "verified"))
+    assert "2 questions and answers about it, the latest written in 2025-q1" in text
+    assert "Latest deal with it ended in 2025-q1" in text
+
+
+def test_objections_come_with_the_claim_that_counts_them() -> None:
+    (line,) = battlecard.render(dossier("competitor", "rival-a"), "why").pieces[2].lines
+    objected = CLAIMS["cards"].query("measure == 'objection_share'")
+    assert f"{line.text} {line.detail}".replace("\N{NO-BREAK SPACE}", " ") == (
+        "low price 62 % (40–80 %, n = 21) of objections raised"
+    )
+    assert line.claims == tuple(objected["claim_id"])
 
 
 def test_the_battlecard_asks_what_was_written_about_the_rival_and_says_what_cannot_be_told() -> None:

@@ -78,15 +78,14 @@ def test_small_levels_count_in_the_baseline_but_are_not_looked_at():
 
 
 def test_like_is_compared_with_like():
-    """Two quarters win .8 and .2; what a level wins more than its own quarters did is all that it is credited with."""
-    counts = pd.DataFrame({"field": "f", "level": ["early", "late"], "k": [160, 40], "n": [200, 200]})
-    crude, fair = (
-        rate_looks(frame, ORIGIN, measure="win_rate") for frame in (counts, counts.assign(expected=[160, 40]))
-    )
-    assert (crude["p"] < 1e-9).all() and crude["effect"].abs().min() > 0.2
+    """Two quarters of 200 win .8 and .2, and hold 160 and 40 of one level: as many as expected are won of each."""
+    counts = pd.DataFrame({"field": "f", "level": ["early", "late"], "k": [136, 64], "n": [200, 200]})
+    within = counts.assign(expected=[136, 64], contrast=[64, 64])
+    crude, fair = (rate_looks(frame, ORIGIN, measure="win_rate") for frame in (counts, within))
+    assert (crude["p"] < 1e-6).all() and crude["effect"].abs().min() > 0.15
     assert fair["p"].tolist() == pytest.approx([1.0, 1.0], abs=0.05)
     assert fair["effect"].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
-    assert fair["baseline"].tolist() == [0.5, 0.5]
+    assert fair["baseline"].tolist() == [0.5, 0.5] and fair["n"].tolist() == [128, 128]
 
 
 def test_inputs_are_left_as_they_were():

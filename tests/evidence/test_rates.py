@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from closedloop.errors import ParameterError
+from closedloop.evidence.confounders import adjusted_difference
 from closedloop.evidence.rates import (
     ShrunkRates,
     exact_difference_p,
@@ -164,10 +165,27 @@ def test_stratified_difference_p_is_given_for_many_groups_at_once():
     assert found[1] == pytest.approx(float(stratified_difference_p([2], [4], [1], [4])))
 
 
-def test_standardising_takes_off_what_a_groups_own_strata_gave():
-    """20 cases of a stratum that wins .8 and 20 of one that wins .2; all win .5, so 4 of 10 where 8 were due is 1."""
-    assert standardised([8, 4, 0], [10, 10, 10], [8, 8, 2], 0.5) == pytest.approx([5, 1, 3])
-    assert standardised([0, 9], [10, 10], [8, 1], 0.5) == pytest.approx([0, 10])  # never outside 0..n
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60), st.floats(0, 1), st.floats(0, 1)), min_size=1))
+def test_standardised_rates_differ_as_mantel_and_haenszel_say(strata):
+    n = np.array([[row[0] for row in strata], [row[1] for row in strata]], dtype=float)
+    k = np.round(n * [[row[2] for row in strata], [row[3] for row in strata]])
+    share, total = n / n.sum(axis=0), n.sum()
+    expected, contrast = (share * k.sum(axis=0)).sum(axis=1), (n * (1 - share)).sum(axis=1)
+    base = 0.5  # far from the ends, so that nothing is cut off
+    hits, sizes = standardised(k.sum(axis=1), n.sum(axis=1), expected, contrast, base, total)
+    found = hits[0] / sizes[0] - hits[1] / sizes[1]
+    adjusted = adjusted_difference(k[0], n[0], k[1], n[1]).adjusted
+    assert (sizes <= n.sum(axis=1) + 1e-9).all()
+    if (hits > 0).all() and (hits < sizes).all():
+        assert found == pytest.approx(adjusted, abs=1e-9)
+
+
+def test_one_stratum_leaves_counts_as_they_are_and_one_without_others_counts_nothing():
+    n, k = np.array([30.0, 70.0]), np.array([20.0, 20.0])
+    hits, sizes = standardised(k, n, n * 0.4, n * (1 - n / 100), 0.4, 100)
+    assert hits.tolist() == pytest.approx([20, 20]) and sizes.tolist() == pytest.approx([30, 70])
+    alone = standardised([8], [10], [8], [0], 0.5, 40)  # its whole period is the group
+    assert [part.tolist() for part in alone] == [[0.0], [0.0]]
 
 
 def test_exact_difference_p_by_hand():

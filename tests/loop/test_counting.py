@@ -30,9 +30,9 @@ def test_counts_leave_undecided_rows_out_and_keep_missing_levels() -> None:
     hit = pd.Series([True, False, True, True, None], dtype="boolean")
     found = counts(frame, ["f"], hit, pd.Series(["x", "x", "y", "y", "y"])).fillna("-").to_dict("records")
     assert found == [
-        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0},
-        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0},
-        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0},
+        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0, "contrast": 0.0},
+        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5},
+        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5},
     ]
 
 

@@ -33,7 +33,11 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     sizes = f"{numbers.count(n['estimate'])} of {numbers.count(n['n'])} ended deals"
     if dossier.chosen == NO_DECISION:
         return [stating(f"{sizes} had no decision ({numbers.rate(share['estimate'])}).", n, share)]
-    told = [stating(f"{dossier.name} was met in {sizes} ({numbers.rate(share['estimate'])}).", n, share)]
+    told = [
+        stating(
+            f"{dossier.name} was met in {sizes} that record whom we met ({numbers.rate(share['estimate'])}).", n, share
+        )
+    ]
     rate, everyone = _first(dossier, "win_rate"), first(dossier.plan, **_STATED, subject="market", measure="win_rate")
     if rate is None or everyone is None:
         return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
@@ -69,7 +73,8 @@ def met(dossier: Dossier) -> Pieces:
         return (Part("When you meet them", empty="Record deals.competitor; ten deals of a kind are enough."),)
     is_undecided = dossier.chosen == NO_DECISION
     title = "Which deals end without a decision?" if is_undecided else f"Where is {dossier.name} met?"
-    return (_dots(shares, dossier, title, "share of ended deals of this kind"),)
+    axis = "share of ended deals of this kind" + ("" if is_undecided else " that record whom we met")
+    return (_dots(shares, dossier, title, axis),)
 
 
 def why(dossier: Dossier) -> Pieces:
@@ -93,7 +98,8 @@ def strong(dossier: Dossier) -> Pieces:
     """Where they are strong and where we win: win rates against them by persona, product and channel."""
     if dossier.chosen == NO_DECISION:
         text = "See the figure above: the share of deals of each kind that ended undecided."
-        return (Part("Where deals stall", [Line(text)]),)
+        lines = [] if _told(dossier, "met_share").empty else [Line(text)]
+        return (Part("Where deals stall", lines, empty="Record no_decision as an outcome of deals."),)
     rates = _told(dossier, "win_rate").sort_values("estimate", ascending=False, kind="stable")
     if rates.empty:
         lacking = Part("Where we win and for whom", empty="Ten decided deals of a kind against this rival are needed.")
@@ -165,6 +171,11 @@ def render(dossier: Dossier, section: str) -> Shown:
 
 def results(dossier: Dossier) -> dict[str, Any]:
     """Key figures of the card; None where ten deals are lacking."""
-    met_in, rate = _first(dossier, "n_met") or {}, _first(dossier, "win_rate") or {}
-    return {"n_deals": met_in.get("estimate"), "n_decided": rate.get("n"), "win_rate": rate.get("estimate"),
-            "win_rate_low": rate.get("low"), "win_rate_high": rate.get("high")}  # fmt: skip
+    n, rate = _first(dossier, "n_met"), _first(dossier, "win_rate") or {}
+    return {
+        "n_deals": None if n is None else int(n["estimate"]),
+        "n_decided": rate.get("n"),
+        "win_rate": rate.get("estimate"),
+        "win_rate_low": rate.get("low"),
+        "win_rate_high": rate.get("high"),
+    }

@@ -8,7 +8,7 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Column, backed, first, table_of, where
+from closedloop.documents.findings import Claim, Column, backed, first, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown, stating
 from closedloop.documents.playbook import attribute_line
@@ -62,11 +62,15 @@ def _promise(dossier: Dossier) -> Sentence:
 
 def whom(dossier: Dossier) -> Parts:
     """Who they are, by rule and by what sets them apart."""
-    size = Line.of(_size(dossier))
+    size = _size(dossier)
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(6)
     traits = [attribute_line(row, dossier) for row in records(more)]
     return (
-        Part("Whom to reach", [*map(Line, dossier.ways), size], empty="Collect fields that leads and survey share."),
+        Part(
+            "Whom to reach",
+            [*map(Line, dossier.ways), *([Line.of(size)] if size.claims else [])],
+            empty="Collect fields that leads and survey share.",
+        ),
         Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
     )
 
@@ -95,9 +99,11 @@ def channels(dossier: Dossier) -> Parts:
     """What each channel cost and brought over the whole market, and which differ."""
     words, leads = dossier.words, where(dossier.plan, notebook="03_leads", field="channel")
     totals = where(leads, cell="channels")
-    shown = [
-        table_of(totals, words, "channel", _CHANNEL_COLUMNS, label=lambda claim: words.level("channel", claim["level"]))
-    ]
+
+    def named(claim: Claim) -> str:
+        return words.level("channel", claim["level"])
+
+    shown = [table_of(totals, words, "channel", _CHANNEL_COLUMNS, label=named)]
     held = leads[leads["verdict"].isin(["supported", "leaning"])].sort_values(
         "effect", key=abs, ascending=False, kind="stable"
     )

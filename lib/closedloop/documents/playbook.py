@@ -7,7 +7,7 @@ from typing import Any
 from closedloop.documents import numbers, observed, selling
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.part import Glance, Line, Part, plainly, spoken
-from closedloop.documents.pieces import Piece, Shown
+from closedloop.documents.pieces import Piece, Shown, claim_ids
 from closedloop.documents.wording import records
 from closedloop.errors import ParameterError, allowed
 
@@ -92,7 +92,7 @@ def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
     name = dossier.words.short(str(claim["field"]), claim["level"])
     sizes = f"{numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market"
     watch = "" if claim["verdict"] == "supported" else "watch"
-    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, n = {numbers.count(claim['n'])}", watch)
+    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, n = {numbers.count(claim['n'])}", watch, claim_ids(claim))
 
 
 def _objection(dossier: Dossier) -> list[Line]:

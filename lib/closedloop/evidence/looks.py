@@ -79,11 +79,11 @@ def rate_looks(
 ) -> pd.DataFrame:
     """Looks at the rate of every level of every field against the pooled rate of that field.
 
-    ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected``: the
-    successes that its cases would have at the rates of their own strata (periods). The estimate and its interval are
-    shrunk over the field's levels, after ``standardised`` has taken the strata's own differences off; p is the mid-p
-    value against what was expected (the baseline: the pooled rate unless given), beyond the posterior probability of
-    an effect over ``threshold`` (a fraction). Rows without a level, or with fewer than ``least`` cases, count in the
+    ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected`` and
+    ``contrast`` over strata (periods; ``rates.standardised``). The estimate and its interval are shrunk over the
+    field's levels, the strata's own differences taken off; n are the cases that can be compared; p is the mid-p value
+    against what was expected (the baseline: the pooled rate unless given), beyond the posterior probability of an
+    effect over ``threshold`` (a fraction). Rows without a level, or with fewer than ``least`` such cases, count in the
     baseline but are not looked at; a field with fewer than two levels that are gives no look.
     """
     _require(counts, ("field", "level", "k", "n"))
@@ -97,23 +97,27 @@ def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, le
     """The looks of one field."""
     total = rows["n"].sum()
     base = baseline if baseline is not None else (rows["k"].sum() / total if total else np.nan)
-    seen = rows[rows["level"].notna() & (rows["n"] >= least)].sort_values("level")
-    if len(seen) < 2:
+    rows = rows[rows["level"].notna() & (rows["n"] > 0)].sort_values("level")
+    k, n = rows["k"].to_numpy(dtype=float), rows["n"].to_numpy(dtype=float)
+    is_stratified = "expected" in rows
+    expected = rows["expected"].to_numpy(dtype=float) if is_stratified else n * base
+    contrast = rows["contrast"].to_numpy(dtype=float) if is_stratified else n * (1 - n / total)
+    hits, sizes = standardised(k, n, expected, contrast, base, total)
+    seen = sizes >= least
+    if seen.sum() < 2:
         return typed([], LOOK_COLUMNS)
-    k, n = seen["k"].to_numpy(dtype=float), seen["n"].to_numpy(dtype=float)
-    expected = seen["expected"].to_numpy(dtype=float) if "expected" in seen else n * base
-    shrunk = shrink_rates(standardised(k, n, expected, base), n, level)
+    shrunk = shrink_rates(hits[seen], sizes[seen], level)
     return pd.DataFrame(
         {
-            "field": seen["field"].astype(str),
-            "level": seen["level"].astype(str),
+            "field": rows["field"][seen].astype(str),
+            "level": rows["level"][seen].astype(str),
             "estimate": shrunk.mean,
             "low": shrunk.low,
             "high": shrunk.high,
             "baseline": base,
             "effect": shrunk.mean - base,
-            "n": n.astype(np.int64),
-            "p": midp(k, n, expected / n),
+            "n": np.round(sizes[seen]).astype(np.int64),
+            "p": midp(k, n, expected / n)[seen],
             "beyond": shrunk.beyond(threshold, base),
         }
     )

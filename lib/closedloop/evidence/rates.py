@@ -170,14 +170,22 @@ def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: Arr
     return np.where(is_shared.any(axis=-1), 2 * stats.norm.sf(np.abs(z)), np.nan)
 
 
-def standardised(k: ArrayLike, n: ArrayLike, expected: ArrayLike, baseline: float) -> Floats:
-    """The successes that groups would have if each were spread over the strata (periods) as all cases are.
+def standardised(
+    k: ArrayLike, n: ArrayLike, expected: ArrayLike, contrast: ArrayLike, baseline: ArrayLike, total: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Successes and cases (k, n) of groups as if strata (periods) did not differ: like is compared with like.
 
-    ``expected``: successes at the rates of the cases' own strata; what a group has more than that it has more than
-    the ``baseline`` too. Within 0..n. Source: indirect standardisation, additive; Fleiss, Levin & Paik (2003), ch. 19.
+    ``expected``: each group's successes at its strata's rates; ``contrast``: its cases, each times the share of its
+    stratum that is not in the group; ``total``: cases of all groups, which win at ``baseline``. A case whose stratum
+    holds nobody else says nothing about the group, so it does not count. The rates' differences are those of Mantel &
+    Haenszel (``confounders``); with one stratum k and n stay as they are.
     """
     hits, sizes = _counts(k, n)
-    return np.asarray(np.clip(hits - np.asarray(expected, dtype=float) + sizes * baseline, 0.0, sizes), dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = 1 - sizes / np.asarray(total, dtype=float)
+        comparable = np.where(others > 0, np.asarray(contrast, dtype=float) / others, 0.0)
+    fair = hits - np.asarray(expected, dtype=float) + comparable * np.asarray(baseline, dtype=float)
+    return np.clip(fair, 0.0, comparable), comparable
 
 
 def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:

@@ -45,16 +45,21 @@ def _bands(values: pd.Series) -> pd.Series:
 def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series, strata: pd.Series) -> pd.DataFrame:
     """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field.
 
-    Columns: field, level, k, n and expected, the hits at the rates of the ``strata`` (periods) that the rows are of.
+    Columns: field, level, k, n, and what ``rates.standardised`` needs to compare within ``strata`` (periods): expected
+    and contrast.
     """
     rows = hit.notna()
-    success = hit[rows].astype(float)
-    cases = pd.DataFrame({"k": success, "n": 1, "expected": success.groupby(strata[rows]).transform("mean")})
+    cases = pd.DataFrame({"k": hit[rows].astype(float), "n": 1, "stratum": strata[rows]})
+    whole = cases.groupby("stratum")[["k", "n"]].sum()
     tables = []
     for name in fields:
         level = frame.loc[rows, name].rename("level")  # a field may have the name of any column made here
-        tables.append(cases.groupby(level, dropna=False).sum().reset_index().assign(field=name))
-    columns = ["field", "level", "k", "n", "expected"]
+        cells = cases.groupby([level, "stratum"], dropna=False).sum().reset_index()
+        share = cells["n"] / cells["stratum"].map(whole["n"])
+        cells = cells.assign(expected=share * cells["stratum"].map(whole["k"]), contrast=cells["n"] * (1 - share))
+        table = cells.drop(columns="stratum").groupby("level", dropna=False).sum().reset_index()
+        tables.append(table.assign(field=name))
+    columns = ["field", "level", "k", "n", "expected", "contrast"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 

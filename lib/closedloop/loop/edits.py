@@ -167,11 +167,13 @@ def shrunk_splits(k: Floats, n: Floats, k_all: Floats, n_all: Floats) -> ShrunkR
     Shapes: ``k``, ``n`` (levels, periods); ``k_all``, ``n_all`` (periods,), of the whole persona. Periods differ, so
     what its own periods gave is taken off each level first.
     """
-    of_period = np.divide(k_all, n_all, out=np.zeros_like(k_all), where=n_all > 0)
-    base, size = k_all.sum() / n_all.sum(), n.sum(axis=1)
-    hits = standardised(k.sum(axis=1), size, n @ of_period, base)
-    rest = n_all.sum() - size.sum()
-    return shrink_rates(np.append(hits, np.clip(k_all.sum() - hits.sum(), 0, rest)), np.append(size, rest))
+    share = np.divide(n, n_all, out=np.zeros_like(n), where=n_all > 0)
+    base, total, expected = k_all.sum() / n_all.sum(), n_all.sum(), share @ k_all
+    won, size = k.sum(axis=1), n.sum(axis=1)
+    hits, sizes = standardised(won, size, expected, (n * (1 - share)).sum(axis=1), base, total)
+    rest = total - size.sum()
+    others = np.clip(rest * base - (won - expected).sum(), 0, rest)
+    return shrink_rates(np.append(hits, others), np.append(sizes, rest))
 
 
 def _split_persona(origin: Origin, persona: str, field: str, rows: pd.DataFrame) -> pd.DataFrame:

@@ -96,14 +96,14 @@ class Tally:
 class Tested:
     """The tests of one comparison in one world, before any estimate is made; one entry a look.
 
-    ``index``: the level's row in the tally. k of n successes there, where its periods' rates let ``expected`` ones be
-    expected; ``n_field`` cases of the field at the pooled rate ``base``; ``p``: mid-p value against what is expected.
+    ``index``: the level's row in the tally, with n cases; ``hits`` of ``sizes`` as ``rates.standardised`` gives them;
+    ``n_field`` cases of the field at the pooled rate ``base``; ``p``: mid-p value against what its periods let expect.
     """
 
     index: Ints
-    k: Floats
     n: Floats
-    expected: Floats
+    hits: Floats
+    sizes: Floats
     n_field: Floats
     base: Floats
     p: Floats
@@ -139,15 +139,16 @@ class Comparison:
 
     def tested(self, world: World) -> Tested:
         """The looks of ``evidence.looks.rate_looks`` as far as their p values."""
-        hits = self.hits(world)
-        k, n = self.tally.counts(hits)
-        expected = self.tally.member @ _group_rates(hits, self.groups)
-        seen = (n >= LEAST_SHOWN) & self.tally.is_named
-        index = np.flatnonzero(seen & (self.tally.totals(seen.astype(float)) >= 2))
-        n_field = self.tally.totals(n)[index]
-        base = self.tally.totals(k)[index] / n_field
-        k, n, expected = k[index], n[index], expected[index]
-        return Tested(index, k, n, expected, n_field, base, midp(k, n, expected / n))
+        k, n = self.tally.counts_by(self.hits(world), self.groups)
+        k_all, n_all = self.tally.totals(k), self.tally.totals(n)
+        share = np.divide(n, n_all, out=np.zeros_like(n), where=n_all > 0)
+        expected, contrast = (share * k_all).sum(axis=1), (n * (1 - share)).sum(axis=1)
+        k, n, k_all, n_all = (part.sum(axis=1) for part in (k, n, k_all, n_all))
+        base = np.divide(k_all, n_all, out=np.zeros_like(k_all), where=n_all > 0)
+        hits, sizes = standardised(k, n, expected, contrast, base, n_all)
+        seen = (sizes >= LEAST_SHOWN) & self.tally.is_named
+        i = np.flatnonzero(seen & (self.tally.totals(seen.astype(float)) >= 2))
+        return Tested(i, n[i], hits[i], sizes[i], n_all[i], base[i], midp(k[i], n[i], expected[i] / n[i]))
 
     def effects(self, tested: Tested, q: Floats) -> Floats:
         """The effect of each look whose claim is supported, by ``evidence.claims``' rule; missing for all others.
@@ -159,20 +160,10 @@ class Comparison:
         for code in np.unique(field[q <= SUPPORTED_Q]):
             own = np.flatnonzero(field == code)
             base = float(tested.base[own[0]])
-            hits = standardised(tested.k[own], tested.n[own], tested.expected[own], base)
-            shrunk = shrink_rates(hits, tested.n[own])
+            shrunk = shrink_rates(tested.hits[own], tested.sizes[own])
             is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND)
             found[own] = np.where(is_supported, shrunk.mean - base, np.nan)
         return found
-
-
-def _group_rates(hits: Floats, groups: Ints) -> Floats:
-    """For each record the rate of its group; 0 where its own outcome is missing."""
-    known = ~np.isnan(hits)
-    k = np.bincount(groups[known], weights=hits[known], minlength=groups.max(initial=0) + 1)
-    n = np.bincount(groups[known], minlength=len(k))
-    rates = np.divide(k, n, out=np.zeros(len(k)), where=n > 0)
-    return np.where(known, rates[groups], 0.0)
 
 
 @dataclass(frozen=True)
