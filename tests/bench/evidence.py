@@ -97,10 +97,11 @@ def claims_of_a_period(rng: np.random.Generator) -> None:
     """10,000 deals of 20 fields with six levels: counting, shrinking, testing and closing, beside bare crosstabs."""
     deals = pd.DataFrame({f"field_{j:02d}": rng.choice(list("abcdef"), 10_000) for j in range(20)})
     won = pd.Series(rng.random(10_000) < 0.3, dtype="boolean")
+    quarter = pd.Series(rng.choice(["q1", "q2", "q3", "q4"], 10_000))
 
     def ours() -> pd.DataFrame:
         by = levels(deals, list(deals.columns))
-        looks = rate_looks(counts(by, list(by.columns), won), ORIGIN, measure="win_rate")
+        looks = rate_looks(counts(by, list(by.columns), won, quarter), ORIGIN, measure="win_rate")
         return close_family(looks, family="outcome", market="bench", period="4")
 
     def tested() -> list[float]:

@@ -44,8 +44,8 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
     log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1))
     on a grid. One row a group, in sorted order: group, n, estimate, low, high (money), median (of the raw
     amounts), baseline (mean of all amounts), beyond (posterior probability that the group's log mean
-    differs from the log mean of all by more than the factor 1 + ``threshold``), p (Welch's test on logs
-    against the other groups) and log_deviation (within groups). Zero and missing amounts are left out;
+    differs from the log mean of all by more than the factor 1 + ``threshold``), p (Student's test on
+    logs against the mean of all) and log_deviation (within groups). Zero and missing amounts are left out;
     intervals are NaN without two amounts in one group. Sources: Gelman et al., BDA3, 5.4; Duan (1983), JASA
     78, 605-610 (smearing).
     """
@@ -66,7 +66,7 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
         medians.to_numpy(),
         float(rows.money.mean()),
         special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error),
-        _welch_rest(rows),
+        _from_baseline(rows),
         math.sqrt(variance),
     )
     return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
@@ -91,21 +91,17 @@ def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Flo
     return theta, np.sqrt(weight @ (spreads + means**2) - theta**2)
 
 
-def _welch_rest(rows: _Groups) -> Floats:
-    """Welch's test of each group's logs against all others together; NaN below two values on a side."""
-    centred = rows.logs - rows.logs.mean()  # differences of large sums of squares would lose digits
-    own = (rows.n, rows.sums(centred), rows.sums(centred**2))
-    rest = (part.sum() - part for part in own)
+def _from_baseline(rows: _Groups) -> Floats:
+    """Student's test of each group's logs against the mean of all; NaN below two values.
+
+    As for rates, the baseline is taken as given though the group is part of it: that errs on the safe side.
+    """
+    centred = rows.logs - rows.logs.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        test = stats.ttest_ind_from_stats(*_summary(*own), *_summary(*rest), equal_var=False)
-    return np.asarray(test.pvalue, dtype=float)
-
-
-def _summary(n: Floats, x: Floats, xx: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean, standard deviation and size from sums; NaN where fewer than two values leave no deviation."""
-    enough = np.where(n >= 2, n, np.nan)
-    mean = x / enough
-    return mean, np.sqrt(np.maximum((xx - x * mean) / (enough - 1), 0.0)), n
+        mean = rows.sums(centred) / rows.n
+        variance = rows.sums((centred - mean[rows.codes]) ** 2) / (rows.n - 1)
+        score = np.where(variance > 0, np.abs(mean) / np.sqrt(variance / rows.n), np.nan)
+    return np.asarray(2 * stats.t.sf(score, np.maximum(rows.n - 1, 1)), dtype=float)
 
 
 def needed_n_ratio(log_deviation: ArrayLike, ratio: float, power: float = 0.80, alpha: float = 0.05) -> Floats:

@@ -182,7 +182,7 @@ def amount_looks(
     """Looks at the mean amount of every level of every field against the mean of all.
 
     ``amounts``: one row a deal and field, with field, level and amount. Estimates are shrunk on the log scale
-    (``shrink_amounts``), p is Welch's test on logs against the other levels, beyond the posterior probability
+    (``shrink_amounts``), p is Student's test on logs against the mean of all, beyond the posterior probability
     of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
     """
     _require(amounts, ("field", "level", "amount"))

@@ -7,8 +7,7 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.quantiles import quantile
-from closedloop.evidence.rates import multinomial_intervals
-from closedloop.loop.counting import LEAST_SHOWN, rates
+from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation, fetched
@@ -140,14 +139,11 @@ def _rejections(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Non
             "collect `leads.rejection_reason` from a short closed list."
         )
         return
-    n = refused["rejection_reason"].fillna("(not recorded)").value_counts()
-    low, high = multinomial_intervals(n)
-    table = pd.DataFrame({"field": "rejection_reason", "level": n.index, "k": n.to_numpy(), "low": low, "high": high})
-    table = table.assign(n=len(refused))[table["k"] >= LEAST_SHOWN]
+    table = shares(refused["rejection_reason"].fillna("(not recorded)"), "rejection_reason")
     if table.empty:
         draft.missing["rejections"] = "Every reason was named fewer than ten times, too seldom to be shown."
     origin = _origin(situation, "rejections")
-    draft.estimate(table.assign(estimate=table["k"] / table["n"]), origin, "rejection_share")
+    draft.estimate(table, origin, "rejection_share")
     draft.count(table.drop(columns=["low", "high"]).assign(estimate=table["k"]), origin, "n_rejected")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import wilson
 from closedloop.loop.counting import LEAST_SHOWN
@@ -70,19 +71,21 @@ def _look_back_on_promises(draft: Draft, situation: Situation, in_force: Persona
     closed = decided(situation)
     now = closed[situation.in_period(closed["closed_on"])]
     table = now["is_won"].groupby(in_force.assign(now)).agg(["sum", "size"]).reindex(in_force.ids, fill_value=0)
-    rows = []
+    said, came = [], []
     for persona in in_force.personas:
         k, n = float(table["sum"][persona.id]), int(table["size"][persona.id])
         if persona.low is None or persona.high is None or n < LEAST_SHOWN:
             continue
         low, high = (float(value) for value in wilson(k, n))
-        is_kept = high >= persona.low and low <= persona.high
-        rows.append([persona.id, persona.low, persona.high, k / n, n, is_kept])
-    if not rows:
+        of = {"subject": persona.id}
+        said.append(of | {"estimate": persona.win_rate, "low": persona.low, "high": persona.high, "n": persona.n})
+        came.append(of | {"estimate": k / n, "low": low, "high": high, "n": n, "baseline": persona.win_rate})
+    if not said:
         draft.missing["promises"] = "No persona had both a promised win rate and ten deals that ended in this period."
         return
-    columns = ["persona", "promised_low", "promised_high", "observed", "n", "is_kept"]
-    draft.tables["promises"] = pd.DataFrame(rows, columns=columns)
+    origin = Origin("06_refinement", "promises", "deals", situation.period.name, situation.period.name)
+    draft.estimate(said, origin, "promised_win_rate", kind="predictive")
+    draft.estimate(came, origin, "observed_win_rate")
 
 
 def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
@@ -103,24 +106,24 @@ def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     rows = []
     if mix.shape[1] > 1:
         statistic, p = stats.chi2_contingency(mix)[:2]
-        rows.append(["mix", float(statistic), float(p)])
+        rows.append({"level": "mix", "estimate": float(statistic), "p": float(p), "n": len(block)})
     expected = predict(in_force, block, lagged_rate(before))
     z = float((block["is_won"] - expected).sum() / np.sqrt((expected * (1 - expected)).sum()))
-    rows.append(["outcome", z, float(2 * stats.norm.sf(abs(z)))])
+    rows.append({"level": "outcome", "estimate": z, "p": float(2 * stats.norm.sf(abs(z))), "n": len(block)})
+    origin = Origin("06_refinement", "drift", "deals", situation.period.name, situation.period.name)
+    draft.estimate([row | {"field": "drift"} for row in rows], origin, "drift_statistic", unit="ratio")
     unseen = _unseen(in_force, before, block)
-    rows.append(["definition", unseen, np.nan])
-    table = pd.DataFrame(rows, columns=["kind", "statistic", "p"])
-    draft.tables["drift"] = table.assign(
-        is_drift=(table["p"] <= 0.05) | ((table["kind"] == "definition") & (table["statistic"] > 0.05))
-    )
+    low, high = (float(end) for end in wilson(unseen, len(block)))
+    share = {"estimate": unseen / len(block), "low": low, "high": high, "n": len(block)}
+    draft.estimate([share | {"field": "drift", "level": "definition"}], origin, "unseen_share")
 
 
-def _unseen(in_force: PersonaSet, before: pd.DataFrame, block: pd.DataFrame) -> float:
-    """Share of the period's deals with a value, in a field of the rule, that was never seen before."""
+def _unseen(in_force: PersonaSet, before: pd.DataFrame, block: pd.DataFrame) -> int:
+    """How many of the period's deals have a value, in a field of the rule, that was never seen before."""
     fields = [f for f in in_force.rule.fields if f in block and not is_metric(block[f])]
     strange = pd.Series(False, index=block.index)
     for name in fields:
         known = set(level_text(before[name]).dropna())
         text = level_text(block[name])
         strange |= text.notna() & ~text.isin(known)
-    return float(strange.mean()) if len(block) else 0.0
+    return int(strange.sum())

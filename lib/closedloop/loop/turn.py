@@ -76,7 +76,7 @@ def look_back(market: str, period: str, out: Path) -> Path:
     }
     claims = _closed(situation, "outcome", list(steps.values()))
     steps["deals"].results.update(_claim_counts(claims))
-    steps["review"] = review.review(situation, in_force, proposal, steps, claims)
+    steps["review"] = review.review(in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
     path = _replayed(warehouse, out) / f"{found.name}.proposal.yml"
     _write_proposal(path, proposal)
@@ -86,8 +86,8 @@ def look_back(market: str, period: str, out: Path) -> Path:
 
 
 def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
-    looked = claims[claims["family"] != "none"]
-    return {"n_looks": len(looked), "n_supported": int((claims["verdict"] == "supported").sum())}
+    looked = claims[claims["family"] == "outcome"]
+    return {"n_looks": len(looked), "n_supported": int((looked["verdict"] == "supported").sum())}
 
 
 def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from closedloop.documents import numbers
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
 from closedloop.documents.sections.handoff import accepted, waited
+from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.section import Evidence, ranked
 from closedloop.documents.wording import sentences, summary
 
@@ -62,17 +63,15 @@ def _deals(evidence: Evidence) -> list[str]:
     return [f"{numbers.rate(rate)} of decided deals are won{takes}; {counted}."]
 
 
-def _refinement(evidence: Evidence) -> list[str]:
-    verdict, edits, watch = (evidence.result(name) for name in ("verdict", "n_edits", "n_watch"))
-    n = evidence.result("n_deals")
-    tested = f" on {numbers.count(n)} deals" if n else ""
-    duel = f"Duel of new against old personas{tested}: {verdict or 'cannot tell'}."
-    return [duel, f"{edits or 0} edits hold, {watch or 0} to watch."]
+def _refinement(evidence: Evidence) -> list[Sentence]:
+    return [duel_verdict(evidence), edits_summary(evidence)]
 
 
-def _review(evidence: Evidence) -> list[str]:
-    held, leaning, refused = (evidence.result(name) or 0 for name in ("n_supported", "n_leaning", "n_refused"))
-    return [f"{held} findings hold, {leaning} to watch; for {refused} comparisons the data are too few."]
+def _review(evidence: Evidence) -> list[Sentence]:
+    looked = evidence.claims[evidence.claims["family"] == "outcome"]
+    held, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
+    text = f"{held} finding{'s hold' if held != 1 else ' holds'}, {leaning} to watch; "
+    return [stating(f"{text}for {refused} comparisons the data are too few.", looked)]
 
 
 _LEADS = {

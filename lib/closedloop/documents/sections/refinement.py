@@ -1,97 +1,148 @@
 """The sections of 06 refinement."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import dots
-from closedloop.documents.pieces import Sentence
-from closedloop.documents.sections.section import Evidence, Pieces, Section, condition, signed, spoken
-from closedloop.documents.tables import Table, table
+from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of, where
+from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, signed
+from closedloop.documents.wording import records
+
+_NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
+_SURE = 0.05
+
+
+def duel_verdict(shown: Evidence) -> Sentence:
+    """What the duel of the proposal against the set in force says."""
+    verdict = shown.result("verdict") or "cannot tell"
+    gain, order = (shown.first(name, level="proposal") for name in ("log_loss_gain", "auc_within_gain"))
+    if gain is None or order is None:
+        return Sentence(f"Duel of new against old personas: {verdict}.")
+    text = (
+        f"Duel of new against old personas on {numbers.count(gain['n'])} deals: {verdict} "
+        f"(gain in log loss {_signed(gain)}, in AUC within blocks {_signed(order)}; both must lie above 0)."
+    )
+    return stating(text, gain, order)
+
+
+def _signed(claim: Claim) -> str:
+    """A gain with both ends of its interval, which may lie on either side of 0."""
+    return f"{numbers.plain(claim['estimate'])}, {numbers.plain(claim['low'])} to {numbers.plain(claim['high'])}"
 
 
 def _duel(shown: Evidence) -> Pieces:
-    frame = shown.table("duel")
-    rivals = frame[frame["gain"].notna()]
-    verdict = Sentence(f"Verdict: {shown.result('verdict') or 'cannot tell'}.")
-    columns = {
-        "contender": "contender",
-        "n": "deals",
-        "log_loss": "log loss (lower is better)",
-        "auc_within": "AUC within periods",
-    }
-    rows = table(frame, columns, shown.words, units={"log_loss": "ratio", "auc_within": "ratio"})
-    if rivals.empty:
-        return rows, verdict
-    values = {
-        "label": rivals["contender"],
-        "estimate": rivals["gain"],
-        "low": rivals["gain_low"],
-        "high": rivals["gain_high"],
-        "n": rivals["n"],
-    }
+    gains = shown.of("log_loss_gain")
     title = "Who predicts the next deals better than the personas in force?"
-    axis = "gain in log loss over the set in force (right of zero is better)"
-    return (
-        dots(pd.DataFrame(values).reset_index(drop=True), title, axis, unit="ratio", baseline=0.0),
-        verdict,
-        rows,
+    picture = dots_of(
+        gains.assign(baseline=0.0), shown.words, title, "gain in log loss over the set in force", level_of(shown.words)
+    )
+    columns: dict[str, str | tuple[str, Column]] = {
+        "log_loss": "log loss (lower is better)",
+        "auc_within": "AUC within blocks",
+        "log_loss_gain": ("gain in log loss", lambda row: _gain(row, "log_loss_gain")),
+        "auc_within_gain": ("gain in AUC", lambda row: _gain(row, "auc_within_gain")),
+    }
+    listed = table_of(shown.cell("duel"), shown.words, "contender", columns, label=level_of(shown.words))
+    return picture, duel_verdict(shown), listed
+
+
+def _gain(row: Mapping[str, Claim], measure: str) -> str:
+    return _signed(row[measure]) if measure in row else numbers.MISSING
+
+
+def edits_summary(shown: Evidence) -> Sentence:
+    """How many edits of the personas were looked at, how many hold and how many are to watch."""
+    looked = shown.claims[shown.claims["family"] == "edit"]
+    if looked.empty:
+        return Sentence("No edit of the personas could be tested.")
+    held, watched = (int((looked["verdict"] == verdict).sum()) for verdict in ("supported", "leaning"))
+    return stating(
+        f"{numbers.count(len(looked))} edits were tested: {held} hold{'s' if held == 1 else ''}, {watched} to watch.",
+        looked,
     )
 
 
 def _edits(shown: Evidence) -> Pieces:
-    frame = shown.table("edits")
-    if frame.empty:
-        return (Sentence(f"No edit holds; {numbers.count(shown.result('n_watch') or 0)} to watch."),)
-    named = frame.assign(
-        persona=[shown.words.name(str(v)) for v in frame["persona"]],
-        what=[condition(r, shown) for _, r in frame.iterrows()],
-        effect=[signed(value) for value in frame["effect"]],
-    ).sort_values("status", kind="stable")
-    columns = {"persona": "persona", "edit": "edit", "what": "about", "effect": "effect", "n": "deals",
-               "status": "status", "reverts_when": "turned back when"}  # fmt: skip
-    made = int((frame["status"] == "permanent").sum())
-    return table(named, columns, shown.words, units={"edit": "label"}), Sentence(
-        f"{made} edits hold, {len(frame) - made} to watch."
-    )
+    looked = shown.claims[(shown.claims["family"] == "edit") & shown.claims["verdict"].isin(["supported", "leaning"])]
+    if looked.empty:
+        return (edits_summary(shown),)
+    order = looked.sort_values(["verdict", "q", "subject", "field", "level"], ascending=[False, *[True] * 4])
+    columns: dict[str, str | tuple[str, Column]] = {
+        "edit": ("edit", lambda row: "split" if "win_rate" in row else "adjust the promise"),
+        "now": ("win rate", lambda row: backed(_only(row), shown.words)),
+        "before": ("instead of", lambda row: numbers.rate(_only(row)["baseline"])),
+        "effect": ("effect", lambda row: signed(_only(row)["effect"])),
+        "status": ("status", lambda row: "permanent" if _only(row)["verdict"] == "supported" else "watch"),
+    }
+    caption = "An edit goes back when the difference among the next period's deals has the other sign."
+    return table_of(order, shown.words, "persona and case", columns, caption=caption), edits_summary(shown)
 
 
-def _persona_promises(shown: Evidence) -> Pieces:
-    frame = shown.table("promises")
-    rows = [_scored(row, shown) for _, row in frame.iterrows()]
-    judged = frame["is_kept"].dropna()
-    kept = int(judged.astype(bool).sum())
-    heads = ("persona", "we said", "it was", "deals", "kept")
-    text = (
-        f"{kept} of {len(judged)} promised win rates came true." if len(judged) else "No promise could be judged yet."
-    )
-    return Table(heads, tuple(rows), (False, True, True, True, False)), Sentence(text)
+def _only(row: Mapping[str, Claim]) -> Claim:
+    return next(iter(row.values()))
 
 
-def _scored(row: pd.Series, shown: Evidence) -> tuple[str, ...]:
-    kept = "not judged" if numbers.is_missing(row["is_kept"]) else "yes" if row["is_kept"] else "no"
-    said = numbers.interval(row["promised_low"], row["promised_high"], "rate", "")
-    return (
-        shown.words.name(str(row["persona"])),
-        said,
-        numbers.rate(row["observed"]),
-        numbers.count(row["n"]),
-        kept,
-    )
+def persona_promises(shown: Evidence) -> Pieces:
+    """What the personas in force promised, and what came of it."""
+    columns: dict[str, str | tuple[str, Column]] = {
+        "promised_win_rate": ("we said", lambda row: ends(row["promised_win_rate"], shown.words)),
+        "observed_win_rate": ("it was", lambda row: backed(row["observed_win_rate"], shown.words)),
+        "kept": ("kept", lambda row: "yes" if _is_kept(row) else "no"),
+    }
+    claims = shown.of("promised_win_rate", "observed_win_rate")
+    listed = table_of(claims, shown.words, "persona", columns)
+    kept = [subject for subject in dict.fromkeys(claims["subject"]) if _is_kept(_row(claims, subject))]
+    asked = where(claims, measure="observed_win_rate")
+    ours = asked[asked["subject"].isin(kept)] if kept else asked
+    text = f"{len(kept)} of {len(asked)} promised win rates came true."
+    return listed, stating(text, asked, ours)
+
+
+def _row(claims: pd.DataFrame, subject: str) -> dict[str, Claim]:
+    return {str(claim["measure"]): claim for claim in records(where(claims, subject=subject))}
+
+
+def _is_kept(row: Mapping[str, Claim]) -> bool:
+    """Do the promised range and the interval of what was observed overlap?"""
+    said, came = row["promised_win_rate"], row["observed_win_rate"]
+    return bool(came["high"] >= said["low"] and came["low"] <= said["high"])
 
 
 def _drift(shown: Evidence) -> Pieces:
-    frame = shown.table("drift")
-    columns = {"kind": "kind of drift", "statistic": "statistic", "p": "p", "is_drift": "drift"}
-    found = [spoken(row["kind"]) for _, row in frame.iterrows() if row["is_drift"] is True or row["is_drift"] == 1]
-    text = f"The market drifts in: {', '.join(found)}." if found else "No drift was detected."
-    return table(frame, columns, shown.words, units={"statistic": "ratio", "p": "ratio", "kind": "label"}), Sentence(
-        text
-    )
+    claims = shown.of("drift_statistic", "unseen_share")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "drift_statistic": "statistic",
+        "unseen_share": "deals with values never seen before",
+        "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
+        "n": ("deals", lambda row: numbers.count(_only(row)["n"])),
+        "is_drift": ("drift", lambda row: "yes" if is_drift(_only(row)) else "no"),
+    }
+    listed = table_of(claims, shown.words, "kind of drift", columns, label=level_of(shown.words))
+    found = [claim for claim in records(claims) if is_drift(claim)]
+    named = ", ".join(level_of(shown.words)(claim) for claim in found)
+    if found:
+        return listed, stating(f"The market drifts in: {named}.", *found)
+    return listed, stating("No drift was detected.", claims)
+
+
+def is_drift(claim: Claim) -> bool:
+    """Does this claim about drift say that there is some?"""
+    if claim["measure"] == "unseen_share":
+        return bool(claim["low"] > _NEVER_SEEN)
+    return bool(claim["p"] <= _SURE)
 
 
 REFINEMENT = (
-    Section("refinement", "duel", "Do new personas predict better than the old?", _duel, ("duel",)),
-    Section("refinement", "promises", "Did the promised win rates come true?", _persona_promises, ("promises",)),
+    Section("refinement", "duel", "Do new personas predict better than the old?", _duel, measures=("log_loss_gain",)),
+    Section(
+        "refinement",
+        "promises",
+        "Did the promised win rates come true?",
+        persona_promises,
+        measures=("promised_win_rate",),
+    ),
     Section("refinement", "edits", "What changes in the personas?", _edits),
-    Section("refinement", "drift", "Does the market drift?", _drift, ("drift",)),
+    Section("refinement", "drift", "Does the market drift?", _drift, measures=("drift_statistic",)),
 )

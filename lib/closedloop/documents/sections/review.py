@@ -1,35 +1,65 @@
 """The sections of 07 review."""
 
-from closedloop.documents.pieces import Listing, Sentence
+from closedloop.documents import numbers
+from closedloop.documents.findings import backed, first, value
+from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
-from closedloop.documents.sections.section import Evidence, Pieces, Section
-from closedloop.documents.tables import table
-from closedloop.documents.wording import sentences
+from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
+from closedloop.documents.wording import records, sentences
+
+_MOST_HELD = 8
 
 
 def _held(shown: Evidence) -> Pieces:
-    held = shown.claims[shown.claims["verdict"] == "supported"]
+    looked = shown.claims[shown.claims["family"] == "outcome"]
+    held = looked[looked["verdict"] == "supported"]
     if held.empty:
-        return (Sentence("Nothing was shown to differ in this period."),)
-    order = held.reindex(held["effect"].abs().sort_values(ascending=False, kind="stable").index).head(8)
-    text = (
-        f"{len(held)} findings hold; the {len(order)} largest are listed."
-        if len(held) > 8
-        else f"{len(held)} findings hold."
-    )
-    return Listing(sentences(order, shown.words)), Sentence(text)
+        return (stating("Nothing was shown to differ in this period.", looked),)
+    largest = ranked(held).head(_MOST_HELD)
+    listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
+    text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
+    return Listing(sentences(largest, shown.words)), Sentence(text, stating("", held, largest).claims)
 
 
 def _asks(shown: Evidence) -> Pieces:
-    frame = shown.table("asks")
-    rows = table(frame, {"team": "asked of", "ask": "what is asked"}, shown.words)
-    return rows, Sentence(f"{len(frame)} request{'s' if len(frame) != 1 else ''} for the next period.")
+    asked = [*_of_marketing(shown), *_of_sales(shown)]
+    return (Listing(asked or [Sentence("No figure of this period asks for anything.")]),)
+
+
+def _of_marketing(shown: Evidence) -> list[Sentence]:
+    """What sales asks of marketing: fewer leads of the kind that it gives back most."""
+    shares = shown.of("rejection_share").sort_values("estimate", ascending=False, kind="stable")
+    name = level_of(shown.words)
+    return [
+        stating(
+            f"Marketing: screen for “{name(top)}” before hand-off, {backed(top, shown.words)} of rejected leads.", top
+        )
+        for top in records(shares.head(1))
+    ]
+
+
+def _of_sales(shown: Evidence) -> list[Sentence]:
+    """What marketing asks of sales: to touch what it accepted, and to record why deals are lost."""
+    asked = []
+    untouched = first(shown.of("n_disagreements"), level="accepted, yet never touched by sales")
+    if untouched is not None and untouched["estimate"] > 0:
+        n, of = value(untouched, shown.words), numbers.count(untouched["n"])
+        asked.append(stating(f"Sales: touch every accepted lead, {n} of {of} never were.", untouched))
+    lost = shown.first("n_lost")
+    if lost is not None and lost["estimate"] > 0 and shown.of("loss_share").empty:
+        text = f"Sales: record why deals are lost; of {value(lost, shown.words)} lost ones too few have a reason."
+        asked.append(stating(text, lost))
+    elif not shown.of("loss_share").empty and shown.of("buyer_loss_share").empty:
+        asked.append(
+            Sentence("Sales: ask some buyers why they did not buy; so far only the reps' reasons are recorded.")
+        )
+    return asked
 
 
 REVIEW = (
     Section("review", "promises", "What was promised, and was it kept?", team_promises, measures=("promise",)),
     Section("review", "findings", "What did we learn?", _held),
     Section("review", "changes", "What changes in the personas?", persona_changes),
-    Section("review", "asks", "What does each team ask of the other?", _asks, ("asks",)),
+    Section("review", "asks", "What does each team ask of the other?", _asks),
 )
