@@ -21,6 +21,8 @@ CLAIM: dict[str, Any] = {
     "family": "outcome",
     "family_size": 4,
     "notebook": "05_deals",
+    "cell": "findings",
+    "within": "",
     "measure": "win_rate",
     "unit": "rate",
     "subject": "market",

@@ -1,8 +1,10 @@
 """Small hand-made tables of every step, as the loop writes them."""
 
 import pandas as pd
-from closedloop.evidence.claims import Origin, outside
+from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, outside, stacked
 from closedloop.loop.step import Draft
+
+from .ledger import claims
 
 NAN = float("nan")
 
@@ -123,56 +125,13 @@ TABLES = {
         ),
         "reps": pd.DataFrame({"n_reps": [12], "n_deals": [90], "p": [0.4], "is_beyond_luck": [False]}),
     },
-    "refinement": {
-        "duel": pd.DataFrame(
-            {
-                "contender": ["proposal", "in force"],
-                "log_loss": [0.6, 0.65],
-                "auc_within": [0.6, 0.55],
-                "n": [200, 200],
-                "gain": [0.05, 0.0],
-                "gain_low": [0.01, 0.0],
-                "gain_high": [0.09, 0.0],
-            }
-        ),
-        "promises": pd.DataFrame(
-            {
-                "persona": ["fast"],
-                "promised_low": [0.4],
-                "promised_high": [0.52],
-                "observed": [0.44],
-                "n": [80],
-                "is_kept": [True],
-            }
-        ),
-        "edits": pd.DataFrame(
-            {
-                "persona": ["fast"],
-                "edit": ["split"],
-                "field": ["sites"],
-                "level": ["1"],
-                "effect": [-0.12],
-                "n": [70],
-                "p": [0.001],
-                "q": [0.01],
-                "status": ["permanent"],
-                "reverts_when": ["the sign turns"],
-            }
-        ),
-        "drift": pd.DataFrame({"kind": ["mix"], "statistic": [9.0], "p": [0.01], "is_drift": [True]}),
-    },
-    "review": {
-        "promises": pd.DataFrame(
-            {"promise": ["n_leads"], "team": ["marketing"], "promised": [100], "observed": [NAN], "is_kept": [None]}
-        ),
-        "changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]}),
-        "asks": pd.DataFrame({"team": ["sales"], "ask": ["Touch every lead."]}),
-    },
+    "refinement": {},
+    "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
 }
 RESULTS = {
     "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 7, "rule_error": 0.2, "guess_error": 0.5,
     "n_handed_off": 50, "accepted_rate": 0.6, "first_touch_median_days": 4.0, "never_touched_share": 0.25,
-    "sales_cycle_days": 54.0, "score_verdict": "usable", "shown_as": "probability", "prospects": "leads", "n_watch": 1,
+    "sales_cycle_days": 54.0, "score_verdict": "usable", "shown_as": "probability", "prospects": "leads",
 }  # fmt: skip
 
 
@@ -234,6 +193,33 @@ def _handoff() -> Draft:
     return draft
 
 
+def _refinement() -> Draft:
+    draft = Draft("refinement")
+    at = {name: Origin("06_refinement", name, "deals", "2025-q1", "2025-q1") for name in ("duel", "promises", "drift")}
+    for measure, gain in (("log_loss", 0.6), ("auc_within", 0.61)):
+        of = {"proposal": (gain, NAN, NAN, 200), "in force": (0.55, NAN, NAN, 200)}
+        draft.estimate(_rates("contender", **of), at["duel"], measure, unit="ratio")
+        gained = _rates("contender", proposal=(gain - 0.55, 0.01, 0.09, 200))
+        draft.estimate(gained, at["duel"], f"{measure}_gain", unit="ratio")
+    draft.estimate([{**_rates("", **{"": (0.44, 0.4, 0.52, 80)})[0], "subject": "fast"}], at["promises"],
+                   "promised_win_rate")  # fmt: skip
+    drifts = [{"field": "drift", "level": "mix", "estimate": 9.0, "p": 0.01, "n": 60},
+              {"field": "drift", "level": "outcome", "estimate": 0.3, "p": 0.76, "n": 60}]  # fmt: skip
+    draft.estimate(drifts, at["drift"], "drift_statistic", unit="ratio")
+    draft.estimate(_rates("drift", definition=(0.02, 0.0, 0.06, 60)), at["drift"], "unseen_share")
+    return draft
+
+
+def edits() -> pd.DataFrame:
+    """Edits that were looked at: a split that holds, a doubtful promise, and a split without a difference."""
+    fast = {"family": "edit", "family_size": 3, "notebook": "06_refinement", "cell": "edits", "subject": "fast"}
+    return claims(
+        fast | {"claim_id": "edit-1"},
+        fast | {"claim_id": "edit-2", "measure": "promise_gap", "field": "", "level": "", "verdict": "leaning"},
+        fast | {"claim_id": "edit-3", "level": "1", "verdict": "indistinguishable"},
+    )
+
+
 def _cards() -> Draft:
     """What the plan states for battlecards and briefs."""
     draft = Draft("cards")
@@ -262,5 +248,7 @@ def _cards() -> Draft:
 FIGURES = ("estimate", "low", "high", "n")
 CLAIMS = {
     draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
-    for draft in (_leads(), _handoff(), _cards())
+    for draft in (_leads(), _handoff(), _refinement(), _cards())
 }
+CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
+CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

@@ -49,11 +49,14 @@ SAID = [
     ("deals", "loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 12)."),
     ("deals", "adjusted", "1 difference turns round once like meets like."),
     ("deals", "reps", "12 sellers with 90 decided deals differ no more than luck would make them (p = 0.4): no league"),
-    ("refinement", "duel", "Verdict: reproducible."),
-    ("refinement", "promises", "1 of 1 promised win rates came true."),
-    ("refinement", "edits", "1 edits hold, 0 to watch."),
+    ("refinement", "duel", "Duel of new against old personas on 200 deals: reproducible (gain in log loss 0.05, 0.01"),
+    ("refinement", "promises", "Promised win rates: 1 doubtful."),
+    ("refinement", "promises", "40–52 % 44 % (38–50 %, n = 210) doubtful"),
+    ("refinement", "edits", "3 edits were tested: 1 holds, 1 to watch."),
+    ("refinement", "edits", "split 44 % (38–50 %, n = 210)       33 % +11 points permanent"),
     ("refinement", "drift", "The market drifts in: mix."),
-    ("review", "asks", "1 request for the next period."),
+    ("review", "findings", "1 finding holds."),
+    ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),
 ]  # fmt: skip
 
 
@@ -154,6 +157,26 @@ def test_a_wait_without_an_end_is_told_without_a_median() -> None:
 def test_teams_that_agree_are_told_so() -> None:
     assert "The teams' verdicts agree on every lead." in shown("handoff", "disagreements", {"estimate": 0.0})
     assert "what happened to them?" not in shown("handoff", "questions", {"estimate": 0.0})
+
+
+def test_drift_is_told_only_where_there_is_some() -> None:
+    assert "No drift was detected." in shown("refinement", "drift", {"p": 0.2})
+    assert "The market drifts in: mix, outcome, definition." in shown("refinement", "drift", {"p": 0.01, "low": 0.06})
+
+
+def test_a_duel_that_was_not_fought_is_told_without_figures() -> None:
+    told = bottom_line(evidence("refinement", {}, claims(), results={"verdict": "cannot tell"}))
+    assert plain(told).splitlines()[:2] == [
+        "- Duel of new against old personas: cannot tell.",
+        "- No edit of the personas could be tested.",
+    ]
+
+
+def test_sales_is_asked_to_touch_what_it_accepted() -> None:
+    level = {"level": "accepted, yet never touched by sales", "estimate": 7.0}
+    accepted = CLAIMS["handoff"].query("measure == 'n_disagreements'").head(1).assign(**level)
+    told = plain(render("review", "asks", evidence("review", {}, accepted)))
+    assert told == "- Sales: touch every accepted lead, 7 of 40 never were."
 
 
 @pytest.mark.parametrize("step", ["leads", "handoff"])

@@ -27,6 +27,9 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "lead to won deals more often", "lead to won deals less often", "of all leads",
             "share of leads that became a won deal",
         ),
+        "promise_gap": Measure(
+            "won more often than promised", "won less often than promised", "promised", "win rate beside its promise"
+        ),
         "share": Measure("more common", "less common", "of the whole market", "share"),
         "sales_cycle_days": Measure(
             "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
@@ -41,15 +44,19 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "arm_accepted_rate": "share of the arm's leads that sales accepted",
         "auc": "AUC",
         "auc_within": "AUC within periods",
+        "auc_within_gain": "gain in AUC within blocks over the set in force",
         "brier": "Brier score",
         "column_auc": "AUC of the column alone, within periods",
         "conversion_rate": "share of the leads at the status before",
         "cost_per_accepted_amount": "cost per accepted lead",
         "cost_per_won_amount": "cost per won deal",
+        "drift_statistic": "statistic of drift",
         "ece": "calibration error",
         "first_touch_median_days": "median days from hand-off to the first sales touch",
         "first_touch_p90_days": "days from hand-off within which nine of ten leads were touched by sales",
         "gain_over_base_rate": "log-loss gained over the better base rate",
+        "log_loss": "log loss",
+        "log_loss_gain": "gain in log loss over the set in force",
         "loss_reason_share": "share of sellers' reasons for the loss",
         "loss_topic_share": "share of buyers' reasons for the loss",
         "lost_filled_rate": "share filled among lost records",
@@ -70,11 +77,13 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "observed_rate": "share won",
         "open_filled_rate": "share filled among open records",
         "promise": "observed",
+        "promised_win_rate": "win rate promised",
         "reached_share": "share of the leads handed off",
         "rejection_share": "share of the leads that sales gave back",
         "sales_feedback_share": "share of sales' feedback",
         "sales_rejection_share": "share of sales' remarks on rejected leads",
         "spent_amount": "spent",
+        "unseen_share": "share of deals with values never seen before",
         "won_filled_rate": "share filled among won records",
     }
 )

@@ -9,9 +9,8 @@ from scipy import stats
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import wilson
-from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.duel import duel, lagged_rate, predict
-from closedloop.loop.edits import FEWEST_DEALS, propose
+from closedloop.loop.edits import FEWEST_DEALS, PROMISE, propose
 from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
@@ -29,15 +28,14 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
     draft = Draft("refinement")
     reason = _cannot(situation, following)
     if reason:
-        draft.missing |= dict.fromkeys(("duel", "edits"), reason)
+        draft.missing |= dict.fromkeys(("duel", "promises", "edits", "drift"), reason)
         draft.results |= {"verdict": "cannot tell", "n_edits": 0, "n_watch": 0, "n_deals": 0}
-        _look_back_on_promises(draft, situation, in_force)
         return Proposal("cannot tell", reason=reason), draft.done()
     closed = decided(situation)
     verdict = duel(draft, situation, closed, in_force)
     challenger, edits = propose(situation, closed, in_force)
     draft.closed.append(edits)
-    _look_back_on_promises(draft, situation, in_force)
+    _state_promises(draft, in_force, edits)
     _drift(draft, situation, in_force)
     draft.results |= {
         "verdict": verdict,
@@ -63,29 +61,21 @@ def _cannot(situation: Situation, following: str | None) -> str:
     return ""
 
 
-def _look_back_on_promises(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
-    """What the set promised, and what the period's deals were."""
-    if not situation.view.has("deals") or not situation.is_dated:
-        draft.missing["promises"] = "Without dated deals no promise can be checked."
-        return
-    closed = decided(situation)
-    now = closed[situation.in_period(closed["closed_on"])]
-    table = now["is_won"].groupby(in_force.assign(now)).agg(["sum", "size"]).reindex(in_force.ids, fill_value=0)
-    said, came = [], []
-    for persona in in_force.personas:
-        k, n = float(table["sum"][persona.id]), int(table["size"][persona.id])
-        if persona.low is None or persona.high is None or n < LEAST_SHOWN:
-            continue
-        low, high = (float(value) for value in wilson(k, n))
-        of = {"subject": persona.id}
-        said.append(of | {"estimate": persona.win_rate, "low": persona.low, "high": persona.high, "n": persona.n})
-        came.append(of | {"estimate": k / n, "low": low, "high": high, "n": n, "baseline": persona.win_rate})
+def _state_promises(draft: Draft, in_force: PersonaSet, edits: pd.DataFrame) -> None:
+    """What the set promised about the personas whose deals of the period were held against it."""
+    judged = set(edits.loc[edits["measure"] == PROMISE, "subject"])
+    said = [
+        {"subject": p.id, "estimate": p.win_rate, "low": p.low, "high": p.high, "n": p.n}
+        for p in in_force.personas
+        if p.id in judged
+    ]
     if not said:
         draft.missing["promises"] = "No persona had both a promised win rate and ten deals that ended in this period."
-        return
-    origin = Origin("06_refinement", "promises", "deals", situation.period.name, situation.period.name)
-    draft.estimate(said, origin, "promised_win_rate", kind="predictive")
-    draft.estimate(came, origin, "observed_win_rate")
+    draft.estimate(said, _origin("promises", in_force.period), "promised_win_rate", kind="predictive")
+
+
+def _origin(cell: str, period: str) -> Origin:
+    return Origin("06_refinement", cell, "deals", period, period)
 
 
 def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
@@ -110,7 +100,7 @@ def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     expected = predict(in_force, block, lagged_rate(before))
     z = float((block["is_won"] - expected).sum() / np.sqrt((expected * (1 - expected)).sum()))
     rows.append({"level": "outcome", "estimate": z, "p": float(2 * stats.norm.sf(abs(z))), "n": len(block)})
-    origin = Origin("06_refinement", "drift", "deals", situation.period.name, situation.period.name)
+    origin = _origin("drift", situation.period.name)
     draft.estimate([row | {"field": "drift"} for row in rows], origin, "drift_statistic", unit="ratio")
     unseen = _unseen(in_force, before, block)
     low, high = (float(end) for end in wilson(unseen, len(block)))

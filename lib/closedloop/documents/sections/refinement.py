@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-import pandas as pd
-
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of, where
+from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, signed
 from closedloop.documents.wording import records
 
 _NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
 _SURE = 0.05
+_KEPT = {"supported": "no", "leaning": "doubtful", "indistinguishable": "yes", "refused": "cannot tell"}
+_PROMISES_TOLD = {"no": "not kept", "doubtful": "doubtful", "yes": "kept", "cannot tell": "cannot be told from luck"}
 
 
 def duel_verdict(shown: Evidence) -> Sentence:
@@ -85,29 +85,18 @@ def _only(row: Mapping[str, Claim]) -> Claim:
 
 
 def persona_promises(shown: Evidence) -> Pieces:
-    """What the personas in force promised, and what came of it."""
+    """What the personas in force promised, what came of it, and whether the difference is more than luck."""
+    claims = shown.of("promised_win_rate", "promise_gap")
     columns: dict[str, str | tuple[str, Column]] = {
         "promised_win_rate": ("we said", lambda row: ends(row["promised_win_rate"], shown.words)),
-        "observed_win_rate": ("it was", lambda row: backed(row["observed_win_rate"], shown.words)),
-        "kept": ("kept", lambda row: "yes" if _is_kept(row) else "no"),
+        "promise_gap": ("it was", lambda row: backed(row["promise_gap"], shown.words)),
+        "kept": ("kept", lambda row: _KEPT[row["promise_gap"]["verdict"]]),
     }
-    claims = shown.of("promised_win_rate", "observed_win_rate")
     listed = table_of(claims, shown.words, "persona", columns)
-    kept = [subject for subject in dict.fromkeys(claims["subject"]) if _is_kept(_row(claims, subject))]
-    asked = where(claims, measure="observed_win_rate")
-    ours = asked[asked["subject"].isin(kept)] if kept else asked
-    text = f"{len(kept)} of {len(asked)} promised win rates came true."
-    return listed, stating(text, asked, ours)
-
-
-def _row(claims: pd.DataFrame, subject: str) -> dict[str, Claim]:
-    return {str(claim["measure"]): claim for claim in records(where(claims, subject=subject))}
-
-
-def _is_kept(row: Mapping[str, Claim]) -> bool:
-    """Do the promised range and the interval of what was observed overlap?"""
-    said, came = row["promised_win_rate"], row["observed_win_rate"]
-    return bool(came["high"] >= said["low"] and came["low"] <= said["high"])
+    judged = shown.of("promise_gap")
+    n = {kept: int(judged["verdict"].map(_KEPT).eq(kept).sum()) for kept in _KEPT.values()}
+    told = ", ".join(f"{n[kept]} {text}" for kept, text in _PROMISES_TOLD.items() if n[kept])
+    return listed, stating(f"Promised win rates: {told}.", judged)
 
 
 def _drift(shown: Evidence) -> Pieces:
