@@ -76,6 +76,13 @@ FIGURES = (
     Figure("fdr-one-way-15", "15 points planted upwards only; others off the pooled rate count as false", 1),
     Figure("maven-others", "maven: supported claims about anything but quarter ends", 1, high=0, shown=".0f"),
     Figure("maven-quarter-end", "maven: quarter ends above the other months, points", 1, 25, 31, ".1f"),
+    Figure("self-test-maven", "self-test of maven: null families with any claim", 7, high=0.10),
+    Figure("self-test-b2b", "self-test of b2b: null families with any claim", 7, high=0.10),
+    Figure("self-test-harbor", "self-test of harbor: null families with any claim", 7, high=0.10),
+    Figure("self-test-bank", "self-test of bank: null families with any claim", 7, high=0.10),
+    Figure("self-test-maven-edits", "self-test of maven: null worlds with a wrong edit in any period", 7, high=0.10),
+    Figure("self-test-harbor-edits", "self-test of harbor: null worlds with a wrong edit in any period", 7, high=0.10),
+    Figure("self-test-bank-edits", "self-test of bank: null worlds with a wrong edit in any period", 7, high=0.10),
     # market research
     Figure("survey-ari", "McDonald's survey: bootstrap ARI at k = 4", 2, low=0.80),
     Figure("survey-likelihood", "McDonald's survey: log-likelihood at k = 4", 2, low=-7111.15, shown=".2f"),

@@ -1,7 +1,7 @@
 """The self-test: null worlds keep what they must and lose what they must, and count what the loop would claim."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -336,6 +336,25 @@ def test_maven_shows_effects_where_it_has_the_deals_for_them(tmp_path: Path) -> 
     assert found["null"]["any_edit_rate"] == 0.0
     assert 0.2 < found["planted"][2]["found_rate"] <= 1.0
     assert found["planted"][2]["by_size"][2]["found_rate"] > found["planted"][0]["by_size"][0]["found_rate"]
+
+
+@pytest.mark.parametrize(
+    ("market", "n_worlds"),
+    [
+        pytest.param("maven", 200, marks=[pytest.mark.real, pytest.mark.slow]),
+        pytest.param("b2b", 200, marks=[pytest.mark.real, pytest.mark.slow]),
+        pytest.param("harbor", 100, marks=pytest.mark.slow),
+        pytest.param("bank", 60, marks=[pytest.mark.real, pytest.mark.slow]),
+    ],
+)
+@pytest.mark.usefixtures("bundled")
+def test_a_market_where_nothing_differs_is_rarely_told_otherwise(
+    market: str, n_worlds: int, tmp_path: Path, validity: Callable[..., None]
+) -> None:
+    null = self_test(market, tmp_path, n_worlds=n_worlds)["null"]
+    validity(f"self-test-{market}", null["any_claim_rate"], n=n_worlds)
+    if null["n_refinements"]:
+        validity(f"self-test-{market}-edits", null["any_edit_rate"], n=n_worlds)
 
 
 @pytest.mark.slow
