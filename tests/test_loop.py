@@ -65,10 +65,9 @@ def test_every_deal_is_counted_once(spring: Path) -> None:
     deals = open_warehouse("harbor").frame("deals")
     closed = pd.to_datetime(deals["closed_on"])
     inside = deals[(closed >= "2025-01-01") & (closed < "2025-04-01")]
-    found = read_step(spring, "deals").tables["totals"].set_index("outcome")["n"]
-    assert found["won"] == (inside["outcome"] == "won").sum()
-    assert found["lost"] == (inside["outcome"] == "lost").sum()
-    assert found["no_decision"] == (inside["outcome"] == "no_decision").sum()
+    counted = _claims(spring, "outcome").query("cell == 'totals'").set_index("measure")["estimate"]
+    for outcome in ("won", "lost", "no_decision"):
+        assert counted[f"n_{outcome}"] == (inside["outcome"] == outcome).sum()
 
 
 def test_nothing_known_later_moves_a_plan(out: Path, summer: Path) -> None:
@@ -91,15 +90,14 @@ def test_reps_and_regions_do_not_differ(spring: Path) -> None:
     assert len(null) > 8
     assert "rep_id" not in set(claims["field"])
     assert (null["verdict"] != "supported").all()
-    assert not read_step(spring, "deals").tables["reps"]["is_beyond_luck"].iloc[0]
+    assert claims.set_index("measure").loc["rep_spread", "p"] > 0.05
 
 
 def test_the_planted_reversal_is_flagged(out: Path) -> None:
     folder = turn.look_back("harbor", "2025-q3", out)
-    adjusted = read_step(folder, "deals").tables["adjusted"].set_index(["field", "level"])
-    plan = adjusted.loc[("product", "plan")]
-    assert plan["is_reversed"] and plan["crude"] < 0 < plan["adjusted"]
-    assert plan["confounder"] == "site_type"
+    turned = _claims(folder, "outcome").query("measure == 'win_rate_reversed'")
+    assert turned[["field", "level", "within"]].to_numpy().tolist() == [["product", "plan", "site_type"]]
+    assert turned["baseline"].item() < 0 < turned["low"].item()
 
 
 def test_the_same_moment_twice_gives_the_same_bytes(tmp_path: Path, summer: Path) -> None:
@@ -129,7 +127,7 @@ def test_the_coming_period_is_planned_and_not_looked_back_on(out: Path) -> None:
 def test_maven_shows_no_difference_but_the_quarters_end(tmp_path: Path) -> None:
     folder = turn.look_back("maven", "2017-q4", tmp_path)
     claims = _claims(folder, "outcome")
-    supported = claims[claims["verdict"] == "supported"]
+    supported = claims[(claims["verdict"] == "supported") & (claims["unit"] == "rate")]
     assert set(supported["field"]) == {"is_quarter_end"}
     gap = supported.set_index("level")["estimate"]
     assert gap["yes"] - gap["no"] == pytest.approx(0.28, abs=0.02)
@@ -144,8 +142,8 @@ def test_a_market_without_dates_has_one_period_and_no_duel(tmp_path: Path) -> No
     folder = turn.plan("b2b", "all", tmp_path)
     assert turn.look_back("b2b", "all", tmp_path) == folder
     assert read_step(folder, "refinement").results["verdict"] == "cannot tell"
-    totals = read_step(folder, "deals").tables["totals"].set_index("outcome")["n"]
-    assert totals.to_dict() == {"won": 227, "lost": 221, "no_decision": 0, "open": 0}
+    totals = _claims(folder, "outcome").query("cell == 'totals'").set_index("measure")["estimate"]
+    assert totals.to_dict() == {"n_won": 227, "n_lost": 221, "n_open": 0}
 
 
 @pytest.mark.real

@@ -15,18 +15,21 @@ from closedloop.loop.step import Step, write_frame, write_step
 from closedloop.notebook import RESULTS, open_run
 
 from tests.documents.ledger import claims
-from tests.documents.steps import TABLES
 
 MARKET, BACK = "harbor", "2025-q3"
 EVERYONE = PersonaSet(MARKET, BACK, "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+RECORDS = pd.DataFrame({"n": [30, 60]})
 FIGURES = {"n_won": 30, "n_lost": 60, "n_open": 10, "win_rate": 0.33, "sales_cycle_days": None}
 
 
 def written(out: Path) -> Path:
     """A period's folder with the outcome step of deals, its claims and the set in force."""
     folder = turn.period_folder(MARKET, BACK, out)
-    write_step(folder, Step("deals", TABLES["deals"], results=FIGURES, missing={"cycle": "No days."}))
-    ledger = claims({}, {"notebook": "04_handoff", "measure": "accepted_rate"}, {"level": "=1+1", "verdict": "refused"})
+    write_step(folder, Step("deals", {"records": RECORDS}, results=FIGURES, missing={"cycle": "No days."}))
+    told = {"family": "none", "field": "", "verdict": "estimated"}
+    ledger = claims(
+        told, {"notebook": "04_handoff", "measure": "accepted_rate"}, {"level": "=1+1", "verdict": "refused"}
+    )
     write_frame(folder / "claims-outcome.parquet", ledger)
     write_set(folder / "personas.yml", EVERYONE)
     return folder
@@ -47,10 +50,10 @@ def nothing_computes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_reads_the_tables_and_only_its_own_claims(tmp_path: Path) -> None:
     written(tmp_path)
     run = open_run("05_deals", MARKET, BACK, tmp_path)
-    assert run.tables["totals"]["n"].tolist() == [30, 60, 0, 10]
+    assert run.tables["records"]["n"].tolist() == [30, 60]
     assert run.claims["notebook"].tolist() == ["05_deals", "05_deals"]
     assert run.computed == ()
-    assert "33 % of decided deals are won" in repr(run.bottom_line()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "44 % of decided deals are won" in repr(run.bottom_line()).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.usefixtures("nothing_computes")

@@ -66,65 +66,7 @@ TABLES = {
         ),
     },
     "handoff": {},
-    "deals": {
-        "totals": pd.DataFrame({"outcome": ["won", "lost", "no_decision", "open"], "n": [30, 60, 0, 10]}),
-        "win_rates": pd.DataFrame(
-            {
-                "definition": ["narrow", "broad"],
-                "estimate": [0.33, 0.3],
-                "low": [0.25, 0.2],
-                "high": [0.4, 0.4],
-                "n": [90, 95],
-            }
-        ),
-        "curve": pd.DataFrame(
-            {
-                "day": [0, 50] * 2,
-                "cause": ["won"] * 2 + ["lost"] * 2,
-                "estimate": [0, 0.3, 0, 0.5],
-                "low": 0.0,
-                "high": [0, 0.4, 0, 0.6],
-                "n_at_risk": [100, 10] * 2,
-            }
-        ),
-        "cycle": pd.DataFrame(
-            {"field": ["all"], "level": ["all"], "n": [30], "median_days": [54.0], "low": [50], "high": [60]}
-        ),
-        "amounts": pd.DataFrame(
-            {
-                "field": ["all", "product"],
-                "level": ["all", "plan"],
-                "n": [30, 12],
-                "median_amount": [10, 20],
-                "mean_amount": [1000.0, 2500.0],
-                "low": [900, 2000],
-                "high": [1100, 3000],
-            }
-        ),
-        "loss_reasons": pd.DataFrame(
-            {
-                "source": ["rep", "buyer"],
-                "reason": ["price", "trust"],
-                "n": [20, 12],
-                "share": [0.5, 0.6],
-                "low": [0.4, 0.3],
-                "high": [0.6, 0.8],
-            }
-        ),
-        "adjusted": pd.DataFrame(
-            {
-                "field": ["product"],
-                "level": ["plan"],
-                "crude": [-0.08],
-                "adjusted": [0.11],
-                "low": [0.05],
-                "high": [0.2],
-                "is_reversed": [True],
-                "confounder": ["sites"],
-            }
-        ),
-        "reps": pd.DataFrame({"n_reps": [12], "n_deals": [90], "p": [0.4], "is_beyond_luck": [False]}),
-    },
+    "deals": {},
     "refinement": {},
     "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
 }
@@ -220,6 +162,44 @@ def edits() -> pd.DataFrame:
     )
 
 
+def _deals() -> Draft:
+    draft = Draft("deals")
+    at = {name: Origin("05_deals", name, "deals", "2024-q2", "2025-q1") for name in
+          ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "loss_reasons", "reps")}  # fmt: skip
+    for outcome, n in {"won": 30, "lost": 60, "no_decision": 0, "open": 10}.items():
+        draft.count([{"estimate": n, "n": 100}], at["totals"], f"n_{outcome}")
+    draft.count([{"estimate": 30_000, "n": 30}], at["totals"], "total_won_amount", unit="amount")
+    draft.estimate(_rates("", **{"": (0.33, 0.25, 0.4, 90)}), at["win_rates"], "win_rate")
+    draft.estimate(_rates("", **{"": (0.3, 0.2, 0.4, 95)}), at["win_rates"], "win_rate_broad")
+    for measure, share in (("won_by", 0.3), ("lost_by", 0.5)):
+        days = {"10": (0.1, 0.05, 0.2, 100), "50": (share, share - 0.1, share + 0.1, 100)}
+        draft.estimate(_rates("age_days", **days), at["curve"], measure)
+    days = [*_rates("", **{"": (54, 50, 60, 30)}), *_rates("product", plan=(70, 61, 80, 12))]
+    draft.estimate(days, at["cycle"], "median_cycle_days", unit="days")
+    draft.estimate(_rates("", **{"": (1000, 900, 1100, 30)}), at["amounts"], "mean_amount", unit="amount")
+    medians = [*_rates("", **{"": (800, 700, 950, 30)}), *_rates("product", plan=(2400, 2000, 2900, 12))]
+    draft.estimate(medians, at["amounts"], "median_amount", unit="amount")
+    draft.estimate(_rates("", **{"": (800, 300, 4000, 30)}), at["amounts"], "next_amount", unit="amount")
+    speed = _rates("", **{"": (61, 40, 93, 90)})
+    draft.estimate(speed, at["amounts"], "sales_velocity_per_day", unit="amount")
+    draft.estimate(_rates("loss_reason", price=(0.5, 0.4, 0.6, 40)), at["loss_reasons"], "loss_share")
+    draft.estimate(_rates("topic", trust=(0.6, 0.3, 0.8, 20)), at["loss_reasons"], "buyer_loss_share")
+    for measure, rate in (("uncoded_loss_share", 0.1), ("loss_reason_agreement", 0.4)):
+        draft.estimate(_rates("", **{"": (rate, rate - 0.05, rate + 0.05, 20)}), at["loss_reasons"], measure)
+    turned = {"field": "product", "level": "plan", "within": "sites", "baseline": -0.08}
+    same = {"field": "sites", "level": "1", "within": "period", "baseline": 0.3}
+    draft.estimate([{**turned, **_figures(0.11, 0.05, 0.2, 90)}], at["adjusted"], "win_rate_reversed", unit="points")
+    draft.estimate([{**same, **_figures(0.02, -0.1, 0.14, 90)}], at["adjusted"], "win_rate_adjusted", unit="points")
+    draft.count([{"estimate": 12, "n": 90}], at["reps"], "n_reps")
+    draft.estimate([{"estimate": 0.4, "n": 90, "p": 0.4}], at["reps"], "rep_spread", unit="ratio")
+    return draft
+
+
+def _figures(*values: float) -> dict[str, float]:
+    """Estimate, low, high, n."""
+    return dict(zip(FIGURES, values, strict=True))
+
+
 def _cards() -> Draft:
     """What the plan states for battlecards and briefs."""
     draft = Draft("cards")
@@ -248,7 +228,7 @@ def _cards() -> Draft:
 FIGURES = ("estimate", "low", "high", "n")
 CLAIMS = {
     draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
-    for draft in (_leads(), _handoff(), _refinement(), _cards())
+    for draft in (_leads(), _handoff(), _deals(), _refinement(), _cards())
 }
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

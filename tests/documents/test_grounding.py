@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ from closedloop.documents.part import Glance, Line, Part
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
-from closedloop.documents.wording import Words
+from closedloop.documents.wording import Words, rule_sentences
 from closedloop.loop import turn
 
 from .ledger import claims, words
@@ -64,9 +64,11 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
     return {token for text in texts for token in NUMBER.findall(text)} | counts | SETTINGS
 
 
-def ungrounded(told: Told, ledger: pd.DataFrame, words: Words) -> list[str]:
-    """The numbers of a text that none of its claims holds."""
+def ungrounded(told: Told, ledger: pd.DataFrame, words: Words, labels: Iterable[str] = ()) -> list[str]:
+    """The numbers of a text that none of its claims holds; those inside names and rules of personas are labels."""
     text, ids = told
+    for label in sorted(labels, key=len, reverse=True):
+        text = text.replace(label, "")
     found = NUMBER.findall(text)
     return [number for number in found if number not in sayable(ledger.loc[list(ids)], words)] if found else []
 
@@ -116,11 +118,13 @@ def unfounded(market: str, period: str, out: Path) -> list[str]:
     found = []
     for run in pages(market, period, out):
         ledger, words = ledger_of(market, out), run._words
+        ways = rule_sentences(run.personas.rule, words).values()
+        labels = [*words.names.values(), *(way for told in ways for way in told)]
         sections = SECTIONS.get(run.notebook) or catalogue.names(run.step.name)
         shown = {"bottom line": run.bottom_line(), **{name: run.show(name) for name in sections if name not in RECORDS}}
         for name, output in shown.items():
             for told in (told for piece in output.pieces for told in texts_of(piece)):
-                lacking = ungrounded(told, ledger, words)
+                lacking = ungrounded(told, ledger, words, labels)
                 found += [f"{run.notebook} {name}: {lacking} in {told[0]!r}"] if lacking else []
     return found
 

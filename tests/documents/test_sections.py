@@ -6,8 +6,9 @@ from closedloop.documents.pieces import Missing
 from closedloop.documents.sections import catalogue
 from closedloop.documents.sections.catalogue import SECTIONS, bottom_line, render
 from closedloop.errors import ParameterError
+from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
 
-from tests.documents.ledger import HOSTILE, claims, definition, evidence
+from tests.documents.ledger import HOSTILE, claims, evidence
 from tests.documents.steps import CLAIMS, RESULTS, TABLES
 
 
@@ -42,12 +43,20 @@ SAID = [
     ("handoff", "questions", "60 rejected leads were given back as “too early”: what should marketing ask before"),
     ("handoff", "questions", "3 of 40 leads were rejected, yet won later: what happened to them?"),
     ("deals", "totals", "100 deals: 30 won, 60 lost, 0 no decision, 10 still open."),
-    ("deals", "win_rates", "33 % won of won and lost (25–40 %, n = 90)."),
-    ("deals", "curve", "30 % of all deals are won within 50 days (0–40 %)."),
-    ("deals", "cycle", "A won deal typically takes 54 days; half are faster."),
-    ("deals", "amounts", "Largest mean amount: product: Yard Plan, EUR 2,500;"),
-    ("deals", "loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 12)."),
+    ("deals", "win_rates", "33 % (25–40 %, n = 90) won of won and lost."),
+    ("deals", "totals", "Together the won deals are worth EUR 30,000."),
+    ("deals", "curve", "30 % (20–40 %, n = 100) of all deals are won within 50 days."),
+    ("deals", "cycle", "A won deal typically takes 54 days (50–60 days, n = 30); half are faster."),
+    ("deals", "cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
+    ("deals", "amounts", "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average; half are under EUR 800."),
+    ("deals", "amounts", "EUR 800          EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
+    ("deals", "loss_reasons", "By the seller's account: price first, 50 % (40–60 %, n = 40)."),
+    ("deals", "loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
+    ("deals", "loss_reasons", "10 % (5–15 %, n = 20) of lost deals have no reason recorded."),
+    ("deals", "loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
     ("deals", "adjusted", "1 difference turns round once like meets like."),
+    ("deals", "adjusted", "−8 points +11 points (+5 to +20 points, n = 90) number of sites         yes"),
+    ("deals", "adjusted", "+30 points +2 points (−10 to +14 points, n = 90)          period          no"),
     ("deals", "reps", "12 sellers with 90 decided deals differ no more than luck would make them (p = 0.4): no league"),
     ("refinement", "duel", "Duel of new against old personas on 200 deals: reproducible (gain in log loss 0.05, 0.01"),
     ("refinement", "promises", "Promised win rates: 1 doubtful."),
@@ -118,19 +127,35 @@ def test_small_groups_are_not_shown_with_attributes() -> None:
 
 
 def test_sellers_are_ranked_only_when_they_differ_by_more_than_luck() -> None:
-    ledger = claims({"field": "rep_id", "level": "rep-07", "n": 60})
-    calm = {"reps": TABLES["deals"]["reps"]}
-    differ = {"reps": calm["reps"].assign(is_beyond_luck=True)}
-    assert "rep-07" not in plain(render("deals", "findings", evidence("deals", calm, ledger)))
-    assert "rep-07" in plain(render("deals", "findings", evidence("deals", differ, ledger)))
+    ranked = claims({"field": "rep_id", "level": "rep-07", "n": 60, "cell": "reps", "within": "persona"}, {})
+    ledger = stacked([CLAIMS["deals"], ranked], CLAIM_COLUMNS)
+    differ = ledger.assign(p=ledger["p"].where(ledger["measure"] != "rep_spread", 0.001))
+    assert "rep-07" not in plain(render("deals", "findings", evidence("deals", {}, differ)))
+    assert "rep-07" not in plain(render("deals", "reps", evidence("deals", {}, ledger)))
+    told = plain(render("deals", "reps", evidence("deals", {}, differ)))
+    assert "Representative: rep-07, within persona – won more often: 44 % against 33 %" in told
+    assert "We looked at 1 comparison: 1 hold" in told
 
 
-def test_an_outcome_that_the_source_cannot_record_is_left_out() -> None:
-    shown = evidence("deals", TABLES["deals"], results=RESULTS)
-    declared = definition(deals={"stages": [], "outcomes": ["won", "lost"]})
-    limited = catalogue.Evidence(type(shown.words)(declared), "all", shown.step, shown.claims)
-    assert "no decision" not in plain(render("deals", "totals", limited))
-    assert "no decision" not in plain(render("deals", "win_rates", limited))
+def test_no_difference_that_turns_round_is_told_so() -> None:
+    ledger = CLAIMS["deals"].query("measure == 'win_rate_adjusted'")
+    told = plain(render("deals", "adjusted", evidence("deals", {}, ledger)))
+    assert "No difference turns round once like meets like." in told
+
+
+def test_amounts_are_compared_where_there_are_groups_to_compare() -> None:
+    look = {"cell": "amounts", "measure": "won_amount", "unit": "amount", "field": "product", "level": "plan",
+            "estimate": 2500, "low": 2000, "high": 3000, "baseline": 1000, "effect": 1500, "n": 12}  # fmt: skip
+    ledger = stacked([claims(look), CLAIMS["deals"]], CLAIM_COLUMNS)
+    told = plain(render("deals", "amounts", evidence("deals", {}, ledger)))
+    assert "Product: Yard Plan – larger deals: EUR 2,500 against EUR 1,000 over all won deals" in told
+    assert "EUR 2,500 (EUR 2,000–3,000, n = 12) EUR 2,400" in told
+
+
+def test_rates_are_told_before_amounts_whatever_their_size() -> None:
+    amount = {"measure": "won_amount", "unit": "amount", "field": "product", "level": "plan", "effect": 9000}
+    told = bottom_line(evidence("deals", {}, claims(amount, {}), results=RESULTS))
+    assert "won more often" in plain(told)
 
 
 def shown(step: str, name: str, changes: dict[str, object] | None = None) -> str:
@@ -179,7 +204,7 @@ def test_sales_is_asked_to_touch_what_it_accepted() -> None:
     assert told == "- Sales: touch every accepted lead, 7 of 40 never were."
 
 
-@pytest.mark.parametrize("step", ["leads", "handoff"])
+@pytest.mark.parametrize("step", ["leads", "handoff", "deals"])
 def test_the_key_figures_lead(step: str) -> None:
     first = bottom_line(evidence(step, {}, CLAIMS[step], results=RESULTS)).pieces[0].items[0]
     assert (
@@ -187,6 +212,7 @@ def test_the_key_figures_lead(step: str) -> None:
         == {
             "leads": "100 leads came in the periods looked at; 1 records wait on the list to call. Lead score: usable.",
             "handoff": "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45).",
+            "deals": "33 % of decided deals are won, after 54 days (median); 30 won, 60 lost, 10 open.",
         }[step]
     )
     assert set(first.claims) < set(CLAIMS[step]["claim_id"])

@@ -64,9 +64,22 @@ def test_the_table_of_amounts_reconciles_with_the_raw_ones(deals):
 def test_p_is_students_test_on_logs_against_the_mean_of_all(deals):
     amount, group = deals
     table = shrink_amounts(amount, group).set_index("group")
+    residual = np.log(amount) - np.array([np.log(amount[group == g]).mean() for g in group])
+    centre = np.log(amount.mean() / np.exp(residual).mean())
     for name in "abcd":
-        expected = ttest_1samp(np.log(amount[group == name]), np.log(amount).mean()).pvalue
+        expected = ttest_1samp(np.log(amount[group == name]), centre).pvalue
         assert table["p"][name] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_group_is_judged_on_the_side_of_the_mean_on_which_it_is_shown():
+    """Two small products and one large: the mean of all lies far above the mean of all logs."""
+    rng = np.random.default_rng(3)
+    group = np.repeat(list("abc"), 100)
+    amount = np.repeat([50.0, 1000.0, 5000.0], 100) * np.exp(0.05 * rng.standard_normal(300))
+    table = shrink_amounts(amount, group).set_index("group")
+    assert table["estimate"]["b"] < 0.55 * table["baseline"]["b"]
+    assert (table["p"] < 1e-6).all()
+    assert (table["beyond"] > 0.99).all()
 
 
 def test_beyond_is_sure_for_a_tenfold_group_and_small_for_twins():

@@ -97,7 +97,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
 def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: str = "") -> Picture:
     """Share of deals that ended in each way by days since they were opened, with 90 % bands.
 
-    ``frame``: day, cause, estimate, low, high. Open deals count until the day they were last seen.
+    ``frame``: day, cause, estimate, low, high, optionally claim_id. Open deals count until the day they were last seen.
     """
     figure, axes = _sheet(title, "days since the deal was opened", 7)
     told = []
@@ -113,20 +113,20 @@ def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: st
     axes.set_xlim(0, None)
     if told:
         axes.legend(frameon=False, fontsize=9, loc="upper left")
-    return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}")
+    return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}", _ids(frame))
 
 
-def stability(criteria: pd.DataFrame, title: str, *, recommended: int | None, caption: str = "") -> Picture:
+def stability(found: pd.DataFrame, shuffled: pd.DataFrame, title: str, *, recommended: int | None) -> Picture:
     """How well each number of segments is found again, beside shuffled answers.
 
-    ``criteria``: k, ari_median, ari_null_median.
+    Both frames: level (the number), estimate, claim_id.
     """
     figure, axes = _sheet(title, "number of segments", 6)
-    ks = criteria["k"].astype(int).to_numpy()
-    axes.plot(ks, criteria["ari_median"], "o-", color=INK, linewidth=2, label="the answers as given")
+    ks = found["level"].astype(int).to_numpy()
+    axes.plot(ks, found["estimate"], "o-", color=INK, linewidth=2, label="the answers as given")
     axes.plot(
-        ks,
-        criteria["ari_null_median"],
+        shuffled["level"].astype(int).to_numpy(),
+        shuffled["estimate"],
         "s--",
         color=MIDDLE,
         linewidth=1.5,
@@ -140,14 +140,16 @@ def stability(criteria: pd.DataFrame, title: str, *, recommended: int | None, ca
     axes.set_ylim(-0.03, 1.04)
     axes.set_xticks(ks)
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.28))
-    told = [f"{k} segments: {value:.2f}" for k, value in zip(ks, criteria["ari_median"], strict=True)]
-    return _picture(figure, title, told, f"Dotted line: the least agreement that counts, 0.75. {caption}")
+    told = [f"{k} segments: {value:.2f}" for k, value in zip(ks, found["estimate"], strict=True)]
+    caption = "Dotted line: the least agreement that counts, 0.75."
+    return _picture(figure, title, told, caption, (*_ids(found), *_ids(shuffled)))
 
 
-def heat(profile: pd.DataFrame, title: str, *, unit: str = "rate", caption: str = "") -> Picture:
+def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "rate") -> Picture:
     """Values by segment (columns) and item (rows), as numbers on shades of blue.
 
-    ``profile``: item x segment, fractions (``unit`` rate) or means; at most ``MOST_ROWS`` items are drawn.
+    ``profile``: item x segment, fractions (``unit`` rate) or means; at most ``MOST_ROWS`` items are drawn. ``rows``:
+    item and claim_id of each value.
     """
     shown = profile.head(MOST_ROWS)
     figure, axes = _sheet(title, "", len(shown))
@@ -163,8 +165,12 @@ def heat(profile: pd.DataFrame, title: str, *, unit: str = "rate", caption: str 
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
-    told = [f"{item}: " + ", ".join(map(numbers.rate, row)) for item, row in zip(shown.index, values, strict=True)]
-    return _picture(figure, title, told, f"{caption} {_left_out(profile, 'in the ledger')}")
+    told = [
+        f"{item}: " + ", ".join(numbers.written(value, unit, "") for value in row)
+        for item, row in zip(shown.index, values, strict=True)
+    ]
+    drawn = rows[rows["item"].isin(shown.index)]
+    return _picture(figure, title, told, _left_out(profile, "in the ledger"), _ids(drawn))
 
 
 def _row_shades(values: Any) -> Any:

@@ -33,6 +33,11 @@ def points(value: Any) -> str:
     return f"{number}{SPACE}point{'' if number == '1' else 's'}"
 
 
+def signed_points(value: Any) -> str:
+    """``points`` with their sign: -0.11 -> "−11 points"."""
+    return MISSING if is_missing(value) else f"{'−' if float(value) < 0 else '+'}{points(value)}"
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> "12,345"."""
     return MISSING if is_missing(value) else f"{round(float(value)):,d}"
@@ -79,10 +84,10 @@ def day(value: Any) -> str:
 
 
 def written(value: Any, unit: str, currency: str) -> str:
-    """A value in its claim's unit: rate, amount, days, count or ratio."""
+    """A value in its claim's unit: rate, points (with their sign), amount, days, count or ratio."""
     if unit == "amount":
         return rounded_money(value, currency)
-    return {"rate": rate, "days": days, "count": count, "points": points}.get(unit, plain)(value)
+    return {"rate": rate, "days": days, "count": count, "points": signed_points}.get(unit, plain)(value)
 
 
 def interval(low: Any, high: Any, unit: str, currency: str) -> str:
@@ -90,6 +95,8 @@ def interval(low: Any, high: Any, unit: str, currency: str) -> str:
     if is_missing(low) or is_missing(high):
         return MISSING
     first, last = written(low, unit, currency), written(high, unit, currency)
+    if unit == "points":
+        return f"{first.split(SPACE)[0]} to {last}"
     if unit == "amount":
         return f"{first}–{last.split(SPACE)[-1]}"
     return f"{first.split(SPACE)[0]}–{last}"

@@ -18,6 +18,7 @@ THE_REST = "everyone whom no other rule takes"
 WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`` is worked out for
 _OWN_LABELS = MappingProxyType(
     {
+        "age_days": "days since the deal was opened",
         "is_quarter_end": "closed in the last month of a quarter",
         "rep_id": "representative",
         "rep_team": "sales team",
@@ -25,6 +26,7 @@ _OWN_LABELS = MappingProxyType(
         "no_decision": "no decision",
     }
 )
+_NAMED = ("persona", "segment")  # columns whose levels have names of their own
 _YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
 
 
@@ -47,7 +49,7 @@ class Words:
 
     def level(self, column: str, value: Any) -> str:
         """How people read one of a column's values; flags read yes and no, personas by their name."""
-        if column == "persona":
+        if column in _NAMED:
             return self.name(str(value))
         label = self.definition.label(column, value)
         return _YES_NO.get(label, label.replace("_", " "))
@@ -79,6 +81,8 @@ class Words:
         """What a level says of a case: "number of sites: over 20", "yes to “...?”"; without a level the column."""
         if self.is_item(column):
             return f"{self.level(column, value)} to “{self.column(column)}”"
+        if column in _NAMED and str(value):
+            return self.name(str(value))
         return f"{self.column(column)}: {self.level(column, value)}" if str(value) else self.column(column)
 
 
@@ -113,7 +117,12 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     column, subject = str(claim["field"] or ""), str(claim["subject"] or "market")
     parts = [] if subject == "market" else [words.name(subject)]
     parts += [words.condition(column, claim["level"])] if column else []
+    parts += [] if numbers.is_missing(claim["within"]) or not claim["within"] else [_within(claim, words)]
     return _capital(", ".join(parts) or words.definition.title)
+
+
+def _within(claim: Mapping[str, Any], words: Words) -> str:
+    return f"within {words.column(str(claim['within']))}"
 
 
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
@@ -160,8 +169,11 @@ def _leaning(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
-    unit = "points" if claim["unit"] == "rate" else str(claim["unit"])
-    shown = numbers.written(claim["visible_difference"], unit, words.currency)
+    shown = (
+        numbers.points(claim["visible_difference"])
+        if claim["unit"] == "rate"
+        else _value(claim, "visible_difference", words)
+    )
     size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
     measure = measure_of(str(claim["measure"]))
     everyone = f"{_value(claim, 'baseline', words)} {measure.everyone}"

@@ -43,9 +43,9 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
 
     log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1))
     on a grid. One row a group, in sorted order: group, n, estimate, low, high (money), median (of the raw
-    amounts), baseline (mean of all amounts), beyond (posterior probability that the group's log mean
-    differs from the log mean of all by more than the factor 1 + ``threshold``), p (Student's test on
-    logs against the mean of all) and log_deviation (within groups). Zero and missing amounts are left out;
+    amounts), baseline (mean of all amounts), beyond (posterior probability that the group's mean differs
+    from it by more than the factor 1 + ``threshold``), p (Student's test on logs against the baseline,
+    its smearing factor taken off) and log_deviation (within groups). Zero and missing amounts are left out;
     intervals are NaN without two amounts in one group. Sources: Gelman et al., BDA3, 5.4; Duan (1983), JASA
     78, 605-610 (smearing).
     """
@@ -57,7 +57,9 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
     variance = float((residual**2).sum() / freedom) if freedom > 0 else math.nan
     theta, error = _shrunk_means(mean, rows.n, variance)
     reach = error * (float(special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
-    smear, off, gate = float(np.exp(residual).mean()), theta - rows.logs.mean(), math.log1p(threshold)
+    smear, gate = float(np.exp(residual).mean()), math.log1p(threshold)
+    centre = math.log(float(rows.money.mean()) / smear)  # the log mean of a group whose mean amount is that of all
+    off = theta - centre
     medians = pd.Series(rows.money).groupby(rows.codes).median()
     columns = (
         rows.names,
@@ -66,7 +68,7 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
         medians.to_numpy(),
         float(rows.money.mean()),
         special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error),
-        _from_baseline(rows),
+        _from_baseline(rows, centre),
         math.sqrt(variance),
     )
     return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
@@ -91,12 +93,12 @@ def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Flo
     return theta, np.sqrt(weight @ (spreads + means**2) - theta**2)
 
 
-def _from_baseline(rows: _Groups) -> Floats:
-    """Student's test of each group's logs against the mean of all; NaN below two values.
+def _from_baseline(rows: _Groups, centre: float) -> Floats:
+    """Student's test of each group's logs against ``centre``; NaN below two values.
 
     As for rates, the baseline is taken as given though the group is part of it: that errs on the safe side.
     """
-    centred = rows.logs - rows.logs.mean()
+    centred = rows.logs - centre
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = rows.sums(centred) / rows.n
         variance = rows.sums((centred - mean[rows.codes]) ** 2) / (rows.n - 1)

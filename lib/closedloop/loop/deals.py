@@ -1,163 +1,138 @@
-"""05 Deals: what was won and lost, how fast, for how much, and why?"""
+"""05 Deals: what was won and lost, and why, by what the deals have in common."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from closedloop.evidence.amounts import conformal_range, shrink_amounts
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.confounders import Adjusted, adjusted_difference
-from closedloop.evidence.curves import cycle_days, win_curve, win_rates
-from closedloop.evidence.rates import multinomial_intervals, spread_beyond_luck
+from closedloop.evidence.crossed import shrink_crossed
+from closedloop.evidence.curves import win_curve
+from closedloop.evidence.rates import spread_beyond_luck
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, counts
+from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.remarks import remarks
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
+from closedloop.loop.worth import NO_DAYS, worth
 from closedloop.terms import OUTCOMES
 
-_CURVE_POINTS = 60
+_CURVE_POINTS = 30
 _FEWEST_ADJUSTED = 30
-_NOT_COMPARED = ("experiment", "arm", "arm_rate")
-_NO_DAYS = "The source records no exact days of opening and closing"
-_COLLECT_DAYS = "Collect created_on and closed_on of deals."
+_MOST_STRATA = 12
+_PERIOD = "period"
+_SECTIONS = ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "loss_reasons", "reps")
 
 
 def deals(situation: Situation, in_force: PersonaSet) -> Step:
     """Win rates, win curves, cycle, amounts, loss reasons and comparisons, as known when the period ended."""
     draft = Draft("deals")
     if not situation.view.has("deals"):
-        text = "No deals are recorded: collect `deals` with dates and outcomes."
-        draft.missing |= dict.fromkeys(
-            ("totals", "win_rates", "curve", "cycle", "amounts", "loss_reasons", "adjusted", "reps"), text
-        )
+        draft.missing |= dict.fromkeys(_SECTIONS, "No deals are recorded: collect `deals` with dates and outcomes.")
         return draft.done()
     every = situation.deals.assign(persona=in_force.assign(situation.deals))
     ended = every.loc[situation.closed_deals.index]
     _totals(draft, situation, every)
     _curve(draft, situation, every)
-    _cycle(draft, situation, ended)
-    _amounts(draft, ended)
-    _loss_reasons(draft, situation, ended)
-    _reps(draft, ended)
-    by = deal_levels(situation, ended, is_rep_compared=bool(draft.results.get("is_rep_spread_beyond_luck")))
+    worth(draft, situation, every, ended)
+    _loss_reasons(draft, situation, in_force, ended)
+    by = deal_levels(situation, ended, is_rep_compared=False)
     _compare(draft, situation, ended, by)
-    _adjust(draft, ended, by)
+    _adjust(draft, situation, ended, by)
+    _reps(draft, situation, ended)
     return draft.done()
 
 
+def _origin(situation: Situation, cell: str, ended: pd.DataFrame) -> Origin:
+    return Origin("05_deals", cell, "deals", *situation.span(ended["closed_on"]))
+
+
 def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
+    """What became of the period's deals; an outcome that the source cannot record is unknown, not zero."""
     in_period = every[situation.in_period(every["closed_on"])] if situation.is_dated else every
     ended = in_period[in_period["outcome"] != "open"]
-    n = ended["outcome"].value_counts().reindex(OUTCOMES[:3], fill_value=0).to_dict()
+    n = {outcome: int((ended["outcome"] == outcome).sum()) for outcome in OUTCOMES[:3]}
     n["open"] = int((every["outcome"] == "open").sum())
-    draft.tables["totals"] = pd.DataFrame({"outcome": list(n), "n": list(n.values())})
-    rates = win_rates(n["won"], n["lost"], n["no_decision"]).rename(columns={"rate": "definition"})
-    draft.tables["win_rates"] = rates[["definition", "estimate", "low", "high", "n"]]
-    draft.results |= {f"n_{outcome}": int(count) for outcome, count in n.items()}
+    declared = situation.definition.deals
+    named = OUTCOMES if declared is None else (*declared.outcomes, "open")
+    origin = Origin("05_deals", "totals", "deals", situation.period.name, situation.period.name)
+    for outcome in named:
+        draft.count([{"estimate": n[outcome], "n": sum(n.values())}], origin, f"n_{outcome}")
+    amount = float(ended["won_amount"].sum()) if "won_amount" in ended else None
+    if amount is not None:
+        draft.count([{"estimate": amount, "n": n["won"]}], origin, "total_won_amount", unit="amount")
+    decided = n["won"] + n["lost"]
+    definitions = {"win_rate": decided}
+    definitions |= {"win_rate_broad": decided + n["no_decision"]} if "no_decision" in named else {}
+    for measure, size in definitions.items():
+        draft.estimate(rates([("", n["won"], size)], ""), origin._replace(cell="win_rates"), measure)
+    if decided < LEAST_SHOWN:
+        draft.missing["win_rates"] = "Fewer than ten deals were won or lost in this period so far: too few for a rate."
+    _total_results(draft, n, amount)
+
+
+def _total_results(draft: Draft, n: dict[str, int], amount: float | None) -> None:
+    """The key figures of the period; a rate of no deals is undefined."""
+    decided, ended = n["won"] + n["lost"], n["won"] + n["lost"] + n["no_decision"]
+    draft.results |= {f"n_{outcome}": count for outcome, count in n.items()}
     draft.results |= {
-        "n_deals": len(ended),
-        "win_rate": rates["estimate"].iloc[0],
-        "win_rate_broad": rates["estimate"].iloc[1],
+        "n_deals": ended,
+        "win_rate": n["won"] / decided if decided else None,
+        "win_rate_broad": n["won"] / ended if ended else None,
+        "won_amount": amount,
     }
-    draft.results["won_amount"] = float(ended["won_amount"].sum()) if "won_amount" in ended else None
 
 
 def _curve(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
+    """The share of deals that had ended in each way by each day; a day at which nothing is known is not stated."""
     rows = every.dropna(subset=["age_days"])
     rows = situation.in_window(rows, rows["created_on"])
     if not situation.is_dated or situation.definition.clock != "day" or rows.empty or rows["age_days"].max() == 0:
-        draft.missing["curve"] = f"{_NO_DAYS}, so no win curve over time can be drawn. {_COLLECT_DAYS}"
+        draft.missing["curve"] = f"{NO_DAYS}, so no win curve over time can be drawn."
         return
     last = float(rows["age_days"].quantile(0.95))
     at = np.unique(np.round(np.linspace(0, max(last, 1.0), _CURVE_POINTS)))
-    draft.tables["curve"] = win_curve(rows["age_days"], rows["outcome"], at_days=at)
+    told = win_curve(rows["age_days"], rows["outcome"], at_days=at).dropna(subset=["estimate"])
+    told = told.assign(field="age_days", level=[f"{day:.0f}" for day in told["day"]], n=len(rows))
+    origin = Origin("05_deals", "curve", "deals", *situation.span(rows["created_on"]))
+    declared = situation.definition.deals
+    for outcome in OUTCOMES[:3] if declared is None else declared.outcomes:
+        draft.estimate(told[told["cause"] == outcome], origin, f"{outcome}_by")
 
 
-def _cycle(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
-    if situation.definition.clock != "day" or ended["age_days"].isna().all():
-        draft.missing["cycle"] = f"{_NO_DAYS}, so the sales cycle is unknown. {_COLLECT_DAYS}"
-        draft.results["sales_cycle_days"] = None
-        return
-    groups = [("all", "all", ended)]
-    groups += [(f, str(v), part) for f in ("persona", "product") if f in ended for v, part in ended.groupby(f)]
-    rows = []
-    for name, level, part in groups:
-        known = part.dropna(subset=["age_days"])
-        found = cycle_days(known["age_days"], known["outcome"])
-        if found["n"] >= LEAST_SHOWN or name == "all":
-            rows.append([name, level, found["n"], found["estimate"], found["low"], found["high"]])
-    draft.tables["cycle"] = pd.DataFrame(rows, columns=["field", "level", "n", "median_days", "low", "high"])
-    draft.results["sales_cycle_days"] = rows[0][3]
-
-
-def _amounts(draft: Draft, ended: pd.DataFrame) -> None:
-    won_deals = ended[(ended["outcome"] == "won")]
-    if "won_amount" not in ended or won_deals["won_amount"].notna().sum() < LEAST_SHOWN:
-        draft.missing["amounts"] = "Fewer than ten won deals have an amount. Collect won_amount of deals."
-        return
-    money = won_deals["won_amount"].astype(float)
-    rows = [_amount_row("all", "all", money)]
-    for name in ("persona", "product"):
-        if name not in won_deals:
-            continue
-        shrunk = shrink_amounts(money, won_deals[name])
-        shown = shrunk[shrunk["n"] >= LEAST_SHOWN]
-        rows += [[name, r.group, r.n, r.median, r.estimate, r.low, r.high] for r in shown.itertuples()]
-    columns = ["field", "level", "n", "median_amount", "mean_amount", "low", "high"]
-    draft.tables["amounts"] = pd.DataFrame(rows, columns=columns)
-    low, high = conformal_range(money)
-    draft.results |= {
-        "median_amount": float(money.median()),
-        "next_amount_low": low,
-        "next_amount_high": high,
-    }
-
-
-def _amount_row(name: str, level: str, money: pd.Series) -> list[object]:
-    whole = shrink_amounts(money, np.zeros(len(money)))
-    row = whole.iloc[0]
-    return [name, level, int(row["n"]), row["median"], row["estimate"], row["low"], row["high"]]
-
-
-def _loss_reasons(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
+def _loss_reasons(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame) -> None:
+    """Why deals were lost, as sellers recorded it and as buyers said it: accounts, not causes."""
     lost = ended[ended["outcome"].isin(["lost", "no_decision"])]
-    parts = []
+    origin, told = _origin(situation, "loss_reasons", lost), len(draft.statements)
     if "loss_reason" in lost and lost["loss_reason"].notna().any():
-        parts.append(_shares_of("rep", lost["loss_reason"].fillna("(not recorded)")))
-    if situation.view.has("notes"):
-        notes = fetched(situation.view.known("notes"))
-        said = notes[(notes["kind"] == "loss") & (notes["from_team"] == "buyer")]
-        if "deal_id" in said and "topic" in said:
-            said = said[said["deal_id"].isin(lost["deal_id"])].drop_duplicates("deal_id")
-        if len(said):
-            parts.append(_shares_of("buyer", said["topic"].fillna("(not recorded)")))
-            draft.results["loss_reason_agreement"] = _agreement(lost, said)
-    if not parts:
+        draft.estimate(shares(lost["loss_reason"], "loss_reason"), origin, "loss_share")
+        uncoded = rates([("", lost["loss_reason"].isna().sum(), len(lost))], "")
+        draft.estimate(uncoded, origin, "uncoded_loss_share")
+    notes = remarks(situation, in_force)
+    said = notes[(notes["kind"] == "loss") & (notes["from_team"] == "buyer") & notes["deal_id"].isin(lost["deal_id"])]
+    said = said.drop_duplicates("deal_id")
+    if len(said):
+        draft.estimate(shares(said["topic"], "topic"), origin._replace(source_table="notes"), "buyer_loss_share")
+        _agreement(draft, lost, said, origin)
+    if sum(map(len, draft.statements[told:])) == 0:
         draft.missing["loss_reasons"] = (
-            "No loss reasons are recorded. Collect deals.loss_reason from the closed list, "
+            "No reason of a loss is recorded ten times. Collect deals.loss_reason from the closed list, "
             "and ask some buyers (notes of kind loss)."
         )
+
+
+def _agreement(draft: Draft, lost: pd.DataFrame, said: pd.DataFrame, origin: Origin) -> None:
+    """In which share of the deals with both reasons sellers and buyers named the same one."""
+    if "loss_reason" not in lost:
         return
-    draft.tables["loss_reasons"] = pd.concat(parts, ignore_index=True)
-
-
-def _agreement(lost: pd.DataFrame, said: pd.DataFrame) -> float | None:
     both = lost.merge(said[["deal_id", "topic"]], on="deal_id").dropna(subset=["loss_reason", "topic"])
-    return float((both["loss_reason"] == both["topic"]).mean()) if len(both) else None
-
-
-def _shares_of(source: str, reasons: pd.Series) -> pd.DataFrame:
-    table = (
-        reasons.value_counts()
-        .rename_axis("reason")
-        .reset_index(name="n")
-        .sort_values(["n", "reason"], ascending=[False, True], ignore_index=True)
-    )
-    low, high = multinomial_intervals(table["n"])
-    return table.assign(source=source, share=table["n"] / table["n"].sum(), low=low, high=high)[
-        ["source", "reason", "n", "share", "low", "high"]
-    ]
+    is_same = both["loss_reason"] == both["topic"]
+    draft.estimate(rates([("", is_same.sum(), len(both))], ""), origin, "loss_reason_agreement")
+    draft.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) else None
 
 
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
@@ -171,42 +146,51 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
 
 
-def _adjust(draft: Draft, ended: pd.DataFrame, by: pd.DataFrame) -> None:
-    """Crude beside Mantel-Haenszel differences of every level, over the field that moves the comparison most."""
+def _adjust(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
+    """Crude beside Mantel-Haenszel differences of every level, over the strongest confounder and over the period.
+
+    Tried are all fields compared (the quarter's end among them), the period and the age of the deal.
+    """
     hit = won(ended)
-    base = by.assign(won=hit)[hit.notna()]
-    fields = [name for name in by.columns if 2 <= by[name].nunique() <= 12 and name != "rep_id"]
-    rows = [row for name in fields for row in _adjusted_field(base, name, [f for f in fields if f != name])]
-    columns = ["field", "level", "crude", "adjusted", "low", "high", "is_reversed", "confounder"]
+    age = levels(ended, ["age_days"])["age_days"]
+    base = by.assign(**{_PERIOD: situation.names_of(ended["closed_on"]), "age_days": age}, won=hit)[hit.notna()]
+    tried = [name for name in base.columns.drop("won") if 2 <= base[name].nunique() <= _MOST_STRATA]
+    rows = [row for name in tried if name in by for row in _adjusted_field(base, name, tried)]
     if not rows:
         draft.missing["adjusted"] = (
             "Fewer than two comparable fields, so no confounder can be looked for. "
             "Collect more fields of deals or accounts."
         )
         return
-    table = pd.DataFrame(rows, columns=columns)
-    draft.tables["adjusted"] = table.sort_values(
-        ["is_reversed", "field", "level"], ascending=[False, True, True], ignore_index=True
-    )
-    draft.results["n_reversed"] = int(table["is_reversed"].sum())
+    for is_reversed, measure in ((True, "win_rate_reversed"), (False, "win_rate_adjusted")):
+        told = [row for row in rows if row["is_reversed"] is is_reversed]
+        draft.estimate(told, _origin(situation, "adjusted", ended), measure, unit="points")
+    draft.results["n_reversed"] = len({(row["field"], row["level"]) for row in rows if row["is_reversed"]})
 
 
-def _adjusted_field(base: pd.DataFrame, name: str, others: list[str]) -> list[list[object]]:
+def _adjusted_field(base: pd.DataFrame, name: str, tried: list[str]) -> list[dict[str, Any]]:
+    """Statements on every level of a field with enough deals."""
     sizes = base[name].value_counts()
-    cells = {other: _cells(base, name, other) for other in others}
+    cells = {other: _cells(base, name, other) for other in tried if other != name}
     rows = []
     for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
-        tried = [(other, _adjusted_by(table, level)) for other, table in cells.items() if level in table[0].index]
-        if tried:
-            other, found = max(tried, key=lambda pair: (pair[1].reversal, _shift(pair[1])))
-            rows.append([name, level, found.crude, found.adjusted, found.low, found.high, found.reversal, other])
+        found = {other: _adjusted_by(table, level) for other, table in cells.items() if level in table[0].index}
+        found = {other: adjusted for other, adjusted in found.items() if adjusted.n >= _FEWEST_ADJUSTED}
+        if found:
+            strongest = max(found, key=lambda other: (found[other].reversal, _shift(found[other])))
+            within = dict.fromkeys([strongest, *(other for other in (_PERIOD,) if other in found)])
+            rows += [{"field": name, "level": level, "within": other, **_told(found[other])} for other in within]
     return rows
 
 
+def _told(found: Adjusted) -> dict[str, Any]:
+    figures = {"estimate": found.adjusted, "low": found.low, "high": found.high, "n": found.n}
+    return {**figures, "baseline": found.crude, "is_reversed": found.reversal}
+
+
 def _shift(found: Adjusted) -> float:
-    """How far adjustment moves the difference; an undefined one does not move it."""
-    moved = abs(found.adjusted - found.crude)
-    return float(moved) if np.isfinite(moved) else -1.0
+    """How far adjustment moves the difference."""
+    return abs(found.adjusted - found.crude)
 
 
 def _cells(base: pd.DataFrame, name: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -223,14 +207,45 @@ def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjust
     return adjusted_difference(k1, n1, won_deals.to_numpy().sum(0) - k1, decided.to_numpy().sum(0) - n1)
 
 
-def _reps(draft: Draft, ended: pd.DataFrame) -> None:
+def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
+    """Do sellers differ beyond luck? Only then are they compared one by one, within personas and periods."""
     hit = won(ended)
     if "rep_id" not in ended or ended.loc[hit.notna(), "rep_id"].nunique() < 2:
         draft.missing["reps"] = "Fewer than two reps are recorded. Collect deals.rep_id as a code."
         draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
         return
     table = hit.dropna().astype(float).groupby(ended.loc[hit.notna(), "rep_id"]).agg(["sum", "size"])
-    p = spread_beyond_luck(table["sum"], table["size"])
-    row = [len(table), int(table["size"].sum()), p, bool(p <= REP_LUCK)]
-    draft.tables["reps"] = pd.DataFrame([row], columns=["n_reps", "n_deals", "p", "is_beyond_luck"])
+    p, n = spread_beyond_luck(table["sum"], table["size"]), int(table["size"].sum())
+    origin = _origin(situation, "reps", ended)
+    draft.count([{"estimate": len(table), "n": n}], origin, "n_reps")
+    draft.estimate([{"estimate": p, "n": n, "p": p}], origin, "rep_spread", unit="ratio")
     draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= REP_LUCK)}
+    if p <= REP_LUCK:
+        draft.looks.append(_rep_looks(situation, ended, origin))
+
+
+def _rep_looks(situation: Situation, ended: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+    """Looks at each seller's win rate, were all to sell to the same personas (``evidence.crossed``).
+
+    p compares a seller with the others within persona and period, as all rates are compared within periods.
+    """
+    hit, threshold = won(ended), situation.definition.claims.practical_threshold
+    by = levels(ended, ["rep_id"]).assign(persona=ended["persona"])[hit.notna()]
+    strata = situation.names_of(ended["closed_on"]) + " " + ended["persona"].astype("str")
+    looks = shown_rates(counts(by, ["rep_id"], hit, strata), origin, "win_rate", threshold)
+    table = shrink_crossed(hit.dropna().astype(float), by)
+    fair = (
+        table[table["column"] == "rep_id"]
+        .set_index("level")
+        .loc[looks["level"], ["points", "points_low", "points_high"]]
+    )
+    effect, low, high = fair.to_numpy().T
+    error = (high - low) / (2 * norm.isf(0.05))
+    return looks.assign(
+        within="persona",
+        effect=effect,
+        estimate=looks["baseline"] + effect,
+        low=looks["baseline"] + low,
+        high=looks["baseline"] + high,
+        beyond=norm.sf((threshold - effect) / error) + norm.cdf((-threshold - effect) / error),
+    )

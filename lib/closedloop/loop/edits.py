@@ -51,7 +51,7 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     recent = situation.in_window(closed, closed["closed_on"])
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
     if rule != in_force.rule:
-        changed = replace(changed, rule_error=None, guess_error=None)
+        changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
     return estimate(changed, recent), edits
 
 

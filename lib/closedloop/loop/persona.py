@@ -43,8 +43,8 @@ class PersonaSet:
 
     ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate when the personas'
     were estimated, so that each persona's deviation can be carried to another base rate. ``rule_error``: share of
-    people that the rule assigns to another segment than their own (cross-validated when research made the rule), beside
-    that of always guessing the largest; missing after the rule has changed.
+    the ``rule_n`` people that the rule assigns to another segment than their own (cross-validated when research made
+    the rule), beside that of always guessing the largest; missing after the rule has changed.
     """
 
     market: str
@@ -56,6 +56,7 @@ class PersonaSet:
     fields: tuple[str, ...] = ()
     rule_error: float | None = None
     guess_error: float | None = None
+    rule_n: int | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -98,6 +99,7 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "base_rate": _rounded(personas.base_rate),
         "rule_error": _rounded(personas.rule_error),
         "guess_error": _rounded(personas.guess_error),
+        "rule_n": personas.rule_n,
         "fields": list(personas.fields),
         "personas": [_plain(persona) for persona in personas.personas],
         "rule": personas.rule.to_dict(),
@@ -133,6 +135,7 @@ def read_set(path: Path) -> PersonaSet:
         base_rate=stored.get("base_rate"),
         rule_error=stored.get("rule_error"),
         guess_error=stored.get("guess_error"),
+        rule_n=stored.get("rule_n"),
         fields=tuple(stored.get("fields", ())),
     )
 
@@ -191,5 +194,5 @@ def _change(old: Persona | None, new: Persona) -> tuple[str, str]:
     if old.rule != new.rule:
         return "adjusted", "recognised differently: " + "; ".join(new.rule)
     if old.win_rate is not None and new.win_rate is not None and abs(old.win_rate - new.win_rate) >= 0.005:
-        return "adjusted", f"promised win rate {old.win_rate:.0%} -> {new.win_rate:.0%} (n = {new.n:,})"
+        return "adjusted", f"a {'higher' if new.win_rate > old.win_rate else 'lower'} win rate is promised"
     return "kept", "as before"

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin, share_looks
-from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.comparisons import shown_rates
-from closedloop.loop.counting import counts, levels, share_counts
+from closedloop.loop.counting import counts, levels, rates, share_counts
+from closedloop.loop.observed import observe
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
-from closedloop.loop.records import Sample, won
+from closedloop.loop.records import Sample, column, won
 from closedloop.loop.rivals import competitors, rivals
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
@@ -42,6 +42,7 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         fields=tuple(fields),
         rule_error=error.error if error else None,
         guess_error=error.guessing if error else None,
+        rule_n=error.n if error else None,
     )
     return estimate(base, situation.deals if situation.view.has("deals") else None)
 
@@ -101,9 +102,10 @@ def personas(situation: Situation, sample: Sample, in_force: PersonaSet) -> Step
     draft = Draft("personas")
     records = _records(situation)
     _sizes(draft, situation, in_force, records)
-    _rule_quality(draft, in_force)
+    _rule_quality(draft, situation, sample, in_force)
     _attributes(draft, situation, sample, in_force)
     _win_rates(draft, situation, in_force)
+    observe(draft, situation, in_force)
     rivals(draft, situation, in_force)
     campaigns(draft, situation, in_force)
     draft.results |= {
@@ -125,25 +127,33 @@ def _records(situation: Situation) -> pd.DataFrame:
 
 
 def _sizes(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd.DataFrame) -> None:
+    """How many of the known records each persona is, and which of them rest on no outcome yet."""
     assigned = in_force.assign(records) if len(records) else pd.Series(dtype="str")
-    n = assigned.value_counts().reindex(in_force.ids, fill_value=0).to_numpy()
-    low, high = wilson(n, np.full(len(n), max(n.sum(), 0)))
-    share = n / n.sum() if n.sum() else np.full(len(n), np.nan)
-    rows = [[p.id, p.name, p.segment, p.is_assumed] for p in in_force.personas]
-    frame = pd.DataFrame(rows, columns=["persona", "name", "segment", "is_assumed"])
-    draft.tables["personas"] = frame.assign(n=n, share=share, low=low, high=high)
+    n = assigned.value_counts().reindex(in_force.ids, fill_value=0)
+    source = next((table for table in ("leads", "deals") if situation.view.has(table)), "none")
+    span = situation.span(column(records, "created_on")) if len(records) else (situation.period.name,) * 2
+    origin = Origin("02_personas", "personas", source, *span)
+    draft.estimate(rates(zip(in_force.ids, n, [n.sum()] * len(n), strict=True), "persona"), origin, "persona_share")
+    draft.count([{"estimate": len(in_force.ids)}], origin, "n_personas")
+    draft.count([{"estimate": sum(p.is_assumed for p in in_force.personas)}], origin, "n_assumed")
     sentences = [[p.id, sentence] for p in in_force.personas for sentence in p.rule]
     draft.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
 
 
-def _rule_quality(draft: Draft, in_force: PersonaSet) -> None:
+def _rule_quality(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:
+    """How often the rule errs on cases that it was not learned from, beside guessing."""
     draft.results |= {"rule_error": in_force.rule_error, "guess_error": in_force.guess_error}
-    if in_force.rule_error is None:
+    if in_force.rule_error is None or not in_force.rule_n:
         draft.missing["rule_error"] = (
             "The rule's error is unknown: it is measured when research makes the set, and this rule has changed since."
             if len(in_force.personas) > 1
             else "There is one persona for everyone, so no rule can err."
         )
+        return
+    origin = Origin("02_personas", "rules", sample.source, situation.period.name, situation.period.name)
+    for measure, error in (("rule_error", in_force.rule_error), ("guess_error", in_force.guess_error or 0.0)):
+        rows = rates([("", error * in_force.rule_n, in_force.rule_n)], "")
+        draft.estimate(rows, origin, measure, kind="predictive")
 
 
 def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:
@@ -163,55 +173,49 @@ def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: Pe
     found = share_counts(rows, assigned)
     day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
     first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
-    draft.looks.append(share_looks(found, Origin("02_personas", "attributes", sample.source, first, last)))
-    draft.tables["nearest"] = _nearest(found)
-    draft.tables["prevalence"] = _prevalence(rows, assigned, found)
-
-
-def _shares(found: pd.DataFrame) -> pd.DataFrame:
-    return found.assign(share=found["k"] / found["n"]).pivot_table(
-        index="subject", columns=["field", "level"], values="share"
-    )
+    origin = Origin("02_personas", "attributes", sample.source, first, last)
+    draft.looks.append(share_looks(found, origin))
+    nearest = _nearest(found)
+    draft.tables["nearest"] = nearest[["persona", "nearest", "field", "level"]]
+    told = nearest.assign(subject=nearest["persona"], field="persona", level=nearest["nearest"])
+    origin = origin._replace(cell="nearest")
+    draft.estimate(told.rename(columns={"distance": "estimate"}), origin, "mean_difference", unit="points")
+    _state_prevalence(draft, rows, assigned, found, origin._replace(cell="prevalence"))
 
 
 def _nearest(found: pd.DataFrame) -> pd.DataFrame:
-    """For each persona the most similar other one, and the attribute that tells them apart best."""
-    shares = _shares(found).fillna(0.0)
-    values = shares.to_numpy()
+    """For each persona the most similar other one, and the attribute that tells them apart best.
+
+    ``distance``: mean difference of the shares of all attributes; ``n``: the persona's rows.
+    """
+    wide = found.assign(share=found["k"] / found["n"]).pivot_table(
+        index="subject", columns=["field", "level"], values="share"
+    )
+    values, sizes = wide.fillna(0.0).to_numpy(), found.groupby("subject")["n"].max()
     gaps = np.abs(values[:, None, :] - values[None, :, :])
     distance = gaps.mean(axis=2) + np.diag(np.full(len(values), np.inf))
     rows = []
-    for i, persona in enumerate(shares.index):
-        if not np.isfinite(distance[i]).any():
-            continue
-        j = int(distance[i].argmin())
-        best = int(gaps[i, j].argmax())
-        field, level = tuple(shares.columns[best])
-        rows.append([persona, shares.index[j], distance[i, j], field, level, values[i, best], values[j, best]])
-    return pd.DataFrame(rows, columns=["persona", "nearest", "distance", "field", "level", "share", "nearest_share"])
+    for i, persona in enumerate(wide.index):
+        if np.isfinite(distance[i]).any():
+            j = int(distance[i].argmin())
+            best = tuple(wide.columns[int(gaps[i, j].argmax())])
+            rows.append([persona, wide.index[j], *best, distance[i, j], int(sizes[persona])])
+    return pd.DataFrame(rows, columns=["persona", "nearest", "field", "level", "distance", "n"])
 
 
-def _prevalence(rows: pd.DataFrame, assigned: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
+def _state_prevalence(
+    draft: Draft, rows: pd.DataFrame, assigned: pd.Series, found: pd.DataFrame, origin: Origin
+) -> None:
     """How many real records show all of a persona's majority traits, and all but one."""
     shares = found.assign(share=found["k"] / found["n"], rest=found["k_rest"] / found["n_rest"])
     traits = shares[(shares["share"] > _TRAIT_SHARE) & (shares["share"] - shares["rest"] > 0.05)]
-    table = []
     for persona, part in traits.groupby("subject"):
-        members = rows[assigned == persona]
-        matches = sum(
-            (members[field] == level).astype(int) for field, level in zip(part["field"], part["level"], strict=True)
-        )
-        n_traits = len(part)
-        table.append(
-            [
-                persona,
-                n_traits,
-                len(members),
-                int((matches == n_traits).sum()),
-                int((matches >= n_traits - 1).sum()),
-            ]
-        )
-    return pd.DataFrame(table, columns=["persona", "n_traits", "n", "n_all", "n_all_but_one"])
+        members, n = rows[assigned == persona], len(part)
+        pairs = zip(part["field"], part["level"], strict=True)
+        matches = sum((members[field] == level).astype(int) for field, level in pairs)
+        counted = {"n_traits": n, "n_all": int((matches == n).sum()), "n_all_but_one": int((matches >= n - 1).sum())}
+        for measure, total in counted.items():
+            draft.count([{"estimate": total, "n": len(members)}], origin, measure, subject=str(persona))
 
 
 def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from closedloop.evidence.claims import Origin, share_looks
+from closedloop.evidence.indicators import is_metric
+from closedloop.evidence.rates import wilson
 from closedloop.evidence.segments import Segmentation, segmentation
-from closedloop.loop.counting import levels, share_counts
+from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
@@ -16,6 +19,14 @@ from closedloop.terms import Moment
 _SOURCES = (("leads", "lead_id"), ("accounts", "account_id"), ("deals", "deal_id"))
 _FEWEST_ROWS = 50
 _MOST_FIELDS = 12
+_ADVISED = 60  # rows for each column that segments are cut by: Dolnicar, Gruen & Leisch (2018), ch. 5
+_CRITERIA = {
+    "ari_median": "ari",
+    "ari_null_median": "ari_shuffled",
+    "bic": "bic",
+    "icl": "icl",
+    "held_out_log_likelihood": "held_out_log_likelihood",
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def research(situation: Situation) -> Research:
     """Cut the market into segments, say how far they can be trusted, and describe them by variables held apart."""
     sample = sample_of(situation)
     draft = Draft("research")
-    draft.tables["sample"] = _sample_table(situation, sample)
+    _state_sample(draft, sample, _origin(situation, sample, "sample"))
     draft.results |= {"source": sample.source, "n": len(sample.rows), "n_items": len(sample.items)}
     if len(sample.rows) < _FEWEST_ROWS or not sample.items:
         _nothing_to_cut(draft, sample)
@@ -86,21 +97,27 @@ def _nothing_to_cut(draft: Draft, sample: Sample) -> None:
     draft.results |= {"recommended_k": 1, "verdict": "no segments", "ari": None, "method": None}
 
 
-def _sample_table(situation: Situation, sample: Sample) -> pd.DataFrame:
+def _origin(situation: Situation, sample: Sample, cell: str) -> Origin:
     day = next((c for c in ("answered_on", "created_on", "closed_on") if c in sample.rows), None)
-    days = pd.to_datetime(sample.rows[day]).dropna() if day else pd.Series(dtype="datetime64[us]")
-    edges = [str(days.min().date()), str(days.max().date())] if len(days) and situation.is_dated else ["", ""]
-    return pd.DataFrame(
-        [[sample.source, len(sample.rows), len(sample.items), 60 * len(sample.items), *edges]],
-        columns=["source", "n", "n_items", "n_needed", "first_on", "last_on"],
-    )
+    days = pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]")
+    return Origin("01_research", cell, sample.source, *situation.span(days))
+
+
+def _state_sample(draft: Draft, sample: Sample, origin: Origin) -> None:
+    for measure, n in (("n_rows", len(sample.rows)), ("n_columns", len(sample.items))):
+        draft.count([{"estimate": n}], origin, measure)
+    draft.count([{"estimate": _ADVISED * len(sample.items)}], origin, "n_advised")
 
 
 def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segmentation) -> None:
     k = found.recommended_k
     chosen = found.criteria.set_index("k")["ari_median"]
-    draft.tables |= {"criteria": found.criteria, "slsw": found.slsw, "profile": _profile(found)}
-    draft.tables["segments"] = _sizes(situation, found)
+    _state_criteria(draft, found, _origin(situation, sample, "criteria"))
+    weak = found.slsw[found.slsw["k"] == k].rename(columns={"slsw": "estimate", "size": "n"})
+    origin = _origin(situation, sample, "slsw")
+    draft.estimate(weak.assign(field="segment", level=weak["segment"].astype(str)), origin, "slsw", unit="ratio")
+    _state_profile(draft, sample, found, _origin(situation, sample, "profile"))
+    _state_sizes(draft, situation, found, _origin(situation, sample, "segments"))
     draft.results |= {
         "recommended_k": k,
         "verdict": found.verdict,
@@ -118,25 +135,60 @@ def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segment
         )
 
 
-def _profile(found: Segmentation) -> pd.DataFrame:
-    tall = found.profile.rename_axis("segment").reset_index().melt("segment", var_name="item", value_name="share")
-    market = tall[tall["segment"] == "market"].set_index("item")["share"]
-    rows = tall[tall["segment"] != "market"]
-    n = found.labels.astype(str).value_counts()
-    return rows.assign(market_share=rows["item"].map(market), n=rows["segment"].map(n)).reset_index(drop=True)
+def _state_criteria(draft: Draft, found: Segmentation, origin: Origin) -> None:
+    """For each number of segments how well it is found again, and what the other criteria say."""
+    for name, measure in _CRITERIA.items():
+        known = found.criteria[found.criteria[name].notna()]
+        rows = pd.DataFrame({"estimate": known[name], "level": known["k"].astype(int).astype(str), "field": "k"})
+        draft.estimate(rows.assign(n=len(found.labels)), origin, measure, unit="ratio")
 
 
-def _sizes(situation: Situation, found: Segmentation) -> pd.DataFrame:
-    sizes = found.sizes.rename(columns={"size": "n"}).assign(segment=found.sizes["segment"].astype(str))
-    n_accounts = int(situation.view.known("accounts").count().execute()) if situation.view.has("accounts") else np.nan
-    columns = {"n_accounts": "share", "n_accounts_low": "low", "n_accounts_high": "high"}
-    return sizes.assign(**{name: sizes[share] * n_accounts for name, share in columns.items()})
+def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Origin) -> None:
+    """Every item in every segment and in the market: shares with Wilson's interval, numbers as means."""
+    labels = found.labels.astype(str)
+    answered = sample.rows[sample.items].notna().groupby(labels).sum()
+    answered.loc["market"] = answered.sum()
+    tall = found.profile.rename_axis("subject").reset_index().melt("subject", value_name="estimate").dropna()
+    tall = tall.rename(columns={tall.columns[1]: "item"})
+    tall[["field", "level"]] = [_named(str(item)) for item in tall["item"]]
+    tall["n"] = [answered.loc[s, f] for s, f in zip(tall["subject"], tall["field"], strict=True)]
+    tall = tall[tall["n"] >= LEAST_SHOWN]
+    is_mean = tall["field"].map({name: is_metric(sample.rows[name]) for name in sample.items}).astype(bool)
+    means, shares = tall[is_mean].assign(level=""), tall[~is_mean]
+    low, high = wilson(shares["estimate"] * shares["n"], shares["n"])
+    draft.estimate(shares.assign(low=low, high=high), origin, "profile_share")
+    spread = [_error(sample.rows.loc[_members(labels, s), f]) for s, f in zip(means.subject, means.field, strict=True)]
+    ends = {"low": means["estimate"] - spread, "high": means["estimate"] + spread}
+    draft.estimate(means.assign(**ends), origin, "profile_mean", unit="ratio")
+
+
+def _named(item: str) -> tuple[str, str]:
+    """An item of a profile as field and level; a yes/no question is meant with its yes."""
+    field, is_level, level = item.partition("=")
+    return field, level if is_level else "yes"
+
+
+def _members(labels: pd.Series, segment: str) -> pd.Series:
+    return pd.Series(segment == "market", index=labels.index) | (labels == segment)
+
+
+def _error(values: pd.Series) -> float:
+    """Half the width of the 90 % interval of a mean (Student's t)."""
+    known = values.dropna().astype(float)
+    return float(stats.t.isf(0.05, len(known) - 1) * known.std() / np.sqrt(len(known)))
+
+
+def _state_sizes(draft: Draft, situation: Situation, found: Segmentation, origin: Origin) -> None:
+    """How large each segment is, and about how many of the known accounts it holds."""
+    rows = found.sizes.assign(estimate=found.sizes["share"], field="segment", level=found.sizes["segment"].astype(str))
+    rows["n"] = len(found.labels)
+    draft.estimate(rows, origin, "segment_share")
+    if situation.view.has("accounts"):
+        n = int(situation.view.known("accounts").count().execute())
+        scaled = {name: rows[name] * n for name in ("estimate", "low", "high")}
+        draft.estimate(rows.assign(**scaled), origin, "n_accounts", unit="count")
 
 
 def _held_apart(situation: Situation, sample: Sample, found: Segmentation) -> pd.DataFrame:
     rows = levels(sample.rows, sample.held_apart)
-    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
-    first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
-    return share_looks(
-        share_counts(rows, found.labels.astype(str)), Origin("01_research", "described", sample.source, first, last)
-    )
+    return share_looks(share_counts(rows, found.labels.astype(str)), _origin(situation, sample, "described"))

@@ -1,10 +1,11 @@
 """The first thing people read on a page: one to three computed sentences."""
 
-from closedloop.documents import numbers
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
 from closedloop.documents.sections.handoff import accepted, waited
+from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
+from closedloop.documents.sections.research import chosen
 from closedloop.documents.sections.section import Evidence, ranked
 from closedloop.documents.wording import sentences, summary
 
@@ -24,17 +25,18 @@ def _finding(evidence: Evidence) -> list[Sentence]:
     return [] if looked.empty else summary(looked, evidence.words)
 
 
-def _research(evidence: Evidence) -> list[str]:
-    k, n = evidence.result("recommended_k"), evidence.result("n")
+def _research(evidence: Evidence) -> list[Sentence]:
+    k, n = evidence.result("recommended_k"), evidence.first("n_rows")
     what = f"{k} segments" if k and k > 1 else "one market, without segments that could be trusted"
-    source = str(evidence.result("source") or "no rows").replace("_", " ")
-    return [f"{numbers.count(n)} {source} show {what} (verdict: {evidence.result('verdict') or 'not judged'})."]
+    verdict = evidence.result("verdict") or "not judged"
+    if n is None:
+        return [Sentence("Nothing is recorded that could be cut into segments.")]
+    found = f"{value(n, evidence.words)} rows of {n['source_table']} show {what} (verdict: {verdict})."
+    return [stating(found, n, chosen(evidence))]
 
 
-def _personas(evidence: Evidence) -> list[str]:
-    n, assumed = evidence.result("n_personas") or 0, evidence.result("n_assumed") or 0
-    rest = f"{assumed} still assumed" if assumed else "all with outcomes of their own"
-    return [f"{n} persona{'s' if n != 1 else ''} in force (origin: {evidence.result('origin')}), {rest}."]
+def _personas(evidence: Evidence) -> list[Sentence]:
+    return [counted_personas(evidence)]
 
 
 def _leads(evidence: Evidence) -> list[Sentence]:
@@ -55,12 +57,17 @@ def _handoff(evidence: Evidence) -> list[Sentence]:
     return [*accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
 
 
-def _deals(evidence: Evidence) -> list[str]:
-    won, lost, waiting = (evidence.result(name) for name in ("n_won", "n_lost", "n_open"))
-    rate, cycle = evidence.result("win_rate"), evidence.result("sales_cycle_days")
-    takes = "" if cycle is None else f", after {numbers.days(cycle)} (median)"
-    counted = f"{numbers.count(won)} won, {numbers.count(lost)} lost, {numbers.count(waiting)} open"
-    return [f"{numbers.rate(rate)} of decided deals are won{takes}; {counted}."]
+def _deals(evidence: Evidence) -> list[Sentence]:
+    rate, days = evidence.first("win_rate", field="", family="none"), evidence.first("median_cycle_days", field="")
+    found = {told: evidence.first(f"n_{told}") for told in ("won", "lost", "open")}
+    counts = {told: claim for told, claim in found.items() if claim is not None}
+    told = ", ".join(f"{value(claim, evidence.words)} {outcome}" for outcome, claim in counts.items())
+    tail = f"; {told}." if told else "."
+    if rate is None:
+        return [stating(f"Too few deals are decided for a win rate{tail}", *counts.values())]
+    takes = "" if days is None else f", after {value(days, evidence.words)} (median)"
+    cited = [rate, *([] if days is None else [days]), *counts.values()]
+    return [stating(f"{value(rate, evidence.words)} of decided deals are won{takes}{tail}", *cited)]
 
 
 def _refinement(evidence: Evidence) -> list[Sentence]:

@@ -1,176 +1,195 @@
 """The sections of 05 deals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import bars, curve, dots
-from closedloop.documents.pieces import Note, Piece, Sentence
+from closedloop.documents.charts import curve
+from closedloop.documents.findings import Claim, Column, backed, bars_of, dots_of, ends, table_of, value, where
+from closedloop.documents.pieces import Note, Piece, Sentence, stating
 from closedloop.documents.sections.section import (
     FEW_EACH,
-    FEWEST_SHOWN,
     Evidence,
     Pieces,
     Section,
     claim_pieces,
-    condition,
-    group_rows,
-    highest,
-    of_total,
-    share_text,
-    signed,
-    spoken,
+    compared,
+    level_of,
 )
-from closedloop.documents.tables import table
+from closedloop.documents.wording import records
+from closedloop.loop.comparisons import REP_LUCK
 
-OUTCOMES = {"won": "won", "lost": "lost", "no_decision": "no decision", "open": "still open"}
-
-
-def _recorded(shown: Evidence) -> tuple[str, ...]:
-    """The outcomes that the source can record; one that it cannot is unknown, not zero."""
-    declared = shown.words.definition.deals
-    return tuple(OUTCOMES) if declared is None else (*declared.outcomes, "open")
+_OUTCOMES = {"n_won": "won", "n_lost": "lost", "n_no_decision": "no decision", "n_open": "still open"}
+_RATES = {"win_rate": "won of won and lost", "win_rate_broad": "won of won, lost and no decision"}
+_CURVES = {"won_by": "won", "lost_by": "lost", "no_decision_by": "no decision"}
+_REASONS = {"loss_share": "the seller's account", "buyer_loss_share": "the buyer's account"}
+_ADJUSTED = ("win_rate_reversed", "win_rate_adjusted")
 
 
 def _totals(shown: Evidence) -> Pieces:
-    frame = shown.table("totals")
-    frame = frame[frame["outcome"].isin(_recorded(shown))]
-    labels = [OUTCOMES.get(str(value), spoken(value)) for value in frame["outcome"]]
-    total = max(float(frame["n"].sum()), 1.0)
-    rows = pd.DataFrame(
-        {"label": labels, "n": frame["n"].to_numpy(), "remark": [numbers.rate(n / total) for n in frame["n"]]}
+    rows = shown.of(*_OUTCOMES)
+    picture = bars_of(rows, shown.words, "What became of the deals?", "deals", lambda row: _OUTCOMES[row["measure"]])
+    told = ", ".join(f"{value(row, shown.words)} {_OUTCOMES[row['measure']]}" for row in records(rows))
+    said = [stating(f"{numbers.count(rows['n'].iloc[0])} deals: {told}.", rows)]
+    amount = shown.first("total_won_amount")
+    said += (
+        [] if amount is None else [stating(f"Together the won deals are worth {value(amount, shown.words)}.", amount)]
     )
-    picture = bars(rows, "What became of the deals?", "deals", caption="Percent: share of all deals counted.")
-    return picture, Sentence(f"{numbers.count(frame['n'].sum())} deals: " + _tally(labels, frame["n"]) + ".")
-
-
-def _tally(labels: Sequence[str], values: Iterable[float]) -> str:
-    return ", ".join(f"{numbers.count(n)} {label}" for label, n in zip(labels, values, strict=True))
+    return picture, *said
 
 
 def _win_rates(shown: Evidence) -> Pieces:
-    frame = shown.table("win_rates")
-    frame = frame if "no_decision" in _recorded(shown) else frame[frame["definition"] == "narrow"]
-    named = {"narrow": "won of won and lost", "broad": "won of won, lost and no decision"}
-    labels = [named.get(str(value), spoken(value)) for value in frame["definition"]]
-    picture = dots(group_rows(frame, labels, "estimate"), "How many deals are won?", "share won")
-    first = frame.iloc[0]
-    ends = numbers.interval(first["low"], first["high"], "rate", "")
-    text = f"{numbers.rate(first['estimate'])} {labels[0]} ({ends}, n = {numbers.count(first['n'])})."
-    return picture, Sentence(text)
+    rows = shown.cell("win_rates")
+    if rows.empty:
+        return ()  # too few are decided, which the step says
+    title, axis = "How many deals are won?", "share won"
+    picture = dots_of(rows, shown.words, title, axis, lambda row: _RATES[row["measure"]])
+    first = records(rows)[0]
+    return picture, stating(f"{backed(first, shown.words)} {_RATES[first['measure']]}.", first)
 
 
 def _curve(shown: Evidence) -> Pieces:
-    frame = shown.table("curve")
-    frame = frame[frame["cause"].isin(_recorded(shown))]
-    picture = curve(
-        frame,
-        "How do deals end as time goes by?",
-        names=OUTCOMES,
-        caption="Open deals count until last seen.",
+    rows = shown.of(*_CURVES)
+    frame = rows.assign(day=rows["level"].astype(float), cause=rows["measure"])
+    frame = frame.sort_values("day", kind="stable")
+    caption = "Open deals count until last seen."
+    picture = curve(frame, "How do deals end as time goes by?", names=_CURVES, caption=caption)
+    won = records(frame[frame["measure"] == "won_by"].tail(1))
+    return picture, *(
+        stating(f"{backed(row, shown.words)} of all deals are won within {numbers.days(row['day'])}.", row)
+        for row in won
     )
-    won = frame[frame["cause"] == "won"]
-    if won.empty:
-        return (picture,)
-    last = won.iloc[-1]
-    ends = numbers.interval(last["low"], last["high"], "rate", "")
-    text = f"{numbers.rate(last['estimate'])} of all deals are won within {numbers.days(last['day'])} ({ends})."
-    return picture, Sentence(text)
 
 
 def _findings(shown: Evidence) -> Pieces:
-    every = shown.of("win_rate")
+    rates = shown.of("win_rate")
     title, axis = "What do won deals have in common?", "share of decided deals won"
-    return claim_pieces(_without_luck(every, shown), shown.words, title, axis, looked=every)
-
-
-def _without_luck(claims: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
-    """The claims without sellers who differ no more than luck would make them: no league table of luck."""
-    reps = shown.table("reps")
-    differ = len(reps) > 0 and bool(reps["is_beyond_luck"].fillna(False).iloc[0])
-    return claims if differ else claims[claims["field"] != "rep_id"]
-
-
-def _grouped(shown: Evidence, name: str, value: str) -> tuple[pd.DataFrame, list[str]]:
-    frame = shown.table(name)
-    frame = frame[frame[value].notna() & (frame["n"] >= FEWEST_SHOWN)]
-    return frame, [condition(row, shown) for _, row in frame.iterrows()]
-
-
-def _cycle(shown: Evidence) -> Pieces:
-    frame, labels = _grouped(shown, "cycle", "median_days")
-    typical = shown.result("sales_cycle_days")
-    stated = Sentence(f"A won deal typically takes {numbers.days(typical)}; half are faster.")
-    if frame.empty:
-        return (stated,)
-    rows = group_rows(frame, labels, "median_days")
-    return dots(rows, "How long does winning take?", "median days to win", unit="days", baseline=typical), stated
-
-
-def _amounts(shown: Evidence) -> Pieces:
-    frame, labels = _grouped(shown, "amounts", "mean_amount")
-    if frame.empty:
-        return (Sentence("Too few won deals have an amount to compare."),)
-    currency = shown.words.currency
-    rows = group_rows(frame, labels, "mean_amount")
-    axis = f"mean amount of a won deal, {currency}"
-    picture = dots(rows, "How large is a won deal?", axis, unit="amount", currency=currency)
-    first = highest(rows, "estimate")
-    top = f"{first['label']}, {numbers.rounded_money(first['estimate'], currency)}"
-    return picture, Sentence(f"Largest mean amount: {top}; the median of every group is in the stored table.")
-
-
-def _loss_reasons(shown: Evidence) -> Pieces:
-    frame = shown.table("loss_reasons")
-    pieces: list[Piece] = []
-    for source, who in (("rep", "the seller's account"), ("buyer", "the buyer's account")):
-        part = frame[frame["source"] == source].sort_values("share", ascending=False, kind="stable")
-        rows = of_total(part, "reason")
-        if len(rows):
-            pieces.append(dots(rows, f"Why were deals lost? By {who}", "share of lost deals with a reason"))
-            pieces.append(Sentence(f"By {who}: {spoken(part.iloc[0]['reason'])} first, {share_text(part.iloc[0])}."))
-    pieces += [] if pieces else [Sentence(FEW_EACH)]
-    return (*pieces, Note("Reasons are what somebody said about the loss, not its proven cause."))
+    return claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis)
 
 
 def _adjusted(shown: Evidence) -> Pieces:
-    frame = shown.table("adjusted")
-    named = frame.assign(
-        field=[condition(row, shown) for _, row in frame.iterrows()],
-        confounder=[shown.words.column(str(v)) for v in frame["confounder"]],
-        crude=[signed(value) for value in frame["crude"]],
-        adjusted=[signed(value) for value in frame["adjusted"]],
-        shift=(frame["crude"] - frame["adjusted"]).abs(),
-    ).sort_values(["is_reversed", "shift"], ascending=False, kind="stable")
-    columns = {"field": "group", "crude": "difference as counted", "adjusted": "like compared with like",
-               "confounder": "compared within", "is_reversed": "turns round"}  # fmt: skip
-    n = int(frame["is_reversed"].fillna(False).astype(bool).sum())
-    text = f"{n} difference{'s' if n != 1 else ''} turn{'' if n != 1 else 's'} round once like meets like."
-    return table(named, columns, shown.words), Sentence(text)
+    claims = shown.of(*_ADJUSTED)
+    shift = (claims["estimate"] - claims["baseline"]).abs()
+    is_reversed = claims["measure"] == _ADJUSTED[0]
+    ordered = claims.assign(_shift=shift, _reversed=is_reversed).sort_values(
+        ["_reversed", "_shift"], ascending=False, kind="stable"
+    )
+    columns: dict[str, str | tuple[str, Column]] = {
+        "counted": ("difference as counted", lambda row: numbers.signed_points(_only(row)["baseline"])),
+        "adjusted": ("like compared with like", lambda row: backed(_only(row), shown.words)),
+        "within": ("compared within", lambda row: shown.words.column(_only(row)["within"])),
+        "turns": ("turns round", lambda row: "yes" if _ADJUSTED[0] in row else "no"),
+    }
+    listed = table_of(ordered, shown.words, "group", columns)
+    n = int(is_reversed.sum())
+    if not n:
+        return listed, stating("No difference turns round once like meets like.", claims)
+    text = f"{n} difference{'s turn' if n != 1 else ' turns'} round once like meets like."
+    return listed, stating(text, claims[is_reversed])
+
+
+def _only(row: Mapping[str, Claim]) -> Claim:
+    return next(iter(row.values()))
+
+
+def typical_cycle(shown: Evidence) -> list[Sentence]:
+    """How long the median won deal takes."""
+    typical = shown.first("median_cycle_days", field="")
+    if typical is None:
+        return []
+    return [stating(f"A won deal typically takes {backed(typical, shown.words)}; half are faster.", typical)]
+
+
+def _cycle(shown: Evidence) -> Pieces:
+    rows, typical = shown.of("median_cycle_days"), shown.first("median_cycle_days", field="")
+    baseline = None if typical is None else typical["estimate"]
+    title, axis = "How long does winning take?", "median days to win"
+    picture = dots_of(rows, shown.words, title, axis, baseline=baseline)
+    means = shown.of("sales_cycle_days")
+    return picture, *typical_cycle(shown), *(compared(means, shown.words) if len(means) else ())
+
+
+def _amounts(shown: Evidence) -> Pieces:
+    title, axis = "How large is a won deal?", f"mean amount of a won deal, {shown.words.currency}"
+    means = shown.of("won_amount")
+    pieces = claim_pieces(means, shown.words, title, axis) if len(means) else ()
+    columns: dict[str, str | tuple[str, Column]] = {
+        "mean": ("mean amount", lambda row: _mean(row, shown)),
+        "median_amount": "median",
+        "next": ("nine of ten lie within", lambda row: _range(row.get("next_amount"), shown)),
+        "sales_velocity_per_day": ("open deals make a day", "backed"),
+    }
+    ordered = shown.cell("amounts").sort_values(["field", "level"], kind="stable")
+    return *_typical_amount(shown), *pieces, table_of(ordered, shown.words, "deals", columns)
+
+
+def _mean(row: Mapping[str, Claim], shown: Evidence) -> str:
+    """The mean of a group as it was compared, of all together as it was estimated."""
+    known = [row[measure] for measure in ("won_amount", "mean_amount") if measure in row]
+    return backed(known[0], shown.words) if known else numbers.MISSING
+
+
+def _range(claim: Claim | None, shown: Evidence) -> str:
+    return numbers.MISSING if claim is None else ends(claim, shown.words)
+
+
+def _typical_amount(shown: Evidence) -> list[Sentence]:
+    mean, median = (shown.first(measure, field="") for measure in ("mean_amount", "median_amount"))
+    if mean is None or median is None:
+        return []
+    text = f"A won deal is worth {backed(mean, shown.words)} on average; half are under {value(median, shown.words)}."
+    return [stating(text, mean, median)]
+
+
+def _loss_reasons(shown: Evidence) -> Pieces:
+    pieces: list[Piece] = []
+    for measure, who in _REASONS.items():
+        rows = shown.of(measure).sort_values("estimate", ascending=False, kind="stable")
+        if len(rows):
+            pieces += _reasons(rows, who, shown)
+    for measure, told in (
+        ("uncoded_loss_share", "of lost deals have no reason recorded"),
+        ("loss_reason_agreement", "of deals with both accounts: seller and buyer name the same reason"),
+    ):
+        pieces += [stating(f"{backed(row, shown.words)} {told}.", row) for row in records(shown.of(measure))]
+    pieces += [] if shown.of(*_REASONS).size else [Sentence(FEW_EACH)]
+    return (*pieces, Note("Reasons are what somebody said about the loss, not its proven cause."))
+
+
+def _reasons(rows: pd.DataFrame, who: str, shown: Evidence) -> list[Piece]:
+    name, top = level_of(shown.words), records(rows.head(1))[0]
+    title, axis = f"Why were deals lost? By {who}", "share of lost deals with a reason"
+    said = stating(f"By {who}: {name(top)} first, {backed(top, shown.words)}.", top)
+    return [dots_of(rows, shown.words, title, axis, name), said]
 
 
 def _reps(shown: Evidence) -> Pieces:
-    row = shown.table("reps").iloc[0]
-    n, deals = numbers.count(row["n_reps"]), numbers.count(row["n_deals"])
-    found = f"{n} sellers with {deals} decided deals"
-    if numbers.is_missing(row["is_beyond_luck"]):
-        return (Sentence(f"{found}: too few to tell luck from skill."),)
-    if row["is_beyond_luck"]:
-        text = f"{found} differ by more than luck (p = {row['p']:.2g}); look at what they sell first."
-    else:
-        text = f"{found} differ no more than luck would make them (p = {row['p']:.2g}): no league table."
-    return (Sentence(text),)
+    spread, sellers = shown.first("rep_spread"), shown.first("n_reps")
+    if spread is None or sellers is None:
+        return (Sentence("The spread between sellers could not be tested."),)
+    found = f"{value(sellers, shown.words)} sellers with {numbers.count(spread['n'])} decided deals"
+    if numbers.is_missing(spread["p"]):
+        return (stating(f"{found}: too few to tell luck from skill.", spread, sellers),)
+    p = f"p = {spread['p']:.2g}"
+    if spread["p"] > REP_LUCK:
+        text = f"{found} differ no more than luck would make them ({p}): no league table."
+        return (stating(text, spread, sellers),)
+    said = stating(f"{found} differ by more than luck ({p}); look at what they sell first.", spread, sellers)
+    reps = where(shown.of("win_rate"), field="rep_id")
+    title, axis = "Who wins more of the same deals?", "share won, were all to sell to the same personas"
+    return said, *claim_pieces(reps, shown.words, title, axis)
 
 
 DEALS = (
-    Section("deals", "totals", "What became of the deals?", _totals, ("totals",)),
-    Section("deals", "win_rates", "How many deals are won?", _win_rates, ("win_rates",)),
-    Section("deals", "curve", "How do deals end as time goes by?", _curve, ("curve",)),
+    Section("deals", "totals", "What became of the deals?", _totals, measures=("n_won",)),
+    Section("deals", "win_rates", "How many deals are won?", _win_rates, measures=("win_rate", "win_rate_broad")),
+    Section("deals", "curve", "How do deals end as time goes by?", _curve, measures=tuple(_CURVES)),
     Section("deals", "findings", "What do won deals have in common?", _findings),
-    Section("deals", "adjusted", "Is it the same within groups?", _adjusted, ("adjusted",)),
-    Section("deals", "cycle", "How long does winning take?", _cycle, ("cycle",)),
-    Section("deals", "amounts", "How large is a won deal?", _amounts, ("amounts",)),
-    Section("deals", "loss_reasons", "Why were deals lost?", _loss_reasons, ("loss_reasons",)),
-    Section("deals", "reps", "Do sellers differ by more than luck?", _reps, ("reps",)),
-)
+    Section("deals", "adjusted", "Is it the same within groups?", _adjusted, measures=_ADJUSTED),
+    Section("deals", "cycle", "How long does winning take?", _cycle, measures=("median_cycle_days",)),
+    Section("deals", "amounts", "How large is a won deal?", _amounts, measures=("median_amount",)),
+    Section("deals", "loss_reasons", "Why were deals lost?", _loss_reasons,
+            measures=("loss_share", "buyer_loss_share", "uncoded_loss_share")),
+    Section("deals", "reps", "Do sellers differ by more than luck?", _reps, measures=("rep_spread",)),
+)  # fmt: skip

@@ -1,40 +1,52 @@
 """The sections of 02 personas."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import dots
-from closedloop.documents.pieces import Sentence
-from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, group_rows, lowest
+from closedloop.documents.findings import Claim, Column, backed, dots_of, first, table_of, value
+from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
 from closedloop.documents.tables import table
+from closedloop.documents.wording import records
 
 SAME = "Nothing changed since the last period."
 
 
+def counted_personas(shown: Evidence) -> Sentence:
+    """How many personas are in force, and how many of them rest on no outcome yet."""
+    n, assumed = shown.first("n_personas"), shown.first("n_assumed")
+    if n is None or assumed is None:
+        return Sentence("No persona is in force.")
+    held = "all rest on outcomes"
+    if assumed["estimate"]:
+        held = f"{value(assumed, shown.words)} still assumed, without outcomes of its own"
+    return stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)
+
+
 def _persona_shares(shown: Evidence) -> Pieces:
-    frame = shown.table("personas").sort_values("share", ascending=False, kind="stable")
-    labels = [f"{row['name']}{' (assumed)' if row['is_assumed'] else ''}" for _, row in frame.iterrows()]
-    picture = dots(group_rows(frame, labels, "share"), "Who is in the market?", "share of those it was made from")
-    n_assumed = int(frame["is_assumed"].astype(bool).sum())
-    held = "all rest on outcomes" if not n_assumed else f"{n_assumed} still assumed, without outcomes of its own"
-    return picture, Sentence(f"{len(frame)} persona{'s' if len(frame) != 1 else ''}; {held}.")
+    claims = shown.of("persona_share").sort_values("estimate", ascending=False, kind="stable")
+    axis = "share of those it was made from"
+    picture = dots_of(claims, shown.words, "Who is in the market?", axis, level_of(shown.words))
+    return picture, counted_personas(shown)
 
 
 def _rules(shown: Evidence) -> Pieces:
     told = [[shown.words.name(persona), sentence] for persona, ways in shown.rules.items() for sentence in ways]
     frame = pd.DataFrame(told, columns=["persona", "sentence"]) if told else shown.table("rules")
-    error, guess = shown.result("rule_error"), shown.result("guess_error")
-    if error is None:
-        text = "How often the rule errs could not be measured."
-    else:
-        guessed = f"guessing the largest persona on {numbers.rate(guess)}"
-        text = f"The rule errs on {numbers.rate(error)} of unseen cases, {guessed}."
     columns = {"persona": "persona", "sentence": "how to recognise it in the CRM"}
-    return table(frame, columns, shown.words, limit=20), Sentence(text)
+    return table(frame, columns, shown.words, limit=20), rule_quality(shown)
 
 
-def _names(shown: Evidence, name: str, column: str = "persona") -> list[str]:
-    return [shown.words.name(str(value)) for value in shown.table(name)[column]]
+def rule_quality(shown: Evidence) -> Sentence:
+    """How often the rule errs, beside guessing."""
+    error, guess = shown.first("rule_error"), shown.first("guess_error")
+    if error is None or guess is None:
+        return Sentence("How often the rule errs could not be measured.")
+    text = f"The rule errs on {backed(error, shown.words)} of unseen cases, guessing the largest persona on "
+    return stating(f"{text}{value(guess, shown.words)}.", error, guess)
 
 
 def _attributes(shown: Evidence) -> Pieces:
@@ -49,22 +61,57 @@ def _win_by_persona(shown: Evidence) -> Pieces:
 
 
 def _nearest(shown: Evidence) -> Pieces:
-    frame = shown.table("nearest").assign(persona=_names(shown, "nearest"), nearest=_names(shown, "nearest", "nearest"))
-    told = [shown.words.short(row["field"], row["level"]) for _, row in frame.iterrows()]
-    columns = {"persona": "persona", "nearest": "most alike", "difference": "largest difference",
-               "share": "share here", "nearest_share": "share there"}  # fmt: skip
-    closest = lowest(frame, "distance")
-    text = f"Most easily confused: {closest['persona']} and {closest['nearest']}."
-    return table(frame.assign(difference=told), columns, shown.words, units={"nearest_share": "rate"}), Sentence(text)
+    best = {row["persona"]: row for row in records(shown.table("nearest"))}
+    shares = shown.of("share")
+
+    def share_of(role: str) -> Column:
+        def told(row: Mapping[str, Claim]) -> str:
+            pair = best[row["mean_difference"]["subject"]]
+            found = first(shares, subject=pair[role], field=pair["field"], level=pair["level"])
+            return value(found, shown.words)
+
+        return told
+
+    claims = shown.of("mean_difference").sort_values("estimate", kind="stable")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "nearest": ("most alike", lambda row: level_of(shown.words)(row["mean_difference"])),
+        "difference": ("largest difference", lambda row: _said(best[row["mean_difference"]["subject"]], shown)),
+        "share": ("share here", share_of("persona")),
+        "nearest_share": ("share there", share_of("nearest")),
+    }
+    listed = table_of(claims, shown.words, "persona", columns, label=lambda claim: shown.words.name(claim["subject"]))
+    told = [_pair_of(shares, best[subject]) for subject in claims["subject"].head(len(listed.rows))]
+    closest = records(claims.head(1))[0]
+    alike = f"{shown.words.name(closest['subject'])} and {level_of(shown.words)(closest)}"
+    cited = tuple((*ids, *found) for ids, found in zip(listed.claims, told, strict=True))
+    return replace(listed, claims=cited), stating(f"Most easily confused: {alike}.", closest)
+
+
+def _said(pair: Mapping[str, str], shown: Evidence) -> str:
+    return shown.words.short(pair["field"], pair["level"])
+
+
+def _pair_of(shares: pd.DataFrame, pair: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids of the claims on the attribute in both personas."""
+    found = shares[(shares["field"] == pair["field"]) & (shares["level"] == pair["level"])]
+    return tuple(found.loc[found["subject"].isin([pair["persona"], pair["nearest"]]), "claim_id"])
 
 
 def _prevalence(shown: Evidence) -> Pieces:
-    frame = shown.table("prevalence").assign(persona=_names(shown, "prevalence"))
-    columns = {"persona": "persona", "n_traits": "traits described", "n": "real records",
-               "n_all": "match all traits", "n_all_but_one": "match all but one"}  # fmt: skip
-    n_all, n = frame["n_all"].sum(), frame["n"].sum()
-    text = f"{numbers.count(n_all)} of {numbers.count(n)} real records match every trait of their description."
-    return table(frame, columns, shown.words), Sentence(text)
+    claims = shown.cell("prevalence")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_traits": "traits described",
+        "n": ("real records", lambda row: numbers.count(row["n_all"]["n"])),
+        "n_all": "match all traits",
+        "n_all_but_one": "match all but one",
+    }
+    listed = table_of(claims, shown.words, "persona", columns)
+    fewest = records(shown.of("n_all").sort_values("estimate", kind="stable").head(1))[0]
+    text = (
+        f"Rarest is the full description of {shown.words.name(fewest['subject'])}: {value(fewest, shown.words)} of "
+        f"{numbers.count(fewest['n'])} real records match every trait."
+    )
+    return listed, stating(text, fewest)
 
 
 def persona_changes(shown: Evidence) -> Pieces:
@@ -73,16 +120,18 @@ def persona_changes(shown: Evidence) -> Pieces:
     if frame.empty:
         return (Sentence(SAME),)
     columns = {"persona": "persona", "change": "change", "detail": "detail"}
-    rows = table(frame.assign(persona=_names(shown, "changes")), columns, shown.words)
+    rows = table(
+        frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]]), columns, shown.words
+    )
     return rows, Sentence(f"{len(frame)} change{'s' if len(frame) != 1 else ''} since the last period.")
 
 
 PERSONAS = (
-    Section("personas", "personas", "Who is in the market?", _persona_shares, ("personas",)),
+    Section("personas", "personas", "Who is in the market?", _persona_shares, measures=("persona_share",)),
     Section("personas", "rules", "How do we recognise a persona?", _rules, ("rules",)),
     Section("personas", "attributes", "What is special about each persona?", _attributes),
     Section("personas", "win_rate", "Which personas are won more often?", _win_by_persona),
-    Section("personas", "nearest", "Which personas are easily confused?", _nearest, ("nearest",)),
-    Section("personas", "prevalence", "How many real records fit the description?", _prevalence, ("prevalence",)),
+    Section("personas", "nearest", "Which personas are easily confused?", _nearest, measures=("mean_difference",)),
+    Section("personas", "prevalence", "How many real records fit the description?", _prevalence, measures=("n_all",)),
     Section("personas", "changes", "What changed since the last period?", persona_changes),
 )

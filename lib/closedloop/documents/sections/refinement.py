@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
 from closedloop.documents.pieces import Sentence, stating
-from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, signed
+from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
 from closedloop.documents.wording import records
 
 _NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
@@ -73,7 +73,7 @@ def _edits(shown: Evidence) -> Pieces:
         "edit": ("edit", lambda row: "split" if "win_rate" in row else "adjust the promise"),
         "now": ("win rate", lambda row: backed(_only(row), shown.words)),
         "before": ("instead of", lambda row: numbers.rate(_only(row)["baseline"])),
-        "effect": ("effect", lambda row: signed(_only(row)["effect"])),
+        "effect": ("effect", lambda row: numbers.signed_points(_only(row)["effect"])),
         "status": ("status", lambda row: "permanent" if _only(row)["verdict"] == "supported" else "watch"),
     }
     caption = "An edit goes back when the difference among the next period's deals has the other sign."

@@ -3,20 +3,34 @@
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import dots, heat, stability
-from closedloop.documents.pieces import Sentence
-from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, group_rows, lowest
-from closedloop.documents.tables import table
+from closedloop.documents.charts import heat, stability
+from closedloop.documents.findings import Column, backed, dots_of, first, table_of, value, where
+from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
+from closedloop.documents.wording import records
+
+
+def sample(shown: Evidence) -> Sentence:
+    """How many rows of what were cut by how many columns, and whether they are enough."""
+    rows, columns, advised = (shown.first(name) for name in ("n_rows", "n_columns", "n_advised"))
+    if rows is None or columns is None or advised is None:
+        return Sentence("Nothing is recorded that could be cut into segments.")
+    enough = (
+        "enough" if rows["estimate"] >= advised["estimate"] else "too few to be sure, so look at the stability first"
+    )
+    text = f"{value(rows, shown.words)} rows of {rows['source_table']} for {value(columns, shown.words)} columns: "
+    return stating(f"{text}{enough} (advised are {value(advised, shown.words)}).", rows, columns, advised)
 
 
 def _sample(shown: Evidence) -> Pieces:
-    frame = shown.table("sample")
-    row = frame.iloc[0]
-    columns = {"source": "made of", "n": "rows", "n_items": "questions or fields", "n_needed": "rows advised",
-               "first_on": "first", "last_on": "last"}  # fmt: skip
-    enough = "enough" if row["n"] >= row["n_needed"] else "fewer than advised, so look at the stability first"
-    text = f"{numbers.count(row['n'])} rows of {row['source']} for {row['n_items']} columns: {enough}."
-    return table(frame, columns, shown.words), Sentence(text)
+    return (sample(shown),)
+
+
+def chosen(shown: Evidence) -> pd.DataFrame:
+    """The claims on the number of segments that is used, and on those that the criteria name."""
+    numbers_of = (shown.result(name) for name in ("recommended_k", "lowest_k", "highest_k"))
+    named = {str(k) for k in numbers_of if k}
+    return shown.cell("criteria")[shown.cell("criteria")["level"].isin(named)]
 
 
 def _criteria(shown: Evidence) -> Pieces:
@@ -26,65 +40,80 @@ def _criteria(shown: Evidence) -> Pieces:
     lowest, highest = shown.result("lowest_k"), shown.result("highest_k")
     spread = f"; the criteria name {lowest} to {highest}" if lowest and lowest != highest else ""
     verdict = str(shown.result("verdict") or "not judged")
-    picture = stability(shown.table("criteria"), title, recommended=k if k and k > 1 else None)
-    return picture, Sentence(f"{found}; verdict: {verdict}{spread}.")
+    picture = stability(shown.of("ari"), shown.of("ari_shuffled"), title, recommended=k if k and k > 1 else None)
+    columns: dict[str, str | tuple[str, Column]] = {
+        "ari": "found again",
+        "ari_shuffled": "shuffled answers",
+        "bic": "BIC (lower is better)",
+        "icl": "ICL (lower is better)",
+        "held_out_log_likelihood": "held-out log-likelihood",
+    }
+    label = level_of(shown.words)
+    listed = table_of(shown.cell("criteria").sort_values("level"), shown.words, "segments", columns, label=label)
+    return picture, stating(f"{found}; verdict: {verdict}{spread}.", chosen(shown)), listed
 
 
 def _slsw(shown: Evidence) -> Pieces:
-    frame = shown.table("slsw")
-    chosen = frame[frame["k"] == shown.result("recommended_k")]
-    if chosen.empty:
+    claims = shown.of("slsw")
+    if claims.empty:
         return (Sentence("There is one market only, so no single segment can be weak."),)
-    named = chosen.assign(segment=[_segment(name, shown) for name in chosen["segment"]])
-    weakest = lowest(named, "slsw")
-    columns = {"segment": "segment", "size": "rows", "slsw": "found again (1 is always)"}
-    text = f"The weakest segment is {weakest['segment']}: found again at {weakest['slsw']:.2f} on a scale to 1."
-    return table(named, columns, shown.words, units={"slsw": "ratio"}), Sentence(text)
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n": ("rows", lambda row: numbers.count(row["slsw"]["n"])),
+        "slsw": "found again (1 is always)",
+    }
+    weakest = records(claims.sort_values("estimate", kind="stable").head(1))[0]
+    name, found = level_of(shown.words), numbers.plain(weakest["estimate"])
+    text = f"The weakest segment is {name(weakest)}: found again at {found} on a scale to 1."
+    return table_of(claims, shown.words, "segment", columns, label=name), stating(text, weakest)
 
 
 def _profile(shown: Evidence) -> Pieces:
-    frame = shown.table("profile")
-    labels = [shown.words.item(str(item)) for item in frame["item"]]
-    segments = [_segment_label(row, shown) for _, row in frame.iterrows()]
-    wide = frame.assign(item=labels, segment=segments).pivot_table(
-        index="item", columns="segment", values="share", sort=False
-    )
+    claims = shown.of("profile_share", "profile_mean")
+    claims = claims[claims["subject"] != "market"]
+    labels = [shown.words.item(f, v) if v else shown.words.column(f) for f, v in claims[["field", "level"]].to_numpy()]
+    segments = [f"{shown.words.name(str(s))} (n = {numbers.count(n)})" for s, n in _sizes(claims).items()]
+    wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
     order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
-    is_share = bool(frame["share"].between(0, 1).all())
-    picture = heat(wide.loc[order], "What tells the segments apart?", unit="rate" if is_share else "ratio")
-    return picture, Sentence(f"The segments differ most on: {', '.join(map(str, order[:3]))}.")
+    unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
+    drawn = wide.loc[order].set_axis(segments, axis=1)
+    picture = heat(drawn, claims.assign(item=labels), "What tells the segments apart?", unit=unit)
+    return picture, stating(f"The segments differ most on: {', '.join(map(str, order[:3]))}.", claims)
 
 
-def _segment(name: object, shown: Evidence) -> str:
-    return shown.words.name(str(name))
-
-
-def _segment_label(row: pd.Series, shown: Evidence) -> str:
-    return f"{_segment(row['segment'], shown)} (n = {numbers.count(row['n'])})"
+def _sizes(claims: pd.DataFrame) -> pd.Series:
+    """The rows of each segment: the most that answered any question."""
+    return claims.groupby("subject", sort=False)["n"].max()
 
 
 def _segments(shown: Evidence) -> Pieces:
-    frame = shown.table("segments").sort_values("share", ascending=False, kind="stable")
-    labels = [_segment(name, shown) for name in frame["segment"]]
-    picture = dots(group_rows(frame, labels, "share"), "How large is each segment?", "share of the market")
-    top = frame.iloc[0]
-    ends = numbers.interval(top["low"], top["high"], "rate", "")
-    text = f"The largest is {labels[0]}: {numbers.rate(top['share'])} of the market ({ends})"
-    accounts = top.get("n_accounts")
-    reach = "" if numbers.is_missing(accounts) else f", about {numbers.count(accounts)} known accounts"
-    return picture, Sentence(f"{text}{reach}.")
+    claims = shown.of("segment_share").sort_values("estimate", ascending=False, kind="stable")
+    name = level_of(shown.words)
+    picture = dots_of(claims, shown.words, "How large is each segment?", "share of the market", name)
+    top = records(claims.head(1))[0]
+    accounts = first(shown.of("n_accounts"), level=str(top["level"]))
+    reach = "" if accounts is None else f", about {value(accounts, shown.words)} known accounts"
+    text = f"The largest is {name(top)}: {backed(top, shown.words)} of the market{reach}."
+    return picture, stating(text, *([top] if accounts is None else [top, accounts]))
 
 
 def _differences(shown: Evidence) -> Pieces:
     title = "Where do segments differ on what they were not made from?"
-    return claim_pieces(shown.of("share"), shown.words, title, "share of the segment")
+    return claim_pieces(where(shown.of("share"), notebook="01_research"), shown.words, title, "share of the segment")
 
 
 RESEARCH = (
-    Section("research", "sample", "Whom do we know about?", _sample, ("sample",)),
-    Section("research", "criteria", "How many segments can be trusted?", _criteria, ("criteria",)),
-    Section("research", "slsw", "Is every segment found again?", _slsw, ("slsw",)),
-    Section("research", "profile", "What tells the segments apart?", _profile, ("profile",), ("needs",)),
-    Section("research", "segments", "How large is each segment?", _segments, ("segments",)),
+    Section("research", "sample", "Whom do we know about?", _sample, measures=("n_rows",)),
+    Section("research", "criteria", "How many segments can be trusted?", _criteria, measures=("bic",)),
+    Section("research", "slsw", "Is every segment found again?", _slsw),
+    Section(
+        "research",
+        "profile",
+        "What tells the segments apart?",
+        _profile,
+        (),
+        ("needs",),
+        ("profile_share", "profile_mean"),
+    ),
+    Section("research", "segments", "How large is each segment?", _segments, measures=("segment_share",)),
     Section("research", "described", "What else is different about them?", _differences, ()),
 )

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers
 from closedloop.documents.charts import Picture
 from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
@@ -94,10 +93,11 @@ def ranked(claims: pd.DataFrame) -> pd.DataFrame:
     shown_ones = claims[claims["n"].fillna(0) >= FEWEST_SHOWN]
     order = shown_ones.assign(
         _rank=shown_ones["verdict"].map(_RANKS).fillna(4),
+        _unit=shown_ones["unit"] != "rate",  # effects of different units have no common order: rates go first
         _size=-shown_ones["effect"].abs(),
         _key=shown_ones["claim_id"],
     )
-    return order.sort_values(["_rank", "_size", "_key"]).drop(columns=["_rank", "_size", "_key"])
+    return order.sort_values(["_rank", "_unit", "_size", "_key"]).drop(columns=["_rank", "_unit", "_size", "_key"])
 
 
 def claim_pieces(
@@ -108,13 +108,18 @@ def claim_pieces(
     ``looked``: the claims to count where more was looked at than is drawn.
     """
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
-    counted = joined(summary(claims if looked is None else looked, words))
     if rows.empty:
-        return (counted,)
+        return compared(claims, words, looked)
+    picture = dots_of(rows, words, title, axis, caption="Filled point: the difference holds; hollow: it does not.")
+    return (picture, *compared(claims, words, looked))
+
+
+def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = None) -> tuple[Piece, ...]:
+    """``claim_pieces`` without the figure."""
+    rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
     said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
     listed = (Listing(sentences(said, words)),) if len(said) else ()
-    picture = dots_of(rows, words, title, axis, caption="Filled point: the difference holds; hollow: it does not.")
-    return (picture, counted, *listed)
+    return (joined(summary(claims if looked is None else looked, words)), *listed)
 
 
 def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
@@ -143,38 +148,3 @@ def group_rows(frame: pd.DataFrame, labels: Sequence[str], value: str) -> pd.Dat
 def lowest(frame: pd.DataFrame, column: str) -> pd.Series:
     """The row with the smallest value; the first of equals."""
     return frame.sort_values(column, kind="stable").iloc[0]
-
-
-def highest(frame: pd.DataFrame, column: str) -> pd.Series:
-    """The row with the largest value; the first of equals."""
-    return frame.sort_values(column, ascending=False, kind="stable").iloc[0]
-
-
-def spoken(value: object) -> str:
-    """A value of a closed list as people say it."""
-    return str(value).replace("_", " ")
-
-
-def of_total(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Shares of a total by the values of ``column``, for ``charts.dots``; values of fewer than ten left out."""
-    shown = frame[frame["n"] >= FEWEST_SHOWN]
-    return group_rows(shown, [spoken(value) for value in shown[column]], "share")
-
-
-def share_text(row: pd.Series) -> str:
-    """A share with its interval and n."""
-    ends = numbers.interval(row["low"], row["high"], "rate", "")
-    return f"{numbers.rate(row['share'])} ({ends}, n = {numbers.count(row['n'])})"
-
-
-def signed(value: object) -> str:
-    """A difference in points with its sign."""
-    if numbers.is_missing(value):
-        return numbers.MISSING
-    return f"{'−' if float(str(value)) < 0 else '+'}{numbers.points(value)}"
-
-
-def condition(row: pd.Series, shown: Evidence) -> str:
-    """What a row's field and level say; the row of all is called so."""
-    is_all = str(row["field"]) in ("", "all")
-    return "all together" if is_all else shown.words.condition(str(row["field"]), row["level"])

@@ -1,0 +1,122 @@
+"""What deals are worth: how long winning takes, for how much, and the sales velocity that both make."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.amounts import conformal_range, shrink_amounts, velocity
+from closedloop.evidence.claims import Origin, amount_looks, cycle_looks
+from closedloop.evidence.curves import cycle_days
+from closedloop.evidence.quantiles import quantile
+from closedloop.loop.counting import LEAST_SHOWN, levels, rates
+from closedloop.loop.records import won
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Draft
+
+NO_DAYS = "The source records no exact days of opening and closing: collect created_on and closed_on of deals"
+_FIELDS = ("persona", "product")
+Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
+Known = dict[str, tuple[float, float, float]]  # estimate, low and high of all ("") and of each persona
+
+
+def worth(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.DataFrame) -> None:
+    """State days, amounts and velocity of deals that ended within the window, and compare personas and products."""
+    won_deals = ended[ended["outcome"] == "won"]
+    origin = Origin("05_deals", "cycle", "deals", *situation.span(ended["closed_on"]))
+    days = _cycle(draft, situation, won_deals, origin)
+    origin = origin._replace(cell="amounts")
+    amounts = _amounts(draft, won_deals, origin)
+    speeds = [_velocity(every, ended, level, amounts[level], days[level]) for level in days if level in amounts]
+    draft.estimate([row for row in speeds if row], origin, "sales_velocity_per_day", unit="amount")
+
+
+def _cycle(draft: Draft, situation: Situation, won_deals: pd.DataFrame, origin: Origin) -> Known:
+    """Median days to win; means are compared."""
+    timed = won_deals.dropna(subset=["age_days"])
+    median = (
+        cycle_days(timed["age_days"], timed["outcome"])["estimate"] if situation.definition.clock == "day" else None
+    )
+    draft.results["sales_cycle_days"] = median if len(timed) else None
+    if median is None or timed.empty:
+        draft.missing["cycle"] = f"{NO_DAYS}; without them the sales cycle is unknown."
+        return {}
+    if len(timed) < LEAST_SHOWN:
+        draft.missing["cycle"] = "Fewer than ten deals were won, too few to show how long winning takes."
+        return {}
+    rows = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
+    draft.estimate(rows, origin, "median_cycle_days", unit="days")
+    draft.looks.append(cycle_looks(_long(timed, "age_days", "days"), origin))
+    return _known(rows)
+
+
+def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
+    """Mean and median amount of a won deal, and the range of the next; means are compared."""
+    paid = won_deals[won_deals["won_amount"] > 0] if "won_amount" in won_deals else won_deals.head(0)
+    if len(paid) < LEAST_SHOWN:
+        draft.missing["amounts"] = "Fewer than ten won deals have an amount. Collect won_amount of deals."
+        return {}
+    paid = paid.astype({"won_amount": "float64"})
+    medians = [{**named, **quantile(part["won_amount"])} for named, part in _groups(paid)]
+    draft.estimate(medians, origin, "median_amount", unit="amount")
+    means = [*_means(paid, ""), *_means(paid, "persona")]
+    draft.estimate(means[:1], origin, "mean_amount", unit="amount")
+    draft.looks.append(amount_looks(_long(paid, "won_amount", "amount"), origin))
+    coming = [{**row, **_next(part["won_amount"])} for row, (_, part) in zip(medians, _groups(paid), strict=True)]
+    ranges = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]
+    draft.estimate(ranges, origin, "next_amount", unit="amount", kind="predictive")
+    draft.results |= {f"next_amount_{end}": coming[0][end] for end in ("low", "high")}
+    draft.results["median_amount"] = medians[0]["estimate"]
+    return _known(means)
+
+
+def _next(amounts: pd.Series) -> dict[str, float]:
+    """The range that holds the next amount nine times of ten."""
+    return dict(zip(("low", "high"), conformal_range(amounts), strict=True))
+
+
+def _means(paid: pd.DataFrame, field: str) -> list[Row]:
+    """Mean amounts of all, or of a field's groups of ten or more, drawn together."""
+    by = _levels(paid).get(field) if field else pd.Series("", index=paid.index)
+    if by is None:
+        return []
+    table = shrink_amounts(paid["won_amount"], by)
+    rows = table[table["n"] >= LEAST_SHOWN].assign(field=field, level=table["group"])
+    columns = ["field", "level", "estimate", "low", "high", "n"]
+    return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
+
+
+def _groups(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
+    """All together, and every group of ten or more: field and level, and its rows."""
+    by = _levels(frame)
+    parts = [({"field": name, "level": str(level)}, part) for name in by for level, part in frame.groupby(by[name])]
+    return [({"field": "", "level": ""}, frame), *parts]
+
+
+def _levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The fields that are compared, as levels; a field with one level says what all together says."""
+    by = levels(frame, [name for name in _FIELDS if name in frame])
+    return by.loc[:, by.nunique() > 1]
+
+
+def _long(frame: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
+    """A row for each deal and field that is compared: field, level and the deal's value."""
+    by = _levels(frame)
+    return by.assign(**{name: frame[column]}).melt(name, var_name="field", value_name="level")
+
+
+def _known(rows: Sequence[Row]) -> Known:
+    return {row["level"]: (row["estimate"], row["low"], row["high"]) for row in rows if row["field"] in ("", "persona")}
+
+
+def _velocity(every: pd.DataFrame, ended: pd.DataFrame, persona: str, amount: Any, days: Any) -> Row:
+    """Money that the open deals make a day, of all or of a persona; empty with fewer than ten open or decided."""
+    mine = every if not persona else every[every["persona"].astype("str") == persona]
+    hit = won(mine.loc[mine.index.intersection(ended.index)]).dropna()
+    n_open, rate = int((mine["outcome"] == "open").sum()), rates([("", hit.sum(), len(hit))], "")
+    if n_open < LEAST_SHOWN or not rate:
+        return {}
+    found = velocity(n_open, _known(rate)[""], amount, days)
+    field = "persona" if persona else ""
+    return {"field": field, "level": persona, **found, "n": len(hit)} if np.isfinite(found["estimate"]) else {}

@@ -1,0 +1,226 @@
+"""What the step of deals states, against the bundled market's records counted by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.claims import close_family
+from closedloop.evidence.confounders import mantel_haenszel
+from closedloop.evidence.rates import wilson
+from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.counting import LEAST_SHOWN, shares
+from closedloop.loop.deals import deals
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Step
+from closedloop.market.periods import find_period
+from closedloop.market.warehouse import open_warehouse
+
+PORTS = ("bulk_port", "inland_port")
+RULE = Rule((Branch((Among("site_type", PORTS),), "ports", 100, 1.0),), "others", ("site_type",))
+SET = PersonaSet("harbor", "2025-q2", "research", RULE, (Persona("ports", "Ports"), Persona("others", "Others")))
+
+
+def looking_back(period: str = "2025-q2", change: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Situation:
+    """The bundled market at the end of a period, with its deals changed."""
+    warehouse = open_warehouse("harbor")
+    situation = Situation.looking_back(warehouse, find_period(warehouse.periods, period))
+    if change is not None:
+        vars(situation)["deals"] = change(situation.deals)
+    return situation
+
+
+@pytest.fixture(scope="module")
+def step() -> Step:
+    return deals(looking_back(), SET)
+
+
+@pytest.fixture(scope="module")
+def records() -> pd.DataFrame:
+    """Deals as known at the end of 2025-q2, from the records as they are."""
+    frame = open_warehouse("harbor").frame("deals")
+    frame["closed_on"], frame["created_on"] = pd.to_datetime(frame["closed_on"]), pd.to_datetime(frame["created_on"])
+    frame = frame[frame["created_on"] < "2025-07-01"]
+    later = frame["closed_on"] >= "2025-07-01"
+    return frame.assign(outcome=frame["outcome"].mask(later, "open"), closed_on=frame["closed_on"].mask(later))
+
+
+@pytest.fixture(scope="module")
+def window(records: pd.DataFrame) -> pd.DataFrame:
+    """Deals that ended in the last four quarters."""
+    return records[(records["closed_on"] >= "2024-07-01") & (records["outcome"] != "open")]
+
+
+def stated(step: Step, measure: str, field: str = "") -> pd.DataFrame:
+    """The statements on a measure, by level."""
+    rows = step.statements[(step.statements["measure"] == measure) & (step.statements["field"] == field)]
+    return rows.set_index("level")
+
+
+def test_every_deal_is_counted_once(step: Step, records: pd.DataFrame) -> None:
+    inside = records[records["closed_on"] >= "2025-04-01"]
+    n = {outcome: int((inside["outcome"] == outcome).sum()) for outcome in ("won", "lost", "no_decision")}
+    n["open"] = int((records["outcome"] == "open").sum())
+    assert {outcome: stated(step, f"n_{outcome}")["estimate"].item() for outcome in n} == n
+    assert stated(step, "n_won")["n"].item() == sum(n.values())
+    amount = inside.loc[inside["outcome"] == "won", "won_amount"].sum()
+    assert stated(step, "total_won_amount")["estimate"].item() == pytest.approx(amount)
+    for measure, size in (("win_rate", n["won"] + n["lost"]), ("win_rate_broad", len(inside))):
+        rate = stated(step, measure).iloc[0]
+        assert [rate["estimate"], rate["n"]] == [n["won"] / size, size]
+        assert [rate["low"], rate["high"]] == pytest.approx(wilson(n["won"], size))
+
+
+def test_an_outcome_that_the_source_cannot_record_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    situation = looking_back()
+    two = situation.definition.deals.model_copy(update={"outcomes": ["won", "lost"]})
+    monkeypatch.setattr(Situation, "definition", situation.definition.model_copy(update={"deals": two}))
+    measures = set(deals(situation, SET).statements["measure"])
+    assert not measures & {"n_no_decision", "win_rate_broad", "no_decision_by"}
+    assert {"n_won", "n_lost", "win_rate", "won_by"} <= measures
+
+
+def test_the_curve_rises_to_what_is_known(step: Step) -> None:
+    parts = {cause: stated(step, f"{cause}_by", "age_days") for cause in ("won", "lost", "no_decision")}
+    for part in parts.values():
+        assert part.index.astype(float).is_monotonic_increasing
+        assert part["estimate"].is_monotonic_increasing
+        assert len(part) == 30
+    assert 0.5 < sum(part["estimate"].iloc[-1] for part in parts.values()) < 1
+
+
+def test_days_and_amounts_are_those_of_won_deals(step: Step, window: pd.DataFrame) -> None:
+    won = window[window["outcome"] == "won"]
+    days = (won["closed_on"] - won["created_on"]).dt.days
+    assert stated(step, "median_cycle_days")["estimate"].item() == days.median()
+    by = stated(step, "median_cycle_days", "product")["estimate"]
+    assert by.to_dict() == days.groupby(won["product"]).median().to_dict()
+    mean = shrink_amounts(won["won_amount"], np.zeros(len(won))).iloc[0]
+    assert stated(step, "mean_amount")["estimate"].item() == pytest.approx(mean["estimate"])
+    coming = stated(step, "next_amount").iloc[0]
+    assert coming["kind"] == "predictive"
+    assert won["won_amount"].between(coming["low"], coming["high"]).mean() == pytest.approx(0.9, abs=0.02)
+    looked = step.looks[step.looks["measure"] == "won_amount"].set_index("level")
+    assert set(looked.index) == {"ports", "others", "plan", "gate", "crew"}
+    assert looked.loc["plan", "effect"] > 0 and looked.loc["plan", "p"] < 1e-6
+    assert set(looked["cell"]) == {"amounts"}
+    assert set(step.looks.loc[step.looks["measure"] == "sales_cycle_days", "cell"]) == {"cycle"}
+
+
+def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame, window: pd.DataFrame) -> None:
+    decided = window[window["outcome"].isin(["won", "lost"])]
+    n_open, rate = (records["outcome"] == "open").sum(), (decided["outcome"] == "won").mean()
+    amount, days = (stated(step, measure)["estimate"].item() for measure in ("mean_amount", "median_cycle_days"))
+    whole = stated(step, "sales_velocity_per_day").iloc[0]
+    assert whole["estimate"] == pytest.approx(n_open * rate * amount / days)
+    assert whole["low"] < whole["estimate"] < whole["high"]
+    parts = stated(step, "sales_velocity_per_day", "persona")["estimate"]
+    assert set(parts.index) == {"ports", "others"}
+    assert parts.sum() == pytest.approx(whole["estimate"], rel=0.25)
+
+
+def test_reasons_are_shares_of_those_recorded(step: Step, window: pd.DataFrame) -> None:
+    lost = window[window["outcome"].isin(["lost", "no_decision"])]
+    shown = stated(step, "loss_share", "loss_reason")
+    wanted = shares(lost["loss_reason"], "loss_reason").set_index("level")
+    assert shown["estimate"].to_dict() == wanted["estimate"].to_dict()
+    assert stated(step, "uncoded_loss_share")["estimate"].item() == lost["loss_reason"].isna().mean()
+    agreement = stated(step, "loss_reason_agreement").iloc[0]
+    assert agreement["n"] >= LEAST_SHOWN and 0.2 < agreement["estimate"] < 0.7
+    assert set(stated(step, "buyer_loss_share", "topic")["source_table"]) == {"notes"}
+
+
+def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:
+    step = deals(looking_back(change=lambda d: d.assign(loss_reason=d["loss_reason"].where(d.index % 2 == 0))), SET)
+    uncoded = stated(step, "uncoded_loss_share").iloc[0]
+    assert uncoded["estimate"] == pytest.approx(0.5, abs=0.05)
+    assert stated(step, "loss_share", "loss_reason")["n"].max() < 0.6 * uncoded["n"]
+
+
+def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_period(
+    step: Step, window: pd.DataFrame
+) -> None:
+    rows = step.statements[step.statements["cell"] == "adjusted"]
+    assert {"period", "site_type"} <= set(rows["within"])
+    assert set(rows["unit"]) == {"points"}
+    plan = rows[(rows["field"] == "product") & (rows["level"] == "plan")].set_index("within")
+    assert plan.loc["persona", "measure"] == "win_rate_reversed"  # personas are kinds of site here
+    assert plan.loc["persona", "baseline"] < 0 < plan.loc["persona", "low"]
+    decided = window[window["outcome"].isin(["won", "lost"])]
+    cases = pd.DataFrame(
+        {
+            "group": decided["product"] == "plan",
+            "won": decided["outcome"] == "won",
+            "stratum": decided["closed_on"].dt.to_period("Q").astype(str),
+        }
+    )
+    found = mantel_haenszel(cases)
+    wanted = [found.adjusted, found.low, found.high, found.crude, found.n]
+    assert plan.loc["period", ["estimate", "low", "high", "baseline", "n"]].tolist() == pytest.approx(wanted)
+    assert rows.loc[rows["measure"] == "win_rate_reversed", "level"].tolist() == ["plan"]
+
+
+def test_the_age_of_the_deal_is_tried_as_a_confounder() -> None:
+    """Old deals are lost and sold by one team: the age explains the whole difference."""
+
+    def aged(frame: pd.DataFrame) -> pd.DataFrame:
+        rng = np.random.default_rng(5)
+        is_old = pd.Series(rng.random(len(frame)) < 0.5, index=frame.index)
+        is_decided = frame["outcome"].isin(["won", "lost"])
+        hit = rng.random(len(frame)) < np.where(is_old, 0.1, 0.7)
+        team = np.where(rng.random(len(frame)) < np.where(is_old, 0.9, 0.1), "north", "south")
+        outcome = frame["outcome"].mask(is_decided, pd.Series(np.where(hit, "won", "lost"), index=frame.index))
+        return frame.assign(age_days=np.where(is_old, 200.0, 20.0), rep_team=team, outcome=outcome)
+
+    rows = deals(looking_back(change=aged), SET).statements.query("cell == 'adjusted' and field == 'rep_team'")
+    by_age = rows[rows["within"] == "age_days"].set_index("level")
+    assert by_age.loc["north", "baseline"] < -0.3
+    assert abs(by_age.loc["north", "estimate"]) < 0.12
+
+
+def _reps(frame: pd.DataFrame, *, skill: float, ports: float) -> pd.DataFrame:
+    """Three sellers; the first gets that share of the ports, which win far less, and is better by ``skill``."""
+    rng = np.random.default_rng(7)
+    is_port = frame["site_type"].isin(PORTS)
+    is_first = rng.random(len(frame)) < np.where(is_port, ports, 0.1)
+    rep = np.where(is_first, "rep-1", rng.choice(["rep-2", "rep-3"], len(frame)))
+    hit = rng.random(len(frame)) < np.where(is_port, 0.2, 0.6) + skill * is_first
+    decided = pd.Series(np.where(hit, "won", "lost"), index=frame.index)
+    return frame.assign(rep_id=rep, outcome=decided.where(frame["outcome"] != "open", "open"))
+
+
+def _rep_claims(skill: float, ports: float) -> pd.DataFrame:
+    step = deals(looking_back(change=lambda frame: _reps(frame, skill=skill, ports=ports)), SET)
+    assert step.results["is_rep_spread_beyond_luck"]
+    closed = close_family(step.looks, family="outcome", market="harbor", period="2025-q2")
+    return closed[closed["field"] == "rep_id"].set_index("level")
+
+
+def test_a_seller_who_got_the_harder_deals_is_no_worse() -> None:
+    found = _rep_claims(skill=0.0, ports=0.8)
+    assert set(found["within"]) == {"persona"}
+    assert (found["verdict"] != "supported").all()
+    assert found["effect"].abs().max() < 0.05
+
+
+def test_a_seller_who_wins_more_of_the_same_deals_is_found() -> None:
+    first = _rep_claims(skill=0.3, ports=0.3).loc["rep-1"]
+    assert first["verdict"] == "supported"
+    assert 0.1 < first["effect"] < 0.4
+    assert first["low"] > first["baseline"]
+
+
+def test_sellers_who_differ_by_luck_are_not_compared(step: Step) -> None:
+    assert not step.results["is_rep_spread_beyond_luck"]
+    assert "rep_id" not in set(step.looks["field"])
+    spread = stated(step, "rep_spread").iloc[0]
+    assert spread["p"] == spread["estimate"] > 0.05
+
+
+def test_no_findings_are_left_in_tables_and_no_small_group_is_stated(step: Step) -> None:
+    assert step.tables == {}
+    groups = step.statements[step.statements["field"] != ""]
+    assert groups["n"].min() >= LEAST_SHOWN
+    assert step.looks["n"].min() >= LEAST_SHOWN
