@@ -11,7 +11,7 @@ from IPython.display import publish_display_data
 
 from closedloop.documents import battlecard, brief, playbook
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.pieces import Listing, Note, Shown
+from closedloop.documents.pieces import Listing, Note, Sentence, Shown
 from closedloop.documents.sections import catalogue
 from closedloop.documents.wording import Words, rule_sentences
 from closedloop.errors import ParameterError, allowed
@@ -37,7 +37,7 @@ STEPS = {
 class Document(NamedTuple):
     """How a document is made of its dossier."""
 
-    bottom_line: Callable[[Dossier], list[str]]
+    bottom_line: Callable[[Dossier], list[Sentence]]
     render: Callable[[Dossier, str], Shown]
     results: Callable[[Dossier], dict[str, Any]]
 

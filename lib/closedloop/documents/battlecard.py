@@ -129,7 +129,7 @@ def questions(dossier: Dossier) -> Pieces:
 def _about(dossier: Dossier, kind: str) -> list[dict[str, Any]]:
     """Texts written about this rival; those about doing nothing for buyers who decide nothing."""
     named = STATUS_QUO if dossier.chosen == NO_DECISION else dossier.chosen
-    rows = dossier.records.materials
+    rows = dossier.materials
     return records(rows[(rows["kind"] == kind) & (rows["competitor"] == named)])
 
 

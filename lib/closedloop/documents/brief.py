@@ -8,10 +8,10 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Claim, Column, backed, first, table_of, where
+from closedloop.documents.findings import Claim, Column, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import Piece, Sentence, Shown, stating
-from closedloop.documents.playbook import attribute_line
+from closedloop.documents.pieces import Piece, Sentence, Shown
+from closedloop.documents.playbook import attribute_line, promise_of, size_of
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.wording import records, sentences
 from closedloop.errors import ParameterError, allowed
@@ -36,7 +36,7 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
 def bottom_line(dossier: Dossier) -> list[Sentence]:
     """Whom the campaign is for, the need it speaks to, and what to expect."""
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
-    size, promise = _size(dossier), _promise(dossier)
+    size, promise = size_of(dossier), promise_of(dossier)
     return [
         Sentence(f"{dossier.name}: {size.text}.", size.claims),
         Sentence(need),
@@ -44,25 +44,9 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     ]
 
 
-def _size(dossier: Dossier) -> Sentence:
-    """How large the persona is among known records."""
-    claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
-    if claim is None:
-        return Sentence("size unknown")
-    return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
-
-
-def _promise(dossier: Dossier) -> Sentence:
-    """The win rate that the persona set promises, or that it is not known."""
-    claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
-    if claim is None:
-        return Sentence("no evidence yet, collect outcomes of its deals")
-    return stating(f"{backed(claim, dossier.words)} of decided deals", claim)
-
-
 def whom(dossier: Dossier) -> Parts:
     """Who they are, by rule and by what sets them apart."""
-    size = _size(dossier)
+    size = size_of(dossier)
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(6)
     traits = [attribute_line(row, dossier) for row in records(more)]
     return (
@@ -155,7 +139,7 @@ def expected(dossier: Dossier) -> Parts:
 
 def judged(dossier: Dossier) -> Parts:
     """What will be measured at the end of the period, agreed before it starts."""
-    until, promise = dossier.valid_until, _promise(dossier)
+    until, promise = dossier.valid_until, promise_of(dossier)
     when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
     lines = [
         Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),

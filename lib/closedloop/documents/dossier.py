@@ -9,26 +9,24 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import observed
+from closedloop.documents.findings import where
 from closedloop.documents.numbers import is_missing
 from closedloop.documents.wording import Words, one_of_each_pair, rule_sentences
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
+from closedloop.loop.observed import HEARD
 from closedloop.loop.persona import Persona, PersonaSet, read_set
+from closedloop.loop.rivals import NO_DECISION
 from closedloop.loop.step import Step, read_step
 from closedloop.market.periods import Period
 from closedloop.market.view import View
 from closedloop.market.warehouse import open_warehouse
+from closedloop.terms import MATERIAL_KINDS
 
-
-@dataclass(frozen=True)
-class Records:
-    """Rows known at the period's start, for counting; their text never leaves this room."""
-
-    materials: pd.DataFrame
-    deals: pd.DataFrame
-    remarks: pd.DataFrame
-    touches: pd.DataFrame
+_MATERIAL_COLUMNS = (
+    "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
+    "retired_on",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ class Dossier:
     steps: dict[str, Step]
     plan: pd.DataFrame
     outcome: pd.DataFrame
-    records: Records
-    view: View
+    materials: pd.DataFrame
     kind: str = ""
     chosen: str = ""
 
@@ -58,13 +55,13 @@ class Dossier:
             steps |= {name: read_step(earlier, name) for name in turn.OUTCOME_STEPS}
         words = Words(view.definition, {persona.id: persona.name for persona in personas.personas})
         plan, outcome = _claims(folder, "plan"), _claims(earlier, "outcome")
-        return cls(words, period, personas, steps, plan, outcome, _records(view, personas), view)
+        return cls(words, period, personas, steps, plan, outcome, _materials(view))
 
     def choices(self, kind: str) -> list[str]:
         """The personas in force, or the competitors that the plan names; doing nothing is always one."""
         if kind == "persona":
             return self.personas.ids
-        return [str(name) for name in self.steps["personas"].results.get("competitors") or [observed.NO_DECISION]]
+        return [str(name) for name in self.steps["personas"].results.get("competitors") or [NO_DECISION]]
 
     def about(self, kind: str, chosen: str) -> "Dossier":
         """The same material for one persona or competitor."""
@@ -92,38 +89,25 @@ class Dossier:
         return self.period.end - timedelta(days=1) if has_end else None
 
     @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Every claim that a page may cite: the plan of the period, and the outcomes of the one before."""
+        return typed(pd.concat([self.plan, self.outcome], ignore_index=True), CLAIM_COLUMNS)
+
+    @cached_property
     def claims(self) -> pd.DataFrame:
-        """The claims that the page may use: on its own subject, and those that hold for the whole market."""
-        return typed(pd.concat([self._own(self.plan), self._own(self.outcome)], ignore_index=True), CLAIM_COLUMNS)
+        """The claims on the page's own subject, and those that hold for the whole market."""
+        about, is_general = self.ledger, self.ledger["subject"] == "market"
+        named = (about["subject"] == self.chosen) | (is_general & self._is_chosen(about))
+        held = is_general & (about["verdict"] == "supported") & ~about["field"].isin(["persona", "competitor"])
+        return about[named | held]
 
-    def _own(self, claims: pd.DataFrame) -> pd.DataFrame:
-        named = (claims["subject"] == self.chosen) | ((claims["field"] == self.kind) & (claims["level"] == self.chosen))
-        general = (claims["subject"] == "market") & (claims["verdict"] == "supported")
-        return claims[named | (general & ~claims["field"].isin(["persona", "competitor"]))]
+    def _is_chosen(self, claims: pd.DataFrame) -> "pd.Series[bool]":
+        return (claims["field"] == self.kind) & (claims["level"] == self.chosen)
 
-    @cached_property
-    def deals(self) -> pd.DataFrame:
-        """Deals of the persona, or those with the competitor."""
-        every = self.records.deals
-        mine = every["persona"] == self.chosen
-        return every[mine] if self.kind == "persona" else observed.against(every, self.chosen)
-
-    @cached_property
-    def remarks(self) -> pd.DataFrame:
-        """Remarks about the persona, or about deals with the competitor."""
-        notes = self.records.remarks
-        return notes[notes["persona"] == self.chosen] if self.kind == "persona" else notes[self._is_about_deals(notes)]
-
-    def _is_about_deals(self, notes: pd.DataFrame) -> "pd.Series[bool]":
-        """Remarks on the page's deals, or on their leads."""
-        leads = self.deals["lead_id"].dropna()
-        return notes["deal_id"].isin(self.deals["deal_id"]) | notes["lead_id"].isin(leads)
-
-    @cached_property
-    def touches(self) -> pd.DataFrame:
-        """Contacts within the page's deals, or with their leads."""
-        contacts = self.records.touches
-        return contacts[self._is_about_deals(contacts)]
+    def stated(self, *measures: str, **wanted: str) -> pd.DataFrame:
+        """The plan's claims about the page's subject on these measures, in the order in which they were stated."""
+        mine = where(self.plan, subject=self.chosen, **wanted)
+        return mine[mine["measure"].isin(measures)]
 
     @cached_property
     def attributes(self) -> pd.DataFrame:
@@ -138,21 +122,21 @@ class Dossier:
     def topics(self) -> list[str]:
         """Topics in the order of the page: the persona's attributes first, then what was heard most often."""
         more = self.attributes[self.attributes["effect"] > 0]
-        known = set(self.records.materials["topic"].dropna())
+        known = set(self.materials["topic"].dropna())
         wanted = [topic_of(str(row["field"]), str(row["level"]), known) for _, row in more.iterrows()]
-        spoken = [topic for kind in ("pain", "objection", "question", "trigger") for topic in self.heard(kind)]
+        spoken = [topic for kind in HEARD for topic in self.heard(kind)]
         return list(dict.fromkeys([topic for topic in [*wanted, *spoken] if topic]))
 
     def heard(self, kind: str) -> list[str]:
         """Topics of remarks of one kind, most frequent first."""
-        return [str(topic) for topic in observed.heard(self.remarks, kind)["topic"]]
+        return self.stated(f"{kind}_share", field="topic")["level"].astype(str).tolist()
 
     def texts(self, kind: str, *, topics: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The team's texts of one kind for this page, best topics first, then the general ones.
 
         Texts written for another persona or competitor are left out; ``topics`` limits them to these.
         """
-        rows = self.records.materials
+        rows = self.materials
         fits = (rows["kind"] == kind) & self._is_mine(rows["persona"], "persona")
         fits &= self._is_mine(rows["competitor"], "competitor")
         order = {topic: place for place, topic in enumerate(self.topics)}
@@ -189,7 +173,9 @@ def _claims(folder: Path | None, family: str) -> pd.DataFrame:
     return pd.read_parquet(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)
 
 
-def _records(view: View, personas: PersonaSet) -> Records:
-    known_deals = observed.deals(view, personas)
-    notes = observed.remarks(view, personas, known_deals)
-    return Records(observed.materials(view), known_deals, notes, observed.touches(view))
+def _materials(view: View) -> pd.DataFrame:
+    """The team's texts in force on the day, with every column of the contract; newest first within a kind."""
+    known = view.known("materials").execute() if view.has("materials") else pd.DataFrame()
+    frame = known.reindex(columns=list(_MATERIAL_COLUMNS))
+    current = frame[frame["retired_on"].isna() & frame["text"].notna() & frame["kind"].isin(MATERIAL_KINDS)]
+    return current.sort_values(["added_on", "material_id"], ascending=[False, True], ignore_index=True)

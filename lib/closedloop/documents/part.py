@@ -1,6 +1,6 @@
 """The building blocks of documents: lines that say where they come from, parts of lines and tables, the glance page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ class Glance:
 
     kicker: str
     title: str
-    facts: Sequence[str]
+    facts: Sequence[Sentence]
     cards: Sequence[Part]
     legend: str = LEGEND
 
@@ -78,7 +78,7 @@ class Glance:
         return _template("glance.html", vars(self))
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.title, " · ".join(self.facts), *map(repr, self.cards)])
+        return "\n\n".join([self.title, " · ".join(map(repr, self.facts)), *map(repr, self.cards)])
 
 
 def _template(name: str, values: Mapping[str, Any]) -> str:
@@ -112,12 +112,15 @@ def share_lines(shares: pd.DataFrame, words: Words, whole: str) -> list[Line]:
     ]
 
 
-def rate_text(found: Mapping[str, Any]) -> str:
-    """A rate with interval and n; too few cases are told."""
-    if numbers.is_missing(found["estimate"]):
-        return f"too few decided deals to tell (n = {numbers.count(found['n'])})"
-    ends = numbers.interval(found["low"], found["high"], "rate", "")
-    return f"{numbers.rate(found['estimate'])} ({ends}, n = {numbers.count(found['n'])})"
+def cited(pieces: Iterable[object]) -> tuple[str, ...]:
+    """The ids of all claims that lines, tables, sentences and figures cite, each once, in their order."""
+    found: list[str] = []
+    for piece in pieces:
+        inner = [part for name in ("facts", "cards", "lines", "tables", "items") for part in getattr(piece, name, ())]
+        own = getattr(piece, "claims", ())
+        found += [name for ids in own for name in ids] if isinstance(piece, Table) else own
+        found += cited(inner)
+    return tuple(dict.fromkeys(found))
 
 
 def spoken(value: object) -> str:

@@ -4,56 +4,50 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from closedloop.documents import numbers, observed, selling
+from closedloop.documents import numbers, selling
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Glance, Line, Part, plainly, spoken
-from closedloop.documents.pieces import Piece, Shown, claim_ids
-from closedloop.documents.wording import records
+from closedloop.documents.findings import backed, first
+from closedloop.documents.part import Glance, Line, Part, cited, plainly, spoken
+from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
+from closedloop.documents.tables import Table
+from closedloop.documents.wording import records, sentence
 from closedloop.errors import ParameterError, allowed
 
 MOST = 3
 
 
-def bottom_line(dossier: Dossier) -> list[str]:
+def bottom_line(dossier: Dossier) -> list[Sentence]:
     """Who it is about, what to expect, and how much of the page rests on outcomes."""
+    size, promise = size_of(dossier), promise_of(dossier)
     return [
-        f"{dossier.name}: {share_text(dossier)}.",
-        f"Win rate to expect: {promise_text(dossier)}.",
-        changes_text(dossier),
+        Sentence(f"{dossier.name}: {size.text}.", size.claims),
+        Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
+        Sentence(f"Since last period: {'; '.join(line.text for line in _changed(dossier))}."),
     ]
 
 
-def share_text(dossier: Dossier) -> str:
+def size_of(dossier: Dossier) -> Sentence:
     """How large the persona is among known records."""
-    sizes = dossier.table("personas", "personas")
-    mine = sizes[sizes["persona"] == dossier.chosen] if len(sizes) else sizes
-    if mine.empty or numbers.is_missing(mine["share"].iloc[0]):
-        return "size unknown"
-    row = mine.iloc[0]
-    ends = numbers.interval(row["low"], row["high"], "rate", "")
-    return f"{numbers.rate(row['share'])} of known customers and leads ({ends}, n = {numbers.count(row['n'])})"
+    claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
+    if claim is None:
+        return Sentence("size unknown")
+    return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
 
 
-def promise_text(dossier: Dossier) -> str:
+def promise_of(dossier: Dossier) -> Sentence:
     """The win rate that the persona set promises, or that it is not known."""
-    persona = dossier.persona
-    if persona.win_rate is None:
-        return "no evidence yet, collect outcomes of its deals"
-    ends = numbers.interval(persona.low, persona.high, "rate", "")
-    return f"{numbers.rate(persona.win_rate)} of decided deals ({ends}, n = {numbers.count(persona.n)})"
-
-
-def changes_text(dossier: Dossier) -> str:
-    """What changed in the persona since the last period."""
-    told = [line.text for line in _changed(dossier)]
-    return f"Since last period: {'; '.join(told)}"
+    claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
+    if claim is None:
+        return Sentence("no evidence yet, collect outcomes of its deals")
+    return stating(f"{backed(claim, dossier.words)} of decided deals", claim)
 
 
 def glance(dossier: Dossier) -> Glance:
     """Who, the one sentence, questions, proofs, objection, when to walk away, what changed, valid until."""
     until = dossier.valid_until
     valid = "valid until the next run" if until is None else f"valid until {numbers.day(until)}"
-    facts = [share_text(dossier), f"win rate {promise_text(dossier)}", valid]
+    promise = promise_of(dossier)
+    facts = [size_of(dossier), Sentence(f"win rate {promise.text}", promise.claims), Sentence(valid)]
     kicker = f"Sales playbook · {dossier.words.definition.title} · {dossier.period.name}"
     return Glance(kicker, dossier.name, facts, _cards(dossier))
 
@@ -96,14 +90,13 @@ def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
 
 
 def _objection(dossier: Dossier) -> list[Line]:
-    found = observed.heard(dossier.remarks, "objection")
-    if found.empty:
+    top = first(dossier.stated("objection_share"), field="topic")
+    if top is None:
         return []
-    top = found.iloc[0]
-    heard = f"heard {numbers.count(top['n'])} times, {numbers.rate(top['share'])} of objections"
-    answers = plainly(dossier.texts("answer", topics=[str(top["topic"])]), 1)
-    told = answers or [Line("No answer is written yet: write one (materials, kind answer).")]
-    return [Line(f"“{spoken(top['topic']).capitalize()}”", heard), *told]
+    topic = spoken(top["level"]).capitalize()
+    heard = Line(f"“{topic}”", f"{backed(top, dossier.words)} of objections", claims=claim_ids(top))
+    answers = plainly(dossier.texts("answer", topics=[str(top["level"])]), 1)
+    return [heard, *(answers or [Line("No answer is written yet: write one (materials, kind answer).")])]
 
 
 def _changed(dossier: Dossier) -> list[Line]:
@@ -127,9 +120,20 @@ SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyTyp
         "cadence": selling.cadence,
         "numbers": selling.expected,
         "next_leads": selling.next_leads,
-        "evidence": selling.annex,
+        "evidence": lambda dossier: (_annex(dossier),),
     }
 )
+
+
+def _annex(dossier: Dossier) -> Part:
+    """Every claim that the page cites, with its verdict."""
+    pieces = (piece for name, section in SECTIONS.items() if name != "evidence" for piece in section(dossier))
+    ledger = dossier.ledger.set_index("claim_id", drop=False)
+    rows = records(ledger.loc[[name for name in cited(pieces) if name in ledger.index]])
+    told = [(claim["claim_id"], sentence(claim, dossier.words).text, claim["verdict"], claim["kind"]) for claim in rows]
+    heads, is_number = ("claim", "what it says", "verdict", "kind"), (False,) * 4
+    shown = [Table(heads, tuple(told), is_number, claims=tuple((row[0],) for row in told))] if told else []
+    return Part("Evidence", tables=shown, empty="No claim speaks about this persona yet.", is_internal=True)
 
 
 def render(dossier: Dossier, section: str) -> Shown:

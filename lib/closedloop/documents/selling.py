@@ -1,86 +1,96 @@
 """The detail of a sales playbook: who decides, why they buy, what to say, and what to expect."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers, observed
+from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, rate_text, spoken
+from closedloop.documents.findings import Column, Label, backed, first, table_of, value
+from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
+from closedloop.documents.pieces import claim_ids, stating
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import one_of_each_pair, records, sentence, sentences, span
+from closedloop.documents.wording import records, sentence, sentences, span
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
 NO_TEXTS = "Write them in the team's `materials` file."
-ROLES = ("economic_buyer", "champion", "technical_evaluator", "end_user", "blocker")
+_ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
+_EXPECTED = ("promised_win_rate", "median_cycle_days", "median_amount", "mean_amount", "next_amount",
+             "sales_velocity_per_day")  # fmt: skip
 
 
 def fit(dossier: Dossier) -> Parts:
     """How to recognise the persona, what is special about it, and whom to leave."""
-    error, guess = dossier.result("personas", "rule_error"), dossier.result("personas", "guess_error")
-    intro = (
-        ""
-        if error is None
-        else f"The rule errs on {numbers.rate(error)} of unseen cases (guessing: {numbers.rate(guess)})."
-    )
     rules = [Line(way) for way in dossier.ways]
-    traits = [_attribute_row(row, dossier) for row in records(dossier.attributes)]
-    heads = ("attribute", "share here", "market", "n", "data", "verdict")
-    shown = [Table(heads, tuple(traits), (False, True, True, True, False, False))] if traits else []
+    columns: dict[str, str | tuple[str, Column]] = {
+        "share": ("share here", "backed"),
+        "market": ("market", lambda row: numbers.rate(row["share"]["baseline"])),
+        "data": ("data", lambda row: f"{row['share']['source_table']}, {span(row['share'])}"),
+        "verdict": ("verdict", lambda row: "holds" if row["share"]["verdict"] == "supported" else "watch"),
+    }
+    shown = _listed(dossier.attributes, dossier, "attribute", columns, label=_attribute(dossier))
     return (
         Part(
-            "How to recognise them in the CRM", rules, intro=intro, empty="Collect fields that leads and survey share."
+            "How to recognise them in the CRM",
+            rules + _rule_quality(dossier),
+            empty="Collect fields that leads and survey share.",
         ),
         Part("What is special about them", tables=shown, empty="Nothing was shown to differ from the market."),
         Part("Whom to leave", assumed(dossier.texts("disqualifier"), 6), empty=f"No disqualifiers. {NO_TEXTS}"),
     )
 
 
-def _attribute_row(claim: dict[str, Any], dossier: Dossier) -> tuple[str, ...]:
-    name = dossier.words.short(str(claim["field"]), claim["level"])
-    ends = numbers.interval(claim["low"], claim["high"], "rate", "")
-    share = f"{numbers.rate(claim['estimate'])} ({ends})"
-    verdict = "holds" if claim["verdict"] == "supported" else "watch"
-    source = f"{claim['source_table']}, {span(claim)}"
-    return (name, share, numbers.rate(claim["baseline"]), numbers.count(claim["n"]), source, verdict)
+def _rule_quality(dossier: Dossier) -> list[Line]:
+    error, guess = (first(dossier.plan, measure=name, subject="market") for name in ("rule_error", "guess_error"))
+    if error is None or guess is None:
+        return []
+    told = f"The rule errs on {backed(error, dossier.words)} of unseen cases (guessing: {value(guess, dossier.words)})"
+    return [Line.of(stating(told, error, guess))]
+
+
+def _attribute(dossier: Dossier) -> Label:
+    return lambda claim: dossier.words.short(str(claim["field"]), claim["level"])
+
+
+def _listed(
+    claims: pd.DataFrame,
+    dossier: Dossier,
+    heading: str,
+    columns: Mapping[str, str | tuple[str, Column]],
+    *,
+    label: Label | None = None,
+) -> list[Table]:
+    """Claims as a table, or nothing where there are none."""
+    named = label or (lambda claim: dossier.words.level(str(claim["field"]), claim["level"]))
+    return [table_of(claims, dossier.words, heading, columns, label=named)] if len(claims) else []
 
 
 def buying(dossier: Dossier) -> Parts:
     """Who was met in won and lost deals; pains, triggers, and what they weigh instead."""
-    met = observed.committee(dossier.touches, dossier.deals)
-    columns = {"buying_role": "role", "won_share": "met in won deals", "lost_share": "met in lost deals", "n": "deals"}
-    shown = [table(met, columns, dossier.words, units={"buying_role": "label"})] if len(met) else []
-    rivals = observed.rivals(dossier.deals)
-    names = [Line(spoken(row["competitor"]), _often(row, "deals")) for row in records(rivals)]
+    columns: dict[str, str | tuple[str, Column]] = {
+        "met_in_won_share": ("met in won deals", "backed"),
+        "met_in_lost_share": ("met in lost deals", "backed"),
+    }
+    met = _listed(dossier.stated("met_in_won_share", "met_in_lost_share"), dossier, "role", columns)
+    weighed = share_lines(dossier.stated("weighed_share"), dossier.words, "deals that record whom we met")
+    undecided = [
+        Line("doing nothing (no decision)", f"{backed(claim, dossier.words)} of ended deals", claims=claim_ids(claim))
+        for claim in records(dossier.stated("no_decision_share"))
+    ]
     return (
-        Part("Who decides", tables=shown, intro="Of deals with a role recorded; met, not the cause of winning.",
+        Part("Who decides", tables=met, intro="Of deals with a role recorded; met, not the cause of winning.",
              empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
         Part("Why they buy", _topics(dossier, "pain") + _topics(dossier, "trigger"), empty=NO_NOTES),
-        Part("What they weigh instead", names + _undecided(dossier), empty="Record deals.competitor."),
+        Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
     )  # fmt: skip
 
 
-def _often(row: dict[str, Any], what: str) -> str:
-    return f"{numbers.rate(row['share'])} of {what}, n = {numbers.count(row['n'])}"
-
-
 def _topics(dossier: Dossier, kind: str, limit: int = 4) -> list[Line]:
-    found = observed.heard(dossier.remarks, kind).head(limit)
-    return [
-        Line(f"{kind.capitalize()}: {spoken(row['topic'])}", _often(row, f"{kind}s heard")) for row in records(found)
-    ]
-
-
-def _undecided(dossier: Dossier) -> list[Line]:
-    ended = dossier.deals[dossier.deals["outcome"].isin(["won", "lost", "no_decision"])]
-    n = int((ended["outcome"] == "no_decision").sum())
-    if n < observed.LEAST_SHOWN:
-        return []
-    return [
-        Line("doing nothing (no decision)", f"{numbers.rate(n / len(ended))} of ended deals, n = {numbers.count(n)}")
-    ]
+    found = share_lines(dossier.stated(f"{kind}_share").head(limit), dossier.words, f"{kind}s heard")
+    return [replace(line, text=f"{kind.capitalize()}: {line.text}") for line in found]
 
 
 def messages(dossier: Dossier) -> Parts:
@@ -103,9 +113,11 @@ def _first(texts: Sequence[dict[str, Any]]) -> str:
 
 def stages(dossier: Dossier) -> Parts:
     """When to move on, how long it takes, and when a deal is late."""
-    days = observed.stage_days(dossier.view, dossier.deals)
-    columns = {"stage": "stage", "n": "deals", "median_days": "typical", "late_days": "late after"}
-    shown = [table(days, columns, dossier.words)] if len(days) else []
+    columns: dict[str, str | tuple[str, Column]] = {
+        "stage_days": ("typical", "backed"),
+        "stage_late_days": ("late after", "backed"),
+    }
+    shown = _listed(dossier.stated("stage_days", "stage_late_days"), dossier, "stage", columns)
     criteria = [
         Line(f"{spoken(text['stage']).capitalize()}: {text['text']}", "", "assumed")
         for text in _by_stage(dossier, "exit_criterion")
@@ -132,7 +144,7 @@ def qualification(dossier: Dossier) -> Parts:
     shown = [Table(heads, rows, (False,) * 4)] if rows else []
     held = dossier.outcome[(dossier.outcome["verdict"] == "supported") & (dossier.outcome["measure"] == "win_rate")]
     weights = held[~held["field"].isin(["persona", "rep_id", "competitor"])].sort_values("effect", ascending=False)
-    lines = [Line(text) for text in sentences(weights.head(8), dossier.words)]
+    lines = [Line.of(said) for said in sentences(weights.head(8), dossier.words)]
     return (
         Part("What to ask", tables=shown, empty=f"No questions. {NO_TEXTS}"),
         Part("What has been measured to matter", lines, intro="For the whole market; look for these when you qualify.",
@@ -148,39 +160,45 @@ def _question_row(text: dict[str, Any]) -> tuple[str, ...]:
 
 def objections(dossier: Dossier) -> Parts:
     """What is objected how often, how such deals end, and what to answer."""
-    found = records(observed.heard(dossier.remarks, "objection").head(8))
-    rows = tuple(_objection_row(row, dossier) for row in found)
-    heads = ("objection", "heard", "won when raised", "answer (assumed)", "proof", "next question")
-    shown = [Table(heads, rows, (False, True, False, False, False, False))] if rows else []
+    columns: dict[str, str | tuple[str, Column]] = {
+        "objection_share": ("share of objections", "backed"),
+        "win_rate_when_raised": ("won when raised", "backed"),
+        **{kind: (head, _answer(dossier, kind)) for kind, head in _ANSWERS.items()},
+    }
+    heard = dossier.stated("objection_share").head(8)
+    raised = dossier.stated("win_rate_when_raised")
+    claims = pd.concat([heard, raised[raised["level"].isin(heard["level"])]])
+    shown = _listed(claims, dossier, "objection", columns)
     intro = "How deals ended in which it was raised: an association, not what the objection does."
     return (Part("Objections", tables=shown, intro=intro, empty=NO_NOTES),)
 
 
-def _objection_row(row: dict[str, Any], dossier: Dossier) -> tuple[str, ...]:
-    topic = str(row["topic"])
-    ended = rate_text(observed.when_raised(dossier.remarks, dossier.deals, topic))
-    texts = [_first(dossier.texts(kind, topics=[topic])) for kind in ("answer", "proof", "question")]
-    return (spoken(topic), numbers.count(row["n"]), ended, *texts)
+def _answer(dossier: Dossier, kind: str) -> Column:
+    """The team's first text of one kind on a row's topic."""
+    return lambda row: _first(dossier.texts(kind, topics=[str(row["objection_share"]["level"])]))
 
 
 def material_by_stage(dossier: Dossier) -> Parts:
     """Assets and offers by stage, when they were last used, and how those deals ended."""
-    use = observed.material_use(dossier.touches, dossier.deals).set_index("material_id")
+    use = dossier.stated("n_used", "win_rate_when_used")
     texts = _by_stage(dossier, "asset") + _by_stage(dossier, "offer")
-    rows = tuple(_material_row(text, use) for text in texts)
+    rows = tuple(_material_row(text, use, dossier) for text in texts)
+    cited = tuple(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]) for text in texts)
     heads = ("stage", "kind", "what", "used", "last", "won when used")
-    shown = [Table(heads, rows, (False, False, False, True, False, False))] if rows else []
+    shown = [Table(heads, rows, (False, False, False, True, False, False), claims=cited)] if rows else []
     intro = "Won when used is an association: better deals may simply get more material."
     return (Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}"),)
 
 
-def _material_row(text: dict[str, Any], use: pd.DataFrame) -> tuple[str, ...]:
-    what = f"{text['title']}: {text['text']}"
-    stage = (spoken(text["stage"]), str(text["kind"]), what)
-    if text["material_id"] not in use.index:
-        return (*stage, "not yet", numbers.MISSING, numbers.MISSING)
-    row = use.loc[text["material_id"]]
-    return (*stage, numbers.count(row["n_touches"]), numbers.day(row["last_on"]), rate_text(row.to_dict()))
+def _material_row(text: dict[str, Any], use: pd.DataFrame, dossier: Dossier) -> tuple[str, ...]:
+    stage = (spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}")
+    used, won = (first(use, measure=name, level=text["material_id"]) for name in ("n_used", "win_rate_when_used"))
+    if used is None:
+        return (*stage, "fewer than ten times", numbers.MISSING, numbers.MISSING)
+    seen = dossier.table("personas", "materials")
+    seen = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
+    last = numbers.MISSING if seen.empty else numbers.day(seen["last_on"].iloc[0])
+    return (*stage, value(used, dossier.words), last, backed(won, dossier.words))
 
 
 def cadence(dossier: Dossier) -> Parts:
@@ -191,52 +209,24 @@ def cadence(dossier: Dossier) -> Parts:
         (goals.n_touches, f"{goals.n_touches} touches before giving up: the stop rule"),
     ]  # fmt: skip
     lines = [Line(text, "", "promised") for value, text in promised if value is not None]
-    observed_days = dossier.result("handoff", "first_touch_median_days")
-    lines += [] if observed_days is None else [Line(f"Last period's median lead waited {numbers.days(observed_days)}")]
-    return (
-        Part("Cadence", lines + _touch_lines(dossier), empty="Agree on goals in market.toml, and record `touches`."),
-    )
-
-
-def _touch_lines(dossier: Dossier) -> list[Line]:
-    won = dossier.deals[dossier.deals["outcome"] == "won"]
-    contacts = dossier.touches[dossier.touches["from_team"] == "sales"]
-    n = contacts[contacts["lead_id"].isin(won["lead_id"].dropna())].groupby("lead_id").size()
-    if len(n) < observed.LEAST_SHOWN:
-        return []
-    return [
-        Line(
-            f"Won leads were touched by sales {numbers.plain(n.median())} times (median)",
-            f"n = {numbers.count(len(n))}",
-        )
-    ]
+    waited = first(dossier.outcome, measure="first_touch_median_days", field="")
+    if waited is not None:
+        lines.append(Line("Last period's median lead waited", backed(waited, dossier.words), claims=claim_ids(waited)))
+    touched = first(dossier.stated("won_touches"))
+    if touched is not None:
+        told = f"{backed(touched, dossier.words)} times (median)"
+        lines.append(Line("Won leads were touched by sales", told, claims=claim_ids(touched)))
+    return (Part("Cadence", lines, empty="Agree on goals in market.toml, and record `touches`."),)
 
 
 def expected(dossier: Dossier) -> Parts:
     """What to expect as ranges: win rate, days, amount."""
-    persona, currency = dossier.persona, dossier.words.currency
-    found = {"estimate": persona.win_rate, "low": persona.low, "high": persona.high, "n": persona.n}
-    lines = [Line(f"Win rate: {rate_text(found)} of decided deals")] if persona.win_rate is not None else []
-    lines += _ranges(dossier, "cycle", "median_days", "Days to win", "days")
-    lines += _ranges(dossier, "amounts", "mean_amount", f"Mean amount of a won deal ({currency})", "amount")
-    own = dossier.outcome[(dossier.outcome["field"] == "persona") & (dossier.outcome["level"] == dossier.chosen)]
-    lines += [Line(sentence(row, dossier.words)) for row in records(own)]
+    own = dossier.claims[(dossier.claims["subject"] == "market") & (dossier.claims["field"] == "persona")]
+    own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")]
+    lines = [Line.of(sentence(row, dossier.words)) for row in records(own)]
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),
     )
-
-
-def _ranges(dossier: Dossier, name: str, column: str, title: str, unit: str) -> list[Line]:
-    frame = dossier.table("deals", name)
-    if frame.empty:
-        return []
-    mine = frame[(frame["field"] == "persona") & (frame["level"] == dossier.chosen) & frame[column].notna()]
-    currency = dossier.words.currency
-    return [
-        Line(f"{title}: {numbers.written(row[column], unit, currency)}",
-             f"({numbers.interval(row['low'], row['high'], unit, currency)}, n = {numbers.count(row['n'])})")
-        for row in records(mine)
-    ]  # fmt: skip
 
 
 def next_leads(dossier: Dossier) -> Parts:
@@ -266,18 +256,3 @@ def next_leads(dossier: Dossier) -> Parts:
             is_internal=True,
         ),
     )
-
-
-def annex(dossier: Dossier) -> Parts:
-    """Every claim that the page rests on, with its verdict."""
-    lines = [
-        Line(sentence(row, dossier.words), f"{row['claim_id']}, {row['verdict']}, {row['kind']}")
-        for row in records(_cited(dossier))
-    ]
-    return (Part("Evidence", lines, empty="No claim speaks about this persona yet.", is_internal=True),)
-
-
-def _cited(dossier: Dossier) -> pd.DataFrame:
-    shown = dossier.claims[dossier.claims["verdict"].isin(["supported", "leaning", "estimated"])]
-    shown = one_of_each_pair(shown, dossier.words)
-    return shown.sort_values(["verdict", "claim_id"], ascending=[False, True]).head(40)

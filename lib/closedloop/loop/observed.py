@@ -1,6 +1,6 @@
 """What sales playbooks show: whom we met, what was said, how long stages took and what was used, persona by persona."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from closedloop.loop.step import Draft
 HEARD = ("pain", "objection", "question", "trigger")  # kinds of remarks, in the order that pages follow
 _TOUCHES = ["touched_on", "lead_id", "deal_id", "from_team", "material_id", "buying_role"]
 _LATE = 0.9  # a deal is late in a stage when nine of ten had left it sooner
-Rows = list[dict[str, object]]
+Rows = Sequence[Mapping[str, object]]
 
 
 def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
@@ -30,7 +30,7 @@ def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
         return
     deals = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
     notes, contacts, days = remarks(situation, in_force), _contacts(situation), _stage_days(situation, deals)
-    uses = []
+    uses: list[tuple[str, str, pd.Timestamp]] = []
     for persona, part in deals.groupby("persona"):
         page = _Page(draft, situation, str(persona), part)
         mine = notes[notes["persona"] == persona]
