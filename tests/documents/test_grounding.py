@@ -10,7 +10,7 @@ import pytest
 from closedloop import notebook
 from closedloop.documents import battlecard, brief, numbers, playbook
 from closedloop.documents.charts import Picture
-from closedloop.documents.part import Glance, Line, Part
+from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
@@ -54,7 +54,7 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
     for claim in cited.to_dict("records"):
         values = [float(claim[name]) for name in VALUES if not numbers.is_missing(claim[name])]
         texts += [text for value in values for text in ways_to_write(value, words.currency)]
-        texts += [words.name(str(claim["subject"])), str(claim["first_period"]), str(claim["last_period"])]
+        texts += [str(claim["claim_id"]), words.name(str(claim["subject"])), str(claim["first_period"]), str(claim["last_period"])]
         if claim["field"]:
             label = (str(claim["field"]), claim["level"])
             texts += [words.condition(*label), words.short(*label), words.name(str(claim["level"]))]
@@ -113,13 +113,24 @@ def ledger_of(market: str, out: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).set_index("claim_id", drop=False)
 
 
+def labels_of(run: notebook.Run) -> Iterator[str]:
+    """Texts that are no findings: names and rules of personas, what the team wrote, and the day a page ends."""
+    yield from run._words.names.values()
+    ways = rule_sentences(run.personas.rule, run._words).values()
+    yield from (way for told in ways for way in told)
+    yield from (sentence for persona in run.personas.personas for sentence in persona.rule)
+    if run.dossier is not None:
+        for text in run.dossier.materials[["title", "text", "material_id"]].dropna(how="all").to_numpy().flat:
+            yield from [] if numbers.is_missing(text) else str(text).split(GOOD_ANSWER)
+        yield from [] if run.dossier.valid_until is None else [numbers.day(run.dossier.valid_until)]
+
+
 def unfounded(market: str, period: str, out: Path) -> list[str]:
     """Every computed text of a period that holds a number none of its claims holds."""
     found = []
     for run in pages(market, period, out):
         ledger, words = ledger_of(market, out), run._words
-        ways = rule_sentences(run.personas.rule, words).values()
-        labels = [*words.names.values(), *(way for told in ways for way in told)]
+        labels = list(labels_of(run))
         sections = SECTIONS.get(run.notebook) or catalogue.names(run.step.name)
         shown = {"bottom line": run.bottom_line(), **{name: run.show(name) for name in sections if name not in RECORDS}}
         for name, output in shown.items():

@@ -76,7 +76,7 @@ def _written(dossier: Dossier, title: str, kind: str, limit: int, name: str) -> 
 def _who(dossier: Dossier) -> list[Line]:
     ways = dossier.ways
     rules = [Line(f"In the CRM: {way}") for way in ways[:2]]
-    rules += [Line(f"{len(ways) - 2} more ways to recognise them are in the detail")] if len(ways) > 2 else []
+    rules += [Line("More ways to recognise them are in the detail")] if len(ways) > 2 else []
     more = dossier.attributes[dossier.attributes["effect"] > 0].head(MOST)
     return rules + [attribute_line(row, dossier) for row in records(more)]
 

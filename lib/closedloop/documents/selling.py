@@ -198,7 +198,8 @@ def _material_row(text: dict[str, Any], use: pd.DataFrame, dossier: Dossier) -> 
     seen = dossier.table("personas", "materials")
     seen = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
     last = numbers.MISSING if seen.empty else numbers.day(seen["last_on"].iloc[0])
-    return (*stage, value(used, dossier.words), last, backed(won, dossier.words))
+    ended = "too few to tell" if won is None else backed(won, dossier.words)
+    return (*stage, value(used, dossier.words), last, ended)
 
 
 def cadence(dossier: Dossier) -> Parts:
@@ -222,7 +223,7 @@ def cadence(dossier: Dossier) -> Parts:
 def expected(dossier: Dossier) -> Parts:
     """What to expect as ranges: win rate, days, amount."""
     own = dossier.claims[(dossier.claims["subject"] == "market") & (dossier.claims["field"] == "persona")]
-    own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")]
+    own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
     lines = [Line.of(sentence(row, dossier.words)) for row in records(own)]
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),

@@ -125,6 +125,11 @@ def _within(claim: Mapping[str, Any], words: Words) -> str:
     return f"within {words.column(str(claim['within']))}"
 
 
+def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
+    """``about``, and which of its figures is meant."""
+    return f"{about(claim, words)}, {measure_of(str(claim['measure'])).name}"
+
+
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
     parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
@@ -177,11 +182,11 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
     size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
     measure = measure_of(str(claim["measure"]))
     everyone = f"{_value(claim, 'baseline', words)} {measure.everyone}"
-    return f"{about(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
+    return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
 
 
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
-    found = f"{about(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
+    found = f"{_about_measure(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
     worth = numbers.points(words.definition.claims.smallest_worth)

@@ -123,7 +123,8 @@ def persona_changes(shown: Evidence) -> Pieces:
     rows = table(
         frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]]), columns, shown.words
     )
-    return rows, Sentence(f"{len(frame)} change{'s' if len(frame) != 1 else ''} since the last period.")
+    n = int((frame["change"] != "kept").sum())
+    return rows, Sentence(f"{n} change{'s' if n != 1 else ''} since the last period." if n else SAME)
 
 
 PERSONAS = (
