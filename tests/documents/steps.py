@@ -9,46 +9,11 @@ from .ledger import claims
 NAN = float("nan")
 
 
-def shares(**columns: object) -> pd.DataFrame:
-    """A table of shares with intervals."""
-    return pd.DataFrame({"share": [0.6, 0.4], "low": [0.5, 0.3], "high": [0.7, 0.5], "n": [60, 40], **columns})
-
-
 TABLES = {
-    "research": {
-        "sample": pd.DataFrame([["respondents", 900, 12, 720]], columns=["source", "n", "n_items", "n_needed"]),
-        "criteria": pd.DataFrame({"k": [2, 3], "ari_median": [0.9, 0.8], "ari_null_median": [0.1, 0.1]}),
-        "slsw": pd.DataFrame(
-            {"k": [2, 2, 3], "segment": ["0", "1", "0"], "slsw": [0.9, 0.8, 0.2], "size": [60, 40, 9]}
-        ),
-        "profile": pd.DataFrame(
-            {
-                "segment": ["0", "1"] * 2,
-                "item": ["wants_price"] * 2 + ["product=plan"] * 2,
-                "share": [0.9, 0.1, 0.5, 0.45],
-                "market_share": 0.5,
-                "n": [60, 40] * 2,
-            }
-        ),
-        "segments": shares(segment=["0", "1"], n_accounts=[120.0, 80.0]),
-    },
+    "research": {},
     "personas": {
-        "personas": shares(persona=["fast", "slow"], name=["Fast start", "Slow"], is_assumed=[False, True]),
         "rules": pd.DataFrame({"persona": ["fast"], "sentence": ["sites is 1"]}),
-        "nearest": pd.DataFrame(
-            {
-                "persona": ["fast"],
-                "nearest": ["slow"],
-                "distance": [0.2],
-                "field": ["wants_price"],
-                "level": ["yes"],
-                "share": [0.8],
-                "nearest_share": [0.1],
-            }
-        ),
-        "prevalence": pd.DataFrame(
-            {"persona": ["fast"], "n_traits": [3], "n": [60], "n_all": [9], "n_all_but_one": [30]}
-        ),
+        "nearest": pd.DataFrame({"persona": ["fast"], "nearest": ["slow"], "field": ["wants_price"], "level": ["yes"]}),
         "changes": pd.DataFrame({"persona": ["fast"], "change": ["adjusted"], "detail": ["larger"]}),
     },
     "leads": {
@@ -71,7 +36,7 @@ TABLES = {
     "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
 }
 RESULTS = {
-    "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 7, "rule_error": 0.2, "guess_error": 0.5,
+    "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 3,
     "n_handed_off": 50, "accepted_rate": 0.6, "first_touch_median_days": 4.0, "never_touched_share": 0.25,
     "sales_cycle_days": 54.0, "score_verdict": "usable", "shown_as": "probability", "prospects": "leads",
 }  # fmt: skip
@@ -85,6 +50,50 @@ def _rates(field: str, **levels: tuple[float, float, float, int]) -> list[dict[s
 def _counts(field: str, n: int, **levels: float) -> list[dict[str, object]]:
     """Rows of statements: level -> total, among ``n``."""
     return [{"field": field, "level": level, "estimate": total, "n": n} for level, total in levels.items()]
+
+
+def _research() -> Draft:
+    draft = Draft("research")
+    at = {name: Origin("01_research", name, "respondents", "2024-q4", "2024-q4") for name in
+          ("sample", "criteria", "slsw", "profile", "segments")}  # fmt: skip
+    for measure, n in {"n_rows": 900, "n_columns": 12, "n_advised": 720}.items():
+        draft.count([{"estimate": n}], at["sample"], measure)
+    for measure, values in {"ari": (0.9, 0.8), "ari_shuffled": (0.1, 0.1), "bic": (7000, 7100)}.items():
+        rows = _rates("k", **{"2": (values[0], NAN, NAN, 900), "3": (values[1], NAN, NAN, 900)})
+        draft.estimate(rows, at["criteria"], measure, unit="ratio")
+    weak = _rates("segment", **{"0": (0.9, NAN, NAN, 60), "1": (0.8, NAN, NAN, 40)})
+    draft.estimate(weak, at["slsw"], "slsw", unit="ratio")
+    for segment, price, plan in (("0", 0.9, 0.5), ("1", 0.1, 0.45)):
+        shares = [*_rates("wants_price", yes=(price, 0, 1, 60)), *_rates("product", plan=(plan, 0, 1, 60))]
+        draft.estimate(shares, at["profile"], "profile_share", subject=segment)
+    sizes = _rates("segment", **{"0": (0.6, 0.5, 0.7, 900), "1": (0.4, 0.3, 0.5, 900)})
+    draft.estimate(sizes, at["segments"], "segment_share")
+    draft.estimate(_rates("segment", **{"0": (120, 100, 140, 900)}), at["segments"], "n_accounts", unit="count")
+    return draft
+
+
+def _personas() -> Draft:
+    draft = Draft("personas")
+    at = {name: Origin("02_personas", name, "leads", "2024-q4", "2025-q1") for name in
+          ("personas", "rules", "nearest", "prevalence")}  # fmt: skip
+    draft.estimate(_rates("persona", fast=(0.6, 0.5, 0.7, 60)), at["personas"], "persona_share")
+    for measure, n in {"n_personas": 2, "n_assumed": 1}.items():
+        draft.count([{"estimate": n}], at["personas"], measure)
+    for measure, figures in {"rule_error": (0.2, 0.15, 0.26, 90), "guess_error": (0.5, 0.4, 0.6, 90)}.items():
+        draft.estimate(_rates("", **{"": figures}), at["rules"], measure)
+    apart = _rates("persona", slow=(0.2, NAN, NAN, 60))
+    draft.estimate(apart, at["nearest"], "mean_difference", unit="points", subject="fast")
+    for measure, n in {"n_traits": 3, "n_all": 9, "n_all_but_one": 30}.items():
+        draft.count([{"estimate": n, "n": 60}], at["prevalence"], measure, subject="fast")
+    return draft
+
+
+def wishes() -> pd.DataFrame:
+    """What sets the two personas apart."""
+    wish = {"measure": "share", "family": "profile", "notebook": "02_personas", "cell": "attributes",
+            "field": "wants_price", "level": "yes"}  # fmt: skip
+    mine = wish | {"claim_id": "share-1", "subject": "fast", "estimate": 0.8}
+    return claims(mine, wish | {"claim_id": "share-2", "subject": "slow", "estimate": 0.1})
 
 
 def _leads() -> Draft:
@@ -220,6 +229,12 @@ def _cards() -> Draft:
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     size = Origin("02_personas", "personas", "leads", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.6, 0.5, 0.7, 60)), size, "persona_share")
+    heard = Origin("sales_playbook", "objections", "notes", "2024-q2", "2025-q1")
+    for measure, figures in {
+        "objection_share": (11 / 14, 0.52, 0.92, 14),
+        "win_rate_when_raised": (8 / 11, 0.48, 0.89, 11),
+    }.items():
+        draft.estimate(_rates("topic", trust=figures), heard, measure, subject="fast")
     promise = Origin("sales_playbook", "numbers", "deals", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.44, 0.4, 0.52, 80)), promise, "promised_win_rate")
     return draft
@@ -228,7 +243,8 @@ def _cards() -> Draft:
 FIGURES = ("estimate", "low", "high", "n")
 CLAIMS = {
     draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
-    for draft in (_leads(), _handoff(), _deals(), _refinement(), _cards())
+    for draft in (_research(), _personas(), _leads(), _handoff(), _deals(), _refinement(), _cards())
 }
+CLAIMS["personas"] = stacked([CLAIMS["personas"], wishes()], CLAIM_COLUMNS)
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

@@ -20,8 +20,10 @@ def rows(n: int, label: str = "group") -> pd.DataFrame:
 CURVE = pd.DataFrame(
     {"day": [0, 10, 0, 10], "cause": ["won", "won", "lost", "lost"], "estimate": [0, 0.3, 0, 0.4]}
 ).assign(low=0.0, high=0.5)
-CRITERIA = pd.DataFrame({"k": [2, 3, 4], "ari_median": [0.9, 0.8, 0.4], "ari_null_median": [0.1, 0.1, 0.1]})
+FOUND = pd.DataFrame({"level": ["2", "3", "4"], "estimate": [0.9, 0.8, 0.4], "claim_id": ["ari-2", "ari-3", "ari-4"]})
+SHUFFLED = FOUND.assign(estimate=0.1, claim_id=["no-2", "no-3", "no-4"])
 PROFILE = pd.DataFrame({"a": [0.1, 0.9], "b": [0.8, 0.2]}, index=["wants price", "wants speed"])
+CELLS = pd.DataFrame({"item": ["wants price", "wants price", "elsewhere"], "claim_id": ["a", "b", "c"]})
 CALIBRATION = pd.DataFrame({"predicted": [0.1, 0.4], "observed": [0.12, 0.35], "low": 0.05, "high": 0.5, "n": 80})
 BARS = pd.DataFrame({"label": ["inquiry", "won"], "n": [100, 7], "remark": ["", "7 %"]})
 
@@ -29,8 +31,8 @@ PICTURES = {
     "dots": lambda: charts.dots(rows(3), "Who?", "share won", baseline=0.3),
     "bars": lambda: charts.bars(BARS, "How far?", "leads"),
     "curve": lambda: charts.curve(CURVE, "When?", names={"won": "won"}),
-    "stability": lambda: charts.stability(CRITERIA, "How many?", recommended=3),
-    "heat": lambda: charts.heat(PROFILE, "What?"),
+    "stability": lambda: charts.stability(FOUND, SHUFFLED, "How many?", recommended=3),
+    "heat": lambda: charts.heat(PROFILE, CELLS, "What?"),
     "calibration": lambda: charts.calibration(CALIBRATION, "True?"),
 }
 
@@ -57,6 +59,11 @@ def test_a_figure_has_the_same_bytes_every_time_and_no_metadata(name: str) -> No
 )
 def test_a_figure_tells_its_numbers_in_words(name: str, told: str) -> None:
     assert told in " ".join(PICTURES[name]().alt.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_a_figure_cites_the_claims_that_it_draws() -> None:
+    assert PICTURES["stability"]().claims == ("ari-2", "ari-3", "ari-4", "no-2", "no-3", "no-4")
+    assert PICTURES["heat"]().claims == ("a", "b")
 
 
 def test_at_most_twelve_rows_are_drawn_and_the_rest_is_counted() -> None:

@@ -1,21 +1,21 @@
 """Playbook, brief and battlecard: made of claims and of the team's own texts, and of nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop.documents import battlecard, brief, observed, playbook
-from closedloop.documents.dossier import Dossier, Records
-from closedloop.documents.part import Part
+from closedloop.documents import battlecard, brief, playbook
+from closedloop.documents.dossier import Dossier
+from closedloop.documents.part import Part, cited
 from closedloop.documents.pieces import Sentence
 from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.step import Step
 from closedloop.market.periods import Period
-from closedloop.market.view import View
 
 from tests.documents.ledger import HOSTILE, claims, definition, words
 from tests.documents.steps import CLAIMS, RESULTS, TABLES
@@ -39,8 +39,8 @@ PLAN = pd.concat(
     [claims(WISH, {**CHANNEL, "level": "search"}, {**CHANNEL, "level": "fair", "effect": -0.2}), CLAIMS["leads"],
      CLAIMS["cards"]], ignore_index=True,
 )  # fmt: skip
-REFUSED = {"field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15}
-OUTCOME = pd.concat([claims({}, REFUSED), CLAIMS["handoff"]], ignore_index=True)
+REFUSED = {"claim_id": "outcome-1", "field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15}
+OUTCOME = pd.concat([claims({"claim_id": "outcome-0"}, REFUSED), CLAIMS["handoff"]], ignore_index=True)
 
 
 def material(kind: str, text: str, **columns: Any) -> dict[str, Any]:
@@ -60,47 +60,14 @@ MATERIALS = [
     material("question", "What do you like about it?", competitor="rival-a"),
     material("message", "For the other persona.", persona="slow", topic="price"),
 ]
-DEALS = pd.DataFrame(
-    {
-        "deal_id": [f"D{i}" for i in range(30)],
-        "lead_id": [f"L{i}" for i in range(30)],
-        "persona": ["fast"] * 20 + ["slow"] * 10,
-        "outcome": ["won"] * 8 + ["lost"] * 8 + ["no_decision"] * 4 + ["won"] * 5 + ["lost"] * 5,
-        "competitor": ["rival-a"] * 12 + ["none"] * 18,
-        "product": "plan",
-    }
-)
-REMARKS = pd.DataFrame(
-    {
-        "from_team": "sales",
-        "kind": "objection",
-        "topic": ["trust"] * 11 + ["price"] * 3,
-        "deal_id": [f"D{i}" for i in range(14)],
-        "lead_id": None,
-        "persona": "fast",
-    }
-)
-TOUCHES = pd.DataFrame(
-    columns=["touched_on", "lead_id", "deal_id", "from_team", "channel", "material_id", "buying_role"]
-)
-NO_ROWS = Records(pd.DataFrame(), DEALS.head(0), REMARKS.head(0), TOUCHES)
+COLUMNS = [
+    "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
+]  # fmt: skip
 
 
-def records(texts: list[dict[str, Any]]) -> Records:
-    """The rows behind a dossier."""
-    columns = [
-        "material_id",
-        "added_on",
-        "kind",
-        "title",
-        "text",
-        "persona",
-        "buying_role",
-        "stage",
-        "competitor",
-        "topic",
-    ]
-    return Records(pd.DataFrame(texts).reindex(columns=columns), DEALS, REMARKS, TOUCHES)
+def written(texts: list[dict[str, Any]]) -> pd.DataFrame:
+    """The team's texts."""
+    return pd.DataFrame(texts).reindex(columns=COLUMNS)
 
 
 def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Dossier:
@@ -109,8 +76,7 @@ def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Doss
     steps["personas"].results["competitors"] = ["rival-a", "no_decision"]
     dated = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     told = replace(words(fast="Fast start", slow="Slow"), definition=dated)
-    view = View(dated, {}, PERIOD.start, date(2025, 3, 31))
-    whole = Dossier(told, PERIOD, PERSONAS, steps, PLAN, OUTCOME, records(MATERIALS), view)
+    whole = Dossier(told, PERIOD, PERSONAS, steps, PLAN, OUTCOME, written(MATERIALS))
     return replace(whole, **changes).about(kind, chosen)
 
 
@@ -130,12 +96,13 @@ def test_the_glance_has_every_card_that_a_seller_needs() -> None:
 
 
 def test_the_facts_are_size_promise_and_the_last_day_of_the_period() -> None:
-    facts = [fact.replace("\N{NO-BREAK SPACE}", " ") for fact in playbook.glance(dossier()).facts]
-    assert facts == [
-        "60 % of known customers and leads (50–70 %, n = 60)",
-        "win rate 44 % of decided deals (40–52 %, n = 80)",
+    facts = playbook.glance(dossier()).facts
+    assert said(facts) == [
+        "60 % (50–70 %, n = 60) of known customers and leads",
+        "win rate 44 % (40–52 %, n = 80) of decided deals",
         "valid until 2025-06-30",
     ]
+    assert all(fact.claims for fact in facts[:2])
 
 
 def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
@@ -151,13 +118,10 @@ def test_what_a_good_answer_sounds_like_stands_apart() -> None:
 
 def test_the_top_objection_comes_with_its_count_and_the_teams_answer() -> None:
     assert card("objection", dossier()) == ["“Trust”", "Compare the hours."]
-    unanswered = dossier(records=records([text for text in MATERIALS if text["kind"] != "answer"]))
+    (heard, _) = next(part for part in playbook.glance(dossier()).cards if part.name == "objection").lines
+    assert heard.detail.replace("\N{NO-BREAK SPACE}", " ") == "79 % (52–92 %, n = 14) of objections"
+    unanswered = dossier(materials=written([text for text in MATERIALS if text["kind"] != "answer"]))
     assert card("objection", unanswered)[1] == "No answer is written yet: write one (materials, kind answer)."
-
-
-def test_what_was_heard_fewer_than_ten_times_is_not_shown() -> None:
-    assert observed.heard(REMARKS, "objection")["topic"].tolist() == ["trust"]
-    assert observed.heard(REMARKS, "objection")["share"].tolist() == pytest.approx([11 / 14])
 
 
 def test_rules_on_the_glance_are_in_the_markets_words() -> None:
@@ -170,7 +134,7 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
         steps={name: Step(name) for name in ("personas", "leads")},
         plan=claims(),
         outcome=claims(),
-        records=replace(NO_ROWS, materials=records(MATERIALS).materials.head(0)),
+        materials=written([]),
         personas=replace(PERSONAS, personas=(Persona("fast", "Fast start"), Persona("slow", "Slow"))),
     )
     text = plain(playbook.glance(empty))
@@ -182,15 +146,26 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
 @pytest.mark.parametrize("section", playbook.SECTIONS)
 def test_every_part_of_the_playbook_renders_with_and_without_evidence(section: str) -> None:
     full = plain(playbook.render(dossier(), section))
-    none = dossier(records=replace(NO_ROWS, materials=records([]).materials), plan=claims(), outcome=claims())
+    none = dossier(materials=written([]), plan=claims(), outcome=claims())
     assert len(full) > 40
     assert "nan" not in (full + plain(playbook.render(none, section))).lower()
 
 
-def test_the_win_rate_when_raised_is_counted_and_called_an_association() -> None:
+def test_the_win_rate_when_raised_is_called_an_association() -> None:
     text = plain(playbook.render(dossier(), "objections"))
-    assert "73 % (48–89 %, n = 11)" in text  # Wilson, 8 of 11: .6824 -+ .2029
+    assert "73 % (48–89 %, n = 11)" in text
     assert "an association" in playbook.render(dossier(), "objections")._repr_html_()
+
+
+def test_the_annex_lists_every_claim_that_the_page_cites() -> None:
+    page = dossier()
+    pieces = [piece for name in playbook.SECTIONS if name != "evidence" for piece in playbook.SECTIONS[name](page)]
+    (annex,) = playbook.render(page, "evidence").pieces
+    assert isinstance(annex, Part)
+    listed = [row[0] for row in annex.tables[0].rows]
+    assert listed == list(cited(pieces))
+    assert len(listed) == 7 and set(listed) <= set(page.ledger["claim_id"])
+    assert set(CLAIMS["cards"].query("measure == 'win_rate_when_raised'")["claim_id"]) <= set(listed)
 
 
 def test_messages_for_another_persona_are_left_out() -> None:
@@ -206,7 +181,7 @@ def test_internal_parts_are_marked() -> None:
 
 @pytest.mark.parametrize("section", brief.SECTIONS)
 def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str) -> None:
-    none = dossier(records=replace(NO_ROWS, materials=records([]).materials), plan=claims(), outcome=claims())
+    none = dossier(materials=written([]), plan=claims(), outcome=claims())
     for found in (dossier(), none):
         assert len(plain(brief.render(found, section))) > 40
         assert "nan" not in plain(brief.render(found, section)).lower()
@@ -251,7 +226,7 @@ def test_every_part_of_the_battlecard_renders(section: str, rival: str) -> None:
     assert "nan" not in text.lower()
 
 
-def said(lines: list[Sentence]) -> list[str]:
+def said(lines: Sequence[Sentence]) -> list[str]:
     """Sentences with plain spaces."""
     return [line.text.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
@@ -286,7 +261,7 @@ def test_the_battlecard_is_as_old_as_the_deals_and_texts_behind_it() -> None:
 
 def test_objections_come_with_the_claim_that_counts_them() -> None:
     (line,) = battlecard.render(dossier("competitor", "rival-a"), "why").pieces[2].lines
-    objected = CLAIMS["cards"].query("measure == 'objection_share'")
+    objected = CLAIMS["cards"].query("measure == 'objection_share' and subject == 'rival-a'")
     assert f"{line.text} {line.detail}".replace("\N{NO-BREAK SPACE}", " ") == (
         "low price 62 % (40–80 %, n = 21) of objections raised"
     )
@@ -298,19 +273,12 @@ def test_the_battlecard_asks_what_was_written_about_the_rival_and_says_what_cann
     assert "cannot tell: n = 15" in plain(battlecard.render(dossier("competitor", "rival-a"), "strong"))
 
 
-def test_fewer_than_ten_decided_deals_give_no_rate() -> None:
-    few = observed.rate_of(DEALS.head(9))
-    assert few["n"] == 9
-    assert pd.isna(few["estimate"])
-    assert observed.rate_of(DEALS.head(10))["estimate"] == pytest.approx(0.8)
-
-
 @pytest.mark.parametrize("module", [playbook, brief, battlecard], ids=["playbook", "brief", "battlecard"])
 def test_hostile_text_stays_text(module: Any) -> None:
     poisoned = [{**text, "text": HOSTILE, "title": HOSTILE} for text in MATERIALS]
     names = {"fast": HOSTILE, "slow": HOSTILE}
     kind, chosen = ("competitor", "rival-a") if module is battlecard else ("persona", "fast")
-    found = dossier(kind, chosen, records=records(poisoned))
+    found = dossier(kind, chosen, materials=written(poisoned))
     found = replace(found, words=replace(found.words, names=names))
     html = "".join(module.render(found, section)._repr_html_() for section in module.SECTIONS)
     assert "<script" not in html

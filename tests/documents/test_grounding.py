@@ -54,7 +54,12 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
     for claim in cited.to_dict("records"):
         values = [float(claim[name]) for name in VALUES if not numbers.is_missing(claim[name])]
         texts += [text for value in values for text in ways_to_write(value, words.currency)]
-        texts += [str(claim["claim_id"]), words.name(str(claim["subject"])), str(claim["first_period"]), str(claim["last_period"])]
+        texts += [
+            str(claim["claim_id"]),
+            words.name(str(claim["subject"])),
+            str(claim["first_period"]),
+            str(claim["last_period"]),
+        ]
         if claim["field"]:
             label = (str(claim["field"]), claim["level"])
             texts += [words.condition(*label), words.short(*label), words.name(str(claim["level"]))]

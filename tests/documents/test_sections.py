@@ -18,15 +18,16 @@ def plain(shown: object) -> str:
 
 
 SAID = [
-    ("research", "sample", "900 rows of respondents for 12 columns: enough."),
-    ("research", "criteria", "2 segments are used; verdict: reproducible; the criteria name 2 to 7."),
-    ("research", "slsw", "The weakest segment is segment 1: found again at 0.80 on a scale to 1."),
+    ("research", "sample", "900 rows of respondents for 12 columns: enough (advised are 720)."),
+    ("research", "criteria", "2 segments are used; verdict: reproducible; the criteria name 2 to 3."),
+    ("research", "slsw", "The weakest segment is segment 1: found again at 0.8 on a scale to 1."),
     ("research", "profile", "The segments differ most on: wants price, product: Yard Plan."),
-    ("research", "segments", "The largest is segment 0: 60 % of the market (50–70 %), about 120 known accounts."),
+    ("research", "segments", "segment 0: 60 % (50–70 %, n = 900) of the market, about 120 known accounts."),
     ("personas", "personas", "2 personas; 1 still assumed, without outcomes of its own."),
-    ("personas", "rules", "The rule errs on 20 % of unseen cases, guessing the largest persona on 50 %."),
+    ("personas", "rules", "The rule errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
     ("personas", "nearest", "Most easily confused: Fast start and slow."),
-    ("personas", "prevalence", "9 of 60 real records match every trait of their description."),
+    ("personas", "nearest", "Fast start       slow        wants price       80 %        10 %"),
+    ("personas", "prevalence", "Rarest is the full description of Fast start: 9 of 60 real records match every trait."),
     ("personas", "changes", "1 change since the last period."),
     ("leads", "funnel", "The narrowest step is to won: 10 % (5–20 %, n = 50)."),
     ("leads", "channels", "Lowest cost per won deal: search, EUR 100 (EUR 62–180, n = 80)."),

@@ -37,16 +37,16 @@ def test_a_leaning_claim_says_may_and_is_only_watched() -> None:
 
 def test_an_indistinguishable_claim_says_what_n_could_show() -> None:
     assert said(verdict="indistinguishable", n=400) == (
-        "Number of sites: over 20 – no detectable difference from 33 % of all decided deals "
-        "(n = 400 could show 8 points or more, 2024-q2 to 2025-q1)."
+        "Number of sites: over 20, share of decided deals won – no detectable difference from 33 % of all decided "
+        "deals (n = 400 could show 8 points or more, 2024-q2 to 2025-q1)."
     )
 
 
 def test_a_refused_claim_says_how_many_are_needed_and_gives_no_rate() -> None:
     text = said(verdict="refused", n=41)
     assert text == (
-        "Number of sites: over 20 – cannot tell: n = 41, needs about 354 for a difference of 10 points "
-        "(2024-q2 to 2025-q1)."
+        "Number of sites: over 20, share of decided deals won – cannot tell: n = 41, needs about 354 for a difference "
+        "of 10 points (2024-q2 to 2025-q1)."
     )
 
 
@@ -67,7 +67,7 @@ def test_a_supported_causal_claim_says_because() -> None:
 
 
 def test_personas_are_named_and_survey_questions_are_quoted() -> None:
-    assert said(field="persona", level="fast").startswith("Persona: Fast start – won more often")
+    assert said(field="persona", level="fast").startswith("Fast start – won more often")
     text = said(measure="share", subject="fast", field="wants_price", level="yes")
     assert text.startswith(
         "Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of the whole market"
