@@ -24,7 +24,7 @@ SAID = [
     ("research", "profile", "The segments differ most on: wants price, product: Yard Plan."),
     ("research", "segments", "segment 0: 60 % (50–70 %, n = 900) of the market, about 120 known accounts."),
     ("personas", "personas", "2 personas; 1 still assumed, without outcomes of its own."),
-    ("personas", "rules", "The rule errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
+    ("personas", "rules", "errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
     ("personas", "nearest", "Most easily confused: Fast start and slow."),
     ("personas", "nearest", "Fast start       slow        wants price       80 %        10 %"),
     ("personas", "prevalence", "Rarest is the full description of Fast start: 9 of 60 real records match every trait."),

@@ -50,7 +50,7 @@ class Origin(NamedTuple):
     last_period: str
 
 
-_SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
+SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
 
 
 def typed(rows: Any, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -217,7 +217,7 @@ def cycle_looks(
     as half a day. Means of days, compared by logs; the median of a level is ``curves.cycle_days``.
     """
     _require(cycles, ("field", "level", "days"))
-    days = cycles["days"].astype(float).clip(lower=_SHORTEST_DAYS)
+    days = cycles["days"].astype(float).clip(lower=SHORTEST_DAYS)
     return amount_looks(
         cycles.assign(amount=days),
         origin,

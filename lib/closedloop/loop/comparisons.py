@@ -13,13 +13,10 @@ LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
 _DRAWN = ("experiment", "arm", "arm_rate")
 
 
-def deal_levels(situation: Situation, ended: pd.DataFrame, *, is_rep_compared: bool) -> pd.DataFrame:
-    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends.
-
-    Reps are compared one by one only when they differ beyond luck as a group: else a league table ranks luck.
-    """
+def deal_levels(situation: Situation, ended: pd.DataFrame) -> pd.DataFrame:
+    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends."""
     fields = [f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in _DRAWN]
-    extra = ["is_quarter_end", "persona", *(["rep_id"] if is_rep_compared else [])]
+    extra = ["is_quarter_end", "persona"]
     return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)])
 
 

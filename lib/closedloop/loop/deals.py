@@ -40,7 +40,7 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     _curve(draft, situation, every)
     worth(draft, situation, every, ended)
     _loss_reasons(draft, situation, in_force, ended)
-    by = deal_levels(situation, ended, is_rep_compared=False)
+    by = deal_levels(situation, ended)
     _compare(draft, situation, ended, by)
     _adjust(draft, situation, ended, by)
     _reps(draft, situation, ended)

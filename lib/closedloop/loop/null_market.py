@@ -1,14 +1,16 @@
 """What null worlds of a market are made of: its outcomes in pools to shuffle, and all that is compared with them."""
 
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck, standardised
 from closedloop.loop.comparisons import REP_LUCK
@@ -18,7 +20,7 @@ from closedloop.loop.persona import PersonaSet
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
-World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool: 1 a success, 0 none, missing for neither
+World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
 
 DEALS = "deals"
 SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
@@ -26,18 +28,25 @@ SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
 
 @dataclass(frozen=True)
 class Pool:
-    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World."""
+    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World.
+
+    ``sizes``: what belongs to an outcome and moves with it: amounts and days, by measure.
+    """
 
     outcomes: Floats
     groups: Ints
+    sizes: Mapping[str, Floats] = field(default_factory=dict)
 
-    def shuffled(self, rng: np.random.Generator) -> Floats:
-        """The outcomes, each group's in an order drawn from ``rng``."""
+    def world(self, name: str) -> World:
+        """The real outcomes of the pool of that name."""
+        return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
+
+    def shuffled(self, name: str, rng: np.random.Generator) -> World:
+        """The same, each group's in an order drawn from ``rng``."""
         drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
-        places = np.argsort(self.groups, kind="stable")
-        mixed = np.empty_like(self.outcomes)
-        mixed[places] = self.outcomes[drawn]
-        return mixed
+        order = np.empty_like(drawn)
+        order[np.argsort(self.groups, kind="stable")] = drawn
+        return {key: values[order] for key, values in self.world(name).items()}
 
 
 @dataclass(frozen=True)
@@ -56,13 +65,13 @@ class Tally:
     def of(cls, by: pd.DataFrame, *, with_gaps: bool = True) -> "Tally":
         """Of records by their fields, already cut into levels; without gaps their records count nowhere."""
         parts, names = [], []
-        for number, field in enumerate(by.columns):
-            codes, found = pd.factorize(by[field], sort=True, use_na_sentinel=True)
+        for number, column in enumerate(by.columns):
+            codes, found = pd.factorize(by[column], sort=True, use_na_sentinel=True)
             record = np.arange(len(by)) if with_gaps else np.flatnonzero(codes >= 0)
             place = np.where(codes < 0, len(found), codes)[record]
             shape, ones = (len(found) + 1, len(by)), np.ones(len(record), dtype=np.int8)
             parts.append(sparse.csr_array((ones, (place, record)), shape=shape))
-            names += [(str(field), level, number) for level in [*map(str, found), None]]
+            names += [(str(column), level, number) for level in [*map(str, found), None]]
         stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
         field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
         return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
@@ -113,7 +122,8 @@ class Tested:
 class Comparison:
     """One measure by all its fields: ``rows`` are its records' places in the pool, ``groups`` their periods there.
 
-    ``spread``: records by rep; reps are compared only in worlds where they differ beyond luck as a group.
+    ``spread``: records by rep; reps are compared only in worlds where they differ beyond luck as a group, and within
+    personas as well, by the same p values as ``deals`` (their effects there are those of ``evidence.crossed``).
     """
 
     pool: str
@@ -167,24 +177,73 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """The looks at amounts or days of one comparison in one world; one entry a look."""
+
+    index: Ints
+    p: Floats
+    effect: Floats
+    beyond: Floats
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Amounts or days of won deals, as ``evidence.looks.amount_looks`` compares them by persona.
+
+    ``rows``: the deals' places in the pool; ``personas``: theirs; ``tally`` names the levels.
+    """
+
+    pool: str
+    measure: str
+    rows: Ints
+    personas: NDArray[np.object_]
+    tally: Tally
+    least: float = 0.0  # what a smaller value counts as
+    subject: str = "market"
+
+    def is_made(self, world: World) -> bool:
+        """It is compared in every world."""
+        return True
+
+    def tested(self, world: World) -> Sized:
+        """Each persona's mean against that of all."""
+        size, won = world[f"{self.pool} {self.measure}"][self.rows], world[self.pool][self.rows] == 1
+        known = won & ((size > 0) | (np.isfinite(size) & (self.least > 0)))
+        personas = pd.Series(self.personas[known])
+        counted = personas.map(personas.value_counts()).to_numpy(dtype=float) >= LEAST_SHOWN
+        table = shrink_amounts(np.maximum(size[known], self.least)[counted], personas[counted])
+        table = table if len(table) > 1 else table.head(0)
+        place = {level: i for i, level in enumerate(self.tally.level)}
+        index = np.array([place[level] for level in table["group"]], dtype=np.int64)
+        effect = table["estimate"] - table["baseline"]
+        return Sized(index, *(part.to_numpy(dtype=float) for part in (table["p"], effect, table["beyond"])))
+
+    def effects(self, tested: Sized, q: Floats) -> Floats:
+        """The effect of each look whose claim is supported; missing for all others."""
+        return np.where((q <= SUPPORTED_Q) & (tested.beyond > SUPPORTED_BEYOND), tested.effect, np.nan)
+
+
+@dataclass(frozen=True)
 class Family:
     """All looks at outcomes of one moment."""
 
     period: str
     name: str
     comparisons: tuple[Comparison, ...]
+    sizes: tuple[Sizes, ...] = ()
 
     def n_looks(self, world: World) -> int:
         """How many looks it has in that world."""
-        return sum(len(part.tested(world).p) for part in self.comparisons if part.is_made(world))
+        return sum(len(tested.p) for _, tested, _ in self.supported(world))
 
-    def supported(self, world: World) -> list[tuple[Comparison, Tested, Floats]]:
+    def supported(self, world: World) -> list[tuple[Any, Any, Floats]]:
         """Each comparison made in that world, its tests, and the effects of those that are supported."""
-        made = [(part, part.tested(world)) for part in self.comparisons if part.is_made(world)]
+        parts: tuple[Any, ...] = (*self.comparisons, *self.sizes)
+        made = [(part, part.tested(world)) for part in parts if part.is_made(world)]
         sizes = np.cumsum([len(tested.p) for _, tested in made])
         q = false_discovery_q(np.concatenate([np.empty(0), *(tested.p for _, tested in made)]))
-        parts = np.split(q, sizes)[: len(made)]
-        return [(part, tested, part.effects(tested, own)) for (part, tested), own in zip(made, parts, strict=True)]
+        own = np.split(q, sizes)[: len(made)]
+        return [(part, tested, part.effects(tested, q)) for (part, tested), q in zip(made, own, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -226,8 +285,8 @@ class NullMarket:
     @property
     def world(self) -> World:
         """The real one."""
-        return {name: pool.outcomes for name, pool in self.pools.items()}
+        return dict(ChainMap(*(dict(pool.world(name)) for name, pool in self.pools.items())))
 
     def shuffled(self, rng: np.random.Generator) -> World:
         """A null world: within each period, who was won and who was accepted is drawn anew."""
-        return {name: pool.shuffled(rng) for name, pool in self.pools.items()}
+        return dict(ChainMap(*(dict(pool.shuffled(name, rng)) for name, pool in self.pools.items())))

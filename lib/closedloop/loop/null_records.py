@@ -9,9 +9,10 @@ import pandas as pd
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import level_text
+from closedloop.evidence.looks import SHORTEST_DAYS
 from closedloop.loop import turn
 from closedloop.loop.comparisons import LEAD_HITS, deal_levels, handed_off, lead_levels, lead_measures, lead_window
-from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.counting import LEAST_SHOWN, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.null_market import (
     DEALS,
@@ -22,6 +23,7 @@ from closedloop.loop.null_market import (
     Pool,
     Promise,
     Review,
+    Sizes,
     Tally,
 )
 from closedloop.loop.persona import PersonaSet
@@ -76,8 +78,16 @@ class _Cut:
 
     def _pool_deals(self, final: Situation) -> None:
         ended = _ended(final.deals)
-        self.pools[DEALS] = Pool(_hits(won(ended)).to_numpy(), _groups(final, ended["closed_on"]))
+        sizes = {measure: ended[name].to_numpy(dtype=float) for measure, name in self._sizes(final)}
+        self.pools[DEALS] = Pool(_hits(won(ended)).to_numpy(), _groups(final, ended["closed_on"]), sizes)
         self.place = pd.Series(np.arange(len(ended)), index=ended["deal_id"])
+
+    def _sizes(self, situation: Situation) -> Iterator[tuple[str, str]]:
+        """The measures of won deals' sizes that the source has, and their columns."""
+        if self.definition.clock == "day":
+            yield "sales_cycle_days", "age_days"
+        if "won_amount" in situation.deals:
+            yield "won_amount", "won_amount"
 
     def _rows(self, deals: pd.DataFrame) -> Ints:
         return self.place.reindex(deals["deal_id"]).to_numpy(dtype=np.int64)
@@ -146,16 +156,25 @@ class _Cut:
                 yield self._comparison(pool, rows, part[["arm"]], "accepted_rate", str(name))
 
     def _outcome(self, situation: Situation, in_force: PersonaSet) -> Family:
-        compared = tuple(self._deals(situation, in_force)) if self.has_deals else ()
-        return Family(situation.period.name, "outcome", compared)
+        if not self.has_deals:
+            return Family(situation.period.name, "outcome", ())
+        deals = situation.closed_deals
+        rows, personas = self._rows(deals), in_force.assign(deals)
+        tally = Tally.of(personas.to_frame("persona"))
+        sizes = [
+            Sizes(DEALS, measure, rows, personas.to_numpy(object), tally, SHORTEST_DAYS if column == "age_days" else 0)
+            for measure, column in self._sizes(situation)
+        ]
+        return Family(situation.period.name, "outcome", tuple(self._deals(situation, in_force)), tuple(sizes))
 
     def _deals(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         ended = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
-        by, rows = deal_levels(situation, ended, is_rep_compared=True), self._rows(ended)
-        yield self._comparison(DEALS, rows, by.drop(columns="rep_id", errors="ignore"), "win_rate")
-        if "rep_id" in by:
-            reps = self._comparison(DEALS, rows, by[["rep_id"]], "win_rate")
-            yield replace(reps, spread=Tally.of(ended[["rep_id"]]))
+        rows = self._rows(ended)
+        yield self._comparison(DEALS, rows, deal_levels(situation, ended), "win_rate")
+        if "rep_id" in ended:
+            reps = self._comparison(DEALS, rows, levels(ended, ["rep_id"]), "win_rate")
+            groups = pd.factorize(ended["persona"] + " " + pd.Series(reps.groups, ended.index).astype("str"))[0]
+            yield replace(reps, groups=groups.astype(np.int64), spread=Tally.of(ended[["rep_id"]]))
 
     def _reviews(self, sets: dict[Period, PersonaSet]) -> Iterator[Review]:
         if not self.has_deals or self.definition.clock == "none":

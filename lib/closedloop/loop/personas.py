@@ -150,7 +150,7 @@ def _rule_quality(draft: Draft, situation: Situation, sample: Sample, in_force: 
             else "There is one persona for everyone, so no rule can err."
         )
         return
-    origin = Origin("02_personas", "rules", sample.source, situation.period.name, situation.period.name)
+    origin = Origin("02_personas", "rules", sample.source, *_asked(situation, sample))
     for measure, error in (("rule_error", in_force.rule_error), ("guess_error", in_force.guess_error or 0.0)):
         rows = rates([("", error * in_force.rule_n, in_force.rule_n)], "")
         draft.estimate(rows, origin, measure, kind="predictive")
@@ -171,9 +171,7 @@ def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: Pe
         return
     rows, assigned = levels(sample.rows, columns), in_force.assign(sample.rows)
     found = share_counts(rows, assigned)
-    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
-    first, last = situation.span(pd.to_datetime(sample.rows[day])) if day else (situation.period.name,) * 2
-    origin = Origin("02_personas", "attributes", sample.source, first, last)
+    origin = Origin("02_personas", "attributes", sample.source, *_asked(situation, sample))
     draft.looks.append(share_looks(found, origin))
     nearest = _nearest(found)
     draft.tables["nearest"] = nearest[["persona", "nearest", "field", "level"]]
@@ -181,6 +179,12 @@ def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: Pe
     origin = origin._replace(cell="nearest")
     draft.estimate(told.rename(columns={"distance": "estimate"}), origin, "mean_difference", unit="points")
     _state_prevalence(draft, rows, assigned, found, origin._replace(cell="prevalence"))
+
+
+def _asked(situation: Situation, sample: Sample) -> tuple[str, str]:
+    """The periods that the sample is of."""
+    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
+    return situation.span(pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]"))
 
 
 def _nearest(found: pd.DataFrame) -> pd.DataFrame:

@@ -188,7 +188,7 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
         "slot": _slots(situation, len(listed)),
     }
     draft.tables["next_leads"] = pd.DataFrame(table)
-    origin = Origin("03_leads", "next_leads", prospects.table, situation.period.name, situation.period.name)
+    origin = Origin("03_leads", "next_leads", prospects.table, *situation.span(column(listed, "created_on")))
     draft.count([{"estimate": len(listed)}], origin, "n_listed")
 
 

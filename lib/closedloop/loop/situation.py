@@ -85,7 +85,8 @@ class Situation:
 
     def names_of(self, days: pd.Series) -> pd.Series:
         """The name of the period that holds each day, a missing one in this period."""
-        return days.map({day: self.name_of(day) for day in days.dropna().unique()}).fillna(self.period.name)
+        names = {day: self.name_of(day) for day in days.dropna().unique()}
+        return pd.Series([names.get(day, self.period.name) for day in days], index=days.index, dtype="str")
 
     def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
         """The rows whose day lies in the window, or is missing."""

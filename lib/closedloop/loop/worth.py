@@ -22,7 +22,10 @@ Known = dict[str, tuple[float, float, float]]  # estimate, low and high of all (
 
 
 def worth(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.DataFrame) -> None:
-    """State days, amounts and velocity of deals that ended within the window, and compare personas and products."""
+    """State days, amounts and velocity of deals that ended within the window, and compare personas.
+
+    Products are shown and not compared: that a dearer product makes larger deals is its price list, not a finding.
+    """
     won_deals = ended[ended["outcome"] == "won"]
     origin = Origin("05_deals", "cycle", "deals", *situation.span(ended["closed_on"]))
     days = _cycle(draft, situation, won_deals, origin)
@@ -47,7 +50,7 @@ def _cycle(draft: Draft, situation: Situation, won_deals: pd.DataFrame, origin: 
         return {}
     rows = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
     draft.estimate(rows, origin, "median_cycle_days", unit="days")
-    draft.looks.append(cycle_looks(_long(timed, "age_days", "days"), origin))
+    draft.looks.append(cycle_looks(_by_persona(timed, "age_days", "days"), origin))
     return _known(rows)
 
 
@@ -61,8 +64,9 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     medians = [{**named, **quantile(part["won_amount"])} for named, part in _groups(paid)]
     draft.estimate(medians, origin, "median_amount", unit="amount")
     means = [*_means(paid, ""), *_means(paid, "persona")]
-    draft.estimate(means[:1], origin, "mean_amount", unit="amount")
-    draft.looks.append(amount_looks(_long(paid, "won_amount", "amount"), origin))
+    products = _means(paid, "product") if "product" in paid else []
+    draft.estimate([means[0], *products], origin, "mean_amount", unit="amount")
+    draft.looks.append(amount_looks(_by_persona(paid, "won_amount", "amount"), origin))
     coming = [{**row, **_next(part["won_amount"])} for row, (_, part) in zip(medians, _groups(paid), strict=True)]
     ranges = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]
     draft.estimate(ranges, origin, "next_amount", unit="amount", kind="predictive")
@@ -100,10 +104,9 @@ def _levels(frame: pd.DataFrame) -> pd.DataFrame:
     return by.loc[:, by.nunique() > 1]
 
 
-def _long(frame: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
-    """A row for each deal and field that is compared: field, level and the deal's value."""
-    by = _levels(frame)
-    return by.assign(**{name: frame[column]}).melt(name, var_name="field", value_name="level")
+def _by_persona(frame: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
+    """A row for each deal that is compared: field, level and the deal's value."""
+    return levels(frame, ["persona"]).set_axis(["level"], axis=1).assign(field="persona", **{name: frame[column]})
 
 
 def _known(rows: Sequence[Row]) -> Known:
