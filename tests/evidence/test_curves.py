@@ -3,14 +3,12 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.evidence.curves import CAUSES, curve_difference_p, cycle_days, win_curve, win_rates
+from closedloop.evidence.curves import CAUSES, cycle_days, win_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sksurv.nonparametric import cumulative_incidence_competing_risks
-from statsmodels.duration.survfunc import survdiff
 
 NAMES = np.array(["open", *CAUSES])
 
@@ -114,28 +112,3 @@ def test_cycle_days_of_too_few_and_of_none():
     none = cycle_days([4], ["open"])
     assert np.isnan(none["estimate"])
     assert none["n"] == 0
-
-
-def test_win_rates_narrow_and_broad():
-    rates = win_rates(n_won=3, n_lost=1, n_no_decision=2).set_index("rate")
-    assert rates["estimate"].to_dict() == {"narrow": 0.75, "broad": 0.5}
-    assert rates["n"].to_dict() == {"narrow": 4, "broad": 6}
-    assert rates["low"]["broad"] == pytest.approx(0.2213, abs=5e-5)
-    assert win_rates(0, 0, 0)[["estimate", "low", "high"]].isna().all().all()
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=25)
-def test_curve_difference_equals_statsmodels(seed):
-    rng = np.random.default_rng(seed)
-    n = 60
-    days, outcome, group = rng.integers(0, 25, n), rng.choice(NAMES, n), rng.choice(list("abc"), n)
-    _, expected = survdiff(days.astype(float), (outcome == "won").astype(int), group)
-    assert curve_difference_p(days, outcome, group) == pytest.approx(expected, abs=1e-10)
-
-
-def test_curve_difference_needs_two_groups_and_a_won_deal():
-    assert np.isnan(curve_difference_p([1, 2], ["won", "won"], ["a", "a"]))
-    assert np.isnan(curve_difference_p([1, 2], ["lost", "open"], ["a", "b"]))
-    early_and_late = pd.Series(["a"] * 20 + ["b"] * 20)
-    assert curve_difference_p([*range(1, 21), *range(41, 61)], ["won"] * 40, early_and_late) < 1e-6

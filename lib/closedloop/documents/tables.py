@@ -100,13 +100,3 @@ def cell(value: Any, unit: str, words: Words) -> str:
     if unit == "label":
         return str(value).replace("_", " ")
     return str(value) if unit == "text" else numbers.written(value, unit, words.currency)
-
-
-def with_interval(frame: pd.DataFrame, words: Words, unit: str, value: str = "estimate") -> pd.DataFrame:
-    """``frame`` with a text column ``interval``: the value and its 90 % interval."""
-    texts = [
-        f"{numbers.written(row[value], unit, words.currency)} "
-        f"({numbers.interval(row['low'], row['high'], unit, words.currency)})"
-        for _, row in frame.iterrows()
-    ]
-    return frame.assign(interval=pd.Series(texts, index=frame.index, dtype="str"))

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from closedloop.errors import ParameterError, allowed
-from closedloop.evidence.rates import wilson
 from closedloop.terms import OUTCOMES
 
 Floats = NDArray[np.float64]
@@ -133,50 +132,3 @@ def cycle_days(days: ArrayLike, outcome: ArrayLike, level: float = 0.90) -> dict
         "high": float(interval.high),
         "n": int(won.size),
     }
-
-
-def win_rates(n_won: int, n_lost: int, n_no_decision: int, level: float = 0.90) -> pd.DataFrame:
-    """Narrow win rate, won / (won + lost), and broad, which counts no decision too, with Wilson intervals.
-
-    Two rows: rate ("narrow", "broad"), k, n, estimate, low, high (fractions; NaN where n is 0).
-    """
-    n = np.array([n_won + n_lost, n_won + n_lost + n_no_decision])
-    low, high = wilson(n_won, n, level)
-    estimate = np.divide(n_won, n, out=np.full(2, np.nan), where=n > 0)
-    rate = ["narrow", "broad"]
-    return pd.DataFrame({"rate": rate, "k": n_won, "n": n, "estimate": estimate, "low": low, "high": high})
-
-
-def curve_difference_p(days: ArrayLike, outcome: ArrayLike, group: ArrayLike) -> float:
-    """P value of equal win curves in all groups: the log-rank test of the hazard of being won.
-
-    Deals lost, undecided or open leave the risk set at their age (cause-specific hazard), so groups can
-    differ in how fast they win even when their final shares agree. NaN with fewer than two groups or no won
-    deal. Source: Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 8.2.
-    """
-    ages = np.asarray(days, dtype=float)
-    frame = pd.DataFrame({"days": ages, "outcome": np.asarray(outcome, dtype=object), "group": np.asarray(group)})
-    frame = frame.dropna()
-    ages, ends = _clean(frame["days"], frame["outcome"])
-    codes, names = pd.factorize(frame["group"], sort=True)
-    is_won = ends == "won"
-    if len(names) < 2 or not is_won.any():
-        return math.nan
-    return _log_rank(ages, is_won, codes, len(names))
-
-
-def _log_rank(ages: Floats, is_won: NDArray[np.bool_], codes: NDArray[np.intp], n_groups: int) -> float:
-    """The log-rank test over ``n_groups`` groups, from counts at every distinct age."""
-    times, position = np.unique(ages, return_inverse=True)
-    cells = position * n_groups + codes
-    shape = (times.size, n_groups)
-    won = np.bincount(cells[is_won], minlength=times.size * n_groups).reshape(shape).astype(float)
-    leaving = np.bincount(cells, minlength=times.size * n_groups).reshape(shape)
-    at_risk = leaving[::-1].cumsum(axis=0)[::-1].astype(float)
-    n, d = at_risk.sum(axis=1), won.sum(axis=1)
-    share = at_risk / n[:, None]
-    gap = (won - share * d[:, None]).sum(axis=0)[:-1]
-    weight = d * _over(n - d, n - 1)
-    covariance = np.diag(weight @ share) - (share * weight[:, None]).T @ share
-    statistic = gap @ np.linalg.pinv(covariance[:-1, :-1]) @ gap
-    return float(stats.chi2.sf(statistic, n_groups - 1))

@@ -137,14 +137,3 @@ def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title:
 def level_of(words: Words) -> Callable[[Mapping[str, Any]], str]:
     """How a claim's level is named where the heading names the field."""
     return lambda claim: words.level(str(claim["field"]), claim["level"])
-
-
-def group_rows(frame: pd.DataFrame, labels: Sequence[str], value: str) -> pd.DataFrame:
-    """A frame for ``charts.dots`` from a table with low, high, n and the estimate under ``value``."""
-    values = {name: frame[name].to_numpy() for name in ("low", "high", "n")}
-    return pd.DataFrame({"label": list(labels), "estimate": frame[value].to_numpy(), **values})
-
-
-def lowest(frame: pd.DataFrame, column: str) -> pd.Series:
-    """The row with the smallest value; the first of equals."""
-    return frame.sort_values(column, kind="stable").iloc[0]
