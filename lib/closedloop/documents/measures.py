@@ -24,7 +24,7 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "share of handed-off leads that sales accepted",
         ),
         "won_rate": Measure(
-            "lead to won deals more often", "lead to won deals less often", "of all leads",
+            "turned into won deals more often", "turned into won deals less often", "of all leads",
             "share of leads that became a won deal",
         ),
         "promise_gap": Measure(
