@@ -233,7 +233,7 @@ DAYS = [
 ]
 
 
-@pytest.mark.parametrize("day", map(date.fromisoformat, DAYS), ids=str)
+@pytest.mark.parametrize("day", [date.fromisoformat(day) for day in DAYS], ids=str)
 def test_the_timeline(timeline: Warehouse, day: date) -> None:
     assert differences(timeline, day) == []
 

@@ -61,13 +61,15 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
     centre = math.log(float(rows.money.mean()) / smear)  # the log mean of a group whose mean amount is that of all
     off = theta - centre
     medians = pd.Series(rows.money).groupby(rows.codes).median()
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal amounts have no error
+        beyond = special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error)
     columns = (
         rows.names,
         rows.n.astype(np.int64),
         *(np.exp(part) * smear for part in (theta, theta - reach, theta + reach)),
         medians.to_numpy(),
         float(rows.money.mean()),
-        special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error),
+        beyond,
         _from_baseline(rows, centre),
         math.sqrt(variance),
     )
@@ -90,7 +92,7 @@ def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Flo
     means = pull * mu[:, None] + (1 - pull) * mean
     spreads = (1 - pull) * own + pull**2 / total[:, None]
     theta = weight @ means
-    return theta, np.sqrt(weight @ (spreads + means**2) - theta**2)
+    return theta, np.sqrt(weight @ (spreads + (means - theta) ** 2))
 
 
 def _from_baseline(rows: _Groups, centre: float) -> Floats:
