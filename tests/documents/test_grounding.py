@@ -43,7 +43,13 @@ Told = tuple[str, tuple[str, ...]]
 
 def ways_to_write(value: float, currency: str) -> Iterator[str]:
     """Every way in which the pages write a number."""
-    yield from (numbers.rate(value), numbers.points(value), numbers.count(value), numbers.days(value))
+    yield from (
+        numbers.rate(value),
+        numbers.fine_rate(value),
+        numbers.points(value),
+        numbers.count(value),
+        numbers.days(value),
+    )
     yield from (numbers.money(value, currency), numbers.rounded_money(value, currency), numbers.plain(value))
     yield from (f"{value:.2g}", f"{value:.2f}", f"{value:.3f}")
 

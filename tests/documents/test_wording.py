@@ -35,6 +35,11 @@ def test_a_leaning_claim_says_may_and_is_only_watched() -> None:
     assert text.endswith("Watch it, do not act on it yet.")
 
 
+def test_rates_that_would_read_the_same_get_a_decimal() -> None:
+    assert "5.3 % against 4.9 % of all decided deals" in said(estimate=0.053, baseline=0.049)
+    assert "44 % against 33 %" in said()
+
+
 def test_an_indistinguishable_claim_says_what_n_could_show() -> None:
     assert said(verdict="indistinguishable", n=400) == (
         "Number of sites: over 20, share of decided deals won – no detectable difference from 33 % of all decided "

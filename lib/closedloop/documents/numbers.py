@@ -25,6 +25,11 @@ def _percent(value: float) -> str:
     return f"{percent:.1f}" if 0 < abs(percent) < 0.95 else f"{round(percent):d}"
 
 
+def fine_rate(value: Any) -> str:
+    """``rate`` with one decimal, where two rates would read the same: 0.0531 -> "5.3 %"."""
+    return MISSING if is_missing(value) else f"{100 * float(value):.1f}{SPACE}%"
+
+
 def points(value: Any) -> str:
     """A difference of two fractions in points: 0.11 -> "11 points"; the sign is left to the sentence."""
     if is_missing(value):

@@ -19,6 +19,7 @@ WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`
 _OWN_LABELS = MappingProxyType(
     {
         "age_days": "days since the deal was opened",
+        "k": "number of segments",
         "is_quarter_end": "closed in the last month of a quarter",
         "rep_id": "representative",
         "rep_team": "sales team",
@@ -159,7 +160,10 @@ def _interval(claim: Mapping[str, Any], words: Words) -> str:
 
 def _against(claim: Mapping[str, Any], words: Words) -> str:
     everyone = measure_of(str(claim["measure"])).everyone
-    return f"{_value(claim, 'estimate', words)} against {_value(claim, 'baseline', words)} {everyone}"
+    found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
+    if found == base and claim["unit"] == "rate":
+        found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
+    return f"{found} against {base} {everyone}"
 
 
 def _supported(claim: Mapping[str, Any], words: Words) -> str:
