@@ -125,7 +125,7 @@ def ledger_of(market: str, out: Path) -> pd.DataFrame:
 
 
 def labels_of(run: notebook.Run) -> Iterator[str]:
-    """Texts that are no findings: names and rules of personas, what the team wrote, when it was last used, and the day a page ends."""
+    """Texts that are no findings: names and rules of personas, what the team wrote, days on the page."""
     yield from run._words.names.values()
     ways = rule_sentences(run.personas.rule, run._words).values()
     yield from (way for told in ways for way in told)
@@ -133,7 +133,8 @@ def labels_of(run: notebook.Run) -> Iterator[str]:
     if run.dossier is not None:
         for text in run.dossier.materials[["title", "text", "material_id"]].dropna(how="all").to_numpy().flat:
             yield from [] if numbers.is_missing(text) else str(text).split(GOOD_ANSWER)
-        yield from (numbers.day(day) for day in run.dossier.table("personas", "materials")["last_on"].dropna())
+        used = run.dossier.table("personas", "materials")
+        yield from () if used.empty else map(numbers.day, used["last_on"].dropna())
         yield from [] if run.dossier.valid_until is None else [numbers.day(run.dossier.valid_until)]
 
 
