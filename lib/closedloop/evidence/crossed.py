@@ -6,52 +6,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from closedloop.errors import ParameterError
+from closedloop.evidence.ridge import RidgeFit
 
 Floats = NDArray[np.float64]
 
 _SPREADS = np.geomspace(0.02, 2.0, 9)  # of a column's effects, on the logit scale
 _SWEEPS = 2
-_STEPS = 50
 _INTERCEPT_PRECISION = 1e-6
 _ENDS = ("", "_low", "_high")
 _COLUMNS = ("column", "level", "n", *(f"log_odds{e}" for e in _ENDS), *(f"points{e}" for e in _ENDS))
-
-
-class _Fit:
-    """A penalised logistic fit on distinct rows: coefficients, covariance and Laplace evidence."""
-
-    def __init__(self, design: Floats, k: Floats, n: Floats, precision: Floats, start: Floats) -> None:
-        self.design, self.k, self.n, self.precision = design, k, n, precision
-        self.coefficients = self._newton(start)
-        curvature = self._curvature(self.coefficients)
-        self.covariance: Floats = np.asarray(np.linalg.inv(curvature), dtype=float)
-        log_determinant = float(np.linalg.slogdet(curvature)[1])
-        self.evidence = self._objective(self.coefficients) + 0.5 * (np.log(precision).sum() - log_determinant)
-
-    def _objective(self, coefficients: Floats) -> float:
-        linear = self.design @ coefficients
-        fit = (self.k * linear - self.n * np.logaddexp(0, linear)).sum()
-        return float(fit - 0.5 * (self.precision * coefficients**2).sum())
-
-    def _curvature(self, coefficients: Floats) -> Floats:
-        rate = special.expit(self.design @ coefficients)
-        weighted = self.design * (self.n * rate * (1 - rate))[:, None]
-        return np.asarray(self.design.T @ weighted + np.diag(self.precision), dtype=float)
-
-    def _newton(self, coefficients: Floats) -> Floats:
-        """Newton's steps, halved while they do not improve; the objective is strictly concave."""
-        value = self._objective(coefficients)
-        for _ in range(_STEPS):
-            rate = special.expit(self.design @ coefficients)
-            slope = self.design.T @ (self.k - self.n * rate) - self.precision * coefficients
-            step = np.linalg.solve(self._curvature(coefficients), slope)
-            while self._objective(coefficients + step) < value - 1e-9:
-                step = step / 2
-            coefficients = coefficients + step
-            value = self._objective(coefficients)
-            if np.abs(step).max() < 1e-8:
-                break
-        return coefficients
 
 
 def shrink_crossed(y: ArrayLike, groups: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
@@ -107,13 +70,13 @@ def _precision(owner: NDArray[np.intp], spreads: Floats) -> Floats:
 
 def _scan(
     design: Floats, owner: NDArray[np.intp], k: Floats, n: Floats, spreads: Floats, column: int
-) -> tuple[list[_Fit], Floats]:
+) -> tuple[list[RidgeFit], Floats]:
     """Fits over the grid of one column's spread, and their posterior weights."""
-    fits: list[_Fit] = []
+    fits: list[RidgeFit] = []
     start = np.zeros(design.shape[1])
     for spread in _SPREADS:
         trial = np.where(np.arange(spreads.size) == column, spread, spreads)
-        fits.append(_Fit(design, k, n, _precision(owner, trial), start))
+        fits.append(RidgeFit(design, k, n, _precision(owner, trial), start))
         start = fits[-1].coefficients
     log_prior = -(_SPREADS**2) / 2 + np.log(_SPREADS)  # half-normal(1) on an even grid of logarithms
     return fits, np.asarray(special.softmax(np.array([fit.evidence for fit in fits]) + log_prior), dtype=float)

@@ -8,18 +8,16 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from closedloop.evidence.design import Design, clock_fields
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.recency import plain_rate
+from closedloop.evidence.ridge import integrated_ridge
 
 Name = Literal["base rate", "lagged base rate", "logistic", "boosting"]
 MODELS: Final[tuple[Name, ...]] = ("base rate", "lagged base rate", "logistic", "boosting")
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _RATE_WEIGHT = 3.0  # base rates are shrunk less than fields: they are what a score falls back to
-_TUNING_SHARE = 0.75
-_FEWEST_TUNED = 60
 
 
 @dataclass(frozen=True)
@@ -57,46 +55,17 @@ def _joined(matrix: Floats, rates: Floats, dated: bool) -> Floats:
 
 
 def _logistic(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> Callable[[Floats, Floats], Floats]:
-    strength = _strength(x, y, weights, dated, seed)
-    predict = _ridge(x, y, weights, strength, dated)
-    return lambda matrix, rates: predict(_joined(matrix, rates, dated))
-
-
-def _ridge(x: Floats, y: Floats, weights: Floats, strength: float, dated: bool) -> Callable[[Floats], Floats]:
-    from sklearn.linear_model import LogisticRegression
-
+    """Ridge logistic regression around the base rate; the penalty is learned by its evidence."""
     centre = np.average(x, axis=0, weights=weights)
-    spread = x.std(axis=0)
-    spread = np.where(spread > 1e-9, spread, np.inf)  # a constant column says nothing
+    scale = np.ones(x.shape[1])
     if dated:
-        spread[-3:] /= _RATE_WEIGHT
-    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=50)
-    model.fit((x - centre) / spread, y, sample_weight=weights)
+        scale[-3:] *= _RATE_WEIGHT
+    found = integrated_ridge(x - centre, y, weights, scale)
 
-    def chances(other: Floats) -> Floats:
-        found: Floats = model.predict_proba((other - centre) / spread)[:, 1]
-        return found
+    def chances(matrix: Floats, rates: Floats) -> Floats:
+        return np.asarray(expit(found[0] + (_joined(matrix, rates, dated) - centre) @ found[1:]), dtype=float)
 
     return chances
-
-
-def _strength(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> float:
-    """The strength that predicts the held-back rows best: the latest quarter, or a random one without dates."""
-    order = np.arange(len(y)) if dated else np.random.default_rng(seed).permutation(len(y))
-    cut = int(_TUNING_SHARE * len(y))
-    seen, asked = order[:cut], order[cut:]
-    if len(y) < _FEWEST_TUNED or len(np.unique(y[seen])) < 2:
-        return 0.01
-    losses = [_tried(x, y, weights, seen, asked, strength, dated) for strength in STRENGTHS]
-    return STRENGTHS[int(np.argmin(losses))]
-
-
-def _tried(
-    x: Floats, y: Floats, weights: Floats, seen: np.ndarray, asked: np.ndarray, strength: float, dated: bool
-) -> float:
-    chance = np.clip(_ridge(x[seen], y[seen], weights[seen], strength, dated)(x[asked]), 1e-6, 1 - 1e-6)
-    loss = -np.where(y[asked] == 1, np.log(chance), np.log1p(-chance))
-    return float(np.average(loss, weights=weights[asked]))
 
 
 def _boosting(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> Callable[[Floats, Floats], Floats]:
