@@ -8,15 +8,19 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from closedloop.evidence.design import Design, clock_fields
 from closedloop.evidence.indicators import Floats
-from closedloop.evidence.recency import plain_rate
+from closedloop.evidence.recency import HALF_LIVES, plain_rate
 from closedloop.evidence.ridge import integrated_ridge
 
 Name = Literal["base rate", "lagged base rate", "logistic", "boosting"]
 MODELS: Final[tuple[Name, ...]] = ("base rate", "lagged base rate", "logistic", "boosting")
+_MEMORIES = (0.1, 0.3, 1.0)  # shares of the half-life that are tried
+_LATEST_ROWS = 400  # that judge the memories
+_SLIGHT = 0.01  # a memory of less weight is left out
+_FORGOTTEN = 7  # half-lives after which a row weighs under a hundredth
 _RATE_WEIGHT = 3.0  # base rates are shrunk less than fields: they are what a score falls back to
 
 
@@ -33,12 +37,14 @@ class Learned:
 
 
 def learn(
-    name: Name, x: pd.DataFrame, y: Floats, rates: Floats, weights: Floats, dated: bool, rng: np.random.Generator
+    name: Name, x: pd.DataFrame, y: Floats, rates: Floats, half_life_rows: float, rng: np.random.Generator
 ) -> Learned:
     """Fit one model to rows in order of time; a single outcome gives the base rate.
 
-    ``dated``: lagged rates tell the time, and fields that only tell the time too are left out.
+    ``half_life_rows``: after how many rows one weighs half; infinite without dates. With dates the lagged rates tell
+    the time, and fields that only tell the time too are left out.
     """
+    dated = bool(np.isfinite(half_life_rows))
     design = Design.of(x.drop(columns=clock_fields(x)) if dated else x)
     seed = int(rng.integers(2**31))
     if name == "lagged base rate":
@@ -46,29 +52,57 @@ def learn(
     if name == "base rate" or len(np.unique(y)) < 2:
         share = (float(y.sum()) + 0.5) / (len(y) + 1)
         return Learned(design, lambda matrix, _: np.full(len(matrix), share))
-    fit = _logistic if name == "logistic" else _boosting
-    return Learned(design, fit(_joined(design.matrix(x), rates, dated), y, weights, dated, seed))
+    joined = _joined(design.matrix(x), rates, dated)
+    fit = _logistic(joined, y, half_life_rows) if name == "logistic" else _boosting(joined, y, half_life_rows, seed)
+    return Learned(design, lambda matrix, known: fit(_joined(matrix, known, dated)))
 
 
 def _joined(matrix: Floats, rates: Floats, dated: bool) -> Floats:
     return np.hstack([matrix, logit(rates)]) if dated else matrix
 
 
-def _logistic(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> Callable[[Floats, Floats], Floats]:
-    """Ridge logistic regression around the base rate; the penalty is learned by its evidence."""
-    centre = np.average(x, axis=0, weights=weights)
+def _weights(n: int, half_life_rows: float) -> Floats:
+    """Of ``n`` rows in order of time; the last weighs 1."""
+    return np.asarray(0.5 ** (np.arange(n)[::-1] / half_life_rows), dtype=float)
+
+
+def _logistic(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats], Floats]:
+    """Ridge logistic regression around the base rate.
+
+    The penalty is learned by its evidence. A market that moved is followed by a shorter memory: fits of several
+    memories are averaged by how well each, without the latest rows, predicts these (Bayesian model averaging with
+    predictive weights).
+    """
+    if not np.isfinite(half_life_rows):
+        return _ridge(x, y, half_life_rows)
+    memories = [half_life_rows * share for share in _MEMORIES]
+    cut = len(y) - _LATEST_ROWS
+    if cut < _LATEST_ROWS or len(np.unique(y[:cut])) < 2:
+        return _ridge(x, y, half_life_rows)
+    told = [_log_likelihood(y[cut:], _ridge(x[:cut], y[:cut], memory)(x[cut:])) for memory in memories]
+    weight = softmax(told)
+    fits = [(share, _ridge(x, y, memory)) for share, memory in zip(weight, memories, strict=True) if share > _SLIGHT]
+    total = sum(share for share, _ in fits)
+    return lambda other: np.asarray(sum(share * fit(other) for share, fit in fits) / total, dtype=float)
+
+
+def _log_likelihood(y: Floats, p: Floats) -> float:
+    return float(np.log(np.where(y == 1, p, 1 - p)).sum())
+
+
+def _ridge(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats], Floats]:
+    """One memory's fit; rows that weigh under a hundredth are left out."""
+    first = int(max(0, len(y) - _FORGOTTEN * half_life_rows)) if np.isfinite(half_life_rows) else 0
+    rows, weights = x[first:], _weights(len(y) - first, half_life_rows)
+    centre = np.average(rows, axis=0, weights=weights)
     scale = np.ones(x.shape[1])
-    if dated:
-        scale[-3:] *= _RATE_WEIGHT
-    found = integrated_ridge(x - centre, y, weights, scale)
-
-    def chances(matrix: Floats, rates: Floats) -> Floats:
-        return np.asarray(expit(found[0] + (_joined(matrix, rates, dated) - centre) @ found[1:]), dtype=float)
-
-    return chances
+    if np.isfinite(half_life_rows):
+        scale[-len(HALF_LIVES) :] *= _RATE_WEIGHT
+    found = integrated_ridge(rows - centre, y[first:], weights, scale)
+    return lambda other: np.asarray(expit(found[0] + (other - centre) @ found[1:]), dtype=float)
 
 
-def _boosting(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> Callable[[Floats, Floats], Floats]:
+def _boosting(x: Floats, y: Floats, half_life_rows: float, seed: int) -> Callable[[Floats], Floats]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -80,10 +114,5 @@ def _boosting(x: Floats, y: Floats, weights: Floats, dated: bool, seed: int) -> 
         max_bins=32,  # weighted bins of many values take longer than the trees
         early_stopping=False,
         random_state=seed,
-    ).fit(x, y, sample_weight=weights)
-
-    def chances(matrix: Floats, rates: Floats) -> Floats:
-        found: Floats = model.predict_proba(_joined(matrix, rates, dated))[:, 1]
-        return found
-
-    return chances
+    ).fit(x, y, sample_weight=_weights(len(y), half_life_rows))
+    return lambda other: np.asarray(model.predict_proba(other)[:, 1], dtype=float)

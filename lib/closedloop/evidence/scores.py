@@ -186,10 +186,7 @@ class _Task:
     rng: np.random.Generator
 
     def fitted(self, model: ModelName, rows: Ints) -> Learned:
-        age = rows.max() - rows if len(rows) else rows
-        weights = np.ones(len(rows)) if np.isinf(self.half_life_rows) else 0.5 ** (age / self.half_life_rows)
-        dated = bool(np.isfinite(self.half_life_rows))
-        return learn(model, self.x.iloc[rows], self.y[rows], self.rates[rows], weights, dated, self.rng)
+        return learn(model, self.x.iloc[rows], self.y[rows], self.rates[rows], self.half_life_rows, self.rng)
 
     def guess(self, model: ModelName, seen: Ints, asked: Ints) -> Floats:
         return self.fitted(model, seen).predict(self.x.iloc[asked], self.rates[asked])
