@@ -59,6 +59,20 @@ def _coverage() -> list[Figure]:
     return figures
 
 
+def _lifts() -> list[Figure]:
+    """Simulated leads: 22 levels, effects of .5 on the logit scale, 600 leads a period, of which 200 are worked."""
+    figures = []
+    for layout, text in (("five", "five fields"), ("one", "one field")):
+        figures += [
+            Figure(f"lift-{layout}-2", f"score, {text}: share of the oracle's lift in period 2", 6, low=0.60),
+            Figure(f"lift-{layout}-4", f"score, {text}: share of the oracle's lift in period 4", 6, low=0.75),
+            Figure(f"lift-{layout}-static", f"score, {text}: least gain over static personas, points", 6, low=-2),
+            Figure(f"lift-{layout}-drift", f"score, {text}: share, 4 periods after all effects changed", 6, low=0.60),
+            Figure(f"lift-{layout}-static-share", f"static personas, {text}: share of the oracle's lift", 6),
+        ]
+    return figures
+
+
 FIGURES = (
     # every sentence has a claim
     Figure("null-rates", "null market: any claim among 60 rates", 1, high=0.10),
@@ -132,6 +146,8 @@ FIGURES = (
     Figure("adjusted", "coverage of Mantel-Haenszel differences", 5, 0.87, 0.93),
     Figure("conformal", "range of the next amount: coverage, simulated", 5, 0.88, 0.92),
     Figure("conformal-maven", "range of the next amount: coverage of maven's next quarter", 5, 0.88, 0.92),
+    # the loop measured
+    *_lifts(),
     # refinement
     Figure("bank-refined", "bank, refined against frozen, same base rate: AUC gain within blocks, lower", 6, low=0.09),
     Figure("bank-refined-pooled", "the same pooled, to which the base rate alone adds", 6),

@@ -76,9 +76,16 @@ def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, i
     prospects = _prospects(situation, leads)
     draft.results |= {"prospects": prospects.table, "score_verdict": "no usable signal", "shown_as": None}
     draft.results |= {"auc": None, "auc_within": None}
-    prospects = _without_leaks(draft, situation, prospects)
-    score = _learned(draft, situation, prospects)
-    _next(draft, situation, prospects, score if score and score.verdict == "usable" else None, in_force)
+    prospects = _with_personas(_without_leaks(draft, situation, prospects), in_force)
+    _next(draft, situation, prospects, _learned(draft, situation, prospects), in_force)
+
+
+def _with_personas(prospects: Prospects, in_force: PersonaSet) -> Prospects:
+    """The persona in force as one more field: levels that hardly anybody has shown yet are drawn to their persona."""
+    if prospects.rows.empty or len(in_force.personas) < 2:
+        return prospects
+    rows = prospects.rows.assign(persona=in_force.assign(prospects.rows))
+    return replace(prospects, rows=rows, fields=[*prospects.fields, "persona"])
 
 
 def _without_leaks(draft: Draft, situation: Situation, prospects: Prospects) -> Prospects:
@@ -173,16 +180,16 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
         draft.missing["next_leads"] = f"No open {prospects.table} were known when this period was planned."
         return
     waiting = waiting.sort_values(prospects.key, kind="stable")
-    chance = _chances(situation, prospects, score, waiting)
-    listed = waiting.loc[_order(chance, waiting)[:_LIST_LENGTH]]
-    reasons = _reasons(situation, score, listed[prospects.fields]) if score else [""] * len(listed)
-    is_probable = score is not None and score.shown_as == "probability"
+    waiting = waiting.assign(persona=in_force.assign(waiting))
+    listed = _ranked(waiting, prospects, score, in_force).head(_LIST_LENGTH)
+    usable = score if score is not None and score.verdict == "usable" else None
+    is_probable = usable is not None and usable.shown_as == "probability"
     table = {
         "record_id": listed[prospects.key].to_numpy(),
-        "persona": in_force.assign(listed).to_numpy(),
-        "score": chance[listed.index].to_numpy() if is_probable else np.nan,
+        "persona": listed["persona"].to_numpy(),
+        "score": _chances(situation, prospects, score, listed) if score is not None and is_probable else np.nan,
         "rank": np.arange(1, len(listed) + 1),
-        "reasons": reasons,
+        "reasons": _reasons(situation, usable, listed[prospects.fields]) if usable else [""] * len(listed),
         "channel": listed["channel"].to_numpy() if "channel" in listed else None,
         "created_on": column(listed, "created_on").to_numpy(),
         "slot": _slots(situation, len(listed)),
@@ -192,18 +199,19 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
     draft.count([{"estimate": len(listed)}], origin, "n_listed")
 
 
-def _chances(situation: Situation, prospects: Prospects, score: Score | None, waiting: pd.DataFrame) -> pd.Series:
-    """Probability of each to be won; missing without a usable score."""
-    if score is None:
-        return pd.Series(np.nan, index=waiting.index)
-    when = pd.Series(pd.Timestamp(situation.on), index=waiting.index) if situation.is_dated else None
-    return pd.Series(score.predict(waiting[prospects.fields], when), index=waiting.index)
+def _chances(situation: Situation, prospects: Prospects, score: Score, listed: pd.DataFrame) -> NDArray[np.float64]:
+    """Probability of each to be won."""
+    when = pd.Series(pd.Timestamp(situation.on), index=listed.index) if situation.is_dated else None
+    return score.predict(listed[prospects.fields], when)
 
 
-def _order(chance: pd.Series, waiting: pd.DataFrame) -> pd.Index:
-    """Best first; without a score the newest first."""
-    by = chance if chance.notna().any() else column(waiting, "created_on")
-    return by.sort_values(ascending=False, kind="stable").index
+def _ranked(waiting: pd.DataFrame, prospects: Prospects, score: Score | None, in_force: PersonaSet) -> pd.DataFrame:
+    """Best first: by the score, shrunk but never gated; before there is any by the personas' promises, then newest."""
+    newest = waiting.sort_values("created_on", ascending=False, kind="stable") if "created_on" in waiting else waiting
+    if score is not None:
+        return newest.iloc[score.order(newest[prospects.fields])]
+    promise = newest["persona"].map(in_force.deviations())
+    return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
 
 
 def _slots(situation: Situation, n: int) -> NDArray[np.str_]:
