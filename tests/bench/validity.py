@@ -149,6 +149,13 @@ FIGURES = (
     # the loop measured
     *_lifts(),
     # refinement
+    Figure("edits-null-runs", "eight periods in which nothing differs: runs without any permanent edit", 6, low=0.90),
+    Figure("edits-recall-20", "planted differences of 20 points found within eight periods", 6, low=0.85),
+    Figure("edits-fdr-20", "false among permanent edits, 20 points planted", 6, high=0.10),
+    Figure("edits-adopted-20", "planted differences of 20 points that also won their duel", 6),
+    Figure("edits-recall-15", "planted differences of 15 points found within eight periods", 6),
+    Figure("edits-fdr-15", "false among permanent edits, 15 points planted", 6, high=0.10),
+    Figure("edits-adopted-15", "planted differences of 15 points that also won their duel", 6),
     Figure("bank-refined", "bank, refined against frozen, same base rate: AUC gain within blocks, lower", 6, low=0.09),
     Figure("bank-refined-pooled", "the same pooled, to which the base rate alone adds", 6),
     # known-at firewall

@@ -63,7 +63,7 @@ SAID = [
     ("refinement", "promises", "Promised win rates: 1 doubtful."),
     ("refinement", "promises", "40–52 % 44 % (38–50 %, n = 210) doubtful"),
     ("refinement", "edits", "3 edits were tested: 1 holds, 1 to watch."),
-    ("refinement", "edits", "split 44 % (38–50 %, n = 210)       33 % +11 points permanent"),
+    ("refinement", "edits", "split 44 % (38–50 %, n = 210)       33 % +11 points"),
     ("refinement", "drift", "The market drifts in: mix."),
     ("review", "findings", "1 finding holds."),
     ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),

@@ -15,7 +15,7 @@ class _Situation:
     """A market with two fields, as far as the edits look at one."""
 
     market = "m"
-    period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1))
+    period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1), end=date(2024, 4, 1))
     definition = SimpleNamespace(
         claims=SimpleNamespace(planned_periods=8, smallest_worth=0.1),
         label=lambda column, level=None: str(level or column),

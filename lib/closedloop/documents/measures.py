@@ -30,6 +30,14 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
         "promise_gap": Measure(
             "won more often than promised", "won less often than promised", "promised", "win rate beside its promise"
         ),
+        "merge_gap": Measure(
+            "won more often than the persona it was split from", "won less often than the persona it was split from",
+            "of that persona", "win rate beside the persona it was split from"
+        ),
+        "remaining_share": Measure(
+            "more of the deals than a play needs", "fewer of the deals than a play needs", "a play needs",
+            "share of recent deals"
+        ),
         "share": Measure("more common", "less common", "of the whole market", "share"),
         "sales_cycle_days": Measure(
             "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
@@ -110,6 +118,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "observed_rate": "share won",
         "open_filled_rate": "share filled among open records",
         "pain_share": "share of pains heard",
+        "persona_drift": "how far the outcomes left what was expected, in standard errors",
         "persona_share": "share of known customers and leads",
         "profile_mean": "mean",
         "profile_share": "share of those who answered",

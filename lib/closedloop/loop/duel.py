@@ -36,8 +36,11 @@ def lagged_rate(before: pd.DataFrame) -> float:
     return float((recent.sum() + 1) / (len(recent) + 2))
 
 
-def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> str:
+def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> tuple[str, str]:
     """Block by block through the period: who predicts the deals best that closed after the proposal was made?
+
+    Returned are the verdict on the proposal, and whether the set in force earns plays of its own: "by persona" when
+    it predicts better than no personas, else "one for all".
 
     Improved only if the proposal's gains in log loss and in AUC inside the blocks both lie above 0 with their whole
     90 % intervals: probabilities that are a little nearer, without a better order of the deals, are not worth new
@@ -61,16 +64,18 @@ def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: Per
         block_of.append(np.full(len(block), number))
     outcome, blocks_ = np.concatenate(y), np.concatenate(block_of)
     joined = {name: np.concatenate(parts) for name, parts in predictions.items()}
-    gains = _state(draft, situation, outcome, blocks_, joined)
-    draft.results |= {"gain": gains[0].estimate, "gain_low": gains[0].low, "gain_high": gains[0].high}
+    found = _state(draft, situation, outcome, blocks_, joined)
+    nearer, ordered = found["log_loss_gain", "proposal"], found["auc_within_gain", "proposal"]
+    draft.results |= {"gain": nearer.estimate, "gain_low": nearer.low, "gain_high": nearer.high}
     draft.results |= {"n_deals": len(outcome)}
-    return "improved" if min(gain.low for gain in gains) > 0 else "no improvement shown"
+    play = "by persona" if found["log_loss_gain", "no personas"].high < 0 else "one for all"
+    return "improved" if min(nearer.low, ordered.low) > 0 else "no improvement shown", play
 
 
 def _state(
     draft: Draft, situation: Situation, y: Floats, block: Floats, joined: dict[str, Floats]
-) -> tuple[Interval, Interval]:
-    """Every contender's accuracy, and its gain over the set in force; returned are the proposal's two gains."""
+) -> dict[tuple[str, str], Interval]:
+    """Every contender's accuracy, and its gains over the set in force, which are returned by measure and name."""
     origin = Origin("06_refinement", "duel", "deals", situation.period.name, situation.period.name)
     known = {name: p for name, p in joined.items() if not np.isnan(p).any()}
     losses = [_row(name, log_loss(y, p), len(y)) for name, p in known.items()]
@@ -85,7 +90,7 @@ def _state(
         gains = [(name, found[measure, name]) for name in known if name != "in force"]
         rows = [_row(name, gain.estimate, len(y), low=gain.low, high=gain.high) for name, gain in gains]
         draft.estimate(rows, origin, measure, unit="ratio", kind="predictive")
-    return found["log_loss_gain", "proposal"], found["auc_within_gain", "proposal"]
+    return found
 
 
 def _row(contender: str, estimate: float, n: int, **ends: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from closedloop.evidence.claims import close_family, stacked, typed
+from closedloop.evidence.claims import close_family, typed
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS, Origin
 from closedloop.evidence.rates import (
@@ -23,6 +23,7 @@ from closedloop.evidence.rates import (
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import Persona, PersonaSet, estimate
+from closedloop.loop.simplifying import simplified
 from closedloop.loop.situation import Situation
 from closedloop.terms import Moment, Verdict
 
@@ -40,11 +41,13 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     """The challenger learned from ``closed`` deals, with its permanent edits made; and claims of all edits looked at.
 
     Claims (``CLAIM_COLUMNS``, family ``edit``): subject the persona; measure ``win_rate`` a split, ``promise_gap`` an
-    adjusted promise; supported is permanent, leaning on watch.
+    adjusted promise, and those of ``simplifying``; supported is permanent, leaning on watch.
     """
     edits = _edits(situation, closed, in_force)
-    rule, personas = in_force.rule, list(in_force.personas)
+    simpler, undone = simplified(situation, closed, in_force)
+    rule, personas = simpler.rule, list(simpler.personas)
     splits = edits[(edits["verdict"] == Verdict.SUPPORTED) & (edits["measure"] == SPLIT)]
+    splits = splits[splits["subject"].isin(simpler.ids)]
     for edit in splits.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject").itertuples():
         rule, personas = _split(situation, rule, personas, str(edit.subject), str(edit.field), str(edit.level))
     fields = tuple(dict.fromkeys([*in_force.fields, *rule.fields]))
@@ -52,7 +55,7 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
     if rule != in_force.rule:
         changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
-    return estimate(changed, recent), edits
+    return estimate(changed, recent), pd.concat([edits, undone], ignore_index=True)
 
 
 def _split(
@@ -69,7 +72,8 @@ def _split(
         branches.append(Branch((condition,), child, 0, float("nan")))
     label = situation.definition.label
     name = next(p.name for p in personas if p.id == parent)
-    split = Persona(child, f"{name}, {label(field)}: {label(field, level)}")
+    name_of_child = f"{name}, {label(field)}: {label(field, level)}"
+    split = Persona(child, name_of_child, parent=parent, since=situation.period.end)
     refined = Rule(tuple(_without_nan(b) for b in branches), rule.default, tuple(dict.fromkeys([*rule.fields, field])))
     sentences = refined.sentences()
     both = [*personas, split]
@@ -88,8 +92,9 @@ def _slug(field: str, level: str) -> str:
 def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> pd.DataFrame:
     """The family of all edits that were looked at, closed."""
     assigned = in_force.assign(closed)
+    looks = [_adjust_looks(situation, closed, assigned, in_force), *_split_looks(situation, closed, assigned)]
     return close_family(
-        stacked([_adjust_looks(situation, closed, assigned, in_force), *_split_looks(situation, closed, assigned)]),
+        typed(pd.concat(looks, ignore_index=True), LOOK_COLUMNS),
         family="edit",
         market=situation.market,
         period=situation.period.name,
@@ -103,7 +108,7 @@ def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> 
 def _looks(origin: Origin, measure: str, **columns: Any) -> pd.DataFrame:
     """Looks of one subject and field, with the effect as the estimate less the baseline."""
     rows = pd.DataFrame(columns).assign(**origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="")
-    return typed(rows.assign(effect=rows["estimate"] - rows["baseline"]), LOOK_COLUMNS)
+    return rows.assign(effect=rows["estimate"] - rows["baseline"])
 
 
 def _adjust_looks(

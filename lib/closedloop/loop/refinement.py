@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from closedloop.evidence.claims import Origin
@@ -32,13 +33,14 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
         draft.results |= {"verdict": "cannot tell", "n_edits": 0, "n_watch": 0, "n_deals": 0}
         return Proposal("cannot tell", reason=reason), draft.done()
     closed = decided(situation)
-    verdict = duel(draft, situation, closed, in_force)
+    verdict, play = duel(draft, situation, closed, in_force)
     challenger, edits = propose(situation, closed, in_force)
     draft.closed.append(edits)
     _state_promises(draft, in_force, edits)
     _drift(draft, situation, in_force)
     draft.results |= {
         "verdict": verdict,
+        "play": play,
         "n_edits": int((edits["verdict"] == Verdict.SUPPORTED).sum()),
         "n_watch": int((edits["verdict"] == Verdict.LEANING).sum()),
     }
@@ -97,15 +99,27 @@ def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     if mix.shape[1] > 1:
         statistic, p = stats.chi2_contingency(mix)[:2]
         rows.append({"level": "mix", "estimate": float(statistic), "p": float(p), "n": len(block)})
-    expected = predict(in_force, block, lagged_rate(before))
-    z = float((block["is_won"] - expected).sum() / np.sqrt((expected * (1 - expected)).sum()))
-    rows.append({"level": "outcome", "estimate": z, "p": float(2 * stats.norm.sf(abs(z))), "n": len(block)})
+    by_persona = _outcome_drift(in_force, block, predict(in_force, block, lagged_rate(before)))
+    total = float((by_persona["estimate"] ** 2).sum())
+    p_all = float(stats.chi2.sf(total, len(by_persona)))
+    rows.append({"level": "outcome", "estimate": total, "p": p_all, "n": len(block)})
     origin = _origin("drift", situation.period.name)
     draft.estimate([row | {"field": "drift"} for row in rows], origin, "drift_statistic", unit="ratio")
+    draft.estimate(by_persona, origin, "persona_drift", unit="ratio")
     unseen = _unseen(in_force, before, block)
     low, high = (float(end) for end in wilson(unseen, len(block)))
     share = {"estimate": unseen / len(block), "low": low, "high": high, "n": len(block)}
     draft.estimate([share | {"field": "drift", "level": "definition"}], origin, "unseen_share")
+
+
+def _outcome_drift(in_force: PersonaSet, block: pd.DataFrame, expected: NDArray[np.float64]) -> pd.DataFrame:
+    """For each persona z = sum(y - p) / sqrt(sum p (1 - p)), with p corrected for as many personas (Bonferroni)."""
+    cases = pd.DataFrame({"gap": block["is_won"] - expected, "spread": expected * (1 - expected)}, index=block.index)
+    sums = cases.groupby(in_force.assign(block)).agg(["sum", "size"])
+    z = sums["gap", "sum"] / np.sqrt(sums["spread", "sum"])
+    p = np.minimum(2 * stats.norm.sf(z.abs()) * len(z), 1.0)
+    columns = {"subject": sums.index, "field": "persona", "level": sums.index, "estimate": z.to_numpy(), "p": p}
+    return pd.DataFrame(columns | {"n": sums["gap", "size"].to_numpy()})
 
 
 def _unseen(in_force: PersonaSet, before: pd.DataFrame, block: pd.DataFrame) -> int:

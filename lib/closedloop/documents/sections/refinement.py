@@ -1,6 +1,7 @@
 """The sections of 06 refinement."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
@@ -27,6 +28,20 @@ def duel_verdict(shown: Evidence) -> Sentence:
     return stating(text, gain, order)
 
 
+def one_play(shown: Evidence) -> Sentence:
+    """Do the personas in force predict better than none, so that plays of their own can pay?"""
+    none = shown.first("log_loss_gain", level="no personas")
+    if none is None:
+        return Sentence("Whether one play for all would do as well cannot be told.")
+    if none["high"] < 0:
+        text = "The personas in force predict better than no personas: plays by persona can pay"
+    elif none["low"] > 0:
+        text = "No personas predict better than those in force: use one play for all"
+    else:
+        text = "The personas in force are not shown to predict better than none: one play for all may do as well"
+    return stating(f"{text} (gain of no personas in log loss {_signed(none)}).", none)
+
+
 def _signed(claim: Claim) -> str:
     """A gain with both ends of its interval, which may lie on either side of 0."""
     return f"{numbers.plain(claim['estimate'])}, {numbers.plain(claim['low'])} to {numbers.plain(claim['high'])}"
@@ -45,7 +60,7 @@ def _duel(shown: Evidence) -> Pieces:
         "auc_within_gain": ("gain in AUC", lambda row: _gain(row, "auc_within_gain")),
     }
     listed = table_of(shown.cell("duel"), shown.words, "contender", columns, label=level_of(shown.words))
-    return picture, duel_verdict(shown), listed
+    return picture, duel_verdict(shown), one_play(shown), listed
 
 
 def _gain(row: Mapping[str, Claim], measure: str) -> str:
@@ -64,19 +79,31 @@ def edits_summary(shown: Evidence) -> Sentence:
     )
 
 
+_KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # what an edit is called, and what would take it back
+    {
+        "win_rate": ("split", "later deals show the two alike"),
+        "promise_gap": ("adjust the promise", "the next deals leave the new range"),
+        "merge_gap": ("merge", "a split is found again"),
+        "remaining_share": ("retire", "its share grows again"),
+    }
+)
+
+
 def _edits(shown: Evidence) -> Pieces:
     looked = shown.claims[(shown.claims["family"] == "edit") & shown.claims["verdict"].isin(["supported", "leaning"])]
     if looked.empty:
         return (edits_summary(shown),)
     order = looked.sort_values(["verdict", "q", "subject", "field", "level"], ascending=[False, *[True] * 4])
     columns: dict[str, str | tuple[str, Column]] = {
-        "edit": ("edit", lambda row: "split" if "win_rate" in row else "adjust the promise"),
-        "now": ("win rate", lambda row: backed(_only(row), shown.words)),
+        "edit": ("edit", lambda row: _KINDS[_only(row)["measure"]][0]),
+        "now": ("rate", lambda row: backed(_only(row), shown.words)),
         "before": ("instead of", lambda row: numbers.rate(_only(row)["baseline"])),
         "effect": ("effect", lambda row: numbers.signed_points(_only(row)["effect"])),
+        "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
         "status": ("status", lambda row: "permanent" if _only(row)["verdict"] == "supported" else "watch"),
+        "back": ("goes back if", lambda row: _KINDS[_only(row)["measure"]][1]),
     }
-    caption = "An edit goes back when the difference among the next period's deals has the other sign."
+    caption = "Everything that is not listed is kept as it is."
     return table_of(order, shown.words, "persona and case", columns, caption=caption), edits_summary(shown)
 
 
@@ -100,19 +127,24 @@ def persona_promises(shown: Evidence) -> Pieces:
 
 
 def _drift(shown: Evidence) -> Pieces:
-    claims = shown.of("drift_statistic", "unseen_share")
+    claims = shown.of("drift_statistic", "unseen_share", "persona_drift")
     columns: dict[str, str | tuple[str, Column]] = {
         "drift_statistic": "statistic",
+        "persona_drift": "standard errors",
         "unseen_share": "deals with values never seen before",
         "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
         "n": ("deals", lambda row: numbers.count(_only(row)["n"])),
         "is_drift": ("drift", lambda row: "yes" if is_drift(_only(row)) else "no"),
     }
-    listed = table_of(claims, shown.words, "kind of drift", columns, label=level_of(shown.words))
+
+    def label(claim: Claim) -> str:
+        named = level_of(shown.words)(claim)
+        return f"outcome of {named}" if claim["measure"] == "persona_drift" else named
+
+    listed = table_of(claims, shown.words, "kind of drift", columns, label=label)
     found = [claim for claim in records(claims) if is_drift(claim)]
-    named = ", ".join(level_of(shown.words)(claim) for claim in found)
     if found:
-        return listed, stating(f"The market drifts in: {named}.", *found)
+        return listed, stating(f"The market drifts in: {', '.join(map(label, found))}.", *found)
     return listed, stating("No drift was detected.", claims)
 
 
