@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from closedloop.documents.wording import one_of_each_pair, rule_sentences, sentences, summary
+from closedloop.documents.rule_words import rule_sentences
+from closedloop.documents.wording import one_of_each_pair, sentences, summary
 from closedloop.evidence.rules import Among, Between, Branch, Rule
 
 from tests.documents.ledger import claims, words

@@ -25,10 +25,10 @@ def sheet(draft: Draft, lineage: Lineage, before: PersonaSet | None) -> None:
     _splits(draft, situation, in_force)
     _funnel(draft, situation, in_force)
     _promises(draft, situation, in_force, before)
-    draft.results |= {
-        "whom_fields": _whom_fields(situation),
-        "last_day": str(situation.period.end - pd.Timedelta(days=1))[:10] if situation.is_dated else None,
-    }
+    draft.tables["whom"] = pd.DataFrame({"field": _whom_fields(situation)}, dtype="str")
+    review = situation.period.end if situation.is_dated else None
+    told = {"sql": in_force.rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
+    draft.tables["set"] = pd.DataFrame([told]).assign(review_on=lambda d: pd.to_datetime(d["review_on"]))
 
 
 def _stability(draft: Draft, lineage: Lineage) -> None:

@@ -154,7 +154,6 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
     origin = Origin("02_personas", "attributes", sample.source, *_asked(situation, sample))
     draft.looks.append(share_looks(found, origin))
     draft.count([{"estimate": len(rows)}], origin, "n_described")
-    draft.results["is_cross_fitted"] = lineage.is_cross_fitted
     nearest = _nearest(found)
     draft.tables["nearest"] = nearest[["persona", "nearest", "field", "level"]]
     told = nearest.assign(subject=nearest["persona"], field="persona", level=nearest["nearest"])
