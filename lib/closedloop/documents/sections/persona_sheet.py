@@ -8,7 +8,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, Label, backed, table_of, value
 from closedloop.documents.persona_diff import edit_evidence, edit_told
-from closedloop.documents.pieces import Listing, Note, Sentence, claim_ids, stating
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import one_of_each_pair, records, sentences
@@ -18,11 +18,10 @@ _STABLE = 0.75  # the bar of METHODS, 2
 _MOST = 8
 _MOST_LED = 3
 _MOST_ROWS = 20
-NO_ANTI_PERSONA = (
-    "No anti-persona is supported: nobody is shown to be won less often, or accepted less often, than the rest."
-)
+NO_ANTI_PERSONA = "No anti-persona is supported: nobody is shown to be won less often than the rest."
+_JUDGED = "Sales accepts these less often. That is its judgement and no outcome: compare how often they are won."
 _AS_FOUND = "No edit has been made: the set is as research found it."
-_TURNED_DOWN = ("win_rate", "accepted_rate", "won_rate")
+_WON, _ACCEPTED = ("win_rate", "won_rate"), ("accepted_rate",)
 Columns = Mapping[str, str | tuple[str, Column]]
 
 
@@ -61,37 +60,42 @@ def funnel(shown: Evidence) -> Pieces:
     if len(won) < 2:
         return (listed,)
     ends = [records(won.tail(1))[0], records(won.head(1))[0]]
-    most, least = (f"{_persona(shown)(claim)} {backed(claim, shown.words)}" for claim in ends)
+    most, least = (f"{_persona(shown)(claim)} – {backed(claim, shown.words)}" for claim in ends)
     apart = ends[0]["low"] > ends[1]["high"]
     tail = "" if apart else " The intervals overlap: that may be luck."
-    return listed, stating(f"Of all leads, most are won so far of {most}, fewest of {least}.{tail}", *ends)
+    return listed, stating(f"Of their leads, most are won so far: {most}; fewest: {least}.{tail}", *ends)
 
 
 def turned_down(shown: Evidence) -> pd.DataFrame:
     """Claims of the moment that hold and say who is won or accepted less often; channels and dates are nobody."""
     whom = {"persona", *shown.table("whom").get("field", [])}
     all_claims = shown.ledger if len(shown.ledger) else shown.claims
-    held = all_claims[(all_claims["verdict"] == "supported") & all_claims["measure"].isin(_TURNED_DOWN)]
+    held = all_claims[(all_claims["verdict"] == "supported") & all_claims["measure"].isin([*_WON, *_ACCEPTED])]
     less = held[(held["effect"] < 0) & held["field"].isin(whom) & (held["within"].fillna("") == "")]
     reasons = all_claims[all_claims["measure"] == "sales_rejection_share"]
     return pd.concat([less, reasons])
 
 
 def avoid(shown: Evidence) -> Pieces:
-    """Whom not to pursue: only what holds, and what sales says when it gives leads back."""
+    """Whom not to pursue: who is won less often, and apart from it what sales turns down, which is a judgement."""
     found = turned_down(shown)
-    less = ranked(one_of_each_pair(found[found["measure"] != "sales_rejection_share"], shown.words)).head(_MOST)
-    said = Listing(sentences(less, shown.words)) if len(less) else Sentence(NO_ANTI_PERSONA)
+    fewer_won, fewer_accepted = (
+        ranked(one_of_each_pair(found[found["measure"].isin(names)], shown.words)).head(_MOST)
+        for names in (_WON, _ACCEPTED)
+    )
+    said: list[Piece] = [Listing(sentences(fewer_won, shown.words)) if len(fewer_won) else Sentence(NO_ANTI_PERSONA)]
+    if len(fewer_accepted):
+        said += [Note(_JUDGED), Listing(sentences(fewer_accepted, shown.words))]
     reasons = found[found["measure"] == "sales_rejection_share"]
     if reasons.empty:
-        return (said,)
+        return said
     first = reasons.sort_values(["estimate", "n"], ascending=False, kind="stable").drop_duplicates("subject")
     columns: Columns = {
         "reason": ("named most often", lambda row: _only(row)["level"].replace("_", " ")),
         "sales_rejection_share": ("share of sales' remarks", "backed"),
     }
     caption = "Why sales gave leads back, by its own account."
-    return said, table_of(first, shown.words, "persona", columns, label=_subject(shown), caption=caption)
+    return *said, table_of(first, shown.words, "persona", columns, label=_subject(shown), caption=caption)
 
 
 def _subject(shown: Evidence) -> Label:
@@ -176,7 +180,8 @@ def _cell(claim: Claim | None) -> str:
     if claim is None:
         return numbers.MISSING
     arrow = ("▲" if claim["effect"] > 0 else "▼") if claim["verdict"] == "supported" else ""
-    return f"{numbers.rate(claim['estimate'])} {arrow}".strip()
+    ends = numbers.interval(claim["low"], claim["high"], "rate", "")
+    return f"{arrow} {numbers.rate(claim['estimate'])} ({ends})".strip()
 
 
 def no_different(shown: Evidence) -> Listing | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, first, table_of, value
+from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, first, joined, table_of, value
 from closedloop.documents.pieces import Note, Query, Sentence, stating
 from closedloop.documents.sections.persona_sheet import (
     actions,
@@ -19,7 +19,7 @@ from closedloop.documents.sections.persona_sheet import (
 )
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.tables import table
-from closedloop.documents.wording import records
+from closedloop.documents.wording import records, summary
 
 SAME = "Nothing changed since the last period."
 
@@ -78,8 +78,9 @@ def rule_quality(shown: Evidence) -> Sentence:
 
 
 def _attributes(shown: Evidence) -> Pieces:
-    claims = shown.of("share")
-    pieces = (attribute_table(shown), *compared(claims, shown.words), no_different(shown), *_measured_on(shown))
+    listed = attribute_table(shown)
+    said = [joined(summary(shown.of("share"), shown.words))] if listed else compared(shown.of("share"), shown.words)
+    pieces = (listed, *said, no_different(shown), *_measured_on(shown))
     return tuple(piece for piece in pieces if piece is not None)
 
 
