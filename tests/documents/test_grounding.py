@@ -12,9 +12,9 @@ from closedloop.documents import battlecard, brief, numbers, playbook
 from closedloop.documents.charts import Picture
 from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
 from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
-from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.wording import Words
 from closedloop.loop import turn
 

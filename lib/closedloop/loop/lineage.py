@@ -146,15 +146,15 @@ class Lineage:
         return RuleError(float(wrong.mean()), float((truth != truth.mode().iloc[0]).mean()), len(truth))
 
     @property
-    def why_unmeasured(self) -> str:
-        """What keeps the rule's error, and how surely a segment is found again, from being measured."""
+    def why_untraced(self) -> str:
+        """What keeps the personas from being held against segments of today's research."""
         if len(self.in_force.personas) < 2:
-            return "There is one persona for everyone, so no rule can err."
+            return "There is one persona for everyone, so there is nothing to tell apart."
         if self.segments is None or self.segments.recommended_k == 1:
-            return "Research finds no segments that could be trusted now, so there is nothing to hold the rule against."
+            return "Research finds no segments that could be trusted now, so the personas cannot be held against any."
         return (
-            "Not every persona comes from a segment that research finds today, so there is nothing to hold the rule "
-            "against. Ask the survey again, or let refinement make the changes."
+            "Not every persona comes from a segment that research finds today, so the personas cannot be held against "
+            "segments. Ask the survey again."
         )
 
 

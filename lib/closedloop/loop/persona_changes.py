@@ -87,8 +87,8 @@ def _origin(old: Rule, new: Rule, label: str) -> str:
 
 def _successor(old: Rule, new: Rule, label: str) -> str:
     """The persona to which the ways of a retired one lead now; empty when they lead to several."""
-    now = {frozenset(branch.conditions): branch.label for branch in new.branches}
-    found = {now.get(way, new.default) for way in _ways(old, label)}
+    now = [(frozenset(branch.conditions), branch.label) for branch in new.branches]
+    found = {next((to for asked, to in now if asked <= way), new.default) for way in _ways(old, label)}
     return found.pop() if len(found) == 1 else ""
 
 

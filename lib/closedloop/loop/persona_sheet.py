@@ -35,7 +35,7 @@ def _stability(draft: Draft, lineage: Lineage) -> None:
     """How surely the segment behind each persona is found again in bootstrap samples (SLSW; METHODS, 2)."""
     found = lineage.segments
     if found is None or not lineage.segment_of:
-        draft.missing["stability"] = lineage.why_unmeasured
+        draft.missing["stability"] = lineage.why_untraced
         return
     chosen = found.slsw[found.slsw["k"] == found.recommended_k]
     by_segment = chosen.set_index(chosen["segment"].astype(str))

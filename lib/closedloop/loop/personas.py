@@ -128,7 +128,7 @@ def _rule_quality(draft: Draft, lineage: Lineage) -> None:
     error = lineage.rule_error
     draft.results |= {"rule_error": error.error if error else None, "guess_error": error.guessing if error else None}
     if error is None:
-        draft.missing["rule_error"] = lineage.why_unmeasured
+        draft.missing["rule_error"] = lineage.why_untraced
         return
     origin = Origin("02_personas", "rules", lineage.sample.source, *_asked(lineage.situation, lineage.sample))
     for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):

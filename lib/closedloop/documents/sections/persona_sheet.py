@@ -34,7 +34,7 @@ def stability(shown: Evidence) -> Pieces:
     claims = shown.of("slsw", "split_kept_share")
     columns: Columns = {
         "slsw": "its segment is found again (1 is always)",
-        "n": ("respondents of the segment", lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else "–"),
+        "n": ("rows of its segment", lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else "–"),
         "split_kept_share": "samples of deals in which its split holds",
     }
     listed = table_of(claims, shown.words, "persona", columns, label=_persona(shown))
@@ -119,7 +119,7 @@ def actions(shown: Evidence) -> Pieces:
         lead = "with what no other persona shares" if len(alone) else "with what sets it most apart from the market"
         lines.append(stating(f"{shown.words.name(str(persona))} – lead {lead}: {listed}.", top))
     if not lines:
-        return (Sentence("Nothing is shown to set the personas apart: one page for all is a sound choice."),)
+        return (stating("Nothing is shown to set the personas apart: one page for all is a sound choice.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
 
 

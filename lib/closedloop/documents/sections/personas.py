@@ -184,8 +184,15 @@ def _promise_moved(persona: str, shown: Evidence) -> str:
 PERSONAS = (
     Section("personas", "personas", "Who is in the market?", _persona_shares, measures=("persona_share",)),
     Section("personas", "rules", "How do we recognise a persona?", _rules, ("rules",)),
-    Section("personas", "attributes", "What is special about each persona?", _attributes),
-    Section("personas", "actions", "What do we do differently for each persona?", actions, gaps=("attributes",)),
+    Section("personas", "attributes", "What is special about each persona?", _attributes, measures=("share",)),
+    Section(
+        "personas",
+        "actions",
+        "What do we do differently for each persona?",
+        actions,
+        gaps=("attributes",),
+        measures=("share",),
+    ),
     Section("personas", "win_rate", "Which personas are won more often?", _win_by_persona),
     Section("personas", "funnel", "How far do their leads get?", funnel, measures=("n_leads",)),
     Section("personas", "avoid", "Whom should we not pursue?", avoid),
