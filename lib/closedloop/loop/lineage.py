@@ -65,6 +65,13 @@ class Lineage:
     segments: Segmentation | None
     in_force: PersonaSet
 
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The first and last period that the sample is of."""
+        day = next((c for c in ("answered_on", "created_on") if c in self.sample.rows), None)
+        days = pd.to_datetime(self.sample.rows[day]) if day else pd.Series(dtype="datetime64[us]")
+        return self.situation.span(days)
+
     @cached_property
     def segment_of(self) -> dict[str, str]:
         """Segment of today's research behind each persona; a part of a split persona has its parent's.

@@ -44,7 +44,7 @@ def _stability(draft: Draft, lineage: Lineage) -> None:
          "n": by_segment.loc[segment, "size"]}
         for persona, segment in lineage.segment_of.items()
     ]  # fmt: skip
-    origin = _origin(lineage.situation, "stability", lineage.sample.source, pd.Series(dtype="datetime64[us]"))
+    origin = Origin("02_personas", "stability", lineage.sample.source, *lineage.asked)
     draft.estimate(rows, origin, "slsw", unit="ratio")
 
 

@@ -130,7 +130,7 @@ def _rule_quality(draft: Draft, lineage: Lineage) -> None:
     if error is None:
         draft.missing["rule_error"] = lineage.why_untraced
         return
-    origin = Origin("02_personas", "rules", lineage.sample.source, *_asked(lineage.situation, lineage.sample))
+    origin = Origin("02_personas", "rules", lineage.sample.source, *lineage.asked)
     for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
         draft.estimate(rates([("", share * error.n, error.n)], ""), origin, measure, kind="predictive")
 
@@ -151,7 +151,7 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
         return
     rows, assigned = levels(sample.rows, columns), lineage.assigned
     found = share_counts(rows, assigned)
-    origin = Origin("02_personas", "attributes", sample.source, *_asked(situation, sample))
+    origin = Origin("02_personas", "attributes", sample.source, *lineage.asked)
     draft.looks.append(share_looks(found, origin))
     draft.count([{"estimate": len(rows)}], origin, "n_described")
     nearest = _nearest(found)
@@ -160,12 +160,6 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
     origin = origin._replace(cell="nearest")
     draft.estimate(told.rename(columns={"distance": "estimate"}), origin, "mean_difference", unit="points")
     _state_prevalence(draft, rows, assigned, found, origin._replace(cell="prevalence"))
-
-
-def _asked(situation: Situation, sample: Sample) -> tuple[str, str]:
-    """The periods that the sample is of."""
-    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
-    return situation.span(pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]"))
 
 
 def _nearest(found: pd.DataFrame) -> pd.DataFrame:
