@@ -136,7 +136,7 @@ def _rule_quality(draft: Draft, lineage: Lineage) -> None:
 
 
 def _attributes(draft: Draft, lineage: Lineage) -> None:
-    situation, sample, in_force = lineage.situation, lineage.sample, lineage.in_force
+    sample, in_force = lineage.sample, lineage.in_force
     columns = [c for c in [*sample.items, *sample.held_apart] if c not in in_force.fields]
     if len(in_force.personas) < 2 or not columns or sample.rows.empty:
         text = (
