@@ -30,13 +30,13 @@ SAID = [
     ("personas", "nearest", "Most easily confused: Fast start and slow."),
     ("personas", "nearest", "Fast start       slow        wants price       80 %        10 %"),
     ("personas", "prevalence", "Rarest is the full description of Fast start: 9 of 60 real records match every trait."),
-    ("personas", "personas", "Fast start 60 % (50–70 %, n = 60)           36–48 % measured: 80 deals"),
+    ("personas", "personas", "Fast start  60 %           36–48 % measured: 80 deals"),
     ("personas", "rules", "The same rule as SQL: CASE x END"),
     ("personas", "attributes", "wants price   33 % ▲ 80 % (38–50 %) ▼ 10 % (5–15 %)"),
     ("personas", "attributes", "Fast start – no different from the market: product: Yard Plan."),
     ("personas", "attributes", "Measured on 90 rows of leads, 2024-q4 to 2025-q1."),
     ("personas", "attributes", "by rules learned on the others, so that no answer proves itself."),
-    ("personas", "actions", "Fast start – lead with what no other persona shares: wants price (80 % against 33 % of"),
+    ("personas", "actions", "Fast start – lead with: wants price (80 % against 33 % of the market). No other persona"),
     ("personas", "funnel", "Fast start   100       60 % (59–70 %, n = 100) 20 % (19–70 %, n = 100)"),
     ("personas", "funnel", "won so far: Fast start – 20 % (19–70 %, n = 100); fewest: slow – 2 % (1–4 %, n = 50)."),
     ("personas", "avoid", "Slow – won less often: 23 % against 33 % of all decided deals"),
@@ -182,6 +182,18 @@ def test_the_file_of_a_page_holds_the_claims_of_others_that_it_points_to() -> No
     whole = replace(shown, ledger=CLAIMS["personas"])
     assert set(catalogue.cited("personas", whole)["claim_id"]) - set(shown.claims["claim_id"]) == {"accepted-less"}
     assert catalogue.cited("deals", whole) is whole.claims
+
+
+def test_a_retired_persona_keeps_its_name() -> None:
+    gone = pd.DataFrame({"persona": ["old"], "name": ["Old hands"], "change": ["retired"], "detail": ["gone"]})
+    assert "Old hands retired   gone" in plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+
+
+def test_what_is_no_different_for_all_is_told_once() -> None:
+    wishes = CLAIMS["personas"].query("measure == 'share' and field == 'wants_price'").assign(verdict="refused")
+    told = plain(render("personas", "attributes", evidence("personas", TABLES["personas"], wishes)))
+    assert "- Every persona – too few to tell: wants price." in told
+    assert "lead with" not in plain(render("personas", "actions", evidence("personas", {}, wishes)))
 
 
 def test_leads_that_may_differ_by_luck_are_told_so() -> None:

@@ -93,13 +93,13 @@ def _successor(old: Rule, new: Rule, label: str) -> str:
 
 
 def changes(before: PersonaSet | None, after: PersonaSet) -> pd.DataFrame:
-    """What differs between two sets: persona, change (new, split, merged, retired, adjusted, kept), detail in words."""
+    """What differs between two sets: persona, name, change (new, split, merged, retired, adjusted, kept), detail."""
     if before is None:
-        rows = [[persona.id, "new", "found by research"] for persona in after.personas]
+        rows = [[persona.id, persona.name, "new", "found by research"] for persona in after.personas]
     else:
         names = {persona.id: persona.name for persona in (*before.personas, *after.personas)}
-        rows = [[d.persona.id, d.change, detail(d, names)] for d in compare(before, after)]
-    return pd.DataFrame(rows, columns=["persona", "change", "detail"])
+        rows = [[d.persona.id, d.persona.name, d.change, detail(d, names)] for d in compare(before, after)]
+    return pd.DataFrame(rows, columns=["persona", "name", "change", "detail"])
 
 
 def detail(difference: Difference, names: dict[str, str]) -> str:

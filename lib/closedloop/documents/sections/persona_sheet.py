@@ -116,8 +116,8 @@ def actions(shown: Evidence) -> Pieces:
         alone = part[is_alone[part.index]]
         top = (part if alone.empty else alone).sort_values("effect", ascending=False, kind="stable").head(_MOST_LED)
         listed = ", ".join(_against(claim, shown) for claim in records(top))
-        lead = "with what no other persona shares" if len(alone) else "with what sets it most apart from the market"
-        lines.append(stating(f"{shown.words.name(str(persona))} – lead {lead}: {listed}.", top))
+        tail = "" if alone.empty else " No other persona shares that."
+        lines.append(stating(f"{shown.words.name(str(persona))} – lead with: {listed}.{tail}", top))
     if not lines:
         return (stating("Nothing is shown to set the personas apart: one page for all is a sound choice.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
@@ -185,16 +185,18 @@ def _cell(claim: Claim | None) -> str:
 
 
 def no_different(shown: Evidence) -> Listing | None:
-    """For each persona the attributes in which it is no different from the market, as far as could be seen."""
+    """The attributes in which personas are no different from the market, and those that cannot be told, by persona."""
     shares = one_of_each_pair(shown.of("share"), shown.words)
+    everyone = shares["subject"].nunique()
     lines = []
-    for persona, part in shares.groupby("subject", sort=False):
-        same = part[part["verdict"] == "indistinguishable"]
-        unknown = part[part["verdict"] == "refused"]
-        told = [f"no different from the market: {_names(same, shown)}"] if len(same) else []
-        told += [f"too few to tell: {_names(unknown, shown)}"] if len(unknown) else []
-        if told:
-            lines.append(stating(f"{shown.words.name(str(persona))} – {'; '.join(told)}.", same, unknown))
+    for verdict, told in (("indistinguishable", "no different from the market"), ("refused", "too few to tell")):
+        part = shares[shares["verdict"] == verdict]
+        by_names: dict[str, list[str]] = {}
+        for persona, mine in part.groupby("subject", sort=False):
+            by_names.setdefault(_names(mine, shown), []).append(str(persona))
+        for names, personas in by_names.items():
+            who = "Every persona" if len(personas) == everyone else ", ".join(map(shown.words.name, personas))
+            lines.append(stating(f"{who} – {told}: {names}.", part[part["subject"].isin(personas)]))
     return Listing(lines) if lines else None
 
 

@@ -40,7 +40,7 @@ def _persona_shares(shown: Evidence) -> Pieces:
     axis = "share of those it was made from"
     picture = dots_of(claims, shown.words, "Who is in the market?", axis, level_of(shown.words))
     columns: dict[str, str | tuple[str, Column]] = {
-        "persona_share": ("share", "backed"),
+        "persona_share": "share",
         "promised_now": ("win rate promised", lambda row: _promised(row.get("promised_now"), shown)),
         "basis": ("rests on", lambda row: _basis(row.get("promised_now"))),
     }
@@ -166,7 +166,9 @@ def persona_changes(shown: Evidence) -> Pieces:
     if frame.empty:
         return (Sentence(SAME),)
     columns = {"persona": "persona", "change": "change", "detail": "detail", "promise": "win rate promised"}
-    named = frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]])
+    known = frame["name"] if "name" in frame else frame["persona"]
+    told = [shown.words.names.get(str(id_), str(name)) for id_, name in zip(frame["persona"], known, strict=True)]
+    named = frame.assign(persona=told)
     if len(shown.of("promised_before", "promised_now")):
         named = named.assign(promise=[_promise_moved(str(persona), shown) for persona in frame["persona"]])
     rows = table(named, columns, shown.words)
