@@ -49,21 +49,26 @@ def _stability(draft: Draft, lineage: Lineage) -> None:
 
 
 def _splits(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
-    """In which share of bootstrap samples of the deals so far each split would be worth as much, in its direction."""
+    """In which share of bootstrap samples of the deals each split would be worth as much, in its direction.
+
+    All deals so far hold those that suggested the split and so speak for it; the deals since then do not.
+    """
     made = [entry for entry in in_force.changelog if entry.edit == SPLIT and entry.into in in_force.ids]
     if not made or not situation.view.has("deals"):
         return
     deals = decided(situation)
-    table = deals["is_won"].groupby(in_force.assign(deals)).agg(["sum", "size"])
+    deals = deals.assign(persona=in_force.assign(deals), period=situation.names_of(deals["closed_on"]))
     rng = situation.rng("split-stability")
-    rows = [row for entry in made for row in _kept(entry, table, rng)]
     origin = _origin(situation, "stability", "deals", deals["closed_on"])
-    draft.estimate(rows, origin, "split_kept_share")
+    for measure, is_later in (("split_kept_share", False), ("split_kept_since_share", True)):
+        parts = [(entry, deals[deals["period"] > entry.last_period] if is_later else deals) for entry in made]
+        rows = [row for entry, part in parts for row in _kept(entry, part, rng)]
+        draft.estimate(rows, origin, measure)
 
 
-def _kept(entry: Change, table: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, object]]:
-    """The share for one split; nothing when one of its sides has fewer than ten deals."""
-    sides = [entry.into, entry.persona]
+def _kept(entry: Change, deals: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, object]]:
+    """The share for one split; nothing when one of its sides has fewer than ten of the deals."""
+    sides, table = [entry.into, entry.persona], deals.groupby("persona")["is_won"].agg(["sum", "size"])
     if not set(sides) <= set(table.index) or table.loc[sides, "size"].min() < LEAST_SHOWN:
         return []
     k, n = (table.loc[sides, name].to_numpy(dtype=float) for name in ("sum", "size"))

@@ -31,11 +31,12 @@ def _persona(shown: Evidence) -> Label:
 
 def stability(shown: Evidence) -> Pieces:
     """How surely each persona would be found again, and how surely each split would be made again."""
-    claims = shown.of("slsw", "split_kept_share")
+    claims = shown.of("slsw", "split_kept_share", "split_kept_since_share")
     columns: Columns = {
         "slsw": "its segment is found again (1 is always)",
         "n": ("rows of its segment", lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else "–"),
-        "split_kept_share": "samples of deals in which its split holds",
+        "split_kept_share": "its split holds in samples of all deals",
+        "split_kept_since_share": "and of the deals since",
     }
     listed = table_of(claims, shown.words, "persona", columns, label=_persona(shown))
     weakest = records(shown.of("slsw").sort_values("estimate", kind="stable").head(1))
