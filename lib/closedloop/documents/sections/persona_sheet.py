@@ -143,7 +143,7 @@ def history(shown: Evidence) -> Pieces:
         (entry.period, edit_told(entry, shown.words), edit_evidence(entry), entry.claim_id or "–") for entry in entries
     )
     heads = ("since", "edit", "evidence", "claim in the ledger of the period before")
-    caption = "After each of these rounds every promised win rate was estimated anew."
+    caption = "With every refinement all promised win rates are estimated anew."
     n = sum(entry.edit != COMMIT for entry in entries)
     text = f"{n} edit{'' if n == 1 else 's'} made since research found the first set."
     return Table(heads, rows, (False,) * 4, caption), Sentence(text), Note(told)
@@ -196,7 +196,7 @@ def no_different(shown: Evidence) -> Listing | None:
         for persona, mine in part.groupby("subject", sort=False):
             by_names.setdefault(_names(mine, shown), []).append(str(persona))
         for names, personas in by_names.items():
-            who = "Every persona" if len(personas) == everyone else ", ".join(map(shown.words.name, personas))
+            who = "Every persona" if len(personas) == everyone else "; ".join(map(shown.words.name, personas))
             lines.append(stating(f"{who} – {told}: {names}.", part[part["subject"].isin(personas)]))
     return Listing(lines) if lines else None
 
