@@ -230,3 +230,26 @@ def test_self_test_needs_a_market_and_outcomes(project: Path) -> None:
     assert "market = 'nowhere' does not exist; allowed: tiny" in _refused("self-test", "nowhere")
     (project / "data" / "tiny" / "deals.csv").write_text("id,opened,result\nD1,2024-01-02,\n")
     assert "has no outcome to shuffle" in _refused("self-test", "tiny")
+
+
+def test_diff_names_the_sets_and_refuses_unknown_periods(project: Path, tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    same = _call("diff", "tiny", "2024-q1", "2024-q1", *out).output
+    assert same == "tiny: personas of 2024-q1 (research) and of 2024-q1 (research): no difference\n"
+    assert "period = '2031-q1' does not exist; allowed: latest, 2024-q1" in _refused(
+        "diff", "tiny", "2024-q1", "2031-q1", *out
+    )
+
+
+def test_diff_tells_a_committed_set_from_researchs(project: Path, tmp_path: Path) -> None:
+    folder = project / "data" / "tiny" / "personas"
+    folder.mkdir()
+    (folder / "2024-q2.yml").write_text(
+        "market: tiny\nperiod: 2024-q2\norigin: refined\npersonas:\n"
+        "- {id: everyone, name: Everyone, rule: [everyone else]}\n- {id: big, name: Big, rule: [size is big]}\n"
+        "rule: {default: everyone, fields: [size], branches: "
+        "[{label: big, n: 3, share_right: 1.0, when: [{field: size, among: [big], missing: false}]}]}\n"
+    )
+    told = _call("diff", "tiny", "2024-q1", "2024-q2", "--out", str(tmp_path / "out")).output
+    assert "+ Big: was part of Everyone\n    recognised by: size: big" in told
+    assert "2024-q2  people put another set into force: a decision, not a finding" in told

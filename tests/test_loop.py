@@ -70,6 +70,40 @@ def test_every_deal_is_counted_once(spring: Path) -> None:
         assert counted[f"n_{outcome}"] == (inside["outcome"] == outcome).sum()
 
 
+def test_the_refined_set_says_why_it_is_as_it_is(spring: Path, summer: Path) -> None:
+    """Every permanent edit stands in the changelog with its claim; the page and the file tell the same."""
+    edits = _claims(spring, "outcome").query("family == 'edit' and verdict == 'supported'").set_index("claim_id")
+    log = read_set(summer / "personas.yml").changelog
+    assert {entry.period for entry in log} == {"2025-q2"}
+    assert {entry.claim_id for entry in log} <= set(edits.index)
+    assert [entry.into for entry in log if entry.edit == "split"] == ["multi-site-sites-over-20"]
+    for entry in log:
+        assert entry.estimate == pytest.approx(edits.loc[entry.claim_id, "estimate"], abs=1e-5)
+        assert entry.n == edits.loc[entry.claim_id, "n"]
+    shown = read_step(summer, "personas").tables
+    assert shown["history"]["claim_id"].tolist() == [entry.claim_id for entry in reversed(log)]
+    changed = shown["changes"].set_index("persona")["change"]
+    assert (changed["multi-site-sites-over-20"], changed["multi-site"]) == ("split", "adjusted")
+
+
+def test_a_refined_rule_is_still_held_against_the_segments(out: Path, summer: Path) -> None:
+    found = read_step(summer, "personas").results
+    assert read_set(summer / "personas.yml").rule_error is None
+    assert found["rule_error"] == pytest.approx(turn.set_in_force("harbor", "2024-q1", out).rule_error, abs=0.06)
+    plan = _claims(summer, "plan")
+    found_again = plan.query("notebook == '02_personas' and measure == 'slsw'").set_index("level")["estimate"]
+    assert found_again["multi-site-sites-over-20"] == found_again["multi-site"] > 0.75
+    assert plan.query("measure == 'split_kept_share'")["level"].tolist() == ["multi-site-sites-over-20"]
+
+
+def test_attributes_of_real_wishes_survive_cross_fitting(summer: Path) -> None:
+    assert read_step(summer, "personas").tables["set"]["is_cross_fitted"].all()
+    shares = _claims(summer, "plan").query("notebook == '02_personas' and measure == 'share'")
+    held = shares[shares["verdict"] == "supported"]
+    assert set(held["subject"]) == set(read_set(summer / "personas.yml").ids)
+    assert not held["field"].isin(["wants_local_support", "wants_mobile"]).any()  # the same for everyone, by the truth
+
+
 def test_nothing_known_later_moves_a_plan(out: Path, summer: Path) -> None:
     plan = _claims(summer, "plan")
     assert plan["last_period"].max() < "2025-q2"

@@ -1,4 +1,4 @@
-"""The command line: closedloop run | list | describe | check | self-test | simulate | dictionary | accept."""
+"""The command line: closedloop run | list | describe | check | self-test | simulate | dictionary | accept | diff."""
 
 import sys
 from pathlib import Path
@@ -200,6 +200,29 @@ def accept(
     target = definition.folder / "personas" / f"{proposed_period(source)}.yml"
     write_atomic(target, source.read_bytes())
     print(f"wrote {target}")
+
+
+@app.command()
+def diff(
+    market: Market,
+    before: Annotated[str, typer.Argument(help="a period of the market")],
+    after: Annotated[str, typer.Argument(help="another period, usually a later one")],
+    out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
+) -> None:
+    """Tell what differs between the personas in force in two periods, and which claims stand behind it."""
+    from closedloop.documents.persona_diff import diff as told
+    from closedloop.documents.persona_diff import known_sizes
+    from closedloop.documents.wording import Words
+    from closedloop.loop.turn import period_folder, periods, set_in_force
+    from closedloop.market.definition import read_definition
+    from closedloop.market.periods import find_period
+    from closedloop.market.place import runs_folder
+
+    definition, folder = read_definition(market), (out or runs_folder()).resolve()
+    names = [find_period(periods(market), name).name for name in (before, after)]
+    old, new = (set_in_force(market, name, folder) for name in names)
+    words = Words(definition, {persona.id: persona.name for persona in (*old.personas, *new.personas)})
+    print(told(old, new, words, [known_sizes(period_folder(market, name, folder)) for name in names]))
 
 
 if __name__ == "__main__":

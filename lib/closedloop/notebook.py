@@ -12,12 +12,13 @@ from IPython.display import publish_display_data
 from closedloop.documents import battlecard, brief, playbook
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.pieces import Listing, Note, Sentence, Shown
+from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
-from closedloop.documents.wording import Words, rule_sentences
+from closedloop.documents.wording import Words
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop import turn
 from closedloop.loop.persona import PersonaSet, read_set
-from closedloop.loop.step import Step, as_csv, read_step, replace_file
+from closedloop.loop.step import Step, as_csv, no_claims, read_step, replace_file
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period, find_period
 from closedloop.market.place import runs_folder
@@ -61,6 +62,7 @@ class Run:
     claims: pd.DataFrame
     personas: PersonaSet
     computed: tuple[str, ...] = ()
+    ledger: pd.DataFrame = field(default_factory=no_claims)
     dossier: Dossier | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ class Run:
     @cached_property
     def _evidence(self) -> catalogue.Evidence:
         rules = rule_sentences(self.personas.rule, self._words)
-        return catalogue.Evidence(self._words, self.period.name, self.step, self.claims, rules)
+        return catalogue.Evidence(self._words, self.period.name, self.step, self.claims, rules, self.ledger)
 
     @cached_property
     def _words(self) -> Words:
@@ -98,8 +100,9 @@ class Run:
     def save(self) -> Note:
         """Write the claims that this page rests on, as a CSV file that is safe to open in a spreadsheet."""
         path = self.folder / "documents" / f"{self._name}.csv"
-        replace_file(path, as_csv(self.claims).encode())
-        return Note(f"{len(self.claims)} claims written to documents/{path.name} of this period.")
+        cited = self.claims if self.dossier is not None else catalogue.cited(self.step.name, self._evidence)
+        replace_file(path, as_csv(cited).encode())
+        return Note(f"{len(cited)} claims written to documents/{path.name} of this period.")
 
     def results(self) -> None:
         """Record the key figures for the runner, readable for people as well."""
@@ -180,7 +183,8 @@ def _open_step(notebook: str, market: str, period: Period, out: Path) -> Run:
     computed = _made(family, market, period, out, folder / "tables" / f"{name}.json")
     claims = pd.read_parquet(folder / f"claims-{family}.parquet")
     own = claims if name == "review" else claims[claims["notebook"] == notebook]
-    return Run(notebook, market, period, folder, read_step(folder, name), own, _in_force(market, period, out), computed)
+    in_force = _in_force(market, period, out)
+    return Run(notebook, market, period, folder, read_step(folder, name), own, in_force, computed, claims)
 
 
 def _in_force(market: str, period: Period, out: Path) -> PersonaSet:
@@ -212,7 +216,9 @@ def _open_document(notebook: str, market: str, period: Period, out: Path, asked:
     about = dossier.about(subject, chosen)
     step = dossier.steps["personas"]
     return Run(
-        notebook, market, period, folder, step, about.claims, dossier.personas, computed, about, {subject: chosen}
+        *(notebook, market, period, folder, step, about.claims, dossier.personas, computed),
+        dossier=about,
+        chosen={subject: chosen},
     )
 
 

@@ -109,6 +109,9 @@ FIGURES = (
     # personas
     Figure("rule-error", "a planted assignment rule: cross-validated error", 3, high=0.02),
     Figure("null-persona", "null market: no attribute in any persona", 3, low=0.90),
+    Figure("null-cross-fit", "segments cut from noise, rows by rules of the others: no attribute", 3, low=0.90),
+    Figure("null-own-rule", "segments cut from noise, rows by their own rule: no attribute", 3),
+    Figure("cross-fit-power", "wishes that differ by 40 points between two personas: found", 3, low=0.90),
     Figure("split-half", "claims about personas that keep their sign on the other half", 3, low=0.95),
     # leads and scoring
     Figure("bank-auc", "bank, refit every 412 rows: AUC", 4, low=0.765),

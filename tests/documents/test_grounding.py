@@ -12,9 +12,10 @@ from closedloop.documents import battlecard, brief, numbers, playbook
 from closedloop.documents.charts import Picture
 from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
 from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
-from closedloop.documents.wording import Words, rule_sentences
+from closedloop.documents.wording import Words
 from closedloop.loop import turn
 
 from .ledger import claims, words
@@ -35,7 +36,7 @@ VALUES = (
     "visible_difference",
     "family_size",
 )
-RECORDS = {"next_leads", "rules", "changes"}  # tables of records and of the team's own texts, not of findings
+RECORDS = {"next_leads", "rules", "changes", "history"}  # tables of records and of what was written earlier
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
 SETTINGS = {"90"}  # the level of every interval
 Told = tuple[str, tuple[str, ...]]

@@ -1,5 +1,7 @@
 """Sections: every one answers or says what is missing; sentences are computed by hand here."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from closedloop.documents.pieces import Missing
@@ -28,7 +30,26 @@ SAID = [
     ("personas", "nearest", "Most easily confused: Fast start and slow."),
     ("personas", "nearest", "Fast start       slow        wants price       80 %        10 %"),
     ("personas", "prevalence", "Rarest is the full description of Fast start: 9 of 60 real records match every trait."),
+    ("personas", "personas", "Fast start  60 %           36–48 % measured: 80 deals"),
+    ("personas", "rules", "The same rule as SQL: CASE x END"),
+    ("personas", "attributes", "wants price   33 % ▲ 80 % (38–50 %) ▼ 10 % (5–15 %)"),
+    ("personas", "attributes", "Fast start – no different from the market: product: Yard Plan."),
+    ("personas", "attributes", "Measured on 90 rows of leads, 2024-q4 to 2025-q1."),
+    ("personas", "attributes", "by rules learned on the others, so that no answer proves itself."),
+    ("personas", "actions", "Fast start – lead with: wants price (80 % against 33 % of the market). No other persona"),
+    ("personas", "funnel", "Fast start   100       60 % (59–70 %, n = 100) 20 % (19–70 %, n = 100)"),
+    ("personas", "funnel", "won so far: Fast start – 20 % (19–70 %, n = 100); fewest: slow – 2 % (1–4 %, n = 50)."),
+    ("personas", "avoid", "Slow – won less often: 23 % against 33 % of all decided deals"),
+    ("personas", "avoid", "Number of sites: 1 – accepted by sales less often: 23 % against 33 %"),
+    ("personas", "avoid", "Fast start        too early  70 % (50–85 %, n = 20)"),
+    ("personas", "stability", "Least surely found again: slow, 0.7; too loose to plan with alone."),
+    ("personas", "stability", "95 %"),
     ("personas", "changes", "1 change since the last period."),
+    ("personas", "changes", "larger 46–58 % → 36–48 %"),
+    ("personas", "history", "fast-sites is split from Fast start 70 % won (60–79 %, n = 68) against 50 %, q = 0.0006"),
+    ("personas", "history", "1 edit made since research found the first set."),
+    ("personas", "history", "people put another set into force"),
+    ("personas", "history", "Next review: 2025-07-01, when the period has ended."),
     ("leads", "funnel", "The narrowest step is to won: 10 % (5–20 %, n = 50)."),
     ("leads", "channels", "Lowest cost per won deal: search, EUR 100 (EUR 62–180, n = 80)."),
     ("leads", "experiments", "60 % (50–70 %, n = 100)"),
@@ -142,6 +163,51 @@ def test_no_difference_that_turns_round_is_told_so() -> None:
     ledger = CLAIMS["deals"].query("measure == 'win_rate_adjusted'")
     told = plain(render("deals", "adjusted", evidence("deals", {}, ledger)))
     assert "No difference turns round once like meets like." in told
+
+
+def test_an_anti_persona_needs_outcomes_that_hold() -> None:
+    ledger = CLAIMS["personas"]
+    told = plain(render("personas", "avoid", evidence("personas", TABLES["personas"], ledger)))
+    assert "fair" not in told, "a channel is nobody"
+    assert "2-5" not in told, "what is only watched turns nobody away"
+    assert told.index("won less often") < told.index("its judgement and no outcome") < told.index("Number of sites: 1")
+    judged = ledger[~ledger["claim_id"].isin(["won-less"])]
+    told = plain(render("personas", "avoid", evidence("personas", TABLES["personas"], judged)))
+    assert told.startswith("No anti-persona is supported: nobody is shown to be won less often than the rest.")
+    assert "accepted by sales less often" in told
+
+
+def test_the_file_of_a_page_holds_the_claims_of_others_that_it_points_to() -> None:
+    shown = evidence("personas", TABLES["personas"], CLAIMS["personas"].query("notebook != '03_leads'"))
+    whole = replace(shown, ledger=CLAIMS["personas"])
+    assert set(catalogue.cited("personas", whole)["claim_id"]) - set(shown.claims["claim_id"]) == {"accepted-less"}
+    assert catalogue.cited("deals", whole) is whole.claims
+
+
+def test_a_retired_persona_keeps_its_name() -> None:
+    gone = pd.DataFrame({"persona": ["old"], "name": ["Old hands"], "change": ["retired"], "detail": ["gone"]})
+    assert "Old hands retired   gone" in plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+
+
+def test_what_is_no_different_for_all_is_told_once() -> None:
+    wishes = CLAIMS["personas"].query("measure == 'share' and field == 'wants_price'").assign(verdict="refused")
+    told = plain(render("personas", "attributes", evidence("personas", TABLES["personas"], wishes)))
+    assert "- Every persona – too few to tell: wants price." in told
+    assert "lead with" not in plain(render("personas", "actions", evidence("personas", {}, wishes)))
+
+
+def test_leads_that_may_differ_by_luck_are_told_so() -> None:
+    alike = CLAIMS["personas"].assign(low=0.01, high=0.9)
+    assert "The intervals overlap: that may be luck." in plain(
+        render("personas", "funnel", evidence("personas", {}, alike))
+    )
+
+
+def test_a_set_without_edits_is_as_research_found_it() -> None:
+    bare = {"history": TABLES["personas"]["history"].head(0)}
+    told = plain(render("personas", "history", evidence("personas", bare)))
+    assert "No edit has been made: the set is as research found it." in told
+    assert "this market records no dates" in told
 
 
 def test_amounts_are_compared_where_there_are_groups_to_compare() -> None:

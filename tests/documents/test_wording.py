@@ -2,8 +2,7 @@
 
 import pandas as pd
 import pytest
-from closedloop.documents.wording import one_of_each_pair, rule_sentences, sentences, summary
-from closedloop.evidence.rules import Among, Between, Branch, Rule
+from closedloop.documents.wording import one_of_each_pair, sentences, summary
 
 from tests.documents.ledger import claims, words
 
@@ -134,15 +133,6 @@ def test_the_no_of_a_question_is_left_out_only_beside_its_yes() -> None:
     assert one_of_each_pair(pair, words())["level"].tolist() == ["yes"]
     alone = claims({"field": "wants_price", "level": "no"}, {"field": "sites", "level": "1"})
     assert one_of_each_pair(alone, words())["level"].tolist() == ["no", "1"]
-
-
-def test_rules_are_told_in_the_markets_words() -> None:
-    many = Branch((Among("sites", ("2-5", "over 20"), missing=True), Between("age", above=30.0)), "fast", 40, 0.9)
-    told = rule_sentences(Rule((many,), "slow", ("sites", "age")), words())
-    assert told == {
-        "fast": ["number of sites: 2-5 or over 20 or not recorded; age is above 30"],
-        "slow": ["everyone whom no other rule takes"],
-    }
 
 
 def test_claims_are_not_changed_by_being_told() -> None:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from closedloop.errors import DefinitionError
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet, changes, estimate, read_set, write_set
+from closedloop.loop.persona import Persona, PersonaSet, estimate, read_set, write_set
+from closedloop.loop.persona_changes import changes
 
 
 def _set() -> PersonaSet:

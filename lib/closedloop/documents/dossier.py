@@ -11,7 +11,8 @@ import pandas as pd
 
 from closedloop.documents.findings import where
 from closedloop.documents.numbers import is_missing
-from closedloop.documents.wording import Words, one_of_each_pair, rule_sentences
+from closedloop.documents.rule_words import rule_sentences
+from closedloop.documents.wording import Words, one_of_each_pair
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
 from closedloop.loop.observed import HEARD

@@ -96,6 +96,20 @@ class Note:
 
 
 @dataclass(frozen=True, repr=False)
+class Query:
+    """A query to copy, folded away until somebody wants it."""
+
+    title: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return f"<details><summary>{escape(self.title)}</summary><pre><code>{escape(self.text)}</code></pre></details>"
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.text}"
+
+
+@dataclass(frozen=True, repr=False)
 class Shown:
     """Several pieces shown together, as one output of one cell."""
 

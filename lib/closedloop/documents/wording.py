@@ -10,11 +10,9 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
-from closedloop.evidence.rules import Between, Condition, Rule
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
-THE_REST = "everyone whom no other rule takes"
 WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`` is worked out for
 _OWN_LABELS = MappingProxyType(
     {
@@ -222,24 +220,6 @@ def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
     keys = claims["subject"].astype(str) + "/" + claims["field"].astype(str)
     mirrored = (answers == "no") & keys.isin(keys[answers == "yes"])
     return claims[~mirrored]
-
-
-def rule_sentences(rule: Rule, words: Words) -> dict[str, list[str]]:
-    """Persona -> the ways to recognise it, in the market's words; the default persona also takes the rest."""
-    ways: dict[str, list[str]] = {}
-    for branch in rule.branches:
-        told = "; ".join(_condition(condition, words) for condition in branch.conditions) or "everyone"
-        ways.setdefault(branch.label, []).append(told)
-    ways.setdefault(rule.default, []).append(THE_REST)
-    return ways
-
-
-def _condition(condition: Condition, words: Words) -> str:
-    label = words.column(condition.field)
-    if isinstance(condition, Between):
-        return condition.sentence().replace(condition.field, label, 1)
-    levels = [words.level(condition.field, level) for level in condition.levels]
-    return f"{label}: {' or '.join([*levels, *(['not recorded'] if condition.missing else [])])}"
 
 
 def _capital(text: str) -> str:

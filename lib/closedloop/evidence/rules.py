@@ -190,6 +190,27 @@ def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int 
     return Rule(branches, default, tuple(read))
 
 
+def cross_fitted(
+    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
+) -> pd.Series:
+    """Label of every row by a rule that was learned on the other folds only; index kept.
+
+    Missing labels teach nothing, yet their rows are labelled. Use it where the labels were made from what is then
+    compared: no row's own answers decide where it is counted. Source: sample splitting (Cox, 1975) with the folds
+    swapped, so that every row is used (cross-fitting, Chernozhukov et al., 2018). ParameterError when there are fewer
+    labelled rows than folds.
+    """
+    n_known = int(labels.notna().sum())
+    if n_known < folds:
+        raise ParameterError(f"{n_known} rows bear labels; {folds} folds need at least as many")
+    fold = rng.permutation(len(fields)) % folds
+    found = pd.Series("", index=labels.index, name="label", dtype=object)
+    for held in range(folds):
+        rule = assignment_rule(fields[fold != held], labels[fold != held], max_leaves=max_leaves, rng=rng)
+        found[fold == held] = rule.assign(fields[fold == held]).to_numpy()
+    return found
+
+
 def cross_validated_error(
     fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
 ) -> RuleError:
@@ -197,16 +218,12 @@ def cross_validated_error(
 
     NaN when there are fewer labelled rows than folds.
     """
-    known = labels.notna().to_numpy()
-    rows, wanted = fields.loc[known], labels[known].map(_label_text)
-    if len(rows) < folds:
-        return RuleError(np.nan, np.nan, len(rows))
-    fold, wrong, guessed = rng.permutation(len(rows)) % folds, 0, 0
-    for held in range(folds):
-        rule = assignment_rule(rows[fold != held], wanted[fold != held], max_leaves=max_leaves, rng=rng)
-        wrong += int((rule.assign(rows[fold == held]) != wanted[fold == held]).sum())
-        guessed += int((wanted[fold == held] != rule.default).sum())
-    return RuleError(wrong / len(rows), guessed / len(rows), len(rows))
+    known = labels.notna()
+    if known.sum() < folds:
+        return RuleError(np.nan, np.nan, int(known.sum()))
+    wanted = labels[known].map(_label_text)
+    found = cross_fitted(fields[known.to_numpy()], labels[known], max_leaves=max_leaves, rng=rng, folds=folds)
+    return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
 
 
 def _conditions(allowed: Mapping[str, tuple[str | None, ...]], bounds: Mapping[str, Bounds]) -> tuple[Condition, ...]:

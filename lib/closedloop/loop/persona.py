@@ -12,6 +12,7 @@ import yaml
 from closedloop.errors import DefinitionError
 from closedloop.evidence.rates import shrink_rates
 from closedloop.evidence.rules import Rule
+from closedloop.loop.changelog import Change, plain_changes
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.records import won
 from closedloop.loop.step import replace_file
@@ -61,6 +62,7 @@ class PersonaSet:
     rule_error: float | None = None
     guess_error: float | None = None
     rule_n: int | None = None
+    changelog: tuple[Change, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -107,6 +109,7 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "fields": list(personas.fields),
         "personas": [_plain(persona) for persona in personas.personas],
         "rule": personas.rule.to_dict(),
+        "changelog": plain_changes(personas.changelog),
     }
     replace_file(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
 
@@ -126,6 +129,7 @@ def read_set(path: Path) -> PersonaSet:
         stored = yaml.safe_load(path.read_text("utf-8"))
         personas = tuple(Persona(**(entry | {"rule": tuple(entry.get("rule", ()))})) for entry in stored["personas"])
         rule = Rule.from_dict(stored["rule"])
+        changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
             f"{path}: is no persona set: {error}; compare it with a personas.yml under runs/"
@@ -141,6 +145,7 @@ def read_set(path: Path) -> PersonaSet:
         guess_error=stored.get("guess_error"),
         rule_n=stored.get("rule_n"),
         fields=tuple(stored.get("fields", ())),
+        changelog=changelog,
     )
 
 
@@ -182,21 +187,3 @@ def promised(personas: PersonaSet, assigned: pd.Series, hit: pd.Series) -> Perso
         for i, persona in enumerate(personas.personas)
     )
     return replace(personas, personas=updated, base_rate=float(hit.mean()))
-
-
-def changes(before: PersonaSet | None, after: PersonaSet) -> pd.DataFrame:
-    """What differs between two sets: persona, change (new, retired, adjusted, kept), detail."""
-    old = {p.id: p for p in before.personas} if before else {}
-    rows = [[p.id, *_change(old.get(p.id), p)] for p in after.personas]
-    rows += [[p.id, "retired", "no longer a persona"] for p in old.values() if p.id not in after.ids]
-    return pd.DataFrame(rows, columns=["persona", "change", "detail"])
-
-
-def _change(old: Persona | None, new: Persona) -> tuple[str, str]:
-    if old is None:
-        return "new", "; ".join(new.rule)
-    if old.rule != new.rule:
-        return "adjusted", "recognised differently: " + "; ".join(new.rule)
-    if old.win_rate is not None and new.win_rate is not None and abs(old.win_rate - new.win_rate) >= 0.005:
-        return "adjusted", f"a {'higher' if new.win_rate > old.win_rate else 'lower'} win rate is promised"
-    return "kept", "as before"

@@ -1,5 +1,7 @@
 """02 Personas: who buys in each segment, and how do we recognise them?"""
 
+from dataclasses import asdict, fields
+
 import numpy as np
 import pandas as pd
 
@@ -7,10 +9,14 @@ from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.campaigns import campaigns
+from closedloop.loop.changelog import Change
 from closedloop.loop.comparisons import shown_rates
 from closedloop.loop.counting import counts, levels, rates, share_counts
+from closedloop.loop.lineage import Lineage, segment_names, shared_fields
 from closedloop.loop.observed import observe
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
+from closedloop.loop.persona_changes import changes
+from closedloop.loop.persona_sheet import sheet
 from closedloop.loop.records import Sample, column, won
 from closedloop.loop.rivals import competitors, rivals
 from closedloop.loop.situation import Situation, fetched
@@ -18,17 +24,18 @@ from closedloop.loop.step import Draft, Step
 from closedloop.terms import Moment
 
 _TRAIT_SHARE = 0.5
+_ENTRY = fields(Change)
 
 
 def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
     """The persona set that market research alone suggests: one persona a segment, or one for everyone."""
-    fields = _shared_fields(situation, sample)
+    fields = shared_fields(situation, sample)
     error: RuleError | None = None
     if found is None or found.recommended_k == 1 or not fields:
         rule = Rule((), EVERYONE, ())
         found_personas: tuple[Persona, ...] = (Persona(EVERYONE, "Everyone", rule=("every customer",)),)
     else:
-        names = _names(situation, found.profile)
+        names = segment_names(situation, found.profile)
         labels = found.labels.astype(str).map(lambda segment: names[segment][0])
         rule = assignment_rule(sample.rows[fields], labels, rng=situation.rng("rule"))
         error = cross_validated_error(sample.rows[fields], labels, rng=situation.rng("rule-error"))
@@ -56,55 +63,26 @@ def _from_segments(names: dict[str, tuple[str, str]], rule: Rule) -> tuple[Perso
     )
 
 
-def _shared_fields(situation: Situation, sample: Sample) -> list[str]:
-    """Fields that the sample shares with the records that a rule has to assign."""
-    view = situation.view
-    records = next((table for table in ("leads", "deals") if view.has(table)), None)
-    if records is None or sample.rows.empty:
-        return []
-    known = view.inherited(records)
-    volatile = ("campaign", "experiment", "arm", "first_touch")
-    return [name for name in known if name in sample.rows and name not in volatile and sample.rows[name].nunique() > 1]
+def personas(
+    situation: Situation,
+    sample: Sample,
+    segments: Segmentation | None,
+    in_force: PersonaSet,
+    before: PersonaSet | None,
+) -> Step:
+    """Describe the set in force: sizes, rules, attributes against the market, win rates, and what changed.
 
-
-def _names(situation: Situation, profile: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Slug and display name of each segment: what sets it most apart from the others."""
-    segments = profile.drop(index="market")
-    scale = profile.loc["market"].abs().clip(lower=1.0)
-    taken: set[str] = set()
-    names = {}
-    for segment in segments.index:
-        others = segments.drop(index=segment)
-        apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
-        column = next((str(c) for c in apart.index if _slug(str(c)) not in taken), f"segment-{segment}")
-        taken.add(_slug(column))
-        names[str(segment)] = (_slug(column), _display(situation, column))
-    return names
-
-
-def _slug(column: str) -> str:
-    plain = column.removeprefix("wants_").removeprefix("is_").lower()
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in plain)
-    return "-".join(part for part in kept.split("-") if part)[:48]
-
-
-def _display(situation: Situation, column: str) -> str:
-    name, _, level = column.partition("=")
-    plain = name.removeprefix("wants_").removeprefix("is_").replace("_", " ")
-    text = (
-        f"{situation.definition.labels.get(name, plain)}: {situation.definition.label(name, level)}" if level else plain
-    )
-    return text[:1].upper() + text[1:]
-
-
-def personas(situation: Situation, sample: Sample, in_force: PersonaSet) -> Step:
-    """Describe the set in force: sizes, rules, attributes against the market, win rates, and what changed."""
+    ``sample`` and ``segments`` are what research made of the market today; ``before`` is the last period's set.
+    """
     draft = Draft("personas")
-    records = _records(situation)
-    _sizes(draft, situation, in_force, records)
-    _rule_quality(draft, situation, sample, in_force)
-    _attributes(draft, situation, sample, in_force)
+    lineage = Lineage(situation, sample, segments, in_force)
+    _sizes(draft, situation, in_force, _records(situation))
+    _rule_quality(draft, lineage)
+    _attributes(draft, lineage)
     _win_rates(draft, situation, in_force)
+    sheet(draft, lineage, before)
+    draft.tables["changes"] = changes(before, in_force)
+    draft.tables["history"] = _history(in_force)
     observe(draft, situation, in_force)
     rivals(draft, situation, in_force)
     campaigns(draft, situation, in_force)
@@ -140,23 +118,25 @@ def _sizes(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd
     draft.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
 
 
-def _rule_quality(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:
+def _history(in_force: PersonaSet) -> pd.DataFrame:
+    """The changelog as a table, newest first."""
+    return pd.DataFrame([asdict(entry) for entry in reversed(in_force.changelog)], columns=[f.name for f in _ENTRY])
+
+
+def _rule_quality(draft: Draft, lineage: Lineage) -> None:
     """How often the rule errs on cases that it was not learned from, beside guessing."""
-    draft.results |= {"rule_error": in_force.rule_error, "guess_error": in_force.guess_error}
-    if in_force.rule_error is None or not in_force.rule_n:
-        draft.missing["rule_error"] = (
-            "The rule's error is unknown: it is measured when research makes the set, and this rule has changed since."
-            if len(in_force.personas) > 1
-            else "There is one persona for everyone, so no rule can err."
-        )
+    error = lineage.rule_error
+    draft.results |= {"rule_error": error.error if error else None, "guess_error": error.guessing if error else None}
+    if error is None:
+        draft.missing["rule_error"] = lineage.why_untraced
         return
-    origin = Origin("02_personas", "rules", sample.source, *_asked(situation, sample))
-    for measure, error in (("rule_error", in_force.rule_error), ("guess_error", in_force.guess_error or 0.0)):
-        rows = rates([("", error * in_force.rule_n, in_force.rule_n)], "")
-        draft.estimate(rows, origin, measure, kind="predictive")
+    origin = Origin("02_personas", "rules", lineage.sample.source, *lineage.asked)
+    for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
+        draft.estimate(rates([("", share * error.n, error.n)], ""), origin, measure, kind="predictive")
 
 
-def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: PersonaSet) -> None:
+def _attributes(draft: Draft, lineage: Lineage) -> None:
+    sample, in_force = lineage.sample, lineage.in_force
     columns = [c for c in [*sample.items, *sample.held_apart] if c not in in_force.fields]
     if len(in_force.personas) < 2 or not columns or sample.rows.empty:
         text = (
@@ -169,22 +149,17 @@ def _attributes(draft: Draft, situation: Situation, sample: Sample, in_force: Pe
         )
         draft.missing |= dict.fromkeys(("attributes", "nearest", "prevalence"), text)
         return
-    rows, assigned = levels(sample.rows, columns), in_force.assign(sample.rows)
+    rows, assigned = levels(sample.rows, columns), lineage.assigned
     found = share_counts(rows, assigned)
-    origin = Origin("02_personas", "attributes", sample.source, *_asked(situation, sample))
+    origin = Origin("02_personas", "attributes", sample.source, *lineage.asked)
     draft.looks.append(share_looks(found, origin))
+    draft.count([{"estimate": len(rows)}], origin, "n_described")
     nearest = _nearest(found)
     draft.tables["nearest"] = nearest[["persona", "nearest", "field", "level"]]
     told = nearest.assign(subject=nearest["persona"], field="persona", level=nearest["nearest"])
     origin = origin._replace(cell="nearest")
     draft.estimate(told.rename(columns={"distance": "estimate"}), origin, "mean_difference", unit="points")
     _state_prevalence(draft, rows, assigned, found, origin._replace(cell="prevalence"))
-
-
-def _asked(situation: Situation, sample: Sample) -> tuple[str, str]:
-    """The periods that the sample is of."""
-    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
-    return situation.span(pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]"))
 
 
 def _nearest(found: pd.DataFrame) -> pd.DataFrame:

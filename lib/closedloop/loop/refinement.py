@@ -13,6 +13,7 @@ from closedloop.evidence.rates import wilson
 from closedloop.loop.duel import duel, lagged_rate, predict
 from closedloop.loop.edits import FEWEST_DEALS, PROMISE, propose
 from closedloop.loop.persona import PersonaSet, Proposal
+from closedloop.loop.persona_changes import changed_by
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
@@ -45,6 +46,8 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
         "n_watch": int((edits["verdict"] == Verdict.LEANING).sum()),
     }
     winner = replace(challenger, period=following, origin="refined") if verdict == "improved" and following else None
+    if winner:
+        winner = replace(winner, changelog=changed_by(edits, in_force, winner, winner.period))
     return Proposal(verdict, winner), draft.done()
 
 

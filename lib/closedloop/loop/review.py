@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from closedloop.loop.persona import PersonaSet, Proposal, changes
+from closedloop.loop.persona import PersonaSet, Proposal
+from closedloop.loop.persona_changes import changes
 from closedloop.loop.step import Draft, Step
 from closedloop.terms import Verdict
 

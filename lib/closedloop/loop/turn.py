@@ -1,7 +1,6 @@
 """A whole moment of a period, without notebooks: every look is taken, its family closed, and all of it written."""
 
 import hashlib
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pandas as pd
 import yaml
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
-from closedloop.loop.persona import PersonaSet, Proposal, changes, read_set, write_set
+from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
+from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, as_csv, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
@@ -49,11 +49,10 @@ def plan(market: str, period: str, out: Path) -> Path:
     situation = Situation.planning(warehouse, found)
     in_force = set_in_force(market, found.name, out)
     material = research.research(situation)
-    described = personas.personas(situation, material.sample, in_force)
-    steps = [material.step, described, leads.leads(situation, in_force)]
     before = _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
-    described.tables["changes"] = changes(old, in_force)
+    described = personas.personas(situation, material.sample, material.segments, in_force, old)
+    steps = [material.step, described, leads.leads(situation, in_force)]
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))
@@ -164,9 +163,9 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
-    committed = committed_set(warehouse, found.name)
-    if committed.exists():
-        return replace(read_set(committed), period=found.name, origin="committed")
+    path = committed_set(warehouse, found.name)
+    if path.exists():
+        return committed(read_set(path), found.name)
     before = _previous(warehouse.periods, found)
     if before is None:
         return _first_set(warehouse, found, out)

@@ -1,10 +1,13 @@
 """Every section of every notebook by step and name, and the bottom line of each."""
 
+import pandas as pd
+
 from closedloop.documents.pieces import Missing, Sentence, Shown
 from closedloop.documents.sections.bottom_line import bottom_line
 from closedloop.documents.sections.deals import DEALS
 from closedloop.documents.sections.handoff import HANDOFF
 from closedloop.documents.sections.leads import LEADS
+from closedloop.documents.sections.persona_sheet import turned_down
 from closedloop.documents.sections.personas import PERSONAS
 from closedloop.documents.sections.refinement import REFINEMENT
 from closedloop.documents.sections.research import RESEARCH
@@ -12,7 +15,7 @@ from closedloop.documents.sections.review import REVIEW
 from closedloop.documents.sections.section import Evidence, Pieces, Section, shown
 from closedloop.errors import ParameterError, allowed
 
-__all__ = ["SECTIONS", "Evidence", "Section", "bottom_line", "names", "render", "section"]
+__all__ = ["SECTIONS", "Evidence", "Section", "bottom_line", "cited", "names", "render", "section"]
 
 NOTHING_MISSING = "Every question of this page could be answered with the data at hand."
 
@@ -45,3 +48,11 @@ def section(step: str, name: str) -> Section:
 def render(step: str, name: str, evidence: Evidence) -> Shown:
     """One section: a figure or a table and one computed sentence, or what is missing."""
     return Shown(shown(section(step, name), evidence))
+
+
+def cited(step: str, evidence: Evidence) -> pd.DataFrame:
+    """The claims that a page rests on: its own, and those of other pages that it points to."""
+    if step != "personas":
+        return evidence.claims
+    others = turned_down(evidence)
+    return pd.concat([evidence.claims, others[~others["claim_id"].isin(evidence.claims["claim_id"])]])

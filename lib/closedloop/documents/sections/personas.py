@@ -6,11 +6,20 @@ from dataclasses import replace
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, first, table_of, value
-from closedloop.documents.pieces import Sentence, stating
-from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
+from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, first, joined, table_of, value
+from closedloop.documents.pieces import Note, Query, Sentence, stating
+from closedloop.documents.sections.persona_sheet import (
+    actions,
+    attribute_table,
+    avoid,
+    funnel,
+    history,
+    no_different,
+    stability,
+)
+from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.tables import table
-from closedloop.documents.wording import records
+from closedloop.documents.wording import records, summary
 
 SAME = "Nothing changed since the last period."
 
@@ -30,14 +39,33 @@ def _persona_shares(shown: Evidence) -> Pieces:
     claims = shown.of("persona_share").sort_values("estimate", ascending=False, kind="stable")
     axis = "share of those it was made from"
     picture = dots_of(claims, shown.words, "Who is in the market?", axis, level_of(shown.words))
-    return picture, counted_personas(shown)
+    columns: dict[str, str | tuple[str, Column]] = {
+        "persona_share": "share",
+        "promised_now": ("win rate promised", lambda row: _promised(row.get("promised_now"), shown)),
+        "basis": ("rests on", lambda row: _basis(row.get("promised_now"))),
+    }
+    both = pd.concat([claims, shown.of("promised_now")])
+    return (
+        picture,
+        counted_personas(shown),
+        table_of(both, shown.words, "persona", columns, label=level_of(shown.words)),
+    )
+
+
+def _promised(claim: Claim | None, shown: Evidence) -> str:
+    return numbers.MISSING if claim is None else ends(claim, shown.words)
+
+
+def _basis(claim: Claim | None) -> str:
+    return "assumed: too few deals of its own" if claim is None else f"measured: {numbers.count(claim['n'])} deals"
 
 
 def _rules(shown: Evidence) -> Pieces:
     told = [[shown.words.name(persona), sentence] for persona, ways in shown.rules.items() for sentence in ways]
     frame = pd.DataFrame(told, columns=["persona", "sentence"]) if told else shown.table("rules")
     columns = {"persona": "persona", "sentence": "how to recognise it in the CRM"}
-    return table(frame, columns, shown.words, limit=20), rule_quality(shown)
+    queries = [Query("The same rule as SQL", str(text)) for text in shown.table("set").get("sql", [])]
+    return table(frame, columns, shown.words, limit=20), rule_quality(shown), *queries
 
 
 def rule_quality(shown: Evidence) -> Sentence:
@@ -50,8 +78,26 @@ def rule_quality(shown: Evidence) -> Sentence:
 
 
 def _attributes(shown: Evidence) -> Pieces:
-    title = "In what do personas differ from the whole market?"
-    return claim_pieces(shown.of("share"), shown.words, title, "share of the persona")
+    listed = attribute_table(shown)
+    said = [joined(summary(shown.of("share"), shown.words))] if listed else compared(shown.of("share"), shown.words)
+    pieces = (listed, *said, no_different(shown), *_measured_on(shown))
+    return tuple(piece for piece in pieces if piece is not None)
+
+
+def _measured_on(shown: Evidence) -> Pieces:
+    """On whom the attributes were measured, how old that is, and how each row came to its persona."""
+    n = shown.first("n_described")
+    if n is None:
+        return ()
+    when = (
+        str(n["first_period"])
+        if n["first_period"] == n["last_period"]
+        else f"{n['first_period']} to {n['last_period']}"
+    )
+    told = stating(f"Measured on {value(n, shown.words)} rows of {n['source_table']}, {when}.", n)
+    is_fair = bool(shown.table("set").get("is_cross_fitted", pd.Series([False])).iloc[0])
+    how = "by rules learned on the others, so that no answer proves itself" if is_fair else "by the rule in force"
+    return told, Note(f"Each row was assigned to its persona {how}.")
 
 
 def _win_by_persona(shown: Evidence) -> Pieces:
@@ -119,20 +165,42 @@ def persona_changes(shown: Evidence) -> Pieces:
     frame = shown.table("changes")
     if frame.empty:
         return (Sentence(SAME),)
-    columns = {"persona": "persona", "change": "change", "detail": "detail"}
-    rows = table(
-        frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]]), columns, shown.words
-    )
+    columns = {"persona": "persona", "change": "change", "detail": "detail", "promise": "win rate promised"}
+    known = frame["name"] if "name" in frame else frame["persona"]
+    told = [shown.words.names.get(str(id_), str(name)) for id_, name in zip(frame["persona"], known, strict=True)]
+    named = frame.assign(persona=told)
+    if len(shown.of("promised_before", "promised_now")):
+        named = named.assign(promise=[_promise_moved(str(persona), shown) for persona in frame["persona"]])
+    rows = table(named, columns, shown.words)
     n = int((frame["change"] != "kept").sum())
     return rows, Sentence(f"{n} change{'s' if n != 1 else ''} since the last period." if n else SAME)
+
+
+def _promise_moved(persona: str, shown: Evidence) -> str:
+    """What was promised of a persona before and is now; once where it reads the same."""
+    both = [shown.first(name, level=persona) for name in ("promised_before", "promised_now")]
+    told = [_promised(claim, shown) for claim in both]
+    return told[1] if told[0] == told[1] else " → ".join(told)
 
 
 PERSONAS = (
     Section("personas", "personas", "Who is in the market?", _persona_shares, measures=("persona_share",)),
     Section("personas", "rules", "How do we recognise a persona?", _rules, ("rules",)),
-    Section("personas", "attributes", "What is special about each persona?", _attributes),
+    Section("personas", "attributes", "What is special about each persona?", _attributes, measures=("share",)),
+    Section(
+        "personas",
+        "actions",
+        "What do we do differently for each persona?",
+        actions,
+        gaps=("attributes",),
+        measures=("share",),
+    ),
     Section("personas", "win_rate", "Which personas are won more often?", _win_by_persona),
+    Section("personas", "funnel", "How far do their leads get?", funnel, measures=("n_leads",)),
+    Section("personas", "avoid", "Whom should we not pursue?", avoid),
     Section("personas", "nearest", "Which personas are easily confused?", _nearest, measures=("mean_difference",)),
     Section("personas", "prevalence", "How many real records fit the description?", _prevalence, measures=("n_all",)),
+    Section("personas", "stability", "Would we find the same personas again?", stability, measures=("slsw",)),
     Section("personas", "changes", "What changed since the last period?", persona_changes),
+    Section("personas", "history", "Why is the set as it is?", history),
 )

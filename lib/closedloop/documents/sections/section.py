@@ -10,7 +10,7 @@ from closedloop.documents.charts import Picture
 from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
 from closedloop.documents.wording import Words, one_of_each_pair, records, sentences, summary
-from closedloop.loop.step import Step
+from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6
 FEW_EACH = "Every reason was named fewer than ten times, too seldom to be shown."
@@ -20,13 +20,17 @@ _RANKS = {"supported": 0, "leaning": 1, "indistinguishable": 2, "refused": 3}
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a section may render: a step's tables and key figures, its claims, the market's words."""
+    """All that a section may render: a step's tables and key figures, its claims, the market's words.
+
+    ``ledger``: every claim of the moment, for a section that points to what another page found.
+    """
 
     words: Words
     period: str
     step: Step
     claims: pd.DataFrame
     rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ledger: pd.DataFrame = field(default_factory=no_claims)
 
     def table(self, name: str) -> pd.DataFrame:
         """The step's table; an empty frame when it is absent."""

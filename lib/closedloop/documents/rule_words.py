@@ -1,0 +1,62 @@
+"""Assignment rules in the market's words, each line true by itself, in whatever order it is read."""
+
+from collections.abc import Sequence
+
+from closedloop.documents.wording import Words
+from closedloop.evidence.rules import Among, Between, Branch, Condition, Rule
+
+THE_REST = "everyone whom no other rule takes"
+
+
+def rule_sentences(rule: Rule, words: Words) -> dict[str, list[str]]:
+    """Persona -> the ways to recognise it, in the market's words; the default persona also takes the rest."""
+    ways: dict[str, list[str]] = {}
+    for i, branch in enumerate(rule.branches):
+        conditions, but = _alone(branch, rule.branches[:i])
+        parts = [_condition(condition, words) for condition in conditions] or ["everyone"]
+        ways.setdefault(branch.label, []).append("; ".join([*parts, *(f"but not {_condition(c, words)}" for c in but)]))
+    ways.setdefault(rule.default, []).append(THE_REST)
+    return ways
+
+
+def _alone(branch: Branch, earlier: Sequence[Branch]) -> tuple[list[Condition], list[Condition]]:
+    """What a branch asks when it is read without those before it: its conditions, and what it leaves to others.
+
+    Of several conditions on the levels of one field the common levels stay. A branch before it that asks the same
+    and one thing more has taken those cases.
+    """
+    held = _joined(branch.conditions)
+    but: list[Condition] = []
+    for other in earlier:
+        more = set(other.conditions) - set(branch.conditions)
+        if other.label == branch.label or len(more) != 1 or not set(branch.conditions) <= set(other.conditions):
+            continue
+        (taken,) = more
+        same = next((c for c in held if isinstance(c, Among) and c.field == taken.field), None)
+        if isinstance(taken, Among) and same is not None:
+            rest = tuple(level for level in same.levels if level not in taken.levels)
+            held[held.index(same)] = Among(same.field, rest, same.missing and not taken.missing)
+        else:
+            but.append(taken)
+    return held, but
+
+
+def _joined(conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions with one for the levels of each field."""
+    found: list[Condition] = []
+    for condition in conditions:
+        same = next((c for c in found if isinstance(c, Among) and c.field == condition.field), None)
+        if isinstance(condition, Among) and same is not None:
+            both = tuple(level for level in same.levels if level in condition.levels)
+            found[found.index(same)] = Among(same.field, both, same.missing and condition.missing)
+        else:
+            found.append(condition)
+    return found
+
+
+def _condition(condition: Condition, words: Words) -> str:
+    label = words.column(condition.field)
+    if isinstance(condition, Between):
+        return condition.sentence().replace(condition.field, label, 1)
+    levels = [words.level(condition.field, level) for level in condition.levels]
+    return f"{label}: {' or '.join([*levels, *(['not recorded'] if condition.missing else [])])}"

@@ -1,0 +1,172 @@
+"""Where the personas in force come from: the segment behind each, and the respondents that each is told of."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from closedloop.evidence.indicators import level_text
+from closedloop.evidence.rules import RuleError, cross_fitted
+from closedloop.evidence.segments import Segmentation
+from closedloop.loop.changelog import COMMIT, SPLIT
+from closedloop.loop.persona import PersonaSet
+from closedloop.loop.records import Sample
+from closedloop.loop.situation import Situation
+
+_VOLATILE = ("campaign", "experiment", "arm", "first_touch")
+
+
+def shared_fields(situation: Situation, sample: Sample) -> list[str]:
+    """Fields that the sample shares with the records that a rule has to assign."""
+    view = situation.view
+    records = next((table for table in ("leads", "deals") if view.has(table)), None)
+    if records is None or sample.rows.empty:
+        return []
+    known = view.inherited(records)
+    return [name for name in known if name in sample.rows and name not in _VOLATILE and sample.rows[name].nunique() > 1]
+
+
+def segment_names(situation: Situation, profile: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Slug and display name of each segment: what sets it most apart from the others."""
+    segments = profile.drop(index="market")
+    scale = profile.loc["market"].abs().clip(lower=1.0)
+    taken: set[str] = set()
+    names = {}
+    for segment in segments.index:
+        others = segments.drop(index=segment)
+        apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
+        column = next((str(c) for c in apart.index if _slug(str(c)) not in taken), f"segment-{segment}")
+        taken.add(_slug(column))
+        names[str(segment)] = (_slug(column), _display(situation, column))
+    return names
+
+
+def _slug(column: str) -> str:
+    plain = column.removeprefix("wants_").removeprefix("is_").lower()
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in plain)
+    return "-".join(part for part in kept.split("-") if part)[:48]
+
+
+def _display(situation: Situation, column: str) -> str:
+    name, _, level = column.partition("=")
+    plain = name.removeprefix("wants_").removeprefix("is_").replace("_", " ")
+    text = (
+        f"{situation.definition.labels.get(name, plain)}: {situation.definition.label(name, level)}" if level else plain
+    )
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The personas in force beside the sample of market research and its segments (None: too little to cut)."""
+
+    situation: Situation
+    sample: Sample
+    segments: Segmentation | None
+    in_force: PersonaSet
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The first and last period that the sample is of."""
+        day = next((c for c in ("answered_on", "created_on") if c in self.sample.rows), None)
+        days = pd.to_datetime(self.sample.rows[day]) if day else pd.Series(dtype="datetime64[us]")
+        return self.situation.span(days)
+
+    @cached_property
+    def segment_of(self) -> dict[str, str]:
+        """Segment of today's research behind each persona; a part of a split persona has its parent's.
+
+        A segment is found again by what sets it most apart, which is the persona's id. Empty when a persona comes
+        from no segment, or research no longer finds the one that it came from.
+        """
+        if self.segments is None or self.segments.recommended_k == 1:
+            return {}
+        known = {slug: segment for segment, (slug, _) in segment_names(self.situation, self.segments.profile).items()}
+        parent = {entry.into: entry.persona for entry in self.in_force.changelog if entry.edit == SPLIT}
+        found = {persona.id: known.get(_root(persona.id, parent), "") for persona in self.in_force.personas}
+        return found if all(found.values()) else {}
+
+    @cached_property
+    def _cross_fitted(self) -> pd.Series | None:
+        """Of every row the persona, by rules that did not see the row, with the set's edits; None: not to be made."""
+        fields = shared_fields(self.situation, self.sample)
+        is_ours = all(entry.edit != COMMIT for entry in self.in_force.changelog)
+        if not self.segment_of or not is_ours or not fields:
+            return None
+        rows = self.sample.rows
+        out = cross_fitted(rows[fields], self._labels, rng=self.situation.rng("cross-fit"))
+        return self._edited(out)
+
+    @property
+    def _labels(self) -> pd.Series:
+        """The slug of each row's segment."""
+        assert self.segments is not None
+        names = segment_names(self.situation, self.segments.profile)
+        return self.segments.labels.astype(str).map(lambda segment: names[segment][0])
+
+    def _edited(self, labels: pd.Series, *, with_splits: bool = True) -> pd.Series:
+        """Labels that research's rule gave, after the edits of the set."""
+        found = labels.copy()
+        for entry in self.in_force.changelog:
+            is_meant = found == entry.persona
+            if entry.edit == SPLIT:
+                has_level = entry.field in self.sample.rows and level_text(self.sample.rows[entry.field]) == entry.level
+                found[is_meant & has_level & with_splits] = entry.into
+            elif entry.into:
+                found[is_meant] = entry.into
+        return found
+
+    @cached_property
+    def assigned(self) -> pd.Series:
+        """The persona of each row of the sample, for counting who the personas are.
+
+        The segments were cut from the very answers that then describe the personas; a rule learned on a row's own
+        answers would find differences in pure noise (METHODS, 2: never test differences on the clustering variables).
+        So each row is assigned by rules learned on the other rows. A set that people committed, or that is not made
+        of today's segments, is assigned by its own rule: it was not learned from these answers.
+        """
+        out = self._cross_fitted
+        return self.in_force.assign(self.sample.rows) if out is None else out
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Is no row assigned by a rule that knew its answers?"""
+        return self._cross_fitted is not None
+
+    @cached_property
+    def rule_error(self) -> RuleError | None:
+        """How often the rule in force errs about the segment of a respondent; None when that cannot be measured.
+
+        Parts of a split persona count as their parent's segment, merged ones as one. Cross-validated; a committed
+        rule is applied as it is.
+        """
+        stored = self.in_force
+        if stored.rule_error is not None and stored.guess_error is not None and stored.rule_n:
+            return RuleError(stored.rule_error, stored.guess_error, stored.rule_n)
+        if len(set(self.segment_of.values())) < 2:
+            return None
+        labels = self._edited(self._labels, with_splits=False)
+        truth = labels.map(self.segment_of)
+        if truth.isna().any():
+            return None
+        wrong = self.assigned.map(self.segment_of) != truth
+        return RuleError(float(wrong.mean()), float((truth != truth.mode().iloc[0]).mean()), len(truth))
+
+    @property
+    def why_untraced(self) -> str:
+        """What keeps the personas from being held against segments of today's research."""
+        if len(self.in_force.personas) < 2:
+            return "There is one persona for everyone, so there is nothing to tell apart."
+        if self.segments is None or self.segments.recommended_k == 1:
+            return "Research finds no segments that could be trusted now, so the personas cannot be held against any."
+        return (
+            "Not every persona comes from a segment that research finds today, so the personas cannot be held against "
+            "segments. Ask the survey again."
+        )
+
+
+def _root(persona: str, parent: dict[str, str]) -> str:
+    """The persona that research made, from which this one was split, maybe more than once."""
+    while persona in parent:
+        persona = parent[persona]
+    return persona

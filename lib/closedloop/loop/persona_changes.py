@@ -1,0 +1,164 @@
+"""What differs between two persona sets, which persona came from which, and which claims stand behind each edit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from closedloop.evidence.rules import Condition, Rule
+from closedloop.loop.changelog import COMMIT, EDITS, MERGE, RETIRE, SPLIT, Change, change_of
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.terms import Verdict
+
+SMALLEST_MOVE = 0.005  # of a promised rate: less would read the same
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One persona before and after (None: not there).
+
+    ``change``: new, split, merged, retired, adjusted or kept. ``other``: the persona that it was split from, or that
+    took its people; ``parts``: the personas that were split from it.
+    """
+
+    change: str
+    before: Persona | None
+    after: Persona | None
+    other: str = ""
+    parts: tuple[str, ...] = ()
+    is_rule_changed: bool = False
+
+    @property
+    def persona(self) -> Persona:
+        """The persona as it is, or was last."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    @property
+    def is_first_promise(self) -> bool:
+        """Was the win rate assumed before, and rests on deals of the persona now?"""
+        return self.before is not None and self.after is not None and self.before.is_assumed > self.after.is_assumed
+
+    @property
+    def moved(self) -> float:
+        """By how much the promised win rate moved (a fraction); 0 when it reads the same or one is only assumed."""
+        old, new = (p.win_rate if p and not p.is_assumed else None for p in (self.before, self.after))
+        step = 0.0 if old is None or new is None else new - old
+        return step if abs(step) >= SMALLEST_MOVE else 0.0
+
+
+def compare(before: PersonaSet, after: PersonaSet) -> list[Difference]:
+    """What became of every persona: those of ``after`` in their order, then those that are no longer there."""
+    old = {persona.id: persona for persona in before.personas}
+    origin = {new: _origin(before.rule, after.rule, new) for new in after.ids if new not in old}
+    found = []
+    for persona in after.personas:
+        if persona.id in origin:
+            change = "split" if origin[persona.id] else "new"
+            found.append(Difference(change, None, persona, origin[persona.id], is_rule_changed=True))
+            continue
+        parts = tuple(new for new, parent in origin.items() if parent == persona.id)
+        is_other = bool(parts) or _ways(before.rule, persona.id) != _ways(after.rule, persona.id)
+        same = Difference("kept", old[persona.id], persona, parts=parts, is_rule_changed=is_other)
+        found.append(replace(same, change="adjusted") if is_other or same.moved or same.is_first_promise else same)
+    merged = {entry.persona for entry in after.changelog if entry.edit == MERGE}
+    for persona in before.personas:
+        if persona.id not in after.ids:
+            change = "merged" if persona.id in merged else "retired"
+            found.append(Difference(change, persona, None, _successor(before.rule, after.rule, persona.id)))
+    return found
+
+
+def _ways(rule: Rule, label: str) -> list[frozenset[Condition]]:
+    """The conditions of every branch that leads to a label; an empty one for the default."""
+    ways = [frozenset(branch.conditions) for branch in rule.branches if branch.label == label]
+    return [*ways, frozenset()] if rule.default == label else ways
+
+
+def _origin(old: Rule, new: Rule, label: str) -> str:
+    """The persona whose cases ``label`` takes since the rule changed; empty when the rule was made anew."""
+    known = {frozenset(branch.conditions): branch.label for branch in reversed(old.branches)}
+    if not known.keys() <= {frozenset(branch.conditions) for branch in new.branches}:
+        return ""
+    found = {next((known[w] for w in known if w <= way), old.default) for way in _ways(new, label)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _successor(old: Rule, new: Rule, label: str) -> str:
+    """The persona to which the ways of a retired one lead now; empty when they lead to several."""
+    now = [(frozenset(branch.conditions), branch.label) for branch in new.branches]
+    found = {next((to for asked, to in now if asked <= way), new.default) for way in _ways(old, label)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def changes(before: PersonaSet | None, after: PersonaSet) -> pd.DataFrame:
+    """What differs between two sets: persona, name, change (new, split, merged, retired, adjusted, kept), detail."""
+    if before is None:
+        rows = [[persona.id, persona.name, "new", "found by research"] for persona in after.personas]
+    else:
+        names = {persona.id: persona.name for persona in (*before.personas, *after.personas)}
+        rows = [[d.persona.id, d.persona.name, d.change, detail(d, names)] for d in compare(before, after)]
+    return pd.DataFrame(rows, columns=["persona", "name", "change", "detail"])
+
+
+def detail(difference: Difference, names: dict[str, str]) -> str:
+    """One difference in words, without figures."""
+    other = names.get(difference.other, difference.other)
+    told = {
+        "new": "recognised by a rule of its own",
+        "split": f"was part of {other}",
+        "merged": f"now part of {other}" if other else "now part of others",
+        "retired": f"its people now count as {other}" if other else "no longer a persona",
+        "kept": "as before",
+    }.get(difference.change)
+    return told or "; ".join(_adjusted(difference, names))
+
+
+def _adjusted(difference: Difference, names: dict[str, str]) -> Iterable[str]:
+    if difference.parts:
+        yield f"part of it is now {' and '.join(names[part] for part in difference.parts)}"
+    elif difference.is_rule_changed:
+        yield "recognised differently"
+    if difference.is_first_promise:
+        yield "its win rate rests on deals of its own now"
+    if difference.moved:
+        yield f"a {'higher' if difference.moved > 0 else 'lower'} win rate is promised"
+
+
+def changed_by(edits: pd.DataFrame, before: PersonaSet, after: PersonaSet, period: str) -> tuple[Change, ...]:
+    """The changelog of ``after``, in force from ``period``: that of ``before``, and the edits that were made since.
+
+    ``edits``: claims of the family ``edit``; those that hold and that the new set shows are entered.
+    """
+    held = edits[edits["verdict"] == Verdict.SUPPORTED].sort_values(["subject", "q", "claim_id"], kind="stable")
+    found = []
+    for claim in held.to_dict("records"):
+        edit, persona = EDITS.get(str(claim["measure"]), str(claim["measure"])), str(claim["subject"])
+        into = _into(edit, persona, (str(claim["field"]), str(claim["level"])), before, after)
+        if into is not None:
+            found.append(change_of({str(k): v for k, v in claim.items()}, period=period, edit=edit, into=into))
+    return (*before.changelog, *found)
+
+
+def _into(edit: str, persona: str, cut: tuple[str, str], before: PersonaSet, after: PersonaSet) -> str | None:
+    """The persona that an edit made or gave people to; None when the new set does not show the edit."""
+    if edit == SPLIT:
+        return next((new for new in after.ids if new not in before.ids and _is_cut(after, new, persona, cut)), None)
+    if edit in (MERGE, RETIRE):
+        return None if persona in after.ids else _successor(before.rule, after.rule, persona)
+    return ""
+
+
+def _is_cut(personas: PersonaSet, new: str, parent: str, cut: tuple[str, str]) -> bool:
+    """Was ``new`` cut out of ``parent`` by this field and level?"""
+    by = (cut[0], (cut[1],))
+    ways = [branch for branch in personas.rule.branches if branch.label == new]
+    is_by = any((c.field, getattr(c, "levels", None)) == by for branch in ways for c in branch.conditions[-1:])
+    return is_by and new.startswith(parent)
+
+
+def committed(personas: PersonaSet, period: str) -> PersonaSet:
+    """The set as people put it into force in ``period``, whatever refinement said."""
+    entry = Change(period, COMMIT)
+    return replace(personas, period=period, origin="committed", changelog=(*personas.changelog, entry))
