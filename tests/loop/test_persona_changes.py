@@ -114,7 +114,7 @@ def test_every_edit_that_was_made_keeps_its_claim(tmp_path: Path) -> None:
 
 def test_a_merge_and_a_retirement_are_kept_only_when_the_persona_is_gone() -> None:
     after = personas(rule(((PORT,), "port"), ((STORE,), "port")), "port", "rest")
-    edits = pd.DataFrame([edit("merge", "store"), edit("retire", "rest")])
+    edits = pd.DataFrame([edit("merge_gap", "store"), edit("remaining_share", "rest")])
     assert [(e.edit, e.persona, e.into) for e in changed_by(edits, BEFORE, after, "2024-q2")] == [
         ("merge", "store", "port")
     ]

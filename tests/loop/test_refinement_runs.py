@@ -11,6 +11,7 @@ from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.edits import PROMISE, SPLIT
 from closedloop.loop.persona import Persona, PersonaSet, estimate
 from closedloop.loop.refinement import refine
+from closedloop.market.periods import Period
 from closedloop.terms import Moment
 
 from tests.evidence.simulated import runs
@@ -38,8 +39,12 @@ class _Situation:
     )
 
     @property
-    def period(self) -> SimpleNamespace:
-        return SimpleNamespace(name=_name(self.number), start=_start(self.number), end=_start(self.number + 1))
+    def period(self) -> Period:
+        return PERIODS[self.number]
+
+    @property
+    def warehouse(self) -> SimpleNamespace:
+        return SimpleNamespace(periods=PERIODS)
 
     def rng(self, step: str) -> np.random.Generator:
         return np.random.default_rng([self.number, len(step)])
@@ -66,6 +71,9 @@ def _start(number: int) -> date:
 
 def _name(number: int) -> str:
     return f"{_start(number):%Y}-q{(_start(number).month + 2) // 3}"
+
+
+PERIODS = [Period(_start(number), _start(number + 1), _name(number)) for number in range(N_PERIODS + 2)]
 
 
 def _deals(rng: np.random.Generator, number: int, n: int, planted: dict[str, tuple[str, str, float]]) -> pd.DataFrame:

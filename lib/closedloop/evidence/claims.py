@@ -54,7 +54,7 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("profile", "plan", "outcome", "edit", "none")
+FAMILIES = ("profile", "plan", "outcome", "edit", "simplify", "none")
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {

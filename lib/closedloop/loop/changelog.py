@@ -10,7 +10,7 @@ import numpy as np
 SPLIT, ADJUST, MERGE, RETIRE, COMMIT = "split", "adjust", "merge", "retire", "commit"
 # the measure of an edit's claim -> what the edit does
 EDITS: Mapping[str, str] = MappingProxyType(
-    {"win_rate": SPLIT, "promise_gap": ADJUST, "merge": MERGE, "retire": RETIRE}
+    {"win_rate": SPLIT, "promise_gap": ADJUST, "merge_gap": MERGE, "remaining_share": RETIRE}
 )
 _FIGURES = ("estimate", "low", "high", "baseline", "q")
 

@@ -73,7 +73,7 @@ def _split(
     label = situation.definition.label
     name = next(p.name for p in personas if p.id == parent)
     name_of_child = f"{name}, {label(field)}: {label(field, level)}"
-    split = Persona(child, name_of_child, parent=parent, since=situation.period.end)
+    split = Persona(child, name_of_child)
     refined = Rule(tuple(_without_nan(b) for b in branches), rule.default, tuple(dict.fromkeys([*rule.fields, field])))
     sentences = refined.sentences()
     both = [*personas, split]

@@ -1,7 +1,6 @@
 """A persona set: an assignment rule that people can read and databases can run, and what is known of each persona."""
 
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ EVERYONE = "everyone"
 class Persona:
     """One persona: id (a stable slug), display name, the segment it came from, and its promised win rate.
 
-    ``parent``: the persona that it was split from, in force ``since`` that day; none for research's own.
     ``rule`` says in words how to recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the
     set promises for the period; all three are missing while nothing is known (``is_assumed``).
     """
@@ -38,8 +36,6 @@ class Persona:
     high: float | None = None
     n: int = 0
     is_assumed: bool = True
-    parent: str = ""
-    since: date | None = None
 
 
 @dataclass(frozen=True)

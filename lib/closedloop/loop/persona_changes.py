@@ -134,7 +134,7 @@ def changed_by(edits: pd.DataFrame, before: PersonaSet, after: PersonaSet, perio
     held = edits[edits["verdict"] == Verdict.SUPPORTED].sort_values(["subject", "q", "claim_id"], kind="stable")
     found = []
     for claim in held.to_dict("records"):
-        edit, persona = EDITS.get(str(claim["measure"]), str(claim["measure"])), str(claim["subject"])
+        edit, persona = EDITS[str(claim["measure"])], str(claim["subject"])
         into = _into(edit, persona, (str(claim["field"]), str(claim["level"])), before, after)
         if into is not None:
             found.append(change_of({str(k): v for k, v in claim.items()}, period=period, edit=edit, into=into))

@@ -11,8 +11,10 @@ from closedloop.evidence.claims import Origin, close_family, typed
 from closedloop.evidence.looks import LOOK_COLUMNS
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule
+from closedloop.loop.changelog import SPLIT
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.situation import Situation
+from closedloop.market.periods import find_period
 from closedloop.terms import Verdict
 
 MERGE, RETIRE = "merge_gap", "remaining_share"  # the measures of the two kinds of edits
@@ -25,14 +27,14 @@ def simplified(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet)
     """The set without splits that are gone and personas that vanished; and claims of all such edits looked at.
 
     Only splits are merged: personas of research differ by what they need, and may well be won equally often. Claims:
-    family ``edit``, subject the persona; measure ``merge_gap``, level the persona it goes back to; or
+    family ``simplify``, subject the persona; measure ``merge_gap``, level the persona it goes back to; or
     ``remaining_share``. A family of their own: they ask whether a difference is small, not whether there is one.
     """
     settings, assigned = situation.definition.claims, in_force.assign(closed)
     rows = [*_merges(situation, closed, assigned, in_force), *_retirements(situation, closed, assigned, in_force)]
     claims = close_family(
         typed(rows, LOOK_COLUMNS),
-        family="edit",
+        family="simplify",
         market=situation.market,
         period=situation.period.name,
         smallest_worth=settings.smallest_worth,
@@ -62,19 +64,20 @@ def _merges(
 ) -> list[dict[str, Any]]:
     """Each split, by the deals that closed since it was made: is its rate within a small difference of its parent's?"""
     rows = []
-    for persona in in_force.personas:
-        if persona.parent not in in_force.ids or persona.since is None:
+    for split in in_force.changelog:
+        if split.edit != SPLIT or split.into not in in_force.ids or split.persona not in in_force.ids:
             continue
-        later = closed[closed["closed_on"] >= pd.Timestamp(persona.since)]
+        since = find_period(situation.warehouse.periods, split.period).start
+        later = closed[closed["closed_on"] >= pd.Timestamp(since)]
         won = later["is_won"].groupby(assigned[later.index])
         k, n = won.sum(), won.size()
-        if min(n.get(persona.id, 0), n.get(persona.parent, 0)) < _FEWEST:
+        if min(n.get(split.into, 0), n.get(split.persona, 0)) < _FEWEST:
             continue
-        own, old = ((float(k[p]), int(n[p])) for p in (persona.id, persona.parent))
+        own, old = ((float(k[p]), int(n[p])) for p in (split.into, split.persona))
         low, high = wilson(*own)
         rows.append(
-            _look(Origin("06_refinement", CELL, "deals", *situation.span(later["closed_on"])), MERGE, persona.id)
-            | {"field": "persona", "level": persona.parent, "estimate": own[0] / own[1], "low": low, "high": high}
+            _look(Origin("06_refinement", CELL, "deals", *situation.span(later["closed_on"])), MERGE, split.into)
+            | {"field": "persona", "level": split.persona, "estimate": own[0] / own[1], "low": low, "high": high}
             | {"baseline": old[0] / old[1], "n": own[1], "effect": own[0] / own[1] - old[0] / old[1]}
             | _equivalence(own, old, situation.definition.claims.smallest_worth)
         )

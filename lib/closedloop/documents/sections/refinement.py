@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import pandas as pd
+
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
 from closedloop.documents.wording import records
+from closedloop.loop.changelog import ADJUST, EDITS, MERGE, RETIRE, SPLIT
 
 _NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
 _SURE = 0.05
@@ -67,9 +70,14 @@ def _gain(row: Mapping[str, Claim], measure: str) -> str:
     return _signed(row[measure]) if measure in row else numbers.MISSING
 
 
+def _looked_at(shown: Evidence) -> pd.DataFrame:
+    """Every edit that was tested."""
+    return shown.claims[shown.claims["family"].isin(["edit", "simplify"])]
+
+
 def edits_summary(shown: Evidence) -> Sentence:
     """How many edits of the personas were looked at, how many hold and how many are to watch."""
-    looked = shown.claims[shown.claims["family"] == "edit"]
+    looked = _looked_at(shown)
     if looked.empty:
         return Sentence("No edit of the personas could be tested.")
     held, watched = (int((looked["verdict"] == verdict).sum()) for verdict in ("supported", "leaning"))
@@ -79,29 +87,30 @@ def edits_summary(shown: Evidence) -> Sentence:
     )
 
 
-_KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # what an edit is called, and what would take it back
+_BACK: Mapping[str, str] = MappingProxyType(  # what would take an edit back
     {
-        "win_rate": ("split", "later deals show the two alike"),
-        "promise_gap": ("adjust the promise", "the next deals leave the new range"),
-        "merge_gap": ("merge", "a split is found again"),
-        "remaining_share": ("retire", "its share grows again"),
+        SPLIT: "later deals show the two alike",
+        ADJUST: "the next deals leave the new range",
+        MERGE: "the split is found again",
+        RETIRE: "its share grows again",
     }
 )
 
 
 def _edits(shown: Evidence) -> Pieces:
-    looked = shown.claims[(shown.claims["family"] == "edit") & shown.claims["verdict"].isin(["supported", "leaning"])]
+    looked = _looked_at(shown)
+    looked = looked[looked["verdict"].isin(["supported", "leaning"])]
     if looked.empty:
         return (edits_summary(shown),)
     order = looked.sort_values(["verdict", "q", "subject", "field", "level"], ascending=[False, *[True] * 4])
     columns: dict[str, str | tuple[str, Column]] = {
-        "edit": ("edit", lambda row: _KINDS[_only(row)["measure"]][0]),
+        "edit": ("edit", lambda row: EDITS[_only(row)["measure"]]),
         "now": ("rate", lambda row: backed(_only(row), shown.words)),
         "before": ("instead of", lambda row: numbers.rate(_only(row)["baseline"])),
         "effect": ("effect", lambda row: numbers.signed_points(_only(row)["effect"])),
         "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
         "status": ("status", lambda row: "permanent" if _only(row)["verdict"] == "supported" else "watch"),
-        "back": ("goes back if", lambda row: _KINDS[_only(row)["measure"]][1]),
+        "back": ("goes back if", lambda row: _BACK[EDITS[_only(row)["measure"]]]),
     }
     caption = "Everything that is not listed is kept as it is."
     return table_of(order, shown.words, "persona and case", columns, caption=caption), edits_summary(shown)
