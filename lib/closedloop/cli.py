@@ -1,4 +1,4 @@
-"""The command line: closedloop run | list | describe | check | self-test | simulate | dictionary | accept | diff."""
+"""The command line: closedloop run | list | describe | check | self-test | backtest | diff | accept | ..."""
 
 import sys
 from pathlib import Path
@@ -144,6 +144,25 @@ def self_test_(
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
     report = self_test(market, (out or runs_folder()).resolve(), worlds, workers)
+    print(dumps(report, indent=1) if json else told(report))
+
+
+@app.command("backtest")
+def backtest_(
+    market: Market,
+    capacity: Annotated[float, typer.Option(help="share of the deals that could be worked")] = 1 / 3,
+    out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+) -> None:
+    """Replay all periods: would the loop have predicted the deals better than static personas, or none?"""
+    from json import dumps
+
+    from closedloop.loop.backtest import backtest, told
+    from closedloop.market.definition import read_definition
+    from closedloop.market.place import runs_folder
+
+    read_definition(market)
+    report = backtest(market, (out or runs_folder()).resolve(), capacity)
     print(dumps(report, indent=1) if json else told(report))
 
 

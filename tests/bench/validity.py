@@ -151,6 +151,13 @@ FIGURES = (
     Figure("conformal-maven", "range of the next amount: coverage of maven's next quarter", 5, 0.88, 0.92),
     # the loop measured
     *_lifts(),
+    Figure("harbor-oracle", "harbor replayed: score's share of the oracle's lift, all periods", 6, low=0.60),
+    Figure("harbor-oracle-2", "harbor replayed: score's share of the oracle's lift, second period", 6, low=0.60),
+    Figure("harbor-oracle-4", "harbor replayed: the same, four periods after the planted drift", 6, low=0.60),
+    Figure(
+        "harbor-over-static", "harbor replayed: lift of score over static personas, lower, points", 6, low=0
+    ),
+    Figure("bank-over-static", "bank replayed: lift of score over static personas, lower, points", 6, low=0),
     # refinement
     Figure("edits-null-runs", "eight periods in which nothing differs: runs without any permanent edit", 6, low=0.90),
     Figure("edits-recall-20", "planted differences of 20 points found within eight periods", 6, low=0.85),

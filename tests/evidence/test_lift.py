@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.errors import ParameterError
+from closedloop.evidence.lift import lift, lift_gain
 from closedloop.evidence.rates import shrink_rates
 from closedloop.evidence.scores import fit_score
 from scipy.special import expit, logit
@@ -61,14 +63,35 @@ def one_run(sizes, seed):
         x, chance, y = world.leads(N_LEADS)
         order = score.order(x)
         plain = np.argsort(-(x["field_0"].map(static).fillna(0.3) + 1e-9 * rng.random(N_LEADS)).to_numpy())
-        lift = lambda rows, p=chance: p[rows[:N_WORKED]].mean() - p.mean()  # noqa: E731
-        best = lift(np.argsort(-chance))
-        shares.append((lift(order) / best, lift(plain) / best))
-        lifts.append(lift(order) - lift(plain))
+        above = lambda rows, p=chance: p[rows[:N_WORKED]].mean() - p.mean()  # noqa: E731
+        best = above(np.argsort(-chance))
+        shares.append((above(order) / best, above(plain) / best))
+        lifts.append(above(order) - above(plain))
         ranked, rest = order[: N_WORKED - N_DRAWN], order[N_WORKED - N_DRAWN :]
         worked = rng.permutation(np.concatenate([ranked, rng.permutation(rest)[:N_DRAWN]]))
         known.append((x.iloc[worked], y[worked]))
     return np.array(shares), np.array(lifts)
+
+
+def test_lift_counts_the_chosen_of_every_block_and_gives_ties_nothing():
+    y, p, block = [1, 1, 0, 0, 1, 0], [0.9, 0.8, 0.2, 0.1, 0.5, 0.5], list("aaaabb")
+    assert lift(y, p, block, 0.5) == pytest.approx((1 + 1 + 0.5 * (1 + 0)) / 3 - 0.5)
+    assert lift(y, np.full(6, 0.3), block, 0.5) == pytest.approx(0.0)
+    assert lift(y, p, block, 1.0) == pytest.approx(0.0)
+    assert np.isnan(lift([], [], []))
+    with pytest.raises(ParameterError, match="capacity = 0; allowed: above 0, up to 1"):
+        lift(y, p, block, 0)
+
+
+def test_a_gain_in_lift_is_found_and_none_straddles_zero():
+    rng = np.random.default_rng(5)
+    truth = rng.random(900)
+    y, block = (rng.random(900) < truth).astype(float), np.repeat(["1", "2", "3"], 300)
+    better = lift_gain(y, rng.random(900), truth, block, rng=rng)
+    same = lift_gain(y, truth, truth + 0.3 * rng.random(900), block, rng=rng)
+    assert better.low > 0.15
+    assert better.low < better.estimate < better.high
+    assert same.high < better.low
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

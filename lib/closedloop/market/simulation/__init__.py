@@ -18,6 +18,21 @@ def simulate(market_folder: Path, out: Path) -> None:
     write_market(market_folder, out)
 
 
+def hidden_win_rates(market_folder: Path) -> "pd.Series":
+    """Return the planted chance of winning of every deal, by deal_id.
+
+    It is in no raw file: it exists to measure how much of the possible lift the loop reaches.
+    """
+    from .demand import draw_leads
+    from .population import draw_accounts
+    from .sales import draw_deals
+    from .truth import read_truth
+
+    truth = read_truth(market_folder)
+    deals = draw_deals(truth, draw_leads(truth, draw_accounts(truth)))
+    return deals.set_index("deal_id")["win_rate"]
+
+
 def hidden_segments(market_folder: Path) -> "pd.DataFrame":
     """Return the planted segment of every account and respondent: columns table, row_id, segment.
 

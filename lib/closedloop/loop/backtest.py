@@ -1,0 +1,182 @@
+"""The loop measured: each period predicted from its start, by refined personas, by static ones, and by none."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closedloop.errors import ParameterError
+from closedloop.evidence.accuracy import auc, auc_within, log_loss, paired_bootstrap
+from closedloop.evidence.lift import CAPACITY, lift, lift_gain
+from closedloop.evidence.scores import fit_score
+from closedloop.loop.duel import lagged_rate, predict
+from closedloop.loop.edits import FEWEST_DEALS
+from closedloop.loop.persona import PersonaSet
+from closedloop.loop.records import decided
+from closedloop.loop.situation import Situation
+from closedloop.loop.turn import set_in_force
+from closedloop.market.simulation import hidden_win_rates
+from closedloop.market.warehouse import Warehouse, open_warehouse
+
+Floats = NDArray[np.float64]
+
+SCORE, REFINED, STATIC, NONE = "score", "refined personas", "static personas", "no personas"
+CONTENDERS = (SCORE, REFINED, STATIC, NONE)
+_RIVALS = ((SCORE, STATIC), (SCORE, NONE), (REFINED, STATIC), (REFINED, NONE), (STATIC, NONE))
+_MOST_TRAINED = 12_000
+_FEWEST_TRAINED = 100
+
+
+@dataclass
+class Replayed:
+    """Deals that ended, each predicted at the start of its period: outcomes, periods, and chances by contender.
+
+    ``truth``: the planted win rate of each, missing in a real market.
+    """
+
+    y: list[Floats] = field(default_factory=list)
+    truth: list[Floats] = field(default_factory=list)
+    period: list[NDArray[np.str_]] = field(default_factory=list)
+    chances: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in CONTENDERS})
+
+
+def backtest(market: str, out: Path, capacity: float = CAPACITY) -> dict[str, Any]:
+    """Replay all complete periods of a market: accuracy and lift of each contender, by period and pooled.
+
+    Rates and lifts are fractions; gains are better minus worse, with paired 90 % intervals; ``oracle_share`` is the
+    share of the lift that the planted truth would give, None in a real market. Errors: ParameterError for an unknown
+    market, or one with no period that can be predicted. Method: prequential evaluation (Dawid, 1984).
+    """
+    warehouse = open_warehouse(market)
+    if warehouse.definition.clock == "none":
+        raise ParameterError(f"market = {market!r} records no dates, so no period can be predicted from an earlier one")
+    truth, found = _truth(warehouse), Replayed()
+    for period in warehouse.periods:
+        if not period.running:
+            _replay(found, warehouse, Situation.looking_back(warehouse, period), truth, out)
+    if not found.y:
+        raise ParameterError(
+            f"market = {market!r} has no period with {FEWEST_DEALS} decided deals and {_FEWEST_TRAINED} known before"
+        )
+    rng = Situation.planning(warehouse, warehouse.periods[0]).rng("backtest")
+    parts = [_told(found, [i], rng, capacity) | {"period": str(found.period[i][0])} for i in range(len(found.y))]
+    pooled = _told(found, list(range(len(found.y))), rng, capacity)
+    return {"market": market, "capacity": capacity, "periods": parts, "pooled": pooled}
+
+
+def _truth(warehouse: Warehouse) -> pd.Series | None:
+    folder = warehouse.definition.folder
+    return hidden_win_rates(folder) if (folder / "truth.toml").exists() else None
+
+
+def _replay(found: Replayed, warehouse: Warehouse, after: Situation, truth: pd.Series | None, out: Path) -> None:
+    """Add one period, unless too few deals ended in it or before it."""
+    before = Situation.planning(warehouse, after.period)
+    if not before.view.has("deals"):
+        return
+    known, ended = decided(before), decided(after)
+    asked = ended[after.in_period(ended["closed_on"])]
+    if len(asked) < FEWEST_DEALS or len(known) < _FEWEST_TRAINED or known["is_won"].nunique() < 2:
+        return
+    rate, market = lagged_rate(known), warehouse.definition.name
+    refined = set_in_force(market, after.period.name, out)
+    static = set_in_force(market, warehouse.periods[0].name, out)
+    found.chances[SCORE].append(_scored(before, known, asked, refined))
+    found.chances[REFINED].append(predict(refined, asked, rate))
+    found.chances[STATIC].append(predict(static, asked, rate))
+    found.chances[NONE].append(np.full(len(asked), rate))
+    found.y.append(np.asarray(asked["is_won"], dtype=float))
+    found.period.append(np.full(len(asked), after.period.name))
+    rates = asked["deal_id"].map(truth) if truth is not None else pd.Series(np.nan, index=asked.index)
+    found.truth.append(np.asarray(rates, dtype=float))
+
+
+def _scored(before: Situation, known: pd.DataFrame, asked: pd.DataFrame, personas: PersonaSet) -> Floats:
+    """The score as 03 learns it at the start of the period, of deals by what is known when they are created."""
+    fields = [name for name in before.deal_fields() if name in known and name in asked]
+    seen = known.sort_values("closed_on", kind="stable").tail(_MOST_TRAINED)
+    x, later = (rows[fields].assign(persona=personas.assign(rows)) for rows in (seen, asked))
+    score = fit_score(x, seen["is_won"].astype(int), seen["closed_on"], rng=before.rng("backtest-score"))
+    return score.ranking.predict(later, score.history.at(len(later), None))
+
+
+def _told(found: Replayed, parts: list[int], rng: np.random.Generator, capacity: float) -> dict[str, Any]:
+    """The figures of some periods together."""
+    joined = {name: np.concatenate([found.chances[name][i] for i in parts]) for name in CONTENDERS}
+    y, truth, block = (np.concatenate([of[i] for i in parts]) for of in (found.y, found.truth, found.period))
+    best = lift(truth, truth, block, capacity) if np.isfinite(truth).all() else np.nan
+    contenders = {
+        name: {
+            "log_loss": log_loss(y, p),
+            "auc": _known(auc(y, p)),
+            "auc_within": _known(auc_within(y, p, block)),
+            "lift": lift(y, p, block, capacity),
+            "oracle_share": _known(lift(truth, p, block, capacity) / best) if best > 0 else None,
+        }
+        for name, p in joined.items()
+    }
+    gains = [
+        {"of": name, "over": rival, "measure": measure, "gain": _known(g.estimate), "low": _known(g.low)}
+        | {"high": _known(g.high)}
+        for name, rival in _RIVALS
+        for measure, g in _gains(y, joined[rival], joined[name], block, rng, capacity).items()
+    ]
+    return {"n": len(y), "win_rate": float(y.mean()), "contenders": contenders, "gains": gains}
+
+
+def _gains(y: Floats, a: Floats, b: Floats, block: Any, rng: np.random.Generator, capacity: float) -> dict[str, Any]:
+    return {
+        "log_loss": paired_bootstrap(y, a, b, rng=rng),
+        "auc_within": paired_bootstrap(y, a, b, rng=rng, measure="auc_within", block=block),
+        "lift": lift_gain(y, a, b, block, rng=rng, capacity=capacity),
+    }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# words
+
+
+def told(report: dict[str, Any]) -> str:
+    """The figures of a report as a person reads them."""
+    pooled, share = report["pooled"], report["capacity"]
+    lines = [
+        f"{report['market']}: {pooled['n']:,} decided deals of {len(report['periods'])} periods, each predicted at the "
+        f"start of its period.",
+        f"Lift: win rate of the {share:.0%} ranked first, less that of all; the order inside a period counts.",
+        "",
+        f"{'':<10} {'':>6}  " + "  ".join(f"{name:>26}" for name in CONTENDERS),
+        f"{'period':<10} {'n':>6}  " + "  ".join(f"{'log loss   AUC  lift oracle':>26}" for _ in CONTENDERS),
+    ]
+    for part in [*report["periods"], pooled | {"period": "all"}]:
+        cells = "  ".join(_cell(part["contenders"][name]) for name in CONTENDERS)
+        lines.append(f"{part['period']:<10} {part['n']:>6,}  {cells}")
+    lines += ["", "Gains over all periods (90 % intervals):"]
+    lines += [f"  {_gain_told(gain)}" for gain in pooled["gains"]]
+    return "\n".join(lines)
+
+
+def _cell(figures: dict[str, float | None]) -> str:
+    area, share = figures["auc_within"], figures["oracle_share"]
+    parts = (
+        f"{figures['log_loss']:>8.3f}",
+        f"{area:>5.2f}" if area is not None else f"{'-':>5}",
+        f"{100 * (figures['lift'] or 0):>+5.1f}",
+        f"{share:>5.2f}" if share is not None else f"{'-':>5}",
+    )
+    return " ".join(parts)
+
+
+def _gain_told(gain: dict[str, Any]) -> str:
+    if gain["gain"] is None or gain["low"] is None:
+        return f"{gain['of']} over {gain['over']}, {gain['measure']}: cannot tell"
+    verdict = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no improvement shown"
+    scale, unit = (100, " points") if gain["measure"] == "lift" else (1, "")
+    ends = ", ".join(f"{scale * gain[name]:+.{1 if unit else 3}f}" for name in ("gain", "low", "high")).split(", ")
+    measure = {"log_loss": "log loss", "auc_within": "AUC within periods", "lift": "lift"}[gain["measure"]]
+    return f"{gain['of']} over {gain['over']}, {measure}: {ends[0]}{unit} ({ends[1]} to {ends[2]}): {verdict}"
