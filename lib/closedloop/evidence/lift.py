@@ -1,5 +1,7 @@
 """Lift at fixed capacity: how much better the cases turn out that a ranking would have worked first."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -22,22 +24,25 @@ def lift(value: ArrayLike, p: ArrayLike, block: ArrayLike, capacity: float = CAP
     values, chances, places = (np.asarray(part) for part in (value, p, block))
     if not len(values):
         return float("nan")
-    groups = _blocks(places)
-    order, chosen = np.concatenate(groups), np.concatenate([_chosen(chances[rows], capacity) for rows in groups])
-    return float(np.average(values[order].astype(float), weights=chosen) - values.mean())
+    parts = [(values[rows].astype(float), chances[rows], np.ones((1, len(rows)))) for rows in _blocks(places)]
+    return float(_lifts(parts, capacity)[0])
 
 
 def _blocks(places: NDArray[np.generic]) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(places == name) for name in pd.unique(places)]
 
 
-def _chosen(p: Floats, capacity: float) -> Floats:
-    """How far each row is chosen: 1, 0, or a part where equal chances share the last places."""
-    room = capacity * len(p)
-    _, group, size = np.unique(-p, return_inverse=True, return_counts=True)
-    before = np.cumsum(size) - size
-    part: Floats = np.clip((room - before) / size, 0.0, 1.0)
-    return part[group]
+def _lifts(blocks: Iterable[tuple[Floats, Floats, Floats]], capacity: float) -> Floats:
+    """(draws,) the lift over blocks of values, chances, and how often each row was drawn (draws, rows)."""
+    chosen, everyone, n = 0.0, 0.0, 0
+    for values, chances, times in blocks:
+        order = np.argsort(-chances, kind="stable")
+        first = np.flatnonzero(np.diff(-chances[order], prepend=-np.inf) > 0)  # of each chance
+        sums, sizes = (np.add.reduceat(part[:, order], first, axis=1) for part in (times * values, times))
+        room = capacity * len(values) - (np.cumsum(sizes, axis=1) - sizes)
+        share = np.divide(np.clip(room, 0, sizes), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+        chosen, everyone, n = chosen + (share * sums).sum(axis=1), everyone + sums.sum(axis=1), n + len(values)
+    return np.asarray(chosen / (capacity * n) - everyone / n, dtype=float)
 
 
 def lift_gain(
@@ -52,13 +57,13 @@ def lift_gain(
     level: float = 0.90,
 ) -> Interval:
     """By how much the lift of ``p_b`` exceeds that of ``p_a`` on the same rows, drawn with replacement in blocks."""
-    values, a, b, places = (np.asarray(part) for part in (value, p_a, p_b, block))
-    estimate = lift(values, b, places, capacity) - lift(values, a, places, capacity)
-    groups, drawn = _blocks(places), []
-    for _ in range(draws):
-        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        drawn.append(
-            lift(values[rows], b[rows], places[rows], capacity) - lift(values[rows], a[rows], places[rows], capacity)
-        )
-    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
+    values, a, b = (np.asarray(part, dtype=float) for part in (value, p_a, p_b))
+    groups = _blocks(np.asarray(block))
+    times = [rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws).astype(float) for rows in groups]
+    of_a, of_b = (
+        _lifts([(values[rows], p[rows], drawn) for rows, drawn in zip(groups, times, strict=True)], capacity)
+        for p in (a, b)
+    )
+    low, high = np.quantile(of_b - of_a, [0.5 - level / 2, 0.5 + level / 2])
+    estimate = lift(values, b, block, capacity) - lift(values, a, block, capacity)
     return Interval(estimate, float(low), float(high))
