@@ -1,5 +1,6 @@
 """The command line: closedloop run | list | describe | check | self-test | backtest | diff | accept | ..."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ Market = Annotated[str, typer.Argument(help="the name of a folder under data/")]
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 2 (75: folder in use)."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # small fits wait for each other's threads longer than they compute
     try:
         app()
     except ClosedLoopError as error:

@@ -68,6 +68,15 @@ class Patterns:
 
 def level_text(values: pd.Series) -> pd.Series:
     """The values as level names: "true" and "false", whole numbers without ".0"; missing stays missing."""
+    codes, known = pd.factorize(values)
+    if values.dtype == object or not len(known):  # True and 1 are equal, and yet two levels
+        return _named(values)
+    found = _named(pd.Series(known)).reindex(codes).set_axis(values.index)
+    found.name = values.name
+    return found
+
+
+def _named(values: pd.Series) -> pd.Series:
     return values.astype("object").map(_level_name)
 
 

@@ -175,8 +175,10 @@ def _cell(figures: dict[str, float | None]) -> str:
 def _gain_told(gain: dict[str, Any]) -> str:
     if gain["gain"] is None or gain["low"] is None:
         return f"{gain['of']} over {gain['over']}, {gain['measure']}: cannot tell"
-    verdict = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "no improvement shown"
-    scale, unit = (100, " points") if gain["measure"] == "lift" else (1, "")
-    ends = ", ".join(f"{scale * gain[name]:+.{1 if unit else 3}f}" for name in ("gain", "low", "high")).split(", ")
+    scale, unit, decimals = (100, " points", 1) if gain["measure"] == "lift" else (1, "", 3)
+    figures = [round(scale * gain[name], decimals) + 0.0 for name in ("gain", "low", "high")]
+    # judged as it reads: a gain that rounds to nothing is none
+    verdict = "better" if figures[1] > 0 else "worse" if figures[2] < 0 else "no improvement shown"
+    ends = [f"{figure:+.{decimals}f}" for figure in figures]
     measure = {"log_loss": "log loss", "auc_within": "AUC within periods", "lift": "lift"}[gain["measure"]]
     return f"{gain['of']} over {gain['over']}, {measure}: {ends[0]}{unit} ({ends[1]} to {ends[2]}): {verdict}"
