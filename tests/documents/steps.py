@@ -49,6 +49,7 @@ TABLES = {
                 "channel": ["search"],
                 "created_on": pd.to_datetime(["2025-01-02"]),
                 "slot": ["ranked"],
+                "arm_rate": [1.0],
             }
         ),
     },
@@ -173,6 +174,7 @@ def _leads() -> Draft:
     draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
+    draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
     return draft
 
 

@@ -56,7 +56,7 @@ SAID = [
     ("leads", "quality", "0.61 (0.52–0.7)"),
     ("leads", "quality", "Verdict: usable; scores are shown as probabilities."),
     ("leads", "calibration", "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),
-    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM."),
+    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. 0 of them are drawn"),
     ("handoff", "promises", "1 of 2 promises were kept."),
     ("handoff", "waterfall", "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45)."),
     ("handoff", "first_touch", "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all were"),

@@ -98,6 +98,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_columns": "columns that segments are cut by",
         "n_described": "rows that the personas are described by",
         "n_disagreements": "leads on which the teams disagree",
+        "n_drawn": "records on the list to call that were drawn",
         "n_groups_inside": "groups whose predicted rate lies within the interval of the observed one",
         "n_listed": "records on the list to call",
         "n_lost": "lost deals",
