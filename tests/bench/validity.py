@@ -154,9 +154,7 @@ FIGURES = (
     Figure("harbor-oracle", "harbor replayed: score's share of the oracle's lift, all periods", 6, low=0.60),
     Figure("harbor-oracle-2", "harbor replayed: score's share of the oracle's lift, second period", 6, low=0.60),
     Figure("harbor-oracle-4", "harbor replayed: the same, four periods after the planted drift", 6, low=0.60),
-    Figure(
-        "harbor-over-static", "harbor replayed: lift of score over static personas, lower, points", 6, low=0
-    ),
+    Figure("harbor-over-static", "harbor replayed: lift of score over static personas, lower, points", 6, low=0),
     Figure("bank-over-static", "bank replayed: lift of score over static personas, lower, points", 6, low=0),
     # refinement
     Figure("edits-null-runs", "eight periods in which nothing differs: runs without any permanent edit", 6, low=0.90),

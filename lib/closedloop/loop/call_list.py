@@ -1,5 +1,6 @@
 """The list of whom to call next: by rank, with places for records that are drawn, so that the order can be judged."""
 
+import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
@@ -20,15 +21,12 @@ def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: in
     n_drawn = round(random_share * n) if len(ranked) > n else 0
     n_candidates = len(ranked) - (n - n_drawn)
     drawn = n - n_drawn + rng.permutation(n_candidates)[:n_drawn]
-    places = rng.permutation(n)[:n_drawn]
-    slot = pd.Series(RANKED, index=range(n), dtype="str")
-    slot.iloc[places] = RANDOM
-    row = pd.Series(0, index=range(n), dtype="int64")
-    row[slot == RANKED] = range(n - n_drawn)
-    row[slot == RANDOM] = drawn
-    rate = slot.map({RANKED: 1.0, RANDOM: n_drawn / n_candidates if n_candidates else 1.0})
-    found = ranked.iloc[row.to_numpy()]
-    return found.assign(rank=range(1, n + 1), slot=slot.to_numpy(), arm_rate=rate.to_numpy())
+    is_drawn = rng.permutation(n) < n_drawn
+    row = np.empty(n, dtype=int)
+    row[~is_drawn], row[is_drawn] = np.arange(n - n_drawn), drawn
+    slot = np.where(is_drawn, RANDOM, RANKED)
+    rate = np.where(is_drawn, n_drawn / max(n_candidates, 1), 1.0)
+    return ranked.iloc[row].assign(rank=range(1, n + 1), slot=slot, arm_rate=rate)
 
 
 def to_log(table: pd.DataFrame) -> pd.DataFrame:
