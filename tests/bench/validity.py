@@ -166,6 +166,7 @@ FIGURES = (
     Figure("edits-adopted-15", "planted differences of 15 points that also won their duel", 6),
     Figure("bank-refined", "bank, refined against frozen, same base rate: AUC gain within blocks, lower", 6, low=0.09),
     Figure("bank-refined-pooled", "the same pooled, to which the base rate alone adds", 6),
+    Figure("off-policy-coverage", "value of another order of calling, from drawn places: coverage", 6, 0.87, 0.93),
     # known-at firewall
     Figure("leak-bank", "bank: the call's duration is named as a leak", 8, low=1, shown=".0f"),
     Figure("leak-honest", "honest columns named as leaks, all markets", 8, high=2, shown=".0f"),

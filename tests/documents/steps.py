@@ -49,6 +49,7 @@ TABLES = {
                 "channel": ["search"],
                 "created_on": pd.to_datetime(["2025-01-02"]),
                 "slot": ["ranked"],
+                "arm_rate": [1.0],
             }
         ),
     },
@@ -173,6 +174,7 @@ def _leads() -> Draft:
     draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
+    draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
     return draft
 
 
@@ -203,7 +205,8 @@ def _handoff() -> Draft:
 
 def _refinement() -> Draft:
     draft = Draft("refinement")
-    at = {name: Origin("06_refinement", name, "deals", "2025-q1", "2025-q1") for name in ("duel", "promises", "drift")}
+    at = {name: Origin("06_refinement", name, "deals", "2025-q1", "2025-q1") for name in
+          ("duel", "promises", "drift", "off_policy")}  # fmt: skip
     for measure, gain in (("log_loss", 0.6), ("auc_within", 0.61)):
         of = {"proposal": (gain, NAN, NAN, 200), "in force": (0.55, NAN, NAN, 200)}
         draft.estimate(_rates("contender", **of), at["duel"], measure, unit="ratio")
@@ -215,6 +218,11 @@ def _refinement() -> Draft:
               {"field": "drift", "level": "outcome", "estimate": 0.3, "p": 0.76, "n": 60}]  # fmt: skip
     draft.estimate(drifts, at["drift"], "drift_statistic", unit="ratio")
     draft.estimate(_rates("drift", definition=(0.02, 0.0, 0.06, 60)), at["drift"], "unseen_share")
+    orders = _rates("order", **{"as called": (0.3, 0.25, 0.35, 200), "by the personas' promise": (0.2, 0.15, 0.24, 90)})
+    draft.estimate(orders, at["off_policy"], "order_won_rate")
+    sizes = {"at random": (31.4, NAN, NAN, 200), "by the personas' promise": (62, NAN, NAN, 90)}
+    worth = pd.DataFrame(_rates("order", **sizes)).assign(baseline=50.0)
+    draft.estimate(worth, at["off_policy"], "effective_sample", unit="count")
     return draft
 
 

@@ -56,7 +56,7 @@ SAID = [
     ("leads", "quality", "0.61 (0.52–0.7)"),
     ("leads", "quality", "Verdict: usable; scores are shown as probabilities."),
     ("leads", "calibration", "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),
-    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM."),
+    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. 0 of them are drawn"),
     ("handoff", "promises", "1 of 2 promises were kept."),
     ("handoff", "waterfall", "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45)."),
     ("handoff", "first_touch", "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all were"),
@@ -86,6 +86,9 @@ SAID = [
     ("refinement", "edits", "3 edits were tested: 1 holds, 1 to watch."),
     ("refinement", "edits", "split 44 % (38–50 %, n = 210)       33 % +11 points"),
     ("refinement", "drift", "The market drifts in: mix."),
+    ("refinement", "off_policy", "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
+    ("refinement", "off_policy", "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer would"),
+    ("refinement", "off_policy", "at random             cannot tell                          31"),
     ("review", "findings", "1 finding holds."),
     ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),
 ]  # fmt: skip
@@ -254,6 +257,14 @@ def test_teams_that_agree_are_told_so() -> None:
 def test_drift_is_told_only_where_there_is_some() -> None:
     assert "No drift was detected." in shown("refinement", "drift", {"p": 0.2})
     assert "The market drifts in: mix, outcome, definition." in shown("refinement", "drift", {"p": 0.01, "low": 0.06})
+
+
+def test_orders_whose_intervals_overlap_are_not_told_apart() -> None:
+    alike = shown("refinement", "off_policy", {"low": 0.1, "high": 0.4})
+    assert "as called; the intervals overlap: no difference is shown." in alike
+    better = CLAIMS["refinement"].assign(low=0.1, high=0.4)
+    better.loc[better["level"].eq("by the personas' promise"), ["low", "high"]] = [0.5, 0.7]
+    assert "more would have been won" in plain(render("refinement", "off_policy", evidence("refinement", {}, better)))
 
 
 def test_a_duel_that_was_not_fought_is_told_without_figures() -> None:

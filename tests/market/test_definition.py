@@ -49,6 +49,7 @@ def test_defaults_and_given_values(write: Write) -> None:
         4,
         8,
     )
+    assert definition.call_list.random_share == 0.1
     source = definition.sources["calls"]
     assert (source.delimiter, source.quote, source.encoding, source.member) == (",", '"', "utf-8", ())
 
@@ -80,6 +81,8 @@ def test_fields_labels_and_moments(write: Write) -> None:
         (('file = "calls.csv"', 'file = "calls.csv"\nsha = "0"'), ["sources.calls.sha", "unknown key", "sha256"]),
         (("[periods]", '[deals]\nstagez = []\noutcomes = ["won"]\n[periods]'), ["deals.stagez", "stages, outcomes"]),
         (("[periods]", "[claims]\nwindows = 2\n[periods]"), ["claims.windows", "practical_threshold"]),
+        (("[periods]", "[call_list]\nshare = 0.1\n[periods]"), ["call_list.share", "unknown key", "random_share"]),
+        (("[periods]", "[call_list]\nrandom_share = 10\n[periods]"), ["call_list.random_share", "0.5", "found '10'"]),
         (("[periods]", '[goals."2024-q1"]\nleads = 2\n[periods]'), ["goals.2024-q1.leads", "n_leads"]),
         (('licence = "CC0-1.0"\n', ""), ["licence", "Field required"]),
         (('"EUR"', '"euro"'), ["currency", "'euro'"]),

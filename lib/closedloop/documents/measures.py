@@ -64,6 +64,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "cost_per_won_amount": "cost per won deal",
         "drift_statistic": "statistic of drift",
         "ece": "calibration error",
+        "effective_sample": "leads that the log is worth",
         "first_touch_median_days": "median days from hand-off to the first sales touch",
         "first_touch_p90_days": "days from hand-off within which nine of ten leads were touched by sales",
         "gain_over_base_rate": "log-loss gained over the better base rate",
@@ -98,6 +99,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_columns": "columns that segments are cut by",
         "n_described": "rows that the personas are described by",
         "n_disagreements": "leads on which the teams disagree",
+        "n_drawn": "records on the list to call that were drawn",
         "n_groups_inside": "groups whose predicted rate lies within the interval of the observed one",
         "n_listed": "records on the list to call",
         "n_lost": "lost deals",
@@ -121,6 +123,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "objection_share": "share of objections raised",
         "observed_rate": "share won",
         "open_filled_rate": "share filled among open records",
+        "order_won_rate": "share of called leads won",
         "pain_share": "share of pains heard",
         "persona_drift": "how far the outcomes left what was expected, in standard errors",
         "persona_share": "share of known customers and leads",
@@ -163,6 +166,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
 _EVERYONE: Mapping[str, str] = MappingProxyType(  # what the baseline of such a figure is
     {
         "column_auc": "above which a leak is suspected",
+        "effective_sample": "needed",
         "observed_rate": "predicted",
         "promise": "promised",
         "win_rate_adjusted": "as counted",

@@ -12,6 +12,7 @@ from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import wilson
 from closedloop.loop.duel import duel, lagged_rate, predict
 from closedloop.loop.edits import FEWEST_DEALS, PROMISE, propose
+from closedloop.loop.off_policy import other_orders
 from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.persona_changes import changed_by
 from closedloop.loop.records import decided
@@ -28,6 +29,7 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
     ``following`` is the name of the next period; None when there is none, or the period is still running.
     """
     draft = Draft("refinement")
+    other_orders(draft, situation, in_force)
     reason = _cannot(situation, following)
     if reason:
         draft.missing |= dict.fromkeys(("duel", "promises", "edits", "drift"), reason)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.leaks import TOO_WELL
 from closedloop.evidence.scores import Score, calibration_table, fit_score
+from closedloop.loop.call_list import RANDOM
+from closedloop.loop.call_list import listed as listed_to_call
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.leaks import ALARM, known_leaks
 from closedloop.loop.persona import PersonaSet
@@ -19,8 +21,6 @@ from closedloop.market.periods import FOREVER
 from closedloop.terms import Moment
 
 _FEWEST_SCORED = 200
-_LIST_LENGTH = 200
-_RANDOM_SHARE = 0.10
 _MOST_TRAINED = 12_000
 _MATURE_SHARE = 0.7
 _QUALITY = {
@@ -181,22 +181,25 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
         return
     waiting = waiting.sort_values(prospects.key, kind="stable")
     waiting = waiting.assign(persona=in_force.assign(waiting))
-    listed = _ranked(waiting, prospects, score, in_force).head(_LIST_LENGTH)
+    share = situation.definition.call_list.random_share
+    listed = listed_to_call(_ranked(waiting, prospects, score, in_force), share, situation.rng("slots"))
     usable = score if score is not None and score.verdict == "usable" else None
     is_probable = usable is not None and usable.shown_as == "probability"
     table = {
         "record_id": listed[prospects.key].to_numpy(),
         "persona": listed["persona"].to_numpy(),
         "score": _chances(situation, prospects, score, listed) if score is not None and is_probable else np.nan,
-        "rank": np.arange(1, len(listed) + 1),
+        "rank": listed["rank"].to_numpy(),
         "reasons": _reasons(situation, usable, listed[prospects.fields]) if usable else [""] * len(listed),
         "channel": listed["channel"].to_numpy() if "channel" in listed else None,
         "created_on": column(listed, "created_on").to_numpy(),
-        "slot": _slots(situation, len(listed)),
+        "slot": listed["slot"].to_numpy(),
+        "arm_rate": listed["arm_rate"].to_numpy(),
     }
     draft.tables["next_leads"] = pd.DataFrame(table)
     origin = Origin("03_leads", "next_leads", prospects.table, *situation.span(column(listed, "created_on")))
     draft.count([{"estimate": len(listed)}], origin, "n_listed")
+    draft.count([{"estimate": (listed["slot"] == RANDOM).sum(), "n": len(listed)}], origin, "n_drawn")
 
 
 def _chances(situation: Situation, prospects: Prospects, score: Score, listed: pd.DataFrame) -> NDArray[np.float64]:
@@ -212,12 +215,6 @@ def _ranked(waiting: pd.DataFrame, prospects: Prospects, score: Score | None, in
         return newest.iloc[score.order(newest[prospects.fields])]
     promise = newest["persona"].map(in_force.deviations())
     return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
-
-
-def _slots(situation: Situation, n: int) -> NDArray[np.str_]:
-    """A tenth of the list is drawn, so that another rule can be judged on it later."""
-    drawn = situation.rng("slots").random(n) < _RANDOM_SHARE
-    return np.where(drawn, "random", "ranked")
 
 
 def _reasons(situation: Situation, score: Score, rows: pd.DataFrame) -> list[str]:

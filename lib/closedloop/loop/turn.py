@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
+from closedloop.loop.call_list import to_log
 from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
 from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
@@ -52,10 +53,12 @@ def plan(market: str, period: str, out: Path) -> Path:
     before = _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
     described = personas.personas(situation, material.sample, material.segments, in_force, old)
-    steps = [material.step, described, leads.leads(situation, in_force)]
+    found_leads = leads.leads(situation, in_force)
+    steps = [material.step, described, found_leads]
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))
+    _write_call_list(folder / "call-list.csv", found_leads)
     return folder
 
 
@@ -127,6 +130,13 @@ def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -
     both = pd.concat(merged, ignore_index=True)
     write_frame(folder / "claims.parquet", both)
     replace_file(folder / "claims.csv", as_csv(both).encode())
+
+
+def _write_call_list(path: Path, leads: Step) -> None:
+    """The list to call for the CRM; an earlier one must not be called when there is nobody any more."""
+    path.unlink(missing_ok=True)
+    if "next_leads" in leads.tables:
+        replace_file(path, as_csv(to_log(leads.tables["next_leads"])).encode())
 
 
 def _write_proposal(path: Path, proposal: Proposal) -> None:

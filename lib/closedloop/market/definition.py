@@ -80,6 +80,12 @@ class Claims(_Strict):
     planned_periods: int = Field(8, ge=1)
 
 
+class CallList(_Strict):
+    """The list of whom to call next; ``random_share``: the fraction of its places that is drawn, 0 for none."""
+
+    random_share: float = Field(0.10, ge=0, le=0.5)
+
+
 class Goals(_Strict):
     """What both teams promise each other for one period."""
 
@@ -106,6 +112,7 @@ class Definition(_Strict):
     accept: Literal["auto", "manual"] = "auto"
     periods: Periods | None = None
     claims: Claims = Claims()  # type: ignore[call-arg]
+    call_list: CallList = CallList()  # type: ignore[call-arg]
     sources: dict[str, Source]
     deals: Deals | None = None
     fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
@@ -190,6 +197,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "periods": Periods,
     "deals": Deals,
     "claims": Claims,
+    "call_list": CallList,
     "goals": Goals,
 }
 

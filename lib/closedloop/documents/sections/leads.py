@@ -112,11 +112,14 @@ def _calibration(shown: Evidence) -> Pieces:
 
 def _next_leads(shown: Evidence) -> Pieces:
     frame = next_leads(shown.table("next_leads"), shown)
-    listed, what = shown.of("n_listed"), str(shown.result("prospects") or "leads")
+    what = str(shown.result("prospects") or "leads")
     text = f"{numbers.count(len(frame))} open {what} in order; internal: record ids lead back to the CRM."
     columns = {"rank": "rank", "record_id": "record", "persona": "persona", "score": "score",
                "reasons": "why", "channel": "channel", "created_on": "created", "slot": "slot"}  # fmt: skip
-    return table(frame, columns, shown.words, units={"score": "rate"}), stating(text, listed)
+    drawn = shown.first("n_drawn")
+    if drawn is not None:
+        text = f"{text} {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
+    return table(frame, columns, shown.words, units={"score": "rate"}), stating(text, shown.of("n_listed", "n_drawn"))
 
 
 def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:

@@ -7,10 +7,11 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
-from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
 from closedloop.documents.wording import records
 from closedloop.loop.changelog import ADJUST, EDITS, MERGE, RETIRE, SPLIT
+from closedloop.loop.off_policy import AS_CALLED
 
 _NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
 _SURE = 0.05
@@ -164,6 +165,35 @@ def is_drift(claim: Claim) -> bool:
     return bool(claim["p"] <= _SURE)
 
 
+def _off_policy(shown: Evidence) -> Pieces:
+    claims = shown.of("order_won_rate", "effective_sample")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "order_won_rate": ("won", lambda row: _won_by_order(row, shown)),
+        "effective_sample": "leads that the log is worth",
+    }
+    listed = table_of(claims, shown.words, "order of calling", columns, label=level_of(shown.words))
+    return listed, Listing([_worth(claim, shown) for claim in records(shown.of("effective_sample"))])
+
+
+def _won_by_order(row: Mapping[str, Claim], shown: Evidence) -> str:
+    return backed(row["order_won_rate"], shown.words) if "order_won_rate" in row else "cannot tell"
+
+
+def _worth(size: Claim, shown: Evidence) -> Sentence:
+    """What an order would have been worth beside what was called; refused where the log is worth too little."""
+    name = f"Calling {size['level']}"
+    found, called = (shown.first("order_won_rate", level=level) for level in (size["level"], AS_CALLED))
+    if found is None or called is None:
+        worth, needed = numbers.count(size["estimate"]), numbers.count(size["baseline"])
+        return stating(f"{name}: cannot tell; the log is worth {worth} leads, {needed} are needed.", size)
+    beside = f"{name}: {backed(found, shown.words)} won, against {backed(called, shown.words)} as called"
+    if found["low"] > called["high"]:
+        return stating(f"{beside}: more would have been won.", found, called)
+    if found["high"] < called["low"]:
+        return stating(f"{beside}: fewer would have been won.", found, called)
+    return stating(f"{beside}; the intervals overlap: no difference is shown.", found, called)
+
+
 REFINEMENT = (
     Section("refinement", "duel", "Do new personas predict better than the old?", _duel, measures=("log_loss_gain",)),
     Section(
@@ -175,4 +205,11 @@ REFINEMENT = (
     ),
     Section("refinement", "edits", "What changes in the personas?", _edits),
     Section("refinement", "drift", "Does the market drift?", _drift, measures=("drift_statistic",)),
+    Section(
+        "refinement",
+        "off_policy",
+        "What would another order have been worth?",
+        _off_policy,
+        measures=("effective_sample",),
+    ),
 )
