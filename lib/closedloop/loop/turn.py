@@ -11,7 +11,7 @@ import yaml
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.persona import PersonaSet, Proposal, changes, read_set, write_set
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step, as_csv, replace_file, write_frame, write_step
+from closedloop.loop.step import Step, as_csv, merged, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
@@ -42,7 +42,7 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
-    from closedloop.loop import leads, personas, research
+    from closedloop.loop import leads, personas, research, targets
 
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
@@ -50,7 +50,8 @@ def plan(market: str, period: str, out: Path) -> Path:
     in_force = set_in_force(market, found.name, out)
     material = research.research(situation)
     described = personas.personas(situation, material.sample, in_force)
-    steps = [material.step, described, leads.leads(situation, in_force)]
+    chosen = targets.targets(situation, material.sample, material.segments, in_force)
+    steps = [merged(material.step, chosen), described, leads.leads(situation, in_force)]
     before = _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
     described.tables["changes"] = changes(old, in_force)
