@@ -50,6 +50,7 @@ def difference_interval(
     """
     (low1, high1), (low2, high2) = wilson(k1, n1, level), wilson(k2, n2, level)
     with np.errstate(invalid="ignore", divide="ignore"):
-        first, second = np.asarray(k1, dtype=float) / n1, np.asarray(k2, dtype=float) / n2
-    gap = first - second
+        first = np.asarray(k1, dtype=float) / np.asarray(n1, dtype=float)
+        second = np.asarray(k2, dtype=float) / np.asarray(n2, dtype=float)
+    gap: Floats = first - second
     return gap, gap - np.hypot(first - low1, high2 - second), gap + np.hypot(high1 - first, second - low2)

@@ -69,4 +69,5 @@ def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     z = np.arctanh(found["estimate"].clip(-0.999999, 0.999999))
     found = found.assign(low=np.tanh(z - reach), high=np.tanh(z + reach))
     order = found["estimate"].abs().sort_values(ascending=False, kind="stable").index
-    return found.loc[order].reset_index(drop=True)
+    strongest: pd.DataFrame = found.loc[order].reset_index(drop=True)
+    return strongest

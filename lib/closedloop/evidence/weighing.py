@@ -67,5 +67,3 @@ def _standardised(part: Criterion) -> tuple[Floats, Floats]:
     apart = np.sqrt(own + (error**2).sum() / n**2)
     scale = float(np.sqrt((centred**2).mean() + (error**2).mean()))
     return (centred / scale, apart / scale) if scale > 0 else (np.zeros(n), np.zeros(n))
-
-

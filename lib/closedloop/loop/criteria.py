@@ -106,8 +106,8 @@ class Criteria:
 
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
-        ends = (sizes[end].to_numpy(dtype=float) for end in ("share", "low", "high"))
-        return Value(*ends, np.full(len(sizes), n), self.sample.source, _days(self.sample.rows))
+        share, low, high = (sizes[end].to_numpy(dtype=float) for end in ("share", "low", "high"))
+        return Value(share, low, high, np.full(len(sizes), n), self.sample.source, _days(self.sample.rows))
 
     def _growth(self) -> Value | None:
         """Share of the records that came in the last period, less its share in the rest of the window."""
@@ -172,8 +172,8 @@ class Criteria:
         figures = table[["estimate", "low", "high"]].astype(float)
         if not (table["n"].fillna(0) >= LEAST_SHOWN).all() or figures.isna().any().any():
             return None
-        columns = (figures[name].to_numpy() for name in figures)
-        return Value(*columns, table["n"].to_numpy(dtype=int), "deals", rows["closed_on"])
+        mean, low, high = (figures[name].to_numpy() for name in figures)
+        return Value(mean, low, high, table["n"].to_numpy(dtype=int), "deals", rows["closed_on"])
 
     def _covered(self, kinds: tuple[str, ...]) -> Value | None:
         """Of all that a segment's members wish for, the share for which texts of all these kinds are released."""
@@ -187,8 +187,8 @@ class Criteria:
             return None
         told = pd.DataFrame({"met": wishes.loc[:, is_ready].sum(axis=1), "all": wishes.sum(axis=1)})
         parts = [_ratio(told[self.found.labels.astype(str) == segment]) for segment in self.ids]
-        columns = (np.array([part[place] for part in parts]) for place in range(4))
-        return Value(*columns, "respondents", _days(self.sample.rows))
+        share, low, high, n = (np.array([part[place] for part in parts]) for place in range(4))
+        return Value(share, low, high, n, "respondents", _days(self.sample.rows))
 
     def _topics(self, kinds: tuple[str, ...]) -> set[str]:
         """The topics that texts of every one of these kinds speak about, as released on the day."""

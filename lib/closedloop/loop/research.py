@@ -77,6 +77,10 @@ def research(situation: Situation) -> Research:
     sample = sample_of(situation)
     draft = Draft("research")
     _state_sample(draft, sample, _origin(situation, sample, "sample"))
+    if situation.view.has("deals"):
+        ended = situation.closed_deals
+        origin = Origin("01_research", "segmenting", "deals", *situation.span(ended["closed_on"]))
+        draft.count([{"estimate": len(ended)}], origin, "n_ended")
     draft.results |= {"source": sample.source, "n": len(sample.rows), "n_items": len(sample.items)}
     if len(sample.rows) < _FEWEST_ROWS or not sample.items:
         _nothing_to_cut(draft, sample)

@@ -3,6 +3,9 @@
 Criteria are set in market.toml before the data are cut; a segment is a target only when its own intervals say so.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -127,7 +130,7 @@ def _choose(draft: Draft, criteria: Criteria, tests: pd.DataFrame, scores: dict[
     """A target passes every knock-out, is more attractive than the average segment, and not one where we are weaker."""
     rows = []
     for place, segment in enumerate(criteria.ids):
-        choice, reason = _choice(tests.loc[segment], *(_side(scores[axis], place) for axis in _AXES))
+        choice, reason = _choice(dict(tests.iloc[place]), *(_side(scores[axis], place) for axis in _AXES))
         rows.append([segment, ", ".join(criteria.personas_of(segment)), choice, reason])
     draft.tables["targets"] = pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
     chosen = [row[0] for row in rows if row[2] == "target"]
@@ -149,9 +152,9 @@ _REASONS = {
 }
 
 
-def _choice(tests: pd.Series, attractive: str, strong: str) -> tuple[str, str]:
-    failed = [_REASONS[str(name)] for name, test in tests.items() if test == _FAILS]
-    unclear = [_REASONS[str(name)] for name, test in tests.items() if test == _OPEN]
+def _choice(tests: Mapping[Any, str], attractive: str, strong: str) -> tuple[str, str]:
+    failed = [_REASONS[name] for name, test in tests.items() if test == _FAILS]
+    unclear = [_REASONS[name] for name, test in tests.items() if test == _OPEN]
     if failed:
         return "left out", "; ".join(failed)
     if attractive == "below" or strong == "below":

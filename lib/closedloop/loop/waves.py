@@ -80,6 +80,7 @@ def held(draft: Draft, situation: Situation, sample: Sample, found: Segmentation
     most = max(found.recommended_k, 2) + 2
     old = segmentation(items[~waves.is_last], rng=situation.rng("wave"), ks=range(2, most + 1), **_QUICK)  # type: ignore[arg-type]
     draft.count([{"estimate": int(waves.is_last.sum()), "n": len(items)}], origin, "n_last_wave")
+    draft.count([{"estimate": old.recommended_k, "n": int((~waves.is_last).sum())}], origin, "earlier_segments")
     draft.results |= {"earlier_k": old.recommended_k, "earlier_verdict": old.verdict}
     if min(old.recommended_k, found.recommended_k) < 2:
         return

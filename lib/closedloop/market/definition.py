@@ -109,7 +109,7 @@ class Weights(_Strict):
 
 
 class Attractiveness(Weights):
-    """What makes a segment worth having: how large, growing and paying it is, and whether the offer serves its needs."""
+    """What makes a segment worth having: its size, growth and amounts, and whether the offer serves its needs."""
 
     size: Weight = 0
     growth: Weight = 0
