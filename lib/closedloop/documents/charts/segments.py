@@ -42,14 +42,15 @@ def stability(claims: pd.DataFrame, title: str, *, recommended: int | None) -> P
     for axes, name, heading in ((whole, "ari", "The whole cut is found again"),
                                 (weakest, "weakest_slsw", "Its weakest segment is found again")):  # fmt: skip
         _agreement(axes, parts.get(name), heading)
-    whole.legend(frameon=False, fontsize=8.5, loc="center right")
+    if "ari" in parts:
+        whole.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
     told = [f"{k} segments found again: {value:.2f}" for k, value in _values(parts.get("ari"))]
     told += [f"weakest of {k}: {value:.2f}" for k, value in _values(parts.get("weakest_slsw"))]
     told += _strip(fit, {name: parts[name] for name in _FITS if name in parts})
     if recommended:
         for axes in (whole, weakest, fit):
             axes.axvspan(recommended - 0.5, recommended + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
-        whole.text(recommended, 1.07, "used", fontsize=9, color=INK, ha="center", fontfamily=_FONT)
+        whole.text(recommended, 0.42, "used", fontsize=9, color=INK, ha="center", fontfamily=_FONT)
     caption = "Dotted line: the least that counts. Lowest panel: the darker, the better the fit; “best” is preferred."
     return _picture(figure, title, told, caption, _ids(claims))
 
@@ -87,7 +88,7 @@ def _agreement(axes: Axes, part: pd.DataFrame | None, heading: str) -> None:
     """A panel of agreement from 0 to 1 with the least that counts."""
     axes.set_title(heading, loc="left", fontsize=9, color=INK, fontfamily=_FONT)
     axes.set_ylim(-0.04, 1.06)
-    axes.set_yticks([0, 0.5, 1], ["by luck", "half", "always"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1: always"])
     axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
     least = np.nan if part is None else part["baseline"].astype(float).max()
     if np.isfinite(least):

@@ -185,7 +185,8 @@ def _offer(shown: Evidence) -> Pieces:
     heads = ("segment", "wants more than the market", "texts ready for its wishes", "pages to work with")
     told = Table(heads, tuple(cells for cells, _ in found), (False, False, True, False),
                  claims=tuple(ids for _, ids in found))  # fmt: skip
-    return Sentence(text), told
+    scores = shown.cell("targets")
+    return stating(text, scores[scores["level"].isin(listed["segment"])]), told
 
 
 def _offered(shown: Evidence, row: Claim) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -217,7 +218,7 @@ def _held(shown: Evidence) -> Pieces:
     before = shown.first("earlier_segments")
     verdict, now = shown.result("earlier_verdict"), shown.result("recommended_k") or 1
     if before is None or last is None:
-        return (Sentence("Cannot tell: there is one wave only."),)
+        return ()
     told = f"Before the last wave of {value(last, shown.words)} rows the cut gave "
     told += f"{value(before, shown.words)} segments ({verdict})" if before["estimate"] > 1 else "no segments"
     same = "as many as now" if before["estimate"] == now else "not the number of now"
@@ -258,6 +259,6 @@ def _sizes(shown: Evidence) -> Table:
 
 SEGMENTING = Section("research", "segmenting", "Should we segment this market?", _segmenting, measures=("n_rows",))
 IDEAL = Section("research", "ideal", "What would a good target segment be?", _ideal, measures=("smallest_share",))
-TARGETS = Section("research", "targets", "Which segments should we aim at?", _targets, ("targets",))
+TARGETS = Section("research", "targets", "Which segments should we aim at?", _targets, ("targets",), ("uncounted",))
 OFFER = Section("research", "offer", "What do we offer whom we aim at?", _offer, ("targets",), ("offer",))
-HELD = Section("research", "held", "Has the segmentation held since the last wave?", _held)
+HELD = Section("research", "held", "Has the segmentation held since the last wave?", _held, measures=("n_last_wave",))
