@@ -36,7 +36,7 @@ SAID = [
     ("research", "held", "the cut gave 2 segments (natural), as many as now."),
     ("research", "held", "it agrees with today's cut at 0.85 (0.80 to 0.90, n = 300) on a scale to 1."),
     ("research", "held", "segment 1 66 % (60–71 %, n = 300)  +6 points (+1 to +11 points)"),
-    ("research", "held", "Changed in size: segment 0 (Fast start)."),
+    ("research", "held", "Changed in size: segment 0."),
     ("research", "slsw", "The weakest segment is segment 1: found again at 0.8 on a scale to 1."),
     ("research", "profile", "The segments differ most on: wants price, product: Yard Plan."),
     ("research", "segments", "segment 0: 60 % (50–70 %, n = 900) of the market, about 120 known accounts."),

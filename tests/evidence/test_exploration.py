@@ -60,3 +60,9 @@ def test_a_column_without_answers_or_without_variety_is_left_out() -> None:
     assert len(components(items, np.random.default_rng(0))) == 6
     assert not set(associations(items)["first"]) & {"empty", "same"}
     assert components(items[["item_0"]], np.random.default_rng(0)).empty
+
+
+def test_answers_that_hardly_anybody_gives_are_left_out() -> None:
+    items = answers(np.random.default_rng(6)).assign(rare=[1] * 9 + [0] * 291, also_rare=[1] * 9 + [0] * 291)
+    assert not set(associations(items)["first"]) & {"rare", "also_rare"}
+    assert "rare" in set(associations(items.assign(rare=[1] * 10 + [0] * 290))["second"])

@@ -35,7 +35,7 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "sold more slowly", "sold faster", "over all won deals", "days from opening to winning a deal"
         ),
         "wave_share": Measure(
-            "more common in the last wave", "less common in the last wave", "of all answers", "share of the last wave"
+            "more common in the last wave", "less common in the last wave", "of all rows", "share of the last wave"
         ),
         "won_amount": Measure("larger deals", "smaller deals", "over all won deals", "amount of a won deal"),
     }

@@ -8,7 +8,7 @@ from closedloop.evidence.indicators import Floats
 from closedloop.evidence.profiles import indicator_columns
 
 _MOST_COMPONENTS = 6
-_FEWEST_PAIRS = 10
+_FEWEST_ROWS = 10  # with an answer and without it: rarer ones go together by luck, and are not shown
 
 
 def components(
@@ -48,13 +48,20 @@ def _shares(columns: Floats) -> Floats:
     return shares
 
 
+def _common(block: pd.DataFrame) -> pd.DataFrame:
+    """The columns of which ten rows or more differ from the most frequent value."""
+    is_common = [column.notna().sum() - column.value_counts().max() >= _FEWEST_ROWS for _, column in block.items()]
+    return block.loc[:, is_common]
+
+
 def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     """The rank correlation of every two answers to different items, strongest first.
 
     Columns: first, second (answers, as ``profiles`` names them), estimate, low, high, n. The intervals hold for all
-    pairs at once (Bonferroni over Fisher's z), so they hold for the strongest one as well.
+    pairs at once (Bonferroni over Fisher's z), so they hold for the strongest one as well. Answers that fewer than ten
+    rows give, or do not give, are left out.
     """
-    blocks = {name: indicator_columns(items[name]).rank() for name in items.columns}
+    blocks = {name: _common(indicator_columns(items[name])).rank() for name in items.columns}
     columns = pd.concat(blocks.values(), axis=1) if blocks else pd.DataFrame()
     owner = np.array([place for place, block in enumerate(blocks.values()) for _ in block.columns])
     first, second = np.triu_indices(len(owner), 1)
@@ -62,7 +69,7 @@ def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     first, second = first[apart], second[apart]
     known = columns.notna().to_numpy(dtype=float)
     n, r = (known.T @ known)[first, second], columns.corr().to_numpy()[first, second]
-    seen = (n >= _FEWEST_PAIRS) & np.isfinite(r)
+    seen = (n >= _FEWEST_ROWS) & np.isfinite(r)
     names = columns.columns.to_numpy()
     found = pd.DataFrame({"first": names[first], "second": names[second], "estimate": r, "n": n.astype(int)})[seen]
     reach = stats.norm.isf((1 - level) / 2 / max(len(found), 1)) / np.sqrt(found["n"] - 3)

@@ -125,7 +125,8 @@ def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segment
     _state_criteria(draft, found, _origin(situation, sample, "criteria"))
     weak = found.slsw[found.slsw["k"] == k].rename(columns={"slsw": "estimate", "size": "n"})
     origin = _origin(situation, sample, "slsw")
-    draft.estimate(weak.assign(field="segment", level=weak["segment"].astype(str)), origin, "slsw", unit="ratio")
+    if k > 1:
+        draft.estimate(weak.assign(field="segment", level=weak["segment"].astype(str)), origin, "slsw", unit="ratio")
     _state_profile(draft, sample, found, _origin(situation, sample, "profile"))
     _state_sizes(draft, situation, found, _origin(situation, sample, "segments"))
     draft.results |= {

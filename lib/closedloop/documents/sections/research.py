@@ -4,11 +4,11 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.charts import heat
-from closedloop.documents.charts.segments import stability
 from closedloop.documents.findings import Column, backed, dots_of, first, table_of, value, where
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
 from closedloop.documents.sections.targets import HELD, IDEAL, OFFER, SEGMENTING, TARGETS, on_scale
+from closedloop.documents.segment_charts import stability
 from closedloop.documents.wording import records
 
 _NAMED = ("recommended_k", "lowest_k", "highest_k", "bic_k", "icl_k", "held_out_k")

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts.segments import positions
 from closedloop.documents.findings import backed, ends, first, value, where
 from closedloop.documents.pieces import Listing, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section
+from closedloop.documents.segment_charts import positions
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import records
 
@@ -91,11 +91,11 @@ def _criterion(claim: Claim) -> str:
     return CRITERIA.get(str(claim["level"]), str(claim["level"]).replace("_", " "))
 
 
-def named(shown: Evidence, segment: str) -> str:
-    """A segment with the personas that stand for it: "segment 0 (Fast start)"."""
+def named(shown: Evidence, segment: str, most: int | None = None) -> str:
+    """A segment with the personas that stand for it, or the first of them: "segment 0 (Fast start)"."""
     rows = shown.table("targets")
     personas = rows.loc[rows["segment"] == segment, "personas"] if len(rows) else pd.Series(dtype="str")
-    names = [shown.words.name(name) for told in personas if told for name in told.split(", ")]
+    names = [shown.words.name(name) for told in personas if told for name in told.split(", ")][:most]
     return f"{shown.words.name(segment)} ({' and '.join(names)})" if names else shown.words.name(segment)
 
 
@@ -124,7 +124,7 @@ def _positions(shown: Evidence, rows: pd.DataFrame) -> Any:
             return None
         place = {"x": x["estimate"], "x_low": x["low"], "x_high": x["high"]}
         place |= {"y": y["estimate"], "y_low": y["low"], "y_high": y["high"]}
-        label = named(shown, str(row["segment"]))
+        label = named(shown, str(row["segment"]), most=1)
         points.append({**place, "label": label, "is_sure": row["choice"] == "target", "claims": claim_ids(x, y)})
     caption = (
         "Filled: a target; hollow: not, or nobody can tell. Bars: 90 % intervals that hold for all segments at once."
@@ -234,7 +234,7 @@ def _held(shown: Evidence) -> Pieces:
 def _changed(shown: Evidence) -> Sentence:
     """Which segments are shown to have changed size."""
     looks = shown.of("wave_share")
-    names = [named(shown, str(level)) for level in looks.loc[looks["verdict"] == "supported", "level"]]
+    names = [shown.words.name(str(level)) for level in looks.loc[looks["verdict"] == "supported", "level"]]
     told = f"Changed in size: {', '.join(names)}." if names else "No segment is shown to have grown or shrunk."
     return stating(told, looks)
 
@@ -249,7 +249,7 @@ def _sizes(shown: Evidence) -> Table:
         change = shown.first("wave_share_change", level=segment)
         old = was.get(segment, "")
         cells.append((
-            named(shown, segment), f"segment {old}" if old else "new", backed(claim, shown.words),
+            shown.words.name(segment), f"segment {old}" if old else "new", backed(claim, shown.words),
             _cell(shown, change), _VERDICTS[str(claim["verdict"])],
         ))  # fmt: skip
         ids.append(claim_ids(claim, *([] if change is None else [change])))

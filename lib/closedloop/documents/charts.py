@@ -43,6 +43,32 @@ class Picture:
         return f"[figure] {self.alt}"
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """An empty figure of the common style with panels below each other, for figures that are drawn elsewhere."""
+
+    figure: Figure
+    panels: tuple[Axes, ...]
+
+    def picture(self, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...]) -> Picture:
+        """The finished figure."""
+        return _picture(self.figure, title, told, caption, claims)
+
+
+def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet:
+    """A sheet of that height in inches; ``heights``: the panels' shares of it, which share the axis below."""
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights), squeeze=False)[:, 0]
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
+    for axes in panels:
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(RULE)
+        axes.tick_params(colors=INK, labelsize=9)
+        axes.set_axisbelow(True)
+    return Sheet(figure, tuple(panels))
+
+
 def dots(
     rows: pd.DataFrame,
     title: str,

@@ -5,24 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import (
-    _DPI,
-    _FONT,
-    _WIDTH,
-    INK,
-    MIDDLE,
-    PALE,
-    RULE,
-    Picture,
-    _ids,
-    _picture,
-    _short,
-)
+from closedloop.documents.charts import INK, MIDDLE, PALE, RULE, Picture, sheet
+from closedloop.documents.pieces import claim_ids
+
+_Axes = Any  # matplotlib has one home, charts
 
 _FITS = {"bic": "BIC", "icl": "ICL", "held_out_log_likelihood": "held-out rows"}
 _LESS_IS_BETTER = ("bic", "icl")
@@ -35,7 +23,9 @@ def stability(claims: pd.DataFrame, title: str, *, recommended: int | None) -> P
     estimate, baseline (the least that counts), claim_id. ``recommended``: None when no number can be trusted.
     """
     parts = {str(name): _ordered(part) for name, part in claims.groupby("measure")}
-    figure, (whole, weakest, fit) = _panels(title, (3.0, 2.2, 1.5))
+    drawn = sheet(title, 5.7, (3.0, 2.2, 1.5))
+    whole, weakest, fit = drawn.panels
+    fit.set_xlabel("number of segments", fontsize=9, color=INK)
     _line(whole, parts.get("ari"), "o-", INK, "the answers as given")
     _line(whole, parts.get("ari_shuffled"), "s--", MIDDLE, "the same answers, shuffled")
     _line(weakest, parts.get("weakest_slsw"), "o-", INK, "")
@@ -50,24 +40,9 @@ def stability(claims: pd.DataFrame, title: str, *, recommended: int | None) -> P
     if recommended:
         for axes in (whole, weakest, fit):
             axes.axvspan(recommended - 0.5, recommended + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
-        whole.text(recommended, 0.42, "used", fontsize=9, color=INK, ha="center", fontfamily=_FONT)
+        whole.text(recommended, 0.42, "used", fontsize=9, color=INK, ha="center")
     caption = "Dotted line: the least that counts. Lowest panel: the darker, the better the fit; “best” is preferred."
-    return _picture(figure, title, told, caption, _ids(claims))
-
-
-def _panels(title: str, heights: tuple[float, ...]) -> tuple[Figure, list[Axes]]:
-    """Panels of the common style below each other, with one axis of numbers of segments."""
-    figure = Figure(figsize=(_WIDTH, sum(heights) * 0.85), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
-    for axes in panels:
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(RULE)
-        axes.tick_params(colors=INK, labelsize=9)
-        axes.set_axisbelow(True)
-    panels[-1].set_xlabel("number of segments", fontsize=9, color=INK)
-    return figure, panels
+    return drawn.picture(title, told, caption, claim_ids(claims))
 
 
 def _ordered(part: pd.DataFrame) -> pd.DataFrame:
@@ -79,14 +54,14 @@ def _values(part: pd.DataFrame | None) -> list[tuple[int, float]]:
     return [] if part is None else list(zip(part["k"], part["estimate"].astype(float), strict=True))
 
 
-def _line(axes: Axes, part: pd.DataFrame | None, style: str, ink: str, label: str) -> None:
+def _line(axes: _Axes, part: pd.DataFrame | None, style: str, ink: str, label: str) -> None:
     if part is not None:
         axes.plot(part["k"], part["estimate"], style, color=ink, linewidth=1.8, markersize=5, label=label)
 
 
-def _agreement(axes: Axes, part: pd.DataFrame | None, heading: str) -> None:
+def _agreement(axes: _Axes, part: pd.DataFrame | None, heading: str) -> None:
     """A panel of agreement from 0 to 1 with the least that counts."""
-    axes.set_title(heading, loc="left", fontsize=9, color=INK, fontfamily=_FONT)
+    axes.set_title(heading, loc="left", fontsize=9, color=INK)
     axes.set_ylim(-0.04, 1.06)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1: always"])
     axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
@@ -95,9 +70,9 @@ def _agreement(axes: Axes, part: pd.DataFrame | None, heading: str) -> None:
         axes.axhline(least, color=RULE, linewidth=1.2, linestyle=":")
 
 
-def _strip(axes: Axes, parts: Mapping[str, pd.DataFrame]) -> list[str]:
+def _strip(axes: _Axes, parts: Mapping[str, pd.DataFrame]) -> list[str]:
     """A row of cells for each criterion of fit, shaded from its worst to its best number; says which is best."""
-    axes.set_title("What fit alone prefers", loc="left", fontsize=9, color=INK, fontfamily=_FONT)
+    axes.set_title("What fit alone prefers", loc="left", fontsize=9, color=INK)
     told = []
     for place, (name, part) in enumerate(parts.items()):
         values = part["estimate"].astype(float).to_numpy() * (-1 if name in _LESS_IS_BETTER else 1)
@@ -105,7 +80,7 @@ def _strip(axes: Axes, parts: Mapping[str, pd.DataFrame]) -> list[str]:
         shades = (values - values.min()) / spread if spread > 0 else np.ones(len(values))
         axes.barh([place] * len(values), 0.94, left=part["k"] - 0.47, height=0.84, color=_blues(shades), linewidth=0)
         best = int(part["k"].to_numpy()[values.argmax()])
-        axes.text(best, place, "best", ha="center", va="center", fontsize=8.5, color="white", fontfamily=_FONT)
+        axes.text(best, place, "best", ha="center", va="center", fontsize=8.5, color="white")
         told.append(f"{_FITS[name]}: best is {best}")
     axes.set_yticks(range(len(parts)), [_FITS[name] for name in parts])
     axes.set_ylim(len(parts) - 0.5, -0.5)
@@ -126,10 +101,8 @@ def positions(rows: pd.DataFrame, title: str, axes_named: tuple[str, str], *, ca
 
     ``rows``: label, x, x_low, x_high, y, y_low, y_high, is_sure (hollow otherwise); the lines at 0 are the average.
     """
-    figure = Figure(figsize=(_WIDTH, 4.6), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
+    drawn = sheet(title, 4.6)
+    axes = drawn.panels[0]
     axes.axhline(0, color=RULE, linewidth=1, linestyle=(0, (4, 3)))
     axes.axvline(0, color=RULE, linewidth=1, linestyle=(0, (4, 3)))
     axes.hlines(rows["y"], rows["x_low"], rows["x_high"], color=MIDDLE, linewidth=1.8)
@@ -137,15 +110,14 @@ def positions(rows: pd.DataFrame, title: str, axes_named: tuple[str, str], *, ca
     for _, row in rows.iterrows():
         face = INK if row["is_sure"] else "white"
         axes.plot([row["x"]], [row["y"]], "o", mfc=face, mec=INK, markersize=8)
-        axes.annotate(_short(row["label"]), (row["x"], row["y"]), xytext=(7, 6), textcoords="offset points",
-                      fontsize=9, color=INK, fontfamily=_FONT)  # fmt: skip
+        axes.annotate(str(row["label"]), (row["x"], row["y"]), xytext=(7, 6), textcoords="offset points",
+                      fontsize=9, color=INK)  # fmt: skip
     axes.set_xlabel(f"{axes_named[0]} (0: the average segment)", fontsize=9, color=INK)
     axes.set_ylabel(f"{axes_named[1]} (0: the average segment)", fontsize=9, color=INK)
     axes.margins(0.14)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
+    axes.spines["left"].set_visible(True)
     told = [
         f"{row['label']}: {axes_named[0]} {numbers.decimal(row['x'])}, {axes_named[1]} {numbers.decimal(row['y'])}"
         for _, row in rows.iterrows()
     ]
-    return _picture(figure, title, told, caption, tuple(name for ids in rows["claims"] for name in ids))
+    return drawn.picture(title, told, caption, tuple(name for ids in rows["claims"] for name in ids))
