@@ -74,6 +74,14 @@ def test_values_are_those_that_the_records_hold(planned: Planned) -> None:
     assert told.loc[told["measure"] == "criterion_won_amount", "n"].min() >= 10
 
 
+def test_nothing_that_is_stated_covers_the_period_that_is_planned(planned: Planned) -> None:
+    told = chosen(planned).statements
+    assert set(told["cell"]) == {"ideal", "targets"}
+    assert told["last_period"].max() == "2025-q2"
+    scores = told[told["measure"] == "strength_score"]  # answers of 2023 on, deals until yesterday
+    assert (scores["first_period"].min(), scores["last_period"].max()) == ("2023-q4", "2025-q2")
+
+
 def test_a_segment_that_is_too_small_is_left_out(planned: Planned) -> None:
     table = chosen(planned, Asked(smallest_share=0.25)).tables["targets"].set_index("segment")
     assert table.loc[["2", "3"], "choice"].tolist() == ["left out", "left out"]

@@ -4,6 +4,7 @@ Criteria are set in market.toml before the data are cut; a segment is a target o
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -36,20 +37,22 @@ def targets(situation: Situation, sample: Sample, found: Segmentation | None, in
     values = {name: criteria.value(name) for name in UNITS}
     _state_values(draft, criteria, values)
     scores = {axis: _scores(values, getattr(situation.definition.criteria, axis).counted) for axis in _AXES}
-    _state_scores(draft, criteria, scores)
+    _state_scores(draft, criteria, scores, values)
     tests = _knock_outs(draft, criteria)
     _choose(draft, criteria, tests, scores)
     _explain(draft, situation, scores)
     return draft.done()
 
 
-def _set(situation: Situation, cell: str) -> Origin:
-    return Origin("01_research", cell, "market.toml", situation.period.name, situation.period.name)
+def _set(situation: Situation) -> Origin:
+    """Where criteria come from: they were set when the last period that is over had ended."""
+    eve = pd.Series(pd.to_datetime([situation.on - timedelta(days=1)] if situation.is_dated else []))
+    return Origin("01_research", "ideal", "market.toml", *situation.span(eve))
 
 
 def _state_criteria(draft: Draft, situation: Situation) -> None:
     """The knock-outs and the weights, as they were set before the data were cut."""
-    criteria, origin = situation.definition.criteria, _set(situation, "ideal")
+    criteria, origin = situation.definition.criteria, _set(situation)
     limits = {name: getattr(criteria, name) for name in ("smallest_share", "least_recognised", "least_stability")}
     for name, unit in (("smallest_share", "rate"), ("least_recognised", "rate"), ("least_stability", "ratio")):
         draft.count([{"estimate": limits[name]}], origin, name, unit=unit)
@@ -84,13 +87,15 @@ def _scores(values: dict[str, Value | None], weights: dict[str, float]) -> Score
     return weighted_scores(known, weights)
 
 
-def _state_scores(draft: Draft, criteria: Criteria, scores: dict[str, Scores]) -> None:
+def _state_scores(draft: Draft, criteria: Criteria, scores: dict[str, Scores], values: dict[str, Value | None]) -> None:
+    """Both scores of every segment; they cover the days of all the criteria in them."""
     for axis, score in scores.items():
         if not score.counted:
             continue
         rows = pd.DataFrame({"estimate": score.estimate, "low": score.low, "high": score.high, "level": criteria.ids})
         rows = rows.assign(field="segment", n=criteria.found.sizes["size"].to_numpy())
-        origin = _set(criteria.situation, "targets")._replace(source_table=criteria.sample.source)
+        days = pd.concat([value.days for name in score.counted if (value := values[name]) is not None])
+        origin = Origin("01_research", "targets", criteria.sample.source, *criteria.situation.span(days))
         draft.estimate(rows, origin, f"{axis}_score", unit="ratio")
 
 
