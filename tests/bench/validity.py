@@ -102,6 +102,7 @@ FIGURES = (
     Figure("survey-likelihood", "McDonald's survey: log-likelihood at k = 4", 2, low=-7111.15, shown=".2f"),
     Figure("survey-slsw", "McDonald's survey: least stable segment at k = 4 (SLSW)", 2, low=0.75),
     Figure("survey-null-ari", "McDonald's survey: largest ARI of permuted columns", 2, high=0.29),
+    Figure("null-targets", "equal segments: any that is shown to be more attractive than the average", 2, high=0.10),
     Figure("no-segments", "independent columns: no segments", 2, low=0.95),
     Figure("one-trait-normal", "one normal trait: constructive or no segments", 2, low=0.90),
     Figure("one-trait-skewed", "one skewed trait: constructive or no segments", 2, low=0.90),

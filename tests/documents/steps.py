@@ -10,7 +10,17 @@ NAN = float("nan")
 
 
 TABLES = {
-    "research": {},
+    "research": {
+        "targets": pd.DataFrame(
+            {
+                "segment": ["0", "1"],
+                "personas": ["fast", ""],
+                "choice": ["target", "left out"],
+                "reason": ["more attractive", "too small a share of the market"],
+            }
+        ),
+        "matched": pd.DataFrame({"segment": ["0", "1"], "earlier": ["1", "0"]}),
+    },
     "personas": {
         "rules": pd.DataFrame({"persona": ["fast"], "sentence": ["sites is 1"]}),
         "nearest": pd.DataFrame({"persona": ["fast"], "nearest": ["slow"], "field": ["wants_price"], "level": ["yes"]}),
@@ -59,7 +69,8 @@ TABLES = {
     "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
 }
 RESULTS = {
-    "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 3,
+    "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 3, "bic_k": 3, "icl_k": 2,
+    "held_out_k": 3, "earlier_verdict": "natural",
     "n_handed_off": 50, "accepted_rate": 0.6, "first_touch_median_days": 4.0, "never_touched_share": 0.25,
     "sales_cycle_days": 54.0, "score_verdict": "usable", "shown_as": "probability", "prospects": "leads",
 }  # fmt: skip
@@ -78,12 +89,15 @@ def _counts(field: str, n: int, **levels: float) -> list[dict[str, object]]:
 def _research() -> Draft:
     draft = Draft("research")
     at = {name: Origin("01_research", name, "respondents", "2024-q4", "2024-q4") for name in
-          ("sample", "criteria", "slsw", "profile", "segments")}  # fmt: skip
+          ("segmenting", "ideal", "sample", "explore", "criteria", "slsw", "profile", "segments", "targets",
+           "held")}  # fmt: skip
     for measure, n in {"n_rows": 900, "n_columns": 12, "n_advised": 720}.items():
         draft.count([{"estimate": n}], at["sample"], measure)
-    for measure, values in {"ari": (0.9, 0.8), "ari_shuffled": (0.1, 0.1), "bic": (7000, 7100)}.items():
+    for measure, values in {"ari": (0.9, 0.8), "ari_shuffled": (0.1, 0.1), "bic": (7000, 7100),
+                            "weakest_slsw": (0.8, 0.7)}.items():  # fmt: skip
         rows = _rates("k", **{"2": (values[0], NAN, NAN, 900), "3": (values[1], NAN, NAN, 900)})
-        draft.estimate(rows, at["criteria"], measure, unit="ratio")
+        least = 0.75 if measure in ("ari", "weakest_slsw") else NAN
+        draft.estimate(pd.DataFrame(rows).assign(baseline=least), at["criteria"], measure, unit="ratio")
     weak = _rates("segment", **{"0": (0.9, NAN, NAN, 60), "1": (0.8, NAN, NAN, 40)})
     draft.estimate(weak, at["slsw"], "slsw", unit="ratio")
     for segment, price, plan in (("0", 0.9, 0.5), ("1", 0.1, 0.45)):
@@ -92,7 +106,42 @@ def _research() -> Draft:
     sizes = _rates("segment", **{"0": (0.6, 0.5, 0.7, 900), "1": (0.4, 0.3, 0.5, 900)})
     draft.estimate(sizes, at["segments"], "segment_share")
     draft.estimate(_rates("segment", **{"0": (120, 100, 140, 900)}), at["segments"], "n_accounts", unit="count")
+    _explored(draft, at["explore"])
+    _chosen(draft, at)
     return draft
+
+
+def _explored(draft: Draft, at: Origin) -> None:
+    """Before any cut: shares in the market, missing answers, a pair that goes together, dimensions."""
+    draft.estimate(_rates("wants_price", yes=(0.5, 0.4, 0.6, 120)), at, "profile_share")
+    draft.estimate(_rates("wants_price", **{"": (0.05, 0.03, 0.07, 900)}), at, "missing_share")
+    pair = pd.DataFrame(_rates("wants_price", yes=(-0.5, -0.6, -0.4, 900))).assign(within="product=plan")
+    draft.estimate(pair, at, "association", unit="ratio")
+    parts = pd.DataFrame(_rates("component", **{"1": (0.3, NAN, NAN, 900)})).assign(baseline=0.1)
+    draft.estimate(parts, at, "component_share")
+    draft.count([{"estimate": 2, "n": 900}], at, "n_dimensions")
+
+
+def _chosen(draft: Draft, at: dict[str, Origin]) -> None:
+    """Criteria, the segments' scores, and what became of them since the last wave."""
+    draft.count([{"estimate": 800}], at["segmenting"], "n_ended")
+    draft.count([{"estimate": 0.1}], at["ideal"], "smallest_share", unit="rate")
+    draft.count([{"field": "criterion", "level": "size", "estimate": 3}], at["ideal"], "attractiveness_weight")
+    for axis in ("attractiveness", "strength"):
+        scores = _rates("segment", **{"0": (0.9, 0.4, 1.4, 60), "1": (-0.9, -1.4, -0.4, 40)})
+        draft.estimate(scores, at["targets"], f"{axis}_score", unit="ratio")
+    for measure, n in {"n_last_wave": 300, "earlier_segments": 2}.items():
+        draft.count([{"estimate": n}], at["held"], measure)
+    draft.estimate(_rates("", **{"": (0.85, 0.8, 0.9, 300)}), at["held"], "wave_agreement", unit="ratio")
+    change = _rates("segment", **{"0": (0.06, 0.01, 0.11, 300)})
+    draft.estimate(change, at["held"], "wave_share_change", unit="points")
+
+
+def grown() -> pd.DataFrame:
+    """A segment that is more common in the last wave."""
+    look = {"measure": "wave_share", "family": "plan", "notebook": "01_research", "cell": "held", "field": "segment",
+            "claim_id": "wave-share-1", "level": "0", "estimate": 0.66, "low": 0.6, "high": 0.71, "n": 300}  # fmt: skip
+    return claims(look)
 
 
 def _personas() -> Draft:
@@ -310,6 +359,7 @@ CLAIMS = {
     draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
     for draft in (_research(), _personas(), _leads(), _handoff(), _deals(), _refinement(), _cards())
 }
+CLAIMS["research"] = stacked([CLAIMS["research"], grown()], CLAIM_COLUMNS)
 CLAIMS["personas"] = stacked([CLAIMS["personas"], wishes(), turned_down()], CLAIM_COLUMNS)
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

@@ -20,8 +20,6 @@ def rows(n: int, label: str = "group") -> pd.DataFrame:
 CURVE = pd.DataFrame(
     {"day": [0, 10, 0, 10], "cause": ["won", "won", "lost", "lost"], "estimate": [0, 0.3, 0, 0.4]}
 ).assign(low=0.0, high=0.5)
-FOUND = pd.DataFrame({"level": ["2", "3", "4"], "estimate": [0.9, 0.8, 0.4], "claim_id": ["ari-2", "ari-3", "ari-4"]})
-SHUFFLED = FOUND.assign(estimate=0.1, claim_id=["no-2", "no-3", "no-4"])
 PROFILE = pd.DataFrame({"a": [0.1, 0.9], "b": [0.8, 0.2]}, index=["wants price", "wants speed"])
 CELLS = pd.DataFrame({"item": ["wants price", "wants price", "elsewhere"], "claim_id": ["a", "b", "c"]})
 CALIBRATION = pd.DataFrame({"predicted": [0.1, 0.4], "observed": [0.12, 0.35], "low": 0.05, "high": 0.5, "n": 80})
@@ -31,7 +29,6 @@ PICTURES = {
     "dots": lambda: charts.dots(rows(3), "Who?", "share won", baseline=0.3),
     "bars": lambda: charts.bars(BARS, "How far?", "leads"),
     "curve": lambda: charts.curve(CURVE, "When?", names={"won": "won"}),
-    "stability": lambda: charts.stability(FOUND, SHUFFLED, "How many?", recommended=3),
     "heat": lambda: charts.heat(PROFILE, CELLS, "What?"),
     "calibration": lambda: charts.calibration(CALIBRATION, "True?"),
 }
@@ -52,7 +49,6 @@ def test_a_figure_has_the_same_bytes_every_time_and_no_metadata(name: str) -> No
         ("dots", "group 0: 20 % (10–30 %, n = 50)"),
         ("bars", "won: 7 7 %"),
         ("curve", "won: 30 % after 10 days; lost: 40 % after 10 days"),
-        ("stability", "2 segments: 0.90; 3 segments: 0.80; 4 segments: 0.40"),
         ("heat", "wants price: 10 %, 80 %"),
         ("calibration", "predicted 10 %, observed 12 % (n = 80)"),
     ],
@@ -62,7 +58,6 @@ def test_a_figure_tells_its_numbers_in_words(name: str, told: str) -> None:
 
 
 def test_a_figure_cites_the_claims_that_it_draws() -> None:
-    assert PICTURES["stability"]().claims == ("ari-2", "ari-3", "ari-4", "no-2", "no-3", "no-4")
     assert PICTURES["heat"]().claims == ("a", "b")
 
 

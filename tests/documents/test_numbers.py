@@ -35,3 +35,7 @@ def test_an_interval_names_its_unit_once() -> None:
     assert numbers.interval(0.38, 0.5, "rate", "EUR") == f"38–50{NBSP}%"
     assert numbers.interval(1000, 2500, "amount", "EUR") == f"EUR{NBSP}1,000–2,500"
     assert numbers.interval(math.nan, 0.5, "rate", "EUR") == "–"
+
+
+def test_decimals_have_two_places_and_a_real_minus() -> None:
+    assert [numbers.decimal(value) for value in (0.9482, -0.6, None)] == ["0.95", "−0.60", "–"]

@@ -54,6 +54,20 @@ def test_defaults_and_given_values(write: Write) -> None:
     assert (source.delimiter, source.quote, source.encoding, source.member) == (",", '"', "utf-8", ())
 
 
+def test_criteria_of_targets_are_given_or_usual(write: Write) -> None:
+    usual = write(GOOD).criteria
+    assert usual.attractiveness.counted == {"size": 1, "growth": 1, "won_amount": 1, "needs_served": 1}
+    assert (usual.smallest_share, usual.smallest_accounts, usual.least_stability) == (0.05, 0, 0.75)
+
+
+def test_a_criterion_that_is_not_named_does_not_count(write: Write) -> None:
+    given = write(GOOD + "[criteria]\nsmallest_accounts = 40\n[criteria.strength]\nsales_cycle = 2\n")
+    assert given.criteria.strength.counted == {"sales_cycle": 2}
+    assert given.criteria.smallest_accounts == 40
+    assert len(given.criteria.attractiveness.counted) == 4  # an axis that is not named keeps the usual weights
+    assert "criteria" in given.model_fields_set
+
+
 def test_fields_labels_and_moments(write: Write) -> None:
     definition = write(
         GOOD
@@ -84,6 +98,20 @@ def test_fields_labels_and_moments(write: Write) -> None:
         (("[periods]", "[call_list]\nshare = 0.1\n[periods]"), ["call_list.share", "unknown key", "random_share"]),
         (("[periods]", "[call_list]\nrandom_share = 10\n[periods]"), ["call_list.random_share", "0.5", "found '10'"]),
         (("[periods]", '[goals."2024-q1"]\nleads = 2\n[periods]'), ["goals.2024-q1.leads", "n_leads"]),
+        (
+            ("[periods]", "[criteria]\nsmallest = 0.1\n[periods]"),
+            ["criteria.smallest", "unknown key", "smallest_share"],
+        ),
+        (("[periods]", "[criteria]\nsmallest_share = 10\n[periods]"), ["criteria.smallest_share", "less than 1"]),
+        (
+            ("[periods]", "[criteria.strength]\nwin_rates = 1\n[periods]"),
+            ["criteria.strength.win_rates", "allowed: win_rate, sales_cycle, materials_ready"],
+        ),
+        (
+            ("[periods]", "[criteria.attractiveness]\nsize = 0\n[periods]"),
+            ["criteria.attractiveness", "one weight above 0", "size, growth, won_amount, needs_served"],
+        ),
+        (("[periods]", "[criteria.strength]\nwin_rate = -1\n[periods]"), ["criteria.strength.win_rate", "-1"]),
         (('licence = "CC0-1.0"\n', ""), ["licence", "Field required"]),
         (('"EUR"', '"euro"'), ["currency", "'euro'"]),
         (('clock = "day"', 'clock = "hour"'), ["clock", "'hour'", "'day', 'month', 'order' or 'none'"]),

@@ -43,6 +43,32 @@ class Picture:
         return f"[figure] {self.alt}"
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """An empty figure of the common style with panels below each other, for figures that are drawn elsewhere."""
+
+    figure: Figure
+    panels: tuple[Axes, ...]
+
+    def picture(self, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...]) -> Picture:
+        """The finished figure."""
+        return _picture(self.figure, title, told, caption, claims)
+
+
+def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet:
+    """A sheet of that height in inches; ``heights``: the panels' shares of it, which share the axis below."""
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights), squeeze=False)[:, 0]
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
+    for axes in panels:
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(RULE)
+        axes.tick_params(colors=INK, labelsize=9)
+        axes.set_axisbelow(True)
+    return Sheet(figure, tuple(panels))
+
+
 def dots(
     rows: pd.DataFrame,
     title: str,
@@ -114,35 +140,6 @@ def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: st
     if told:
         axes.legend(frameon=False, fontsize=9, loc="upper left")
     return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}", _ids(frame))
-
-
-def stability(found: pd.DataFrame, shuffled: pd.DataFrame, title: str, *, recommended: int | None) -> Picture:
-    """How well each number of segments is found again, beside shuffled answers.
-
-    Both frames: level (the number), estimate, claim_id.
-    """
-    figure, axes = _sheet(title, "number of segments", 6)
-    ks = found["level"].astype(int).to_numpy()
-    axes.plot(ks, found["estimate"], "o-", color=INK, linewidth=2, label="the answers as given")
-    axes.plot(
-        shuffled["level"].astype(int).to_numpy(),
-        shuffled["estimate"],
-        "s--",
-        color=MIDDLE,
-        linewidth=1.5,
-        label="the same answers, shuffled",
-    )
-    axes.axhline(0.75, color=RULE, linewidth=1, linestyle=":")
-    if recommended:
-        axes.axvline(recommended, color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.text(recommended + 0.05, 0.03, "chosen", fontsize=9, color=INK)
-    axes.set_ylabel("agreement (1 is perfect)", fontsize=9, color=INK)
-    axes.set_ylim(-0.03, 1.04)
-    axes.set_xticks(ks)
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.28))
-    told = [f"{k} segments: {value:.2f}" for k, value in zip(ks, found["estimate"], strict=True)]
-    caption = "Dotted line: the least agreement that counts, 0.75."
-    return _picture(figure, title, told, caption, (*_ids(found), *_ids(shuffled)))
 
 
 def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "rate") -> Picture:

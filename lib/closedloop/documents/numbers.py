@@ -81,6 +81,11 @@ def plain(value: Any) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
 
 
+def decimal(value: Any) -> str:
+    """A number on a scale to 1 or around 0, two decimals: 0.9482 -> "0.95", -0.6 -> "−0.60"."""
+    return MISSING if is_missing(value) else f"{float(value):.2f}".replace("-", "−")
+
+
 def day(value: Any) -> str:
     """A date as year-month-day."""
     if is_missing(value):

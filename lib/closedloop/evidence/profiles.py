@@ -18,13 +18,14 @@ def sizes_of(labels: pd.Series, k: int) -> pd.DataFrame:
 
 def profile_of(items: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
     """One row per segment and one for the market; answers as shares of those who answered, numbers as means."""
-    numbers = pd.concat([_columns(items[name]) for name in items.columns], axis=1)
+    numbers = pd.concat([indicator_columns(items[name]) for name in items.columns], axis=1)
     by_segment = numbers.groupby(labels).mean()
     market = numbers.mean().to_frame("market").T
     return pd.concat([by_segment.set_axis(by_segment.index.astype(str)), market]).rename_axis("segment")
 
 
-def _columns(values: pd.Series) -> pd.DataFrame:
+def indicator_columns(values: pd.Series) -> pd.DataFrame:
+    """A field as numbers: one column for a number or a yes/no question, else one a level; missing stays missing."""
     name = str(values.name)
     if is_metric(values):
         return values.astype(float).to_frame(name)

@@ -9,11 +9,13 @@ from scipy import stats
 from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.indicators import is_metric
 from closedloop.evidence.rates import wilson
-from closedloop.evidence.segments import Segmentation, segmentation
+from closedloop.evidence.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, segmentation
 from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
+from closedloop.loop.exploring import explore
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
+from closedloop.loop.waves import DAYS, held, waves_of
 from closedloop.terms import Moment
 
 _SOURCES = (("leads", "lead_id"), ("accounts", "account_id"), ("deals", "deal_id"))
@@ -26,7 +28,9 @@ _CRITERIA = {
     "bic": "bic",
     "icl": "icl",
     "held_out_log_likelihood": "held_out_log_likelihood",
+    "smallest_slsw": "weakest_slsw",
 }
+_LEAST = {"ari": STABLE_ARI, "weakest_slsw": STABLE_SEGMENT}  # what counts as found again
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,18 @@ def research(situation: Situation) -> Research:
     sample = sample_of(situation)
     draft = Draft("research")
     _state_sample(draft, sample, _origin(situation, sample, "sample"))
+    if situation.view.has("deals"):
+        ended = situation.closed_deals
+        origin = Origin("01_research", "segmenting", "deals", *situation.span(ended["closed_on"]))
+        draft.count([{"estimate": len(ended)}], origin, "n_ended")
     draft.results |= {"source": sample.source, "n": len(sample.rows), "n_items": len(sample.items)}
     if len(sample.rows) < _FEWEST_ROWS or not sample.items:
         _nothing_to_cut(draft, sample)
         return Research(draft.done(), sample, None)
     found = segmentation(sample.rows[sample.items], rng=situation.rng("research"))
+    explore(draft, situation, sample, _origin(situation, sample, "explore"))
     _describe(draft, situation, sample, found)
+    held(draft, situation, sample, found, waves_of(situation, sample))
     if sample.source != "respondents":
         draft.missing["needs"] = (
             "No survey: the segments describe records, not needs. Collect `respondents`: "
@@ -93,12 +103,12 @@ def _nothing_to_cut(draft: Draft, sample: Sample) -> None:
         "too little to cut into segments. Collect survey answers (`respondents`), "
         "or fields of leads or accounts that are known at creation."
     )
-    draft.missing |= dict.fromkeys(("criteria", "slsw", "profile", "segments"), text)
+    draft.missing |= dict.fromkeys(("explore", "criteria", "slsw", "profile", "segments", "held"), text)
     draft.results |= {"recommended_k": 1, "verdict": "no segments", "ari": None, "method": None}
 
 
 def _origin(situation: Situation, sample: Sample, cell: str) -> Origin:
-    day = next((c for c in ("answered_on", "created_on", "closed_on") if c in sample.rows), None)
+    day = next((c for c in DAYS if c in sample.rows), None)
     days = pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]")
     return Origin("01_research", cell, sample.source, *situation.span(days))
 
@@ -115,7 +125,8 @@ def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segment
     _state_criteria(draft, found, _origin(situation, sample, "criteria"))
     weak = found.slsw[found.slsw["k"] == k].rename(columns={"slsw": "estimate", "size": "n"})
     origin = _origin(situation, sample, "slsw")
-    draft.estimate(weak.assign(field="segment", level=weak["segment"].astype(str)), origin, "slsw", unit="ratio")
+    if k > 1:
+        draft.estimate(weak.assign(field="segment", level=weak["segment"].astype(str)), origin, "slsw", unit="ratio")
     _state_profile(draft, sample, found, _origin(situation, sample, "profile"))
     _state_sizes(draft, situation, found, _origin(situation, sample, "segments"))
     draft.results |= {
@@ -124,6 +135,9 @@ def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segment
         "ari": float(chosen[k]) if k > 1 else None,
         "lowest_k": found.disagreement[0],
         "highest_k": found.disagreement[1],
+        "bic_k": found.reason.bic_k,
+        "icl_k": found.reason.icl_k,
+        "held_out_k": found.reason.held_out_k,
         "method": found.method,
         "is_sample_small": found.sample_warning,
     }
@@ -139,8 +153,10 @@ def _state_criteria(draft: Draft, found: Segmentation, origin: Origin) -> None:
     """For each number of segments how well it is found again, and what the other criteria say."""
     for name, measure in _CRITERIA.items():
         known = found.criteria[found.criteria[name].notna()]
+        known = known[known["k"] > 1] if name == "smallest_slsw" else known
         rows = pd.DataFrame({"estimate": known[name], "level": known["k"].astype(int).astype(str), "field": "k"})
-        draft.estimate(rows.assign(n=len(found.labels)), origin, measure, unit="ratio")
+        rows = rows.assign(n=len(found.labels), baseline=_LEAST.get(measure))
+        draft.estimate(rows, origin, measure, unit="ratio")
 
 
 def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Origin) -> None:
@@ -156,7 +172,9 @@ def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Or
     is_mean = tall["field"].map({name: is_metric(sample.rows[name]) for name in sample.items}).astype(bool)
     means, shares = tall[is_mean].assign(level=""), tall[~is_mean]
     low, high = wilson(shares["estimate"] * shares["n"], shares["n"])
-    draft.estimate(shares.assign(low=low, high=high), origin, "profile_share")
+    shares, is_market = shares.assign(low=low, high=high), shares["subject"] == "market"
+    draft.estimate(shares[~is_market], origin, "profile_share")
+    draft.estimate(shares[is_market], origin._replace(cell="explore"), "profile_share")
     spread = [_error(sample.rows.loc[_members(labels, s), f]) for s, f in zip(means.subject, means.field, strict=True)]
     ends = {"low": means["estimate"] - spread, "high": means["estimate"] + spread}
     draft.estimate(means.assign(**ends), origin, "profile_mean", unit="ratio")

@@ -144,3 +144,16 @@ def _neutral(value: Any) -> Any:
         return value
     safe = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
     return safe.replace("\r", " ")
+
+
+def merged(first: Step, second: Step) -> Step:
+    """Two parts of one step as one; what both name is the second's."""
+    return Step(
+        first.name,
+        first.tables | second.tables,
+        stacked([first.looks, second.looks]),
+        stacked([first.statements, second.statements], STATEMENT_COLUMNS),
+        stacked([first.closed, second.closed], CLAIM_COLUMNS),
+        first.results | second.results,
+        first.missing | second.missing,
+    )

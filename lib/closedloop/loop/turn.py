@@ -12,7 +12,7 @@ from closedloop.loop.call_list import to_log
 from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
 from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step, as_csv, replace_file, write_frame, write_step
+from closedloop.loop.step import Step, as_csv, merged, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
@@ -43,7 +43,7 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
-    from closedloop.loop import leads, personas, research
+    from closedloop.loop import leads, personas, research, targets
 
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
@@ -54,7 +54,8 @@ def plan(market: str, period: str, out: Path) -> Path:
     old = set_in_force(market, before.name, out) if before else None
     described = personas.personas(situation, material.sample, material.segments, in_force, old)
     found_leads = leads.leads(situation, in_force)
-    steps = [material.step, described, found_leads]
+    chosen = targets.targets(situation, material.sample, material.segments, in_force)
+    steps = [merged(material.step, chosen), described, found_leads]
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))

@@ -96,6 +96,56 @@ class Goals(_Strict):
     won_amount: float | None = None
 
 
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Weights(_Strict):
+    """How much each criterion of one axis counts; what a market does not name does not count."""
+
+    @model_validator(mode="after")
+    def _any(self) -> "Weights":
+        if not any(self.counted.values()):
+            raise ValueError(f"one weight above 0 is needed; allowed: {allowed(type(self).model_fields)}")
+        return self
+
+    @property
+    def counted(self) -> dict[str, float]:
+        """The criteria that count, with their weights."""
+        return {name: float(weight) for name, weight in self if weight > 0}
+
+
+class Attractiveness(Weights):
+    """What makes a segment worth having: its size, growth and amounts, and whether the offer serves its needs."""
+
+    size: Weight = 0
+    growth: Weight = 0
+    won_amount: Weight = 0
+    needs_served: Weight = 0
+
+
+class Strength(Weights):
+    """What makes us able to win a segment: deals won, time to win one, and texts ready for its needs."""
+
+    win_rate: Weight = 0
+    sales_cycle: Weight = 0
+    materials_ready: Weight = 0
+
+
+class Criteria(_Strict):
+    """What a segment has to be before anybody aims at it; set before the data are cut.
+
+    ``smallest_share`` of the market and ``smallest_accounts`` (known ones) that are worth it; ``least_stability``: how
+    surely the segment has to be found again; ``least_recognised``: share of its members that the personas' rule finds.
+    """
+
+    smallest_share: float = Field(0.05, ge=0, lt=1)
+    smallest_accounts: int = Field(0, ge=0)
+    least_stability: float = Field(0.75, ge=0, le=1)
+    least_recognised: float = Field(0.5, ge=0, le=1)
+    attractiveness: Attractiveness = Attractiveness(size=1, growth=1, won_amount=1, needs_served=1)
+    strength: Strength = Strength(win_rate=1, sales_cycle=1, materials_ready=1)
+
+
 class Definition(_Strict):
     """A whole market.toml, plus the market's name and folder."""
 
@@ -120,6 +170,7 @@ class Definition(_Strict):
     items: dict[str, str] = {}
     labels: dict[str, str] = {}
     goals: dict[str, Goals] = {}
+    criteria: Criteria = Criteria()  # type: ignore[call-arg]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Definition":
@@ -199,6 +250,9 @@ _PARTS: dict[str, type[BaseModel]] = {
     "claims": Claims,
     "call_list": CallList,
     "goals": Goals,
+    "criteria": Criteria,
+    "criteria.attractiveness": Attractiveness,
+    "criteria.strength": Strength,
 }
 
 
@@ -208,7 +262,8 @@ def _first_problem(path: Path, error: ValidationError) -> DefinitionError:
     loc, found = problem["loc"], problem["input"]
     key = ".".join(str(part) for part in loc) or "the file as a whole"
     if problem["type"] == "extra_forbidden":
-        part = _PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
+        outer = _PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
+        part = _PARTS.get(".".join(str(name) for name in loc[:-1]), outer)
         names = [name for name in part.model_fields if name not in ("name", "folder")]
         return DefinitionError(f"{path}: {key}: unknown key; allowed: {allowed(names, 30)}")
     shown = "" if isinstance(found, dict) else f" (found {str(found)[:80]!r})"

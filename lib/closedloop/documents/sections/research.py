@@ -3,11 +3,22 @@
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.charts import heat, stability
+from closedloop.documents.charts import heat
 from closedloop.documents.findings import Column, backed, dots_of, first, table_of, value, where
-from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
+from closedloop.documents.sections.targets import HELD, IDEAL, OFFER, SEGMENTING, TARGETS, on_scale
+from closedloop.documents.segment_charts import stability
 from closedloop.documents.wording import records
+
+_NAMED = ("recommended_k", "lowest_k", "highest_k", "bic_k", "icl_k", "held_out_k")
+_FIT = {"bic_k": "BIC", "icl_k": "ICL", "held_out_k": "held-out rows"}
+_MEANINGS = {
+    "natural": "which means clear groups that every criterion sees",
+    "reproducible": "which means found again in other samples, though without clear gaps between them",
+    "constructive": "which means a useful way to cut a market that changes without steps",
+    "no segments": "which means that no cut comes back in other samples",
+}
 
 
 def sample(shown: Evidence) -> Sentence:
@@ -28,29 +39,76 @@ def _sample(shown: Evidence) -> Pieces:
 
 def chosen(shown: Evidence) -> pd.DataFrame:
     """The claims on the number of segments that is used, and on those that the criteria name."""
-    numbers_of = (shown.result(name) for name in ("recommended_k", "lowest_k", "highest_k"))
-    named = {str(k) for k in numbers_of if k}
+    named = {str(k) for k in (shown.result(name) for name in _NAMED) if k}
     return shown.cell("criteria")[shown.cell("criteria")["level"].isin(named)]
 
 
 def _criteria(shown: Evidence) -> Pieces:
     k = shown.result("recommended_k")
-    title = "How many segments are found again in other samples?"
-    found = f"{k} segments are used" if k and k > 1 else "No number of segments can be trusted: one market"
-    lowest, highest = shown.result("lowest_k"), shown.result("highest_k")
-    spread = f"; the criteria name {lowest} to {highest}" if lowest and lowest != highest else ""
-    verdict = str(shown.result("verdict") or "not judged")
-    picture = stability(shown.of("ari"), shown.of("ari_shuffled"), title, recommended=k if k and k > 1 else None)
+    title = "How many segments can be trusted, and what else speaks for a number?"
+    picture = stability(shown.cell("criteria"), title, recommended=k if k and k > 1 else None)
     columns: dict[str, str | tuple[str, Column]] = {
         "ari": "found again",
         "ari_shuffled": "shuffled answers",
+        "weakest_slsw": "weakest segment",
         "bic": "BIC (lower is better)",
         "icl": "ICL (lower is better)",
         "held_out_log_likelihood": "held-out log-likelihood",
     }
-    label = level_of(shown.words)
-    listed = table_of(shown.cell("criteria").sort_values("level"), shown.words, "segments", columns, label=label)
-    return picture, stating(f"{found}; verdict: {verdict}{spread}.", chosen(shown)), listed
+    listed = shown.cell("criteria").sort_values("level", kind="stable")
+    told = table_of(listed, shown.words, "segments", columns, label=level_of(shown.words))
+    return picture, Listing([_reason(shown), _range(shown), verdict(shown)]), told
+
+
+def _reason(shown: Evidence) -> Sentence:
+    """Why this number of segments, in one sentence."""
+    k = shown.result("recommended_k")
+    if not k or k == 1:
+        return _no_reason(shown)
+    whole, shuffled, weakest = (shown.first(name, level=str(k)) for name in ("ari", "ari_shuffled", "weakest_slsw"))
+    text = f"{k} segments are used: the largest number that is found again"
+    if whole is None or shuffled is None or weakest is None:
+        return stating(f"{text}.", chosen(shown))
+    found, asked, luck, least = (
+        numbers.decimal(part) for part in
+        (whole["estimate"], whole["baseline"], shuffled["estimate"], weakest["estimate"])
+    )  # fmt: skip
+    text += f" (agreement {found} where {asked} is asked, and {luck} for shuffled answers) with every segment"
+    return stating(f"{text} (the weakest {least}).", whole, shuffled, weakest)
+
+
+def _no_reason(shown: Evidence) -> Sentence:
+    """Why no number of segments is used, beside the one that came closest."""
+    text = "No number of segments can be trusted: one market"
+    tried = shown.of("ari").sort_values("estimate", ascending=False, kind="stable")
+    if tried.empty:
+        return stating(f"{text}.", chosen(shown))
+    best = records(tried.head(1))[0]
+    weakest = shown.first("weakest_slsw", level=str(best["level"]))
+    beside = "" if weakest is None else f", its weakest segment at {numbers.decimal(weakest['estimate'])}"
+    found, asked = numbers.decimal(best["estimate"]), numbers.decimal(best["baseline"])
+    text += f". The best number, {best['level']}, is found again at {found}{beside}; {asked} is asked of both."
+    return stating(text, *[claim for claim in (best, weakest) if claim is not None])
+
+
+def _range(shown: Evidence) -> Sentence:
+    """What fit alone would choose, and how far the criteria lie apart."""
+    preferred = {name: shown.result(key) for key, name in _FIT.items()}
+    told = ", ".join(f"{name} {'one market' if k == 1 else k}" for name, k in preferred.items() if k)
+    lowest, highest = shown.result("lowest_k"), shown.result("highest_k")
+    if not lowest or lowest == highest:
+        return stating("The criteria agree on the number." if told else "No other criterion could be computed.",
+                       chosen(shown))  # fmt: skip
+    apart = f"The criteria name {lowest} to {highest}"
+    tail = "fit alone goes on rewarding finer cuts, and only what is found again can be worked with"
+    return stating(f"{apart}{f' ({told})' if told else ''}: {tail}.", chosen(shown))
+
+
+def verdict(shown: Evidence) -> Sentence:
+    """The word for the kind of segments, and what it means."""
+    word = str(shown.result("verdict") or "not judged")
+    meaning = f", {_MEANINGS[word]}" if word in _MEANINGS else ""
+    return stating(f"Verdict: {word}{meaning}.", chosen(shown))
 
 
 def _slsw(shown: Evidence) -> Pieces:
@@ -98,11 +156,64 @@ def _segments(shown: Evidence) -> Pieces:
 
 def _differences(shown: Evidence) -> Pieces:
     title = "Where do segments differ on what they were not made from?"
-    return claim_pieces(where(shown.of("share"), notebook="01_research"), shown.words, title, "share of the segment")
+    return claim_pieces(where(shown.of("share"), cell="described"), shown.words, title, "share of the segment")
+
+
+def _explore(shown: Evidence) -> Pieces:
+    """Shares of all answers, what goes together, and where answers are missing."""
+    shares = shown.of("profile_share")
+    shares = shares[shares["subject"] == "market"].sort_values("estimate", ascending=False, kind="stable")
+    title = "How common is each answer before any cut?"
+    picture = [dots_of(shares, shown.words, title, "share of those who answered")] if len(shares) else []
+    said = [*_dimensions(shown), *_together(shown), *_gaps_in_answers(shown)]
+    return (*picture, Listing(said))
+
+
+def _dimensions(shown: Evidence) -> list[Sentence]:
+    found = shown.first("n_dimensions")
+    if found is None:
+        return []
+    n = int(found["estimate"])
+    if n == 0:
+        return [stating("The answers go together no more than shuffled ones: there is little to cut.", found)]
+    first_one = shown.first("component_share", level="1")
+    beside = "" if first_one is None else (
+        f"; the strongest holds {value(first_one, shown.words)} of all variance, "
+        f"shuffled answers reach {numbers.rate(first_one['baseline'])}"
+    )  # fmt: skip
+    text = f"{n} dimension{' stands' if n == 1 else 's stand'} out from shuffled answers{beside}."
+    return [stating(text, found, *([] if first_one is None else [first_one]))]
+
+
+def _together(shown: Evidence) -> list[Sentence]:
+    """The pair of answers that goes together most."""
+    pair = shown.first("association")
+    if pair is None:
+        return []
+    one = shown.words.short(str(pair["field"]), pair["level"])
+    name, _, level = str(pair["within"]).partition("=")
+    other = shown.words.short(name, level or "yes")
+    how = "most often come together" if pair["estimate"] > 0 else "exclude each other most"
+    return [stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair)]
+
+
+def _gaps_in_answers(shown: Evidence) -> list[Sentence]:
+    claims = shown.of("missing_share").sort_values("estimate", ascending=False, kind="stable")
+    worst = records(claims.head(1))
+    if not worst or worst[0]["estimate"] == 0:
+        return [stating("Nothing is missing in any column.", claims)] if worst else []
+    column = worst[0]["field"]
+    name = shown.words.item(str(column)) if shown.words.is_item(str(column)) else shown.words.column(str(column))
+    return [stating(f"Missing most often: {name}, {backed(worst[0], shown.words)}.", worst[0])]
 
 
 RESEARCH = (
+    SEGMENTING,
+    IDEAL,
     Section("research", "sample", "Whom do we know about?", _sample, measures=("n_rows",)),
+    Section(
+        "research", "explore", "What do the answers look like before any cut?", _explore, measures=("missing_share",)
+    ),
     Section("research", "criteria", "How many segments can be trusted?", _criteria, measures=("bic",)),
     Section("research", "slsw", "Is every segment found again?", _slsw),
     Section(
@@ -116,4 +227,7 @@ RESEARCH = (
     ),
     Section("research", "segments", "How large is each segment?", _segments, measures=("segment_share",)),
     Section("research", "described", "What else is different about them?", _differences, ()),
+    TARGETS,
+    OFFER,
+    HELD,
 )

@@ -1,0 +1,141 @@
+"""The value of another order of calling: the bundled market's leads, called from a list whose draw is logged."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.call_list import listed
+from closedloop.loop.off_policy import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.records import lead_frame
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Draft, Step
+from closedloop.market.periods import find_period
+from closedloop.market.place import data_folder
+from closedloop.market.warehouse import open_warehouse
+
+from tests.market.conftest import project_at
+
+PERIOD = "2025-q2"
+SITES = ("6-20", "over 20")
+LARGE = Rule((Branch((Among("sites", SITES),), "large", 100, 1.0),), "small", ("sites",))
+
+
+def personas(large: float | None, small: float | None) -> PersonaSet:
+    told = [Persona(name, name.title(), win_rate=rate) for name, rate in (("large", large), ("small", small))]
+    return PersonaSet("harbor", PERIOD, "research", LARGE, tuple(told), base_rate=0.3, fields=("sites",))
+
+
+def situation(looking_back: bool = True) -> Situation:
+    warehouse = open_warehouse("harbor")
+    period = find_period(warehouse.periods, PERIOD)
+    return Situation.looking_back(warehouse, period) if looking_back else Situation.planning(warehouse, period)
+
+
+def judged(in_force: PersonaSet) -> Step:
+    draft = Draft("refinement")
+    other_orders(draft, situation(), in_force)
+    return draft.done()
+
+
+def stated(step: Step, measure: str) -> pd.DataFrame:
+    return step.statements[step.statements["measure"] == measure].set_index("level")
+
+
+@dataclass
+class Called:
+    """A project whose leads log a list: who waited, with their outcomes of the period; and the list itself."""
+
+    waiting: pd.DataFrame
+    calls: pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Called]:
+    source, root = data_folder() / "harbor", tmp_path_factory.mktemp("project")
+    before, after = lead_frame(situation(looking_back=False)), lead_frame(situation())
+    waiting = before[before["is_won"].isna() & before["marketing_qualified_on"].notna()]
+    waiting = waiting.drop(columns="is_won").merge(after[["lead_id", "is_won"]], on="lead_id").sort_values("lead_id")
+    calls = listed(waiting.sort_values("created_on", kind="stable"), 0.5, np.random.default_rng(3), length=300)
+    shutil.copytree(source, root / "data" / "harbor")
+    path = root / "data" / "harbor" / "raw" / "leads.csv"
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("Lead ID", drop=False)
+    raw.loc[calls["lead_id"], ["Test", "Test Arm", "Test Share"]] = [
+        ("call-list", slot, f"{rate:.6f}") for slot, rate in calls[["slot", "arm_rate"]].to_numpy()
+    ]
+    raw.to_csv(path, index=False, lineterminator="\n")
+    with project_at(root):
+        yield Called(waiting, calls)
+
+
+def test_calling_at_random_is_worth_what_all_who_waited_were_worth(called: Called) -> None:
+    rate, size = (stated(judged(personas(0.4, 0.2)), name) for name in ("order_won_rate", "effective_sample"))
+    decided = called.calls[called.calls["is_won"].notna()]
+    assert rate.loc[AS_CALLED, ["estimate", "n"]].tolist() == [decided["is_won"].mean(), len(decided)]
+    weight = 1 / decided["arm_rate"].round(6)
+    assert rate.loc[AT_RANDOM, "estimate"] == pytest.approx(np.average(decided["is_won"].astype(float), weights=weight))
+    assert size.loc[AT_RANDOM, "estimate"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    truth = called.waiting["is_won"].dropna().mean()
+    assert rate.loc[AT_RANDOM, "low"] < truth < rate.loc[AT_RANDOM, "high"]
+    assert set(rate["cell"]) == {"off_policy"}
+    assert set(rate["notebook"]) == {"06_refinement"}
+
+
+def test_the_personas_promise_calls_the_best_persona_first(called: Called) -> None:
+    rate = stated(judged(personas(0.4, 0.2)), "order_won_rate").loc[BY_PERSONAS]
+    decided = called.waiting[called.waiting["is_won"].notna()]
+    is_large = decided["sites"].isin(SITES)
+    n_called = called.calls["is_won"].notna().sum()
+    rest = decided.loc[~is_large, "is_won"].mean()
+    truth = (is_large.sum() * decided.loc[is_large, "is_won"].mean() + (n_called - is_large.sum()) * rest) / n_called
+    assert is_large.sum() < n_called < len(decided)
+    assert rate["low"] < truth < rate["high"]
+
+
+def test_personas_that_promise_alike_give_no_order(called: Called) -> None:
+    for alike in (personas(0.3, 0.3), personas(None, None)):
+        found = judged(alike)
+        assert BY_PERSONAS not in set(found.statements["level"])
+        assert "promise alike" in found.missing["off_policy"]
+
+
+def test_outcomes_that_were_known_before_the_period_are_left_out(called: Called) -> None:
+    known = lead_frame(situation(looking_back=False))
+    assert not known.loc[known["lead_id"].isin(called.calls["lead_id"]), "is_won"].notna().any()
+    n = stated(judged(personas(0.4, 0.2)), "order_won_rate").loc[AS_CALLED, "n"]
+    assert n < len(called.calls), "open ones are left out"
+
+
+def test_a_small_draw_is_refused_without_a_rate(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = lead_frame(situation())
+    rare["arm_rate"] = rare["arm_rate"].where(rare["arm_rate"].isna() | rare["arm"].eq("ranked"), 0.0001)
+    few = rare["arm"].eq("random") & (rare.groupby("arm").cumcount() >= 20)
+    rare.loc[few, "experiment"] = None
+    monkeypatch.setattr(
+        "closedloop.loop.off_policy.lead_frame", lambda at: rare if at.on == situation().on else rare[:0]
+    )
+    found = judged(personas(0.4, 0.2))
+    assert set(stated(found, "order_won_rate").index) == {AS_CALLED}
+    assert stated(found, "effective_sample").loc[AT_RANDOM, ["estimate", "baseline"]].max() == 50
+
+
+def test_without_a_drawn_lead_nothing_is_identified() -> None:
+    found = judged(personas(0.4, 0.2))
+    assert found.statements.empty
+    assert "not identified" in found.missing["off_policy"]
+    assert "leads.experiment, arm, arm_rate" in found.missing["off_policy"]
+
+
+def test_leads_called_by_rank_alone_identify_nothing(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = lead_frame(situation())
+    ranked = frame[frame["arm"].ne("random").fillna(True)]
+    monkeypatch.setattr(
+        "closedloop.loop.off_policy.lead_frame", lambda at: ranked if at.on == situation().on else ranked[:0]
+    )
+    found = judged(personas(0.4, 0.2))
+    assert found.statements.empty
+    assert "not identified" in found.missing["off_policy"]
