@@ -11,6 +11,7 @@ from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, Column, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown
+from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.playbook import attribute_line, promise_of, size_of
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.wording import records, sentences
@@ -18,7 +19,7 @@ from closedloop.errors import ParameterError, allowed
 
 Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
-
+NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
 
 PROMISED = "promised"
 _MOST = 4
@@ -64,6 +65,7 @@ def message(dossier: Dossier) -> Parts:
     topics = dossier.topics[:3]
     texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
     tests = dossier.plan[dossier.plan["kind"] == "causal"]
+    ahead = planned_tests(dossier.plan, dossier.words)
     return (
         Part(
             "The one sentence",
@@ -72,6 +74,7 @@ def message(dossier: Dossier) -> Parts:
         ),
         Part("Messages", assumed(texts, 6), empty=f"No messages. {NO_TEXTS}"),
         Part("Tests behind them", _lines(tests, dossier), empty=NO_TESTS),
+        Part("Tests to run next", [Line.of(said) for said in ahead[:_MOST]], empty=NO_OPEN_LINES),
     )
 
 

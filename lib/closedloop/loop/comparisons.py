@@ -1,5 +1,7 @@
 """What is compared with what: the levels that outcomes are looked at by, and the looks made of their counts."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from closedloop.evidence.claims import Origin, rate_looks
@@ -10,6 +12,7 @@ from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
+MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
 _DRAWN = ("experiment", "arm", "arm_rate")
 
 
@@ -41,14 +44,23 @@ def lead_measures(by: pd.DataFrame) -> dict[str, list[str]]:
     return {"accepted_rate": list(by.columns), "won_rate": ["channel"] if "channel" in by else []}
 
 
+def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every persona's leads by channel and campaign: what reaches one persona need not reach another."""
+    fields = [name for name in MESSAGES if name in by]
+    if fields and by["persona"].nunique() > 1:
+        for persona, part in by.groupby("persona"):
+            yield str(persona), part[fields]
+
+
 def shown_rates(
-    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, experiment: str = ""
+    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, experiment: str = "", persona: str = ""
 ) -> pd.DataFrame:
     """Looks at the rates of all levels that are large enough to be shown; ``counted`` as of ``counting.counts``.
 
     Levels that were drawn, the arms of an ``experiment``, are the only ones whose looks are causal.
+    ``persona``: whom alone the cases are, if anybody.
     """
-    kind, subject = ("causal", experiment) if experiment else ("descriptive", "market")
+    kind, subject = ("causal" if experiment else "descriptive"), (experiment or persona or "market")
     return rate_looks(
         counted, origin, measure=measure, subject=subject, kind=kind, threshold=threshold, least=LEAST_SHOWN
     )

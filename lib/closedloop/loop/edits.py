@@ -14,7 +14,8 @@ from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS, Origin
 from closedloop.evidence.rates import (
     ShrunkRates,
-    midp,
+    beta_of,
+    predictive_midp,
     shrink_rates,
     standardised,
     stratified_difference_p,
@@ -117,10 +118,11 @@ def _adjust_looks(
     """Each promised win rate against the deals closed in the period."""
     now = situation.in_period(closed["closed_on"])
     table = closed.loc[now, "is_won"].groupby(assigned[now]).agg(["sum", "size"]).astype(float)
-    promised = pd.Series({p.id: p.win_rate for p in in_force.personas}, dtype=float)
-    table = table.assign(promised=promised.reindex(table.index)).dropna()
+    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force.personas}
+    promised = pd.DataFrame.from_dict(told, orient="index", columns=["promise", "low", "high"], dtype=float)
+    table = table.join(promised).dropna()
     table = table[table["size"] >= LEAST_SHOWN]
-    k, n, promise = (table[name].to_numpy() for name in ("sum", "size", "promised"))
+    k, n, promise = (table[name].to_numpy() for name in ("sum", "size", "promise"))
     low, high = wilson(k, n)
     origin = Origin("06_refinement", CELL, "deals", situation.period.name, situation.period.name)
     return _looks(
@@ -134,9 +136,14 @@ def _adjust_looks(
         high=high,
         baseline=promise,
         n=n,
-        p=midp(k, n, promise),
+        p=promise_p(k, n, promise, table["low"].to_numpy(), table["high"].to_numpy()),
         beyond=beyond_promise(k, n, promise),
     )
+
+
+def promise_p(k: Floats, n: Floats, promise: Floats, low: Floats, high: Floats) -> Floats:
+    """p value of the deals against a promise that knew the rate only within ``low`` and ``high``."""
+    return predictive_midp(k, n, *beta_of(promise, low, high))
 
 
 def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:

@@ -1,19 +1,17 @@
 """03 Leads: which channels and messages bring leads that fit, and which leads come first?"""
 
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
-from closedloop.evidence.rates import wilson
+from closedloop.loop.channels import channels, within_personas
 from closedloop.loop.comparisons import LEAD_HITS, handed_off, lead_levels, lead_measures, lead_window, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, counts, rates
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.scoring import score_step
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 
 _FUNNEL = (
@@ -36,8 +34,9 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
     else:
         frame = frame.assign(persona=in_force.assign(frame))
         _funnel(draft, situation, frame)
-        _channels(draft, situation, frame)
+        channels(draft, situation, frame)
         _compare(draft, situation, frame)
+        within_personas(draft, situation, frame)
         _experiments(draft, situation, frame)
     score_step(draft, situation, frame, in_force)
     return draft.done()
@@ -61,56 +60,6 @@ def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
     draft.count(totals, origin, "n_reached")
     steps = [(name, (hit & before).sum(), before.sum()) for (_, before), (name, hit) in pairwise(reached.items())]
     draft.estimate(rates(steps, "status"), origin, "conversion_rate")
-
-
-def _channels(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    """What each channel cost and brought."""
-    part = lead_window(situation, frame)
-    if not situation.view.has("spend"):
-        draft.missing["cost"] = (
-            "No spend is recorded, so the cost of an accepted lead or a won deal is unknown. "
-            "Collect `spend` per channel and month."
-        )
-    if "channel" not in part or (part["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
-        draft.missing["channels"] = "Fewer than two channels with ten leads are recorded: collect `leads.channel`."
-        return
-    by = part.groupby("channel")
-    totals = pd.DataFrame({"n_leads": by.size(), "n_accepted": _sum(by["is_accepted"]), "n_won": _sum(by["is_won"])})
-    totals["spent_amount"] = _spent(situation).reindex(totals.index) if situation.view.has("spend") else np.nan
-    totals = totals[totals["n_leads"] >= LEAST_SHOWN].sort_values("n_leads", ascending=False, kind="stable")
-    origin = Origin("03_leads", "channels", "leads", *situation.span(handed_off(part)))
-    for measure in ("n_leads", "n_accepted", "n_won"):
-        draft.count(_by_channel(totals, estimate=totals[measure]), origin, measure)
-    spent = _by_channel(totals, estimate=totals["spent_amount"])
-    draft.count(spent, origin._replace(source_table="spend"), "spent_amount", unit="amount")
-    for measure, hit in (("cost_per_accepted_amount", "n_accepted"), ("cost_per_won_amount", "n_won")):
-        draft.estimate(_costs(totals, totals[hit]), origin, measure, unit="amount")
-
-
-def _sum(hits: Any) -> pd.Series:
-    """How many are true in each group; missing where none is known."""
-    total: pd.Series = hits.sum(min_count=1).astype("float64")
-    return total
-
-
-def _by_channel(totals: pd.DataFrame, **figures: Any) -> pd.DataFrame:
-    """A statement's rows, one a channel; what is not known is not stated."""
-    rows = pd.DataFrame({"field": "channel", "level": totals.index, "n": totals["n_leads"], **figures})
-    return rows[rows["estimate"].notna()]
-
-
-def _costs(totals: pd.DataFrame, n_hits: pd.Series) -> pd.DataFrame:
-    """Spend over successes; its interval is that of the rate of success among the leads (Wilson), the spend given."""
-    k, n, spent = n_hits.fillna(0), totals["n_leads"], totals["spent_amount"].where(n_hits > 0)
-    low, high = wilson(k, n)
-    return _by_channel(totals, estimate=spent / k, low=spent / (n * high), high=spent / (n * low))
-
-
-def _spent(situation: Situation) -> pd.Series:
-    spend = fetched(situation.view.known("spend"))
-    spend = situation.in_window(spend, pd.to_datetime(spend["starts_on"]))
-    total: pd.Series = spend.groupby("channel")["spent_amount"].sum()
-    return total
 
 
 def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:

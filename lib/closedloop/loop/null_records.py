@@ -11,7 +11,15 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import level_text
 from closedloop.evidence.looks import SHORTEST_DAYS
 from closedloop.loop import turn
-from closedloop.loop.comparisons import LEAD_HITS, deal_levels, handed_off, lead_levels, lead_measures, lead_window
+from closedloop.loop.comparisons import (
+    LEAD_HITS,
+    deal_levels,
+    handed_off,
+    lead_levels,
+    lead_measures,
+    lead_window,
+    persona_levels,
+)
 from closedloop.loop.counting import LEAST_SHOWN, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.null_market import (
@@ -139,7 +147,10 @@ class _Cut:
             if len(known) >= LEAST_SHOWN and fields:
                 pool, place = places[measure]
                 yield self._comparison(pool, place[known].to_numpy(), by.loc[known, fields], measure)
-        yield from self._experiments(frame, *places["accepted_rate"])
+        pool, place = places["accepted_rate"]
+        for persona, told in persona_levels(by[part["is_accepted"].notna()]):
+            yield self._comparison(pool, place[told.index].to_numpy(), told, "persona_accepted_rate", persona)
+        yield from self._experiments(frame, pool, place)
 
     def _pool_leads(self, situation: Situation, frame: pd.DataFrame, measure: str) -> tuple[str, pd.Series]:
         """The pool of the leads decided by then, and each one's place in it."""

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.rates import midp, stratified_difference_p
+from closedloop.evidence.rates import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.edits import GATE, beyond_promise, is_splittable, shrunk_splits
+from closedloop.loop.edits import GATE, beyond_promise, is_splittable, promise_p, shrunk_splits
 from closedloop.loop.null_market import (
     DEALS,
     SUPPORTED_BEYOND,
@@ -105,11 +105,11 @@ def in_force(review: Review, world: World) -> PersonaSet:
 def _adjusted(review: Review, world: World) -> tuple[Floats, _Tried]:
     """What each persona promised, and the period's deals against it."""
     k, n = review.now.counts(world[DEALS][review.rows])
-    promise = {p.id: np.nan if p.win_rate is None else p.win_rate for p in in_force(review, world).personas}
-    rate = np.array([promise.get(str(level), np.nan) for level in review.now.level], dtype=float)
+    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force(review, world).personas}
+    rate, low, high = np.array([told.get(str(level), (None,) * 3) for level in review.now.level], dtype=float).T
     shown = review.now.is_named & (n >= LEAST_SHOWN) & np.isfinite(rate)
-    k, n, rate = k[shown], n[shown], rate[shown]
-    return rate, _Tried(midp(k, n, rate), k / n - rate, beyond_promise(k, n, rate))
+    k, n, rate, low, high = (part[shown] for part in (k, n, rate, low, high))
+    return rate, _Tried(promise_p(k, n, rate, low, high), k / n - rate, beyond_promise(k, n, rate))
 
 
 def _split(review: Review, world: World) -> _Tried:

@@ -43,7 +43,7 @@ def period_folder(market: str, period: str, out: Path) -> Path:
 
 def plan(market: str, period: str, out: Path) -> Path:
     """Compute and write what plans a period: research, personas, leads, the set in force and the plan claims."""
-    from closedloop.loop import leads, personas, research, targets
+    from closedloop.loop import experiments, leads, personas, research, targets
 
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
@@ -56,6 +56,8 @@ def plan(market: str, period: str, out: Path) -> Path:
     found_leads = leads.leads(situation, in_force)
     chosen = targets.targets(situation, material.sample, material.segments, in_force)
     steps = [merged(material.step, chosen), described, found_leads]
+    judged = _closed(situation, "plan", steps)
+    steps[-1] = merged(found_leads, experiments.planned_tests(situation, in_force, judged))
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))

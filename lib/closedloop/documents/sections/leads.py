@@ -7,7 +7,8 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
-from closedloop.documents.pieces import Note, Sentence, stating
+from closedloop.documents.pieces import Listing, Note, Sentence, stating
+from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.sections.leaks import LEAKS
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of, status_bars
 from closedloop.documents.tables import table
@@ -72,6 +73,12 @@ def _experiments(shown: Evidence) -> Pieces:
     return listed, *claim_pieces(causal, shown.words, "What did the experiments show?", "rate")
 
 
+def _tests(shown: Evidence) -> Pieces:
+    told = planned_tests(shown.claims, shown.words)
+    note = "Sizes find the difference that the data point to in eight of ten tests, and err in one of ten without any."
+    return Listing(told), Note(note)
+
+
 def _quality(shown: Evidence) -> Pieces:
     claims = shown.cell("quality")
     columns: dict[str, str | tuple[str, Column]] = {
@@ -134,6 +141,7 @@ LEADS = (
     Section("leads", "accepted", "Which leads does sales accept?", _accepted),
     Section("leads", "won", "Which leads become won deals?", _findings),
     Section("leads", "experiments", "What did the experiments show?", _experiments, measures=("arm_accepted_rate",)),
+    Section("leads", "tests", "Which test would settle what is open?", _tests, measures=("test_weeks", "wait_weeks")),
     *LEAKS,
     Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",)),
     Section("leads", "calibration", "Do predicted rates come true?", _calibration, measures=("observed_rate",)),

@@ -1,0 +1,120 @@
+"""Which test would settle an open question: for every line to watch the cheapest draw, or how long to wait."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.claims import Origin
+from closedloop.evidence.trials import trial
+from closedloop.loop.comparisons import LEAD_HITS, MESSAGES, handed_off, lead_window
+from closedloop.loop.persona import PersonaSet
+from closedloop.loop.records import lead_frame
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Draft, Step
+from closedloop.market.periods import FOREVER
+
+_DRAWN = {**LEAD_HITS, "persona_accepted_rate": "is_accepted"}  # measures of leads: a lead can be drawn before them
+_DRAWABLE = (*MESSAGES, "arm")  # what a team can give to a lead by lot; who a lead is cannot be drawn
+_MOST_WEEKS = 104
+_DAYS = 7.0
+_FIGURES = {
+    "draw": {"test_arm_leads": "per_arm", "test_harm_difference": "harm", "test_weeks": "weeks"},
+    "wait": {"wait_records": "more", "wait_weeks": "weeks"},
+}
+
+
+def planned_tests(situation: Situation, in_force: PersonaSet, claims: pd.DataFrame) -> Step:
+    """For each "leaning" line of the plan: arms, leads and weeks of the cheapest test, or how long to wait for it.
+
+    ``claims``: those of the plan, judged. A level that is open in several measures is tested by the one that needs
+    the fewest weeks. What needs more than two years of records is left open.
+    """
+    draft = Draft("leads")
+    open_lines = claims[(claims["verdict"] == "leaning") & claims["measure"].isin(["win_rate", *_DRAWN])]
+    if open_lines.empty:
+        draft.missing["tests"] = "No line of this plan leans either way: there is nothing to settle by a test."
+        return draft.done()
+    if not situation.is_dated:
+        draft.missing["tests"] = (
+            "The source records no dates, so nobody can say how long a test would take. Collect the dates of leads."
+        )
+        return draft.done()
+    flow = _Flow(situation, in_force)
+    plans = pd.DataFrame([flow.plan({str(k): v for k, v in claim.items()}) for claim in open_lines.to_dict("records")])
+    plans = plans[plans["weeks"].notna()]
+    cheapest = plans.sort_values("weeks", kind="stable").drop_duplicates(["subject", "field", "level"])
+    _state(draft, situation, cheapest[cheapest["weeks"] <= _MOST_WEEKS])
+    if (plans["weeks"] > _MOST_WEEKS).any() or len(plans) < len(open_lines):
+        draft.missing["tests"] = "Lines that would need more than two years of records to settle are left out."
+    return draft.done()
+
+
+class _Flow:
+    """How many records of each kind are decided in a week, and how long the outcome of one takes."""
+
+    def __init__(self, situation: Situation, in_force: PersonaSet) -> None:
+        leads = lead_frame(situation) if situation.view.has("leads") else pd.DataFrame()
+        self.leads = lead_window(situation, leads.assign(persona=in_force.assign(leads))) if len(leads) else leads
+        self.deals = situation.closed_deals
+        when = handed_off(self.leads) if len(self.leads) else self.deals["closed_on"]
+        on = pd.Timestamp(situation.on) if situation.on < FOREVER else when.max()
+        start = max(situation.window_start, when.min())
+        self.weeks = max((on - start).days, 1) / _DAYS
+        self.wait = {"is_accepted": self._accepting(), "is_won": self._winning()}
+
+    def _accepting(self) -> float:
+        if "sales_accepted_on" not in self.leads:
+            return 0.0
+        return _median_weeks(self.leads["sales_accepted_on"] - handed_off(self.leads))
+
+    def _winning(self) -> float:
+        return _median_weeks(self.deals["closed_on"] - self.deals["created_on"])
+
+    def plan(self, claim: dict[str, Any]) -> dict[str, Any]:
+        """A line's identity and rates with ``per_arm``, ``harm`` and ``weeks`` of a test, or ``more`` and ``weeks``."""
+        measure, usual = str(claim["measure"]), float(np.clip(claim["baseline"], 0.01, 0.99))
+        other = float(np.clip(usual + claim["effect"], 0.005, 0.995))
+        line = {name: claim[name] for name in ("measure", "subject", "field", "level", "n")}
+        line |= {"usual": usual, "other": other}
+        if claim["field"] not in _DRAWABLE or measure not in _DRAWN:
+            return line | self._waiting(claim)
+        whose = self.leads["persona"] == claim["subject"] if measure == "persona_accepted_rate" else slice(None)
+        n_decided = self.leads.loc[whose, _DRAWN[measure]].notna().sum()
+        return line | _drawn(usual, other, n_decided / self.weeks, self.wait[_DRAWN[measure]])
+
+    def _waiting(self, claim: dict[str, Any]) -> dict[str, Any]:
+        """What the present comparison lacks to see a difference as large as it seems to be (precision grows with n)."""
+        needed = claim["n"] * (claim["visible_difference"] / abs(claim["effect"])) ** 2 if claim["effect"] else np.nan
+        more, per_week = max(needed - claim["n"], 0.0), claim["n"] / self.weeks
+        return {"kind": "wait", "more": _whole(more), "weeks": _whole(more / per_week) if per_week else np.nan}
+
+
+def _drawn(usual: float, other: float, per_week: float, wait: float) -> dict[str, Any]:
+    """The test of two arms: leads that arrive ``per_week``, outcomes that come ``wait`` weeks later."""
+    planned = trial(usual, other)
+    weeks = 2 * planned.n_per_arm / per_week + wait if per_week else np.nan
+    return {"kind": "draw", "per_arm": planned.n_per_arm, "harm": planned.harm, "weeks": _whole(weeks)}
+
+
+def _median_weeks(waits: pd.Series) -> float:
+    median = waits.dt.days.median()
+    return 0.0 if pd.isna(median) else max(float(median), 0.0) / _DAYS
+
+
+def _whole(number: float) -> float:
+    return float(np.ceil(number))
+
+
+def _state(draft: Draft, situation: Situation, plans: pd.DataFrame) -> None:
+    """Every plan as figures of the line that it would settle."""
+    period = situation.period.name
+    origin = Origin("03_leads", "tests", "leads", period, period)
+    draft.results |= {"n_tests_planned": int((plans["kind"] == "draw").sum())}
+    for (subject, kind, measure), part in plans.groupby(["subject", "kind", "measure"], sort=False):
+        rows = part[["field", "level", "n"]]
+        sought = rows.assign(estimate=part["other"], baseline=part["usual"])
+        draft.estimate(sought, origin, f"sought_{measure}", subject=str(subject))
+        for name, column in _FIGURES[str(kind)].items():
+            unit = "rate" if column == "harm" else "count"
+            draft.count(rows.assign(estimate=part[column]), origin, name, unit=unit, subject=str(subject))
