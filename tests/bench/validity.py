@@ -152,6 +152,8 @@ FIGURES = (
     Figure("conformal-maven", "range of the next amount: coverage of maven's next quarter", 5, 0.88, 0.92),
     # the loop measured
     *_lifts(),
+    Figure("experiment-power", "planned tests: a difference as large as planned is found", 4, low=0.78),
+    Figure("experiment-false", "planned tests: found where nothing differs", 4, high=0.11),
     Figure("harbor-oracle", "harbor replayed: score's share of the oracle's lift, all periods", 6, low=0.60),
     Figure("harbor-oracle-2", "harbor replayed: score's share of the oracle's lift, second period", 6, low=0.60),
     Figure("harbor-oracle-4", "harbor replayed: the same, four periods after the planted drift", 6, low=0.60),

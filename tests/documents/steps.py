@@ -203,10 +203,17 @@ def turned_down() -> pd.DataFrame:
     )
 
 
+def suiting() -> pd.DataFrame:
+    """A channel whose leads of one persona sales accepts more often."""
+    own = {"notebook": "03_leads", "cell": "persona_channels", "measure": "persona_accepted_rate", "subject": "fast"}
+    return claims(own | {"claim_id": "suits-fast", "family": "plan", "field": "channel", "level": "search"})
+
+
 def _leads() -> Draft:
     draft = Draft("leads")
     at = {name: Origin("03_leads", name, "leads", "2024-q1", "2024-q4") for name in
-          ("funnel", "channels", "experiments", "quality", "calibration", "next_leads")}  # fmt: skip
+          ("funnel", "channels", "persona_channels", "experiments", "tests", "quality", "calibration",
+           "next_leads")}  # fmt: skip
     draft.count(_counts("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
     reached = _rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
     draft.estimate(reached, at["funnel"], "conversion_rate")
@@ -214,6 +221,10 @@ def _leads() -> Draft:
     draft.count(_counts("channel", 80, search=1000, fair=900), at["channels"], "spent_amount", unit="amount")
     costs = _rates("channel", search=(100, 62, 180, 80), fair=(900, 195, 4800, 20))
     draft.estimate(costs, at["channels"], "cost_per_won_amount", unit="amount")
+    draft.count(_counts("channel", 40, search=40), at["persona_channels"], "n_leads", subject="fast")
+    own = _rates("channel", search=(80, 50, 150, 40))
+    draft.estimate(own, at["persona_channels"], "cost_per_won_amount", unit="amount", subject="fast")
+    _planned_tests(draft, at["tests"])
     arms = _rates("arm", short=(0.6, 0.5, 0.7, 100))
     draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
     for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
@@ -225,6 +236,18 @@ def _leads() -> Draft:
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
     draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
     return draft
+
+
+def _planned_tests(draft: Draft, at: Origin) -> None:
+    """One line that can be drawn, and one that only time settles."""
+    drawn, waits = {"field": "channel", "level": "search", "n": 80}, {"field": "sites", "level": "1", "n": 60}
+    draft.estimate([drawn | {"estimate": 0.68, "baseline": 0.6}], at, "sought_accepted_rate")
+    for measure, figure in {"test_arm_leads": 440, "test_weeks": 26}.items():
+        draft.count([drawn | {"estimate": figure}], at, measure)
+    draft.count([drawn | {"estimate": 0.11}], at, "test_harm_difference", unit="rate")
+    draft.estimate([waits | {"estimate": 0.4, "baseline": 0.33}], at, "sought_win_rate")
+    for measure, figure in {"wait_records": 300, "wait_weeks": 52}.items():
+        draft.count([waits | {"estimate": figure}], at, measure)
 
 
 def _handoff() -> Draft:
@@ -361,5 +384,6 @@ CLAIMS = {
 }
 CLAIMS["research"] = stacked([CLAIMS["research"], grown()], CLAIM_COLUMNS)
 CLAIMS["personas"] = stacked([CLAIMS["personas"], wishes(), turned_down()], CLAIM_COLUMNS)
+CLAIMS["leads"] = stacked([CLAIMS["leads"], suiting()], CLAIM_COLUMNS)
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

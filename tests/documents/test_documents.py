@@ -203,12 +203,22 @@ def test_the_brief_begins_with_size_need_and_promise() -> None:
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
     listed, use, stop = brief.render(dossier(), "channels").pieces
-    assert [row[0] for row in listed.tables[0].rows] == ["search", "fair"]
-    assert "EUR 100 (EUR 62–180, n = 80)" in plain(listed)
+    assert [row[0] for row in listed.tables[0].rows] == ["search"]
+    assert "EUR 80 (EUR 50–150, n = 40)" in plain(listed)
+    assert listed.intro.startswith("This persona's leads")
     assert all(listed.tables[0].claims)
     assert [line.text.split(" – ")[0] for part in (use, stop) for line in part.lines] == [
-        "Channel: search", "Channel: fair",
+        "Fast start, channel: search", "Channel: search", "Channel: fair",
     ]  # fmt: skip
+    everybody = brief.render(dossier(chosen="slow"), "channels").pieces[0]
+    assert [row[0] for row in everybody.tables[0].rows] == ["search", "fair"]
+    assert everybody.intro.startswith("All personas together")
+
+
+def test_the_brief_names_the_tests_to_run_next() -> None:
+    ahead = brief.render(dossier(), "message").pieces[-1]
+    assert [line.text[:15] for line in ahead.lines] == ["Channel: search", "Number of sites"]
+    assert all(line.claims for line in ahead.lines)
 
 
 def test_the_brief_hands_on_what_sales_said() -> None:

@@ -227,7 +227,9 @@ def _review(promise: float) -> tuple[NullMarket, Review]:
     rng = np.random.default_rng(7)
     rows = np.arange(400)
     outcomes = np.repeat([1.0, 0.0], [160, 240])
-    everyone = Persona("everyone", "Everyone", win_rate=promise, low=0, high=1, n=100, is_assumed=False)
+    everyone = Persona(
+        "everyone", "Everyone", win_rate=promise, low=promise - 0.08, high=promise + 0.08, n=100, is_assumed=False
+    )
     in_force = PersonaSet("m", "p", "committed", Rule((), "everyone", ()), (everyone,), base_rate=promise)
     splits = Tally.of(pd.DataFrame({"everyone site": rng.choice(["port", "store"], 400)}), with_gaps=False)
     now = Tally.of(pd.DataFrame({"persona": ["everyone"] * 400}))

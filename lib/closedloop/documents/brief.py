@@ -28,6 +28,7 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
         "n_leads": "leads",
         "n_accepted": "accepted",
         "n_won": "won deals",
+        "persona_accepted_rate": ("accepted (90 % interval)", "backed"),
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
     }
@@ -83,24 +84,32 @@ def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
 
 
 def channels(dossier: Dossier) -> Parts:
-    """What each channel cost and brought over the whole market, and which differ."""
-    words, leads = dossier.words, where(dossier.plan, notebook="03_leads", field="channel")
-    totals = where(leads, cell="channels")
+    """What each channel cost and brought for the persona, else over the whole market, and which differ."""
+    words, leads = dossier.words, where(dossier.plan, notebook="03_leads")
+    own = where(leads, cell="persona_channels", field="channel", subject=dossier.chosen)
+    totals = own if len(own) else where(leads, cell="channels", field="channel")
 
     def named(claim: Claim) -> str:
         return words.level("channel", claim["level"])
 
     shown = [table_of(totals, words, "channel", _CHANNEL_COLUMNS, label=named)]
-    held = leads[leads["verdict"].isin(["supported", "leaning"])].sort_values(
-        "effect", key=abs, ascending=False, kind="stable"
-    )
+    sent = leads[leads["field"].isin(["channel", "campaign"])]
+    mine, all_of_them = sent[sent["subject"] == dossier.chosen], sent[sent["subject"] == "market"]
+    held = pd.concat([_held(mine), _held(all_of_them[all_of_them["field"] == "channel"])])
     more, less = held[held["effect"] > 0].head(_MOST), held[held["effect"] < 0].head(_MOST)
+    whose = "This persona's leads" if len(own) else "All personas together"
     return (
-        Part("Channels", tables=shown if len(totals) else [], intro="All personas together; totals of the window.",
+        Part("Channels", tables=shown if len(totals) else [], intro=f"{whose}; totals of the window.",
              empty="Collect leads.channel and `spend`."),
         Part("Which to use", _lines(more, dossier), empty="No channel was shown to do better: spread, and measure."),
         Part("Which to stop or test", _lines(less, dossier), empty="No channel was shown to do worse."),
     )  # fmt: skip
+
+
+def _held(claims: pd.DataFrame) -> pd.DataFrame:
+    """What holds or leans, the largest effects first."""
+    found = claims[claims["verdict"].isin(["supported", "leaning"])]
+    return found.sort_values("effect", key=abs, ascending=False, kind="stable")
 
 
 def offer(dossier: Dossier) -> Parts:

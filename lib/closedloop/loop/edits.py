@@ -12,10 +12,9 @@ from scipy import stats
 from closedloop.evidence.claims import close_family, typed
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS, Origin
+from closedloop.evidence.promises import beta_of, predictive_midp
 from closedloop.evidence.rates import (
     ShrunkRates,
-    beta_of,
-    predictive_midp,
     shrink_rates,
     standardised,
     stratified_difference_p,

@@ -171,7 +171,8 @@ class Comparison:
             own = np.flatnonzero(field == code)
             base = float(tested.base[own[0]])
             shrunk = shrink_rates(tested.hits[own], tested.sizes[own])
-            is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND)
+            apart = (base <= shrunk.low) | (base >= shrunk.high)
+            is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND) & apart
             found[own] = np.where(is_supported, shrunk.mean - base, np.nan)
         return found
 
@@ -216,7 +217,8 @@ class Sizes:
         place = {level: i for i, level in enumerate(self.tally.level)}
         index = np.array([place[level] for level in table["group"]], dtype=np.int64)
         effect = table["estimate"] - table["baseline"]
-        return Sized(index, *(part.to_numpy(dtype=float) for part in (table["p"], effect, table["beyond"])))
+        beyond = table["beyond"].where(~table["baseline"].between(table["low"], table["high"], inclusive="neither"), 0)
+        return Sized(index, *(part.to_numpy(dtype=float) for part in (table["p"], effect, beyond)))
 
     def effects(self, tested: Sized, q: Floats) -> Floats:
         """The effect of each look whose claim is supported; missing for all others."""

@@ -35,14 +35,30 @@ def _channels(shown: Evidence) -> Pieces:
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
     }
-    listed = table_of(shown.cell("channels"), shown.words, "channel", columns, label=level_of(shown.words))
-    costs = shown.of("cost_per_won_amount")
+    channels = shown.cell("channels")
+    listed = table_of(channels, shown.words, "channel", columns, label=level_of(shown.words))
+    costs = channels[channels["measure"] == "cost_per_won_amount"]
     if len(costs) < 2:
         return listed, Sentence("Costs cannot be compared: fewer than two channels have them.")
     best = records(costs.sort_values("estimate", kind="stable").head(1))[0]
     text = f"Lowest cost per won deal: {level_of(shown.words)(best)}, {backed(best, shown.words)}."
     note = "Costs are totals of the window, not the price of one more deal; their intervals take the spend as given."
     return listed, stating(text, best), Note(note)
+
+
+def _persona_channels(shown: Evidence) -> Pieces:
+    claims = shown.of("persona_accepted_rate")
+    rows = shown.cell("persona_channels")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_leads": "leads",
+        "persona_accepted_rate": ("accepted (90 % interval)", "backed"),
+        "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
+        "cost_per_won_amount": ("cost per won deal", "backed"),
+    }
+    listed = table_of(rows[rows["field"] == "channel"], shown.words, "persona and channel", columns)
+    title, axis = "Which channels and campaigns suit whom?", "share of the persona's leads accepted"
+    note = "A lead of a channel is taken to cost the same whoever it is."
+    return listed, *claim_pieces(claims, shown.words, title, axis), Note(note)
 
 
 def _findings(shown: Evidence) -> Pieces:
@@ -140,6 +156,9 @@ LEADS = (
     Section("leads", "channels", "What does a channel cost and bring?", _channels, measures=("n_leads",)),
     Section("leads", "accepted", "Which leads does sales accept?", _accepted),
     Section("leads", "won", "Which leads become won deals?", _findings),
+    Section(
+        "leads", "persona_channels", "Which channel suits whom?", _persona_channels, measures=("persona_accepted_rate",)
+    ),
     Section("leads", "experiments", "What did the experiments show?", _experiments, measures=("arm_accepted_rate",)),
     Section("leads", "tests", "Which test would settle what is open?", _tests, measures=("test_weeks", "wait_weeks")),
     *LEAKS,
