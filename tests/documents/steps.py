@@ -229,6 +229,9 @@ def _leads() -> Draft:
     draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
     for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
         draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
+    open_ones = _rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
+    draft.estimate(open_ones, at["quality"], "auc_open", unit="ratio")
+    draft.estimate(_rates("", **{"": (-0.11, -0.19, -0.02, 164)}), at["quality"], "gain_over_stage", unit="ratio")
     groups = _rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
     told = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
     draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")

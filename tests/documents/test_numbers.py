@@ -34,6 +34,7 @@ def test_estimated_money_has_three_significant_digits_and_totals_have_all() -> N
 def test_an_interval_names_its_unit_once() -> None:
     assert numbers.interval(0.38, 0.5, "rate", "EUR") == f"38–50{NBSP}%"
     assert numbers.interval(1000, 2500, "amount", "EUR") == f"EUR{NBSP}1,000–2,500"
+    assert numbers.interval(-0.19, 0.02, "ratio", "EUR") == "-0.19 to 0.02"
     assert numbers.interval(math.nan, 0.5, "rate", "EUR") == "–"
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.evidence.rates import multinomial_intervals, wilson
-from closedloop.evidence.rules import Rule
+from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN, rates
 from closedloop.loop.handoff import handoff
 from closedloop.loop.leads import leads
 from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step
 from closedloop.market.periods import find_period
@@ -105,7 +106,9 @@ def test_promises_stand_beside_what_was_observed(looked_back: Step, cohort: pd.D
         "n_leads": "count", "accepted_rate": "rate", "first_touch_days": "days", "won_amount": "amount",
     }  # fmt: skip
     kept = stated(looked_back, "n_promises_kept").iloc[0]
-    assert [kept["estimate"], kept["n"]] == [(told["effect"] >= 0).sum(), len(told)]
+    sure = told[~told["baseline"].between(told["low"], told["high"])]
+    assert 0 < len(sure) < len(told), "what could be luck is not judged"
+    assert [kept["estimate"], kept["n"]] == [(sure["effect"] >= 0).sum(), len(sure)]
 
 
 def test_verdicts_that_differ_are_counted_among_those_that_could(looked_back: Step, cohort: pd.DataFrame) -> None:
@@ -172,3 +175,28 @@ def test_too_few_leads_are_calm(warehouse: Warehouse) -> None:
     begun = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2026-q1")), EVERYONE)
     assert begun.statements.empty
     assert "Fewer than ten leads" in begun.missing["promises"]
+
+
+def test_marketings_fit_stands_against_sales_verdict(warehouse: Warehouse) -> None:
+    rule = Rule((Branch((Among("sites", ("1",)),), "single", 100, 1.0),), "several", ("sites",))
+    told = (
+        Persona("single", "Single", win_rate=0.5, low=0.4, high=0.6),
+        Persona("several", "Several", win_rate=0.2, low=0.15, high=0.28),
+    )
+    in_force = PersonaSet("harbor", "2025-q2", "research", rule, told, base_rate=0.3, fields=("sites",))
+    step = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q2")), in_force)
+    found = stated(step, "n_disagreements")
+    frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q2")))
+    decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
+    single = decided[decided["sites"] == "1"]
+    fits = found.loc["of a persona that wins more often, yet given back"]
+    assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
+    assert found.loc["of a persona that wins less often, yet accepted", "n"] == len(decided) - len(single)
+
+
+def test_the_score_stands_beside_the_stage_of_open_deals(planned: Step) -> None:
+    areas, gain = stated(planned, "auc_open"), stated(planned, "gain_over_stage").iloc[0]
+    assert areas.loc["stage", "estimate"] > 0.6, "late stages are won more often"
+    assert gain["estimate"] == pytest.approx(areas.loc["score", "estimate"] - areas.loc["stage", "estimate"])
+    assert gain["low"] < gain["estimate"] < gain["high"]
+    assert gain["n"] >= 40

@@ -105,7 +105,7 @@ def interval(low: Any, high: Any, unit: str, currency: str) -> str:
     if is_missing(low) or is_missing(high):
         return MISSING
     first, last = written(low, unit, currency), written(high, unit, currency)
-    if unit == "points":
+    if unit == "points" or float(low) < 0:
         return f"{first.split(SPACE)[0]} to {last}"
     if unit == "amount":
         return f"{first}–{last.split(SPACE)[-1]}"

@@ -45,7 +45,7 @@ def handoff(situation: Situation, in_force: PersonaSet) -> Step:
     accepted = _waterfall(draft, situation, cohort)
     touched = _first_touch(draft, situation, cohort)
     _rejections(draft, situation, cohort)
-    _disagreements(draft, situation, frame, cohort)
+    _disagreements(draft, situation, frame, cohort, in_force)
     _promises(draft, situation, cohort, {"accepted_rate": accepted, "first_touch_days": touched})
     return draft.done()
 
@@ -147,7 +147,9 @@ def _rejections(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Non
     draft.count(table.drop(columns=["low", "high"]).assign(estimate=table["k"]), origin, "n_rejected")
 
 
-def _disagreements(draft: Draft, situation: Situation, frame: pd.DataFrame, cohort: pd.DataFrame) -> None:
+def _disagreements(
+    draft: Draft, situation: Situation, frame: pd.DataFrame, cohort: pd.DataFrame, in_force: PersonaSet
+) -> None:
     """Where the teams' verdicts differ: how many leads, out of how many."""
     accepted = cohort["is_accepted"].eq(True).fillna(False)
     returned = frame["recycled_on"].notna() if "recycled_on" in frame else pd.Series(False, index=frame.index)
@@ -156,10 +158,27 @@ def _disagreements(draft: Draft, situation: Situation, frame: pd.DataFrame, coho
     if situation.view.has("touches"):
         untouched = accepted & cohort["touch_days"].isna()
         rows.append(("accepted, yet never touched by sales", untouched.sum(), accepted.sum()))
+    rows += _fit_against_verdict(cohort, in_force)
     told = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in rows if n >= LEAST_SHOWN]
     draft.count(told, _origin(situation, "disagreements"), "n_disagreements")
     if not told:
         draft.missing["disagreements"] = "Fewer than ten leads were accepted or given back: too few to show."
+
+
+def _fit_against_verdict(cohort: pd.DataFrame, in_force: PersonaSet) -> list[tuple[str, int, int]]:
+    """Decided leads on whose persona the set in force and sales differ: kind, how many, of how many such leads.
+
+    A persona fits when its promised win rate lies above the market's with its whole interval, and does not when below.
+    """
+    base, decided = in_force.base_rate, cohort[cohort["is_accepted"].notna()]
+    known = [p for p in in_force.personas if p.low is not None and p.high is not None]
+    fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
+    misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
+    accepted = {name: int(part["is_accepted"].sum()) for name, part in (("fits", fits), ("misfits", misfits))}
+    return [
+        ("of a persona that wins more often, yet given back", len(fits) - accepted["fits"], len(fits)),
+        ("of a persona that wins less often, yet accepted", accepted["misfits"], len(misfits)),
+    ]
 
 
 def _promises(draft: Draft, situation: Situation, cohort: pd.DataFrame, figures: dict[str, Figure]) -> None:
@@ -181,9 +200,16 @@ def _promises(draft: Draft, situation: Situation, cohort: pd.DataFrame, figures:
             row = {**found, "field": "promise", "level": name, "baseline": float(promised), "effect": effect}
             told = draft.count if unit in ("count", "amount") else draft.estimate
             told([row], _origin(situation, "promises")._replace(source_table=table), "promise", unit=unit)
-            judged += [] if np.isnan(effect) else [effect >= 0]
+            judged += [effect >= 0] if _is_decided(row) else []
     if judged:
         draft.count([{"estimate": sum(judged), "n": len(judged)}], _origin(situation, "promises"), "n_promises_kept")
+
+
+def _is_decided(promise: Figure) -> bool:
+    """Is there a figure, and does it lie off the promise with its whole interval?"""
+    if np.isnan(promise["effect"]):
+        return False
+    return not promise.get("low", np.nan) <= promise["baseline"] <= promise.get("high", np.nan)
 
 
 def _won_amount(situation: Situation) -> Figure:

@@ -1,6 +1,6 @@
 """The lead score: learned from what was known, judged out of time, and the list of who comes next."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,10 @@ from closedloop.loop.call_list import RANDOM
 from closedloop.loop.call_list import listed as listed_to_call
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.leaks import ALARM, known_leaks
+from closedloop.loop.over_stage import over_stage
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import column, won
+from closedloop.loop.prospects import Prospects, prospects_of, with_personas
+from closedloop.loop.records import column
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
 from closedloop.market.periods import FOREVER
@@ -22,7 +24,6 @@ from closedloop.terms import Moment
 
 _FEWEST_SCORED = 200
 _MOST_TRAINED = 12_000
-_MATURE_SHARE = 0.7
 _QUALITY = {
     "brier": "brier",
     "ece": "ece",
@@ -34,57 +35,25 @@ _MOST_GROUPS = 10
 _NO_OUTCOMES = (
     "Whether a column knows the answer cannot be told: collect the outcomes of at least 20 won and 20 lost records."
 )
-_NOT_SCORED_BY = ("campaign", "experiment", "arm", "rep_team", "status")
-
-
-@dataclass(frozen=True)
-class Prospects:
-    """What is scored: rows of leads (else deals), the fields a score may use, the outcome, and the day it is about."""
-
-    table: str
-    key: str
-    rows: pd.DataFrame
-    fields: list[str]
-    is_won: pd.Series
-    when: pd.Series
-
-    @property
-    def is_mature(self) -> pd.Series:
-        """Decided rows of months of which most are decided: quick outcomes must not crowd out slow ones."""
-        if self.when.isna().all():
-            return self.is_won.notna()
-        decided = self.is_won.notna().where(self.when.notna()).groupby(self.when.dt.to_period("M")).transform("mean")
-        return self.is_won.notna() & (decided >= _MATURE_SHARE)
-
-
-def _prospects(situation: Situation, leads: pd.DataFrame | None) -> Prospects:
-    if leads is not None and len(leads):
-        known = situation.view.inherited("leads", Moment.HANDOFF)
-        fields = [name for name in known if name in leads and name not in _NOT_SCORED_BY]
-        handed = leads[leads["handed_off_on"].notna()] if "handed_off_on" in leads else leads
-        day = column(handed, "handed_off_on").fillna(column(handed, "created_on")).reindex(leads.index)
-        return Prospects("leads", "lead_id", leads, fields, handed["is_won"].reindex(leads.index), day)
-    if not situation.view.has("deals"):
-        nothing = pd.Series(dtype="datetime64[us]")
-        return Prospects("deals", "deal_id", pd.DataFrame(), [], nothing, nothing)
-    deals = situation.deals
-    return Prospects("deals", "deal_id", deals, situation.deal_fields(), won(deals), deals["closed_on"])
 
 
 def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, in_force: PersonaSet) -> None:
     """Learn the score, judge it, and list who comes next; all of it is added to ``draft``."""
-    prospects = _prospects(situation, leads)
+    prospects = prospects_of(situation, leads)
     draft.results |= {"prospects": prospects.table, "score_verdict": "no usable signal", "shown_as": None}
     draft.results |= {"auc": None, "auc_within": None}
-    prospects = _with_personas(_without_leaks(draft, situation, prospects), in_force)
-    _next(draft, situation, prospects, _learned(draft, situation, prospects), in_force)
+    prospects = _persona_too(_without_leaks(draft, situation, prospects), in_force)
+    score = _learned(draft, situation, prospects)
+    if score is not None:
+        over_stage(draft, situation, prospects, in_force)
+    _next(draft, situation, prospects, score, in_force)
 
 
-def _with_personas(prospects: Prospects, in_force: PersonaSet) -> Prospects:
+def _persona_too(prospects: Prospects, in_force: PersonaSet) -> Prospects:
     """The persona in force as one more field: levels that hardly anybody has shown yet are drawn to their persona."""
     if prospects.rows.empty or len(in_force.personas) < 2:
         return prospects
-    rows = prospects.rows.assign(persona=in_force.assign(prospects.rows))
+    rows = with_personas(prospects.rows, in_force)
     return replace(prospects, rows=rows, fields=[*prospects.fields, "persona"])
 
 

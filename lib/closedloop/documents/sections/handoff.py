@@ -36,13 +36,17 @@ def team_promises(shown: Evidence) -> Pieces:
     kept = shown.first("n_promises_kept")
     if kept is None:
         return listed, Sentence("No promise could be judged yet.")
-    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises were kept."
+    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises that can be judged were kept."
     return listed, stating(text, kept)
 
 
 def _is_kept(row: Mapping[str, Claim]) -> str:
-    effect = row["promise"]["effect"]
-    return "not judged" if numbers.is_missing(effect) else "yes" if effect >= 0 else "no"
+    claim = row["promise"]
+    if numbers.is_missing(claim["effect"]):
+        return "not judged"
+    if not numbers.is_missing(claim["low"]) and claim["low"] <= claim["baseline"] <= claim["high"]:
+        return "cannot tell"
+    return "yes" if claim["effect"] >= 0 else "no"
 
 
 def _waterfall(shown: Evidence) -> Pieces:

@@ -110,7 +110,22 @@ def _quality(shown: Evidence) -> Pieces:
     kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
     shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
     chosen = claims[claims["level"] == str(shown.result("model"))]
-    return listed, stating(f"Verdict: {verdict}; scores are shown {shown_as}.", chosen)
+    return listed, stating(f"Verdict: {verdict}; scores are shown {shown_as}.", chosen), *_over_stage(shown)
+
+
+def _over_stage(shown: Evidence) -> list[Sentence]:
+    """Does the score tell more than the stage that sales already sees?"""
+    gain = shown.first("gain_over_stage")
+    by = {name: shown.first("auc_open", level=name) for name in ("score", "stage")}
+    if gain is None or by["score"] is None or by["stage"] is None:
+        return []
+    told = f"AUC {value(by['score'], shown.words)} by score, {value(by['stage'], shown.words)} by stage"
+    more = "more than" if gain["low"] > 0 else "less than" if gain["high"] < 0 else "no more than"
+    text = (
+        f"Deals open when the last period began and decided since: {told}; gain {backed(gain, shown.words)}. "
+        f"Once a deal is open, the score tells {more} its stage."
+    )
+    return [stating(text, gain, by["score"], by["stage"])]
 
 
 def _with_ends(shown: Evidence, measure: str) -> Callable[[Mapping[str, Claim]], str]:
@@ -162,7 +177,7 @@ LEADS = (
     Section("leads", "experiments", "What did the experiments show?", _experiments, measures=("arm_accepted_rate",)),
     Section("leads", "tests", "Which test would settle what is open?", _tests, measures=("test_weeks", "wait_weeks")),
     *LEAKS,
-    Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",)),
+    Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",), gaps=("over_stage",)),
     Section("leads", "calibration", "Do predicted rates come true?", _calibration, measures=("observed_rate",)),
     Section("leads", "next_leads", "Whom to call first?", _next_leads, ("next_leads",)),
 )
