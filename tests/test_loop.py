@@ -54,11 +54,18 @@ def test_a_lost_duel_carries_the_set_over(out: Path) -> None:
     assert after.personas == before.personas
 
 
-def test_the_planted_drift_breaks_two_promises(spring: Path) -> None:
-    edits = _claims(spring, "outcome").query("family == 'edit' and measure == 'promise_gap'")
-    adjusted = edits[edits["verdict"] == "supported"].set_index("subject")["effect"]
-    assert set(adjusted.index) == {"fast-start", "compliance"}
-    assert adjusted["fast-start"] < -0.10 < 0.10 < adjusted["compliance"]
+def test_the_planted_drift_is_seen_in_two_personas(spring: Path) -> None:
+    drift = _claims(spring, "outcome").query("measure == 'persona_drift' and p < 0.05").set_index("subject")["estimate"]
+    assert set(drift.index) == {"fast-start", "compliance"}
+    assert drift["fast-start"] < 0 < drift["compliance"]
+
+
+def test_a_promise_made_of_ten_deals_is_not_broken_by_a_hundred(spring: Path) -> None:
+    edits = _claims(spring, "outcome").query("family == 'edit' and measure == 'promise_gap'").set_index("subject")
+    promised = {p.id: p for p in read_set(spring / "personas.yml").personas}
+    assert promised["fast-start"].n == 10
+    assert promised["fast-start"].low < edits.loc["fast-start", "estimate"] < promised["fast-start"].high
+    assert edits.loc["fast-start", "verdict"] == "refused"
 
 
 def test_every_deal_is_counted_once(spring: Path) -> None:

@@ -14,7 +14,8 @@ from closedloop.market.warehouse import open_warehouse
 from tests.loop.test_off_policy import personas
 
 LINE = {"verdict": "leaning", "subject": "market", "field": "channel", "level": "search", "measure": "accepted_rate",
-        "estimate": 0.72, "baseline": 0.64, "effect": 0.08, "n": 200, "visible_difference": 0.1}  # fmt: skip
+        "estimate": 0.72, "baseline": 0.64, "effect": 0.08, "n": 200, "visible_difference": 0.1,
+        "first_period": "2024-q2", "last_period": "2025-q1"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,8 @@ def close_family(
     """Claims of all looks of one family: q values, verdicts, and what each size of sample could have shown.
 
     q is Benjamini-Hochberg's over the whole frame; a look without a p value counts as p = 1 and is refused.
-    Supported: q <= ``rate``, beyond > .5 and the baseline outside the interval. Leaning: q <= ``watch_rate`` (twice
+    Supported: q <= ``rate``, beyond > .5 and the baseline outside the interval (not for the family
+    ``simplify``, which asks whether a difference is small). Leaning: q <= ``watch_rate`` (twice
     the rate unless given) where q misses the rate, or beyond > .25 where q meets it. Otherwise indistinguishable if
     n reaches ``needed_n``, else refused. ``needed_n`` is the size at which a worthwhile difference shows with 80 %
     power: ``smallest_worth`` (a fraction, 10 points) for rates; for amounts and days a factor of 1 +
@@ -140,7 +141,8 @@ def _verdicts(claims: pd.DataFrame, rate: float, watch_rate: float) -> list[str]
     """METHODS' table of verdicts, row by row; a missing q fails every comparison."""
     q, beyond = claims["q"], claims["beyond"]
     shows = (claims["n"] >= claims["needed_n"]).fillna(False).astype(bool) & q.notna()
-    apart = ~((claims["low"] < claims["baseline"]) & (claims["baseline"] < claims["high"]))
+    alike = claims["family"] == "simplify"  # asks whether a difference is small: its interval holds the baseline
+    apart = alike | ~((claims["low"] < claims["baseline"]) & (claims["baseline"] < claims["high"]))
     supported = (q <= rate) & (beyond > 0.5) & apart
     leaning = ((q > rate) & (q <= watch_rate)) | ((q <= rate) & (beyond > 0.25))
     choices = [Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE]

@@ -46,9 +46,9 @@ def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame) -> 
     by, first_last = lead_levels(situation, part), situation.span(handed_off(part))
     origin = Origin("03_leads", "persona_channels", "leads", *first_last)
     strata, threshold = situation.names_of(handed_off(part)), situation.definition.claims.practical_threshold
-    for persona, told in persona_levels(by):
-        rows = part.loc[told.index]
-        table = counts(told, list(told.columns), rows["is_accepted"], strata[told.index])
+    for persona, told in persona_levels(by[part["is_accepted"].notna()]):
+        rows = part[part["persona"] == persona]
+        table = counts(told, list(told.columns), part.loc[told.index, "is_accepted"], strata[told.index])
         draft.looks.append(shown_rates(table, origin, "persona_accepted_rate", threshold, persona=persona))
         for field in told.columns:
             totals = _totals(rows, field, _share_of_spend(situation, part, rows, field))

@@ -45,11 +45,15 @@ def lead_measures(by: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every persona's leads by channel and campaign: what reaches one persona need not reach another."""
+    """Every persona's decided leads by channel and campaign, where there are enough to show.
+
+    What reaches one persona need not reach another.
+    """
     fields = [name for name in MESSAGES if name in by]
     if fields and by["persona"].nunique() > 1:
         for persona, part in by.groupby("persona"):
-            yield str(persona), part[fields]
+            if len(part) >= LEAST_SHOWN:
+                yield str(persona), part[fields]
 
 
 def shown_rates(

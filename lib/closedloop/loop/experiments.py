@@ -44,7 +44,8 @@ def planned_tests(situation: Situation, in_force: PersonaSet, claims: pd.DataFra
     plans = pd.DataFrame([flow.plan({str(k): v for k, v in claim.items()}) for claim in open_lines.to_dict("records")])
     plans = plans[plans["weeks"].notna()]
     cheapest = plans.sort_values("weeks", kind="stable").drop_duplicates(["subject", "field", "level"])
-    _state(draft, situation, cheapest[cheapest["weeks"] <= _MOST_WEEKS])
+    first, last = open_lines["first_period"].min(), open_lines["last_period"].max()
+    _state(draft, str(first), str(last), cheapest[cheapest["weeks"] <= _MOST_WEEKS])
     if (plans["weeks"] > _MOST_WEEKS).any() or len(plans) < len(open_lines):
         draft.missing["tests"] = "Lines that would need more than two years of records to settle are left out."
     return draft.done()
@@ -106,10 +107,9 @@ def _whole(number: float) -> float:
     return float(np.ceil(number))
 
 
-def _state(draft: Draft, situation: Situation, plans: pd.DataFrame) -> None:
+def _state(draft: Draft, first: str, last: str, plans: pd.DataFrame) -> None:
     """Every plan as figures of the line that it would settle."""
-    period = situation.period.name
-    origin = Origin("03_leads", "tests", "leads", period, period)
+    origin = Origin("03_leads", "tests", "leads", first, last)
     draft.results |= {"n_tests_planned": int((plans["kind"] == "draw").sum())}
     for (subject, kind, measure), part in plans.groupby(["subject", "kind", "measure"], sort=False):
         rows = part[["field", "level", "n"]]
