@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from closedloop.evidence.rules import Rule
+from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.edits import PROMISE, SPLIT, propose
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.terms import Moment
@@ -65,6 +65,17 @@ def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
     rates = {p.id: p.win_rate for p in challenger.personas}
     assert max(rates.values()) - min(rates.values()) > 0.3
     assert challenger.rule.fields == ("site",)
+
+
+def test_a_split_by_a_field_of_the_rule_narrows_it() -> None:
+    closed = _closed(0.7, 0.3)
+    wide = Rule((Branch((Among("site", ("port", "store")),), "known", 0, 0.0),), "rest", ("site",))
+    personas = (Persona("known", "Known"), Persona("rest", "Rest"))
+    before = PersonaSet("m", "2024-q1", "research", wide, personas, base_rate=0.5, fields=("site",))
+    challenger, _ = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    child = challenger.rule.branches[0]
+    assert child.label.startswith("known-site-")
+    assert child.conditions == (Among("site", (child.label.removeprefix("known-site-"),)),)
 
 
 def test_no_difference_leaves_the_set_as_it_is() -> None:

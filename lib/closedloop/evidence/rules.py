@@ -89,6 +89,13 @@ class Between:
 Condition = Among | Between
 
 
+def implies(met: Condition, asked: Condition) -> bool:
+    """Does ``met`` name only values that ``asked`` names as well?"""
+    if not (isinstance(met, Among) and isinstance(asked, Among) and met.field == asked.field):
+        return False
+    return set(met.levels) <= set(asked.levels) and met.missing <= asked.missing
+
+
 @dataclass(frozen=True)
 class Branch:
     """All ``conditions`` lead to ``label``; ``n`` training rows met them, ``share_right`` of which bore the label."""

@@ -20,7 +20,7 @@ from closedloop.evidence.rates import (
     stratified_difference_p,
     wilson,
 )
-from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.evidence.rules import Among, Branch, Condition, Rule, implies
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import Persona, PersonaSet, estimate
 from closedloop.loop.simplifying import simplified
@@ -66,7 +66,7 @@ def _split(
     branches: list[Branch] = []
     for branch in rule.branches:
         if branch.label == parent:
-            branches.append(replace(branch, conditions=(*branch.conditions, condition), label=child))
+            branches.append(replace(branch, conditions=_narrowed(branch.conditions, condition), label=child))
         branches.append(branch)
     if rule.default == parent:
         branches.append(Branch((condition,), child, 0, float("nan")))
@@ -78,6 +78,11 @@ def _split(
     sentences = refined.sentences()
     both = [*personas, split]
     return refined, [replace(p, rule=tuple(sentences.get(p.id, p.rule))) for p in both]
+
+
+def _narrowed(conditions: tuple[Condition, ...], more: Among) -> tuple[Condition, ...]:
+    """All conditions with one more, which takes the place of a wider one."""
+    return (*(condition for condition in conditions if not implies(more, condition)), more)
 
 
 def _without_nan(branch: Branch) -> Branch:

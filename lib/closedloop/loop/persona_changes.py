@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from closedloop.evidence.rules import Condition, Rule
+from closedloop.evidence.rules import Condition, Rule, implies
 from closedloop.loop.changelog import COMMIT, EDITS, MERGE, RETIRE, SPLIT, Change, change_of
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.terms import Verdict
@@ -76,19 +76,24 @@ def _ways(rule: Rule, label: str) -> list[frozenset[Condition]]:
     return [*ways, frozenset()] if rule.default == label else ways
 
 
+def _covers(wide: frozenset[Condition], narrow: frozenset[Condition]) -> bool:
+    """Does whoever meets the ``narrow`` conditions meet the ``wide`` ones, as far as their words tell?"""
+    return all(asked in narrow or any(implies(met, asked) for met in narrow) for asked in wide)
+
+
 def _origin(old: Rule, new: Rule, label: str) -> str:
     """The persona whose cases ``label`` takes since the rule changed; empty when the rule was made anew."""
     known = {frozenset(branch.conditions): branch.label for branch in reversed(old.branches)}
     if not known.keys() <= {frozenset(branch.conditions) for branch in new.branches}:
         return ""
-    found = {next((known[w] for w in known if w <= way), old.default) for way in _ways(new, label)}
+    found = {next((known[w] for w in known if _covers(w, way)), old.default) for way in _ways(new, label)}
     return found.pop() if len(found) == 1 else ""
 
 
 def _successor(old: Rule, new: Rule, label: str) -> str:
     """The persona to which the ways of a retired one lead now; empty when they lead to several."""
     now = [(frozenset(branch.conditions), branch.label) for branch in new.branches]
-    found = {next((to for asked, to in now if asked <= way), new.default) for way in _ways(old, label)}
+    found = {next((to for asked, to in now if _covers(asked, way)), new.default) for way in _ways(old, label)}
     return found.pop() if len(found) == 1 else ""
 
 
