@@ -14,6 +14,8 @@ from closedloop.documents.sections.section import Evidence, Pieces, Section, cla
 from closedloop.documents.tables import table
 from closedloop.documents.wording import records
 
+_MOST_CELLS = 40  # personas by channels
+
 
 def _funnel(shown: Evidence) -> Pieces:
     rates = shown.of("conversion_rate")
@@ -55,7 +57,7 @@ def _persona_channels(shown: Evidence) -> Pieces:
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
     }
-    listed = table_of(rows[rows["field"] == "channel"], shown.words, "persona and channel", columns)
+    listed = table_of(rows[rows["field"] == "channel"], shown.words, "persona and channel", columns, limit=_MOST_CELLS)
     title, axis = "Which channels and campaigns suit whom?", "share of the persona's leads accepted"
     note = "A lead of a channel is taken to cost the same whoever it is."
     return listed, *claim_pieces(claims, shown.words, title, axis), Note(note)
