@@ -179,3 +179,12 @@ def test_a_self_test_of_other_data_is_not_shown(tmp_path: Path, fingerprint: str
     html = write_index(tmp_path, [entry for entry in entries if entry is not ENTRIES[1]]).read_text()
     assert ("in 200 shuffled markets" in html) is is_shown
     assert (NOT_RUN in html) is not is_shown
+
+
+def test_the_index_tells_what_a_backtest_of_the_same_data_said(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    kept = {"data": SELF_TEST["data"], "headline": "1,559 deals of 7 periods: score over no personas: better."}
+    (tmp_path / "m" / "backtest.json").write_text(json.dumps(kept))
+    assert "<strong>Backtest:</strong> 1,559 deals of 7 periods" in write_index(tmp_path, ENTRIES[:2]).read_text()
+    other = replace(ENTRIES[1], inputs={"data/m@plan": "f2"})
+    assert "1,559" not in write_index(tmp_path, [ENTRIES[0], other]).read_text()

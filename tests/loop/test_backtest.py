@@ -1,16 +1,20 @@
 """The loop replayed: what is learned beats what stays, nothing later is seen, the text says what the figures say."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.loop.backtest import CONTENDERS, NONE, REFINED, SCORE, STATIC, backtest, told
+from closedloop.loop.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, told
 
 
 @pytest.fixture(scope="module")
 def harbor(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    return backtest("harbor", tmp_path_factory.mktemp("runs"))
+    out = tmp_path_factory.mktemp("runs")
+    report = backtest("harbor", out)
+    assert json.loads((out / "harbor" / FILE).read_text()) == report
+    return report
 
 
 def _gain(part: dict, of: str, over: str, measure: str) -> dict:
@@ -45,6 +49,11 @@ def test_the_text_tells_the_figures(harbor: dict) -> None:
     ends = f"{100 * gain['gain']:+.1f} points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}): better"
     assert f"score over static personas, lift: {ends}" in text
     assert "1,559 decided deals of 7 periods" in text
+    refined = _gain(harbor["pooled"], REFINED, STATIC, "lift")
+    assert harbor["headline"].startswith(
+        "1,559 deals of 7 periods, predicted at its start: score over no personas, lift: "
+    )
+    assert f"refined personas over static personas, lift: {100 * refined['gain']:+.1f} points" in harbor["headline"]
 
 
 def test_a_market_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:

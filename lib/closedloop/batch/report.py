@@ -127,22 +127,30 @@ def _market(out: Path, name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "title": definition.title if definition else name,
         "waiting": waiting(definition, out / name) if definition else [],
         "audit": audit if (out / audit).exists() else "",
-        "self_test": _self_test(out, name, own),
+        "self_test": _self_test(_kept(out, name, "self-test", own)),
+        "backtest": (_kept(out, name, "backtest", own) or {}).get("headline", ""),
+        "is_dated": definition is not None and definition.clock != "none",
         "periods": [_period(p, own) for p in sorted({run.entry.period for run in own}, reverse=True)],
     }
 
 
-def _self_test(out: Path, market: str, runs: Sequence[Run]) -> str:
-    """What the market's self-test found; empty when there is none, or none of the data that were run last."""
-    path = out / market / "self-test.json"
+def _kept(out: Path, market: str, name: str, runs: Sequence[Run]) -> dict[str, Any] | None:
+    """A kept report on the loop; None when there is none, or none of the data that were run last."""
+    path = out / market / f"{name}.json"
     if not path.exists():
-        return ""
-    stored = json.loads(path.read_text("utf-8"))
-    data, null = stored["data"], stored["null"]
+        return None
+    stored: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    data = stored["data"]
     entry = next((run.entry for run in runs if run.id == f"{market}/{data['period']}/{data['moment']}"), None)
     seen = entry.inputs.get(f"data/{market}@{data['moment']}") if entry else None
-    if seen not in (None, data["fingerprint"]):
+    return stored if seen in (None, data["fingerprint"]) else None
+
+
+def _self_test(stored: dict[str, Any] | None) -> str:
+    """What the market's self-test found, in words; empty without one."""
+    if stored is None:
         return ""
+    null = stored["null"]
     aim = "" if null["any_claim_rate"] <= _MOST_FALSE else f" (the aim is {_MOST_FALSE:.0%} or less)"
     effect = next(one for one in stored["planted"] if one["effect"] == _USUAL_EFFECT)
     rate = effect["found_rate"]

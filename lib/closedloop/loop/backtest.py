@@ -1,5 +1,6 @@
 """The loop measured: each period predicted from its start, by refined personas, by static ones, and by none."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from closedloop.loop.edits import FEWEST_DEALS
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
+from closedloop.loop.step import replace_file
 from closedloop.loop.turn import set_in_force
 from closedloop.market.simulation import hidden_win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
+FILE = "backtest.json"
 Floats = NDArray[np.float64]
 
 SCORE, REFINED, STATIC, NONE = "score", "refined personas", "static personas", "no personas"
@@ -44,7 +47,7 @@ class Replayed:
 
 
 def backtest(market: str, out: Path, capacity: float = CAPACITY) -> dict[str, Any]:
-    """Replay all complete periods of a market: accuracy and lift of each contender, by period and pooled.
+    """Replay all complete periods of a market: accuracy and lift of each contender, by period and pooled; it is kept.
 
     Rates and lifts are fractions; gains are better minus worse, with paired 90 % intervals; ``oracle_share`` is the
     share of the lift that the planted truth would give, None in a real market. Errors: ParameterError for an unknown
@@ -64,7 +67,11 @@ def backtest(market: str, out: Path, capacity: float = CAPACITY) -> dict[str, An
     rng = Situation.planning(warehouse, warehouse.periods[0]).rng("backtest")
     parts = [_told(found, [i], rng, capacity) | {"period": str(found.period[i][0])} for i in range(len(found.y))]
     pooled = _told(found, list(range(len(found.y))), rng, capacity)
-    return {"market": market, "capacity": capacity, "periods": parts, "pooled": pooled}
+    seen = Situation.latest(warehouse).seen
+    report: dict[str, Any] = {"market": market, "capacity": capacity, "data": seen, "periods": parts, "pooled": pooled}
+    report["headline"] = headline(report)
+    replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+    return report
 
 
 def _truth(warehouse: Warehouse) -> pd.Series | None:
@@ -159,6 +166,14 @@ def told(report: dict[str, Any]) -> str:
     lines += ["", "Gains over all periods (90 % intervals):"]
     lines += [f"  {_gain_told(gain)}" for gain in pooled["gains"]]
     return "\n".join(lines)
+
+
+def headline(report: dict[str, Any]) -> str:
+    """What the first page says of a report: what the score gained, and whether refining the personas paid."""
+    pooled, asked = report["pooled"], ((SCORE, NONE), (REFINED, STATIC))
+    gains = [g for pair in asked for g in pooled["gains"] if (g["of"], g["over"], g["measure"]) == (*pair, "lift")]
+    told_gains = "; ".join(_gain_told(gain) for gain in gains)
+    return f"{pooled['n']:,} deals of {len(report['periods'])} periods, each predicted at its start: {told_gains}."
 
 
 def _cell(figures: dict[str, float | None]) -> str:

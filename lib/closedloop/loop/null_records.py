@@ -49,13 +49,6 @@ def null_market(market: str, out: Path) -> NullMarket:
     return _Cut(open_warehouse(market), out).done()
 
 
-def last_day(warehouse: Warehouse) -> Situation:
-    """The situation in which the most is known."""
-    last = warehouse.periods[-1]
-    is_begun = turn.has_begun(warehouse.definition.name, last.name)
-    return (Situation.looking_back if is_begun else Situation.planning)(warehouse, last)
-
-
 def _ended(deals: pd.DataFrame) -> pd.DataFrame:
     return deals[deals["outcome"] != "open"]
 
@@ -82,7 +75,7 @@ class _Cut:
         self.pools: dict[str, Pool] = {}
         self.place = pd.Series(dtype="int64")  # of each ended deal in its pool, by deal_id
         if self.has_deals:
-            self._pool_deals(last_day(warehouse))
+            self._pool_deals(Situation.latest(warehouse))
 
     def _pool_deals(self, final: Situation) -> None:
         ended = _ended(final.deals)

@@ -14,10 +14,10 @@ import numpy as np
 from closedloop.errors import ParameterError
 from closedloop.evidence.rates import wilson
 from closedloop.loop.null_market import NullMarket
-from closedloop.loop.null_records import last_day, null_market
+from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import EFFECTS, Found, look_at
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
-from closedloop.loop.turn import has_begun
 from closedloop.market.warehouse import open_warehouse
 
 FILE = "self-test.json"
@@ -39,16 +39,14 @@ def self_test(market: str, out: Path, n_worlds: int = 200, n_workers: int = 0) -
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
     cut = null_market(market, out)
     found = _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1)
-    report = {"market": market, "worlds": n_worlds, "data": _data(market), **summary(cut, found)}
+    report = {
+        "market": market,
+        "worlds": n_worlds,
+        "data": Situation.latest(open_warehouse(market)).seen,
+        **summary(cut, found),
+    }
     replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def _data(market: str) -> dict[str, str]:
-    """The last moment of the loop that the test covers, and the fingerprint of the rows that it may see."""
-    warehouse, last = open_warehouse(market), open_warehouse(market).periods[-1]
-    moment = "outcome" if has_begun(market, last.name) else "plan"
-    return {"period": last.name, "moment": moment, "fingerprint": warehouse.fingerprint(last_day(warehouse).on)}
 
 
 def one_world(market: NullMarket, number: int) -> Found:

@@ -44,6 +44,18 @@ class Situation:
         """The situation when the period has ended, or so far while it is running."""
         return cls(warehouse, period, period.looked_back_on(warehouse.extracted_on))
 
+    @classmethod
+    def latest(cls, warehouse: Warehouse) -> "Situation":
+        """The situation in which the most is known."""
+        last = warehouse.periods[-1]
+        return (cls.looking_back if warehouse.has_begun(last) else cls.planning)(warehouse, last)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """What a report that is kept rests on: its period and moment, and the fingerprint of the rows it may see."""
+        moment = "plan" if self.on == self.period.planned_on else "outcome"
+        return {"period": self.period.name, "moment": moment, "fingerprint": self.warehouse.fingerprint(self.on)}
+
     @property
     def definition(self) -> Definition:
         """The market's definition."""

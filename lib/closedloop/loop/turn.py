@@ -32,8 +32,7 @@ def periods(market: str) -> list[Period]:
 def has_begun(market: str, period: str) -> bool:
     """Is there anything to look back on? Not in a period that starts after the data's last day."""
     warehouse = open_warehouse(market)
-    found = find_period(warehouse.periods, period)
-    return not found.running or found.start <= warehouse.extracted_on
+    return warehouse.has_begun(find_period(warehouse.periods, period))
 
 
 def period_folder(market: str, period: str, out: Path) -> Path:

@@ -63,6 +63,10 @@ class Warehouse:
         """The market's periods, from the first that runs to the running one."""
         return calendar(self.definition, self._busy_days())
 
+    def has_begun(self, period: Period) -> bool:
+        """Is there anything to look back on? Not in a period that starts after the data's last day."""
+        return not period.running or period.start <= self.extracted_on
+
     def _busy_days(self) -> Iterable[date]:
         days: set[date] = set()
         for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
