@@ -51,7 +51,7 @@ def test_the_text_tells_the_figures(harbor: dict) -> None:
     assert "1,559 decided deals of 7 periods" in text
     refined = _gain(harbor["pooled"], REFINED, STATIC, "lift")
     assert harbor["headline"].startswith(
-        "1,559 deals of 7 periods, predicted at its start: score over no personas, lift: "
+        "1,559 deals of 7 periods, each predicted at its start: score over no personas, lift: "
     )
     assert f"refined personas over static personas, lift: {100 * refined['gain']:+.1f} points" in harbor["headline"]
 
