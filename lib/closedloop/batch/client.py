@@ -1,0 +1,171 @@
+"""Runs a notebook's cells in one kernel: ready at its first message, within its limits, ended at once."""
+
+import asyncio
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import zmq
+import zmq.asyncio
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
+from nbformat.v4 import new_output
+
+from closedloop.batch.kernels.provisioner import NAME
+from closedloop.batch.trace import Limits, StartError, Trace
+
+_RECONNECT_MS = 5  # zmq waits 100 ms by default before it looks again for a socket that is not there yet
+_GRACE_SECONDS = 5
+
+
+class Client(NotebookClient):
+    """nbclient without polling and with limits. ``warm``: the folder of the parent that forks kernels; None without one."""
+
+    trace: Trace
+    limits: Limits
+    warm: Path | None = None
+    sockets: Path
+
+    def create_kernel_manager(self) -> Any:
+        """A manager that talks through Unix sockets in a private folder instead of open TCP ports."""
+        manager = super().create_kernel_manager()
+        manager.transport, manager.ip = "ipc", str(self.sockets / "s")
+        manager.connection_file = str(self.sockets / "kernel.json")
+        manager.context = zmq.asyncio.Context()
+        manager.context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        if self.warm is not None:
+            provisioner = {"provisioner_name": NAME, "config": {"folder": str(self.warm)}}
+            manager.kernel_spec.metadata["kernel_provisioner"] = provisioner
+        return manager
+
+    def run(self) -> None:
+        """Run all cells; the notebook holds what they gave, also when this raises."""
+        self.reset_execution_trackers()
+        with TemporaryDirectory(prefix="kernel-") as sockets:  # a short path: sockets allow some hundred characters
+            self.sockets = Path(sockets)
+            asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self.km = self.create_kernel_manager()
+        try:
+            await self._start()
+            self.trace.is_started = True
+            await self._run_cells()
+        finally:
+            await self._end()
+
+    async def _start(self) -> None:
+        began = time.monotonic()
+        await self.km.start_kernel(
+            extra_arguments=[f"--HistoryManager.hist_file={self.ipython_hist_file}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.kc = self.km.client()
+        self.kc.start_channels(stdin=False, hb=False, control=False)
+        self.kc.allow_stdin = False
+        while not await self.kc.iopub_channel.socket.poll(200):  # ms; a kernel greets who subscribes to its output
+            if not await self.km.is_alive():
+                why = getattr(self.km.provisioner, "failure", "")
+                raise StartError(f"the kernel ended before it was ready{f' ({why})' * bool(why)}")
+            if time.monotonic() - began > self.limits.start_seconds:
+                raise StartError(f"the kernel was not ready after {self.limits.start_seconds:g} seconds")
+
+    async def _run_cells(self) -> None:
+        deadline = time.monotonic() + self.limits.run_seconds
+        for index, cell in enumerate(self.nb.cells):
+            self.trace.states[index] = "failed"
+            self._begin(deadline)
+            try:
+                await self.async_execute_cell(cell, index)
+            except CellTimeoutError:
+                await self._interrupt(cell, index)
+                raise
+            self.trace.states[index] = "completed"
+        reply = await self.async_wait_for_reply(self.kc.kernel_info())
+        self.nb.metadata["language_info"] = reply["content"]["language_info"]
+        self.set_widgets_metadata()
+
+    def _begin(self, deadline: float) -> None:
+        """Set the next cell's limits: its own, or what is left of the notebook's."""
+        left, own = deadline - time.monotonic(), self.limits.cell_seconds
+        which = f"the cell's limit of {own:g}" if own <= left else f"the notebook's limit of {self.limits.run_seconds:g}"
+        self.trace.limit = f"{which} seconds"
+        self._seconds, self._n_bytes = max(0.001, min(left, own)), 0
+
+    def _get_timeout(self, cell: Any) -> float:
+        return float(self._seconds)
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        self._asked = parent_msg_id
+        await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
+
+    async def _interrupt(self, cell: Any, index: int) -> None:
+        """Interrupt the cell, and take what it still has to say; the kernel is killed afterwards."""
+        await self.km.interrupt_kernel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(super()._async_poll_output_msg(self._asked, cell, index), _GRACE_SECONDS)
+
+    async def _async_poll_kernel_alive(self) -> None:
+        while await self.km.is_alive():
+            self._note_peak()
+            await asyncio.sleep(0.25)
+        self.task_poll_for_reply.cancel()
+
+    def output(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
+        """Keep an output, unless the cell has already filled what it may."""
+        before, self._n_bytes = self._n_bytes, self._n_bytes + _size(msg["content"])
+        if self._n_bytes <= self.limits.output_bytes:
+            return super().output(outs, msg, display_id, cell_index)
+        if before <= self.limits.output_bytes:
+            outs.append(new_output("stream", name="stderr", text=self._cut()))  # type: ignore[no-untyped-call]
+        return None
+
+    def _cut(self) -> str:
+        return (
+            f"The rest of this cell's output was left out: it is longer than {self.limits.output_bytes / 1e6:g} MB.\n"
+        )
+
+    def _note_peak(self) -> None:
+        """The highest so far: a kernel that the system has killed cannot be asked any more."""
+        told = (self.trace.peak_mb, getattr(self.km.provisioner, "peak_mb", None), _peak_mb(self.km.provisioner.pid))
+        self.trace.peak_mb = max((mb for mb in told if mb is not None), default=None)
+
+    async def _end(self) -> None:
+        """Kill the kernel's whole group: all its answers are there, and what it has started is nobody's any more."""
+        manager = self.km
+        if manager.has_kernel:
+            self.trace.signal = _signal_name(await manager.provisioner.poll())
+            self._note_peak()
+            await manager.provisioner.kill()
+            await manager.provisioner.wait()
+        if self.kc is not None:
+            self.kc.stop_channels()
+        await manager.cleanup_resources()
+        self.kc = self.km = None
+
+
+def _size(content: Any) -> int:
+    """Characters of text in a message."""
+    if isinstance(content, dict):
+        return sum(map(_size, content.values()))
+    if isinstance(content, list | tuple):
+        return sum(map(_size, content))
+    return len(content) if isinstance(content, str) else 0
+
+
+def _peak_mb(pid: int) -> float | None:
+    """Highest resident memory of a process so far, in MB of 10^6 bytes; None where the system is silent."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    return None
+
+
+def _signal_name(code: int | None) -> str:
+    return signal.Signals(-code).name if code is not None and code < 0 else ""

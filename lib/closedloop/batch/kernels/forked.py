@@ -1,0 +1,125 @@
+"""What a forked process becomes: an IPython kernel whose shell, libraries and figure machinery are already there."""
+
+import ctypes
+import importlib
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+_INLINE = "module://matplotlib_inline.backend_inline"
+# what notebooks import, and what they would import to compute a moment of their own
+_LIBRARIES = (
+    *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis", "matplotlib.pyplot", "matplotlib_inline.backend_inline"),
+    *("closedloop.notebook", "closedloop.market.warehouse"),
+    *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
+    *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
+)
+
+
+_SYSTEM = ctypes.CDLL(None)
+_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+
+
+def prepare() -> None:
+    """In the parent, once: a shell first, then the libraries; pandas and the inline backend look for a shell.
+
+    Nothing here may start a thread, open a database or run a notebook's code.
+    """
+    os.environ["MPLBACKEND"] = _INLINE
+    import ipykernel.debugger  # noqa: F401  # costs each kernel some milliseconds otherwise
+    from ipykernel.compiler import XCachingCompiler
+    from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.zmqshell import ZMQInteractiveShell
+    from traitlets.config import Config
+
+    IPKernelApp.init_pdb(IPKernelApp())
+    quiet = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # a history keeps a thread
+    shell = ZMQInteractiveShell.instance(config=quiet, compiler_class=XCachingCompiler)
+    shell.kernel = None  # pandas asks whether there is one
+    with shell.builtin_trap:
+        for name in _LIBRARIES:
+            importlib.import_module(name)
+        _draw_once()
+
+
+def _draw_once() -> None:
+    """Fonts are found and read at a first figure."""
+    import io
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    figure.add_subplot().set_title("Fonts, ticks and layout")
+    FigureCanvasAgg(figure).print_png(io.BytesIO())
+
+
+def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], ready: Callable[[], None]) -> None:
+    """In the child: be the kernel that the connection file describes, until it is told to end."""
+    _forget_parent(cwd, environment)
+    import ipykernel_launcher
+    from ipykernel.kernelapp import IPKernelApp
+
+    class WarmKernel(IPKernelApp):  # type: ignore[misc]  # untyped
+        """The kernel application, less what one batch run on this machine does not need."""
+
+        def init_heartbeat(self) -> None:
+            """No thread that answers pings: the parent tells when this process ends."""
+
+        def init_poller(self) -> None:
+            """No thread that watches the parent: the system ends this process with it."""
+
+        def init_shell(self) -> None:
+            """Introduce the shell, which was made before the kernel, to it and to the user's configuration."""
+            shell = self.kernel.shell
+            shell.kernel, shell.parent = self.kernel, self.kernel
+            shell.update_config(self.config)
+            super().init_shell()
+
+    options = ["-f", connection_file]
+    sys.argv = [ipykernel_launcher.__file__, *options]
+    app = WarmKernel.instance()
+    app.initialize(options)
+    ready()
+    app.start()
+
+
+def _forget_parent(cwd: str, environment: dict[str, str]) -> None:
+    """A process of its own: folder, environment, signals, output, and generators that no other kernel shares."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ["MPLBACKEND"] = environment.get("MPLBACKEND") or _INLINE
+    os.chdir(cwd)
+    silence = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(silence, number)
+    reseed()
+
+
+def reseed() -> None:
+    """Give the global generators new seeds from the system, as a process that was not forked has."""
+    import numpy as np
+
+    random.seed()
+    np.random.seed(int.from_bytes(os.urandom(4), "little"))  # noqa: NPY002  # the global one is what is shared
+
+
+def threads() -> list[str]:
+    """The names of this process's threads, as the system knows them; more than one must not be forked."""
+    return sorted(_name(path) for path in Path("/proc/self/task").iterdir())
+
+
+def _name(task: Path) -> str:
+    return (task / "comm").read_text().strip()
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system kill this process when the process ``parent`` ends, however that ends."""
+    _SYSTEM.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)

@@ -1,0 +1,150 @@
+"""The runner's side of warm kernels: it starts the parent when the first kernel is asked for, and ends it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from closedloop.batch.kernels.parent import LARGEST, SOCKET
+from closedloop.errors import ClosedLoopError
+
+# one thread each at a fork, and small fits that do not wait for each other's threads
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "ARROW_IO_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+START_SECONDS = 120
+
+
+class NotWarm(ClosedLoopError):
+    """Warm kernels are not to be had here; ordinary ones are."""
+
+
+class Warmth:
+    """Gives kernels that are forked from one warm parent process; ``with`` ends it, and all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._place: TemporaryDirectory[str] | None = None
+
+    def start(self) -> Path:
+        """The folder of the parent's socket; starts a parent unless one lives. Raises NotWarm where it cannot be."""
+        if sys.platform != "linux":
+            raise NotWarm(f"kernels are forked on Linux only, and this is {sys.platform}")
+        with self._lock:
+            if self._parent is None or self._parent.poll() is not None:
+                self._clear()
+                self._place = TemporaryDirectory(prefix="closedloop-")  # made with mode 0700
+                command = [sys.executable, "-P", "-m", "closedloop.batch.kernels.parent", self._place.name]
+                environment = os.environ | ENVIRONMENT
+                self._parent = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, cwd="/"
+                )
+            assert self._place is not None
+            return Path(self._place.name)
+
+    def close(self) -> None:
+        """End the parent and its kernels."""
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._parent is not None:
+            assert self._parent.stdin is not None
+            self._parent.stdin.close()  # the parent ends when its input does
+            try:
+                self._parent.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._parent.kill()
+                self._parent.wait()
+            self._parent = None
+        if self._place is not None:
+            self._place.cleanup()
+            self._place = None
+
+    def __enter__(self) -> "Warmth":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Kernel:
+    """One forked kernel as the runner knows it: its process id, whether it has ended, and signals to it."""
+
+    def __init__(self, folder: Path, connection_file: str, cwd: str, environment: dict[str, str]) -> None:
+        """Ask the parent at ``folder`` for a kernel; raises NotWarm when it has none to give."""
+        self.code: int | None = None
+        self.peak_mb: float | None = None
+        self.failure = ""
+        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.connection.settimeout(START_SECONDS)
+        request = {"connection_file": connection_file, "cwd": cwd, "environment": environment}
+        try:
+            self._connect(folder)
+            self.connection.send(json.dumps(request).encode())
+            answer = self._received()
+        except OSError as error:
+            self.connection.close()
+            raise NotWarm(f"the process that kernels are forked from does not answer: {error}") from error
+        if "pid" not in answer:
+            self.connection.close()
+            raise NotWarm(str(answer.get("problem", "the process that kernels are forked from has ended")))
+        self.pid = int(answer["pid"])
+
+    def _connect(self, folder: Path) -> None:
+        """Connect once the parent listens, which it does some milliseconds after it was started."""
+        import time
+
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.connection.connect(str(folder / SOCKET))
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def poll(self) -> int | None:
+        """The exit code once the kernel has ended (negative: a signal's number), else None."""
+        return self.code if self.code is not None else self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """As ``poll``, after at most ``seconds``."""
+        if self.code is None:
+            self.connection.settimeout(seconds)
+            try:
+                while "failed" in (told := self._received()):
+                    self.failure = str(told["failed"])
+                self.code = int(told.get("ended", -9))
+                self.peak_mb = round(told["peak_kb"] * 1024 / 1e6, 1) if "peak_kb" in told else None
+            except (BlockingIOError, TimeoutError):
+                return None
+        return self.code
+
+    def send_signal(self, number: int) -> None:
+        """Have the parent send a signal to the kernel's group; nothing once it has ended."""
+        if self.poll() is None:
+            self.connection.settimeout(None)
+            self.connection.send(json.dumps({"signal": int(number)}).encode())
+
+    def close(self) -> None:
+        """Let go of the kernel; one that still lives is killed."""
+        self.connection.close()
+
+    def _received(self) -> dict[str, Any]:
+        """The next message; empty when the parent has gone."""
+        try:
+            packet = self.connection.recv(LARGEST)
+        except ConnectionResetError:
+            packet = b""
+        return dict(json.loads(packet)) if packet else {}
