@@ -23,16 +23,18 @@ _GRACE_SECONDS = 5
 
 
 class Client(NotebookClient):
-    """nbclient without polling and with limits. ``warm``: the folder of the parent that forks kernels; None without one."""
+    """nbclient without polling and with limits. ``warm``: the folder of the parent that forks kernels, if any."""
 
     trace: Trace
     limits: Limits
     warm: Path | None = None
     sockets: Path
+    km: Any
+    kc: Any
 
     def create_kernel_manager(self) -> Any:
         """A manager that talks through Unix sockets in a private folder instead of open TCP ports."""
-        manager = super().create_kernel_manager()
+        manager: Any = super().create_kernel_manager()
         manager.transport, manager.ip = "ipc", str(self.sockets / "s")
         manager.connection_file = str(self.sockets / "kernel.json")
         manager.context = zmq.asyncio.Context()
@@ -87,18 +89,21 @@ class Client(NotebookClient):
                 raise
             self.trace.states[index] = "completed"
         reply = await self.async_wait_for_reply(self.kc.kernel_info())
-        self.nb.metadata["language_info"] = reply["content"]["language_info"]
+        if reply is not None:
+            self.nb.metadata["language_info"] = reply["content"]["language_info"]
         self.set_widgets_metadata()
 
     def _begin(self, deadline: float) -> None:
         """Set the next cell's limits: its own, or what is left of the notebook's."""
         left, own = deadline - time.monotonic(), self.limits.cell_seconds
-        which = f"the cell's limit of {own:g}" if own <= left else f"the notebook's limit of {self.limits.run_seconds:g}"
+        which = (
+            f"the cell's limit of {own:g}" if own <= left else f"the notebook's limit of {self.limits.run_seconds:g}"
+        )
         self.trace.limit = f"{which} seconds"
         self._seconds, self._n_bytes = max(0.001, min(left, own)), 0
 
-    def _get_timeout(self, cell: Any) -> float:
-        return float(self._seconds)
+    def _get_timeout(self, cell: Any) -> Any:
+        return self._seconds
 
     async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
         self._asked = parent_msg_id
@@ -114,7 +119,8 @@ class Client(NotebookClient):
         while await self.km.is_alive():
             self._note_peak()
             await asyncio.sleep(0.25)
-        self.task_poll_for_reply.cancel()
+        if self.task_poll_for_reply is not None:
+            self.task_poll_for_reply.cancel()
 
     def output(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
         """Keep an output, unless the cell has already filled what it may."""

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +15,7 @@ from typing import Any
 from closedloop.errors import ClosedLoopError, LockedError
 from closedloop.terms import Status
 
+_FLUSH_SECONDS = 5
 GOOD = (Status.OK, Status.OK_WITH_WARNINGS, Status.CACHED)
 _PACKAGES = [
     "pandas",
@@ -89,23 +91,39 @@ class WriteError(ClosedLoopError):
 
 
 class Ledger:
-    """The runs recorded in one run folder; every change is on disk before the next run starts."""
+    """The runs recorded in one run folder.
+
+    Every end of a run is on disk before the next run starts: a line of a journal, which the manifest takes in now and
+    then, and when the batch ends. ``note`` keeps what is only confirmed, for the manifest's next writing.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.path = out / "manifest.json"
-        self.entries: dict[str, Entry] = {entry.id: entry for entry in _read(self.path)}
+        self.path, self._journal = out / "manifest.json", out / ".journal"
+        entries = [*_read(self.path), *_read_journal(self._journal)]
+        self.entries: dict[str, Entry] = {entry.id: entry for entry in entries}
+        self._written = time.monotonic()
 
     def record(self, *entries: Entry) -> None:
-        """Add or replace ``entries`` and write the manifest."""
+        """Add or replace ``entries``, on disk."""
+        self.note(*entries)
+        lines = "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+        append(self._journal, lines.encode())
+        if time.monotonic() - self._written > _FLUSH_SECONDS:
+            self.flush()
+
+    def note(self, *entries: Entry) -> None:
+        """Add or replace ``entries`` in memory."""
         self.entries.update({entry.id: entry for entry in entries})
-        self.flush()
 
     def retire(self, ids: Iterable[str]) -> None:
         """Forget runs that are no longer part of the plan, and remove what they wrote."""
-        for entry in [self.entries.pop(id_) for id_ in ids]:
+        gone = [self.entries.pop(id_) for id_ in ids]
+        for entry in gone:
             for path in entry.outputs:
                 inside(self.out, path).unlink(missing_ok=True)
+        if gone:
+            self.flush()
 
     def flush(self) -> None:
         """Write ``manifest.json``: runs by id, keys sorted, so that the same runs give the same text."""
@@ -113,13 +131,40 @@ class Ledger:
         content = {"runs": runs, "versions": _versions()}
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.path, text.encode() + b"\n")
+        self._journal.unlink(missing_ok=True)
+        self._written = time.monotonic()
 
     def is_current(self, id_: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> bool:
         """Has the run succeeded with the same inputs and parameters, and are its outputs untouched?"""
         entry = self.entries.get(id_)
         if entry is None or not entry.is_good or entry.inputs != inputs or entry.parameters != parameters:
             return False
+        return self.is_whole(entry)
+
+    def is_whole(self, entry: Entry) -> bool:
+        """Are the outputs of the run as it left them?"""
         return all(_has(inside(self.out, path), digest) for path, digest in entry.outputs.items())
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add ``content`` at the end of a file, on disk; WriteError as of ``write_atomic``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+def _read_journal(path: Path) -> list[Entry]:
+    """The runs of a batch that was killed; its last line may be half a line."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    try:
+        return [_entry(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClosedLoopError(f"{path}: is no journal ({error}); move it away, and those runs run again") from error
 
 
 def inside(folder: Path, path: str) -> Path:

@@ -1,13 +1,21 @@
-"""The work of worker processes: open a market, compute a moment of a period. None of it runs in the parent."""
+"""What a market's worker does: open the market, compute a moment of a period. None of it runs in the runner."""
 
+import hashlib
 import json
 import resource
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from closedloop.batch.ledger import sha256, write_atomic
 from closedloop.batch.plan import OUTCOME, PLAN, STEPS, PeriodPlan
+from closedloop.market.definition import read_definition
+from closedloop.market.fingerprint import fingerprint
+
+Call = Callable[..., list[PeriodPlan]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,38 @@ class Turn:
     peak_mb: float | None = None
 
 
-def open_market(market: str, out: Path) -> list[PeriodPlan]:
+@cache
+def package() -> str:
+    """Fingerprint of this package's source: what other code computed is never taken for current."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def open_market(market: str, out: Path, call: Call) -> list[PeriodPlan]:
+    """The market's periods in their order of time: remembered while data and code stay, else opened by ``call``."""
+    path = out / market / "periods.json"
+    of = {"data": fingerprint(read_definition(market)), "code": package()}
+    stored = _stored(path)
+    if stored.get("of") == of and (out / market / "audit.html").exists():
+        return [PeriodPlan(**period) for period in stored["periods"]]
+    periods = call(opened, market, out)
+    content = {"of": of, "periods": [asdict(period) for period in periods]}
+    write_atomic(path, json.dumps(content, indent=1).encode() + b"\n")
+    return periods
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored
+
+
+def opened(market: str, out: Path) -> list[PeriodPlan]:
     """Build the market's warehouse, write its audit page, and list its periods in their order of time."""
     from closedloop.batch.report import write_audit
     from closedloop.loop import turn

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,9 @@ def notebooks() -> dict[str, Notebook]:
     return {path.stem: read_notebook(path) for path in paths}
 
 
-def find_notebook(name: str) -> Notebook:
+def find_notebook(name: str, known: Mapping[str, Notebook] | None = None) -> Notebook:
     """The notebook called ``name`` (with or without ``.ipynb`` or its number)."""
-    found = notebooks()
+    found = notebooks() if known is None else known
     stem = Path(name).name.removesuffix(".ipynb")
     for notebook in found.values():
         if stem in (notebook.name, notebook.step):

@@ -2,12 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from closedloop.batch.ledger import Entry
 from closedloop.batch.notebooks import Notebook
 from closedloop.batch.parameters import Value, check_values
 from closedloop.errors import ParameterError, allowed
+from closedloop.terms import Status
 
 PLAN, OUTCOME = "plan", "outcome"
 STEPS = {PLAN: ("research", "personas", "leads"), OUTCOME: ("handoff", "deals", "refinement", "review")}
@@ -27,9 +30,10 @@ class PeriodPlan:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a moment of the loop ("plan", "outcome") or a notebook. ``order`` puts long chains first.
+    """One run: a moment of the loop ("plan", "outcome") or a notebook.
 
-    ``data`` is the fingerprint of the rows that a moment may see, ``pages`` the pages of the same period by notebook.
+    ``number``: the place of its period in time. ``data`` is the fingerprint of the rows that a moment may see,
+    ``pages`` the pages of the same period by notebook.
     """
 
     market: str
@@ -39,7 +43,7 @@ class Job:
     subject: str = ""
     parameters: Mapping[str, Value] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    order: tuple[int, str, int] = (0, "", 0)
+    number: int = 0
     data: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +66,10 @@ class Job:
     def id(self) -> str:
         """``market/period/stem``, unique in a run folder."""
         return f"{self.market}/{self.period}/{self.stem}"
+
+    def entry(self, status: Status, **details: Any) -> Entry:
+        """An entry of the ledger for this run."""
+        return Entry(self.id, self.market, self.period, self.notebook, dict(self.parameters), status, **details)
 
 
 def slug(name: str) -> str:
@@ -107,7 +115,7 @@ class Planner:
         wanted = [(name, subject) for name in PER_PERSONA for subject in personas]
         wanted += [(name, subject) for name in PER_COMPETITOR for subject in competitors]
         known = [(self.notebooks[name], subject) for name, subject in wanted if name in self.notebooks]
-        return [self._notebook(notebook, plan, subject, plan.order[2]) for notebook, subject in known]
+        return [self._notebook(notebook, plan, subject, plan.number) for notebook, subject in known]
 
     def _moments(self, period: PeriodPlan) -> list[str]:
         return [PLAN, OUTCOME] if period.looks_back else [PLAN]
@@ -120,8 +128,8 @@ class Planner:
         turns: list[Job] = []
         for moment in moments:
             needs = (turns[-1].id,) if turns else before
-            data, order = period.data.get(moment, ""), (0, market, number)
-            turns.append(Job(market, period.name, moment, moment, needs=needs, order=order, data=data, pages=pages))
+            data = period.data.get(moment, "")
+            turns.append(Job(market, period.name, moment, moment, needs=needs, number=number, data=data, pages=pages))
         return turns
 
     def _notebook(self, notebook: Notebook, turn: Job, subject: str, number: int) -> Job:
@@ -134,8 +142,7 @@ class Planner:
         place = (turn.market, turn.period, notebook.name, turn.moment, subject)
         same = PER_PERSONA if notebook.name in PER_PERSONA else ()
         pages = dict(turn.pages) | {name: f"{name}-{slug(subject)}.html" for name in same}
-        order = (1, turn.market, number)
-        return Job(*place, parameters=parameters, needs=(turn.id,), order=order, pages=pages)
+        return Job(*place, parameters=parameters, needs=(turn.id,), number=number, pages=pages)
 
     def _set_for(self, notebook: Notebook) -> dict[str, Value]:
         chosen = [parameter for parameter in notebook.parameters if parameter.name in self.settings]
@@ -160,3 +167,17 @@ def chosen_periods(market: str, periods: Sequence[PeriodPlan], names: Sequence[s
         raise ParameterError(f"{found}; allowed: latest, {allowed(known)}")
     wanted = {periods[-1].name if name == "latest" else name for name in names}
     return [period for period in periods if period.name in wanted or not names]
+
+
+def chains(jobs: Mapping[str, Job], seconds: Callable[[Job], float]) -> dict[str, float]:
+    """For each job the seconds of the longest chain that begins with it: a runner takes the longest first."""
+    followers: dict[str, list[str]] = {id_: [] for id_ in jobs}
+    for job in jobs.values():
+        for need in job.needs:
+            if need in followers:
+                followers[need].append(job.id)
+    found: dict[str, float] = {}
+    # every job comes after what it needs when periods are walked in their order of time, plans before outcomes
+    for job in sorted(jobs.values(), key=lambda job: (-job.number, job.is_turn, job.notebook == PLAN)):
+        found[job.id] = seconds(job) + max((found[id_] for id_ in followers[job.id]), default=0.0)
+    return found

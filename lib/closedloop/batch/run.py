@@ -1,36 +1,40 @@
-"""The runner: takes jobs whose inputs exist, works on as many as there are cores, and records each one's end."""
+"""The runner: takes jobs whose inputs exist, works on as many as there is room for, and records each one's end."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Protocol
 
 from closedloop.batch import moments, report
+from closedloop.batch.desk import Desk
+from closedloop.batch.kernels.warm import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked
-from closedloop.batch.notebooks import notebooks
-from closedloop.batch.perform import Compute, Desk, Execute
-from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner
+from closedloop.batch.notebooks import find_notebook, notebooks
+from closedloop.batch.perform import Bench, Compute, Execute, Task
+from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
-from closedloop.batch.workers import Workers, kill_children
+from closedloop.batch.trace import Limits
+from closedloop.batch.workers import kill_children
 from closedloop.market.place import runs_folder
 from closedloop.terms import Status
 
-OpenMarket = Callable[[str, Path], list[PeriodPlan]]
+OpenMarket = Callable[[str, Path, moments.Call], list[PeriodPlan]]
 _POLL_SECONDS = 0.2
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 CANCELLED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: markets, periods (all when empty), settings of notebooks, and where to write."""
+    """What is asked for: markets, periods (all when empty), settings and names of notebooks, and where to write.
+
+    ``scheduler`` is the address of a Dask cluster that works on the plan; empty for this machine.
+    """
 
     markets: Sequence[str]
     periods: Sequence[str] = ()
@@ -38,6 +42,10 @@ class Request:
     out: Path = field(default_factory=runs_folder)
     n_workers: int = 0
     is_forced: bool = False
+    only: Sequence[str] = ()
+    only_failed: bool = False
+    limits: Limits = field(default_factory=Limits)
+    scheduler: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,41 @@ class Summary:
     def bad(self) -> dict[str, Entry]:
         """The runs that did not succeed."""
         return {id_: entry for id_, entry in self.entries.items() if not entry.is_good}
+
+
+class Place(Protocol):
+    """Where tasks are performed: this machine or a cluster. ``n_slots``: how many at once."""
+
+    n_slots: int
+
+    def submit(self, task: Task) -> "Future[Entry]":
+        """Perform the task some time soon."""
+
+    def stop(self) -> None:
+        """Kill what runs."""
+
+    def close(self) -> None:
+        """Give back all that was taken."""
+
+
+class ThisMachine:
+    """Threads of this process that each drive one warm kernel or one market's worker."""
+
+    def __init__(self, bench: Bench, n_slots: int) -> None:
+        self.bench, self.n_slots = bench, n_slots
+        self.threads = ThreadPoolExecutor(n_slots)
+
+    def submit(self, task: Task) -> "Future[Entry]":
+        """Perform the task in the next thread that is free."""
+        return self.threads.submit(self.bench.perform, task)
+
+    def stop(self) -> None:
+        """Kill all processes that work."""
+        kill_children()
+
+    def close(self) -> None:
+        """End the threads; nothing runs any more."""
+        self.threads.shutdown()
 
 
 class Interruption:
@@ -86,41 +129,51 @@ class Runner:
         self.waiting: dict[str, Job] = {}
         self.running: dict[Future[Entry], Job] = {}
         self.ended: dict[str, Entry] = {}
+        self._chains: dict[str, float] = {}
 
-    def run(self, jobs: Iterable[Job], threads: ThreadPoolExecutor, n_workers: int) -> None:
+    def run(self, jobs: Iterable[Job], place: Place) -> None:
         """Run ``jobs`` and all that they lead to; returns when none is left, or after a signal."""
         self._add(jobs)
         while (self.waiting or self.running) and self.interruption.signal is None:
-            for job in self._ready()[: n_workers - len(self.running)]:
+            self._settle()
+            for job in self._ready()[: place.n_slots - len(self.running)]:
                 self.listener.started(job.id)
-                self.running[threads.submit(self.desk.perform, self.waiting.pop(job.id))] = job
+                self.running[place.submit(self.desk.task(self.waiting.pop(job.id)))] = job
             for future in wait(self.running, _POLL_SECONDS, FIRST_COMPLETED).done:
                 self._end(self.running.pop(future), future.result())
         if self.interruption.signal is not None:
-            self._cancel()
+            self._cancel(place)
 
     def _add(self, jobs: Iterable[Job]) -> None:
         self.waiting |= {job.id: job for job in jobs}
+        self._chains = chains(self.waiting, self.desk.seconds)
         self.listener.planned(len(self.waiting) + len(self.running) + len(self.ended))
 
     def _ready(self) -> list[Job]:
+        """Those whose needs have ended, the beginning of the longest chain first."""
         ready = [job for job in self.waiting.values() if all(need in self.ended for need in job.needs)]
-        return sorted(ready, key=lambda job: (job.order, job.id))
+        return sorted(ready, key=lambda job: (-self._chains[job.id], job.id))
+
+    def _settle(self) -> None:
+        """Take out of the queue what is still current, and what that leads to."""
+        seen: set[str] = set()
+        while unseen := [job for job in self._ready() if job.id not in seen]:
+            for job in unseen:
+                seen.add(job.id)
+                if entry := self.desk.current(job):
+                    del self.waiting[job.id]
+                    self.desk.ledger.note(entry)
+                    self._end(job, entry)
 
     def _end(self, job: Job, entry: Entry) -> None:
-        self._note(entry)
+        self.ended[entry.id] = entry
+        if entry.status is not Status.CACHED:
+            self.desk.ledger.record(entry)
+        self.listener.finished(entry)
         if not entry.is_good:
             self._skip(entry)
         elif job.notebook == PLAN:
-            documents = self.desk.documents(job, entry)
-            self._add(documents)
-            self.desk.retire(job, documents)
-
-    def _note(self, *entries: Entry) -> None:
-        self.ended |= {entry.id: entry for entry in entries}
-        self.desk.ledger.record(*entries)
-        for entry in entries:
-            self.listener.finished(entry)
+            self._add(self.desk.grown(job, entry))
 
     def _skip(self, cause: Entry) -> None:
         """Everything that needs ``cause``, directly or through others, is skipped."""
@@ -129,15 +182,22 @@ class Runner:
             lost |= more
         text = f"needs {cause.id}, which ended as {cause.status}"
         jobs = [self.waiting.pop(id_) for id_ in sorted(lost - {cause.id})]
-        self._note(*(self.desk.entry(job, Status.SKIPPED, cause=text) for job in jobs))
+        self._note(Status.SKIPPED, text, jobs)
 
-    def _cancel(self) -> None:
-        cancelled = [self.desk.entry(job, Status.CANCELLED, cause="stopped") for job in self.running.values()]
+    def _cancel(self, place: Place) -> None:
+        self._note(Status.CANCELLED, "stopped", list(self.running.values()))
         while self.running:
-            kill_children()
+            place.stop()
             for future in wait(self.running, _POLL_SECONDS).done:
                 del self.running[future]
-        self._note(*cancelled)
+
+    def _note(self, status: Status, cause: str, jobs: Iterable[Job]) -> None:
+        entries = {job.id: job.entry(status, cause=cause) for job in jobs}
+        self.ended |= entries
+        if entries:
+            self.desk.ledger.record(*entries.values())
+        for entry in entries.values():
+            self.listener.finished(entry)
 
 
 def run(
@@ -151,34 +211,51 @@ def run(
 
     Raises ParameterError or DefinitionError before anything runs, LockedError when another runner is at work.
     """
-    planner = Planner(notebooks(), _out_parameter(request.out), request.settings)
-    planner.check()
-    n_workers = request.n_workers or os.cpu_count() or 1
-    interruption, workers = Interruption(), Workers(n_workers)
-    with (
-        locked(request.out),
-        _environment(),
-        interruption.noticed(),
-        ThreadPoolExecutor(n_workers) as threads,
-    ):
-        desk = Desk(planner, Ledger(request.out), workers, compute, execute, is_forced=request.is_forced)
+    planner = planner_of(request)
+    interruption, n_workers = Interruption(), request.n_workers or os.cpu_count() or 1
+    with ExitStack() as stack:
+        stack.enter_context(locked(request.out))
+        stack.enter_context(_environment())
+        stack.enter_context(interruption.noticed())
+        bench = Bench(compute, execute, n_workers)
+        stack.callback(bench.close)
+        ledger = Ledger(request.out)
+        desk = desk_of(request, planner, ledger)
         runner = Runner(desk, listener, interruption)
         try:
-            opened = partial(_opened, workers, open_market, request.out)
-            jobs = _jobs(request, planner, threads, opened, interruption)
-            runner.run(jobs, threads, n_workers)
+            jobs = _jobs(request, desk, bench, open_market, interruption)
+            place = _place(request, bench, n_workers)
+            stack.callback(place.close)
+            runner.run(jobs, place)
         except BaseException:
             kill_children()
             raise
         finally:
             listener.close()
-            workers.close()
-        index = report.write_index(request.out, desk.ledger.entries.values())
+            ledger.flush()
+        index = report.write_index(request.out, ledger.entries.values())
     return Summary(runner.ended, _exit_code(runner.ended, interruption), index)
 
 
-def _opened(workers: Workers, open_market: OpenMarket, out: Path, market: str) -> list[PeriodPlan]:
-    return workers.call(market, open_market, market, out)
+def planner_of(request: Request) -> Planner:
+    """The planner for a request; raises DefinitionError or ParameterError for what cannot be planned."""
+    planner = Planner(notebooks(), _out_parameter(request.out), request.settings)
+    planner.check()
+    return planner
+
+
+def desk_of(request: Request, planner: Planner, ledger: Ledger) -> Desk:
+    """The desk for a request."""
+    only = [find_notebook(name, planner.notebooks).name for name in request.only]
+    return Desk(planner, ledger, request.limits, request.is_forced, only, request.only_failed)
+
+
+def _place(request: Request, bench: Bench, n_workers: int) -> Place:
+    if not request.scheduler:
+        return ThisMachine(bench, n_workers)
+    from closedloop.batch.cluster import Cluster
+
+    return Cluster(request.scheduler, bench.compute)
 
 
 def _out_parameter(out: Path) -> str | None:
@@ -186,29 +263,29 @@ def _out_parameter(out: Path) -> str | None:
     return None if out.resolve() == runs_folder().resolve() else str(out.resolve())
 
 
-def _jobs(
-    request: Request,
-    planner: Planner,
-    threads: ThreadPoolExecutor,
-    opened: Callable[[str], list[PeriodPlan]],
-    interruption: Interruption,
-) -> list[Job]:
+def _jobs(request: Request, desk: Desk, bench: Bench, open_market: OpenMarket, interruption: Interruption) -> list[Job]:
     """The jobs of all markets, which are opened side by side; none after a signal."""
-    markets = {market: threads.submit(opened, market) for market in request.markets}
-    while interruption.signal is None and wait(markets.values(), _POLL_SECONDS).not_done:
-        continue
-    if interruption.signal is not None:
-        kill_children()
-        return []
-    periods = {market: future.result() for market, future in markets.items()}
-    return [job for market, known in periods.items() for job in planner.jobs(market, known, request.periods)]
+    with ThreadPoolExecutor(len(request.markets)) as threads:
+
+        def opened(market: str) -> list[PeriodPlan]:
+            return open_market(market, request.out, lambda task, *given: bench.workers.call(market, task, *given))
+
+        markets = {market: threads.submit(opened, market) for market in request.markets}
+        while interruption.signal is None and wait(markets.values(), _POLL_SECONDS).not_done:
+            continue
+        if interruption.signal is not None:
+            kill_children()
+            return []
+        periods = {market: future.result() for market, future in markets.items()}
+    jobs = [job for market, known in periods.items() for job in desk.planner.jobs(market, known, request.periods)]
+    return desk.wanted(jobs)
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
     """What workers and kernels inherit: one thread each, a fixed hash seed, and no backend for figures."""
-    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, "MPLBACKEND")}
-    os.environ.update(_ENVIRONMENT)
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, "MPLBACKEND")}
+    os.environ.update(ENVIRONMENT)
     os.environ.pop("MPLBACKEND", None)
     try:
         yield
@@ -218,7 +295,7 @@ def _environment() -> Iterator[None]:
             os.environ.update({name: value} if value is not None else {})
 
 
-def _exit_code(entries: Mapping[str, Any], interruption: Interruption) -> int:
+def _exit_code(entries: Mapping[str, Entry], interruption: Interruption) -> int:
     if interruption.signal is not None:
         return CANCELLED[signal.Signals(interruption.signal)]
     return 0 if all(entry.is_good for entry in entries.values()) else 1

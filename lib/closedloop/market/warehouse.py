@@ -15,11 +15,10 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow.parquet as parquet
 
-from closedloop import terms
-from closedloop.market import sources
 from closedloop.market.audit import Audit, read_audit, take_audit
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition, read_definition
+from closedloop.market.fingerprint import fingerprint
 from closedloop.market.ladder import Ladder, quoted
 from closedloop.market.periods import FOREVER, Period, calendar
 from closedloop.market.place import runs_folder
@@ -102,18 +101,6 @@ class Warehouse:
         return self.view(on).known(table, up_to)
 
 
-def _fingerprint(definition: Definition) -> str:
-    """Of everything that the canonical tables depend on: the definition, the raw files, this room's code, the lists."""
-    digest = hashlib.sha256()
-    for path in sorted([*definition.folder.glob("*.toml"), *definition.folder.glob("*.sql")]):
-        digest.update(path.name.encode() + path.read_bytes())
-    for name in definition.sources:
-        digest.update(sources.sha256_of(sources.fetch(definition, name)).encode())
-    for path in [Path(terms.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _build(definition: Definition, folder: Path) -> None:
     ladder = Ladder(definition)
     ladder.climb()
@@ -131,7 +118,7 @@ def _build(definition: Definition, folder: Path) -> None:
 def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     """The folder of the market's canonical tables, made anew when anything they depend on has changed."""
     place = place or runs_folder() / ".warehouse" / definition.name
-    folder = place / _fingerprint(definition)[:16]
+    folder = place / fingerprint(definition)[:16]
     if folder.exists():
         return folder
     place.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], r
     import ipykernel_launcher
     from ipykernel.kernelapp import IPKernelApp
 
-    class WarmKernel(IPKernelApp):  # type: ignore[misc]  # untyped
+    class WarmKernel(IPKernelApp):
         """The kernel application, less what one batch run on this machine does not need."""
 
         def init_heartbeat(self) -> None:
@@ -89,15 +89,15 @@ def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], r
 
 def _forget_parent(cwd: str, environment: dict[str, str]) -> None:
     """A process of its own: folder, environment, signals, output, and generators that no other kernel shares."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
     os.environ["MPLBACKEND"] = environment.get("MPLBACKEND") or _INLINE
     os.chdir(cwd)
     silence = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(silence, number)
+    for descriptor in (0, 1, 2):
+        os.dup2(silence, descriptor)
     reseed()
 
 

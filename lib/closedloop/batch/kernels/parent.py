@@ -109,10 +109,10 @@ class Parent:
             forked.end_with_parent(parent)
             os.setsid()
             signal.set_wakeup_fd(-1)
-            inherited = [key.fileobj for key in self.selector.get_map().values() if key.fd]
+            inherited = [key.fileobj for key in self.selector.get_map().values()]
             self.selector.close()
             for other in (*inherited, self._waker):
-                if other is not connection:
+                if isinstance(other, socket.socket) and other is not connection:
                     other.close()
             ready = connection.close  # who the kernel starts must not keep it open
             forked.become_kernel(message["connection_file"], message["cwd"], message["environment"], ready)

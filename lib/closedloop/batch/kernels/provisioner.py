@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Unicode
 
 from closedloop.batch.kernels.warm import Kernel
@@ -15,9 +15,10 @@ from closedloop.batch.kernels.warm import Kernel
 NAME = "closedloop-warm"
 
 
-class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # untyped
+class WarmProvisioner(KernelProvisionerBase):
     """Forks the kernel from a warm parent, whose socket lies in ``folder`` (of a ``Warmth``)."""
 
+    parent: Any  # the kernel manager
     folder = Unicode()
     kernel: Kernel | None = None
     pid: int | None = None

@@ -1,0 +1,20 @@
+"""What the canonical tables of a market depend on, as one fingerprint that is quick to take."""
+
+import hashlib
+from pathlib import Path
+
+from closedloop import terms
+from closedloop.market import sources
+from closedloop.market.definition import Definition
+
+
+def fingerprint(definition: Definition) -> str:
+    """Of the definition, the raw files, this room's code, and the lists: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted([*definition.folder.glob("*.toml"), *definition.folder.glob("*.sql")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    for name in definition.sources:
+        digest.update(sources.sha256_of(sources.fetch(definition, name)).encode())
+    for path in [Path(terms.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
