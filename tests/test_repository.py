@@ -170,6 +170,7 @@ def test_what_the_package_imports_is_declared() -> None:
     declared = {re.split(r"[\[ <>=~!]", line)[0].replace("-", "_") for line in lines}
     modules = {
         "pyyaml": "yaml",
+        "pyzmq": "zmq",
         "ipython": "IPython",
         "scikit_learn": "sklearn",
         "ibis_framework": "ibis",

@@ -33,17 +33,26 @@ def main() -> None:
 def run(
     markets: Annotated[list[str] | None, typer.Argument(help="markets to run", show_default="harbor")] = None,
     period: Annotated[list[str] | None, typer.Option(help="only this period; may be given again")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only this notebook; may be given again")] = None,
     workers: Annotated[int, typer.Option(min=0, help="runs at once; 0 is one for each core")] = 0,
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help=_SETTING)] = None,
     force: Annotated[bool, typer.Option("--force", help="run again what is still current")] = False,
+    since_failure: Annotated[bool, typer.Option("--since-failure", help="only what did not succeed")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="tell what would run, and how long it takes")] = False,
+    scheduler: Annotated[str, typer.Option(help="a Dask cluster to run on, like tcp://host:8786")] = "",
+    cell_seconds: Annotated[float, typer.Option(min=1, help="limit of one cell")] = 900,
+    run_seconds: Annotated[float, typer.Option(min=1, help="limit of one run")] = 3600,
     json: Annotated[bool, typer.Option("--json", help="events as JSON lines on standard output")] = False,
 ) -> None:
     """Run the loop: every period of the markets, every notebook, every playbook."""
+    from json import dumps
+
     from rich.console import Console
 
     from closedloop.batch.progress import Bar, JsonLines, Lines, failures
     from closedloop.batch.run import Request, run
+    from closedloop.batch.trace import Limits
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
 
@@ -51,7 +60,17 @@ def run(
     for name in names:
         read_definition(name)
     folder = (out or runs_folder()).resolve()
-    request = Request(names, period or (), _settings(settings or []), folder, workers, force)
+    request = Request(
+        *(names, period or (), _settings(settings or []), folder, workers, force, only or (), since_failure),
+        limits=Limits(cell_seconds=cell_seconds, run_seconds=run_seconds),
+        scheduler=scheduler,
+    )
+    if dry_run:
+        from closedloop.batch.forecast import forecast
+
+        found = forecast(request)
+        print(dumps(found.as_json()) if json else found.told())
+        return
     console = Console(stderr=True)
     summary = run(request, JsonLines() if json else Bar(console) if console.is_terminal else Lines())
     if summary.bad:

@@ -14,6 +14,7 @@ from closedloop.batch.engine import Execution
 from closedloop.batch.parameters import Value
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, Summary, run
+from closedloop.batch.trace import Limits
 from closedloop.terms import Status
 
 PARAMETERS = (
@@ -30,7 +31,7 @@ import time
 from closedloop.batch.moments import Turn
 from closedloop.batch.plan import PeriodPlan
 
-def open_market(market, out):
+def open_market(market, out, call):
     data = json.loads((out.parent / "world.json").read_text())["data"]
     first = PeriodPlan("2024-q1", True, {"plan": data[0], "outcome": data[1]})
     return [first, PeriodPlan("2024-q2", False, {"plan": data[1]})]
@@ -71,7 +72,7 @@ def _code(id_: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
     return {**empty, "id": id_, "metadata": metadata, "source": source}
 
 
-def pretend(source: Path, parameters: Mapping[str, Value]) -> Execution:
+def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, warm: Path | None) -> Execution:
     """What a kernel would give for a notebook that only records its parameters."""
     return Execution(Status.OK, "", nbformat.read(source, 4), dict(parameters), None)
 

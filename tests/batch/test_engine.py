@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from closedloop.batch.engine import execute, recorded_results
+from closedloop.batch.trace import Limits
 from closedloop.terms import Status
 
 from .conftest import RESULTS, write_notebook
@@ -40,14 +41,14 @@ def test_a_good_notebook_gives_results_and_clean_metadata(tmp_path: Path) -> Non
             Status.KERNEL_DIED,
             "cell 4: the kernel died (SIGKILL, often for lack of memory)",
         ),
-        ("import time; time.sleep(60)", Status.TIMED_OUT, "cell 4: still running after 1 seconds"),
+        ("import time; time.sleep(60)", Status.TIMED_OUT, "cell 4: still running after the cell's limit of 1 seconds"),
     ],
     ids=["error", "exit", "killed", "timeout"],
 )
 def test_a_bad_end_is_told_and_later_cells_stay_pending(tmp_path: Path, cell: str, status: Status, cause: str) -> None:
     path = tmp_path / "x.ipynb"
     write_notebook(path, [cell, "print('later')"])
-    ended = execute(path, {"market": "m"}, cell_seconds=1)
+    ended = execute(path, {"market": "m"}, Limits(cell_seconds=1))
     assert (ended.status, ended.cause) == (status, cause)
     assert _states(ended.notebook) == ["completed", "completed", "failed", "pending"]
     assert ended.notebook.metadata["closedloop"]["status"] == str(status)

@@ -23,7 +23,9 @@ def _entry(id_: str = "m/p/x", status: Status = Status.OK, **more: object) -> En
 
 def test_runs_are_written_and_read_again(tmp_path: Path) -> None:
     entry = _entry(cause="", seconds=1.5, peak_mb=80.0, inputs={"lib": "1"}, outputs={"m/x": "2"}, results={"n": 3})
-    Ledger(tmp_path).record(entry)
+    ledger = Ledger(tmp_path)
+    ledger.record(entry)
+    ledger.flush()
     assert Ledger(tmp_path).entries == {"m/p/x": entry}
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert set(manifest) == {"runs", "versions"}
@@ -58,7 +60,36 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path: Path) -> None:
     first.record(_entry("a/p/x"), _entry("b/p/x"))
     second.record(_entry("b/p/x"))
     second.record(_entry("a/p/x"))
+    first.flush()
+    second.flush()
     assert first.path.read_bytes() == second.path.read_bytes()
+
+
+def test_what_a_killed_batch_recorded_is_there_though_its_manifest_was_not_written(tmp_path: Path) -> None:
+    Ledger(tmp_path).record(_entry("a/p/x"), _entry("b/p/x", Status.FAILED))
+    assert not (tmp_path / "manifest.json").exists()
+    with (tmp_path / ".journal").open("a") as file:
+        file.write('{"id": "c/p/x", "mark')  # it was killed while it wrote
+    again = Ledger(tmp_path)
+    assert {id_: entry.status for id_, entry in again.entries.items()} == {"a/p/x": "ok", "b/p/x": "failed"}
+    again.flush()
+    again.record(_entry("b/p/x"))
+    assert Ledger(tmp_path).entries["b/p/x"].status is Status.OK
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".journal", "manifest.json"]
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".journal").write_text('{"id": 1}\n')
+    with pytest.raises(ClosedLoopError, match=r"\.journal: is no journal"):
+        Ledger(tmp_path)
+
+
+def test_what_is_only_confirmed_waits_for_the_manifest(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.note(_entry("a/p/x"))
+    assert Ledger(tmp_path).entries == {}
+    ledger.flush()
+    assert list(Ledger(tmp_path).entries) == ["a/p/x"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"runs": [{"id": 1}]}', '{"runs": [{"status": "running"}]}', "[1]"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from closedloop.batch.notebooks import Notebook
 from closedloop.batch.parameters import Parameter
-from closedloop.batch.plan import PeriodPlan, Planner, chosen_periods, slug
+from closedloop.batch.plan import PeriodPlan, Planner, chains, chosen_periods, slug
 from closedloop.errors import ParameterError
 
 BASIC = tuple(Parameter(name, ("str",), "", "") for name in ("market", "period", "out"))
@@ -68,16 +68,17 @@ def test_a_notebook_gets_its_market_period_and_subject() -> None:
     assert outcome.is_turn and not research.is_turn
 
 
-def test_moments_come_before_notebooks_and_earlier_periods_before_later_ones() -> None:
-    jobs = sorted(Planner(NOTEBOOKS).jobs("m", PERIODS), key=lambda job: (job.order, job.id))
-    assert [job.id.removeprefix("m/2024-") for job in jobs] == [
-        "q1/outcome",
-        "q1/plan",
-        "q2/plan",
-        "q1/01_research",
-        "q1/05_deals",
-        "q2/01_research",
-    ]
+def test_the_longest_chain_comes_first() -> None:
+    jobs = {job.id: job for job in Planner(NOTEBOOKS).jobs("m", PERIODS)}
+    told = chains(jobs, lambda job: 5.0 if job.is_turn else 0.5)
+    assert {id_.removeprefix("m/2024-"): seconds for id_, seconds in told.items()} == {
+        "q1/plan": 15.5,  # itself, the outcome, the next plan, and a notebook that reads it
+        "q1/outcome": 10.5,
+        "q2/plan": 5.5,
+        "q1/01_research": 0.5,
+        "q1/05_deals": 0.5,
+        "q2/01_research": 0.5,
+    }
 
 
 def test_a_chosen_period_brings_the_outcome_that_it_is_planned_from_and_no_more() -> None:

@@ -9,14 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from closedloop.batch import moments, report
 from closedloop.batch.desk import Desk
 from closedloop.batch.kernels.warm import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked
+from closedloop.batch.machine import Place, ThisMachine
 from closedloop.batch.notebooks import find_notebook, notebooks
-from closedloop.batch.perform import Bench, Compute, Execute, Task
+from closedloop.batch.perform import Bench, Compute, Execute
 from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
 from closedloop.batch.trace import Limits
@@ -60,41 +60,6 @@ class Summary:
     def bad(self) -> dict[str, Entry]:
         """The runs that did not succeed."""
         return {id_: entry for id_, entry in self.entries.items() if not entry.is_good}
-
-
-class Place(Protocol):
-    """Where tasks are performed: this machine or a cluster. ``n_slots``: how many at once."""
-
-    n_slots: int
-
-    def submit(self, task: Task) -> "Future[Entry]":
-        """Perform the task some time soon."""
-
-    def stop(self) -> None:
-        """Kill what runs."""
-
-    def close(self) -> None:
-        """Give back all that was taken."""
-
-
-class ThisMachine:
-    """Threads of this process that each drive one warm kernel or one market's worker."""
-
-    def __init__(self, bench: Bench, n_slots: int) -> None:
-        self.bench, self.n_slots = bench, n_slots
-        self.threads = ThreadPoolExecutor(n_slots)
-
-    def submit(self, task: Task) -> "Future[Entry]":
-        """Perform the task in the next thread that is free."""
-        return self.threads.submit(self.bench.perform, task)
-
-    def stop(self) -> None:
-        """Kill all processes that work."""
-        kill_children()
-
-    def close(self) -> None:
-        """End the threads; nothing runs any more."""
-        self.threads.shutdown()
 
 
 class Interruption:
@@ -220,6 +185,7 @@ def run(
         bench = Bench(compute, execute, n_workers)
         stack.callback(bench.close)
         ledger = Ledger(request.out)
+        ledger.flush()  # takes in what a killed batch has left
         desk = desk_of(request, planner, ledger)
         runner = Runner(desk, listener, interruption)
         try:

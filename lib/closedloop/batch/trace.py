@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
 from closedloop.terms import Status
 
 _OWN_METADATA = ("kernelspec", "language_info", "widgets")
@@ -44,6 +42,8 @@ class StartError(Exception):
 
 def ending(error: Exception, trace: Trace) -> tuple[Status, str]:
     """How a run ended that raised ``error``, and the cause in one line."""
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
     if isinstance(error, CellExecutionError):
         return Status.FAILED, f"cell {trace.last}: {_short(error.ename, error.evalue)}"
     if isinstance(error, CellTimeoutError):

@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 _INLINE = "module://matplotlib_inline.backend_inline"
@@ -42,25 +43,12 @@ def prepare() -> None:
     with shell.builtin_trap:
         for name in _LIBRARIES:
             importlib.import_module(name)
-        _draw_once()
-
-
-def _draw_once() -> None:
-    """Fonts are found and read at a first figure."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained")
-    figure.add_subplot().set_title("Fonts, ticks and layout")
-    FigureCanvasAgg(figure).print_png(io.BytesIO())
+        importlib.import_module("closedloop.documents.charts").draw_once()
 
 
 def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], ready: Callable[[], None]) -> None:
     """In the child: be the kernel that the connection file describes, until it is told to end."""
     _forget_parent(cwd, environment)
-    import ipykernel_launcher
     from ipykernel.kernelapp import IPKernelApp
 
     class WarmKernel(IPKernelApp):
@@ -80,7 +68,7 @@ def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], r
             super().init_shell()
 
     options = ["-f", connection_file]
-    sys.argv = [ipykernel_launcher.__file__, *options]
+    sys.argv = [str(find_spec("ipykernel_launcher").origin), *options]  # type: ignore[union-attr]
     app = WarmKernel.instance()
     app.initialize(options)
     ready()

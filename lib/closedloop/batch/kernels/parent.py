@@ -13,23 +13,19 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 from closedloop.batch.kernels import forked
 
-SOCKET = "parent"
 LARGEST = 1 << 20  # bytes of a message; an environment is some kilobytes
 
 
 class Parent:
     """Forks kernels on request, and tells how each one ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, listener: socket.socket) -> None:
         self.selector = selectors.DefaultSelector()
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(str(folder / SOCKET))
-        self.listener.listen(128)
+        self.listener = listener
         self.kernels: dict[int, socket.socket] = {}
         self.problem = ""
 
@@ -164,4 +160,4 @@ def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     os.setsid()  # Ctrl-C is for the runner
-    Parent(Path(sys.argv[1])).serve()
+    Parent(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from closedloop.batch.kernels.parent import LARGEST, SOCKET
+from closedloop.batch.kernels.parent import LARGEST
 from closedloop.errors import ClosedLoopError
 
 # one thread each at a fork, and small fits that do not wait for each other's threads
@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "ARROW_IO_THREADS": "1",
     "PYTHONHASHSEED": "0",
 }
+SOCKET = "parent"
 START_SECONDS = 120
 
 
@@ -44,11 +45,7 @@ class Warmth:
             if self._parent is None or self._parent.poll() is not None:
                 self._clear()
                 self._place = TemporaryDirectory(prefix="closedloop-")  # made with mode 0700
-                command = [sys.executable, "-P", "-m", "closedloop.batch.kernels.parent", self._place.name]
-                environment = os.environ | ENVIRONMENT
-                self._parent = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, cwd="/"
-                )
+                self._parent = _started(Path(self._place.name) / SOCKET)
             assert self._place is not None
             return Path(self._place.name)
 
@@ -78,6 +75,22 @@ class Warmth:
         self.close()
 
 
+def _started(path: Path) -> "subprocess.Popen[bytes]":
+    """A parent that listens at ``path``, on a socket made here: it can be connected to at once, or not at all."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen(128)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "closedloop.batch.kernels.parent", str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            env=os.environ | ENVIRONMENT,
+            cwd="/",
+        )
+
+
 class Kernel:
     """One forked kernel as the runner knows it: its process id, whether it has ended, and signals to it."""
 
@@ -90,7 +103,7 @@ class Kernel:
         self.connection.settimeout(START_SECONDS)
         request = {"connection_file": connection_file, "cwd": cwd, "environment": environment}
         try:
-            self._connect(folder)
+            self.connection.connect(str(folder / SOCKET))
             self.connection.send(json.dumps(request).encode())
             answer = self._received()
         except OSError as error:
@@ -100,19 +113,6 @@ class Kernel:
             self.connection.close()
             raise NotWarm(str(answer.get("problem", "the process that kernels are forked from has ended")))
         self.pid = int(answer["pid"])
-
-    def _connect(self, folder: Path) -> None:
-        """Connect once the parent listens, which it does some milliseconds after it was started."""
-        import time
-
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return self.connection.connect(str(folder / SOCKET))
-            except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
     def poll(self) -> int | None:
         """The exit code once the kernel has ended (negative: a signal's number), else None."""
