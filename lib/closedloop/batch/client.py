@@ -67,7 +67,7 @@ class Client(NotebookClient):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self.kc = self.km.client()
+        self.kc = self.km.client(context=self.km.context)
         self.kc.start_channels(stdin=False, hb=False, control=False)
         self.kc.allow_stdin = False
         while not await self.kc.iopub_channel.socket.poll(200):  # ms; a kernel greets who subscribes to its output
