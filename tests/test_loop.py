@@ -125,7 +125,7 @@ def test_families_hold_every_look_once(spring: Path) -> None:
         assert (looks["family_size"] == looks.groupby("family")["claim_id"].transform("size")).all()
         assert looks.loc[looks["verdict"] == "supported", "q"].max() <= 0.10
         assert set(claims.loc[claims["family"] == "none", "verdict"]) == {"estimated", "counted"}
-        assert (looks["family"] == "profile").equals(looks["measure"] == "share")
+        assert (looks["family"] == "profile").equals(looks["measure"].isin(["share", "wave_share"]))
 
 
 def test_reps_and_regions_do_not_differ(spring: Path) -> None:

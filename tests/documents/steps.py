@@ -139,7 +139,7 @@ def _chosen(draft: Draft, at: dict[str, Origin]) -> None:
 
 def grown() -> pd.DataFrame:
     """A segment that is more common in the last wave."""
-    look = {"measure": "wave_share", "family": "plan", "notebook": "01_research", "cell": "held", "field": "segment",
+    look = {"measure": "wave_share", "family": "profile", "notebook": "01_research", "cell": "held", "field": "segment",
             "claim_id": "wave-share-1", "level": "0", "estimate": 0.66, "low": 0.6, "high": 0.71, "n": 300}  # fmt: skip
     return claims(look)
 

@@ -43,7 +43,7 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
         return
     y = rows["_won"].to_numpy(float)
     by_stage, by_score = rows["_stage"].to_numpy(float), _places(score, with_personas(rows, in_force))
-    origin = Origin("03_leads", "over_stage", "deals", past[-1].name, past[-1].name)
+    origin = Origin("03_leads", "quality", "deals", past[-1].name, past[-1].name)
     areas = [{"field": "order", "level": name, "estimate": auc(y, p), "n": len(y)} for name, p in
              (("score", by_score), ("stage", by_stage))]  # fmt: skip
     draft.estimate(areas, origin, "auc_open", unit="ratio", kind="predictive")

@@ -18,7 +18,10 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
-_PROFILE = "share"  # the measure of who they are: true differences there must not carry rates past the correction
+_PROFILE = (
+    "share",
+    "wave_share",
+)  # the measures of who they are: true differences there must not carry rates past the correction
 
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
@@ -104,7 +107,7 @@ def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFram
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
-    is_profile = looks["measure"] == _PROFILE
+    is_profile = looks["measure"].isin(_PROFILE)
     compared = [
         close_family(
             part,

@@ -13,7 +13,15 @@ from pathlib import Path
 _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
 _LIBRARIES = (
-    *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot", "matplotlib_inline.backend_inline"),
+    *(
+        "numpy",
+        "pandas",
+        "pyarrow.parquet",
+        "duckdb",
+        "ibis.backends.duckdb",
+        "matplotlib.pyplot",
+        "matplotlib_inline.backend_inline",
+    ),
     *("closedloop.notebook", "closedloop.market.warehouse"),
     *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
     *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
