@@ -220,9 +220,9 @@ def _stated(rows: Any, origin: Origin, verdict: Verdict, meta: dict[str, str], s
     """Rows as statements: the columns of looks, and what kind of figure they are."""
     require_known("unit", meta["unit"], UNITS)
     require_known("kind", meta["kind"], KINDS)
-    frame = typed(rows, LOOK_COLUMNS).assign(**origin._asdict(), **meta, verdict=str(verdict))
+    frame = typed(pd.DataFrame(rows).assign(**origin._asdict(), **meta, verdict=str(verdict)), STATEMENT_COLUMNS)
     gaps = {"subject": subject, "field": "", "level": "", "within": ""}
-    return typed(frame.fillna(gaps), STATEMENT_COLUMNS)
+    return frame.assign(**{name: frame[name].fillna(text) for name, text in gaps.items()})
 
 
 def outside(

@@ -42,6 +42,18 @@ def _bands(values: pd.Series) -> pd.Series:
     return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
 
 
+def crossed_counts(rows: pd.Series, columns: pd.Series, hit: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hits and cases in every pair of levels, sorted; cases without a level, or a missing ``hit``, count in neither."""
+    known = (rows.notna() & columns.notna() & hit.notna()).to_numpy()
+    row, row_names = pd.factorize(rows[known], sort=True)
+    column, column_names = pd.factorize(columns[known], sort=True)
+    shape, place = (len(row_names), len(column_names)), row * len(column_names) + column
+    weights = hit[known].to_numpy(dtype=float)
+    cells = (np.bincount(place, of, shape[0] * shape[1]).reshape(shape) for of in (weights, np.ones(len(place))))
+    hits, cases = (pd.DataFrame(part, row_names, column_names) for part in cells)
+    return hits, cases
+
+
 def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series, strata: pd.Series) -> pd.DataFrame:
     """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field.
 

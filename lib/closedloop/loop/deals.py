@@ -12,7 +12,7 @@ from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
 from closedloop.evidence.rates import spread_beyond_luck
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, shares
+from closedloop.loop.counting import LEAST_SHOWN, counts, crossed_counts, levels, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
@@ -195,9 +195,7 @@ def _shift(found: Adjusted) -> float:
 
 def _cells(base: pd.DataFrame, name: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Won, and decided, deals of every level of ``name`` (rows) in every level of ``other`` (columns)."""
-    cases = base.dropna(subset=[name, other]).assign(won=base["won"].astype(float))
-    table = cases.pivot_table(index=name, columns=other, values="won", aggfunc=["sum", "size"])
-    return pd.DataFrame(table["sum"]).fillna(0), pd.DataFrame(table["size"]).fillna(0).astype(float)
+    return crossed_counts(base[name], base[other], base["won"])
 
 
 def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjusted:

@@ -21,7 +21,7 @@ from closedloop.evidence.rates import (
     wilson,
 )
 from closedloop.evidence.rules import Among, Branch, Condition, Rule, implies
-from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.counting import LEAST_SHOWN, crossed_counts
 from closedloop.loop.persona import Persona, PersonaSet, estimate
 from closedloop.loop.simplifying import simplified
 from closedloop.loop.situation import Situation
@@ -194,10 +194,8 @@ def shrunk_splits(k: Floats, n: Floats, k_all: Floats, n_all: Floats) -> ShrunkR
 
 def _split_persona(origin: Origin, persona: str, field: str, rows: pd.DataFrame) -> pd.DataFrame:
     """The levels of one field within one persona; too small ones count as the others."""
-    table = rows.assign(won=rows["won"].astype(float)).pivot_table(
-        index="level", columns="stratum", values="won", aggfunc=["sum", "size"], fill_value=0
-    )
-    k, n = (table[name].to_numpy(dtype=float) for name in ("sum", "size"))
+    won, decided = crossed_counts(rows["level"], rows["stratum"], rows["won"])
+    k, n = won.to_numpy(), decided.to_numpy()
     k_all, n_all = k.sum(axis=0), n.sum(axis=0)
     tried = is_splittable(n.sum(axis=1), n_all.sum())
     k, n, base = k[tried], n[tried], k_all.sum() / n_all.sum()
@@ -207,7 +205,7 @@ def _split_persona(origin: Origin, persona: str, field: str, rows: pd.DataFrame)
         SPLIT,
         subject=persona,
         field=field,
-        level=table.index[tried],
+        level=won.index[tried],
         estimate=shrunk.mean[:m],
         low=shrunk.low[:m],
         high=shrunk.high[:m],

@@ -1,6 +1,7 @@
 """Records that several steps read: decided deals, leads with their fate, and the sample that is cut into segments."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ def won(deals: pd.DataFrame) -> pd.Series:
     return (deals["outcome"] == "won").where(deals["outcome"].isin(["won", "lost"])).astype("boolean")
 
 
+@lru_cache(maxsize=4)  # several steps of a moment read the same leads
 def lead_frame(situation: Situation) -> pd.DataFrame:
     """Leads as known on the day, with inherited fields, ``is_accepted`` and ``is_won`` (missing while undecided)."""
     frame = fetched(situation.view.with_fields("leads", Moment.CLOSE), "lead_id")
@@ -52,20 +54,11 @@ def _won(situation: Situation, frame: pd.DataFrame) -> pd.Series:
     if not situation.view.has("deals") or "lead_id" not in situation.deals:
         return pd.Series(pd.NA, index=frame.index, dtype="boolean")
     deals = situation.deals.dropna(subset=["lead_id"])
-    by_lead = deals.groupby("lead_id")["outcome"]
-    is_won = (
-        frame["lead_id"].map(by_lead.agg(lambda o: bool((o == "won").any())))
-        if len(deals) < 5000
-        else _fast_won(frame, deals)
-    )
+    of_won = frame["lead_id"].isin(deals.loc[deals["outcome"] == "won", "lead_id"])
+    is_won = of_won.where(frame["lead_id"].isin(deals["lead_id"]))
     is_open = frame["lead_id"].isin(deals.loc[deals["outcome"] == "open", "lead_id"])
     decided = (is_won.notna() & (~is_open | is_won.eq(True))) | (is_won.isna() & given_up)
     return is_won.eq(True).where(decided).astype("boolean")
-
-
-def _fast_won(frame: pd.DataFrame, deals: pd.DataFrame) -> pd.Series:
-    won = frame["lead_id"].isin(deals.loc[deals["outcome"] == "won", "lead_id"])
-    return won.where(frame["lead_id"].isin(deals["lead_id"]))
 
 
 def decided(situation: Situation) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from closedloop.loop.counting import shares
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation, fetched
 
 _COLUMNS = ["written_on", "from_team", "kind", "topic", "deal_id", "lead_id"]
@@ -24,7 +25,7 @@ def _personas(situation: Situation, in_force: PersonaSet, table: str) -> "pd.Ser
     """The persona of every deal or lead, by its id."""
     if not situation.view.has(table):
         return pd.Series(dtype="str")
-    rows = situation.deals if table == "deals" else fetched(situation.view.with_fields("leads"))
+    rows = situation.deals if table == "deals" else lead_frame(situation)
     return in_force.assign(rows).set_axis(rows[f"{table.removesuffix('s')}_id"])
 
 
