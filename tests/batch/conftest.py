@@ -72,7 +72,7 @@ def _code(id_: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
     return {**empty, "id": id_, "metadata": metadata, "source": source}
 
 
-def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, warm: Path | None) -> Execution:
+def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, warm: object) -> Execution:
     """What a kernel would give for a notebook that only records its parameters."""
     return Execution(Status.OK, "", nbformat.read(source, 4), dict(parameters), None)
 

@@ -27,6 +27,7 @@ class Client(NotebookClient):
 
     trace: Trace
     limits: Limits
+    _seconds: float = 60  # what a reply may take
     warm: Path | None = None
     sockets: Path
     km: Any
@@ -70,7 +71,15 @@ class Client(NotebookClient):
         self.kc = self.km.client(context=self.km.context)
         self.kc.start_channels(stdin=False, hb=False, control=False)
         self.kc.allow_stdin = False
-        while not await self.kc.iopub_channel.socket.poll(200):  # ms; a kernel greets who subscribes to its output
+        await self._until(self.kc.iopub_channel.socket, began)  # a kernel greets who subscribes to its output
+        asked = self.kc.kernel_info()
+        await self._until(self.kc.shell_channel.socket, began)
+        reply = await self.async_wait_for_reply(asked)
+        self.nb.metadata["language_info"] = reply["content"]["language_info"] if reply else {}
+
+    async def _until(self, socket: Any, began: float) -> None:
+        """Wait for a message; StartError when the kernel ends before, or takes too long."""
+        while not await socket.poll(200):
             if not await self.km.is_alive():
                 why = getattr(self.km.provisioner, "failure", "")
                 raise StartError(f"the kernel ended before it was ready{f' ({why})' * bool(why)}")
@@ -88,9 +97,6 @@ class Client(NotebookClient):
                 await self._interrupt(cell, index)
                 raise
             self.trace.states[index] = "completed"
-        reply = await self.async_wait_for_reply(self.kc.kernel_info())
-        if reply is not None:
-            self.nb.metadata["language_info"] = reply["content"]["language_info"]
         self.set_widgets_metadata()
 
     def _begin(self, deadline: float) -> None:
@@ -146,6 +152,7 @@ class Client(NotebookClient):
         manager = self.km
         if manager.has_kernel:
             self.trace.signal = _signal_name(await manager.provisioner.poll())
+            self.trace.is_lost = getattr(manager.provisioner, "is_lost", False)
             self._note_peak()
             await manager.provisioner.kill()
             await manager.provisioner.wait()

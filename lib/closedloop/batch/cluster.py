@@ -8,7 +8,6 @@ from distributed import Client
 
 from closedloop.batch.ledger import Entry
 from closedloop.batch.perform import Bench, Compute, Task
-from closedloop.batch.workers import kill_children
 from closedloop.errors import ClosedLoopError
 
 _MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed
@@ -43,7 +42,7 @@ class Cluster:
     def stop(self) -> None:
         """Cancel what waits, and kill what runs on the workers."""
         self.executor.shutdown(wait=False, cancel_futures=True)
-        self.client.run(kill_children)
+        self.client.run(_stop_benches)
 
     def close(self) -> None:
         """Leave the cluster as it was."""
@@ -56,6 +55,11 @@ def _perform_here(task: Task, compute: Compute) -> Entry:
         _benches[compute] = Bench(compute)
         atexit.register(_close_benches)
     return _benches[compute].perform(task)
+
+
+def _stop_benches() -> None:
+    for bench in _benches.values():
+        bench.stop()
 
 
 def _close_benches() -> None:

@@ -4,12 +4,12 @@ Papermill's own marks are not used: after a dead kernel or a timeout they call e
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from closedloop.batch.kernels.warm import NotWarm
+from closedloop.batch.kernels.warm import NotWarm, ParentLost
 from closedloop.batch.ledger import write_atomic
 from closedloop.batch.parameters import Value, check_values, declared
 from closedloop.batch.trace import Limits, Trace, ending, tell_truth
@@ -17,7 +17,8 @@ from closedloop.terms import Status
 
 RESULTS_MIME = "application/vnd.closedloop.results+json"
 ENGINE = "closedloop"
-_N_STARTS = 2
+_MOST_TRIES = 3
+Warm = Callable[[], Path]
 
 
 @dataclass(frozen=True)
@@ -90,35 +91,36 @@ def _check_parameters(notebook: Any) -> None:
 
 
 def execute(
-    source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, warm: Path | None = None
+    source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, warm: Warm | None = None
 ) -> Execution:
-    """Run the notebook at ``source`` from top to bottom in a kernel of its own, forked by the parent at ``warm``.
+    """Run the notebook at ``source`` from top to bottom in a kernel of its own; ``warm`` gives a parent that forks it.
 
     What a notebook does never raises: it is in the status and the cause. A kernel that does not start is tried once
-    more, on fresh sockets; a cell that fails is not. Raises NotWarm when the parent gives no kernel.
+    more, on fresh sockets; one whose parent was lost, twice; a cell that fails is not. Raises NotWarm when the parent
+    gives no kernel.
     """
-    for attempt in range(1, _N_STARTS + 1):
+    for attempt in range(1, _MOST_TRIES + 1):
         trace = Trace()
         status, cause = _attempt(source, parameters, limits or Limits(), trace, warm)
-        if status is not Status.START_FAILED or attempt == _N_STARTS:
+        if not (trace.is_lost or (status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
             break
     return Execution(status, cause, trace.notebook, recorded_results(trace.notebook), trace.peak_mb)
 
 
 def _attempt(
-    source: Path, parameters: Mapping[str, Value], limits: Limits, trace: Trace, warm: Path | None
+    source: Path, parameters: Mapping[str, Value], limits: Limits, trace: Trace, warm: Warm | None
 ) -> tuple[Status, str]:
     from papermill.execute import execute_notebook
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # parameters are checked by us: it knows no "str | None"
     options = {"engine_name": ENGINE, "kernel_name": "python3", "language": "python", "progress_bar": False}
+    options |= {"trace": trace, "limits": limits, "warm": warm() if warm else None}
     try:
-        execute_notebook(
-            str(source), None, parameters=dict(parameters), trace=trace, limits=limits, warm=warm, **options
-        )
+        execute_notebook(str(source), None, parameters=dict(parameters), **options)
     except NotWarm:
         raise
     except Exception as error:
+        trace.is_lost |= isinstance(error, ParentLost)
         return ending(error, trace)
     return Status.OK, ""
 

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from closedloop.batch.ledger import Entry
 from closedloop.batch.perform import Bench, Task
-from closedloop.batch.workers import kill_children
 
 
 class Place(Protocol):
@@ -36,7 +35,7 @@ class ThisMachine:
 
     def stop(self) -> None:
         """Kill all processes that work."""
-        kill_children()
+        self.bench.stop()
 
     def close(self) -> None:
         """End the threads; nothing runs any more."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from closedloop.batch.kernels.warm import NotWarm, Warmth
+from closedloop.batch.kernels.warm import NotWarm, ParentLost, Warmth
 from closedloop.batch.ledger import Entry, WriteError, hashes, write_atomic
 from closedloop.batch.moments import Turn
 from closedloop.batch.parameters import Value
 from closedloop.batch.plan import PLAN, STEPS, Job
 from closedloop.batch.trace import Limits
-from closedloop.batch.workers import WorkerDied, WorkerLate, Workers
+from closedloop.batch.workers import WorkerDied, WorkerLate, Workers, kill_children
 from closedloop.errors import ClosedLoopError
 from closedloop.terms import Status
 
@@ -32,7 +32,13 @@ Compute = Callable[[str, str, str, Path], Turn]
 class Execute(Protocol):
     """Runs the notebook at ``source`` with ``parameters``."""
 
-    def __call__(self, source: Path, parameters: Mapping[str, Value], limits: Limits, warm: Path | None) -> "Execution":
+    def __call__(
+        self,
+        source: Path,
+        parameters: Mapping[str, Value],
+        limits: Limits | None = None,
+        warm: Callable[[], Path] | None = None,
+    ) -> "Execution":
         """How it ended."""
 
 
@@ -67,7 +73,7 @@ class Bench:
     def __init__(self, compute: Compute, execute: Execute | None = None, n_workers: int = 1) -> None:
         self.compute, self._execute = compute, execute
         self.workers, self.warmth = Workers(n_workers), Warmth()
-        self._is_warm = True
+        self._is_warm, self._is_stopped = True, False
 
     def perform(self, task: Task) -> Entry:
         """Run the task's job; whatever goes wrong is in the entry."""
@@ -81,6 +87,11 @@ class Bench:
         except Exception as error:
             entry = _failed(task, error)
         return replace(entry, seconds=round(time.monotonic() - began, 3))
+
+    def stop(self) -> None:
+        """Kill what works, and start nothing more."""
+        self._is_stopped = True
+        kill_children()
 
     def close(self) -> None:
         """End all workers and kernels."""
@@ -113,19 +124,26 @@ class Bench:
 
     def _executed(self, task: Task) -> "Execution":
         """Run the notebook in a warm kernel; in an ordinary one where there are none, which is said once."""
-        if self._execute is None:
-            from closedloop.batch.engine import execute
-
-            self._execute = execute
         assert task.source is not None
+        given = (task.source, task.job.parameters, task.limits)
         try:
-            folder = self.warmth.start() if self._is_warm else None
-            return self._execute(task.source, task.job.parameters, task.limits, folder)
+            return self._executor(*given, self._parent if self._is_warm else None)
         except NotWarm as error:
             if self._is_warm:
                 print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
             self._is_warm = False
-            return self._execute(task.source, task.job.parameters, task.limits, None)
+            return self._executor(*given, None)
+
+    @property
+    def _executor(self) -> Execute:
+        from closedloop.batch.engine import execute
+
+        return self._execute or execute
+
+    def _parent(self) -> Path:
+        if self._is_stopped:
+            raise ParentLost("the batch is being stopped")
+        return self.warmth.start()
 
 
 def _write(task: Task, execution: "Execution") -> list[Path]:

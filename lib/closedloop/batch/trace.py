@@ -28,6 +28,7 @@ class Trace:
     peak_mb: float | None = None
     signal: str = ""
     is_started: bool = False
+    is_lost: bool = False
     limit: str = ""
 
     @property

@@ -38,6 +38,11 @@ class WarmProvisioner(KernelProvisionerBase):
         """What kept the kernel from starting, if it said."""
         return self.kernel.failure if self.kernel else ""
 
+    @property
+    def is_lost(self) -> bool:
+        """Has the kernel ended because its parent did?"""
+        return self.kernel is not None and self.kernel.is_lost
+
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Write the connection file; the command that would start an ordinary kernel is not needed."""
         self.parent.write_connection_file()

@@ -23,10 +23,15 @@ ENVIRONMENT = {
 }
 SOCKET = "parent"
 START_SECONDS = 120
+_PARENT = "the process that kernels are forked from"
 
 
 class NotWarm(ClosedLoopError):
     """Warm kernels are not to be had here; ordinary ones are."""
+
+
+class ParentLost(Exception):
+    """The process that kernels are forked from has ended; another one can be started."""
 
 
 class Warmth:
@@ -95,10 +100,10 @@ class Kernel:
     """One forked kernel as the runner knows it: its process id, whether it has ended, and signals to it."""
 
     def __init__(self, folder: Path, connection_file: str, cwd: str, environment: dict[str, str]) -> None:
-        """Ask the parent at ``folder`` for a kernel; raises NotWarm when it has none to give."""
+        """Ask the parent at ``folder`` for a kernel; NotWarm when it has none to give, ParentLost when it is gone."""
         self.code: int | None = None
         self.peak_mb: float | None = None
-        self.failure = ""
+        self.failure, self.is_lost = "", False
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.connection.settimeout(START_SECONDS)
         request = {"connection_file": connection_file, "cwd": cwd, "environment": environment}
@@ -106,12 +111,15 @@ class Kernel:
             self.connection.connect(str(folder / SOCKET))
             self.connection.send(json.dumps(request).encode())
             answer = self._received()
+        except TimeoutError as error:
+            self.connection.close()
+            raise NotWarm(f"{_PARENT} does not answer for {START_SECONDS} seconds") from error
         except OSError as error:
             self.connection.close()
-            raise NotWarm(f"the process that kernels are forked from does not answer: {error}") from error
+            raise ParentLost(f"{_PARENT} cannot be reached: {error}") from error
         if "pid" not in answer:
             self.connection.close()
-            raise NotWarm(str(answer.get("problem", "the process that kernels are forked from has ended")))
+            raise NotWarm(answer["problem"]) if "problem" in answer else ParentLost(f"{_PARENT} has ended")
         self.pid = int(answer["pid"])
 
     def poll(self) -> int | None:
@@ -125,7 +133,7 @@ class Kernel:
             try:
                 while "failed" in (told := self._received()):
                     self.failure = str(told["failed"])
-                self.code = int(told.get("ended", -9))
+                self.code, self.is_lost = int(told.get("ended", -9)), "ended" not in told
                 self.peak_mb = round(told["peak_kb"] * 1024 / 1e6, 1) if "peak_kb" in told else None
             except (BlockingIOError, TimeoutError):
                 return None
