@@ -1,6 +1,7 @@
 """Runs a notebook's cells in one kernel: ready at its first message, within its limits, ended at once."""
 
 import asyncio
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from closedloop.batch.trace import Limits, StartError, Trace
 
 _RECONNECT_MS = 5  # zmq waits 100 ms by default before it looks again for a socket that is not there yet
 _GRACE_SECONDS = 5
+_CELL_FILE = re.compile(r"\S*/ipykernel_\d+/(\d+)\.py")
 
 
 class Client(NotebookClient):
@@ -132,6 +134,8 @@ class Client(NotebookClient):
         """Keep an output, unless the cell has already filled what it may."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + _size(msg["content"])
         if self._n_bytes <= self.limits.output_bytes:
+            if "text" in msg["content"]:  # a warning names the cell's file, whose folder is another in each kernel
+                msg["content"]["text"] = _CELL_FILE.sub(r"cell-\1.py", msg["content"]["text"])
             return super().output(outs, msg, display_id, cell_index)
         if before <= self.limits.output_bytes:
             outs.append(new_output("stream", name="stderr", text=self._cut()))  # type: ignore[no-untyped-call]

@@ -13,15 +13,7 @@ from pathlib import Path
 _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
 _LIBRARIES = (
-    *(
-        "numpy",
-        "pandas",
-        "pyarrow.parquet",
-        "duckdb",
-        "ibis.backends.duckdb",
-        "matplotlib.pyplot",
-        "matplotlib_inline.backend_inline",
-    ),
+    *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot"),
     *("closedloop.notebook", "closedloop.market.warehouse"),
     *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
     *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
@@ -33,7 +25,9 @@ _PARENT_DEATH_SIGNAL = 1  # prctl(2)
 
 
 def prepare() -> None:
-    """In the parent, once: a shell first, then the libraries; pandas and the inline backend look for a shell.
+    """In the parent, once: a shell first, then the libraries: pandas looks for a shell when it is imported.
+
+    The inline backend is left to the notebook: it changes how figures are shown when it is imported.
 
     Nothing here may start a thread, open a database or run a notebook's code.
     """

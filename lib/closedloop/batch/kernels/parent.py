@@ -160,4 +160,5 @@ def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     os.setsid()  # Ctrl-C is for the runner
+    del sys.path[0]  # the folder that this was started in; a kernel puts its own there
     Parent(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -86,7 +86,7 @@ def _started(path: Path) -> "subprocess.Popen[bytes]":
         listener.bind(str(path))
         listener.listen(128)
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "closedloop.batch.kernels.parent", str(listener.fileno())],
+            [sys.executable, "-m", "closedloop.batch.kernels.parent", str(listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,218 @@
+"""The ways to run the same notebooks that tests/bench/batch.py measures beside one another."""
+
+import io
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from closedloop.batch.kernels import forked
+from closedloop.batch.notebooks import notebooks
+from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN, STEPS
+
+MARKET = "harbor"
+_START_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a notebook; its parameters but for the folder that it writes to."""
+
+    source: Path
+    period: str
+    moment: str
+    stem: str
+    parameters: Mapping[str, str]
+
+    @property
+    def is_document(self) -> bool:
+        """Is this a document for people to act on?"""
+        return self.source.stem in DOCUMENTS
+
+    def target(self, out: Path) -> Path:
+        """Where the executed notebook is put."""
+        return out / MARKET / self.period / f"{self.stem}.ipynb"
+
+    def given(self, out: Path) -> dict[str, str]:
+        """All parameters."""
+        return {**self.parameters, "out": str(out)}
+
+
+Step: TypeAlias = list[Run]  # runs side by side; steps follow one another
+
+
+def tool(name: str) -> str:
+    """A program of this environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def ran(
+    command: Sequence[str], given: str | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[float, str]:
+    """Seconds of a command, and what it wrote; ends all with its last lines if it fails."""
+    began = time.perf_counter()
+    done = subprocess.run(command, input=given, capture_output=True, text=True, env=os.environ | (environment or {}))
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(command)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
+    return seconds, done.stdout
+
+
+def steps_of(out: Path) -> tuple[list[Run], list[Step]]:
+    """The notebook runs of a finished batch, and the steps in which papermill may take them from nothing.
+
+    A moment's first notebook computes what is missing, so it goes alone. A moment that no notebook was asked for, the
+    outcome before the first period, is computed by one all the same: documents need it.
+    """
+    known = notebooks()
+    turns: dict[tuple[str, int], Step] = {}
+    for entry in json.loads((out / "manifest.json").read_text("utf-8"))["runs"]:
+        period, name = entry["period"], entry["notebook"]
+        is_turn = name in (PLAN, OUTCOME)
+        is_outcome = name == OUTCOME or (not is_turn and known[name].step in STEPS[OUTCOME])
+        runs = turns.setdefault((period, int(is_outcome)), [])
+        if not is_turn:
+            moment, stem = (PLAN, OUTCOME)[is_outcome], entry["id"].rpartition("/")[2]
+            runs.append(Run(known[name].path, period, moment, stem, entry["parameters"]))
+    steps: list[Step] = []
+    for (period, is_outcome), runs in sorted(turns.items(), key=lambda item: item[0]):
+        moment = (PLAN, OUTCOME)[is_outcome]
+        first = next(n for n in known.values() if n.step == STEPS[moment][0])
+        stand_in = Run(first.path, period, moment, first.name, {"market": MARKET, "period": period})
+        # the loop's notebooks before the documents, which may then be read side by side
+        ordered = sorted(runs, key=lambda run: (run.is_document, run.stem)) or [stand_in]
+        steps += [ordered[:1], ordered[1:]]
+    return [run for runs in turns.values() for run in runs], [step for step in steps if step]
+
+
+def xargs_papermill(steps: Iterable[Step], out: Path) -> float:
+    """Seconds of ``xargs -P2`` on command lines of papermill."""
+    _make_folders(steps, out)
+    began = time.perf_counter()
+    for step in steps:
+        lines = [f"exec {shlex.join(_command(run, out))}" for run in step]
+        ran(["xargs", "-0", "-P2", "-n1", "sh", "-c"], "\0".join(lines))
+    return time.perf_counter() - began
+
+
+def _command(run: Run, out: Path) -> list[str]:
+    pairs = [part for name, value in run.given(out).items() for part in ("-p", name, value)]
+    return [tool("papermill"), str(run.source), str(run.target(out)), *pairs]
+
+
+def _make_folders(steps: Iterable[Step], out: Path) -> None:
+    for step in steps:
+        for run in step:
+            run.target(out).parent.mkdir(parents=True, exist_ok=True)
+
+
+def papermill_pool(steps: Iterable[Step], out: Path) -> float:
+    """Seconds of papermill's function in two processes that have imported it."""
+    _make_folders(steps, out)
+    with _two_processes(_import_papermill) as pool:
+        began = time.perf_counter()
+        for step in steps:
+            pool.starmap(_by_papermill, [(run, out) for run in step], chunksize=1)
+        return time.perf_counter() - began
+
+
+def _import_papermill() -> None:
+    import papermill.execute  # noqa: F401
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of types that it does not know
+
+
+def _by_papermill(run: Run, out: Path) -> None:
+    from papermill.execute import execute_notebook
+
+    execute_notebook(str(run.source), str(run.target(out)), parameters=run.given(out), progress_bar=False)
+
+
+def cells_alone(runs: Sequence[Run], out: Path) -> tuple[float, list[float]]:
+    """Seconds of the notebooks' cells in two warm processes, and those of each notebook.
+
+    The time is that of the busier process; what it does between notebooks, like clearing its shell, is not counted.
+    """
+    with _two_processes(_import_all) as pool:
+        each = pool.starmap(_by_shell, [(run, out) for run in runs], chunksize=1)
+    busy: dict[int, float] = {}
+    for process, seconds in each:
+        busy[process] = busy.get(process, 0.0) + seconds
+    return max(busy.values()), [seconds for _, seconds in each]
+
+
+def _import_all() -> None:
+    """A shell, and what the parent of warm kernels imports: a notebook's cells need nothing more."""
+    import importlib
+
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}}))
+    for name in forked._LIBRARIES:
+        importlib.import_module(name)
+    importlib.import_module("closedloop.documents.charts").draw_once()
+
+
+def _by_shell(run: Run, out: Path) -> tuple[int, float]:
+    """This process, and its seconds for the cells in a namespace of their own, results formatted as a kernel does."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.reset(new_session=False)
+    sources = _code(run, out)
+    began = time.perf_counter()
+    with redirect_stdout(io.StringIO()):  # the shell formats a last expression for all displays, and prints the text
+        for source in sources:
+            shell.run_cell(source).raise_error()
+    return os.getpid(), time.perf_counter() - began
+
+
+def _code(run: Run, out: Path) -> list[str]:
+    """The notebook's code cells, the values of the parameters after the cell that declares them."""
+    found: list[str] = []
+    for cell in json.loads(run.source.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            found.append("".join(cell["source"]))
+        if "parameters" in cell["metadata"].get("tags", []):
+            found.append("\n".join(f"{name} = {value!r}" for name, value in run.given(out).items()))
+    return found
+
+
+def pages_alone(runs: Sequence[Run], out: Path) -> float:
+    """Seconds of rendering all executed notebooks to HTML, in this process."""
+    import nbformat
+    from closedloop.documents.export import notebook_html
+
+    pages = {name: f"{name}.html" for name in notebooks()}
+    read: list[tuple[Run, Any]] = [(run, nbformat.read(run.target(out), 4)) for run in runs]
+    began = time.perf_counter()
+    for run, notebook in read:
+        notebook_html(notebook, run.stem, is_document=run.is_document, pages=pages)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _two_processes(prepare: Callable[[], None]) -> Iterator[Pool]:
+    """Two fresh processes that have done ``prepare``."""
+    context = get_context("spawn")
+    ready = context.Barrier(3)
+    with context.Pool(2, _prepared, (prepare, ready)) as pool:
+        ready.wait(_START_SECONDS)
+        yield pool
+
+
+def _prepared(prepare: Callable[[], None], ready: Barrier) -> None:
+    prepare()
+    ready.wait(_START_SECONDS)
