@@ -1,17 +1,11 @@
 """The runner: what runs, in which order, what a failure stops, and what is current."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
-from closedloop.batch.ledger import Entry, locked
-from closedloop.errors import DefinitionError, LockedError, ParameterError
+from closedloop.batch.ledger import Entry
+from closedloop.errors import DefinitionError, ParameterError
 
 from .conftest import Project
 
@@ -95,23 +89,6 @@ def test_a_failing_notebook_stops_nothing_else(project: Project) -> None:
     assert "division by zero" in (project.out / "index.html").read_text()
 
 
-@pytest.mark.parametrize(("way", "status"), [("breaks", "failed"), ("dies", "kernel_died")])
-def test_a_failing_moment_skips_all_that_needs_it(project: Project, way: str, status: str) -> None:
-    project.world(**{way: "2024-q1/outcome"})
-    summary = project.run()
-    found = _statuses(dict(summary.entries))
-    assert summary.exit_code == 1
-    assert found["q1/outcome"] == status
-    assert {id_ for id_, one in found.items() if one == "skipped"} == {"q2/plan", "q1/05_deals", "q2/01_research"}
-    assert found["q1/sales_playbook-planner"] == "ok"
-    skipped = summary.entries["tiny/2024-q2/01_research"]
-    assert skipped.cause == f"needs tiny/2024-q1/outcome, which ended as {status}"
-    if way == "breaks":
-        entry = summary.entries["tiny/2024-q1/outcome"]
-        assert entry.cause == "ValueError: no such column: colour"
-        assert "no such column" in (project.out / "tiny/2024-q1/outcome.error.txt").read_text()
-
-
 def test_markets_share_a_folder(project: Project) -> None:
     project.run("one", periods=["2024-q2"])
     project.run("two", periods=["2024-q2"])
@@ -145,71 +122,6 @@ def test_a_damaged_notebook_is_named_before_anything_runs(project: Project) -> N
     with pytest.raises(DefinitionError, match=r"05_deals.ipynb: is no notebook"):
         project.run()
     assert project.computed == []
-
-
-def test_a_folder_in_use_is_refused(project: Project) -> None:
-    with locked(project.out), pytest.raises(LockedError, match="in use by process"):
-        project.run()
-    assert project.computed == []
-
-
-def _runner(project: Project) -> subprocess.Popen[str]:
-    code = (
-        "import sys; from pathlib import Path; import tiny_moments; from closedloop.batch.progress import JsonLines\n"
-        "from closedloop.batch.run import Request, run\n"
-        "if __name__ == '__main__':\n"
-        "    request = Request(['tiny'], ['2024-q2'], out=Path(sys.argv[1]), n_workers=2)\n"
-        "    sys.exit(run(request, JsonLines(), tiny_moments.open_market, tiny_moments.compute).exit_code)\n"
-    )
-    (project.root / "modules" / "runner.py").write_text(code)
-    paths = os.pathsep.join([str(project.root / "modules"), *sys.path])
-    command = [sys.executable, str(project.root / "modules" / "runner.py"), str(project.out)]
-    environment = os.environ | {"PYTHONPATH": paths}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def _wait_for(runner: subprocess.Popen[str], event: str, id_: str) -> list[psutil.Process]:
-    """All processes of the runner at the moment of the event."""
-    assert runner.stdout is not None
-    for line in runner.stdout:
-        told = json.loads(line)
-        if (told["event"], told.get("id", "")) == (event, id_):
-            time.sleep(1)  # so that the worker or kernel exists
-            return psutil.Process(runner.pid).children(recursive=True)
-    raise AssertionError(f"{event} {id_} was not told")
-
-
-def _orphans(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return psutil.wait_procs(processes, timeout=10)[1]
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_what_runs_and_leaves_nothing_behind(project: Project, number: int, code: int) -> None:
-    project.notebook("notebooks/01_research", "import time; time.sleep(60)")
-    runner = _runner(project)
-    processes = _wait_for(runner, "started", "tiny/2024-q2/01_research")
-    runner.send_signal(number)
-    assert runner.wait(timeout=30) == code
-    assert _orphans(processes) == []
-    assert project.manifest["tiny/2024-q2/01_research"]["status"] == "cancelled"
-    assert project.manifest["tiny/2024-q2/plan"]["status"] == "ok_with_warnings"
-    assert (project.out / "index.html").exists()
-
-
-def test_a_killed_runner_leaves_no_process_and_loses_no_finished_run(project: Project) -> None:
-    project.world(sleeps="2024-q1/plan")
-    project.notebook("notebooks/01_research", "import time; time.sleep(60)")
-    runner = _runner(project)
-    processes = _wait_for(runner, "finished", "tiny/2024-q2/sales_playbook-planner")
-    runner.kill()
-    runner.wait(timeout=10)
-    assert _orphans(processes) == []
-    project.notebook("notebooks/01_research", "print('short')")
-    found = _statuses(dict(project.run(periods=["2024-q2"]).entries))
-    assert found["q2/sales_playbook-planner"] == "cached"
-    assert found["q2/plan"] == "cached"
-    assert found["q2/01_research"] == "ok_with_warnings"
-    assert project.computed == MOMENTS[1:]
 
 
 def test_no_partial_file_stays(project: Project) -> None:

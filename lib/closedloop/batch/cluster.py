@@ -28,9 +28,8 @@ class Cluster:
             self.client: Any = Client(address, timeout=_CONNECT_SECONDS)
             self.client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
-            raise ClosedLoopError(
-                f"--scheduler {address}: {error}; allowed: a running one, like tcp://host:8786"
-            ) from error
+            found = f"no cluster answers at --scheduler {address} ({error})"
+            raise ClosedLoopError(f"{found}; allowed: the address of a running one, like tcp://host:8786") from error
         self.executor = self.client.get_executor(pure=False, retries=_MOST_LOST)
         self.n_slots = sum(self.client.nthreads().values())
 

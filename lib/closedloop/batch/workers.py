@@ -17,6 +17,7 @@ import psutil
 
 from closedloop.batch.kernels.warm import ENVIRONMENT
 
+_OURS = ("closedloop.batch.", "ipykernel_launcher")
 Result = TypeVar("Result")
 
 
@@ -117,10 +118,12 @@ class Workers:
 
 
 def kill_children() -> None:
-    """End every process that this one has started, kernels and workers alike, and theirs."""
-    for child in psutil.Process().children(recursive=True):
+    """End every worker, parent of kernels and kernel that this process has started, and what they have started."""
+    for child in psutil.Process().children():
         with suppress(psutil.Error):
-            child.kill()
+            if any(part.startswith(_OURS) for part in child.cmdline()):
+                for process in [*child.children(recursive=True), child]:
+                    process.kill()
 
 
 def serve(connection: Connection) -> None:

@@ -1,0 +1,91 @@
+"""The same plan on the worker processes of a Dask cluster, one of which is lost."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from closedloop.batch.progress import Lines
+from closedloop.batch.run import Request, run
+from closedloop.errors import ClosedLoopError
+from distributed import Client, LocalCluster
+
+from .conftest import Project
+
+
+@pytest.fixture
+def cluster(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """Two worker processes that know the tiny project."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.root / "modules"), *sys.path]))
+    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, host="127.0.0.1") as local:
+        yield local
+
+
+def _run(project: Project, address: str, **more: object) -> dict[str, str]:
+    request = Request(["tiny"], out=project.out, scheduler=address, **more)  # type: ignore[arg-type]
+    summary = run(request, Lines(sys.stderr), project.moments.open_market, project.moments.compute)
+    return {id_.removeprefix("tiny/2024-"): str(entry.status) for id_, entry in summary.entries.items()}
+
+
+def test_the_plan_runs_on_the_clusters_workers(project: Project, cluster: LocalCluster) -> None:
+    mark = "import os; display({'application/vnd.closedloop.results+json': {'parent': os.getppid()}}, raw=True)"
+    project.notebook("notebooks/01_research", mark)
+    found = _run(project, cluster.scheduler_address)
+    assert len(found) == 10
+    assert set(found.values()) == {"ok", "ok_with_warnings"}
+    with Client(cluster.scheduler_address) as client:
+        workers = set(client.run(os.getpid).values())
+    grandparents = project.manifest["tiny/2024-q1/01_research"]["results"]["parent"]
+    assert os.getpid() not in workers
+    assert not psutil.pid_exists(grandparents)  # a parent of the worker's own, which ended with the batch
+    assert set(_run(project, cluster.scheduler_address).values()) == {"cached"}
+
+
+def test_the_runs_of_a_lost_worker_go_to_another(project: Project, cluster: LocalCluster) -> None:
+    begun = project.root / "begun.txt"
+    project.notebook(
+        "notebooks/05_deals", f"open({str(begun)!r}, 'a').write('x'); import time; time.sleep(3)", "print('whole')"
+    )
+    lost = threading.Thread(target=_kill_one, args=(cluster, begun.exists))
+    lost.start()
+    found = _run(project, cluster.scheduler_address)
+    lost.join()
+    assert set(found.values()) == {"ok", "ok_with_warnings"}
+    assert len(begun.read_text()) >= 2  # the run that was under way was begun again
+    assert "whole" in (project.out / "tiny/2024-q1/05_deals.html").read_text()
+    hidden = [path.name for path in project.out.rglob(".*") if path.is_file()]
+    assert hidden == [".lock"]  # nothing half-written
+
+
+def _kill_one(cluster: LocalCluster, is_time: Callable[[], bool]) -> None:
+    """Kill the worker process that has a kernel at work."""
+    while not is_time():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    for worker in list(cluster.workers.values()):
+        process = psutil.Process(worker.pid)
+        kernels = [p for child in process.children() for p in child.children()]
+        if kernels:
+            os.kill(worker.pid, signal.SIGKILL)
+            return
+    raise AssertionError("no worker had a kernel")
+
+
+def test_an_address_without_a_cluster_is_one_clear_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("closedloop.batch.cluster._CONNECT_SECONDS", 1)
+    with pytest.raises(ClosedLoopError, match=r"no cluster answers at --scheduler tcp://127\.0\.0\.1:9.+allowed: the"):
+        _run(project, "tcp://127.0.0.1:9")
+    assert project.computed == []
+
+
+def test_kernels_of_the_workers_end_with_the_batch(project: Project, cluster: LocalCluster) -> None:
+    _run(project, cluster.scheduler_address)
+    for worker in cluster.workers.values():
+        names = [" ".join(p.cmdline()) for p in psutil.Process(worker.pid).children(recursive=True)]
+        assert [name for name in names if "closedloop" in name] == []
+    assert Path(project.out / "index.html").exists()
