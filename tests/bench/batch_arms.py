@@ -131,6 +131,7 @@ def _import_papermill() -> None:
     import papermill.execute  # noqa: F401
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of types that it does not know
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # its kernels warn of their open ports
 
 
 def _by_papermill(run: Run, out: Path) -> None:

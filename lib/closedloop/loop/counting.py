@@ -67,8 +67,9 @@ def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series, strata: pd.Se
     for name in fields:
         level = frame.loc[rows, name].rename("level")  # a field may have the name of any column made here
         cells = cases.groupby([level, "stratum"], dropna=False).sum().reset_index()
-        share = cells["n"] / cells["stratum"].map(whole["n"])
-        cells = cells.assign(expected=share * cells["stratum"].map(whole["k"]), contrast=cells["n"] * (1 - share))
+        k_whole, n_whole = (cells["stratum"].map(whole[of]).astype(float) for of in ("k", "n"))  # empty text stays text
+        share = cells["n"] / n_whole
+        cells = cells.assign(expected=share * k_whole, contrast=cells["n"] * (1 - share))
         table = cells.drop(columns="stratum").groupby("level", dropna=False).sum().reset_index()
         tables.append(table.assign(field=name))
     columns = ["field", "level", "k", "n", "expected", "contrast"]
