@@ -27,6 +27,7 @@ test-full: $(READY)  ## the tests with every simulation at full size, and the ta
 
 bench: $(READY)  ## speeds beside a plain reference on this machine; real markets are not needed
 	OMP_NUM_THREADS=1 $(PYTHON) -m tests.bench.evidence
+	$(PYTHON) -m tests.bench.batch
 
 check: $(READY)  ## style, types, and generated files that are current
 	$(VENV)/bin/ruff check $(CODE)

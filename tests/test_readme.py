@@ -40,3 +40,12 @@ def test_every_link_leads_somewhere() -> None:
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert len(links) > 10
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_option_of_the_unattended_page_exists() -> None:
+    page = (ROOT / "lib/closedloop/batch/README.md").read_text("utf-8")
+    ran = subprocess.run([BIN / "closedloop", "run", "--help"], capture_output=True, text=True, check=True)
+    commands = [line.partition("closedloop run")[2] for line in page.splitlines() if "closedloop run" in line]
+    options = {option for line in commands for option in re.findall(r"--[a-z-]+", line)}
+    assert {"--json", "--scheduler", "--workers", "--since-failure"} <= options
+    assert [option for option in sorted(options) if option not in ran.stdout] == []

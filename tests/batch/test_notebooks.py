@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from closedloop.batch.notebooks import find_notebook, notebooks, read_notebook, read_source
-from closedloop.errors import DefinitionError, ParameterError
+from closedloop.batch.notebooks import find_notebook, notebooks, read_notebook
+from closedloop.errors import ParameterError
 
 from .conftest import Project, write_notebook
-
-GOOD = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def test_the_first_cell_tells_question_reads_and_writes(tmp_path: Path) -> None:
@@ -46,30 +44,3 @@ def test_a_notebook_is_found_by_name_step_or_file(project: Project, name: str) -
 def test_an_unknown_notebook_is_refused_with_the_known_ones(project: Project) -> None:
     with pytest.raises(ParameterError, match="'06_x' does not exist; allowed: 01_research, 05_deals"):
         find_notebook("06_x")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "is no notebook: Expecting value"),
-        (b'{"cells": [', "is no notebook"),
-        (b"\xff\xfe", "is no notebook"),
-        (b"[]", "it has no list of cells"),
-        (b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), "byte order mark"),
-        (json.dumps(GOOD, indent=1).replace("\n", "\r\n").encode(), "Windows line ends"),
-        (json.dumps(GOOD | {"cells": [{"cell_type": "markdown", "source": "a\r\nb"}]}).encode(), "Windows line ends"),
-        (json.dumps(GOOD | {"nbformat": 3, "nbformat_minor": 0}).encode(), "nbformat 3.0; allowed: 4"),
-        (json.dumps(GOOD | {"cells": [{"cell_type": "heading"}]}).encode(), "cell 1: unknown cell_type"),
-    ],
-)
-def test_a_damaged_file_is_named_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
-    path = tmp_path / "x.ipynb"
-    path.write_bytes(content)
-    with pytest.raises(DefinitionError, match=f"x.ipynb: .*{reason}"):
-        read_source(path)
-
-
-def test_a_sound_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "x.ipynb"
-    path.write_text(json.dumps(GOOD))
-    assert read_source(path) == GOOD
