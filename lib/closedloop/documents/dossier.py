@@ -11,8 +11,9 @@ import pandas as pd
 
 from closedloop.documents.findings import where
 from closedloop.documents.numbers import is_missing
+from closedloop.documents.pieces import Piece
 from closedloop.documents.rule_words import rule_sentences
-from closedloop.documents.wording import Words, one_of_each_pair
+from closedloop.documents.wording import Words, one_of_each_pair, records
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
 from closedloop.loop.observed import HEARD
@@ -128,6 +129,11 @@ class Dossier:
         spoken = [topic for kind in HEARD for topic in self.heard(kind)]
         return list(dict.fromkeys([topic for topic in [*wanted, *spoken] if topic]))
 
+    @cached_property
+    def made(self) -> dict[str, tuple[Piece, ...]]:
+        """The sections of the page that were made already, by name."""
+        return {}
+
     def heard(self, kind: str) -> list[str]:
         """Topics of remarks of one kind, most frequent first."""
         return self.stated(f"{kind}_share", field="topic")["level"].astype(str).tolist()
@@ -143,7 +149,7 @@ class Dossier:
         order = {topic: place for place, topic in enumerate(self.topics)}
         if topics is not None:
             fits &= rows["topic"].isin(list(topics))
-        kept = [{str(key): value for key, value in row.items()} for row in rows[fits].to_dict("records")]
+        kept = records(rows[fits])
         return sorted(kept, key=lambda text: _place(text["topic"], order))
 
     def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":

@@ -127,7 +127,7 @@ SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyTyp
 
 def _annex(dossier: Dossier) -> Part:
     """Every claim that the page cites, with its verdict."""
-    pieces = (piece for name, section in SECTIONS.items() if name != "evidence" for piece in section(dossier))
+    pieces = (piece for name in SECTIONS if name != "evidence" for piece in _section(dossier, name))
     ledger = dossier.ledger.set_index("claim_id", drop=False)
     rows = records(ledger.loc[[name for name in cited(pieces) if name in ledger.index]])
     told = [(claim["claim_id"], sentence(claim, dossier.words).text, claim["verdict"], claim["kind"]) for claim in rows]
@@ -136,11 +136,18 @@ def _annex(dossier: Dossier) -> Part:
     return Part("Evidence", tables=shown, empty="No claim speaks about this persona yet.", is_internal=True)
 
 
+def _section(dossier: Dossier, name: str) -> tuple[Piece, ...]:
+    """A section, made once: the annex asks for all of them again."""
+    if name not in dossier.made:
+        dossier.made[name] = SECTIONS[name](dossier)
+    return dossier.made[name]
+
+
 def render(dossier: Dossier, section: str) -> Shown:
     """One section of the playbook; a ParameterError lists what there is."""
     if section not in SECTIONS:
         raise ParameterError(f"show({section!r}): the playbook has no such section; allowed: {allowed(SECTIONS)}")
-    return Shown(SECTIONS[section](dossier), "document")
+    return Shown(_section(dossier, section), "document")
 
 
 def results(dossier: Dossier) -> dict[str, Any]:

@@ -107,8 +107,9 @@ def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts with text keys."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    """The rows as dicts with text keys; column by column, which is quicker for the few rows that a sentence needs."""
+    names, columns = [str(name) for name in frame.columns], (frame[name].tolist() for name in frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def about(claim: Mapping[str, Any], words: Words) -> str:
