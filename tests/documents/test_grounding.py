@@ -51,7 +51,8 @@ def ways_to_write(value: float, currency: str) -> Iterator[str]:
         numbers.count(value),
         numbers.days(value),
     )
-    yield from (numbers.money(value, currency), numbers.rounded_money(value, currency), numbers.plain(value))
+    yield from (numbers.money(value, currency), numbers.rounded_money(value, currency))
+    yield from (numbers.plain(value), numbers.ratio(value))
     yield from (f"{value:.2g}", f"{value:.2f}", f"{value:.3f}")
 
 

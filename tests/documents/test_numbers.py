@@ -34,7 +34,15 @@ def test_estimated_money_has_three_significant_digits_and_totals_have_all() -> N
 def test_an_interval_names_its_unit_once() -> None:
     assert numbers.interval(0.38, 0.5, "rate", "EUR") == f"38–50{NBSP}%"
     assert numbers.interval(1000, 2500, "amount", "EUR") == f"EUR{NBSP}1,000–2,500"
-    assert numbers.interval(-0.19, 0.02, "ratio", "EUR") == "-0.19 to 0.02"
+    assert numbers.interval(-0.19, 0.02, "ratio", "EUR") == "−0.19 to 0.02"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.00726, "−0.007"), (0.8, "0.8"), (0.0001, "0.0001"), (2.649, "2.65"), (1234.5, "1,234"), (0, "0"), (None, "–")],
+)
+def test_a_ratio_has_three_decimals_at_most_unless_nothing_were_left(value: float | None, text: str) -> None:
+    assert numbers.ratio(value) == text
     assert numbers.interval(math.nan, 0.5, "rate", "EUR") == "–"
 
 

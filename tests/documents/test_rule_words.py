@@ -31,6 +31,21 @@ def test_a_persona_and_its_part_share_no_level() -> None:
     assert told["whole"] == ["product: Yard Plan; number of sites: 1 or 2-5"]
 
 
+def test_a_part_that_narrows_a_condition_takes_its_levels_from_the_whole() -> None:
+    yard, few, large = (
+        Among("product", ("plan",)),
+        Among("sites", ("1", "2-5", "over 20")),
+        Among("sites", ("over 20",)),
+    )
+    told = _told(((yard, large), "part"), ((yard, few), "whole"))
+    assert told["part"] == ["product: Yard Plan; number of sites: over 20"]
+    assert told["whole"] == ["product: Yard Plan; number of sites: 1 or 2-5"]
+    other = Among("sites", ("over 20", "none of these"))  # asks for more levels, so it is no part
+    assert _told(((yard, other), "part"), ((yard, few), "whole"))["whole"] == [
+        "product: Yard Plan; number of sites: 1 or 2-5 or over 20"
+    ]
+
+
 def test_what_a_line_leaves_to_one_before_it_is_said() -> None:
     yard, large = Among("product", ("plan",)), Among("sites", ("over 20",))
     told = _told(((yard, large), "part"), ((yard,), "whole"), ((large,), "other"))

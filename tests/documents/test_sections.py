@@ -78,7 +78,7 @@ SAID = [
     ("leads", "experiments", "60 % (50–70 %, n = 100)"),
     ("leads", "quality", "0.61 (0.52–0.7)"),
     ("leads", "quality", "Verdict: usable; scores are shown as probabilities."),
-    ("leads", "quality", "decided since: AUC 0.61 by score, 0.72 by stage; gain -0.11 (-0.19 to -0.02, n = 164)."),
+    ("leads", "quality", "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164)."),
     ("leads", "quality", "Once a deal is open, the score tells less than its stage."),
     ("handoff", "promises", "cannot tell"),
     ("leads", "calibration", "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),

@@ -74,16 +74,25 @@ def rounded_money(value: Any, currency: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """A number without a unit: two significant decimals, thousands separated."""
+    """A number without a unit: three significant digits, thousands separated."""
     if is_missing(value):
         return MISSING
     number = float(value)
-    return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
+    return _minus(f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}")
+
+
+def ratio(value: Any) -> str:
+    """``plain``, and under 1 no more than three decimals: -0.00726 -> "−0.007"."""
+    return MISSING if is_missing(value) else plain(round(float(value), 3) or value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def decimal(value: Any) -> str:
     """A number on a scale to 1 or around 0, two decimals: 0.9482 -> "0.95", -0.6 -> "−0.60"."""
-    return MISSING if is_missing(value) else f"{float(value):.2f}".replace("-", "−")
+    return MISSING if is_missing(value) else _minus(f"{float(value):.2f}")
 
 
 def day(value: Any) -> str:
@@ -97,7 +106,7 @@ def written(value: Any, unit: str, currency: str) -> str:
     """A value in its claim's unit: rate, points (with their sign), amount, days, count or ratio."""
     if unit == "amount":
         return rounded_money(value, currency)
-    return {"rate": rate, "days": days, "count": count, "points": signed_points}.get(unit, plain)(value)
+    return {"rate": rate, "days": days, "count": count, "points": signed_points, "ratio": ratio}.get(unit, plain)(value)
 
 
 def interval(low: Any, high: Any, unit: str, currency: str) -> str:

@@ -28,10 +28,9 @@ def _alone(branch: Branch, earlier: Sequence[Branch]) -> tuple[list[Condition], 
     held = _joined(branch.conditions)
     but: list[Condition] = []
     for other in earlier:
-        more = set(other.conditions) - set(branch.conditions)
-        if other.label == branch.label or len(more) != 1 or not set(branch.conditions) <= set(other.conditions):
+        taken = _more(_joined(other.conditions), _joined(branch.conditions))
+        if other.label == branch.label or taken is None:
             continue
-        (taken,) = more
         same = next((c for c in held if isinstance(c, Among) and c.field == taken.field), None)
         if isinstance(taken, Among) and same is not None:
             rest = tuple(level for level in same.levels if level not in taken.levels)
@@ -39,6 +38,22 @@ def _alone(branch: Branch, earlier: Sequence[Branch]) -> tuple[list[Condition], 
         else:
             but.append(taken)
     return held, but
+
+
+def _more(conditions: Sequence[Condition], than: Sequence[Condition]) -> Condition | None:
+    """The one condition by which a branch asks more ``than`` another: one added, or fewer levels of one field."""
+    added, lacking = ([c for c in one if c not in other] for one, other in ((conditions, than), (than, conditions)))
+    if len(added) != 1 or len(lacking) > 1:
+        return None
+    is_narrower = all(
+        isinstance(wide, Among) and wide.field == narrow.field and _within(narrow, wide)
+        for wide, narrow in zip(lacking, added, strict=False)
+    )
+    return added[0] if is_narrower else None
+
+
+def _within(narrow: Condition, wide: Among) -> bool:
+    return isinstance(narrow, Among) and set(narrow.levels) <= set(wide.levels) and wide.missing >= narrow.missing
 
 
 def _joined(conditions: Sequence[Condition]) -> list[Condition]:

@@ -250,7 +250,8 @@ def _tally(verdicts: Mapping[str, int], n: int) -> str:
 def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
     """The fields by which nothing was shown to differ; when that is all of them, what to do about it."""
     held = set(looked.loc[looked["verdict"] == "supported", "field"])
-    without = [words.column(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
+    fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
+    without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
     if not without:
         return []
     if held:
