@@ -9,35 +9,24 @@ import importlib.metadata
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-from closedloop.batch import moments
 from closedloop.batch.kernels.warm import ENVIRONMENT
-from closedloop.batch.ledger import Entry
-from closedloop.batch.perform import Bench, Task
-from closedloop.batch.plan import OUTCOME, PLAN, Job
-from closedloop.batch.workers import kill_children
+from closedloop.batch.plan import OUTCOME, PLAN
 from closedloop.loop.turn import periods
-from closedloop.market.place import root
+from closedloop.market.place import data_folder, root
 
-from tests.batch.conftest import RESULTS, write_notebook
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool
+from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, environment, in_a_row
 from tests.bench.validity import Figure, machine
 
 PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython", "pyzmq")
-FEW, MANY = 50, 500  # runs in a row
-CROWD, TIMES, HANG_SECONDS = 24, 10, 60
-LARGEST_MEAN = 0.6  # seconds of a notebook's cells: where they take longer, no runner can be six times as fast
+LARGEST_MEAN = 0.6  # seconds of a notebook's cells: where they take longer, a runner can save less
 
 
 def row(what: str, measured: str, bar: str = "-", passed: str = "-") -> None:
@@ -46,7 +35,7 @@ def row(what: str, measured: str, bar: str = "-", passed: str = "-") -> None:
 
 
 def told(what: str, value: float, unit: str = "", shown: str = ".1f", **ends: float) -> None:
-    """One line with a bar: ``low`` or ``high``."""
+    """One line about a number; ``low`` or ``high`` is its bar."""
     figure = Figure("", what, 0, **ends, shown=shown)
     row(what, f"{value:{shown}} {unit}".strip(), figure.bar, ("yes" if figure.holds(value) else "NO") if ends else "-")
 
@@ -83,25 +72,34 @@ class Session:
         return Path(shutil.copytree(self.out, self.place / name))
 
 
-def events(command: Sequence[str], **environment: str) -> tuple[float, dict[str, str]]:
-    """Seconds of a batch, and each run's status by its id."""
-    seconds, text = ran([*command, "--json"], environment=environment)
-    ends = [event for event in map(json.loads, text.splitlines()) if event["event"] == "finished"]
-    return seconds, {event["id"]: event["status"] for event in ends}
+def copy_project(project: Path) -> dict[str, str]:
+    """Copy code, notebooks and data, so that an edit meanwhile changes nothing; the environment that makes it used."""
+    for name in ("lib", f"data/{MARKET}", "notebooks", "playbooks"):
+        shutil.copytree(root() / name, project / name)
+    shutil.copy(root() / "requirements.lock", project)
+    return {"CLOSEDLOOP_ROOT": str(project), "PYTHONPATH": str(project / "lib")}
 
 
-def again(statuses: Mapping[str, str]) -> list[str]:
+def batch(command: Sequence[str]) -> tuple[float, dict[str, dict[str, Any]]]:
+    """Seconds of a batch, and what it told of each run's end, by the run's id."""
+    seconds, text = ran([*command, "--json"])
+    events = map(json.loads, text.splitlines())
+    return seconds, {event["id"]: event for event in events if event["event"] == "finished"}
+
+
+def again(ends: Mapping[str, dict[str, Any]]) -> list[str]:
     """The runs that were not found current."""
-    return sorted(id_ for id_, status in statuses.items() if status != "cached")
+    return sorted(id_ for id_, end in ends.items() if end["status"] != "cached")
 
 
 def ours(session: Session) -> None:
     """A: the whole batch from nothing."""
-    seconds, statuses = events(session.command)
+    seconds, ends = batch(session.command)
     session.runs, session.steps = arms.steps_of(session.out)
     n = len(session.runs)
-    what = f"closedloop run: {len(statuses)} runs, {n} of notebooks, and their HTML"
-    session.note("A", what, seconds, n)
+    session.note("A", f"closedloop run: {len(ends)} runs, {n} of notebooks, and their HTML", seconds, n)
+    moments = sum(end["seconds"] for id_, end in ends.items() if id_.endswith((f"/{PLAN}", f"/{OUTCOME}")))
+    told("A  its moments, which follow one another", moments, "s")
 
 
 def xargs(session: Session) -> None:
@@ -124,8 +122,8 @@ def notebooks_only(session: Session) -> None:
     copies = [session.copy("xargs-only"), session.copy("pool-only")]
     for run in session.runs:
         run.target(session.out).unlink()
-    seconds, statuses = events(session.command)
-    session.note("D", f"closedloop run, moments current: {len(again(statuses))} notebooks, HTML", seconds, n)
+    seconds, ends = batch(session.command)
+    session.note("D", f"closedloop run, moments current: {len(again(ends))} notebooks, HTML", seconds, n)
     seconds = arms.xargs_papermill(side_by_side, copies[0])
     session.note("B'", f"xargs -P2 papermill, tables there: {n} notebooks", seconds, n)
     seconds = arms.papermill_pool(side_by_side, copies[1])
@@ -144,8 +142,8 @@ def cells(session: Session) -> None:
 
 def unchanged(session: Session) -> None:
     """F: what is asked for when there is nothing to do."""
-    seconds, statuses = events(session.command)
-    told(f"F  closedloop run, nothing changed ({len(again(statuses))} runs ran again)", seconds, "s", ".2f", high=2)
+    seconds, ends = batch(session.command)
+    told(f"F  closedloop run, nothing changed ({len(again(ends))} runs ran again)", seconds, "s", ".2f", high=2)
     help_ = min(ran([tool("closedloop"), "--help"])[0] for _ in range(5))
     told("F  closedloop --help, best of 5", help_, "s", ".2f", high=0.3)
     told("F  closedloop run --dry-run", ran([*session.command, "--dry-run"])[0], "s", ".2f", high=2)
@@ -154,19 +152,14 @@ def unchanged(session: Session) -> None:
 def one_deal(session: Session) -> None:
     """G: a deal is added late in the last complete period: nothing that was planned before may run again."""
     complete, coming = periods(MARKET)[-2:]
-    project = session.place / "project"
-    for name in (f"data/{MARKET}", "notebooks", "playbooks"):
-        shutil.copytree(root() / name, project / name)
-    shutil.copy(root() / "requirements.lock", project)
-    command = [tool("closedloop"), "run", MARKET, "--period", complete.name, "--period", coming.name, "--workers", "2"]
-    events(command, CLOSEDLOOP_ROOT=str(project))
-    add_deal(project / "data" / MARKET / "raw" / "deals.csv", f"{complete.start}", f"{complete.end}")
-    _, statuses = events(command, CLOSEDLOOP_ROOT=str(project))
-    ran_again = again(statuses)
-    row("G  one deal added: runs that ran again", f"{len(ran_again)} of {len(statuses)}")
-    row("G  one deal added: runs that stayed cached", f"{len(statuses) - len(ran_again)} of {len(statuses)}")
-    is_seen = [id_ for id_ in ran_again if may_see(id_, complete.name)]
-    told("G  runs of moments before the deal that ran again", len(ran_again) - len(is_seen), "", ".0f", high=0)
+    command = Session(session.place / "deal", [complete.name, coming.name]).command
+    batch(command)
+    add_deal(data_folder() / MARKET / "raw" / "deals.csv", f"{complete.start}", f"{complete.end}")
+    ran_again = again(ends := batch(command)[1])
+    n_cached = len(ends) - len(ran_again)
+    row("G  one deal added: runs that ran again, that stayed cached", f"{len(ran_again)}, {n_cached}")
+    blind = [id_ for id_ in ran_again if not may_see(id_, complete.name)]
+    row("G  did any run of an earlier moment run again?", "yes" if blind else "no", "no", "NO" if blind else "yes")
     turns = {f"{MARKET}/{complete.name}/{OUTCOME}", f"{MARKET}/{coming.name}/{PLAN}"}
     told("G  moments after the deal that stayed cached", len(turns - set(ran_again)), "", ".0f", high=0)
 
@@ -187,86 +180,10 @@ def add_deal(path: Path, start: str, end: str) -> None:
         csv.DictWriter(file, list(last), lineterminator="\n").writerow(last | {"Deal ID": "D99999"})
 
 
-def tiny(place: Path, name: str) -> Task:
-    """A run of a small notebook of two cells."""
-    source = place.parent / "tiny.ipynb"
-    if not source.exists():
-        write_notebook(source, ["print(market, period)", RESULTS % "'n': 3"])
-    job = Job("tiny", name, "tiny", PLAN, parameters={"market": "tiny", "period": name})
-    return Task(job, place.parent / "out", {}, source)
-
-
-def good(entry: Entry) -> Entry:
-    """The entry; ends all if the run did not succeed."""
-    if not entry.is_good:
-        raise SystemExit(f"{entry.id}: {entry.status}: {entry.cause}")
-    return entry
-
-
-def in_a_row(place: Path) -> dict[str, float]:
-    """Growth of memory, in MB, between the first runs and the last: of this process, and of the kernels' parent."""
-    bench, me = Bench(moments.compute), psutil.Process()
-    memory: list[list[int]] = []
-    try:
-        for number in range(1, MANY + 1):
-            good(bench.perform(tiny(place, f"p{number % 10}")))
-            if number in (FEW, MANY):
-                memory.append([process.memory_info().rss for process in (me, *me.children())])
-    finally:
-        bench.close()
-    (own, parents), (own_last, parents_last) = ((first, sum(others)) for first, *others in memory)
-    return {"at first": own / 1e6, "own": (own_last - own) / 1e6, "parent": (parents_last - parents) / 1e6}
-
-
-def crowds(place: Path) -> dict[str, float]:
-    """Ten times 24 runs at once, each time with a new parent: those that hang, those that fail, and the seconds."""
-    found, began = {"hang": 0, "failed": 0}, time.perf_counter()
-    for number in range(TIMES):
-        bench, threads = Bench(moments.compute, n_workers=CROWD), ThreadPoolExecutor(CROWD)
-        futures = [threads.submit(bench.perform, tiny(place, f"p{number}-{n}")) for n in range(CROWD)]
-        done, late = wait(futures, HANG_SECONDS)
-        found["hang"] += len(late)
-        found["failed"] += sum(not future.result().is_good for future in done)
-        if late:
-            kill_children()
-        threads.shutdown()
-        bench.close()
-    return {**found, "seconds": time.perf_counter() - began}
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables for all processes that are started within the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
-
-
-def alone(place: Path, work: Callable[[Path], dict[str, float]]) -> tuple[dict[str, float], int, int]:
-    """What ``work`` gives in a process of its own, and how many processes and temporary files are left after it."""
-    place.mkdir(parents=True)
-    with environment(TMPDIR=str(place)):
-        with ProcessPoolExecutor(1, get_context("spawn")) as executor:
-            found = executor.submit(work, place).result()
-        time.sleep(1)
-    left = [process for process in psutil.process_iter() if _temporary_of(process) == str(place)]
-    return found, len(left), len(list(place.iterdir()))
-
-
-def _temporary_of(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return str(process.environ().get("TMPDIR", ""))
-    return ""
-
-
 def endurance(session: Session) -> None:
     """H: 500 runs in a row."""
-    found, n_processes, n_files = alone(short(session, "h"), in_a_row)
+    found, n_processes, n_files = alone(session.place / "h" / "t", in_a_row)
+    told(f"H  {MANY} runs of a tiny notebook in a row: each", found["seconds"], "s", ".3f")
     told(f"H  memory of the runner after {FEW} runs", found["at first"], "MB")
     told(f"H  its growth until {MANY} runs", found["own"], "MB", high=50)
     told("H  growth of the process that kernels are forked from", found["parent"], "MB", high=50)
@@ -276,7 +193,7 @@ def endurance(session: Session) -> None:
 
 def crowded(session: Session) -> None:
     """I: far more runs at once than there are cores."""
-    found, n_processes, n_files = alone(short(session, "i"), crowds)
+    found, n_processes, n_files = alone(session.place / "i" / "t", crowds)
     what = f"I  {CROWD} runs at once, {TIMES} times"
     told(f"{what}: hang for {HANG_SECONDS} s", found["hang"], shown=".0f", high=0)
     told(f"{what}: fail", found["failed"], shown=".0f", high=0)
@@ -284,18 +201,14 @@ def crowded(session: Session) -> None:
     told(f"{what}: in all", found["seconds"], "s")
 
 
-def short(session: Session, name: str) -> Path:
-    """A folder for temporary files: paths of sockets may not be long."""
-    return session.place / name / "t"
-
-
 def compare(session: Session) -> None:
     """The ratios of all arms that were measured."""
     mean = session.seconds.get("cells of a notebook", float("inf"))
     six = {"low": 6.0} if mean <= LARGEST_MEAN else {}
-    for arm, other, ends in (("A", "B", six), ("A", "C", {}), ("D", "B'", six), ("D", "C'", {"low": 5.0})):
+    for arm, other, bar in (("A", "B", six), ("A", "C", {}), ("D", "B'", six), ("D", "C'", {"low": 5.0})):
         if arm in session.rates and other in session.rates:
-            told(f"{arm} : {other}, notebooks a minute", session.rates[arm] / session.rates[other], "times", **ends)
+            ratio = session.rates[arm] / session.rates[other]
+            told(f"{arm} : {other}, notebooks a minute", ratio, "times", ".2f", **bar)
     if {"D", "E"} <= session.seconds.keys():
         whole, bare = session.seconds["D"], session.seconds["E"]
         told("D above E, HTML included", 100 * (whole / bare - 1), "%", ".0f", high=50)
@@ -319,9 +232,10 @@ def main() -> None:
         chosen = ["A", *chosen]  # the others take its runs, parameters and tables
     print("\n".join(machine()))
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
-    periods(MARKET)  # builds the warehouse, which is there for all arms
+    print(f"load average before: {os.getloadavg()[0]:.1f}; whatever else runs here makes the times longer")
     row("what", "measured", "bar", "passed")
-    with environment(**ENVIRONMENT), TemporaryDirectory(prefix="b-", dir=gettempdir()) as place:
+    with TemporaryDirectory(prefix="b-") as place, environment(**ENVIRONMENT, **copy_project(Path(place) / "project")):
+        ran([tool("closedloop"), "check", MARKET])  # builds the warehouse, which is there for all arms
         session = Session(Path(place), options.period)
         for name, part in PARTS.items():
             if name in chosen:

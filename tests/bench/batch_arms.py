@@ -144,6 +144,7 @@ def cells_alone(runs: Sequence[Run], out: Path) -> tuple[float, list[float]]:
     """Seconds of the notebooks' cells in two warm processes, and those of each notebook.
 
     The time is that of the busier process; what it does between notebooks, like clearing its shell, is not counted.
+    Caches of the package stay filled, which those of a kernel never are: what is compared with this has it harder.
     """
     with _two_processes(_import_all) as pool:
         each = pool.starmap(_by_shell, [(run, out) for run in runs], chunksize=1)
