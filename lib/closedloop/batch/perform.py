@@ -100,6 +100,7 @@ class Bench:
 
     def _turn(self, task: Task) -> Entry:
         job, limit = task.job, task.limits.run_seconds
+        self._warm_up()
         turn = self.workers.call(
             job.market, self.compute, job.notebook, job.market, job.period, task.out, seconds=limit
         )
@@ -139,6 +140,11 @@ class Bench:
         from closedloop.batch.engine import execute
 
         return self._execute or execute
+
+    def _warm_up(self) -> None:
+        """Have the parent of kernels import its libraries while the first moment is computed."""
+        with suppress(NotWarm):
+            self.warmth.start()
 
     def _parent(self) -> Path:
         if self._is_stopped:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,19 @@ STEPS = ("research", "personas", "leads", "handoff", "deals", "refinement", "rev
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
+@cache
 def no_looks() -> pd.DataFrame:
     """An empty frame of looks."""
     return typed([], LOOK_COLUMNS)
 
 
+@cache
 def no_claims() -> pd.DataFrame:
     """An empty ledger."""
     return typed([], CLAIM_COLUMNS)
 
 
+@cache
 def no_statements() -> pd.DataFrame:
     """An empty frame of statements."""
     return typed([], STATEMENT_COLUMNS)

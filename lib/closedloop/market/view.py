@@ -1,5 +1,6 @@
 """The known-at firewall: what was known at the start of one day (CONTRACT, "As known on D")."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -30,7 +31,7 @@ def _is_field(table: Table, name: str) -> bool:
     return kind_of(name) == "text" and column.shown not in ("own", "share") and not column.internal
 
 
-def _uppers(name: str, tables: dict[str, ir.Table]) -> list[str]:
+def _uppers(name: str, tables: Mapping[str, ir.Table]) -> list[str]:
     """The tables above deals and leads from which they take the fields that they lack."""
     return [upper for upper in ("leads", "accounts") if upper != name and upper in tables]
 
@@ -40,7 +41,7 @@ class View:
     """One market at the start of one day; comparisons are strict, and a missing date counts as ``extracted_on``."""
 
     definition: Definition
-    tables: dict[str, ir.Table]
+    tables: Mapping[str, ir.Table]
     on: date
     extracted_on: date
 

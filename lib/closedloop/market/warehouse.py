@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,6 +25,34 @@ from closedloop.market.place import runs_folder
 from closedloop.market.view import View
 from closedloop.terms import Moment
 
+_ABOUT = "market.json"
+
+
+class Tables(Mapping[str, ir.Table]):
+    """The stored tables of a folder by name; a database is opened, and a table looked at, when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+        self._read: dict[str, ir.Table] = {}
+
+    @cached_property
+    def _connection(self) -> ibis.BaseBackend:
+        return ibis.duckdb.connect(threads=1)
+
+    def __getitem__(self, name: str) -> ir.Table:
+        if name not in self._read:
+            self._read[name] = self._connection.read_parquet(str(self._paths[name]), table_name=name)
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
 
 class Warehouse:
     """The stored canonical tables of one market, read through one private DuckDB connection."""
@@ -32,11 +60,7 @@ class Warehouse:
     def __init__(self, definition: Definition, folder: Path) -> None:
         self.definition = definition
         self.folder = folder
-        self._connection = ibis.duckdb.connect(threads=1)
-        self.tables = {path.stem: self._read(path) for path in sorted((folder / "tables").glob("*.parquet"))}
-
-    def _read(self, path: Path) -> ir.Table:
-        return self._connection.read_parquet(str(path), table_name=path.stem)
+        self.tables = Tables(folder / "tables")
 
     def has(self, *tables: str) -> bool:
         """Does the market have all these tables?"""
@@ -67,12 +91,8 @@ class Warehouse:
         return not period.running or period.start <= self.extracted_on
 
     def _busy_days(self) -> Iterable[date]:
-        days: set[date] = set()
-        for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
-            if table in self.tables and column in self.tables[table].columns:
-                found = self.tables[table].select(day=column).distinct().execute()["day"].dropna()
-                days.update(pd.to_datetime(found).dt.date)
-        return days
+        stored = json.loads((self.folder / _ABOUT).read_text("utf-8"))
+        return {date.fromisoformat(day) for day in stored["busy_days"]}
 
     def view(self, on: date) -> View:
         """All that was known at the start of the day ``on``."""
@@ -101,6 +121,16 @@ class Warehouse:
         return self.view(on).known(table, up_to)
 
 
+def _busy_days(ladder: Ladder) -> list[str]:
+    """The days on which leads and deals begin or end: with them the market's periods are known without a query."""
+    days: set[date] = set()
+    for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
+        if column in ladder.columns.get(table, ()):
+            found = ladder.connection.sql(f"select distinct {quoted(column)} from {table}").fetchall()
+            days.update(day for (day,) in found if day is not None)
+    return sorted(day.isoformat() for day in days)
+
+
 def _build(definition: Definition, folder: Path) -> None:
     ladder = Ladder(definition)
     ladder.climb()
@@ -110,6 +140,8 @@ def _build(definition: Definition, folder: Path) -> None:
         order = ", ".join(quoted(key) for key in TABLES[name].key)
         query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
         parquet.write_table(ladder.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
+    about = {"market": definition.name, "title": definition.title, "busy_days": _busy_days(ladder)}
+    (folder / _ABOUT).write_text(json.dumps(about))
     take_audit(ladder).write(folder / "audit")
     for name, rejected in ladder.rejected.items():
         rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
@@ -125,7 +157,6 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
     try:
         _build(definition, temporary)
-        (temporary / "market.json").write_text(json.dumps({"market": definition.name, "title": definition.title}))
         temporary.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster, with the same bytes

@@ -14,6 +14,7 @@ _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
 _LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot"),
+    *("pyarrow.dataset", "ibis.backends.duckdb.converter", "ipywidgets", "pandas.io.formats.csvs", "yaml"),
     *("closedloop.notebook", "closedloop.market.warehouse"),
     *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
     *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
@@ -45,6 +46,7 @@ def prepare() -> None:
     with shell.builtin_trap:
         for name in _LIBRARIES:
             importlib.import_module(name)
+        assert importlib.import_module("ibis").duckdb  # finds the backend; nothing is opened
         importlib.import_module("closedloop.documents.charts").draw_once()
 
 
