@@ -12,6 +12,7 @@ from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.persona import Persona, PersonaSet, write_set
 from closedloop.loop.step import Step, write_frame, write_step
+from closedloop.loop.texts import COLUMNS
 from closedloop.notebook import RESULTS, open_run
 
 from tests.documents.ledger import claims
@@ -145,7 +146,8 @@ def test_an_unknown_persona_or_competitor_is_refused_with_the_ones_there_are(tmp
     write_set(planned / "personas.yml", EVERYONE)
     write_frame(planned / "claims-plan.parquet", claims())
     for name in turn.PLAN_STEPS:
-        write_step(planned, Step(name, results={"competitors": ["rival-anchor", "no_decision"]}))
+        texts = {"texts": pd.DataFrame(columns=list(COLUMNS), dtype="str")}
+        write_step(planned, Step(name, texts, results={"competitors": ["rival-anchor", "no_decision"]}))
     with pytest.raises(ParameterError, match=r"persona = 'nobody' is unknown in this period; allowed: everyone"):
         open_run("sales_playbook", MARKET, "2025-q4", tmp_path, persona="nobody")
     with pytest.raises(ParameterError, match=r"competitor = 'x' is unknown .* allowed: rival-anchor, no_decision"):

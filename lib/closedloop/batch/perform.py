@@ -78,6 +78,7 @@ class Bench:
     def perform(self, task: Task) -> Entry:
         """Run the task's job; whatever goes wrong is in the entry."""
         began = time.monotonic()
+        self._warm_up()
         try:
             entry = self._turn(task) if task.job.is_turn else self._notebook(task)
         except WorkerDied as error:
@@ -100,7 +101,6 @@ class Bench:
 
     def _turn(self, task: Task) -> Entry:
         job, limit = task.job, task.limits.run_seconds
-        self._warm_up()
         turn = self.workers.call(
             job.market, self.compute, job.notebook, job.market, job.period, task.out, seconds=limit
         )
@@ -142,9 +142,10 @@ class Bench:
         return self._execute or execute
 
     def _warm_up(self) -> None:
-        """Have the parent of kernels import its libraries while the first moment is computed."""
-        with suppress(NotWarm):
-            self.warmth.start()
+        """Have the parent of kernels import its libraries while this process does, or computes a moment."""
+        if self._is_warm and not self._is_stopped:
+            with suppress(NotWarm):
+                self.warmth.start()
 
     def _parent(self) -> Path:
         if self._is_stopped:

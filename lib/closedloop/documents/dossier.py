@@ -20,15 +20,8 @@ from closedloop.loop.observed import HEARD
 from closedloop.loop.persona import Persona, PersonaSet, read_set
 from closedloop.loop.rivals import NO_DECISION
 from closedloop.loop.step import Step, read_step
+from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period
-from closedloop.market.view import View
-from closedloop.market.warehouse import open_warehouse
-from closedloop.terms import MATERIAL_KINDS
-
-_MATERIAL_COLUMNS = (
-    "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
-    "retired_on",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,13 +44,12 @@ class Dossier:
         folder = turn.period_folder(market, period.name, out)
         earlier = turn.period_folder(market, before.name, out) if before else None
         personas = read_set(folder / "personas.yml")
-        view = open_warehouse(market).view(period.planned_on)
         steps = {name: read_step(folder, name) for name in turn.PLAN_STEPS}
         if earlier is not None:
             steps |= {name: read_step(earlier, name) for name in turn.OUTCOME_STEPS}
-        words = Words(view.definition, {persona.id: persona.name for persona in personas.personas})
+        words = Words(read_definition(market), {persona.id: persona.name for persona in personas.personas})
         plan, outcome = _claims(folder, "plan"), _claims(earlier, "outcome")
-        return cls(words, period, personas, steps, plan, outcome, _materials(view))
+        return cls(words, period, personas, steps, plan, outcome, steps["personas"].tables["texts"])
 
     def choices(self, kind: str) -> list[str]:
         """The personas in force, or the competitors that the plan names; doing nothing is always one."""
@@ -178,11 +170,3 @@ def _place(topic: Any, order: Mapping[str, int]) -> int:
 def _claims(folder: Path | None, family: str) -> pd.DataFrame:
     path = folder / f"claims-{family}.parquet" if folder else None
     return pd.read_parquet(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)
-
-
-def _materials(view: View) -> pd.DataFrame:
-    """The team's texts in force on the day, with every column of the contract; newest first within a kind."""
-    known = view.known("materials").execute() if view.has("materials") else pd.DataFrame()
-    frame = known.reindex(columns=list(_MATERIAL_COLUMNS))
-    current = frame[frame["retired_on"].isna() & frame["text"].notna() & frame["kind"].isin(MATERIAL_KINDS)]
-    return current.sort_values(["added_on", "material_id"], ascending=[False, True], ignore_index=True)

@@ -21,6 +21,7 @@ from closedloop.loop.records import Sample, column, won
 from closedloop.loop.rivals import competitors, rivals
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
+from closedloop.loop.texts import texts_in_force
 from closedloop.terms import Moment
 
 _TRAIT_SHARE = 0.5
@@ -83,6 +84,7 @@ def personas(
     sheet(draft, lineage, before)
     draft.tables["changes"] = changes(before, in_force)
     draft.tables["history"] = _history(in_force)
+    draft.tables["texts"] = texts_in_force(situation.view)
     observe(draft, situation, in_force)
     rivals(draft, situation, in_force)
     campaigns(draft, situation, in_force)

@@ -7,14 +7,18 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
 _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
 _LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot"),
     *("pyarrow.dataset", "ibis.backends.duckdb.converter", "ipywidgets", "pandas.io.formats.csvs", "yaml"),
+    *("IPython.extensions.storemagic", "logging.config"),
     *("closedloop.notebook", "closedloop.market.warehouse"),
     *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
     *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
@@ -40,6 +44,7 @@ def prepare() -> None:
     from traitlets.config import Config
 
     IPKernelApp.init_pdb(IPKernelApp())
+    _application()
     quiet = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # a history keeps a thread
     shell = ZMQInteractiveShell.instance(config=quiet, compiler_class=XCachingCompiler)
     shell.kernel = None  # pandas asks whether there is one
@@ -50,9 +55,10 @@ def prepare() -> None:
         importlib.import_module("closedloop.documents.charts").draw_once()
 
 
-def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], ready: Callable[[], None]) -> None:
-    """In the child: be the kernel that the connection file describes, until it is told to end."""
-    _forget_parent(cwd, environment)
+@cache
+def _application() -> Any:
+    """The class of the kernel's application; making it takes longer than its instance does."""
+    from ipykernel import ipkernel
     from ipykernel.kernelapp import IPKernelApp
 
     class WarmKernel(IPKernelApp):
@@ -64,6 +70,17 @@ def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], r
         def init_poller(self) -> None:
             """No thread that watches the parent: the system ends this process with it."""
 
+        def parse_command_line(self, argv: Any = None) -> None:
+            """The one option that there is was set already."""
+
+        def init_kernel(self) -> None:
+            """A kernel lists all modules for a debugger; nobody debugs it, and looking at them copies their pages."""
+            setattr(ipkernel, "sys", _WithoutModules())  # noqa: B010  # it is not exported, says mypy
+            try:
+                super().init_kernel()
+            finally:
+                setattr(ipkernel, "sys", sys)  # noqa: B010
+
         def init_shell(self) -> None:
             """Introduce the shell, which was made before the kernel, to it and to the user's configuration."""
             shell = self.kernel.shell
@@ -71,12 +88,26 @@ def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], r
             shell.update_config(self.config)
             super().init_shell()
 
-    options = ["-f", connection_file]
-    sys.argv = [str(find_spec("ipykernel_launcher").origin), *options]  # type: ignore[union-attr]
-    app = WarmKernel.instance()
-    app.initialize(options)
+    return WarmKernel
+
+
+def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], ready: Callable[[], None]) -> None:
+    """In the child: be the kernel that the connection file describes, until it is told to end."""
+    _forget_parent(cwd, environment)
+    sys.argv = [str(find_spec("ipykernel_launcher").origin), "-f", connection_file]  # type: ignore[union-attr]
+    app = _application().instance(connection_file=connection_file)
+    app.initialize([])
     ready()
     app.start()
+
+
+class _WithoutModules:
+    """The module ``sys``, with no modules."""
+
+    modules: ClassVar[dict[str, ModuleType]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
 
 
 def _forget_parent(cwd: str, environment: dict[str, str]) -> None:
