@@ -1,6 +1,5 @@
 """What a batch would do, told before it does it: how many runs, how many of them are current, and how long it takes."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from closedloop.batch import moments
 from closedloop.batch.desk import Desk
 from closedloop.batch.ledger import Ledger
-from closedloop.batch.plan import Job, PeriodPlan, chains
+from closedloop.batch.plan import PLAN, Job, PeriodPlan, chains
 from closedloop.batch.run import OpenMarket, Request, desk_of, planner_of
 from closedloop.batch.workers import Workers
 
@@ -64,16 +63,15 @@ def forecast(request: Request, open_market: OpenMarket = moments.open_market) ->
 
     A run whose input would be made anew counts as due: it is found current after all when the bytes stay the same.
     """
-    planner, n_workers = planner_of(request), request.n_workers or os.cpu_count() or 1
-    desk = desk_of(request, planner, Ledger(request.out))
+    desk = desk_of(request, planner_of(request), Ledger(request.out))
     jobs = {job.id: job for job in _jobs(request, desk, open_market)}
     grown = {job.id: job for plan in jobs.values() for job in desk.expected(plan)}
     every, due = jobs | grown, {}
-    for job in sorted(every.values(), key=lambda job: (job.number, not job.is_turn, job.notebook != "plan")):
+    for job in sorted(every.values(), key=lambda job: (job.number, not job.is_turn, job.notebook != PLAN)):
         if any(need in due for need in job.needs) or desk.current(job) is None:
             due[job.id] = job
     current = tuple(id_ for id_ in every if id_ not in due)
-    return Forecast(current, tuple(due), tuple(grown), _seconds(due, desk, n_workers), n_workers)
+    return Forecast(current, tuple(due), tuple(grown), _seconds(due, desk, request.n_slots), request.n_slots)
 
 
 def _jobs(request: Request, desk: Desk, open_market: OpenMarket) -> Iterable[Job]:

@@ -47,6 +47,11 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     scheduler: str = ""
 
+    @property
+    def n_slots(self) -> int:
+        """How many runs at once on this machine."""
+        return self.n_workers or os.cpu_count() or 1
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -95,6 +100,7 @@ class Runner:
         self.running: dict[Future[Entry], Job] = {}
         self.ended: dict[str, Entry] = {}
         self._chains: dict[str, float] = {}
+        self._due: set[str] = set()  # jobs whose needs have ended, and that were found not to be current
 
     def run(self, jobs: Iterable[Job], place: Place) -> None:
         """Run ``jobs`` and all that they lead to; returns when none is left, or after a signal."""
@@ -121,14 +127,14 @@ class Runner:
 
     def _settle(self) -> None:
         """Take out of the queue what is still current, and what that leads to."""
-        seen: set[str] = set()
-        while unseen := [job for job in self._ready() if job.id not in seen]:
+        while unseen := [job for job in self._ready() if job.id not in self._due]:
             for job in unseen:
-                seen.add(job.id)
                 if entry := self.desk.current(job):
                     del self.waiting[job.id]
                     self.desk.ledger.note(entry)
                     self._end(job, entry)
+                else:
+                    self._due.add(job.id)
 
     def _end(self, job: Job, entry: Entry) -> None:
         self.ended[entry.id] = entry
@@ -177,12 +183,12 @@ def run(
     Raises ParameterError or DefinitionError before anything runs, LockedError when another runner is at work.
     """
     planner = planner_of(request)
-    interruption, n_workers = Interruption(), request.n_workers or os.cpu_count() or 1
+    interruption = Interruption()
     with ExitStack() as stack:
         stack.enter_context(locked(request.out))
         stack.enter_context(_environment())
         stack.enter_context(interruption.noticed())
-        bench = Bench(compute, execute, n_workers)
+        bench = Bench(compute, execute, request.n_slots)
         stack.callback(bench.close)
         ledger = Ledger(request.out)
         ledger.flush()  # takes in what a killed batch has left
@@ -190,7 +196,7 @@ def run(
         runner = Runner(desk, listener, interruption)
         try:
             jobs = _jobs(request, desk, bench, open_market, interruption)
-            place = _place(request, bench, n_workers)
+            place = _place(request, bench)
             stack.callback(place.close)
             runner.run(jobs, place)
         except BaseException:
@@ -216,9 +222,9 @@ def desk_of(request: Request, planner: Planner, ledger: Ledger) -> Desk:
     return Desk(planner, ledger, request.limits, request.is_forced, only, request.only_failed)
 
 
-def _place(request: Request, bench: Bench, n_workers: int) -> Place:
+def _place(request: Request, bench: Bench) -> Place:
     if not request.scheduler:
-        return ThisMachine(bench, n_workers)
+        return ThisMachine(bench, request.n_slots)
     from closedloop.batch.cluster import Cluster
 
     return Cluster(request.scheduler, bench.compute)

@@ -18,10 +18,8 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
-_PROFILE = (
-    "share",
-    "wave_share",
-)  # the measures of who they are: true differences there must not carry rates past the correction
+# the measures of who they are: true differences there must not carry rates past the correction
+_PROFILE = ("share", "wave_share")
 
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
