@@ -18,7 +18,7 @@ from closedloop.documents.wording import Words
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop import turn
 from closedloop.loop.persona import PersonaSet, read_set
-from closedloop.loop.step import Step, as_csv, no_claims, read_step, replace_file
+from closedloop.loop.step import Step, as_csv, no_claims, read_frame, read_step, replace_file
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period, find_period
 from closedloop.market.place import runs_folder
@@ -181,7 +181,7 @@ def _open_step(notebook: str, market: str, period: Period, out: Path) -> Run:
     family = "plan" if name in turn.PLAN_STEPS else "outcome"
     folder = turn.period_folder(market, period.name, out)
     computed = _made(family, market, period, out, folder / "tables" / f"{name}.json")
-    claims = pd.read_parquet(folder / f"claims-{family}.parquet")
+    claims = read_frame(folder / f"claims-{family}.parquet")
     own = claims if name == "review" else claims[claims["notebook"] == notebook]
     in_force = _in_force(market, period, out)
     return Run(notebook, market, period, folder, read_step(folder, name), own, in_force, computed, claims)

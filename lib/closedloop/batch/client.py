@@ -1,22 +1,27 @@
 """Runs a notebook's cells in one kernel: ready at its first message, within its limits, ended at once."""
 
 import asyncio
+import base64
+import os
 import re
+import select
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import zmq
 import zmq.asyncio
+from jupyter_client.session import Session, json_packer
 from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_output
 
-from closedloop.batch.kernels.provisioner import NAME
+from closedloop.batch.kernels.warm import Kernel
 from closedloop.batch.trace import Limits, StartError, Trace
 
 _RECONNECT_MS = 5  # zmq waits 100 ms by default before it looks again for a socket that is not there yet
@@ -25,68 +30,36 @@ _CELL_FILE = re.compile(r"\S*/ipykernel_\d+/(\d+)\.py")
 
 
 class Client(NotebookClient):
-    """nbclient without polling and with limits. ``warm``: the folder of the parent that forks kernels, if any."""
+    """nbclient with limits and a trace of what happened; how a kernel is started and listened to is for subclasses."""
 
     trace: Trace
     limits: Limits
     _seconds: float = 60  # what a reply may take
-    warm: Path | None = None
-    sockets: Path
-    km: Any
-    kc: Any
-
-    def create_kernel_manager(self) -> Any:
-        """A manager that talks through Unix sockets in a private folder instead of open TCP ports."""
-        manager: Any = super().create_kernel_manager()
-        manager.transport, manager.ip = "ipc", str(self.sockets / "s")
-        manager.connection_file = str(self.sockets / "kernel.json")
-        manager.context = zmq.asyncio.Context()
-        manager.context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        if self.warm is not None:
-            provisioner = {"provisioner_name": NAME, "config": {"folder": str(self.warm)}}
-            manager.kernel_spec.metadata["kernel_provisioner"] = provisioner
-        return manager
 
     def run(self) -> None:
         """Run all cells; the notebook holds what they gave, also when this raises."""
         self.reset_execution_trackers()
-        with TemporaryDirectory(prefix="kernel-") as sockets:  # a short path: sockets allow some hundred characters
-            self.sockets = Path(sockets)
-            asyncio.run(self._run())
+        asyncio.run(self._run())
 
     async def _run(self) -> None:
-        self.km = self.create_kernel_manager()
         try:
-            await self._start()
+            self.nb.metadata["language_info"] = await self._start()
             self.trace.is_started = True
             await self._run_cells()
         finally:
             await self._end()
 
-    async def _start(self) -> None:
-        began = time.monotonic()
-        await self.km.start_kernel(
-            extra_arguments=[f"--HistoryManager.hist_file={self.ipython_hist_file}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.kc = self.km.client(context=self.km.context)
-        self.kc.start_channels(stdin=False, hb=False, control=False)
-        self.kc.allow_stdin = False
-        await self._until(self.kc.iopub_channel.socket, began)  # a kernel greets who subscribes to its output
-        asked = self.kc.kernel_info()
-        await self._until(self.kc.shell_channel.socket, began)
-        reply = await self.async_wait_for_reply(asked)
-        self.nb.metadata["language_info"] = reply["content"]["language_info"] if reply else {}
+    async def _start(self) -> Any:
+        """Start a kernel, and say which language it speaks; raises StartError."""
+        raise NotImplementedError
 
-    async def _until(self, socket: Any, began: float) -> None:
-        """Wait for a message; StartError when the kernel ends before, or takes too long."""
-        while not await socket.poll(200):
-            if not await self.km.is_alive():
-                why = getattr(self.km.provisioner, "failure", "")
-                raise StartError(f"the kernel ended before it was ready{f' ({why})' * bool(why)}")
-            if time.monotonic() - began > self.limits.start_seconds:
-                raise StartError(f"the kernel was not ready after {self.limits.start_seconds:g} seconds")
+    async def _interrupt(self, cell: Any, index: int) -> None:
+        """Interrupt the cell, and take what it still has to say; the kernel is killed afterwards."""
+        raise NotImplementedError
+
+    async def _end(self) -> None:
+        """Kill the kernel's whole group: all its answers are there, and what it has started is nobody's any more."""
+        raise NotImplementedError
 
     async def _run_cells(self) -> None:
         deadline = time.monotonic() + self.limits.run_seconds
@@ -113,23 +86,6 @@ class Client(NotebookClient):
     def _get_timeout(self, cell: Any) -> Any:
         return self._seconds
 
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        self._asked = parent_msg_id
-        await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
-
-    async def _interrupt(self, cell: Any, index: int) -> None:
-        """Interrupt the cell, and take what it still has to say; the kernel is killed afterwards."""
-        await self.km.interrupt_kernel()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(super()._async_poll_output_msg(self._asked, cell, index), _GRACE_SECONDS)
-
-    async def _async_poll_kernel_alive(self) -> None:
-        while await self.km.is_alive():
-            self._note_peak()
-            await asyncio.sleep(0.25)
-        if self.task_poll_for_reply is not None:
-            self.task_poll_for_reply.cancel()
-
     def output(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
         """Keep an output, unless the cell has already filled what it may."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + _size(msg["content"])
@@ -146,18 +102,165 @@ class Client(NotebookClient):
             f"The rest of this cell's output was left out: it is longer than {self.limits.output_bytes / 1e6:g} MB.\n"
         )
 
-    def _note_peak(self) -> None:
+    def _note_peak(self, *told: float | None) -> None:
         """The highest so far: a kernel that the system has killed cannot be asked any more."""
-        told = (self.trace.peak_mb, getattr(self.km.provisioner, "peak_mb", None), _peak_mb(self.km.provisioner.pid))
-        self.trace.peak_mb = max((mb for mb in told if mb is not None), default=None)
+        self.trace.peak_mb = max((mb for mb in (self.trace.peak_mb, *told) if mb is not None), default=None)
+
+
+class WarmClient(Client):
+    """Asks for a kernel that is forked from a warm parent, and talks with it through one line."""
+
+    warm: Path
+    kernel: Kernel | None = None
+
+    async def _start(self) -> Any:
+        self.kernel = Kernel(self.warm, ["-f", "kernel.json"], str(Path.cwd()), os.environ)
+        self.kc = _Channel(self.kernel)
+        self._poll = select.poll()
+        for end in (self.kernel.connection, self.kernel.line.socket):
+            self._poll.register(end, select.POLLIN)
+        ready = self._heard(self.limits.start_seconds)
+        if ready is None and self.kernel.poll() is None:
+            raise StartError(f"the kernel was not ready after {self.limits.start_seconds:g} seconds")
+        if ready is None:
+            why = self.kernel.failure
+            raise StartError(f"the kernel ended before it was ready{f' ({why})' * bool(why)}")
+        return ready["content"]["language_info"]
+
+    def _heard(self, seconds: float) -> dict[str, Any] | None:
+        """What the kernel says next, within so many seconds; None also when it has ended."""
+        assert self.kernel is not None
+        for _ in range(2):
+            found = {number for number, _ in self._poll.poll(1000 * seconds)}
+            if self.kernel.line.socket.fileno() in found and (message := self.kernel.line.receive()) is not None:
+                return message
+            if not found or self.kernel.poll() is not None:
+                break
+        return None
+
+    async def _async_poll_kernel_alive(self) -> None:
+        pass
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        self._index = cell_index
+
+    async def _async_poll_for_reply(self, msg_id: str, cell: Any, timeout: Any, *_: Any) -> Any:
+        """Take all that the kernel says until its reply."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if message := self._heard(left):
+                if message["msg_type"] == "execute_reply":
+                    return message
+                if message["parent_header"].get("msg_id") == msg_id:
+                    self.process_message(message, cell, self._index)
+            elif self.kernel.poll() is not None:
+                raise DeadKernelError("Kernel died")
+        raise CellTimeoutError.error_from_timeout_and_cell("Cell execution timed out", timeout, cell)
+
+    async def _interrupt(self, cell: Any, index: int) -> None:
+        self.kernel.send_signal(signal.SIGINT)
+        with suppress(CellTimeoutError, DeadKernelError):
+            await self._async_poll_for_reply(self.kc.asked, cell, _GRACE_SECONDS)
 
     async def _end(self) -> None:
-        """Kill the kernel's whole group: all its answers are there, and what it has started is nobody's any more."""
+        if self.kernel is not None:
+            self.trace.signal = _signal_name(self.kernel.poll())
+            self.kernel.send_signal(signal.SIGKILL)
+            self.kernel.wait(_GRACE_SECONDS)
+            self.trace.is_lost = self.kernel.is_lost
+            self._note_peak(self.kernel.peak_mb)
+            self.kernel.close()
+        self.kc = self.kernel = None
+
+
+class _Channel:
+    """What nbclient asks of a kernel's client, on a line."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel, self.session = kernel, Session()
+        self.shell_channel = SimpleNamespace(send=self._send)
+
+    def execute(self, source: str, **wanted: Any) -> str:
+        """Ask for a cell; the message's id."""
+        content = {"code": source, "silent": False, "user_expressions": {}, "allow_stdin": False, **wanted}
+        message = self.session.msg("execute_request", content)
+        self._send(message)
+        self.asked = str(message["msg_id"])
+        return self.asked
+
+    def _send(self, message: Any) -> None:
+        with suppress(OSError):  # that it is gone is found by who listens
+            self.kernel.line.send(json_packer(message))
+
+
+class OrdinaryClient(Client):
+    """Starts a kernel as jupyter does, on Unix sockets in a private folder instead of open TCP ports."""
+
+    sockets: Path
+    km: Any
+    kc: Any
+
+    def run(self) -> None:
+        """As any client; the sockets are gone afterwards."""
+        with TemporaryDirectory(prefix="kernel-") as sockets:  # a short path: sockets allow some hundred characters
+            self.sockets = Path(sockets)
+            super().run()
+
+    def create_kernel_manager(self) -> Any:
+        """A manager of one kernel."""
+        manager: Any = super().create_kernel_manager()
+        manager.transport, manager.ip = "ipc", str(self.sockets / "s")
+        manager.connection_file = str(self.sockets / "kernel.json")
+        manager.context = zmq.asyncio.Context()
+        manager.context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        return manager
+
+    async def _start(self) -> Any:
+        began = time.monotonic()
+        self.km = self.create_kernel_manager()
+        await self.km.start_kernel(
+            extra_arguments=[f"--HistoryManager.hist_file={self.ipython_hist_file}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.kc = self.km.client(context=self.km.context)
+        self.kc.start_channels(stdin=False, hb=False, control=False)
+        self.kc.allow_stdin = False
+        await self._until(self.kc.iopub_channel.socket, began)  # a kernel greets who subscribes to its output
+        asked = self.kc.kernel_info()
+        await self._until(self.kc.shell_channel.socket, began)
+        reply = await self.async_wait_for_reply(asked)
+        return reply["content"]["language_info"] if reply else {}
+
+    async def _until(self, socket: Any, began: float) -> None:
+        """Wait for a message; StartError when the kernel ends before, or takes too long."""
+        while not await socket.poll(200):
+            if not await self.km.is_alive():
+                raise StartError("the kernel ended before it was ready")
+            if time.monotonic() - began > self.limits.start_seconds:
+                raise StartError(f"the kernel was not ready after {self.limits.start_seconds:g} seconds")
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        self._asked = parent_msg_id
+        await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
+
+    async def _interrupt(self, cell: Any, index: int) -> None:
+        await self.km.interrupt_kernel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(super()._async_poll_output_msg(self._asked, cell, index), _GRACE_SECONDS)
+
+    async def _async_poll_kernel_alive(self) -> None:
+        while await self.km.is_alive():
+            self._note_peak(_peak_mb(self.km.provisioner.pid))
+            await asyncio.sleep(0.25)
+        if self.task_poll_for_reply is not None:
+            self.task_poll_for_reply.cancel()
+
+    async def _end(self) -> None:
         manager = self.km
         if manager.has_kernel:
             self.trace.signal = _signal_name(await manager.provisioner.poll())
-            self.trace.is_lost = getattr(manager.provisioner, "is_lost", False)
-            self._note_peak()
+            self._note_peak(_peak_mb(manager.provisioner.pid))
             await manager.provisioner.kill()
             await manager.provisioner.wait()
         if self.kc is not None:

@@ -19,7 +19,7 @@ from closedloop.loop import turn
 from closedloop.loop.observed import HEARD
 from closedloop.loop.persona import Persona, PersonaSet, read_set
 from closedloop.loop.rivals import NO_DECISION
-from closedloop.loop.step import Step, read_step
+from closedloop.loop.step import Step, read_frame, read_step
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period
 
@@ -169,4 +169,4 @@ def _place(topic: Any, order: Mapping[str, int]) -> int:
 
 def _claims(folder: Path | None, family: str) -> pd.DataFrame:
     path = folder / f"claims-{family}.parquet" if folder else None
-    return pd.read_parquet(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)
+    return read_frame(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)

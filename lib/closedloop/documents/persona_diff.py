@@ -12,6 +12,7 @@ from closedloop.documents.wording import Words
 from closedloop.loop.changelog import ADJUST, COMMIT, MERGE, RETIRE, SPLIT, Change
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.persona_changes import Difference, compare, detail
+from closedloop.loop.step import read_frame
 
 NO_DIFFERENCE = "no difference"
 _SIGNS = {"new": "+", "split": "+", "merged": "-", "retired": "-", "adjusted": "~"}
@@ -23,7 +24,7 @@ def known_sizes(folder: Path) -> Sizes:
     path = folder / "claims-plan.parquet"
     if not path.exists():
         return {}
-    claims = where(pd.read_parquet(path), measure="persona_share")
+    claims = where(read_frame(path), measure="persona_share")
     return dict(zip(claims["level"], claims["estimate"], strict=True))
 
 

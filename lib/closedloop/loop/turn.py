@@ -12,7 +12,7 @@ from closedloop.loop.call_list import to_log
 from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
 from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step, as_csv, merged, replace_file, write_frame, write_step
+from closedloop.loop.step import Step, as_csv, merged, read_frame, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
@@ -128,7 +128,7 @@ def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -
         write_step(folder, step)
     write_frame(folder / f"claims-{family}.parquet", claims)
     merged = [
-        pd.read_parquet(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()
+        read_frame(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()
     ]
     both = pd.concat(merged, ignore_index=True)
     write_frame(folder / "claims.parquet", both)

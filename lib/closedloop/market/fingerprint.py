@@ -1,6 +1,7 @@
 """What the canonical tables of a market depend on, as one fingerprint that is quick to take."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from closedloop import terms
@@ -15,6 +16,13 @@ def fingerprint(definition: Definition) -> str:
         digest.update(path.name.encode() + path.read_bytes())
     for name in definition.sources:
         digest.update(sources.sha256_of(sources.fetch(definition, name)).encode())
+    return hashlib.sha256(digest.digest() + own_code()).hexdigest()
+
+
+@cache
+def own_code() -> bytes:
+    """Digest of the code that makes canonical tables, as this process found it first."""
+    digest = hashlib.sha256()
     for path in [Path(terms.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest.digest()

@@ -86,6 +86,11 @@ def _numbered(numbers: list[int], length: str | int) -> Period:
     return _calendar_period(year * 12 + (number - 1) * _MONTHS[length], length)
 
 
+def _one_a_month(days: Iterable[date], length: str | int) -> Iterable[date]:
+    """As few of the days as name all the calendar's periods that they fall in."""
+    return days if isinstance(length, int) else {(day.year, day.month): day for day in days}.values()
+
+
 def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
     """The market's periods, oldest first: from ``first`` to the one that is running or comes next.
 
@@ -94,7 +99,7 @@ def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
     if definition.periods is None or definition.extracted_on is None:
         return [ALL]
     length, after = definition.periods.length, definition.extracted_on + timedelta(days=1)
-    used = {period_of(day, length).name for day in busy}
+    used = {period_of(day, length).name for day in _one_a_month(busy, length)}
     periods, period = [], _first(definition)
     while period.start <= after:
         running = period.end > after

@@ -5,6 +5,7 @@ import io
 import os
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 from closedloop.errors import SourceError, allowed
@@ -17,6 +18,13 @@ _LARGEST_RATIO = 200
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
+    seen = path.stat()
+    return _sha256(path, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(1024)
+def _sha256(path: Path, _size: int, _changed: int) -> str:
+    """A file is looked at when it is fetched and when it is fingerprinted: read once, unless it has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

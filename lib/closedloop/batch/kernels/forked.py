@@ -6,12 +6,12 @@ import os
 import random
 import signal
 import sys
+import socket
 from collections.abc import Callable
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar
+
+from closedloop.batch.kernels.line import Line
 
 _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
@@ -37,14 +37,14 @@ def prepare() -> None:
     Nothing here may start a thread, open a database or run a notebook's code.
     """
     os.environ["MPLBACKEND"] = _INLINE
-    import ipykernel.debugger  # noqa: F401  # costs each kernel some milliseconds otherwise
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody debugs a kernel of a batch
+    import ipykernel.debugger  # noqa: F401
+
+    del sys.modules["debugpy"]
     from ipykernel.compiler import XCachingCompiler
-    from ipykernel.kernelapp import IPKernelApp
     from ipykernel.zmqshell import ZMQInteractiveShell
     from traitlets.config import Config
 
-    IPKernelApp.init_pdb(IPKernelApp())
-    _application()
     quiet = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # a history keeps a thread
     shell = ZMQInteractiveShell.instance(config=quiet, compiler_class=XCachingCompiler)
     shell.kernel = None  # pandas asks whether there is one
@@ -52,62 +52,19 @@ def prepare() -> None:
         for name in _LIBRARIES:
             importlib.import_module(name)
         assert importlib.import_module("ibis").duckdb  # finds the backend; nothing is opened
-        importlib.import_module("closedloop.documents.charts").draw_once()
+        importlib.import_module("closedloop.rehearsal").rehearse()
+        importlib.import_module("closedloop.batch.kernels.kernel").prepare()
 
 
-@cache
-def _application() -> Any:
-    """The class of the kernel's application; making it takes longer than its instance does."""
-    from ipykernel import ipkernel
-    from ipykernel.kernelapp import IPKernelApp
+def become_kernel(
+    end: socket.socket, argv: list[str], cwd: str, environment: dict[str, str], ready: Callable[[], None]
+) -> None:
+    """In the child: be a kernel that talks through ``end``, until that ends; ``ready`` is called once it listens."""
+    from closedloop.batch.kernels import kernel
 
-    class WarmKernel(IPKernelApp):
-        """The kernel application, less what one batch run on this machine does not need."""
-
-        def init_heartbeat(self) -> None:
-            """No thread that answers pings: the parent tells when this process ends."""
-
-        def init_poller(self) -> None:
-            """No thread that watches the parent: the system ends this process with it."""
-
-        def parse_command_line(self, argv: Any = None) -> None:
-            """The one option that there is was set already."""
-
-        def init_kernel(self) -> None:
-            """A kernel lists all modules for a debugger; nobody debugs it, and looking at them copies their pages."""
-            setattr(ipkernel, "sys", _WithoutModules())  # noqa: B010  # it is not exported, says mypy
-            try:
-                super().init_kernel()
-            finally:
-                setattr(ipkernel, "sys", sys)  # noqa: B010
-
-        def init_shell(self) -> None:
-            """Introduce the shell, which was made before the kernel, to it and to the user's configuration."""
-            shell = self.kernel.shell
-            shell.kernel, shell.parent = self.kernel, self.kernel
-            shell.update_config(self.config)
-            super().init_shell()
-
-    return WarmKernel
-
-
-def become_kernel(connection_file: str, cwd: str, environment: dict[str, str], ready: Callable[[], None]) -> None:
-    """In the child: be the kernel that the connection file describes, until it is told to end."""
     _forget_parent(cwd, environment)
-    sys.argv = [str(find_spec("ipykernel_launcher").origin), "-f", connection_file]  # type: ignore[union-attr]
-    app = _application().instance(connection_file=connection_file)
-    app.initialize([])
-    ready()
-    app.start()
-
-
-class _WithoutModules:
-    """The module ``sys``, with no modules."""
-
-    modules: ClassVar[dict[str, ModuleType]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys, name)
+    sys.argv = [str(find_spec("ipykernel_launcher").origin), *argv]  # type: ignore[union-attr]
+    kernel.run(Line(end), ready)
 
 
 def _forget_parent(cwd: str, environment: dict[str, str]) -> None:
@@ -146,3 +103,19 @@ def end_with_parent(parent: int) -> None:
     _SYSTEM.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
+
+
+def collapse() -> None:
+    """Gather memory in huge pages."""
+    _SYSTEM.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        parts = line.split()
+        if parts[1] == "rw-p" and (len(parts) == 5 or parts[5] == "[heap]"):
+            begin, end = (int(x, 16) for x in parts[0].split("-"))
+            begin = -(-begin // _HUGE) * _HUGE
+            while begin + _HUGE <= end:
+                _SYSTEM.madvise(begin, _HUGE, 25)
+                begin += _HUGE
+
+
+_HUGE = 1 << 21

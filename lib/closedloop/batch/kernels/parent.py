@@ -51,6 +51,7 @@ class Parent:
             self.problem = f"a library started threads, which do not survive a fork: {', '.join(names)}"
         gc.collect()
         gc.freeze()  # a collection in a kernel would copy every page that it shares with us
+        forked.collapse()
 
     def _watch_children(self) -> None:
         """Children that end wake the loop."""
@@ -68,9 +69,9 @@ class Parent:
 
     def _asked(self, connection: socket.socket) -> None:
         try:
-            packet = connection.recv(LARGEST)
+            packet, ends, _, _ = socket.recv_fds(connection, LARGEST, 1)
         except OSError:
-            packet = b""
+            packet, ends = b"", []
         pid = next((pid for pid, own in self.kernels.items() if own is connection), 0)
         if not packet:
             self._forget(connection, pid)
@@ -78,8 +79,10 @@ class Parent:
         message = json.loads(packet)
         if "signal" in message and pid:
             _signal(pid, message["signal"])
-        elif "connection_file" in message:
-            self._fork(connection, message)
+        elif ends:
+            os.set_inheritable(ends[0], False)
+            with socket.socket(fileno=ends[0]) as end:
+                self._fork(connection, end, message)
 
     def _forget(self, connection: socket.socket, pid: int) -> None:
         """Nobody waits for this kernel any more."""
@@ -88,18 +91,20 @@ class Parent:
         if pid:
             _signal(pid, signal.SIGKILL)
 
-    def _fork(self, connection: socket.socket, message: dict[str, Any]) -> None:
+    def _fork(self, connection: socket.socket, end: socket.socket, message: dict[str, Any]) -> None:
         if self.problem:
             _tell(connection, {"problem": self.problem})
             return
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._child(connection, message, parent)
+            self._child(connection, end, message, parent)
         self.kernels[pid] = connection
         _tell(connection, {"pid": pid})
 
-    def _child(self, connection: socket.socket, message: dict[str, Any], parent: int) -> NoReturn:
+    def _child(
+        self, connection: socket.socket, end: socket.socket, message: dict[str, Any], parent: int
+    ) -> NoReturn:
         code = 1
         try:
             forked.end_with_parent(parent)
@@ -111,7 +116,7 @@ class Parent:
                 if isinstance(other, socket.socket) and other is not connection:
                     other.close()
             ready = connection.close  # who the kernel starts must not keep it open
-            forked.become_kernel(message["connection_file"], message["cwd"], message["environment"], ready)
+            forked.become_kernel(end, message["argv"], message["cwd"], message["environment"], ready)
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)

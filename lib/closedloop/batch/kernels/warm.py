@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from closedloop.batch.kernels.line import Line
 from closedloop.batch.kernels.parent import LARGEST
 from closedloop.errors import ClosedLoopError
 
@@ -99,26 +101,29 @@ def _started(path: Path) -> "subprocess.Popen[bytes]":
 class Kernel:
     """One forked kernel as the runner knows it: its process id, whether it has ended, and signals to it."""
 
-    def __init__(self, folder: Path, connection_file: str, cwd: str, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
         """Ask the parent at ``folder`` for a kernel; NotWarm when it has none to give, ParentLost when it is gone."""
         self.code: int | None = None
         self.peak_mb: float | None = None
         self.failure, self.is_lost = "", False
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.connection.settimeout(START_SECONDS)
-        request = {"connection_file": connection_file, "cwd": cwd, "environment": environment}
+        own, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.line = Line(own)
+        request = {"argv": list(argv), "cwd": cwd, "environment": dict(environment)}
         try:
-            self.connection.connect(str(folder / SOCKET))
-            self.connection.send(json.dumps(request).encode())
+            with end:
+                self.connection.connect(str(folder / SOCKET))
+                socket.send_fds(self.connection, [json.dumps(request).encode()], [end.fileno()])
             answer = self._received()
         except TimeoutError as error:
-            self.connection.close()
+            self.close()
             raise NotWarm(f"{_PARENT} does not answer for {START_SECONDS} seconds") from error
         except OSError as error:
-            self.connection.close()
+            self.close()
             raise ParentLost(f"{_PARENT} cannot be reached: {error}") from error
         if "pid" not in answer:
-            self.connection.close()
+            self.close()
             raise NotWarm(answer["problem"]) if "problem" in answer else ParentLost(f"{_PARENT} has ended")
         self.pid = int(answer["pid"])
 
@@ -148,6 +153,7 @@ class Kernel:
     def close(self) -> None:
         """Let go of the kernel; one that still lives is killed."""
         self.connection.close()
+        self.line.close()
 
     def _received(self) -> dict[str, Any]:
         """The next message; empty when the parent has gone."""
