@@ -52,11 +52,13 @@ def rehearse() -> None:
         personas = read_set(folder / "personas.yml")
         claims = _read_back(folder, _claims(period.name))
         words = Words(definition, {persona.id: persona.name for persona in personas.personas})
+        rules = rule_sentences(personas.rule, words)
         steps = {name: _step(folder, name) for name in STEPS}
-        for name, step in steps.items():
-            evidence = catalogue.Evidence(words, period.name, step, claims, rule_sentences(personas.rule, words), claims)
+        for step in steps.values():
+            evidence = catalogue.Evidence(words, period.name, step, claims, rules, claims)
             catalogue.bottom_line(evidence)._repr_html_()
-        texts = pd.DataFrame({"kind": ["proof"], "persona": [None], "competitor": [None], "topic": [None], "text": ["-"]})
+        whose = {name: [None] for name in ("persona", "competitor", "topic")}
+        texts = pd.DataFrame({"kind": ["proof"], "text": ["-"], **whose})
         dossier = Dossier(words, period, personas, steps, claims, claims, texts)
         for name, document in DOCUMENTS.items():
             kind = "competitor" if name == "battlecard" else "persona"

@@ -1,7 +1,6 @@
 """Runs a notebook's cells in one kernel: ready at its first message, within its limits, ended at once."""
 
 import asyncio
-import base64
 import os
 import re
 import select

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from closedloop.batch.imports import without
 from closedloop.batch.kernels.warm import NotWarm, ParentLost
 from closedloop.batch.ledger import write_atomic
 from closedloop.batch.parameters import Value, check_values, declared
@@ -110,7 +111,8 @@ def execute(
 def _attempt(
     source: Path, parameters: Mapping[str, Value], limits: Limits, trace: Trace, warm: Warm | None
 ) -> tuple[Status, str]:
-    from papermill.execute import execute_notebook
+    with without("rfc3987_syntax"):  # for addresses in any alphabet, of which notebooks hold none; half a second
+        from papermill.execute import execute_notebook
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # parameters are checked by us: it knows no "str | None"
     options = {"engine_name": ENGINE, "kernel_name": "python3", "language": "python", "progress_bar": False}

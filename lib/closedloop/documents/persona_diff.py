@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from closedloop.documents import numbers
 from closedloop.documents.findings import where
 from closedloop.documents.rule_words import rule_sentences

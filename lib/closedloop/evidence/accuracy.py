@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import Floats
@@ -79,7 +79,7 @@ def calibration_slope(y: ArrayLike, p: ArrayLike) -> float:
     outcome, chance = _pair(y, p)
     if len(np.unique(outcome)) < 2 or np.ptp(chance) == 0:
         return np.nan
-    logit = special.logit(np.clip(chance, _EDGE, 1 - _EDGE))[:, None]
+    logit = scipy.special.logit(np.clip(chance, _EDGE, 1 - _EDGE))[:, None]
     return float(LogisticRegression(C=np.inf).fit(logit, outcome).coef_[0, 0])
 
 
@@ -106,7 +106,7 @@ def auc_within_interval(y: ArrayLike, p: ArrayLike, block: ArrayLike, level: flo
     areas, variances, pairs = (np.array(column) for column in zip(*parts, strict=True))
     weight = pairs / pairs.sum()
     estimate, error = float(weight @ areas), float(np.sqrt(weight**2 @ variances))
-    reach = float(stats.norm.ppf(0.5 + level / 2)) * error
+    reach = float(scipy.stats.norm.ppf(0.5 + level / 2)) * error
     return Interval(estimate, max(estimate - reach, 0.0), min(estimate + reach, 1.0))
 
 
@@ -191,8 +191,8 @@ def _delong(outcome: Floats, chance: Floats) -> tuple[float, float, float] | Non
     m, n = len(hits), len(misses)
     if not m or not n:
         return None
-    ranks = stats.rankdata(np.concatenate([hits, misses]))
-    above = (ranks[:m] - stats.rankdata(hits)) / n
-    below = 1 - (ranks[m:] - stats.rankdata(misses)) / m
+    ranks = scipy.stats.rankdata(np.concatenate([hits, misses]))
+    above = (ranks[:m] - scipy.stats.rankdata(hits)) / n
+    below = 1 - (ranks[m:] - scipy.stats.rankdata(misses)) / m
     variance = (above.var(ddof=1) / m if m > 1 else 0.25) + (below.var(ddof=1) / n if n > 1 else 0.25)
     return float(above.mean()), float(variance), float(m * n)

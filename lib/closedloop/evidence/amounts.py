@@ -5,8 +5,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 Floats = NDArray[np.float64]
 Estimate: TypeAlias = float | tuple[float, float, float]
@@ -56,13 +56,13 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
     residual = rows.logs - mean[rows.codes]
     variance = float((residual**2).sum() / freedom) if freedom > 0 else math.nan
     theta, error = _shrunk_means(mean, rows.n, variance)
-    reach = error * (float(special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
+    reach = error * (float(scipy.special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
     smear, gate = float(np.exp(residual).mean()), math.log1p(threshold)
     centre = math.log(float(rows.money.mean()) / smear)  # the log mean of a group whose mean amount is that of all
     off = theta - centre
     medians = pd.Series(rows.money).groupby(rows.codes).median()
     with np.errstate(divide="ignore", invalid="ignore"):  # equal amounts have no error
-        beyond = special.ndtr((off - gate) / error) + special.ndtr((-gate - off) / error)
+        beyond = scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error)
     columns = (
         rows.names,
         rows.n.astype(np.int64),
@@ -87,7 +87,7 @@ def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Flo
     mu = (worth @ mean) / total
     fit = -0.5 * (worth * (mean - mu[:, None]) ** 2).sum(axis=1) + 0.5 * np.log(worth).sum(axis=1)
     log_weight = fit - 0.5 * np.log(total) - tau[:, 0] ** 2 / 2 + np.log(tau[:, 0])
-    weight = special.softmax(log_weight)
+    weight = scipy.special.softmax(log_weight)
     pull = own / (own + tau**2)
     means = pull * mu[:, None] + (1 - pull) * mean
     spreads = (1 - pull) * own + pull**2 / total[:, None]
@@ -105,7 +105,7 @@ def _from_baseline(rows: _Groups, centre: float) -> Floats:
         mean = rows.sums(centred) / rows.n
         variance = rows.sums((centred - mean[rows.codes]) ** 2) / (rows.n - 1)
         score = np.where(variance > 0, np.abs(mean) / np.sqrt(variance / rows.n), np.nan)
-    return np.asarray(2 * stats.t.sf(score, np.maximum(rows.n - 1, 1)), dtype=float)
+    return np.asarray(2 * scipy.stats.t.sf(score, np.maximum(rows.n - 1, 1)), dtype=float)
 
 
 def needed_n_ratio(log_deviation: ArrayLike, ratio: float, power: float = 0.80, alpha: float = 0.05) -> Floats:
@@ -113,14 +113,14 @@ def needed_n_ratio(log_deviation: ArrayLike, ratio: float, power: float = 0.80, 
 
     n = 2 (z_alpha/2 + z_power)^2 s^2 / log(1 + ratio)^2, rounded up, with s the deviation of the logs.
     """
-    reach = (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2
+    reach = (scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2
     deviation = np.asarray(log_deviation, dtype=float)
     return np.asarray(np.ceil(2 * reach * deviation**2 / math.log1p(ratio) ** 2), dtype=float)
 
 
 def visible_ratio(n: ArrayLike, log_deviation: ArrayLike, power: float = 0.80, alpha: float = 0.05) -> Floats:
     """The smallest factor between two means that groups of size n show: the inverse of ``needed_n_ratio``."""
-    reach = (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2
+    reach = (scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2
     size = np.asarray(n, dtype=float)
     with np.errstate(divide="ignore"):
         return np.asarray(
@@ -155,7 +155,7 @@ def velocity(
     """
     rate, money, days = (_triple(part) for part in (win_rate, amount, cycle_days))
     value = n_open * rate[0] * money[0] / days[0] if days[0] > 0 else math.nan
-    z = float(stats.norm.isf((1 - level) / 2))
+    z = float(scipy.stats.norm.isf((1 - level) / 2))
     error = math.sqrt(sum(_log_error(part, z) ** 2 for part in (rate, money, days)))
     low, high = value * math.exp(-z * error), value * math.exp(z * error)
     return {"estimate": value, "low": low, "high": high}

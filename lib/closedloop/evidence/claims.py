@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.amounts import needed_n_ratio, visible_ratio
@@ -133,7 +133,7 @@ def false_discovery_q(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Benjamini-Hochberg q values; a missing p counts in the family's size and stays missing."""
     if not len(p):
         return np.empty(0)
-    q = stats.false_discovery_control(np.where(np.isnan(p), 1.0, p))
+    q = scipy.stats.false_discovery_control(np.where(np.isnan(p), 1.0, p))
     return np.where(np.isnan(p), np.nan, q)
 
 

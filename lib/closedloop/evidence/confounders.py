@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from closedloop.errors import ParameterError, allowed
 
@@ -50,8 +50,8 @@ def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: f
     crude, crude_error = _crude(k1.sum(), n1.sum(), k0.sum(), n0.sum())
     both = (n1 > 0) & (n0 > 0)
     adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])
-    z = stats.norm.isf((1 - level) / 2)
-    sure = stats.norm.isf(_FALSE_REVERSAL)
+    z = scipy.stats.norm.isf((1 - level) / 2)
+    sure = scipy.stats.norm.isf(_FALSE_REVERSAL)
     reversal = crude * adjusted < 0 and abs(crude) > sure * crude_error and abs(adjusted) > sure * error
     crude_range, adjusted_range = (
         (float(value - z * spread), float(value + z * spread))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.ridge import RidgeFit
@@ -79,7 +79,7 @@ def _scan(
         fits.append(RidgeFit(design, k, n, _precision(owner, trial), start))
         start = fits[-1].coefficients
     log_prior = -(_SPREADS**2) / 2 + np.log(_SPREADS)  # half-normal(1) on an even grid of logarithms
-    return fits, np.asarray(special.softmax(np.array([fit.evidence for fit in fits]) + log_prior), dtype=float)
+    return fits, np.asarray(scipy.special.softmax(np.array([fit.evidence for fit in fits]) + log_prior), dtype=float)
 
 
 def _spreads(design: Floats, owner: NDArray[np.intp], k: Floats, n: Floats, n_columns: int) -> Floats:
@@ -102,11 +102,11 @@ def _column_effects(
     effects = np.array([against_average @ fit.coefficients[own] for fit in fits])
     within = np.array([_variances(against_average, fit.covariance[np.ix_(own, own)]) for fit in fits])
     mean = weight @ effects
-    reach = stats.norm.isf((1 - level) / 2) * np.sqrt(weight @ (within + effects**2) - mean**2)
+    reach = scipy.stats.norm.isf((1 - level) / 2) * np.sqrt(weight @ (within + effects**2) - mean**2)
     scale = dict(zip(_ENDS, (mean, mean - reach, mean + reach), strict=True))
     coefficients = weight @ np.array([fit.coefficients for fit in fits])
     others = design @ coefficients - design[:, own] @ mean
-    average = float(n @ special.expit(design @ coefficients) / n.sum())
+    average = float(n @ scipy.special.expit(design @ coefficients) / n.sum())
     return pd.DataFrame(
         {f"log_odds{end}": effect for end, effect in scale.items()}
         | {f"points{end}": _marginal(others, effect, n) - average for end, effect in scale.items()}
@@ -120,4 +120,4 @@ def _variances(contrast: Floats, covariance: Floats) -> Floats:
 
 def _marginal(others: Floats, effect: Floats, n: Floats) -> Floats:
     """The rate over all rows if each had the level with that effect; one value an effect."""
-    return np.asarray(n @ special.expit(others[:, None] + effect) / n.sum(), dtype=float)
+    return np.asarray(n @ scipy.special.expit(others[:, None] + effect) / n.sum(), dtype=float)

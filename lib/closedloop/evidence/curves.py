@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.terms import OUTCOMES
@@ -109,7 +109,7 @@ def _over(above: Floats, below: Floats) -> Floats:
 
 def _log_log_interval(estimate: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
     """Interval on the scale log(-log F), which stays inside 0..1; NaN at 0 and 1."""
-    z = stats.norm.isf((1 - level) / 2)
+    z = scipy.stats.norm.isf((1 - level) / 2)
     inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)
     reach = z * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
     return inside ** np.exp(-reach), inside ** np.exp(reach)
@@ -125,7 +125,7 @@ def cycle_days(days: ArrayLike, outcome: ArrayLike, level: float = 0.90) -> dict
     won = ages[ends == "won"]
     if not won.size:
         return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
-    interval = stats.quantile_test(won, p=0.5).confidence_interval(level)
+    interval = scipy.stats.quantile_test(won, p=0.5).confidence_interval(level)
     return {
         "estimate": float(np.median(won)),
         "low": float(interval.low),

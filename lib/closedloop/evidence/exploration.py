@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.profiles import indicator_columns
@@ -72,7 +72,7 @@ def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     seen = (n >= _FEWEST_ROWS) & np.isfinite(r)
     names = columns.columns.to_numpy()
     found = pd.DataFrame({"first": names[first], "second": names[second], "estimate": r, "n": n.astype(int)})[seen]
-    reach = stats.norm.isf((1 - level) / 2 / max(len(found), 1)) / np.sqrt(found["n"] - 3)
+    reach = scipy.stats.norm.isf((1 - level) / 2 / max(len(found), 1)) / np.sqrt(found["n"] - 3)
     z = np.arctanh(found["estimate"].clip(-0.999999, 0.999999))
     found = found.assign(low=np.tanh(z - reach), high=np.tanh(z + reach))
     order = found["estimate"].abs().sort_values(ascending=False, kind="stable").index

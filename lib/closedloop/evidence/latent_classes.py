@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import Floats, Ints, Patterns, binary_patterns
@@ -129,7 +128,9 @@ def one_trait_density(patterns: Patterns, weights: Floats, *, any_shape: bool, n
     shares = weights @ patterns.indicators + 0.5
     slopes = np.linspace(-0.5, 0.5, len(shares))
     begin = np.concatenate([slopes, np.log(shares / shares.sum()), np.zeros(n_nodes)])
-    fitted = minimize(model.loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8})
+    fitted = scipy.optimize.minimize(
+        model.loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}
+    )
     return model.density(fitted.x)[0]
 
 
@@ -143,7 +144,7 @@ class _Trait:
 
     def _log_mass(self, parameters: Floats) -> Floats:
         tilted = self.normal_log_mass + (parameters[-len(self.nodes) :] if self.any_shape else 0.0)
-        log_mass: Floats = tilted - logsumexp(tilted)
+        log_mass: Floats = tilted - scipy.special.logsumexp(tilted)
         return log_mass
 
     def _log_chances(self, parameters: Floats) -> Floats:

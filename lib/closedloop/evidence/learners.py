@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit, softmax
+import scipy
 
 from closedloop.evidence.design import Design, clock_fields
 from closedloop.evidence.indicators import Floats
@@ -58,7 +58,7 @@ def learn(
 
 
 def _joined(matrix: Floats, rates: Floats, dated: bool) -> Floats:
-    return np.hstack([matrix, logit(rates)]) if dated else matrix
+    return np.hstack([matrix, scipy.special.logit(rates)]) if dated else matrix
 
 
 def _weights(n: int, half_life_rows: float) -> Floats:
@@ -80,7 +80,7 @@ def _logistic(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats],
     if cut < _LATEST_ROWS or len(np.unique(y[:cut])) < 2:
         return _ridge(x, y, half_life_rows)
     told = [_log_likelihood(y[cut:], _ridge(x[:cut], y[:cut], memory)(x[cut:])) for memory in memories]
-    weight = softmax(told)
+    weight = scipy.special.softmax(told)
     fits = [(share, _ridge(x, y, memory)) for share, memory in zip(weight, memories, strict=True) if share > _SLIGHT]
     total = sum(share for share, _ in fits)
     return lambda other: np.asarray(sum(share * fit(other) for share, fit in fits) / total, dtype=float)
@@ -99,7 +99,7 @@ def _ridge(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats], Fl
     if np.isfinite(half_life_rows):
         scale[-len(HALF_LIVES) :] *= _RATE_WEIGHT
     found = integrated_ridge(rows - centre, y[first:], weights, scale)
-    return lambda other: np.asarray(expit(found[0] + (other - centre) @ found[1:]), dtype=float)
+    return lambda other: np.asarray(scipy.special.expit(found[0] + (other - centre) @ found[1:]), dtype=float)
 
 
 def _boosting(x: Floats, y: Floats, half_life_rows: float, seed: int) -> Callable[[Floats], Floats]:

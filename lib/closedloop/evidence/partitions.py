@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
+import scipy
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import Coding, Floats, Ints, Patterns, coding_of, patterns_of
@@ -57,7 +56,7 @@ def match_labels(centres_old: Floats, centres_new: Floats) -> dict[int, int]:
     if old.ndim != 2 or new.ndim != 2 or old.shape[1] != new.shape[1]:
         raise ParameterError(f"centres have the shapes {old.shape} and {new.shape}; both need (segments, same items)")
     distance = ((new[:, None, :] - old[None, :, :]) ** 2).sum(axis=2)
-    rows, columns = linear_sum_assignment(distance)
+    rows, columns = scipy.optimize.linear_sum_assignment(distance)
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
 
 
@@ -129,7 +128,7 @@ class Measurements:
         spread = np.maximum(weights @ (self.x - centres[labels]) ** 2 / weights.sum(), 1e-6)
         exponent = (((self.x[:, None, :] - centres) ** 2) / spread).sum(axis=2)
         joint = np.log(np.maximum(share, 1e-12)) - 0.5 * (exponent + np.log(2 * np.pi * spread).sum())
-        density = logsumexp(joint, axis=1)
+        density = scipy.special.logsumexp(joint, axis=1)
         chance = np.exp(joint - density[:, None])
         return labels, density, -(chance * (joint - density[:, None])).sum(axis=1), centres
 

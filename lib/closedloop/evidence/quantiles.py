@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 def quantile(values: ArrayLike, q: float = 0.5, level: float = 0.90) -> dict[str, float]:
@@ -19,7 +19,7 @@ def quantile(values: ArrayLike, q: float = 0.5, level: float = 0.90) -> dict[str
     if not known.size:
         return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
     estimate = float(np.quantile(known, q, method="inverted_cdf"))
-    low, high = stats.quantile_test(known, p=q).confidence_interval(level)
+    low, high = scipy.stats.quantile_test(known, p=q).confidence_interval(level)
     ends = (float(low), float(high)) if np.isfinite([estimate, low, high]).all() else (math.nan, math.nan)
     found = dict(zip(("estimate", "low", "high"), (estimate, *ends), strict=True))
     return {**found, "estimate": estimate if math.isfinite(estimate) else math.nan, "n": int(known.size)}

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 from closedloop.errors import ParameterError
 
@@ -41,7 +41,7 @@ class ShrunkRates:
     def chance_below(self, value: ArrayLike) -> Floats:
         """Posterior probability that each group's rate is below ``value`` (a fraction)."""
         edge = np.clip(np.asarray(value, dtype=float), 0.0, 1.0)
-        return np.asarray(special.betainc(self.alpha, self.beta, edge), dtype=float)
+        return np.asarray(scipy.special.betainc(self.alpha, self.beta, edge), dtype=float)
 
     def beyond(self, threshold: float, baseline: ArrayLike | None = None) -> Floats:
         """Posterior probability that each rate is more than ``threshold`` (a fraction) from the baseline."""
@@ -65,7 +65,7 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> tuple[Floats, Flo
     Source: Wilson (1927), JASA 22, 209-212.
     """
     hits, sizes = _counts(k, n)
-    z = stats.norm.isf((1 - level) / 2)
+    z = scipy.stats.norm.isf((1 - level) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = hits / sizes
         centre = (rate + z**2 / (2 * sizes)) / (1 + z**2 / sizes)
@@ -93,7 +93,7 @@ def shrink_rates(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> ShrunkRates
     mean, variance = _mixture_moments(hits, sizes, a, b, weight)
     alpha, beta = _matched_beta(mean, variance)
     tail = (1 - level) / 2
-    low, high = special.betaincinv(alpha, beta, tail), special.betaincinv(alpha, beta, 1 - tail)
+    low, high = scipy.special.betaincinv(alpha, beta, tail), scipy.special.betaincinv(alpha, beta, 1 - tail)
     spread = np.sqrt(a * b / (a + b + 1)) / (a + b)
     return ShrunkRates(mean, low, high, alpha, beta, float(weight @ (a / (a + b))), float(weight @ spread))
 
@@ -108,7 +108,7 @@ def _grid(hits: Floats, sizes: Floats) -> tuple[Floats, Floats, Floats]:
     centre = ((worth * rate).sum(axis=0) + _JEFFREYS) / total
     error = 1 / np.sqrt(total * centre * (1 - centre))
     steps = np.linspace(-_MU_REACH, _MU_REACH, _MU_POINTS)[:, None]
-    mu = special.expit(special.logit(centre) + steps * error)
+    mu = scipy.special.expit(scipy.special.logit(centre) + steps * error)
     variance = mu * (1 - mu)
     spread = 1 / np.sqrt(variance * (m + 1))  # of the logits, to first order
     density = -(spread**2) / 2 + np.log(spread * m / (m + 1))  # half-normal(1), as a density of ln M
@@ -119,8 +119,8 @@ def _log_likelihood(hits: Floats, sizes: Floats, a: Floats, b: Floats) -> Floats
     """Beta-binomial log-likelihood of all groups at every grid point, without the binomial coefficients."""
     seen = sizes > 0
     won, lost = hits[seen, None], (sizes - hits)[seen, None]
-    joint = special.gammaln(won + a) + special.gammaln(lost + b) - special.gammaln(won + lost + a + b)
-    prior = special.gammaln(a) + special.gammaln(b) - special.gammaln(a + b)
+    joint = scipy.special.gammaln(won + a) + scipy.special.gammaln(lost + b) - scipy.special.gammaln(won + lost + a + b)
+    prior = scipy.special.gammaln(a) + scipy.special.gammaln(b) - scipy.special.gammaln(a + b)
     return np.asarray((joint - prior).sum(axis=0), dtype=float)
 
 
@@ -146,8 +146,8 @@ def midp(k: ArrayLike, n: ArrayLike, baseline: ArrayLike) -> Floats:
     """
     hits, sizes = _counts(k, n)
     rate = np.asarray(baseline, dtype=float)
-    below = stats.binom.cdf(hits - 1, sizes, rate) + stats.binom.pmf(hits, sizes, rate) / 2
-    above = stats.binom.sf(hits, sizes, rate) + stats.binom.pmf(hits, sizes, rate) / 2
+    below = scipy.stats.binom.cdf(hits - 1, sizes, rate) + scipy.stats.binom.pmf(hits, sizes, rate) / 2
+    above = scipy.stats.binom.sf(hits, sizes, rate) + scipy.stats.binom.pmf(hits, sizes, rate) / 2
     return np.where(sizes > 0, np.minimum(2 * np.minimum(below, above), 1.0), np.nan)
 
 
@@ -167,7 +167,7 @@ def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: Arr
         excess = np.where(is_shared, hits1 - expected, 0.0).sum(axis=-1)
         noise = np.sqrt(np.where(is_shared, variance, 0.0).sum(axis=-1))
         z = np.where(noise > 0, excess / noise, 0.0)
-    return np.where(is_shared.any(axis=-1), 2 * stats.norm.sf(np.abs(z)), np.nan)
+    return np.where(is_shared.any(axis=-1), 2 * scipy.stats.norm.sf(np.abs(z)), np.nan)
 
 
 def standardised(
@@ -196,8 +196,8 @@ def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLik
     """
     (hits1, sizes1), (hits2, sizes2) = _counts(k1, n1), _counts(k2, n2)
     table = (sizes1 + sizes2, hits1 + hits2, sizes1)
-    half = stats.hypergeom.pmf(hits1, *table) / 2
-    tail = np.minimum(stats.hypergeom.cdf(hits1 - 1, *table), stats.hypergeom.sf(hits1, *table)) + half
+    half = scipy.stats.hypergeom.pmf(hits1, *table) / 2
+    tail = np.minimum(scipy.stats.hypergeom.cdf(hits1 - 1, *table), scipy.stats.hypergeom.sf(hits1, *table)) + half
     return np.where((sizes1 > 0) & (sizes2 > 0), np.minimum(2 * tail, 1.0), np.nan)
 
 
@@ -218,7 +218,7 @@ def spread_beyond_luck(
         return 1.0
     found = _chi_square(hits, sizes, rate)
     if sizes.min() * min(rate, 1 - rate) >= _COCHRAN:
-        return float(stats.chi2.sf(found, hits.size - 1))
+        return float(scipy.stats.chi2.sf(found, hits.size - 1))
     source = rng or np.random.default_rng(_MONTE_CARLO_SEED)
     tables = source.multivariate_hypergeometric(sizes.astype(np.int64), int(hits.sum()), size=draws)
     at_least = _chi_square(tables, sizes, rate) >= found * (1 - 1e-12)
@@ -263,7 +263,7 @@ def visible_difference(n: ArrayLike, baseline: ArrayLike, power: float = 0.80, a
 
 def _reach(power: float, alpha: float) -> float:
     """The squared distance, in standard errors, that a test of that size and power has to bridge."""
-    return float((stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2)
+    return float((scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2)
 
 
 def multinomial_intervals(counts: ArrayLike, level: float = 0.90) -> tuple[Floats, Floats]:
@@ -273,7 +273,7 @@ def multinomial_intervals(counts: ArrayLike, level: float = 0.90) -> tuple[Float
     """
     tallies = np.asarray(counts, dtype=float)
     total = tallies.sum()
-    critical = stats.chi2.isf((1 - level) / max(tallies.size, 1), 1)
+    critical = scipy.stats.chi2.isf((1 - level) / max(tallies.size, 1), 1)
     with np.errstate(invalid="ignore"):
         half = np.sqrt(critical * (critical + 4 * tallies * (total - tallies) / total))
         return (critical + 2 * tallies - half) / (2 * (critical + total)), (critical + 2 * tallies + half) / (

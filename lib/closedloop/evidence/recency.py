@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
+import scipy
 
 from closedloop.evidence.indicators import Floats
 
@@ -21,8 +21,8 @@ def lagged_rates(y: Floats, lag_rows: int, half_life_rows: float) -> Floats:
     ``y``: outcomes 0/1 in order of time. An exponential moving average that begins at one half, weighing ten rows.
     """
     keep = 0.5 ** (1 / half_life_rows)
-    hits = lfilter([1.0], [1.0, -keep], y)
-    seen = lfilter([1.0], [1.0, -keep], np.ones(len(y)))
+    hits = scipy.signal.lfilter([1.0], [1.0, -keep], y)
+    seen = scipy.signal.lfilter([1.0], [1.0, -keep], np.ones(len(y)))
     rate = (np.concatenate([[0.0], hits]) + 0.5 * _PRIOR_ROWS) / (np.concatenate([[0.0], seen]) + _PRIOR_ROWS)
     known = np.maximum(np.arange(len(y) + 1) - lag_rows, 0)
     lagged: Floats = rate[known]

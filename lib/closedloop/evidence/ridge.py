@@ -1,8 +1,8 @@
 """Ridge logistic regression whose penalty is learned from the data: empirical Bayes by Laplace's evidence."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class RidgeFit:
         return float(fit - 0.5 * (self.precision * coefficients**2).sum())
 
     def _curvature(self, coefficients: Floats) -> Floats:
-        rate = special.expit(self.design @ coefficients)
+        rate = scipy.special.expit(self.design @ coefficients)
         weighted = self.design * (self.n * rate * (1 - rate))[:, None]
         return np.asarray(self.design.T @ weighted + np.diag(self.precision), dtype=float)
 
@@ -39,7 +39,7 @@ class RidgeFit:
         """Newton's steps, halved while they do not improve; the objective is strictly concave."""
         value = self._objective(coefficients)
         for _ in range(_STEPS):
-            rate = special.expit(self.design @ coefficients)
+            rate = scipy.special.expit(self.design @ coefficients)
             slope = self.design.T @ (self.k - self.n * rate) - self.precision * coefficients
             step = np.linalg.solve(self._curvature(coefficients), slope)
             while self._objective(coefficients + step) < value - 1e-9:
@@ -64,5 +64,5 @@ def integrated_ridge(x: Floats, y: Floats, weights: Floats, scale: Floats) -> Fl
         fits.append(RidgeFit(design, weights * y, weights, precision, start))
         start = fits[-1].coefficients
     log_prior = -(_SPREADS**2) / 2 + np.log(_SPREADS)  # half-normal(1) on an even grid of logarithms
-    posterior = special.softmax(np.array([fit.evidence for fit in fits]) + log_prior)
+    posterior = scipy.special.softmax(np.array([fit.evidence for fit in fits]) + log_prior)
     return np.asarray(posterior @ np.array([fit.coefficients for fit in fits]), dtype=float)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from scipy.stats import norm
+import scipy
 
 from closedloop.errors import ParameterError
 
@@ -33,7 +33,7 @@ def trial(usual: float, other: float, *, level: float = 0.90, power: float = 0.8
     if not (0 < usual < 1 and 0 < other < 1 and usual != other):
         raise ParameterError(f"rates {usual!r} and {other!r} are not two different rates between 0 and 1")
     mean = (usual + other) / 2
-    at_end, found = norm.ppf((1 + level) / 2), norm.ppf(power)
+    at_end, found = scipy.stats.norm.ppf((1 + level) / 2), scipy.stats.norm.ppf(power)
     spread = at_end * sqrt(2 * mean * (1 - mean)) + found * sqrt(usual * (1 - usual) + other * (1 - other))
     n = ceil((spread / (other - usual)) ** 2)
     return Trial(n, float(HARM_Z * sqrt(2 * usual * (1 - usual) / ceil(n / 2))))

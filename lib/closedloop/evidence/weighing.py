@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from closedloop.evidence.indicators import Floats
-
-_Z90 = float(stats.norm.isf(0.05))
 
 
 class Criterion(NamedTuple):
@@ -54,14 +52,14 @@ def weighted_scores(criteria: Mapping[str, Criterion], weights: Mapping[str, flo
     weight = np.array([weights[name] for name in counted]) / sum(weights[name] for name in counted)
     score = weight @ np.stack([value for value, _ in parts])
     error = np.sqrt(weight**2 @ np.stack([error**2 for _, error in parts]))
-    reach = error * stats.norm.isf((1 - level) / 2 / len(score))
+    reach = error * scipy.stats.norm.isf((1 - level) / 2 / len(score))
     return Scores(score, score - reach, score + reach, counted)
 
 
 def _standardised(part: Criterion) -> tuple[Floats, Floats]:
     """Values relative to the average group in units of the observed spread, and their standard errors."""
     n = len(part.estimate)
-    error = (part.high - part.low) / (2 * _Z90)
+    error = (part.high - part.low) / (2 * float(scipy.stats.norm.isf(0.05)))
     centred = part.sign * (part.estimate - part.estimate.mean())
     own = error**2 * (1 - 2 / n)  # of a value less the average that it is part of
     apart = np.sqrt(own + (error**2).sum() / n**2)

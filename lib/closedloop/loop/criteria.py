@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from closedloop.evidence.agreement import difference_interval
 from closedloop.evidence.amounts import shrink_amounts
@@ -215,5 +215,5 @@ def _ratio(told: pd.DataFrame) -> tuple[float, float, float, int]:
         return np.nan, np.nan, np.nan, n
     share = told["met"].sum() / total
     error = np.sqrt(n * (told["met"] - share * told["all"]).var()) / total
-    reach = stats.norm.isf(0.05) * error
+    reach = scipy.stats.norm.isf(0.05) * error
     return share, max(share - reach, 0.0), min(share + reach, 1.0), n

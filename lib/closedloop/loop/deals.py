@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+import scipy
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.confounders import Adjusted, adjusted_difference
@@ -238,12 +238,12 @@ def _rep_looks(situation: Situation, ended: pd.DataFrame, origin: Origin) -> pd.
         .loc[looks["level"], ["points", "points_low", "points_high"]]
     )
     effect, low, high = fair.to_numpy().T
-    error = (high - low) / (2 * norm.isf(0.05))
+    error = (high - low) / (2 * scipy.stats.norm.isf(0.05))
     return looks.assign(
         within="persona",
         effect=effect,
         estimate=looks["baseline"] + effect,
         low=looks["baseline"] + low,
         high=looks["baseline"] + high,
-        beyond=norm.sf((threshold - effect) / error) + norm.cdf((-threshold - effect) / error),
+        beyond=scipy.stats.norm.sf((threshold - effect) / error) + scipy.stats.norm.cdf((-threshold - effect) / error),
     )

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from closedloop.evidence.accuracy import Interval, auc_within, log_loss, paired_bootstrap
 from closedloop.evidence.claims import Origin
@@ -27,7 +27,7 @@ _LAGGED_DEALS = 400
 def predict(personas: PersonaSet, deals: pd.DataFrame, base: float) -> Floats:
     """Win probability of each deal: the lagged base rate, moved by its persona's deviation."""
     deviation = personas.assign(deals).map(personas.deviations()).fillna(0.0)
-    return np.asarray(special.expit(special.logit(base) + deviation.to_numpy(float)))
+    return np.asarray(scipy.special.expit(scipy.special.logit(base) + deviation.to_numpy(float)))
 
 
 def lagged_rate(before: pd.DataFrame) -> float:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from closedloop.evidence.claims import close_family, typed
 from closedloop.evidence.indicators import is_metric, level_text
@@ -153,7 +153,7 @@ def promise_p(k: Floats, n: Floats, promise: Floats, low: Floats, high: Floats) 
 def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
     """Posterior probability that the rate is more than the gate away from the promise (uniform prior)."""
     edges = np.clip([promised - GATE, promised + GATE], 0, 1)
-    below, upto = (stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
+    below, upto = (scipy.stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
     return np.asarray(1 - (upto - below), dtype=float)
 
 

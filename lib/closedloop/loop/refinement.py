@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.indicators import is_metric, level_text
@@ -102,11 +102,11 @@ def _drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     )
     rows = []
     if mix.shape[1] > 1:
-        statistic, p = stats.chi2_contingency(mix)[:2]
+        statistic, p = scipy.stats.chi2_contingency(mix)[:2]
         rows.append({"level": "mix", "estimate": float(statistic), "p": float(p), "n": len(block)})
     by_persona = _outcome_drift(in_force, block, predict(in_force, block, lagged_rate(before)))
     total = float((by_persona["estimate"] ** 2).sum())
-    p_all = float(stats.chi2.sf(total, len(by_persona)))
+    p_all = float(scipy.stats.chi2.sf(total, len(by_persona)))
     rows.append({"level": "outcome", "estimate": total, "p": p_all, "n": len(block)})
     origin = _origin("drift", situation.period.name)
     draft.estimate([row | {"field": "drift"} for row in rows], origin, "drift_statistic", unit="ratio")
@@ -122,7 +122,7 @@ def _outcome_drift(in_force: PersonaSet, block: pd.DataFrame, expected: NDArray[
     cases = pd.DataFrame({"gap": block["is_won"] - expected, "spread": expected * (1 - expected)}, index=block.index)
     sums = cases.groupby(in_force.assign(block)).agg(["sum", "size"])
     z = sums["gap", "sum"] / np.sqrt(sums["spread", "sum"])
-    p = np.minimum(2 * stats.norm.sf(z.abs()) * len(z), 1.0)
+    p = np.minimum(2 * scipy.stats.norm.sf(z.abs()) * len(z), 1.0)
     columns = {"subject": sums.index, "field": "persona", "level": sums.index, "estimate": z.to_numpy(), "p": p}
     return pd.DataFrame(columns | {"n": sums["gap", "size"].to_numpy()})
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.indicators import is_metric
@@ -193,7 +193,7 @@ def _members(labels: pd.Series, segment: str) -> pd.Series:
 def _error(values: pd.Series) -> float:
     """Half the width of the 90 % interval of a mean (Student's t)."""
     known = values.dropna().astype(float)
-    return float(stats.t.isf(0.05, len(known) - 1) * known.std() / np.sqrt(len(known)))
+    return float(scipy.stats.t.isf(0.05, len(known) - 1) * known.std() / np.sqrt(len(known)))
 
 
 def _state_sizes(draft: Draft, situation: Situation, found: Segmentation, origin: Origin) -> None:

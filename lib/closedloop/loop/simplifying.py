@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from closedloop.evidence.claims import Origin, close_family, typed
 from closedloop.evidence.looks import LOOK_COLUMNS
@@ -101,8 +101,8 @@ def _equivalence(own: tuple[float, int], old: tuple[float, int], margin: float) 
     error = float(np.sqrt((shares * (1 - shares) / np.array([n, n_old])).sum()))
     gap = k / n - k_old / n_old
     return {
-        "p": float(max(stats.norm.sf((margin - gap) / error), stats.norm.sf((gap + margin) / error))),
-        "beyond": float(np.diff(stats.norm.cdf((np.array([-margin, margin]) - gap) / error))[0]),
+        "p": float(max(scipy.stats.norm.sf((margin - gap) / error), scipy.stats.norm.sf((gap + margin) / error))),
+        "beyond": float(np.diff(scipy.stats.norm.cdf((np.array([-margin, margin]) - gap) / error))[0]),
     }
 
 
@@ -121,8 +121,8 @@ def _retirements(
     return [
         _look(origin, RETIRE, persona)
         | {"field": "", "level": "", "estimate": k[i] / n, "low": low[i], "high": high[i], "baseline": _TOO_SMALL}
-        | {"n": n, "effect": k[i] / n - _TOO_SMALL, "p": float(stats.binom.cdf(k[i], n, _TOO_SMALL))}
-        | {"beyond": float(stats.beta.cdf(_TOO_SMALL, k[i] + 1, n - k[i] + 1))}
+        | {"n": n, "effect": k[i] / n - _TOO_SMALL, "p": float(scipy.stats.binom.cdf(k[i], n, _TOO_SMALL))}
+        | {"beyond": float(scipy.stats.beta.cdf(_TOO_SMALL, k[i] + 1, n - k[i] + 1))}
         for i, persona in enumerate(in_force.ids)
         if persona != in_force.rule.default
     ]

@@ -127,9 +127,7 @@ def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -
     for step in steps:
         write_step(folder, step)
     write_frame(folder / f"claims-{family}.parquet", claims)
-    merged = [
-        read_frame(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()
-    ]
+    merged = [read_frame(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()]
     both = pd.concat(merged, ignore_index=True)
     write_frame(folder / "claims.parquet", both)
     replace_file(folder / "claims.csv", as_csv(both).encode())

@@ -11,7 +11,6 @@ import pandas as pd
 
 from closedloop.errors import ContractError, DefinitionError, SourceError, allowed
 from closedloop.market import sources
-from closedloop.market.checks import checked, problems
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
 from closedloop.market.definition import Definition, Source
 from closedloop.market.flags import flags_for
@@ -191,6 +190,8 @@ class Ladder:
         return [int(row[0]) for row in self.connection.execute(query).fetchall()]
 
     def _check(self, table: Table) -> None:
+        from closedloop.market.checks import checked, problems  # pandera takes long, and few processes build a ladder
+
         listed = ", ".join(map(quoted, checked(table, self.columns[table.name])))
         frame = self.connection.execute(f"select {listed} from {table.name} order by rowid").df()
         found = list(problems(table, frame))

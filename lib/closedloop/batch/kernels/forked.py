@@ -5,20 +5,21 @@ import importlib
 import os
 import random
 import signal
-import sys
 import socket
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from closedloop.batch.imports import without
 from closedloop.batch.kernels.line import Line
 
 _INLINE = "module://matplotlib_inline.backend_inline"
 # what notebooks import, and what they would import to compute a moment of their own
 _LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot"),
-    *("pyarrow.dataset", "ibis.backends.duckdb.converter", "ipywidgets", "pandas.io.formats.csvs", "yaml"),
-    *("IPython.extensions.storemagic", "logging.config"),
+    *("pyarrow.dataset", "ibis.backends.duckdb.converter", "pandas.io.formats.csvs", "pandas.io.formats.string", "yaml"),
+    *("IPython.extensions.storemagic", "logging.config", "encodings.utf_8_sig"),
     *("closedloop.notebook", "closedloop.market.warehouse"),
     *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
     *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
@@ -37,10 +38,8 @@ def prepare() -> None:
     Nothing here may start a thread, open a database or run a notebook's code.
     """
     os.environ["MPLBACKEND"] = _INLINE
-    sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody debugs a kernel of a batch
-    import ipykernel.debugger  # noqa: F401
-
-    del sys.modules["debugpy"]
+    with without("debugpy"):  # nobody debugs a kernel of a batch
+        import ipykernel.debugger  # noqa: F401
     from ipykernel.compiler import XCachingCompiler
     from ipykernel.zmqshell import ZMQInteractiveShell
     from traitlets.config import Config

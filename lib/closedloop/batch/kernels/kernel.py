@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from IPython.core import shellapp
-from IPython.core.application import BaseIPythonApplication
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from IPython.core import shellapp
+from IPython.core.application import BaseIPythonApplication
 from jupyter_client.session import Session, json_packer
 from tornado.ioloop import IOLoop
 

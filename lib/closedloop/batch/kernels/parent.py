@@ -102,9 +102,7 @@ class Parent:
         self.kernels[pid] = connection
         _tell(connection, {"pid": pid})
 
-    def _child(
-        self, connection: socket.socket, end: socket.socket, message: dict[str, Any], parent: int
-    ) -> NoReturn:
+    def _child(self, connection: socket.socket, end: socket.socket, message: dict[str, Any], parent: int) -> NoReturn:
         code = 1
         try:
             forked.end_with_parent(parent)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -26,7 +26,7 @@ class Draws:
 
     def normal(self, n: int) -> Floats:
         """Return n standard normal numbers, by inverting the distribution function."""
-        return np.asarray(ndtri(np.maximum(self.uniform(n), 2.0**-53)), dtype=np.float64)
+        return np.asarray(scipy.special.ndtri(np.maximum(self.uniform(n), 2.0**-53)), dtype=np.float64)
 
     def whole(self, low: float | Floats, high: float | Floats, n: int) -> Floats:
         """Return n whole numbers from low to high, both included; the bounds may differ by row."""
