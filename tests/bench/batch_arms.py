@@ -162,7 +162,7 @@ def _import_all() -> None:
     from traitlets.config import Config
 
     InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}}))
-    for name in forked._LIBRARIES:
+    for name in forked.LIBRARIES:
         importlib.import_module(name)
     importlib.import_module("closedloop.rehearsal").rehearse()
 

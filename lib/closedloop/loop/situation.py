@@ -4,21 +4,25 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
 from closedloop.market.definition import Definition
 from closedloop.market.periods import FOREVER, Period, period_of
-from closedloop.market.view import View
 from closedloop.market.warehouse import Warehouse
 from closedloop.terms import Moment
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from closedloop.market.view import View
 
 _LONG_AGO = date(1900, 1, 1)
 
 
-def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
+def fetched(table: "ir.Table", order: str | None = None) -> pd.DataFrame:
     """The rows of a query, sorted by ``order`` so that the same data always come in the same order."""
     frame: pd.DataFrame = table.execute()
     flags = [name for name, kind in table.schema().items() if kind.is_boolean()]
@@ -72,7 +76,7 @@ class Situation:
         return self.definition.clock != "none"
 
     @cached_property
-    def view(self) -> View:
+    def view(self) -> "View":
         """All that was known on the day."""
         return self.warehouse.view(self.on)
 

@@ -1,9 +1,13 @@
 """The texts that people wrote, as the documents of a period need them."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from closedloop.market.view import View
 from closedloop.terms import MATERIAL_KINDS
+
+if TYPE_CHECKING:
+    from closedloop.market.view import View
 
 COLUMNS = (
     "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
@@ -11,7 +15,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def texts_in_force(view: View) -> pd.DataFrame:
+def texts_in_force(view: "View") -> pd.DataFrame:
     """The team's texts in force on the day, with every column of the contract; newest first within a kind."""
     known = view.known("materials").execute() if view.has("materials") else pd.DataFrame()
     frame = known.reindex(columns=list(COLUMNS))

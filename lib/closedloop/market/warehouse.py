@@ -9,26 +9,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
 import pandas as pd
-import pyarrow.parquet as parquet
 
-from closedloop.market.audit import Audit, read_audit, take_audit
-from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.fingerprint import fingerprint
-from closedloop.market.ladder import Ladder, quoted
 from closedloop.market.periods import FOREVER, Period, calendar
 from closedloop.market.place import runs_folder
-from closedloop.market.view import View
 from closedloop.terms import Moment
 
-_ABOUT = "market.json"
+if TYPE_CHECKING:  # a notebook reads what is written; who asks for rows or builds a warehouse imports the databases
+    import ibis
+    import ibis.expr.types as ir
+
+    from closedloop.market.audit import Audit
+    from closedloop.market.view import View
+
+ABOUT = "market.json"
 
 
-class Tables(Mapping[str, ir.Table]):
+class Tables(Mapping[str, "ir.Table"]):
     """The stored tables of a folder by name; a database is opened, and a table looked at, when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -36,10 +37,12 @@ class Tables(Mapping[str, ir.Table]):
         self._read: dict[str, ir.Table] = {}
 
     @cached_property
-    def _connection(self) -> ibis.BaseBackend:
+    def _connection(self) -> "ibis.BaseBackend":
+        import ibis
+
         return ibis.duckdb.connect(threads=1)
 
-    def __getitem__(self, name: str) -> ir.Table:
+    def __getitem__(self, name: str) -> "ir.Table":
         if name not in self._read:
             self._read[name] = self._connection.read_parquet(str(self._paths[name]), table_name=name)
         return self._read[name]
@@ -77,8 +80,10 @@ class Warehouse:
         return self.definition.extracted_on or FOREVER - timedelta(days=1)
 
     @property
-    def audit(self) -> Audit:
+    def audit(self) -> "Audit":
         """What the ladder did to this market's rows."""
+        from closedloop.market.audit import read_audit
+
         return read_audit(self.folder / "audit")
 
     @cached_property
@@ -91,11 +96,13 @@ class Warehouse:
         return not period.running or period.start <= self.extracted_on
 
     def _busy_days(self) -> Iterable[date]:
-        stored = json.loads((self.folder / _ABOUT).read_text("utf-8"))
+        stored = json.loads((self.folder / ABOUT).read_text("utf-8"))
         return {date.fromisoformat(day) for day in stored["busy_days"]}
 
-    def view(self, on: date) -> View:
+    def view(self, on: date) -> "View":
         """All that was known at the start of the day ``on``."""
+        from closedloop.market.view import View
+
         return View(self.definition, self.tables, on, self.extracted_on)
 
     def fingerprint(self, on: date) -> str:
@@ -108,7 +115,7 @@ class Warehouse:
             temporary.replace(path)
         return path.read_text()
 
-    def _fingerprint(self, view: View) -> str:
+    def _fingerprint(self, view: "View") -> str:
         digest = hashlib.sha256()
         for name in sorted(self.tables):
             frame: pd.DataFrame = view.known(name).execute()
@@ -116,35 +123,9 @@ class Warehouse:
             digest.update(f"{name} {list(frame.columns)} {len(frame)}".encode() + rows.to_numpy().tobytes())
         return digest.hexdigest()
 
-    def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> ir.Table:
+    def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> "ir.Table":
         """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""
         return self.view(on).known(table, up_to)
-
-
-def _busy_days(ladder: Ladder) -> list[str]:
-    """The days on which leads and deals begin or end: with them the market's periods are known without a query."""
-    days: set[date] = set()
-    for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
-        if column in ladder.columns.get(table, ()):
-            found = ladder.connection.sql(f"select distinct {quoted(column)} from {table}").fetchall()
-            days.update(day for (day,) in found if day is not None)
-    return sorted(day.isoformat() for day in days)
-
-
-def _build(definition: Definition, folder: Path) -> None:
-    ladder = Ladder(definition)
-    ladder.climb()
-    for part in ("tables", "audit", "rejected"):
-        (folder / part).mkdir(parents=True)
-    for name, columns in ladder.columns.items():
-        order = ", ".join(quoted(key) for key in TABLES[name].key)
-        query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
-        parquet.write_table(ladder.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
-    about = {"market": definition.name, "title": definition.title, "busy_days": _busy_days(ladder)}
-    (folder / _ABOUT).write_text(json.dumps(about))
-    take_audit(ladder).write(folder / "audit")
-    for name, rejected in ladder.rejected.items():
-        rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
 
 
 def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
@@ -153,10 +134,12 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     folder = place / fingerprint(definition)[:16]
     if folder.exists():
         return folder
+    from closedloop.market.building import build
+
     place.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
     try:
-        _build(definition, temporary)
+        build(definition, temporary)
         temporary.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster, with the same bytes

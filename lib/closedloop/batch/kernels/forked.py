@@ -15,16 +15,12 @@ from closedloop.batch.imports import without
 from closedloop.batch.kernels.line import Line
 
 _INLINE = "module://matplotlib_inline.backend_inline"
-# what notebooks import, and what they would import to compute a moment of their own
-_LIBRARIES = (
-    *("numpy", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb", "matplotlib.pyplot"),
-    *("pyarrow.dataset", "ibis.backends.duckdb.converter", "pandas.io.formats.csvs", "pandas.io.formats.string", "yaml"),
-    *("IPython.extensions.storemagic", "logging.config", "encodings.utf_8_sig"),
-    *("closedloop.notebook", "closedloop.market.warehouse"),
-    *(f"closedloop.loop.{step}" for step in ("research", "personas", "leads", "experiments", "targets")),
-    *(f"closedloop.loop.{step}" for step in ("handoff", "deals", "refinement", "review")),
+# what the collection's notebooks use; databases and scipy, which only computing a moment takes, are not among it
+LIBRARIES = (
+    *("numpy", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "yaml", "closedloop.notebook"),
+    *("pandas.io.formats.csvs", "pandas.io.formats.string", "encodings.utf_8_sig"),
+    *("IPython.extensions.storemagic", "logging.config"),
 )
-
 
 _SYSTEM = ctypes.CDLL(None)
 _PARENT_DEATH_SIGNAL = 1  # prctl(2)
@@ -48,9 +44,8 @@ def prepare() -> None:
     shell = ZMQInteractiveShell.instance(config=quiet, compiler_class=XCachingCompiler)
     shell.kernel = None  # pandas asks whether there is one
     with shell.builtin_trap:
-        for name in _LIBRARIES:
+        for name in LIBRARIES:
             importlib.import_module(name)
-        assert importlib.import_module("ibis").duckdb  # finds the backend; nothing is opened
         importlib.import_module("closedloop.rehearsal").rehearse()
         importlib.import_module("closedloop.batch.kernels.kernel").prepare()
 
