@@ -18,6 +18,7 @@ import zmq.asyncio
 from jupyter_client.session import Session, json_packer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import from_dict
 from nbformat.v4 import new_output
 
 from closedloop.batch.kernels.warm import Kernel
@@ -25,6 +26,12 @@ from closedloop.batch.trace import Limits, StartError, Trace
 
 _RECONNECT_MS = 5  # zmq waits 100 ms by default before it looks again for a socket that is not there yet
 _GRACE_SECONDS = 5
+_FIELDS = {
+    "stream": ("name", "text"),
+    "display_data": ("data", "metadata"),
+    "execute_result": ("data", "metadata", "execution_count"),
+    "error": ("ename", "evalue", "traceback"),
+}
 _CELL_FILE = re.compile(r"\S*/ipykernel_\d+/(\d+)\.py")
 
 
@@ -91,10 +98,20 @@ class Client(NotebookClient):
         if self._n_bytes <= self.limits.output_bytes:
             if "text" in msg["content"]:  # a warning names the cell's file, whose folder is another in each kernel
                 msg["content"]["text"] = _CELL_FILE.sub(r"cell-\1.py", msg["content"]["text"])
-            return super().output(outs, msg, display_id, cell_index)
+            return self._kept(outs, msg, display_id, cell_index)
         if before <= self.limits.output_bytes:
             outs.append(new_output("stream", name="stderr", text=self._cut()))  # type: ignore[no-untyped-call]
         return None
+
+    def _kept(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
+        """As nbclient, which checks each output against the schema of notebooks; all are checked when it is written."""
+        is_hooked = self.output_hook_stack.get(msg["parent_header"].get("msg_id"))
+        fields = _FIELDS.get(msg["msg_type"])
+        if display_id or is_hooked or self.clear_before_next_output or fields is None:
+            return super().output(outs, msg, display_id, cell_index)
+        kept = from_dict({"output_type": msg["msg_type"], **{name: msg["content"][name] for name in fields}})
+        outs.append(kept)
+        return kept
 
     def _cut(self) -> str:
         return (

@@ -111,7 +111,8 @@ def execute(
 def _attempt(
     source: Path, parameters: Mapping[str, Value], limits: Limits, trace: Trace, warm: Warm | None
 ) -> tuple[Status, str]:
-    with without("rfc3987_syntax"):  # for addresses in any alphabet, of which notebooks hold none; half a second
+    # addresses in any alphabet, of which notebooks hold none, and a file system that papermill can write to
+    with without("rfc3987_syntax"), without("pyarrow"):
         from papermill.execute import execute_notebook
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # parameters are checked by us: it knows no "str | None"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -61,13 +62,18 @@ def _markdown() -> MarkdownIt:
 
 
 def _prose(source: str, pages: Mapping[str, str] | None) -> Markup:
+    return Markup('<section class="prose">{}</section>').format(prose_html(_rendered(source), pages))
+
+
+@lru_cache(1024)
+def _rendered(source: str) -> str:
+    """A cell of prose is the same in every run of its notebook."""
     renderer = _markdown()
     tokens = renderer.parse(source)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             token.attrSet("id", _anchor(inline.content))
-    html = renderer.renderer.render(tokens, renderer.options, {})
-    return Markup('<section class="prose">{}</section>').format(prose_html(html, pages))
+    return str(renderer.renderer.render(tokens, renderer.options, {}))
 
 
 def _outputs(cell: Any) -> Markup:

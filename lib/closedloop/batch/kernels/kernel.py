@@ -105,6 +105,7 @@ class LineKernelApp(IPKernelApp):
         shell.kernel, shell.parent = self.kernel, self.kernel
         self.init_shell()
         self.init_extensions()
+        self.default_extensions = []  # the user's are still to come
         self._rehearse()
         self._modules = set(sys.modules)
 
