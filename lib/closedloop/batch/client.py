@@ -32,7 +32,7 @@ _FIELDS = {
     "execute_result": ("data", "metadata", "execution_count"),
     "error": ("ename", "evalue", "traceback"),
 }
-_CELL_FILE = re.compile(r"\S*/ipykernel_\d+/(\d+)\.py")
+_CELL_FILE = re.compile(r"(?<!\S)\S*/ipykernel_\d+/(\d+)\.py")
 
 
 class Client(NotebookClient):

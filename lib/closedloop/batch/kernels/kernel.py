@@ -74,15 +74,16 @@ class LineKernel(IPythonKernel):
         pass
 
     async def answer(self, request: Mapping[str, Any]) -> None:
-        """Do what is asked for; a cell's end is told by its reply, after all that it has shown."""
+        """Do what is asked for; a cell's end is told by its reply, after all that it has shown.
+
+        What a cell raises is in the reply; what is raised here ends the kernel, which its runner then hears of.
+        """
         self.set_parent([], request)
         self.pre_handler_hook()
         try:
             done = self.shell_handlers[request["header"]["msg_type"]](None, [], request)
             if done is not None:
                 await done
-        except (Exception, KeyboardInterrupt):
-            self.log.error("a request failed", exc_info=True)
         finally:
             self.post_handler_hook()
 
