@@ -4,6 +4,7 @@ Papermill's own marks are not used: after a dead kernel or a timeout they call e
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from closedloop.terms import Status
 
 RESULTS_MIME = "application/vnd.closedloop.results+json"
 ENGINE = "closedloop"
+_PAUSE_SECONDS = 0.1  # a process that has closed its sockets is not gone yet
 _MOST_TRIES = 3
 Warm = Callable[[], Path]
 
@@ -105,6 +107,7 @@ def execute(
         status, cause = _attempt(source, parameters, limits or Limits(), trace, warm)
         if not (trace.is_lost or (status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
             break
+        time.sleep(_PAUSE_SECONDS)
     return Execution(status, cause, trace.notebook, recorded_results(trace.notebook), trace.peak_mb)
 
 
