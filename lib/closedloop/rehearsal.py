@@ -8,6 +8,7 @@ import tomllib
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
@@ -78,7 +79,13 @@ def _personas() -> tuple[Persona, ...]:
 
 
 def _claims(period: str) -> pd.DataFrame:
-    row = {"market": _NAME, "period": period, "first_period": period, "last_period": period, "family": "plan"}
+    row: dict[str, Any] = {
+        "market": _NAME,
+        "period": period,
+        "first_period": period,
+        "last_period": period,
+        "family": "plan",
+    }
     row |= {"subject": "a", "estimate": 0.4, "low": 0.3, "high": 0.5, "baseline": 0.3, "effect": 0.1, "n": 40}
     row |= {"q": 0.01, "verdict": "supported", "kind": "descriptive", "unit": "rate", "notebook": "02_personas"}
     measures = ("share", "win_rate", "persona_accepted_rate", "loss_reason_share")

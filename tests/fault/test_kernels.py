@@ -125,6 +125,27 @@ def test_a_kernel_that_hangs_at_its_start_is_tried_once_more(
     assert again.status is Status.OK
 
 
+def test_what_start_up_code_prints_is_no_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, warmth: Warmth
+) -> None:
+    startup(tmp_path, monkeypatch, "print('good morning'); begun = 7")
+    ended = execute(source("print(begun)"), {}, Limits(), warmth.start)
+    assert ended.status is Status.OK
+    assert "7" in texts(ended) and "good morning" not in texts(ended)
+
+
+def test_the_users_configuration_of_ipython_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, warmth: Warmth
+) -> None:
+    folder = tmp_path / "ipython" / "profile_default"
+    folder.mkdir(parents=True)
+    (folder / "ipython_config.py").write_text("c.PlainTextFormatter.float_precision = '%.2f'")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    for warm in (warmth.start, None):
+        ended = execute(source("1 / 3"), {}, Limits(), warm)
+        assert ended.notebook.cells[-1].outputs[0].data["text/plain"] == "0.33"
+
+
 def test_a_cell_error_is_not_retried(tmp_path: Path, source: Source, warmth: Warmth) -> None:
     count = tmp_path / "runs"
     execute(source(f"open({str(count)!r}, 'a').write('x'); 1/0"), {}, Limits(), warmth.start)
@@ -205,8 +226,9 @@ SHAPES = {
     "input": "try:\n    input()\nexcept Exception as e:\n    print(type(e).__name__)",
     "update": "from IPython.display import display\nh = display('a', display_id='q'); h.update('b')",
     "widget": "import ipywidgets; ipywidgets.IntSlider.__name__",
-    "output widget": "import ipywidgets\nshown = ipywidgets.Output()\nwith shown:\n    print('inside')\nprint('outside')",
-    "comm": "import comm\nc = comm.create_comm('t', data={'a': 1}, buffers=[b'xyz'])\nc.send({'b': 2}); c.comm_id != ''",
+    "output widget": "import ipywidgets\nshown = ipywidgets.Output()\nwith shown:\n    print('in')\nprint('out')",
+    "bytes widget": "import ipywidgets\nipywidgets.Image(value=b'abc')",
+    "comm": "import comm\nc = comm.create_comm('t', data={'a': 1}, buffers=[b'xyz'])\nc.send({'b': 2}); 'sent'",
     "await": "import asyncio\nawait asyncio.sleep(0.01)\nprint('a'); await asyncio.sleep(0, 'b')",
     "task": "import asyncio\nasync def later():\n    print('later')\nt = asyncio.create_task(later()); await t",
     "thread": "import threading\nt = threading.Thread(target=print, args=('from a thread',)); t.start(); t.join()",
@@ -218,9 +240,10 @@ SHAPES = {
 }
 
 
-def written(execution: Execution) -> str:
-    """The notebook's bytes; widgets draw their names."""
-    return re.sub(r'"(IPY_MODEL_)?[0-9a-f]{32}"', '"drawn"', nbformat.writes(execution.notebook))
+def written(execution: Execution) -> list[str]:
+    """The notebook's lines; widgets draw their names, and are sorted by them."""
+    lines = re.sub(r'"(IPY_MODEL_)?[0-9a-f]{32}"', '"drawn"', nbformat.writes(execution.notebook)).splitlines()
+    return sorted(line.rstrip(",") for line in lines) if "widgets" in execution.notebook.metadata else lines
 
 
 @pytest.mark.parametrize("shape", SHAPES)

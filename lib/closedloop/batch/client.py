@@ -1,12 +1,13 @@
 """Runs a notebook's cells in one kernel: ready at its first message, within its limits, ended at once."""
 
 import asyncio
-import os
 import re
 import select
 import signal
 import subprocess
 import time
+from base64 import b64decode
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import from_dict
 from nbformat.v4 import new_output
 
+from closedloop.batch.kernels.line import READY
+from closedloop.batch.kernels.provisioner import WarmProvisioner
 from closedloop.batch.kernels.warm import Kernel
 from closedloop.batch.trace import Limits, StartError, Trace
 
@@ -40,6 +43,7 @@ class Client(NotebookClient):
 
     trace: Trace
     limits: Limits
+    provisioner: Any = None  # of jupyter_client: it starts, signals and ends the kernel
     _seconds: float = 60  # what a reply may take
 
     def run(self) -> None:
@@ -65,7 +69,13 @@ class Client(NotebookClient):
 
     async def _end(self) -> None:
         """Kill the kernel's whole group: all its answers are there, and what it has started is nobody's any more."""
-        raise NotImplementedError
+        if self.provisioner is None:
+            return
+        self.trace.signal = _signal_name(await self.provisioner.poll())
+        if self.provisioner.has_process:
+            self._note_peak(_peak_mb(self.provisioner.pid))
+            await self.provisioner.kill()
+            await self.provisioner.wait()
 
     async def _run_cells(self) -> None:
         deadline = time.monotonic() + self.limits.run_seconds
@@ -109,7 +119,9 @@ class Client(NotebookClient):
         fields = _FIELDS.get(msg["msg_type"])
         if display_id or is_hooked or self.clear_before_next_output or fields is None:
             return super().output(outs, msg, display_id, cell_index)
-        kept = from_dict({"output_type": msg["msg_type"], **{name: msg["content"][name] for name in fields}})
+        kept = from_dict(  # type: ignore[no-untyped-call]
+            {"output_type": msg["msg_type"], **{name: msg["content"][name] for name in fields}}
+        )
         outs.append(kept)
         return kept
 
@@ -127,15 +139,20 @@ class WarmClient(Client):
     """Asks for a kernel that is forked from a warm parent, and talks with it through one line."""
 
     warm: Path
-    kernel: Kernel | None = None
+    kernel: Kernel
+    kc: Any
 
     async def _start(self) -> Any:
-        self.kernel = Kernel(self.warm, ["-f", "kernel.json"], str(Path.cwd()), os.environ)
+        self.provisioner = WarmProvisioner.at(self.warm)
+        await self.provisioner.launch_kernel([])
+        assert self.provisioner.kernel is not None
+        self.kernel = self.provisioner.kernel
         self.kc = _Channel(self.kernel)
         self._poll = select.poll()
         for end in (self.kernel.connection, self.kernel.line.socket):
             self._poll.register(end, select.POLLIN)
-        ready = self._heard(self.limits.start_seconds)
+        # what start-up code shows belongs to no cell
+        ready = self._until(READY, self.limits.start_seconds, lambda message: None)
         if ready is None and self.kernel.poll() is None:
             raise StartError(f"the kernel was not ready after {self.limits.start_seconds:g} seconds")
         if ready is None:
@@ -143,10 +160,22 @@ class WarmClient(Client):
             raise StartError(f"the kernel ended before it was ready{f' ({why})' * bool(why)}")
         return ready["content"]["language_info"]
 
+    def _until(self, name: str, seconds: float, take: Callable[[Any], Any]) -> Any:
+        """The next message ``name``, and ``take`` all before it; None when the time or the kernel ends first."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            message = self._heard(left)
+            if message is None and self.kernel.poll() is not None:
+                break
+            if message and message["msg_type"] == name:
+                return message
+            if message:
+                take(message | {"buffers": [b64decode(part) for part in message.get("buffers", ())]})
+        return None
+
     def _heard(self, seconds: float) -> dict[str, Any] | None:
-        """What the kernel says next, within so many seconds; None also when it has ended."""
-        assert self.kernel is not None
-        for _ in range(2):
+        """What the kernel says next, within so many seconds; None when it says nothing, and when it has ended."""
+        for _ in range(2):  # the line may end before the parent tells why
             found = {number for number, _ in self._poll.poll(1000 * seconds)}
             if self.kernel.line.socket.fileno() in found and (message := self.kernel.line.receive()) is not None:
                 return message
@@ -155,38 +184,37 @@ class WarmClient(Client):
         return None
 
     async def _async_poll_kernel_alive(self) -> None:
-        pass
+        """That it has ended is heard."""
 
     async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
         self._index = cell_index
 
     async def _async_poll_for_reply(self, msg_id: str, cell: Any, timeout: Any, *_: Any) -> Any:
         """Take all that the kernel says until its reply."""
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            if message := self._heard(left):
-                if message["msg_type"] == "execute_reply":
-                    return message
-                if message["parent_header"].get("msg_id") == msg_id:
-                    self.process_message(message, cell, self._index)
-            elif self.kernel.poll() is not None:
-                raise DeadKernelError("Kernel died")
-        raise CellTimeoutError.error_from_timeout_and_cell("Cell execution timed out", timeout, cell)
+
+        def take(message: Any) -> None:
+            if message["parent_header"].get("msg_id") == msg_id:
+                self.process_message(message, cell, self._index)
+
+        reply = self._until("execute_reply", timeout, take)
+        if reply is None and self.kernel.poll() is not None:
+            raise DeadKernelError("Kernel died")
+        if reply is None:
+            raise CellTimeoutError.error_from_timeout_and_cell("Cell execution timed out", timeout, cell)
+        return reply
 
     async def _interrupt(self, cell: Any, index: int) -> None:
-        self.kernel.send_signal(signal.SIGINT)
+        await self.provisioner.send_signal(signal.SIGINT)
         with suppress(CellTimeoutError, DeadKernelError):
             await self._async_poll_for_reply(self.kc.asked, cell, _GRACE_SECONDS)
 
     async def _end(self) -> None:
-        if self.kernel is not None:
-            self.trace.signal = _signal_name(self.kernel.poll())
-            self.kernel.send_signal(signal.SIGKILL)
-            self.kernel.wait(_GRACE_SECONDS)
-            self.trace.is_lost = self.kernel.is_lost
-            self._note_peak(self.kernel.peak_mb)
-            self.kernel.close()
-        self.kc = self.kernel = None
+        await super()._end()
+        if self.provisioner is not None and self.provisioner.kernel is not None:
+            self.trace.is_lost = self.provisioner.kernel.is_lost
+            self._note_peak(self.provisioner.kernel.peak_mb)
+            await self.provisioner.cleanup()
+        self.kc = None
 
 
 class _Channel:
@@ -220,6 +248,7 @@ class OrdinaryClient(Client):
         """As any client; the sockets are gone afterwards."""
         with TemporaryDirectory(prefix="kernel-") as sockets:  # a short path: sockets allow some hundred characters
             self.sockets = Path(sockets)
+            self.km = self.create_kernel_manager()
             super().run()
 
     def create_kernel_manager(self) -> Any:
@@ -233,7 +262,6 @@ class OrdinaryClient(Client):
 
     async def _start(self) -> Any:
         began = time.monotonic()
-        self.km = self.create_kernel_manager()
         await self.km.start_kernel(
             extra_arguments=[f"--HistoryManager.hist_file={self.ipython_hist_file}"],
             stdout=subprocess.DEVNULL,
@@ -273,15 +301,11 @@ class OrdinaryClient(Client):
             self.task_poll_for_reply.cancel()
 
     async def _end(self) -> None:
-        manager = self.km
-        if manager.has_kernel:
-            self.trace.signal = _signal_name(await manager.provisioner.poll())
-            self._note_peak(_peak_mb(manager.provisioner.pid))
-            await manager.provisioner.kill()
-            await manager.provisioner.wait()
+        self.provisioner = self.km.provisioner
+        await super()._end()
         if self.kc is not None:
             self.kc.stop_channels()
-        await manager.cleanup_resources()
+        await self.km.cleanup_resources()
         self.kc = self.km = None
 
 

@@ -79,7 +79,7 @@ class TruthfulEngine:
 def _run(notebook: Any, kernel_name: str, trace: Trace, limits: Limits, warm: Path | None) -> None:
     from closedloop.batch.client import OrdinaryClient, WarmClient
 
-    client = (WarmClient if warm else OrdinaryClient)(notebook, kernel_name=kernel_name, coalesce_streams=True)
+    client: Any = (WarmClient if warm else OrdinaryClient)(notebook, kernel_name=kernel_name, coalesce_streams=True)
     client.log.setLevel(logging.CRITICAL)  # the ledger tells it; a log line would repeat data
     client.trace, client.limits, client.warm = trace, limits, warm
     client.run()

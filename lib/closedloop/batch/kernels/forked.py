@@ -24,6 +24,7 @@ LIBRARIES = (
 
 _SYSTEM = ctypes.CDLL(None)
 _PARENT_DEATH_SIGNAL = 1  # prctl(2)
+_COLLAPSE, _HUGE_PAGE = 25, 1 << 21  # madvise(2); bytes
 
 
 def prepare() -> None:
@@ -99,17 +100,12 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def collapse() -> None:
-    """Gather memory in huge pages."""
+def gather() -> None:
+    """Put this process's memory in huge pages, as far as the system can: a fork copies one entry for each page."""
     _SYSTEM.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for line in Path("/proc/self/maps").read_text().splitlines():
-        parts = line.split()
-        if parts[1] == "rw-p" and (len(parts) == 5 or parts[5] == "[heap]"):
-            begin, end = (int(x, 16) for x in parts[0].split("-"))
-            begin = -(-begin // _HUGE) * _HUGE
-            while begin + _HUGE <= end:
-                _SYSTEM.madvise(begin, _HUGE, 25)
-                begin += _HUGE
-
-
-_HUGE = 1 << 21
+        place, access, _, _, _, *name = line.split(maxsplit=5)
+        begin, end = (int(number, 16) for number in place.split("-"))
+        if access == "rw-p" and name in ([], ["[heap]"]):
+            for page in range(-(-begin // _HUGE_PAGE) * _HUGE_PAGE, end - _HUGE_PAGE + 1, _HUGE_PAGE):
+                _SYSTEM.madvise(page, _HUGE_PAGE, _COLLAPSE)  # that it cannot is no harm

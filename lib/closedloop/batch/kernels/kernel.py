@@ -17,9 +17,8 @@ from IPython.core.application import BaseIPythonApplication
 from jupyter_client.session import Session, json_packer
 from tornado.ioloop import IOLoop
 
-from closedloop.batch.kernels.line import Line
+from closedloop.batch.kernels.line import READY, Line
 
-READY = "ready"
 _UNHEARD = ("status", "starting")  # nobody waits for these
 
 
@@ -102,7 +101,7 @@ class LineKernelApp(IPKernelApp):
         self.kernel = self.kernel_class.instance(
             parent=self, session=self.session, iopub_thread=self.iopub_thread, log=self.log
         )
-        shell = self.kernel.shell
+        shell: Any = self.kernel.shell
         shell.kernel, shell.parent = self.kernel, self.kernel
         self.init_shell()
         self.init_extensions()
@@ -174,9 +173,9 @@ class _NoThread(IOPubThread):
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.socket = self.background_socket = None
+        self.socket = None
         self.thread = threading.Thread()  # never started
-        self.io_loop = SimpleNamespace(call_later=_call_later)
+        self.io_loop: Any = SimpleNamespace(call_later=_call_later)
 
 
 def _call_later(seconds: float, function: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ import struct
 import threading
 from typing import Any
 
+READY = "ready"  # the name of a kernel's first message that matters
 _HEAD = struct.Struct("<Ib")  # the sending process, and whether its message ends with this packet
 _PIECE = 1 << 16  # bytes: well below what a socket's buffer holds
 

@@ -1,4 +1,4 @@
-"""Warm kernels for jupyter_client: an entry point of the group ``jupyter_client.kernel_provisioners``."""
+"""The life of a warm kernel for jupyter_client: an entry point of the group ``jupyter_client.kernel_provisioners``."""
 
 import asyncio
 import os
@@ -7,53 +7,46 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Unicode
 
 from closedloop.batch.kernels.warm import Kernel
 
-NAME = "closedloop-warm"
+_NAME = "closedloop-warm"
+_COMMAND = ("-f", "kernel.json")  # what a kernel finds in its sys.argv; there is no such file
 
 
 class WarmProvisioner(KernelProvisionerBase):
-    """Forks the kernel from a warm parent, whose socket lies in ``folder`` (of a ``Warmth``)."""
+    """Forks a kernel from a warm parent, whose socket lies in ``folder`` (of a ``Warmth``), signals and ends it.
 
-    parent: Any  # the kernel manager
+    The kernel talks through ``kernel.line``, not through the five sockets of a kernel manager, so it has no
+    connection file: one socket without threads takes a quarter of their time for each cell.
+    """
+
     folder = Unicode()
     kernel: Kernel | None = None
     pid: int | None = None
 
+    @classmethod
+    def at(cls, folder: Path) -> "WarmProvisioner":
+        """A provisioner for one kernel, made by jupyter_client as it makes any other."""
+        chosen = {"provisioner_name": _NAME, "config": {"folder": str(folder)}}
+        spec = KernelSpec(language="python", metadata={"kernel_provisioner": chosen})
+        factory = KernelProvisionerFactory.instance()
+        made: Any = factory.create_provisioner_instance(_NAME, spec, parent=None)
+        return made  # type: ignore[no-any-return]
+
     @property
     def has_process(self) -> bool:
-        """Has a kernel been forked that was not cleared away yet?"""
-        return self.kernel is not None
-
-    @property
-    def peak_mb(self) -> float | None:
-        """Highest resident memory of a kernel that has ended, in MB of 10^6 bytes."""
-        return self.kernel.peak_mb if self.kernel else None
-
-    @property
-    def failure(self) -> str:
-        """What kept the kernel from starting, if it said."""
-        return self.kernel.failure if self.kernel else ""
-
-    @property
-    def is_lost(self) -> bool:
-        """Has the kernel ended because its parent did?"""
-        return self.kernel is not None and self.kernel.is_lost
-
-    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Write the connection file; the command that would start an ordinary kernel is not needed."""
-        self.parent.write_connection_file()
-        self.connection_info = self.parent.get_connection_info()
-        return await super().pre_launch(cmd=[], **kwargs)
+        """Has a kernel been forked, and not been waited for?"""
+        return self.kernel is not None and self.kernel.code is None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork; raises NotWarm when the parent cannot."""
-        cwd = kwargs.get("cwd") or str(Path.cwd())
-        environment = kwargs.get("env") or dict(os.environ)
-        self.kernel = Kernel(Path(self.folder), self.parent.connection_file, cwd, environment)
+        """Fork; raises NotWarm when the parent cannot, ParentLost when it is gone."""
+        cwd, environment = kwargs.get("cwd") or str(Path.cwd()), kwargs.get("env") or os.environ
+        self.kernel = Kernel(Path(self.folder), cmd or _COMMAND, cwd, environment)
         self.pid = self.kernel.pid
         return self.connection_info
 
@@ -62,13 +55,9 @@ class WarmProvisioner(KernelProvisionerBase):
         return self.kernel.poll() if self.kernel else 0
 
     async def wait(self) -> int | None:
-        """Wait for the kernel's end; a process that was killed needs a millisecond."""
-        code: int | None = 0
-        if self.kernel:
-            while (code := self.kernel.poll()) is None:
-                await asyncio.sleep(0.002)
-            self.kernel.close()
-            self.kernel = None
+        """Wait for the kernel's end; a process that was killed needs some milliseconds."""
+        while (code := await self.poll()) is None:
+            await asyncio.sleep(0.001)
         return code
 
     async def send_signal(self, signum: int) -> None:
@@ -85,7 +74,7 @@ class WarmProvisioner(KernelProvisionerBase):
         await self.send_signal(signal.SIGTERM)
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Let go of a kernel that was not waited for."""
+        """Let go of the kernel; one that still lives is killed."""
         if self.kernel and not restart:
             self.kernel.close()
             self.kernel = None
