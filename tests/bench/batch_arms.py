@@ -164,7 +164,7 @@ def _import_all() -> None:
     InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}}))
     for name in forked.LIBRARIES:
         importlib.import_module(name)
-    importlib.import_module("closedloop.rehearsal").rehearse()
+    importlib.import_module("closedloop.batch.kernels.rehearsal").rehearse()
 
 
 def _by_shell(run: Run, out: Path) -> tuple[int, float]:

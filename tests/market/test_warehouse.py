@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from closedloop.market import ladder, warehouse
+from closedloop.market import building, ladder
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.warehouse import build_warehouse, open_warehouse
 
@@ -90,7 +90,7 @@ def test_a_failed_build_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(warehouse.parquet, "write_table", full)
+    monkeypatch.setattr(building.parquet, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
         build_warehouse(definition, tmp_path / "place")
     assert list((tmp_path / "place").iterdir()) == []
@@ -101,13 +101,13 @@ def test_a_builder_that_comes_second_takes_what_is_there(
 ) -> None:
     definition, place = tiny_market(FILES), tmp_path / "place"
     rival = build_warehouse(definition, tmp_path / "rival")
-    build = warehouse._build
+    build = building.build
 
     def overtaken(definition: Definition, folder: Path) -> None:
         build(definition, folder)
         shutil.copytree(rival, place / rival.name)
 
-    monkeypatch.setattr(warehouse, "_build", overtaken)
+    monkeypatch.setattr(building, "build", overtaken)
     folder = build_warehouse(definition, place)
     assert contents(folder) == contents(rival)
     assert [path.name for path in place.iterdir()] == [rival.name]

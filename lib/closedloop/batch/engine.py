@@ -77,7 +77,8 @@ class TruthfulEngine:
 
 
 def _run(notebook: Any, kernel_name: str, trace: Trace, limits: Limits, warm: Path | None) -> None:
-    from closedloop.batch.client import OrdinaryClient, WarmClient
+    from closedloop.batch.client import OrdinaryClient
+    from closedloop.batch.warm_client import WarmClient
 
     client: Any = (WarmClient if warm else OrdinaryClient)(notebook, kernel_name=kernel_name, coalesce_streams=True)
     client.log.setLevel(logging.CRITICAL)  # the ledger tells it; a log line would repeat data

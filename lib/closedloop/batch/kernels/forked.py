@@ -47,7 +47,7 @@ def prepare() -> None:
     with shell.builtin_trap:
         for name in LIBRARIES:
             importlib.import_module(name)
-        importlib.import_module("closedloop.rehearsal").rehearse()
+        importlib.import_module("closedloop.batch.kernels.rehearsal").rehearse()
         importlib.import_module("closedloop.batch.kernels.kernel").prepare()
 
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from ipykernel.kernelbase import Kernel
 from IPython.core import shellapp
 from IPython.core.application import BaseIPythonApplication
 from jupyter_client.session import Session, json_packer
-from tornado.ioloop import IOLoop
 
 from closedloop.batch.kernels.line import READY, Line
 
@@ -68,6 +68,10 @@ class LineKernel(IPythonKernel):
         """The kernel of ``session``, which is given its line later."""
         super().__init__(**traits)
         self.shell_channel_thread = SimpleNamespace(parent_thread=threading.main_thread())
+
+    def start(self) -> None:
+        """Take the loop that runs; there are no sockets to listen to."""
+        Kernel.start(self)  # past a warning that nobody can debug this
 
     def _abort_queues(self, subshell_id: str | None = None) -> None:
         pass
@@ -159,7 +163,7 @@ class LineKernelApp(IPKernelApp):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self.kernel.io_loop = IOLoop.current()
+        self.kernel.start()
         line, loop, requests = self.session.line, asyncio.get_running_loop(), asyncio.Queue[Any]()
         loop.add_reader(line.socket, lambda: requests.put_nowait(line.receive()))
         told = {"msg_type": READY, "content": {"language_info": self.kernel.language_info}}
