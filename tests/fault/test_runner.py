@@ -63,6 +63,16 @@ def test_a_killed_runner_leaves_no_process_and_loses_no_finished_run(project: Pr
     assert project.computed == ["tiny/2024-q1/outcome", "tiny/2024-q2/plan"]
 
 
+def test_what_a_killed_runner_was_writing_is_removed(project: Project) -> None:
+    project.run(periods=["2024-q2"])
+    part = project.out / "tiny" / "2024-q2" / ".01_research.ipynb-abc.part"
+    own = part.with_name(".notes")
+    for path in (part, own):
+        path.write_text("{")
+    project.run(periods=["2024-q2"])
+    assert (part.exists(), own.exists()) == (False, True)
+
+
 N_KILLS = 20 if os.environ.get("CLOSEDLOOP_FULL") else 6
 
 

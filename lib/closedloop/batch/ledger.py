@@ -28,6 +28,7 @@ _PACKAGES = [
     "matplotlib",
     "papermill",
 ]
+_PART = ".part"  # the ending of a file that is being written
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=_PART, delete=False) as file:
             temporary = Path(file.name)
             file.write(content)
             file.flush()
@@ -72,6 +73,14 @@ def write_atomic(path: Path, content: bytes) -> None:
         if temporary:
             temporary.unlink(missing_ok=True)
         raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+def sweep(out: Path) -> None:
+    """Remove the parts of files that a killed batch was writing; for who holds the folder's lock."""
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if name.startswith(".") and name.endswith(_PART):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -78,7 +78,7 @@ class Bench:
     def perform(self, task: Task) -> Entry:
         """Run the task's job; whatever goes wrong is in the entry."""
         began = time.monotonic()
-        self._warm_up()
+        self.warm_up()
         try:
             entry = self._turn(task) if task.job.is_turn else self._notebook(task)
         except WorkerDied as error:
@@ -141,11 +141,11 @@ class Bench:
 
         return self._execute or execute
 
-    def _warm_up(self) -> None:
-        """Have the parent of kernels import its libraries while this process does, or computes a moment."""
+    def warm_up(self) -> None:
+        """Have the parent of kernels import its libraries while this process plans, or computes a moment."""
         if self._is_warm and not self._is_stopped:
             with suppress(NotWarm):
-                self.warmth.start()
+                self.warmth.begin()
 
     def _parent(self) -> Path:
         if self._is_stopped:

@@ -13,7 +13,7 @@ from types import FrameType
 from closedloop.batch import moments, report
 from closedloop.batch.desk import Desk
 from closedloop.batch.kernels.warm import ENVIRONMENT
-from closedloop.batch.ledger import Entry, Ledger, locked
+from closedloop.batch.ledger import Entry, Ledger, locked, sweep
 from closedloop.batch.machine import Place, ThisMachine
 from closedloop.batch.notebooks import find_notebook, notebooks
 from closedloop.batch.perform import Bench, Compute, Execute
@@ -190,7 +190,10 @@ def run(
         stack.enter_context(interruption.noticed())
         bench = Bench(compute, execute, request.n_slots)
         stack.callback(bench.close)
+        if not request.scheduler:
+            bench.warm_up()
         ledger = Ledger(request.out)
+        sweep(request.out)
         ledger.flush()  # takes in what a killed batch has left
         desk = desk_of(request, planner, ledger)
         runner = Runner(desk, listener, interruption)

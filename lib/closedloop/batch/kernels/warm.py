@@ -44,18 +44,28 @@ class Warmth:
         self._lock = threading.Lock()
         self._parent: subprocess.Popen[bytes] | None = None
         self._place: TemporaryDirectory[str] | None = None
+        self._is_asked = False
+
+    def begin(self) -> None:
+        """Start a parent unless one lives: it imports its libraries while others plan. Raises NotWarm as ``start``."""
+        with self._lock:
+            self._begin()
 
     def start(self) -> Path:
         """The folder of the parent's socket; starts a parent unless one lives. Raises NotWarm where it cannot be."""
-        if sys.platform != "linux":
-            raise NotWarm(f"kernels are forked on Linux only, and this is {sys.platform}")
         with self._lock:
-            if self._parent is None or self._parent.poll() is not None:
-                self._clear()
-                self._place = TemporaryDirectory(prefix="closedloop-")  # made with mode 0700
-                self._parent = _started(Path(self._place.name) / SOCKET)
+            self._begin()
+            self._is_asked = True
             assert self._place is not None
             return Path(self._place.name)
+
+    def _begin(self) -> None:
+        if sys.platform != "linux":
+            raise NotWarm(f"kernels are forked on Linux only, and this is {sys.platform}")
+        if self._parent is None or self._parent.poll() is not None:
+            self._clear()
+            self._place = TemporaryDirectory(prefix="closedloop-")  # made with mode 0700
+            self._parent = _started(Path(self._place.name) / SOCKET)
 
     def close(self) -> None:
         """End the parent and its kernels."""
@@ -66,12 +76,14 @@ class Warmth:
         if self._parent is not None:
             assert self._parent.stdin is not None
             self._parent.stdin.close()  # the parent ends when its input does
+            if not self._is_asked:  # it has no kernel, and may still be importing
+                self._parent.kill()
             try:
                 self._parent.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self._parent.kill()
                 self._parent.wait()
-            self._parent = None
+            self._parent, self._is_asked = None, False
         if self._place is not None:
             self._place.cleanup()
             self._place = None
