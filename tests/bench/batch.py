@@ -1,6 +1,6 @@
 """Speed and endurance of the batch, beside papermill on the same notebooks in the same run.
 
-``python -m tests.bench.batch``: the whole market takes an hour or so; ``--period`` and ``--part`` choose less of it.
+``python -m tests.bench.batch``: the whole market takes half an hour; ``--period`` and ``--part`` choose less of it.
 """
 
 import argparse

@@ -24,7 +24,6 @@ LIBRARIES = (
 
 _SYSTEM = ctypes.CDLL(None)
 _PARENT_DEATH_SIGNAL = 1  # prctl(2)
-_COLLAPSE, _HUGE_PAGE = 25, 1 << 21  # madvise(2); bytes
 
 
 def prepare() -> None:
@@ -98,14 +97,3 @@ def end_with_parent(parent: int) -> None:
     _SYSTEM.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
-
-
-def gather() -> None:
-    """Put this process's memory in huge pages, as far as the system can: a fork copies one entry for each page."""
-    _SYSTEM.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        place, access, _, _, _, *name = line.split(maxsplit=5)
-        begin, end = (int(number, 16) for number in place.split("-"))
-        if access == "rw-p" and name in ([], ["[heap]"]):
-            for page in range(-(-begin // _HUGE_PAGE) * _HUGE_PAGE, end - _HUGE_PAGE + 1, _HUGE_PAGE):
-                _SYSTEM.madvise(page, _HUGE_PAGE, _COLLAPSE)  # that it cannot is no harm

@@ -51,7 +51,6 @@ class Parent:
             self.problem = f"a library started threads, which do not survive a fork: {', '.join(names)}"
         gc.collect()
         gc.freeze()  # a collection in a kernel would copy every page that it shares with us
-        forked.gather()
 
     def _watch_children(self) -> None:
         """Children that end wake the loop."""

@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "ARROW_IO_THREADS": "1",
     "PYTHONHASHSEED": "0",
 }
-_HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # what a fork shares is then listed in fewer entries
 SOCKET = "parent"
 START_SECONDS = 120
 _PARENT = "the process that kernels are forked from"
@@ -106,7 +105,7 @@ def _started(path: Path) -> "subprocess.Popen[bytes]":
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
-            env=os.environ | ENVIRONMENT | _HUGE_PAGES,
+            env=os.environ | ENVIRONMENT,
             cwd="/",
         )
 
