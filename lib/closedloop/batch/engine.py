@@ -117,13 +117,15 @@ def _attempt(
 ) -> tuple[Status, str]:
     # addresses in any alphabet, of which notebooks hold none, and a file system that papermill can write to
     with without("rfc3987_syntax"), without("pyarrow"):
-        from papermill.execute import execute_notebook
+        from papermill.iorw import load_notebook_node
+        from papermill.parameterize import parameterize_notebook
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # parameters are checked by us: it knows no "str | None"
-    options = {"engine_name": ENGINE, "kernel_name": "python3", "language": "python", "progress_bar": False}
-    options |= {"trace": trace, "limits": limits, "warm": warm() if warm else None}
-    try:
-        execute_notebook(str(source), None, parameters=dict(parameters), **options)
+    named = {"kernel_name": "python3", "language": "python", "engine_name": ENGINE}
+    told: dict[str, Any] = {"trace": trace, "limits": limits, "warm": warm() if warm else None}
+    try:  # what papermill's execute_notebook does, but for what it writes to the notebook before, and to disk after it
+        notebook = load_notebook_node(str(source))
+        notebook = parameterize_notebook(notebook, dict(parameters), **named) if parameters else notebook
+        TruthfulEngine.execute_notebook(notebook, "python3", **told)
     except NotWarm:
         raise
     except Exception as error:

@@ -1,6 +1,5 @@
 """The life of a warm kernel for jupyter_client: an entry point of the group ``jupyter_client.kernel_provisioners``."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -56,9 +55,7 @@ class WarmProvisioner(KernelProvisionerBase):
 
     async def wait(self) -> int | None:
         """Wait for the kernel's end; a process that was killed needs some milliseconds."""
-        while (code := await self.poll()) is None:
-            await asyncio.sleep(0.001)
-        return code
+        return self.kernel.wait() if self.kernel else 0  # in a loop of its own: nobody else waits meanwhile
 
     async def send_signal(self, signum: int) -> None:
         """To the kernel and all that it has started."""
