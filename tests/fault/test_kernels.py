@@ -14,6 +14,7 @@ import pytest
 from closedloop.batch import perform
 from closedloop.batch.engine import Execution, execute
 from closedloop.batch.kernels import warm as warm_kernels
+from closedloop.batch.kernels.parent import YIELDING
 from closedloop.batch.kernels.warm import Kernel, NotWarm, Warmth
 from closedloop.batch.trace import Limits
 from closedloop.terms import Status
@@ -284,6 +285,11 @@ def test_the_parent_runs_no_notebooks_code_and_keeps_one_thread(source: Source, 
     assert ended.results["parent"] == parent.pid != ended.results["me"]
     assert parent.num_threads() == 1
     assert not any(name.endswith((".parquet", ".duckdb")) for name in (file.path for file in parent.open_files()))
+
+
+def test_kernels_give_way_to_the_moments_that_all_wait_for(source: Source, warmth: Warmth) -> None:
+    ended = execute(source("import os", SHOWN % "'nice': os.nice(0)"), {}, Limits(), warmth.start)
+    assert ended.results == {"nice": min(os.nice(0) + YIELDING, 19)}
 
 
 def test_memory_and_processes_are_given_back(source: Source, warmth: Warmth) -> None:

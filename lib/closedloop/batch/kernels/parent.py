@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from closedloop.batch.kernels import forked
 
+YIELDING = 10  # kernels give way to the moments that follow one another, which all else waits for
 LARGEST = 1 << 20  # bytes of a message; an environment is some kilobytes
 
 
@@ -162,5 +163,6 @@ def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     os.setsid()  # Ctrl-C is for the runner
+    os.nice(YIELDING)
     del sys.path[0]  # the folder that this was started in; a kernel puts its own there
     Parent(socket.socket(fileno=int(sys.argv[1]))).serve()
