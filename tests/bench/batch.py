@@ -18,12 +18,13 @@ from typing import Any
 
 from closedloop.batch.kernels.warm import ENVIRONMENT
 from closedloop.batch.plan import OUTCOME, PLAN
+from closedloop.batch.run import environment
 from closedloop.loop.turn import periods
 from closedloop.market.place import data_folder, root
 
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool
-from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, environment, in_a_row
+from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, in_a_row
 from tests.bench.validity import Figure, machine
 
 PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython", "pyzmq")

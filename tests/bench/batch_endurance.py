@@ -1,10 +1,9 @@
 """Long and crowded work of the batch, each in a process of its own whose leavings are counted: tests/bench/batch.py."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from closedloop.batch import moments
 from closedloop.batch.ledger import Entry
 from closedloop.batch.perform import Bench, Task
 from closedloop.batch.plan import PLAN, Job
+from closedloop.batch.run import environment
 from closedloop.batch.workers import kill_children
 
 from tests.batch.conftest import RESULTS, write_notebook
@@ -69,19 +69,6 @@ def crowds(place: Path) -> dict[str, float]:
         threads.shutdown()
         bench.close()
     return {**found, "seconds": time.perf_counter() - began}
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables for all processes that are started within the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
 
 
 def alone(place: Path, work: Callable[[Path], dict[str, float]]) -> tuple[dict[str, float], int, int]:

@@ -92,6 +92,18 @@ def test_a_notebook_has_a_limit_of_its_own(source: Source, warmth: Warmth) -> No
     assert "pending" in states(ended)
 
 
+def test_half_a_letter_is_replaced_and_nothing_else_is_lost(source: Source, warmth: Warmth) -> None:
+    cell = "print('\\ud800 and more'); print(b'\\xff'.decode(errors='surrogateescape'))"
+    ended = execute(source(cell), {}, Limits(), warmth.start)
+    assert (ended.status, texts(ended)) == (Status.OK, "? and more\n?\n")
+
+
+def test_a_kernel_that_has_closed_its_line_is_not_waited_for(source: Source, warmth: Warmth) -> None:
+    ended = execute(source("import os; os.closerange(3, 200)", "1"), {}, Limits(), warmth.start)
+    assert ended.status is Status.KERNEL_DIED
+    assert states(ended) == ["completed", "failed", "pending"]
+
+
 def test_what_a_kernel_started_ends_with_it(source: Source, warmth: Warmth) -> None:
     started = "import subprocess; p = subprocess.Popen(['sleep', '300'])"
     ended = execute(source(started, SHOWN % "'pid': p.pid"), {}, Limits(), warmth.start)

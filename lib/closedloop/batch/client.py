@@ -65,7 +65,6 @@ class Client(NotebookClient):
             return
         self.trace.signal = _signal_name(await self.provisioner.poll())
         if self.provisioner.has_process:
-            self._note_peak(_peak_mb(self.provisioner.pid))
             await self.provisioner.kill()
             await self.provisioner.wait()
 
@@ -192,6 +191,8 @@ class OrdinaryClient(Client):
 
     async def _end(self) -> None:
         self.provisioner = self.km.provisioner
+        if self.km.has_kernel:
+            self._note_peak(_peak_mb(self.provisioner.pid))
         await super()._end()
         if self.kc is not None:
             self.kc.stop_channels()

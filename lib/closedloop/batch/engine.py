@@ -115,8 +115,7 @@ def execute(
 def _attempt(
     source: Path, parameters: Mapping[str, Value], limits: Limits, trace: Trace, warm: Warm | None
 ) -> tuple[Status, str]:
-    # addresses in any alphabet, of which notebooks hold none, and a file system that papermill can write to
-    with without("rfc3987_syntax"), without("pyarrow"):
+    with without("rfc3987_syntax"):  # for addresses in any alphabet, of which notebooks hold none; half a second
         from papermill.iorw import load_notebook_node
         from papermill.parameterize import parameterize_notebook
 

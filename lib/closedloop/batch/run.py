@@ -186,7 +186,7 @@ def run(
     interruption = Interruption()
     with ExitStack() as stack:
         stack.enter_context(locked(request.out))
-        stack.enter_context(_environment())
+        stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but the kernel's own
         stack.enter_context(interruption.noticed())
         bench = Bench(compute, execute, request.n_slots)
         stack.callback(bench.close)
@@ -257,17 +257,20 @@ def _jobs(request: Request, desk: Desk, bench: Bench, open_market: OpenMarket, i
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """What workers and kernels inherit: one thread each, a fixed hash seed, and no backend for figures."""
-    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, "MPLBACKEND")}
-    os.environ.update(ENVIRONMENT)
-    os.environ.pop("MPLBACKEND", None)
+def environment(**values: str | None) -> Iterator[None]:
+    """Variables that processes inherit which are started within the block; None: without it."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        os.environ.update({name: value} if value is not None else {})
 
 
 def _exit_code(entries: Mapping[str, Entry], interruption: Interruption) -> int:

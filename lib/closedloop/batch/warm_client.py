@@ -60,13 +60,14 @@ class WarmClient(Client):
 
     def _heard(self, seconds: float) -> dict[str, Any] | None:
         """What the kernel says next, within so many seconds; None when it says nothing, and when it has ended."""
-        for _ in range(2):  # the line may end before the parent tells why
-            found = {number for number, _ in self._poll.poll(1000 * seconds)}
-            if self.kernel.line.socket.fileno() in found and (message := self.kernel.line.receive()) is not None:
-                return message
-            if not found or self.kernel.poll() is not None:
-                break
-        return None
+        found = {number for number, _ in self._poll.poll(1000 * seconds)}
+        if self.kernel.line.socket.fileno() not in found:
+            return None
+        message = self.kernel.line.receive()
+        if message is None and self.kernel.wait(GRACE_SECONDS) is None:  # it lives, but can never be heard again
+            self.kernel.send_signal(signal.SIGKILL)
+            self.kernel.wait(GRACE_SECONDS)
+        return message
 
     async def _async_poll_kernel_alive(self) -> None:
         """That it has ended is heard."""

@@ -14,8 +14,9 @@ def fingerprint(definition: Definition) -> str:
     digest = hashlib.sha256()
     for path in sorted([*definition.folder.glob("*.toml"), *definition.folder.glob("*.sql")]):
         digest.update(path.name.encode() + path.read_bytes())
-    for name in definition.sources:
-        digest.update(sources.sha256_of(sources.fetch(definition, name)).encode())
+    for name, source in definition.sources.items():
+        path = sources.fetch(definition, name)  # which has checked it against the digest, if that is declared
+        digest.update((source.sha256 or sources.sha256_of(path)).encode())
     return hashlib.sha256(digest.digest() + own_code()).hexdigest()
 
 

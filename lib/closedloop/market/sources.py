@@ -5,7 +5,6 @@ import io
 import os
 import zipfile
 import zlib
-from functools import lru_cache
 from pathlib import Path
 
 from closedloop.errors import SourceError, allowed
@@ -18,13 +17,6 @@ _LARGEST_RATIO = 200
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
-    seen = path.stat()
-    return _sha256(path, seen.st_size, seen.st_mtime_ns)
-
-
-@lru_cache(1024)
-def _sha256(path: Path, _size: int, _changed: int) -> str:
-    """A file is looked at when it is fetched and when it is fingerprinted: read once, unless it has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -48,8 +40,7 @@ def _help(definition: Definition, source: Source) -> str:
 
 
 def _checked(path: Path, definition: Definition, source: Source) -> Path:
-    found = sha256_of(path)
-    if source.sha256 and found != source.sha256:
+    if source.sha256 and (found := sha256_of(path)) != source.sha256:
         raise SourceError(f"{path} is not the expected file: its SHA-256 is {found}. {_help(definition, source)}")
     return path
 

@@ -19,8 +19,6 @@ from jupyter_client.session import Session, json_packer
 
 from closedloop.batch.kernels.line import READY, Line
 
-_UNHEARD = ("status", "starting")  # nobody waits for these
-
 
 class LineSession(Session):
     """Jupyter's messages, sent through a line."""
@@ -48,8 +46,10 @@ class LineSession(Session):
             name, content, metadata = msg_or_type, content or {}, metadata or {}
             parent = parent.get("header", parent) if parent else {}
             message = {"msg_type": name, "content": content, "metadata": metadata, "parent_header": parent}
-        if name not in _UNHEARD:
+        if name != "status":  # nobody waits for it
             heard = {"execution_count": content["execution_count"]} if name == "execute_input" else content
+            if name == "stream":  # half a letter cannot be sent; an ordinary kernel loses all that was printed with it
+                heard = content | {"text": content["text"].encode("utf8", "replace").decode("utf8")}
             told = {"msg_type": name, "header": {"msg_type": name}, "content": heard, "metadata": metadata}
             told["parent_header"] = {"msg_id": parent.get("msg_id")}
             if buffers:

@@ -29,12 +29,12 @@ class Line:
                 self.socket.send(_HEAD.pack(pid, end >= len(message)) + message[begin:end])
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the other end is gone; raises BlockingIOError when a rest is still to come."""
+        """The next message, when it has come whole; None when the other end is gone."""
         while packet := self._packet():
             pid, is_last = _HEAD.unpack_from(packet)
             self._begun.setdefault(pid, []).append(packet[_HEAD.size :])
             if is_last:
-                return dict(json.loads(b"".join(self._begun.pop(pid))))
+                return dict(json.loads(b"".join(self._begun.pop(pid)).decode("utf8", "replace")))
         return None
 
     def _packet(self) -> bytes:

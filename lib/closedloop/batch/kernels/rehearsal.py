@@ -24,7 +24,6 @@ from closedloop.loop.step import STEPS, Step, read_frame, read_step, write_frame
 from closedloop.market.definition import Definition
 from closedloop.market.fingerprint import own_code
 from closedloop.market.periods import calendar
-from closedloop.notebook import DOCUMENTS
 
 _NAME = "rehearsal"
 _DEFINITION = """
@@ -39,7 +38,7 @@ first = "2024-q1"
 length = "quarter"
 [sources]
 """
-_SECTIONS = {"campaign_brief": brief.SECTIONS, "sales_playbook": playbook.SECTIONS, "battlecard": battlecard.SECTIONS}
+_DOCUMENTS = ((brief, "persona"), (playbook, "persona"), (battlecard, "competitor"))
 
 
 def rehearse() -> None:
@@ -49,7 +48,7 @@ def rehearse() -> None:
         folder = Path(place)
         definition = Definition(name=_NAME, folder=folder, **tomllib.loads(_DEFINITION))
         period = calendar(definition, [date(2024, 2, 1)])[0]
-        write_set(folder / "personas.yml", PersonaSet(_NAME, period.name, "research", _rule(), _personas()))
+        write_set(folder / "personas.yml", PersonaSet(_NAME, period.name, "research", Rule((), "a", ()), _personas()))
         personas = read_set(folder / "personas.yml")
         claims = _read_back(folder, _claims(period.name))
         words = Words(definition, {persona.id: persona.name for persona in personas.personas})
@@ -61,17 +60,12 @@ def rehearse() -> None:
         whose = {name: [None] for name in ("persona", "competitor", "topic")}
         texts = pd.DataFrame({"kind": ["proof"], "text": ["-"], **whose})
         dossier = Dossier(words, period, personas, steps, claims, claims, texts)
-        for name, document in DOCUMENTS.items():
-            kind = "competitor" if name == "battlecard" else "persona"
+        for document, kind in _DOCUMENTS:
             page = dossier.about(kind, dossier.choices(kind)[0])
             document.bottom_line(page)
-            for section in _SECTIONS[name]:
+            for section in document.SECTIONS:
                 document.render(page, section)._repr_html_()
     charts.draw_once()
-
-
-def _rule() -> Rule:
-    return Rule((), "a", ())
 
 
 def _personas() -> tuple[Persona, ...]:
