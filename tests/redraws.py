@@ -1,4 +1,4 @@
-"""Other draws of the bundled market: the same planted truth with another seed, to count what is found and what is false."""
+"""Other draws of the bundled market, the same truth with another seed: to count what is found and what is false."""
 
 import os
 import re

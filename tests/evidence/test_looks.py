@@ -11,6 +11,7 @@ from closedloop.evidence.looks import (
     amount_looks,
     cycle_looks,
     rate_looks,
+    recording_looks,
     share_looks,
     stacked,
 )
@@ -85,7 +86,39 @@ def test_like_is_compared_with_like():
     assert (crude["p"] < 1e-6).all() and crude["effect"].abs().min() > 0.15
     assert fair["p"].tolist() == pytest.approx([1.0, 1.0], abs=0.05)
     assert fair["effect"].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
-    assert fair["baseline"].tolist() == [0.5, 0.5] and fair["n"].tolist() == [128, 128]
+    assert fair["baseline"].tolist() == [0.68, 0.32] and fair["estimate"].tolist() == pytest.approx([0.68, 0.32])
+    assert fair["n"].tolist() == [200, 200] and fair["n_effective"].tolist() == [128, 128]
+
+
+def test_a_field_with_few_of_one_outcome_is_not_compared():
+    counts = pd.DataFrame({"field": "f", "level": ["a", "b"], "k": [88, 90], "n": [92, 95]})
+    looks = rate_looks(counts, ORIGIN, measure="win_rate", least=10)
+    assert looks["reason"].tolist() == ["few recorded"] * 2
+    assert looks[["estimate", "baseline", "p"]].isna().all(axis=None) and looks["n"].tolist() == [92, 95]
+
+
+@pytest.mark.parametrize(("is_late", "reason"), [(True, "filled by the outcome"), (False, "")])
+def test_a_level_that_hardly_any_lost_deal_has_may_be_filled_by_the_outcome(is_late, reason):
+    """Recorded while selling, on 60 won deals and on no lost one; a field of the start may do so honestly."""
+    counts = pd.DataFrame({"field": "f", "level": ["a", "b"], "k": [60, 40], "n": [60, 280], "is_late": is_late})
+    looks = rate_looks(counts, ORIGIN, measure="win_rate", least=10).set_index("level")
+    assert looks.loc["a", "reason"] == reason
+    assert looks.loc["b", "reason"] == ""
+
+
+def test_gaps_that_depend_on_the_outcome_are_found_inside_the_periods():
+    """One field lacks half of the lost deals in both periods; one lacks any half in the period that wins less."""
+    hit = pd.Series(([True] * 60 + [False] * 40 + [True] * 20 + [False] * 80) * 2)
+    strata = pd.Series((["q1"] * 100 + ["q2"] * 100) * 2)
+    turn = np.arange(400) % 2 == 0
+    frame = pd.DataFrame({"full": "x", "by_outcome": "x", "by_period": "x"}, index=hit.index)
+    frame.loc[~hit & turn, "by_outcome"] = None
+    frame.loc[(strata == "q2") & turn, "by_period"] = None
+    looks = recording_looks(frame, hit, strata, ORIGIN).set_index("field")
+    assert looks.index.tolist() == ["by_outcome", "by_period"]
+    assert looks.loc["by_outcome", ["estimate", "baseline"]].tolist() == [1.0, 0.5]
+    assert looks.loc["by_outcome", "p"] < 1e-6
+    assert looks.loc["by_period", "effect"] > 0.2 and looks.loc["by_period", "p"] > 0.9
 
 
 def test_inputs_are_left_as_they_were():

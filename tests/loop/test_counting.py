@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from closedloop.loop.counting import counts, levels, share_counts
+from closedloop.loop.counting import RARE, counts, levels, share_counts
 
 
 def _twelve_of(*values: object) -> pd.Series:
@@ -12,6 +12,8 @@ def _twelve_of(*values: object) -> pd.Series:
 def test_rare_levels_and_gaps_are_missing_levels() -> None:
     field = pd.Series(["a"] * 12 + ["b"] * 9 + [None] * 3)
     assert levels(field.to_frame("f"), ["f"])["f"].fillna("-").tolist() == ["a"] * 12 + ["-"] * 12
+    named = levels(field.to_frame("f"), ["f"], RARE)["f"]
+    assert named.fillna("-").tolist() == ["a"] * 12 + [RARE] * 9 + ["-"] * 3
 
 
 def test_flags_read_as_yes_and_no() -> None:
@@ -25,14 +27,16 @@ def test_numbers_are_cut_into_quarters() -> None:
     assert found.iloc[0] == "up to 25.75" and found.iloc[-1] == "over 75.25"
 
 
-def test_counts_leave_undecided_rows_out_and_keep_missing_levels() -> None:
-    frame = pd.DataFrame({"f": ["a", "a", "b", None, "b"]})
-    hit = pd.Series([True, False, True, True, None], dtype="boolean")
-    found = counts(frame, ["f"], hit, pd.Series(["x", "x", "y", "y", "y"])).fillna("-").to_dict("records")
-    assert found == [
-        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0, "contrast": 0.0},
-        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5},
-        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5},
+def test_counts_are_of_the_decided_rows_that_record_the_field() -> None:
+    frame = pd.DataFrame({"f": ["a", "a", "b", None, "b", RARE]})
+    hit = pd.Series([True, False, True, True, None, True], dtype="boolean")
+    before = pd.Series([True, False, False, False, False, False])
+    found = counts(frame, ["f"], hit, pd.Series(["x", "x", "y", "y", "y", "y"]), late=["f"], is_before=before)
+    assert found["is_late"].all()
+    assert found.drop(columns="is_late").fillna("-").to_dict("records") == [
+        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0, "contrast": 0.0, "n_before": 1},
+        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5, "n_before": 0},
+        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5, "n_before": 0},
     ]
 
 

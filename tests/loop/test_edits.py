@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.edits import PROMISE, SPLIT, propose
+from closedloop.loop.edits import SPLIT, propose
 from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.promises import kept_promises
 from closedloop.terms import Moment
 
 
@@ -84,14 +85,15 @@ def test_no_difference_leaves_the_set_as_it_is() -> None:
     assert challenger.ids == ["everyone"]
 
 
-def test_a_broken_promise_is_an_adjustment() -> None:
+def test_a_broken_promise_changes_no_rule_and_is_said() -> None:
     promised = Persona("everyone", "Everyone", win_rate=0.8, low=0.75, high=0.85, n=100, is_assumed=False)
     before = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.8)
-    challenger, edits = propose(_Situation(), _closed(0.4, 0.4), before)  # type: ignore[arg-type]
-    adjusted = edits[edits["measure"] == PROMISE].iloc[0]
-    assert adjusted["verdict"] == "supported"
-    assert -0.5 < adjusted["effect"] < -0.3
-    assert abs(challenger.persona("everyone").win_rate - 0.4) < 0.06
+    closed = _closed(0.4, 0.4)
+    challenger, edits = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    assert set(edits["measure"]) == {SPLIT} and challenger.rule == before.rule
+    judged = kept_promises(_Situation(), closed, before)  # type: ignore[arg-type]
+    assert judged["verdict"].tolist() == ["supported"]
+    assert judged["effect"].item() == closed["is_won"].mean() - 0.8
 
 
 def test_a_good_month_is_not_taken_for_a_good_level() -> None:

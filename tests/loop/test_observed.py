@@ -13,8 +13,7 @@ from closedloop.loop.step import Draft
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 
-PROMISED = Persona("everyone", "Everyone", win_rate=0.4, low=0.35, high=0.45, n=300, is_assumed=False)
-EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (PROMISED,))
+EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 YEAR = ("2024-04-01", "2025-03-31")
 
 
@@ -44,11 +43,6 @@ def of_year(situation: Situation, table: str, day: str) -> pd.DataFrame:
 
 def stated(told: pd.DataFrame, measure: str) -> pd.DataFrame:
     return told[told["measure"] == measure].set_index("level")
-
-
-def test_the_promise_is_stated_as_the_set_in_force_makes_it(told: pd.DataFrame) -> None:
-    row = stated(told, "promised_win_rate").loc["everyone"]
-    assert row[["estimate", "low", "high", "n", "kind"]].tolist() == [0.4, 0.35, 0.45, 300, "predictive"]
 
 
 def test_pains_are_shares_of_all_pains_and_rare_ones_are_not_stated(told: pd.DataFrame, situation: Situation) -> None:
@@ -105,8 +99,8 @@ def test_texts_are_counted_with_the_day_of_their_last_use(draft: Draft, told: pd
     assert seen["last_on"].max() <= pd.Timestamp(YEAR[1])
 
 
-def test_a_market_without_deals_states_promises_alone(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_market_without_deals_states_nothing(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(situation.view), "has", lambda self, table: False)
     alone = Draft("personas")
     observe(alone, situation, EVERYONE)
-    assert alone.done().statements["measure"].tolist() == ["promised_win_rate"]
+    assert alone.done().statements.empty

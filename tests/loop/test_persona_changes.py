@@ -39,8 +39,8 @@ def found(before: PersonaSet, after: PersonaSet) -> dict[str, tuple[str, str]]:
 
 def test_the_same_set_has_no_difference() -> None:
     assert {change for change, _ in found(BEFORE, BEFORE).values()} == {"kept"}
-    moved = personas(BEFORE.rule, "port", "store", "rest", port=0.404)
-    assert found(BEFORE, moved)["port"] == ("kept", ""), "a promise that reads the same is no change"
+    renewed = personas(BEFORE.rule, "port", "store", "rest", port=0.6)
+    assert found(BEFORE, renewed)["port"] == ("kept", ""), "rates are renewed every period"
 
 
 def test_a_split_says_from_whom_and_a_return_to_whom() -> None:
@@ -50,7 +50,7 @@ def test_a_split_says_from_whom_and_a_return_to_whom() -> None:
     }  # fmt: skip
     assert found(SPLIT, BEFORE)["port-size-large"] == ("retired", "port")
     told = changes(BEFORE, SPLIT).set_index("persona")["detail"]
-    assert told["port"] == "part of it is now Port-size-large; a lower win rate is promised"
+    assert told["port"] == "part of it is now Port-size-large"
     assert told["port-size-large"] == "was part of Port"
 
 
@@ -95,18 +95,15 @@ def test_every_edit_that_was_made_keeps_its_claim(tmp_path: Path) -> None:
         [
             edit("win_rate", "port", field="size", level="large"),
             edit("win_rate", "port", field="size", level="small", q=0.005, claim_id="not made"),
-            edit("promise_gap", "store", low=np.nan, high=np.nan),
-            edit("promise_gap", "rest", Verdict.LEANING),
+            edit("win_rate", "store", Verdict.LEANING, field="size", level="large"),
         ]
     )
     log = changed_by(edits, BEFORE, SPLIT, "2024-q2")
-    assert [(entry.edit, entry.persona, entry.into) for entry in log] == [
-        ("split", "port", "port-size-large"), ("adjust", "store", ""),
-    ]  # fmt: skip
+    assert [(entry.edit, entry.persona, entry.into) for entry in log] == [("split", "port", "port-size-large")]
     assert (log[0].claim_id, log[0].n, log[0].q, log[0].period) == ("win_rate-port", 68, 0.000612346, "2024-q2")
-    assert log[1].low is None
-    later = changed_by(edits.iloc[2:3], replace(SPLIT, changelog=log), SPLIT, "2024-q3")
-    assert [entry.period for entry in later] == ["2024-q2", "2024-q2", "2024-q3"]
+    back = pd.DataFrame([edit("merge_gap", "port-size-large", low=np.nan, high=np.nan)])
+    later = changed_by(back, replace(SPLIT, changelog=log), BEFORE, "2024-q3")
+    assert [(entry.period, entry.edit, entry.low) for entry in later[1:]] == [("2024-q3", "merge", None)]
     path = tmp_path / "personas.yml"
     write_set(path, replace(SPLIT, changelog=later))
     assert read_set(path).changelog == later

@@ -109,7 +109,7 @@ def test_few_leads_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_measured_promises_are_stated_and_channels_are_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     draft = stated(monkeypatch, deals("1", 10, 0.5, 0.5), leads_of(100))
     told = draft.done().statements
-    assert told.loc[told["measure"] == "promised_now", "level"].tolist() == ["yard"]
+    assert told.loc[told["measure"] == "promised_win_rate", "level"].tolist() == ["yard"]
     assert draft.tables["whom"]["field"].tolist() == ["size"]
     assert draft.tables["set"]["sql"].item().startswith("CASE WHEN")
     assert draft.missing["stability"].startswith("Research finds no segments that could be trusted now")

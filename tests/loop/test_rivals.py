@@ -69,12 +69,23 @@ def test_no_decision_is_a_share_of_all_that_ended(told: pd.DataFrame, ended: pd.
 def test_win_rates_count_won_of_won_and_lost(told: pd.DataFrame, ended: pd.DataFrame) -> None:
     decided = ended[ended["outcome"].isin(["won", "lost"])]
     against = decided[decided["competitor"] == "rival-beacon"]
-    for subject, part in (("market", decided), ("rival-beacon", against)):
+    recorded = decided[decided["competitor"].notna() & (decided["competitor"] != "unknown")]
+    for subject, part in (("market", recorded), ("rival-beacon", against)):
         rate = stated(told, "win_rate", subject).iloc[0]
         assert [rate["estimate"], rate["n"]] == [(part["outcome"] == "won").mean(), len(part)]
         assert [rate["first_period"], rate["last_period"]] == ["2024-q2", "2025-q1"]
     persona = stated(told, "win_rate", "rival-beacon", "persona")
     assert persona["estimate"].to_dict() == {"everyone": (against["outcome"] == "won").mean()}
+
+
+def test_whom_we_met_is_recorded_more_often_in_deals_that_were_won(situation: Situation, ended: pd.DataFrame) -> None:
+    draft = Draft("personas")
+    rivals(draft, situation, EVERYONE)
+    claim = draft.done().closed.iloc[0]
+    shares = ended["competitor"].notna().groupby(ended["outcome"]).mean()
+    assert (claim["measure"], claim["family"], claim["verdict"]) == ("recorded_share", "recording", "supported")
+    assert claim["estimate"] == shares["won"] == 1.0
+    assert claim["baseline"] == shares["lost"] < 0.85
 
 
 def test_sellers_reasons_are_shares_of_all_that_they_gave(told: pd.DataFrame, ended: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from closedloop.documents.findings import Claim, backed, dots_of, first, where
 from closedloop.documents.part import Line, Part, assumed, share_lines
 from closedloop.documents.pieces import Note, Piece, Sentence, Shown, stating
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
-from closedloop.documents.wording import records, sentences
+from closedloop.documents.wording import recorded, records, sentences
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop.rivals import NO_DECISION
 
@@ -42,7 +42,14 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     if rate is None or everyone is None:
         return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
     against, over_all = backed(rate, dossier.words), backed(everyone, dossier.words)
-    return [*told, stating(f"We win {against} of decided deals against it; over all deals {over_all}.", rate, everyone)]
+    text = f"We win {against} of decided deals against it; of all that record whom we met {over_all}."
+    return [*told, stating(text, rate, everyone), *_recording(dossier)]
+
+
+def _recording(dossier: Dossier) -> list[Sentence]:
+    """That whom we met is recorded more often in deals of one outcome, where it is."""
+    claim = first(dossier.plan, **_STATED, measure="recorded_share", verdict="supported")
+    return [] if claim is None else [recorded(claim, dossier.words)]
 
 
 def _told(dossier: Dossier, measure: str) -> pd.DataFrame:

@@ -17,7 +17,8 @@ class Measure(NamedTuple):
 _MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "win_rate": Measure(
-            "won more often", "won less often", "of all decided deals", "share of decided deals won"
+            "won more often", "won less often", "of all deals decided in the same periods",
+            "share of decided deals won",
         ),
         "accepted_rate": Measure(
             "accepted by sales more often", "accepted by sales less often", "of all leads handed off",
@@ -41,6 +42,10 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
         "remaining_share": Measure(
             "more of the deals than a play needs", "fewer of the deals than a play needs", "a play needs",
             "share of recent deals"
+        ),
+        "recorded_share": Measure(
+            "recorded more often for successes", "recorded less often for successes", "of the others",
+            "share that records it"
         ),
         "share": Measure("more common", "less common", "of the whole market", "share"),
         "sales_cycle_days": Measure(
@@ -157,8 +162,10 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "profile_mean": "mean",
         "profile_share": "share of those who answered",
         "promise": "observed",
+        "came_win_rate": "share of decided deals won since",
+        "next_win_rate": "win rate that will be promised",
+        "n_promised_won": "won deals that the promise rests on",
         "promised_before": "win rate promised in the last period",
-        "promised_now": "win rate promised",
         "promised_win_rate": "win rate promised",
         "question_share": "share of questions heard",
         "reached_share": "share of the leads handed off",

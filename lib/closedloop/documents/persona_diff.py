@@ -7,7 +7,7 @@ from closedloop.documents import numbers
 from closedloop.documents.findings import where
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.wording import Words
-from closedloop.loop.changelog import ADJUST, COMMIT, MERGE, RETIRE, SPLIT, Change
+from closedloop.loop.changelog import COMMIT, MERGE, RETIRE, SPLIT, Change
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.persona_changes import Difference, compare, detail
 from closedloop.loop.step import read_frame
@@ -31,7 +31,6 @@ def edit_told(entry: Change, words: Words) -> str:
     who, into = words.name(entry.persona), words.name(entry.into)
     told = {
         SPLIT: f"{into} is split from {who}",
-        ADJUST: f"{who} gets another promise",
         MERGE: f"{who} is now part of {into}",
         RETIRE: f"{who} is retired; its people count as {into}" if into else f"{who} is retired",
         COMMIT: "people put another set into force",
@@ -46,7 +45,6 @@ def edit_evidence(entry: Change) -> str:
     found = f"{numbers.rate(entry.estimate)} won"
     interval = "" if entry.low is None else f"{numbers.interval(entry.low, entry.high, 'rate', '')}, "
     against = "" if entry.baseline is None else f" against {numbers.rate(entry.baseline)}"
-    against += " promised" if entry.edit == ADJUST else ""
     q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
     return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}, deals to {entry.last_period}"
 
@@ -72,14 +70,14 @@ def _block(d: Difference, old: PersonaSet, new: PersonaSet, words: Words, sizes:
     """One persona: what happened to it, and below how it is recognised and what is promised."""
     known = [size.get(d.persona.id) for size in sizes]
     size = "" if None in known else _moved(*known)
-    if d.change == "kept" and not size:
+    promises = list(dict.fromkeys(_promise(persona) for persona in (d.before, d.after) if persona))
+    if d.change == "kept" and not size and len(promises) < 2:
         return
     yield f"\n{_SIGNS.get(d.change, '~')} {d.persona.name}: {detail(d, dict(words.names))}"
     ways = [rule_sentences(of.rule, words).get(d.persona.id, []) for of in (old, new)]
     yield from (f"    no longer: {way}" for way in ways[0] if way not in ways[1])
     yield from (f"    recognised by: {way}" for way in ways[1] if way not in ways[0])
-    promises = [_promise(persona) for persona in (d.before, d.after) if persona]
-    if len(set(promises)) > 1 or None in (d.before, d.after):
+    if len(promises) > 1 or None in (d.before, d.after):
         yield f"    promised win rate: {' -> '.join(promises)}"
     if size:
         yield f"    share of those known: {size}"

@@ -6,11 +6,11 @@ from typing import Any
 
 from closedloop.documents import numbers, selling
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import backed, first
+from closedloop.documents.findings import backed, ends, first, value
 from closedloop.documents.part import Glance, Line, Part, cited, plainly, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
 from closedloop.documents.tables import Table
-from closedloop.documents.wording import records, sentence
+from closedloop.documents.wording import records, sentence, span
 from closedloop.errors import ParameterError, allowed
 
 MOST = 3
@@ -35,11 +35,16 @@ def size_of(dossier: Dossier) -> Sentence:
 
 
 def promise_of(dossier: Dossier) -> Sentence:
-    """The win rate that the persona set promises, or that it is not known."""
+    """The win rate that the persona set promises and the deals behind it; or why there is none."""
     claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
-    if claim is None:
-        return Sentence("no evidence yet, collect outcomes of its deals")
-    return stating(f"{backed(claim, dossier.words)} of decided deals", claim)
+    won = first(dossier.plan, measure="n_promised_won", level=dossier.chosen)
+    if claim is None or won is None:
+        nothing = "no evidence yet, collect outcomes of its deals"
+        return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
+    deals = f"{value(won, dossier.words)} won of {numbers.count(claim['n'])} decided in {span(claim)}"
+    return stating(
+        f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals})", claim, won
+    )
 
 
 def glance(dossier: Dossier) -> Glance:
@@ -104,7 +109,7 @@ def _changed(dossier: Dossier) -> list[Line]:
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
     moved = [row for row in records(mine) if row["change"] != "kept"]
     told = [Line(f"{spoken(row['change'])}: {row['detail']}".rstrip(": ")) for row in moved]
-    return told[:MOST] or [Line("nothing; the persona stays as it was")]
+    return [*(told[:MOST] or [Line("who they are: nothing")]), *selling.promise_history(dossier)]
 
 
 SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(

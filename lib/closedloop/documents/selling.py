@@ -227,7 +227,26 @@ def expected(dossier: Dossier) -> Parts:
     lines = [Line.of(sentence(row, dossier.words)) for row in records(own)]
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),
+        Part("What was promised, and what came", promise_history(dossier), empty="This is the first promise."),
     )
+
+
+def promise_history(dossier: Dossier) -> list[Line]:
+    """The last promise, what came of it, and the promise now; nothing before there were two."""
+    told = {
+        "promised_before": "win rate promised last",
+        "came_win_rate": "it was",
+        "promised_win_rate": "promised now",
+    }
+    found = {name: first(dossier.plan, measure=name, level=dossier.chosen) for name in told}
+    if found["promised_before"] is None:
+        return []
+    known = [claim for claim in found.values() if claim is not None]
+    parts = [
+        f"{told[name]} {'too few to tell' if claim is None else f'{backed(claim, dossier.words)} in {span(claim)}'}"
+        for name, claim in found.items()
+    ]
+    return [Line.of(stating("; ".join(parts), *known))]
 
 
 def next_leads(dossier: Dossier) -> Parts:

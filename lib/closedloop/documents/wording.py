@@ -10,6 +10,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
+from closedloop.evidence.looks import FEW_RECORDED, FILLED
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
@@ -27,6 +28,14 @@ _OWN_LABELS = MappingProxyType(
 )
 _NAMED = ("persona", "segment")  # columns whose levels have names of their own
 _YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
+
+
+_REASONS = MappingProxyType(
+    {
+        FEW_RECORDED: "fewer than ten of either outcome record it",
+        FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,16 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     return stating(template(claim, words), claim)
 
 
+def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
+    """That a field is recorded more often for one outcome, and what it is compared among therefore."""
+    cases = str(claim["source_table"])
+    won, others = ("won", "lost") if cases == "deals" else ("accepted", "given-back")
+    shares = f"{_value(claim, 'estimate', words)} of {won} and {_value(claim, 'baseline', words)} of {others} {cases}"
+    name = _capital(words.column(str(claim["field"])))
+    text = f"{name} is recorded in {shares} ({span(claim)}): it is compared among those that record it."
+    return stating(text, claim)
+
+
 def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """``sentence`` of every row, in the frame's order."""
     return [sentence(claim, words) for claim in records(claims)]
@@ -134,7 +153,15 @@ def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
     parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
     parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
-    return ", ".join([*parts, span(claim)])
+    return ", ".join([*parts, span(claim)]) + _repeated(claim)
+
+
+def _repeated(claim: Mapping[str, Any]) -> str:
+    """How many cases of a finding that comes back had been in it before: its windows overlap."""
+    if numbers.is_missing(claim["n_before"]):
+        return ""
+    cases = f"{numbers.count(claim['n_before'])} of {numbers.count(claim['n'])} {claim['source_table']}"
+    return f"; {cases} were in the last confirmation"
 
 
 def span(claim: Mapping[str, Any]) -> str:
@@ -189,6 +216,8 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
+    if claim["reason"]:
+        return f"{_about_measure(claim, words)} – cannot be compared: {_REASONS[claim['reason']]} ({span(claim)})."
     found = f"{_about_measure(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."

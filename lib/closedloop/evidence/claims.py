@@ -54,7 +54,7 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("profile", "plan", "outcome", "edit", "simplify", "none")
+FAMILIES = ("profile", "plan", "outcome", "recording", "promise", "edit", "simplify", "none")
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -79,11 +79,14 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "baseline": "float64",
         "effect": "float64",
         "n": "Int64",
+        "n_effective": "float64",
+        "n_before": "Int64",
         "p": "float64",
         "q": "float64",
         "beyond": "float64",
         "verdict": "str",
         "kind": "str",
+        "reason": "str",
         "needed_n": "Int64",
         "visible_difference": "float64",
         "source_table": "str",
@@ -140,7 +143,7 @@ def false_discovery_q(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def _verdicts(claims: pd.DataFrame, rate: float, watch_rate: float) -> list[str]:
     """METHODS' table of verdicts, row by row; a missing q fails every comparison."""
     q, beyond = claims["q"], claims["beyond"]
-    shows = (claims["n"] >= claims["needed_n"]).fillna(False).astype(bool) & q.notna()
+    shows = (_effective(claims) >= claims["needed_n"]).fillna(False).astype(bool) & q.notna()
     alike = claims["family"] == "simplify"  # asks whether a difference is small: its interval holds the baseline
     apart = alike | ~((claims["low"] < claims["baseline"]) & (claims["baseline"] < claims["high"]))
     supported = (q <= rate) & (beyond > 0.5) & apart
@@ -159,9 +162,14 @@ def _needed(claims: pd.DataFrame, smallest_worth: float, worth_ratio: float) -> 
     return pd.Series(sizes, index=claims.index, dtype="float64").astype("Int64")
 
 
+def _effective(claims: pd.DataFrame) -> pd.Series:
+    """The cases that count in each comparison."""
+    return claims["n_effective"].fillna(claims["n"].astype("float64"))
+
+
 def _visible(claims: pd.DataFrame) -> NDArray[np.float64]:
     """The smallest effect, in the look's unit, that its n shows with 80 % power."""
-    n, baseline = claims["n"].to_numpy(dtype=float, na_value=np.nan), claims["baseline"].to_numpy()
+    n, baseline = _effective(claims).to_numpy(), claims["baseline"].to_numpy()
     is_rate = (claims["unit"] == "rate").to_numpy()
     points = visible_difference(n, np.where(is_rate, baseline, np.nan))
     factor = visible_ratio(n, claims["log_deviation"].to_numpy())
@@ -176,6 +184,7 @@ def _identified(claims: pd.DataFrame) -> pd.DataFrame:
         raise ParameterError(
             f"claims: found two looks at {found}; allowed is one; mend the counts the looks are made from"
         )
+    claims = claims.assign(reason=claims["reason"].fillna(""))
     keys = claims[_IDENTITY].fillna("").itertuples(index=False, name=None)
     slugs = claims["measure"].str.replace("_", "-")
     ids = [f"{slug}-{_digest(key)}" for slug, key in zip(slugs, keys, strict=True)]

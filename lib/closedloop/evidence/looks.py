@@ -6,10 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
+from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
-from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates, standardised
+from closedloop.evidence.rates import (
+    Floats,
+    compare_in_strata,
+    exact_difference_p,
+    midp,
+    shrink_rates,
+    standardised,
+    stratified_difference_p,
+    wilson,
+)
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")
@@ -31,10 +42,13 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "baseline": "float64",
         "effect": "float64",
         "n": "Int64",
+        "n_effective": "float64",  # cases that count in the comparison; missing where all do
+        "n_before": "Int64",  # cases that were known a period ago as well; missing where it is not asked
         "p": "float64",
         "beyond": "float64",  # posterior probability of an effect beyond the practical threshold
         "log_deviation": "float64",  # standard deviation of the logs; missing for rates
         "kind": "str",
+        "reason": "str",  # why it cannot be compared (``REASONS``); empty when it was
         "source_table": "str",
     }
 )
@@ -50,6 +64,9 @@ class Origin(NamedTuple):
     last_period: str
 
 
+FEW_RECORDED, FILLED = "few recorded", "filled by the outcome"
+REASONS = ("", FEW_RECORDED, FILLED)
+_ONE_SIDED, _NO_LUCK = 0.05, 0.001  # so few of the other outcome, and so surely not by luck
 SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
 
 
@@ -88,14 +105,16 @@ def rate_looks(
     least: int = 1,
     level: float = 0.90,
 ) -> pd.DataFrame:
-    """Looks at the rate of every level of every field against the pooled rate of that field.
+    """Looks at the rate of every level of every field against all cases that record the field.
 
     ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected`` and
-    ``contrast`` over strata (periods; ``rates.standardised``). The estimate and its interval are shrunk over the
-    field's levels, the strata's own differences taken off; n are the cases that can be compared; p is the mid-p value
-    against what was expected (the baseline: the pooled rate unless given), beyond the posterior probability of an
-    effect over ``threshold`` (a fraction). Rows without a level, or with fewer than ``least`` such cases, count in the
-    baseline but are not looked at; a field with fewer than two levels that are gives no look.
+    ``contrast`` over strata (periods; ``rates.standardised``). Estimate and interval are those of the level as it is
+    counted, shrunk over the field's levels; the baseline is what its strata let expect (the pooled rate unless given);
+    p is the mid-p value of k against it, beyond the posterior probability of an effect over ``threshold`` (a fraction).
+    Rows without a level, or with fewer than ``least`` cases that can be compared, count in the baseline but are not
+    looked at; a field with fewer than two levels that are gives no look. With fewer than ``least`` successes or
+    failures nothing is compared; nor is a level of a field that is filled late (column ``is_late``) when hardly any of
+    its cases ended otherwise: it may be recorded because of the outcome. Those have a ``reason`` and no figures.
     """
     _require(counts, ("field", "level", "k", "n"))
     meta = _meta(origin, measure, "rate", kind) | {"subject": subject}
@@ -106,32 +125,86 @@ def rate_looks(
 
 def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, level: float, least: int) -> pd.DataFrame:
     """The looks of one field."""
-    total = rows["n"].sum()
-    base = baseline if baseline is not None else (rows["k"].sum() / total if total else np.nan)
+    total, won = rows["n"].sum(), rows["k"].sum()
+    base = baseline if baseline is not None else (won / total if total else np.nan)
     rows = rows[rows["level"].notna() & (rows["n"] > 0)].sort_values("level")
     k, n = rows["k"].to_numpy(dtype=float), rows["n"].to_numpy(dtype=float)
-    is_stratified = "expected" in rows
-    expected = rows["expected"].to_numpy(dtype=float) if is_stratified else n * base
-    contrast = rows["contrast"].to_numpy(dtype=float) if is_stratified else n * (1 - n / total)
-    hits, sizes = standardised(k, n, expected, contrast, base, total)
-    seen = sizes >= least
+    expected = rows["expected"].to_numpy(dtype=float) if "expected" in rows else n * base
+    contrast = rows["contrast"].to_numpy(dtype=float) if "contrast" in rows else n * (1 - n / total)
+    seen = standardised(k, n, expected, contrast, base, total)[1] >= least
     if seen.sum() < 2:
         return typed([], LOOK_COLUMNS)
-    shrunk = shrink_rates(hits[seen], sizes[seen], level)
+    rows, (k, n, expected, contrast) = rows[seen], (part[seen] for part in (k, n, expected, contrast))
+    found = compare_in_strata(k, n, expected, contrast, base, total, level)
+    p = midp(k, n, expected / n)
+    late = rows["is_late"].to_numpy(dtype=bool) if "is_late" in rows else np.zeros(len(rows), dtype=bool)
+    reason = unfit(k, n, p, won, total, least, late)
+    figures = {
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "baseline": found.baseline,
+        "effect": found.estimate - found.baseline,
+        "n_effective": found.sizes,
+        "p": p,
+        "beyond": found.shrunk.beyond(threshold, base),
+    }
     return pd.DataFrame(
         {
-            "field": rows["field"][seen].astype(str),
-            "level": rows["level"][seen].astype(str),
-            "estimate": shrunk.mean,
-            "low": shrunk.low,
-            "high": shrunk.high,
-            "baseline": base,
-            "effect": shrunk.mean - base,
-            "n": np.round(sizes[seen]).astype(np.int64),
-            "p": midp(k, n, expected / n)[seen],
-            "beyond": shrunk.beyond(threshold, base),
+            "field": rows["field"].astype(str),
+            "level": rows["level"].astype(str),
+            **{name: np.where(reason == "", values, np.nan) for name, values in figures.items()},
+            "n": n.astype(np.int64),
+            "n_before": rows.get("n_before"),
+            "reason": reason,
         }
     )
+
+
+def unfit(k: Floats, n: Floats, p: Floats, won: float, total: float, least: int, is_late: Any) -> NDArray[np.object_]:
+    """Why levels with k of n cannot be compared: one of ``REASONS`` each, "" where they can.
+
+    ``won`` of ``total``: all that record the field; ``is_late``: which levels are of fields filled after creation.
+    """
+    if min(won, total - won) < least:
+        return np.full(len(k), FEW_RECORDED, dtype=object)
+    is_one_sided = (k <= _ONE_SIDED * n) | (k >= (1 - _ONE_SIDED) * n)
+    return np.where(np.asarray(is_late, dtype=bool) & is_one_sided & (p <= _NO_LUCK), FILLED, "").astype(object)
+
+
+def recording_looks(
+    frame: pd.DataFrame, hit: pd.Series, strata: pd.Series, origin: Origin, threshold: float = 0.03
+) -> pd.DataFrame:
+    """Looks at whether a field is recorded as often for failures as for successes: one a field that has gaps.
+
+    ``frame``: the fields; ``hit``: the outcome (boolean, missing rows are left out). The estimate is the share recorded
+    among successes with Wilson's interval, the baseline that among failures, n all cases; p compares them within
+    ``strata`` (periods; Mantel-Haenszel), beyond is the posterior probability of a difference over ``threshold``.
+    """
+    known = hit.notna()
+    is_won, stratum = hit[known].astype(bool), strata[known]
+    rows = []
+    for name in frame.columns:
+        recorded = frame.loc[known, name].notna()
+        if recorded.all() or not recorded.any() or not 0 < is_won.sum() < len(is_won):
+            continue
+        n_lost, n_won = pd.crosstab(is_won, stratum).to_numpy(dtype=float)
+        k_lost, k_won = pd.crosstab(is_won, stratum, recorded, aggfunc="sum").fillna(0).to_numpy(dtype=float)
+        low, high = wilson(k_won.sum(), n_won.sum())
+        shares = (k_won.sum() + 0.5) / (n_won.sum() + 1), (k_lost.sum() + 0.5) / (n_lost.sum() + 1)
+        error = np.sqrt(sum(p * (1 - p) / n for p, n in zip(shares, (n_won.sum(), n_lost.sum()), strict=True)))
+        effect = k_won.sum() / n_won.sum() - k_lost.sum() / n_lost.sum()
+        edges = scipy.special.ndtr((np.array([-threshold, threshold]) - effect) / error)
+        rows.append(
+            {"field": name, "level": "", "estimate": k_won.sum() / n_won.sum(), "low": float(low), "high": float(high)}
+            | {"baseline": k_lost.sum() / n_lost.sum(), "effect": effect, "n": len(is_won)}
+            | {
+                "p": float(stratified_difference_p(k_won, n_won, k_lost, n_lost)),
+                "beyond": 1 - float(np.diff(edges)[0]),
+            }
+        )
+    meta = _meta(origin, "recorded_share", "rate", "descriptive") | {"subject": "market"}
+    return typed(pd.DataFrame(rows).assign(**meta), LOOK_COLUMNS)
 
 
 def share_looks(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -186,6 +187,43 @@ def standardised(
         comparable = np.where(others > 0, np.asarray(contrast, dtype=float) / others, 0.0)
     fair = hits - np.asarray(expected, dtype=float) + comparable * np.asarray(baseline, dtype=float)
     return np.clip(fair, 0.0, comparable), comparable
+
+
+class Compared(NamedTuple):
+    """Groups beside what their strata let expect, one entry a group; ``sizes``: the cases that can be compared.
+
+    ``shrunk``: rates as if strata did not differ, for tests against the pooled rate. ``estimate``, ``low``, ``high``
+    and ``baseline``: as counted, in the strata that each group has; without shrinkage the estimate is k of n.
+    """
+
+    shrunk: ShrunkRates
+    sizes: Floats
+    estimate: Floats
+    low: Floats
+    high: Floats
+    baseline: Floats
+
+
+def compare_in_strata(
+    k: ArrayLike,
+    n: ArrayLike,
+    expected: ArrayLike,
+    contrast: ArrayLike,
+    pooled: float,
+    total: float,
+    level: float = 0.90,
+) -> Compared:
+    """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
+
+    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0.
+    """
+    hits, sizes = standardised(k, n, expected, contrast, pooled, total)
+    shrunk, cases = shrink_rates(hits, sizes, level), np.asarray(n, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
+        scale = np.where(cases > 0, sizes / cases, 1.0)
+    estimate, low, high = np.clip(baseline + scale * (np.array([shrunk.mean, shrunk.low, shrunk.high]) - pooled), 0, 1)
+    return Compared(shrunk, sizes, estimate, low, high, baseline)
 
 
 def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:

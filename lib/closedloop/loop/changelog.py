@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-SPLIT, ADJUST, MERGE, RETIRE, COMMIT = "split", "adjust", "merge", "retire", "commit"
+SPLIT, MERGE, RETIRE, COMMIT = "split", "merge", "retire", "commit"
 # the measure of an edit's claim -> what the edit does
-EDITS: Mapping[str, str] = MappingProxyType(
-    {"win_rate": SPLIT, "promise_gap": ADJUST, "merge_gap": MERGE, "remaining_share": RETIRE}
-)
+EDITS: Mapping[str, str] = MappingProxyType({"win_rate": SPLIT, "merge_gap": MERGE, "remaining_share": RETIRE})
 _FIGURES = ("estimate", "low", "high", "baseline", "q")
 
 
@@ -19,7 +17,7 @@ _FIGURES = ("estimate", "low", "high", "baseline", "q")
 class Change:
     """One edit of a persona set, in force from ``period``, with the figures of its claim.
 
-    ``edit``: split, adjust, merge, retire, or commit (people put another set into force). ``persona``: whose; ``into``:
+    ``edit``: split, merge, retire, or commit (people put another set into force). ``persona``: whose; ``into``:
     the persona that was cut out of it, or that took its people. ``field`` and ``level``: what it was split by.
     ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions; what the claim lacks is missing.
     """

@@ -7,7 +7,15 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.rates import wilson
-from closedloop.loop.comparisons import MESSAGES, handed_off, lead_levels, lead_window, persona_levels, shown_rates
+from closedloop.loop.comparisons import (
+    MESSAGES,
+    decided_before,
+    handed_off,
+    lead_levels,
+    lead_window,
+    persona_levels,
+    shown_rates,
+)
 from closedloop.loop.counting import LEAST_SHOWN, counts
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
@@ -48,7 +56,9 @@ def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame) -> 
     strata, threshold = situation.names_of(handed_off(part)), situation.definition.claims.practical_threshold
     for persona, told in persona_levels(by[part["is_accepted"].notna()]):
         rows = part[part["persona"] == persona]
-        table = counts(told, list(told.columns), part.loc[told.index, "is_accepted"], strata[told.index])
+        mine = part.loc[told.index]
+        before = decided_before(situation, mine, "is_accepted")
+        table = counts(told, list(told.columns), mine["is_accepted"], strata[told.index], is_before=before)
         draft.looks.append(shown_rates(table, origin, "persona_accepted_rate", threshold, persona=persona))
         for field in told.columns:
             totals = _totals(rows, field, _share_of_spend(situation, part, rows, field))

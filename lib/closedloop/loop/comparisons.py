@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, rate_looks
-from closedloop.loop.counting import LEAST_SHOWN, levels
-from closedloop.loop.records import column
+from closedloop.evidence.claims import Origin, close_family, rate_looks
+from closedloop.evidence.looks import recording_looks
+from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
+from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
+_RECORDING_RATE = 0.01
 _DRAWN = ("experiment", "arm", "arm_rate")
 
 
@@ -20,7 +22,45 @@ def deal_levels(situation: Situation, ended: pd.DataFrame) -> pd.DataFrame:
     """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends."""
     fields = [f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in _DRAWN]
     extra = ["is_quarter_end", "persona"]
-    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)])
+    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)], RARE)
+
+
+def late_fields(situation: Situation) -> set[str]:
+    """Fields of deals that are filled while selling, and so perhaps because of how it went."""
+    return {"rep_id", *situation.deal_fields(Moment.STAGE)} - set(situation.deal_fields())
+
+
+def known_before(situation: Situation, deals: pd.DataFrame) -> pd.Series | None:
+    """Which of the deals that ended had done so a period ago; None where nothing was looked at then."""
+    before = situation.previous
+    return None if before is None else deals["closed_on"] < pd.Timestamp(before.on)
+
+
+def decided_before(situation: Situation, leads: pd.DataFrame, hit: str) -> pd.Series | None:
+    """Which of the leads were decided on a period ago; None where nothing was looked at then."""
+    before = situation.previous
+    if before is None:
+        return None
+    known = lead_frame(before)
+    return leads["lead_id"].isin(known.loc[known[hit].notna(), "lead_id"])
+
+
+def recording(
+    situation: Situation, frame: pd.DataFrame, hit: pd.Series, days: pd.Series, origin: Origin
+) -> pd.DataFrame:
+    """Claims of the family ``recording``: is a field recorded as often when it ended otherwise?
+
+    Where it is not, its gaps are no random ones: the field is compared among the cases that record it.
+    """
+    looks = recording_looks(frame, hit, situation.names_of(days), origin)
+    return close_family(
+        looks,
+        family="recording",
+        market=situation.market,
+        period=situation.period.name,
+        rate=_RECORDING_RATE,
+        expires_on=situation.expires_on,
+    )
 
 
 def handed_off(leads: pd.DataFrame) -> pd.Series:
@@ -36,7 +76,7 @@ def lead_window(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
 def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Every field of leads that is looked at, as levels: known at creation, and the persona."""
     fields = [f for f in situation.view.inherited("leads", Moment.CREATION) if f in leads and f not in _DRAWN[:2]]
-    return levels(leads, fields).assign(persona=leads["persona"])
+    return levels(leads, fields, RARE).assign(persona=leads["persona"])
 
 
 def lead_measures(by: pd.DataFrame) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Counting records by the levels of their fields, for comparisons."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -11,19 +11,20 @@ from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import multinomial_intervals, wilson
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
+RARE = "(rare)"  # recorded, but under a name too seldom recorded to be compared
 _MOST_LEVELS = 30
 _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
 
 
-def levels(frame: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
-    """Fields as text levels to compare: numbers in quartile bands, rare levels and missing values as missing."""
-    return pd.DataFrame({name: _levels_of(frame[name]) for name in fields}, index=frame.index)
+def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
+    """Fields as text levels to compare: numbers in quartile bands, missing ones missing, rare ones called ``rare``."""
+    return pd.DataFrame({name: _levels_of(frame[name], rare) for name in fields}, index=frame.index)
 
 
-def _levels_of(values: pd.Series) -> pd.Series:
+def _levels_of(values: pd.Series, rare: str | None) -> pd.Series:
     text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
     counts = text.value_counts().head(_MOST_LEVELS)
-    return text.where(text.isin(counts[counts >= LEAST_SHOWN].index))
+    return text.where(text.isin(counts[counts >= LEAST_SHOWN].index) | text.isna(), rare)
 
 
 def _text(values: pd.Series) -> pd.Series:
@@ -54,25 +55,35 @@ def crossed_counts(rows: pd.Series, columns: pd.Series, hit: pd.Series) -> tuple
     return hits, cases
 
 
-def counts(frame: pd.DataFrame, fields: list[str], hit: pd.Series, strata: pd.Series) -> pd.DataFrame:
-    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field.
+def counts(
+    frame: pd.DataFrame,
+    fields: list[str],
+    hit: pd.Series,
+    strata: pd.Series,
+    late: Collection[str] = (),
+    is_before: pd.Series | None = None,
+) -> pd.DataFrame:
+    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field, among rows that record it.
 
-    Columns: field, level, k, n, and what ``rates.standardised`` needs to compare within ``strata`` (periods): expected
-    and contrast.
+    Columns: field, level (missing: those that are ``RARE``), k, n, what ``rates.standardised`` needs to compare within
+    ``strata`` (periods), expected and contrast, ``n_before`` (cases that were known a period ago, by ``is_before``) and
+    ``is_late`` (is the field one of ``late``, filled after creation?).
     """
-    rows = hit.notna()
-    cases = pd.DataFrame({"k": hit[rows].astype(float), "n": 1, "stratum": strata[rows]})
-    whole = cases.groupby("stratum")[["k", "n"]].sum()
+    known = hit.notna()
+    before = pd.Series(pd.NA, index=hit.index) if is_before is None else is_before
+    cases = {"k": hit[known].astype(float), "n": 1, "stratum": strata[known], "before": before[known].astype("Float64")}
     tables = []
     for name in fields:
-        level = frame.loc[rows, name].rename("level")  # a field may have the name of any column made here
-        cells = cases.groupby([level, "stratum"], dropna=False).sum().reset_index()
+        level = frame.loc[known, name].rename("level")  # a field may have the name of any column made here
+        rows = pd.DataFrame(cases).assign(level=level.mask(level == RARE))[level.notna()]
+        whole = rows.groupby("stratum")[["k", "n"]].sum()
+        cells = rows.groupby(["level", "stratum"], dropna=False).sum(min_count=1).reset_index()
         k_whole, n_whole = (cells["stratum"].map(whole[of]).astype(float) for of in ("k", "n"))  # empty text stays text
         share = cells["n"] / n_whole
         cells = cells.assign(expected=share * k_whole, contrast=cells["n"] * (1 - share))
-        table = cells.drop(columns="stratum").groupby("level", dropna=False).sum().reset_index()
-        tables.append(table.assign(field=name))
-    columns = ["field", "level", "k", "n", "expected", "contrast"]
+        table = cells.drop(columns="stratum").groupby("level", dropna=False).sum(min_count=1).reset_index()
+        tables.append(table.assign(field=name, n_before=table["before"].astype("Int64"), is_late=name in late))
+    columns = ["field", "level", "k", "n", "expected", "contrast", "n_before", "is_late"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 

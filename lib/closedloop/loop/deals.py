@@ -11,8 +11,8 @@ from closedloop.evidence.confounders import Adjusted, adjusted_difference
 from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
 from closedloop.evidence.rates import spread_beyond_luck
-from closedloop.loop.comparisons import REP_LUCK, deal_levels, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, counts, crossed_counts, levels, rates, shares
+from closedloop.loop.comparisons import REP_LUCK, deal_levels, known_before, late_fields, recording, shown_rates
+from closedloop.loop.counting import LEAST_SHOWN, RARE, counts, crossed_counts, levels, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
@@ -34,17 +34,34 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     if not situation.view.has("deals"):
         draft.missing |= dict.fromkeys(_SECTIONS, "No deals are recorded: collect `deals` with dates and outcomes.")
         return draft.done()
-    every = situation.deals.assign(persona=in_force.assign(situation.deals))
-    ended = every.loc[situation.closed_deals.index]
+    every, ended, by = _with_levels(situation, in_force)
     _totals(draft, situation, every)
     _curve(draft, situation, every)
-    worth(draft, situation, every, ended)
     _loss_reasons(draft, situation, in_force, ended)
-    by = deal_levels(situation, ended)
-    _compare(draft, situation, ended, by)
+    _compared(draft, situation, every, ended, by)
     _adjust(draft, situation, ended, by)
-    _reps(draft, situation, ended)
     return draft.done()
+
+
+def comparisons(situation: Situation, in_force: PersonaSet) -> Step:
+    """All that 05 compares, and nothing else."""
+    draft = Draft("deals")
+    if situation.view.has("deals"):
+        _compared(draft, situation, *_with_levels(situation, in_force))
+    return draft.done()
+
+
+def _with_levels(situation: Situation, in_force: PersonaSet) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Every deal with its persona, those that ended within the window, and the levels these are compared by."""
+    every = situation.deals.assign(persona=in_force.assign(situation.deals))
+    ended = every.loc[situation.closed_deals.index]
+    return every, ended, deal_levels(situation, ended)
+
+
+def _compared(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.DataFrame, by: pd.DataFrame) -> None:
+    worth(draft, situation, every, ended)
+    _compare(draft, situation, ended, by)
+    _reps(draft, situation, ended)
 
 
 def _origin(situation: Situation, cell: str, ended: pd.DataFrame) -> Origin:
@@ -137,12 +154,13 @@ def _agreement(draft: Draft, lost: pd.DataFrame, said: pd.DataFrame, origin: Ori
 
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
     hit = won(ended)
-    table = counts(by, list(by.columns), hit, situation.names_of(ended["closed_on"]))
+    days, before = situation.names_of(ended["closed_on"]), known_before(situation, ended)
+    table = counts(by, list(by.columns), hit, days, late_fields(situation), before)
     if table.empty:
         draft.missing["comparisons"] = "No deal was won or lost yet, so nothing can be compared."
         return
-    first, last = situation.span(ended["closed_on"])
-    origin = Origin("05_deals", "findings", "deals", first, last)
+    origin = _origin(situation, "findings", ended)
+    draft.closed.append(recording(situation, ended[by.columns], hit, ended["closed_on"], origin))
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
 
 
@@ -170,7 +188,7 @@ def _adjust(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Data
 
 def _adjusted_field(base: pd.DataFrame, name: str, tried: list[str]) -> list[dict[str, Any]]:
     """Statements on every level of a field with enough deals."""
-    sizes = base[name].value_counts()
+    sizes = base[name].value_counts().drop(RARE, errors="ignore")
     cells = {other: _cells(base, name, other) for other in tried if other != name}
     rows = []
     for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
@@ -207,31 +225,37 @@ def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjust
 
 def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
     """Do sellers differ beyond luck? Only then are they compared one by one, within personas and periods."""
-    hit = won(ended)
-    if "rep_id" not in ended or ended.loc[hit.notna(), "rep_id"].nunique() < 2:
+    draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
+    decided = ended[won(ended).notna() & ended["rep_id"].notna()] if "rep_id" in ended else ended.head(0)
+    if "rep_id" not in ended or decided["rep_id"].nunique() < 2:
         draft.missing["reps"] = "Fewer than two reps are recorded. Collect deals.rep_id as a code."
-        draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
         return
-    table = hit.dropna().astype(float).groupby(ended.loc[hit.notna(), "rep_id"]).agg(["sum", "size"])
-    p, n = spread_beyond_luck(table["sum"], table["size"]), int(table["size"].sum())
+    if decided["outcome"].value_counts().reindex(["won", "lost"], fill_value=0).min() < LEAST_SHOWN:
+        draft.missing["reps"] = (
+            "Sellers cannot be compared: fewer than ten won or ten lost deals record one. Record who sold every deal."
+        )
+        return
+    table = (decided["outcome"] == "won").groupby(decided["rep_id"]).agg(["sum", "size"])
+    p, n = spread_beyond_luck(table["sum"], table["size"]), len(decided)
     origin = _origin(situation, "reps", ended)
     draft.count([{"estimate": len(table), "n": n}], origin, "n_reps")
     draft.estimate([{"estimate": p, "n": n, "p": p}], origin, "rep_spread", unit="ratio")
     draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= REP_LUCK)}
     if p <= REP_LUCK:
-        draft.looks.append(_rep_looks(situation, ended, origin))
+        draft.looks.append(_rep_looks(situation, decided, origin))
 
 
-def _rep_looks(situation: Situation, ended: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+def _rep_looks(situation: Situation, decided: pd.DataFrame, origin: Origin) -> pd.DataFrame:
     """Looks at each seller's win rate, were all to sell to the same personas (``evidence.crossed``).
 
     p compares a seller with the others within persona and period, as all rates are compared within periods.
     """
-    hit, threshold = won(ended), situation.definition.claims.practical_threshold
-    by = levels(ended, ["rep_id"]).assign(persona=ended["persona"])[hit.notna()]
-    strata = situation.names_of(ended["closed_on"]) + " " + ended["persona"].astype("str")
-    looks = shown_rates(counts(by, ["rep_id"], hit, strata), origin, "win_rate", threshold)
-    table = shrink_crossed(hit.dropna().astype(float), by)
+    hit, threshold = won(decided), situation.definition.claims.practical_threshold
+    by = levels(decided, ["rep_id"], RARE).assign(persona=decided["persona"])
+    strata = situation.names_of(decided["closed_on"]) + " " + decided["persona"].astype("str")
+    compared = counts(by, ["rep_id"], hit, strata, late_fields(situation), known_before(situation, decided))
+    looks = shown_rates(compared, origin, "win_rate", threshold)
+    table = shrink_crossed(hit.astype(float), by)
     fair = (
         table[table["column"] == "rep_id"]
         .set_index("level")
@@ -239,11 +263,13 @@ def _rep_looks(situation: Situation, ended: pd.DataFrame, origin: Origin) -> pd.
     )
     effect, low, high = fair.to_numpy().T
     error = (high - low) / (2 * scipy.stats.norm.isf(0.05))
-    return looks.assign(
-        within="persona",
-        effect=effect,
-        estimate=looks["baseline"] + effect,
-        low=looks["baseline"] + low,
-        high=looks["baseline"] + high,
-        beyond=scipy.stats.norm.sf((threshold - effect) / error) + scipy.stats.norm.cdf((-threshold - effect) / error),
-    )
+    beyond = scipy.stats.norm.sf((threshold - effect) / error) + scipy.stats.norm.cdf((-threshold - effect) / error)
+    figures = {
+        "effect": effect,
+        "estimate": looks["baseline"] + effect,
+        "low": looks["baseline"] + low,
+        "high": looks["baseline"] + high,
+        "beyond": beyond,
+    }
+    is_compared = looks["reason"] == ""
+    return looks.assign(within="persona", **{name: np.where(is_compared, of, np.nan) for name, of in figures.items()})

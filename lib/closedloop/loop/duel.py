@@ -12,7 +12,7 @@ from closedloop.evidence.accuracy import Interval, auc_within, log_loss, paired_
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.rates import shrink_rates
 from closedloop.loop.edits import propose
-from closedloop.loop.persona import PersonaSet
+from closedloop.loop.persona import PersonaSet, estimate
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
 
@@ -39,6 +39,8 @@ def lagged_rate(before: pd.DataFrame) -> float:
 def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> tuple[str, str]:
     """Block by block through the period: who predicts the deals best that closed after the proposal was made?
 
+    Both sets get their rates from the same deals, those that closed before the block: only the rules compete.
+
     Returned are the verdict on the proposal, and whether the set in force earns plays of its own: "by persona" when
     it predicts better than no personas, else "one for all".
 
@@ -56,8 +58,10 @@ def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: Per
         before, block = closed[closed["closed_on"] < begins], closed.loc[rows]
         rate = lagged_rate(before)
         challenger, _ = propose(situation, before, in_force)
+        recent = situation.in_window(before, before["closed_on"])
+        defender = estimate(in_force, recent, situation.names_of(recent["closed_on"]))
         predictions["proposal"].append(predict(challenger, block, rate))
-        predictions["in force"].append(predict(in_force, block, rate))
+        predictions["in force"].append(predict(defender, block, rate))
         predictions["no personas"].append(np.full(len(block), rate))
         predictions["stage"].append(_by_stage(situation, begins, before, block, rate))
         y.append(block["is_won"].to_numpy(float))

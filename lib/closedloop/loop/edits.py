@@ -6,23 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from numpy.typing import NDArray
 
-from closedloop.evidence.claims import close_family, typed
+from closedloop.evidence.claims import close_family, stacked
 from closedloop.evidence.indicators import is_metric, level_text
-from closedloop.evidence.looks import LOOK_COLUMNS, Origin
-from closedloop.evidence.promises import beta_of, predictive_midp
-from closedloop.evidence.rates import (
-    ShrunkRates,
-    shrink_rates,
-    standardised,
-    stratified_difference_p,
-    wilson,
-)
+from closedloop.evidence.looks import Origin
+from closedloop.evidence.rates import ShrunkRates, shrink_rates, standardised, stratified_difference_p
 from closedloop.evidence.rules import Among, Branch, Condition, Rule, implies
-from closedloop.loop.counting import LEAST_SHOWN, crossed_counts
+from closedloop.loop.counting import crossed_counts
 from closedloop.loop.persona import Persona, PersonaSet, estimate
+from closedloop.loop.promises import GATE
 from closedloop.loop.simplifying import simplified
 from closedloop.loop.situation import Situation
 from closedloop.terms import Moment, Verdict
@@ -30,8 +23,7 @@ from closedloop.terms import Moment, Verdict
 Floats = NDArray[np.float64]
 
 FEWEST_DEALS = 60  # decided in a period: with fewer the set is left alone
-GATE = 0.05  # an edit has to be worth more than this difference of rates
-SPLIT, PROMISE = "win_rate", "promise_gap"  # the measures of the two kinds of edits
+SPLIT = "win_rate"  # the measure of a split
 CELL = "edits"
 _FEWEST_IN_SPLIT = 40
 _VOLATILE = ("campaign", "experiment", "arm", "channel", "product", "first_touch")
@@ -40,8 +32,8 @@ _VOLATILE = ("campaign", "experiment", "arm", "channel", "product", "first_touch
 def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> tuple[PersonaSet, pd.DataFrame]:
     """The challenger learned from ``closed`` deals, with its permanent edits made; and claims of all edits looked at.
 
-    Claims (``CLAIM_COLUMNS``, family ``edit``): subject the persona; measure ``win_rate`` a split, ``promise_gap`` an
-    adjusted promise, and those of ``simplifying``; supported is permanent, leaning on watch.
+    Claims (``CLAIM_COLUMNS``, family ``edit``): subject the persona; measure ``win_rate`` a split, and those of
+    ``simplifying``; supported is permanent, leaning on watch. Only rules are edited: rates are renewed every period.
     """
     edits = _edits(situation, closed, in_force)
     simpler, undone = simplified(situation, closed, in_force)
@@ -55,7 +47,9 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
     if rule != in_force.rule:
         changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
-    return estimate(changed, recent), pd.concat([edits, undone], ignore_index=True)
+    return estimate(changed, recent, situation.names_of(recent["closed_on"])), pd.concat(
+        [edits, undone], ignore_index=True
+    )
 
 
 def _split(
@@ -97,9 +91,9 @@ def _slug(field: str, level: str) -> str:
 def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> pd.DataFrame:
     """The family of all edits that were looked at, closed."""
     assigned = in_force.assign(closed)
-    looks = [_adjust_looks(situation, closed, assigned, in_force), *_split_looks(situation, closed, assigned)]
+    looks = list(_split_looks(situation, closed, assigned))
     return close_family(
-        typed(pd.concat(looks, ignore_index=True), LOOK_COLUMNS),
+        stacked(looks),
         family="edit",
         market=situation.market,
         period=situation.period.name,
@@ -114,47 +108,6 @@ def _looks(origin: Origin, measure: str, **columns: Any) -> pd.DataFrame:
     """Looks of one subject and field, with the effect as the estimate less the baseline."""
     rows = pd.DataFrame(columns).assign(**origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="")
     return rows.assign(effect=rows["estimate"] - rows["baseline"])
-
-
-def _adjust_looks(
-    situation: Situation, closed: pd.DataFrame, assigned: pd.Series, in_force: PersonaSet
-) -> pd.DataFrame:
-    """Each promised win rate against the deals closed in the period."""
-    now = situation.in_period(closed["closed_on"])
-    table = closed.loc[now, "is_won"].groupby(assigned[now]).agg(["sum", "size"]).astype(float)
-    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force.personas}
-    promised = pd.DataFrame.from_dict(told, orient="index", columns=["promise", "low", "high"], dtype=float)
-    table = table.join(promised).dropna()
-    table = table[table["size"] >= LEAST_SHOWN]
-    k, n, promise = (table[name].to_numpy() for name in ("sum", "size", "promise"))
-    low, high = wilson(k, n)
-    origin = Origin("06_refinement", CELL, "deals", situation.period.name, situation.period.name)
-    return _looks(
-        origin,
-        PROMISE,
-        subject=table.index,
-        field="",
-        level="",
-        estimate=k / n,
-        low=low,
-        high=high,
-        baseline=promise,
-        n=n,
-        p=promise_p(k, n, promise, table["low"].to_numpy(), table["high"].to_numpy()),
-        beyond=beyond_promise(k, n, promise),
-    )
-
-
-def promise_p(k: Floats, n: Floats, promise: Floats, low: Floats, high: Floats) -> Floats:
-    """p value of the deals against a promise that knew the rate only within ``low`` and ``high``."""
-    return predictive_midp(k, n, *beta_of(promise, low, high))
-
-
-def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
-    """Posterior probability that the rate is more than the gate away from the promise (uniform prior)."""
-    edges = np.clip([promised - GATE, promised + GATE], 0, 1)
-    below, upto = (scipy.stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
-    return np.asarray(1 - (upto - below), dtype=float)
 
 
 def _split_looks(situation: Situation, closed: pd.DataFrame, assigned: pd.Series) -> Iterator[pd.DataFrame]:

@@ -6,7 +6,16 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.loop.channels import channels, within_personas
-from closedloop.loop.comparisons import LEAD_HITS, handed_off, lead_levels, lead_measures, lead_window, shown_rates
+from closedloop.loop.comparisons import (
+    LEAD_HITS,
+    decided_before,
+    handed_off,
+    lead_levels,
+    lead_measures,
+    lead_window,
+    recording,
+    shown_rates,
+)
 from closedloop.loop.counting import LEAST_SHOWN, counts, rates
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
@@ -35,11 +44,25 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
         frame = frame.assign(persona=in_force.assign(frame))
         _funnel(draft, situation, frame)
         channels(draft, situation, frame)
+        _compared(draft, situation, frame)
+    score_step(draft, situation, frame, in_force)
+    return draft.done()
+
+
+def comparisons(situation: Situation, in_force: PersonaSet) -> Step:
+    """All that 03 compares, and nothing else."""
+    draft = Draft("leads")
+    if situation.view.has("leads"):
+        frame = lead_frame(situation)
+        _compared(draft, situation, frame.assign(persona=in_force.assign(frame)))
+    return draft.done()
+
+
+def _compared(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
+    if len(frame):
         _compare(draft, situation, frame)
         within_personas(draft, situation, frame)
         _experiments(draft, situation, frame)
-    score_step(draft, situation, frame, in_force)
-    return draft.done()
 
 
 def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
@@ -74,8 +97,11 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
                 "Collect the dates of sales acceptance and the deals of leads."
             )
             continue
-        table = counts(by, compared, hit, situation.names_of(handed_off(part)))
+        before = decided_before(situation, part, LEAD_HITS[measure])
+        table = counts(by, compared, hit, situation.names_of(handed_off(part)), is_before=before)
         origin = Origin("03_leads", "accepted" if measure == "accepted_rate" else "won", "leads", first, last)
+        if measure == "accepted_rate":
+            draft.closed.append(recording(situation, part[compared], hit, handed_off(part), origin))
         draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
 
 

@@ -12,9 +12,10 @@ from scipy import sparse
 
 from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.claims import false_discovery_q
+from closedloop.evidence.looks import unfit
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck, standardised
 from closedloop.loop.comparisons import REP_LUCK
-from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.counting import LEAST_SHOWN, RARE
 from closedloop.loop.persona import PersonaSet
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -53,7 +54,8 @@ class Pool:
 class Tally:
     """Which rows bear which level of which field: the same in every world, so that counting is one product.
 
-    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); a missing level is None.
+    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); the level of what is ``RARE`` is None.
+    A record without a level counts nowhere.
     """
 
     field: NDArray[np.object_]
@@ -62,23 +64,22 @@ class Tally:
     member: sparse.csr_array
 
     @classmethod
-    def of(cls, by: pd.DataFrame, *, with_gaps: bool = True) -> "Tally":
-        """Of records by their fields, already cut into levels; without gaps their records count nowhere."""
+    def of(cls, by: pd.DataFrame) -> "Tally":
+        """Of records by their fields, already cut into levels."""
         parts, names = [], []
         for number, column in enumerate(by.columns):
             codes, found = pd.factorize(by[column], sort=True, use_na_sentinel=True)
-            record = np.arange(len(by)) if with_gaps else np.flatnonzero(codes >= 0)
-            place = np.where(codes < 0, len(found), codes)[record]
-            shape, ones = (len(found) + 1, len(by)), np.ones(len(record), dtype=np.int8)
-            parts.append(sparse.csr_array((ones, (place, record)), shape=shape))
-            names += [(str(column), level, number) for level in [*map(str, found), None]]
+            record = np.flatnonzero(codes >= 0)
+            shape, ones = (len(found), len(by)), np.ones(len(record), dtype=np.int8)
+            parts.append(sparse.csr_array((ones, (codes[record], record)), shape=shape))
+            names += [(str(column), None if level == RARE else str(level), number) for level in found]
         stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
         field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
         return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
 
     @property
     def is_named(self) -> Bools:
-        """Which rows are levels, not gaps."""
+        """Which rows are levels of their own."""
         return np.array([level is not None for level in self.level], dtype=bool)
 
     def counts(self, hit: Floats) -> tuple[Floats, Floats]:
@@ -134,6 +135,7 @@ class Comparison:
     threshold: float
     subject: str = "market"
     spread: Tally | None = None
+    late: frozenset[str] = frozenset()  # fields that are filled after creation
 
     def hits(self, world: World) -> Floats:
         """The records' outcomes in that world."""
@@ -158,7 +160,21 @@ class Comparison:
         hits, sizes = standardised(k, n, expected, contrast, base, n_all)
         seen = (sizes >= LEAST_SHOWN) & self.tally.is_named
         i = np.flatnonzero(seen & (self.tally.totals(seen.astype(float)) >= 2))
-        return Tested(i, n[i], hits[i], sizes[i], n_all[i], base[i], midp(k[i], n[i], expected[i] / n[i]))
+        p = midp(k[i], n[i], expected[i] / n[i])
+        return Tested(
+            i, n[i], hits[i], sizes[i], n_all[i], base[i], np.where(self._fits(i, k, n, k_all, n_all, p), p, np.nan)
+        )
+
+    def _fits(self, i: Ints, k: Floats, n: Floats, k_all: Floats, n_all: Floats, p: Floats) -> Bools:
+        """Which of the levels ``i`` can be compared (``evidence.looks.unfit``)."""
+        is_late = np.isin(self.tally.field[i].astype(str), list(self.late))
+        fits = np.zeros(len(i), dtype=bool)
+        for code in np.unique(self.tally.code[i]):
+            own = self.tally.code[i] == code
+            rows = i[own]
+            reasons = unfit(k[rows], n[rows], p[own], k_all[rows[0]], n_all[rows[0]], LEAST_SHOWN, is_late[own])
+            fits[own] = reasons == ""
+        return fits
 
     def effects(self, tested: Tested, q: Floats) -> Floats:
         """The effect of each look whose claim is supported, by ``evidence.claims``' rule; missing for all others.
@@ -250,10 +266,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Promise:
-    """Whose the deals were from which a persona set's win rates come: rows of the pool and their personas."""
+    """Whose the deals were from which a persona set's win rates come: rows of the pool, their personas and periods."""
 
     rows: Ints
     personas: NDArray[np.object_]
+    groups: Ints
 
 
 @dataclass(frozen=True)

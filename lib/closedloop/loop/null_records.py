@@ -1,6 +1,6 @@
 """A market's records as its null worlds need them: what 02, 03, 05 and 06 compare, period by period."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from closedloop.loop.comparisons import (
     LEAD_HITS,
     deal_levels,
     handed_off,
+    late_fields,
     lead_levels,
     lead_measures,
     lead_window,
     persona_levels,
 )
-from closedloop.loop.counting import LEAST_SHOWN, levels
+from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.null_market import (
     DEALS,
@@ -114,9 +115,17 @@ class _Cut:
         complete = [n for n in found if families[n].period not in running]
         return next(reversed(complete or found), None)
 
-    def _comparison(self, pool: str, rows: Ints, by: pd.DataFrame, measure: str, subject: str = "market") -> Comparison:
+    def _comparison(
+        self,
+        pool: str,
+        rows: Ints,
+        by: pd.DataFrame,
+        measure: str,
+        subject: str = "market",
+        late: Collection[str] = (),
+    ) -> Comparison:
         groups, threshold = self.pools[pool].groups[rows], self.definition.claims.practical_threshold
-        return Comparison(pool, rows, groups, Tally.of(by), measure, threshold, subject)
+        return Comparison(pool, rows, groups, Tally.of(by), measure, threshold, subject, late=frozenset(late))
 
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
         compared = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
@@ -174,27 +183,25 @@ class _Cut:
     def _deals(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         ended = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
         rows = self._rows(ended)
-        yield self._comparison(DEALS, rows, deal_levels(situation, ended), "win_rate")
+        late = late_fields(situation)
+        yield self._comparison(DEALS, rows, deal_levels(situation, ended), "win_rate", late=late)
         if "rep_id" in ended:
-            reps = self._comparison(DEALS, rows, levels(ended, ["rep_id"]), "win_rate")
+            reps = self._comparison(DEALS, rows, levels(ended, ["rep_id"], RARE), "win_rate", late=late)
             groups = pd.factorize(ended["persona"] + " " + pd.Series(reps.groups, ended.index).astype("str"))[0]
             yield replace(reps, groups=groups.astype(np.int64), spread=Tally.of(ended[["rep_id"]]))
 
     def _reviews(self, sets: dict[Period, PersonaSet]) -> Iterator[Review]:
         if not self.has_deals or self.definition.clock == "none":
             return
-        promise, before = Promise(np.empty(0, np.int64), np.empty(0, object)), None
         for period, in_force in sets.items():
-            if before is None or in_force.personas != before.personas:
-                promise = self._promise(Situation.planning(self.warehouse, period), in_force)
-            before = in_force
             if not period.running and period != self.warehouse.periods[-1]:
+                promise = self._promise(Situation.planning(self.warehouse, period), in_force)
                 yield from self._review(Situation.looking_back(self.warehouse, period), in_force, promise)
 
     def _promise(self, situation: Situation, in_force: PersonaSet) -> Promise:
-        """Research promises by all deals so far, refinement by those of the window."""
-        ended = _ended(situation.deals) if in_force.origin == "research" else situation.closed_deals
-        return Promise(self._rows(ended), in_force.assign(ended).to_numpy(object))
+        ended = situation.closed_deals
+        rows = self._rows(ended)
+        return Promise(rows, in_force.assign(ended).to_numpy(object), self.pools[DEALS].groups[rows])
 
     def _review(self, situation: Situation, in_force: PersonaSet, promise: Promise) -> Iterator[Review]:
         ended = _ended(situation.deals)
@@ -216,7 +223,7 @@ class _Cut:
             rows,
             self.pools[DEALS].groups[rows],
             is_now,
-            Tally.of(pd.DataFrame(cells, index=ended.index), with_gaps=False),
-            Tally.of(assigned.where(is_now).to_frame("persona"), with_gaps=False),
+            Tally.of(pd.DataFrame(cells, index=ended.index)),
+            Tally.of(assigned.where(is_now).to_frame("persona")),
             0.10 / self.definition.claims.planned_periods,
         )

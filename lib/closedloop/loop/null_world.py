@@ -9,10 +9,11 @@ import pandas as pd
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.edits import GATE, beyond_promise, is_splittable, promise_p, shrunk_splits
+from closedloop.loop.edits import is_splittable, shrunk_splits
 from closedloop.loop.null_market import (
     DEALS,
     SUPPORTED_BEYOND,
+    SUPPORTED_Q,
     Bools,
     Comparison,
     Family,
@@ -23,6 +24,7 @@ from closedloop.loop.null_market import (
     World,
 )
 from closedloop.loop.persona import PersonaSet, promised
+from closedloop.loop.promises import GATE, beyond_promise, promise_p
 
 EFFECTS = (0.05, 0.10, 0.15)
 
@@ -31,26 +33,26 @@ EFFECTS = (0.05, 0.10, 0.15)
 class Found:
     """What one null world showed.
 
-    ``supported``: claims about outcomes in each family, all of them wrong. ``n_false`` and ``n_right``: permanent
-    edits that the world's truth contradicts, and bears out. ``planted``: for each of ``EFFECTS`` whether it was found,
-    and at which n; none where no level has room for it.
+    ``supported``: claims about outcomes in each family, all of them wrong. ``n_edits``: permanent edits, all of them
+    wrong. ``n_promises``: promises said to be broken that were not. ``planted``: for each of ``EFFECTS`` whether it was
+    found, and at which n; none where no level has room for it.
     """
 
     supported: tuple[int, ...]
-    n_false: int
-    n_right: int
+    n_edits: int
+    n_promises: int
     planted: Mapping[float, tuple[bool, int]]
 
 
 def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
     """Everything that the loop would find in that world."""
     supported = tuple(_claims(family, world) for family in market.families)
-    edits = [_edits(review, world) for review in market.reviews]
+    n_edits, n_promises = (sum(count(review, world) for review in market.reviews) for count in (_edits, _promises))
     planted: dict[float, tuple[bool, int]] = {}
     for effect in EFFECTS if market.planted_in is not None else ():
         result = _planted(market.families[market.planted_in or 0], world, effect, rng)
         planted |= {effect: result} if result else {}
-    return Found(supported, sum(wrong for wrong, _ in edits), sum(right for _, right in edits), planted)
+    return Found(supported, n_edits, n_promises, planted)
 
 
 def _claims(family: Family, world: World) -> int:
@@ -63,34 +65,30 @@ def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
     return np.asarray((np.abs(truth) > threshold) & (np.sign(truth) == np.sign(found)))
 
 
-# edits
+# edits and promises
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """Edits tried in one period: p value, effect and posterior probability of one beyond the gate."""
-
-    p: Floats
-    effect: Floats
-    beyond: Floats
+def _edits(review: Review, world: World) -> int:
+    """Permanent edits of one period: in a null world no level differs, so every one of them is wrong."""
+    p, beyond = _split(review, world)
+    return int(((false_discovery_q(p) <= review.rate) & (beyond > SUPPORTED_BEYOND)).sum())
 
 
-def _edits(review: Review, world: World) -> tuple[int, int]:
-    """Permanent edits of one period: how many the world's truth contradicts, and how many it bears out.
+def _promises(review: Review, world: World) -> int:
+    """Promises said to be broken though they were not.
 
-    In a null world no level differs, so every split is wrong; the truth of each persona is the period's rate, so an
-    adjustment is right only if that rate is beyond the gate from the promise, on the edit's side: the market moved.
+    The truth of each persona is the period's rate: a promise is broken only if that rate is beyond the gate from it, on
+    the side that was found; then the market has moved.
     """
-    promises, adjusted = _adjusted(review, world)
-    split = _split(review, world)
-    q = false_discovery_q(np.concatenate([adjusted.p, split.p]))
-    if not (q <= review.rate).any():
-        return 0, 0
-    is_made = (q <= review.rate) & (np.concatenate([adjusted.beyond, split.beyond]) > SUPPORTED_BEYOND)
+    k, n = review.now.counts(world[DEALS][review.rows])
+    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force(review, world).personas if not p.is_assumed}
+    rate, low, high = np.array([told.get(str(level), (None,) * 3) for level in review.now.level], dtype=float).T
+    shown = review.now.is_named & (n >= LEAST_SHOWN) & np.isfinite(rate)
+    k, n, rate, low, high = (part[shown] for part in (k, n, rate, low, high))
+    q, beyond = false_discovery_q(promise_p(k, n, rate, low, high)), beyond_promise(k, n, rate)
+    is_said = (q <= SUPPORTED_Q) & (beyond > SUPPORTED_BEYOND)
     truth = float(np.nanmean(world[DEALS][review.rows][review.is_now]))
-    made = is_made[: len(promises)]
-    n_right = int(_bears_out(truth - promises, adjusted.effect, GATE)[made].sum())
-    return int(is_made.sum()) - n_right, n_right
+    return int((is_said & ~_bears_out(truth - rate, k / n - rate, GATE)).sum())
 
 
 def in_force(review: Review, world: World) -> PersonaSet:
@@ -99,21 +97,12 @@ def in_force(review: Review, world: World) -> PersonaSet:
     known = hit.notna()
     if not known.any():
         return review.in_force
-    return promised(review.in_force, pd.Series(review.promise.personas)[known], hit[known])
+    periods = pd.Series(review.promise.groups)
+    return promised(review.in_force, pd.Series(review.promise.personas)[known], hit[known], periods[known])
 
 
-def _adjusted(review: Review, world: World) -> tuple[Floats, _Tried]:
-    """What each persona promised, and the period's deals against it."""
-    k, n = review.now.counts(world[DEALS][review.rows])
-    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force(review, world).personas}
-    rate, low, high = np.array([told.get(str(level), (None,) * 3) for level in review.now.level], dtype=float).T
-    shown = review.now.is_named & (n >= LEAST_SHOWN) & np.isfinite(rate)
-    k, n, rate, low, high = (part[shown] for part in (k, n, rate, low, high))
-    return rate, _Tried(promise_p(k, n, rate, low, high), k / n - rate, beyond_promise(k, n, rate))
-
-
-def _split(review: Review, world: World) -> _Tried:
-    """Every level within a persona against the persona's others, inside the periods."""
+def _split(review: Review, world: World) -> tuple[Floats, Floats]:
+    """p, and posterior probability beyond the gate, of every level against its persona's others, inside the periods."""
     k, n = review.splits.counts_by(world[DEALS][review.rows], review.groups)
     k_all, n_all = review.splits.totals(k), review.splits.totals(n)
     tried = np.flatnonzero(review.splits.is_named & is_splittable(n.sum(axis=1), n_all.sum(axis=1)))
@@ -124,7 +113,7 @@ def _split(review: Review, world: World) -> _Tried:
         own = np.flatnonzero(field == code)
         shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
         beyond[own] = shrunk.beyond(GATE, k_all[own[0]].sum() / n_all[own[0]].sum())[: len(own)]
-    return _Tried(p, k.sum(axis=1) / n.sum(axis=1) - k_all.sum(axis=1) / n_all.sum(axis=1), beyond)
+    return p, beyond
 
 
 # planted effects

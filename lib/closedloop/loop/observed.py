@@ -25,7 +25,6 @@ def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
 
     Deals that ended, and remarks and contacts made, within the window; groups under ten are not stated.
     """
-    _promises(draft, situation, in_force)
     if not situation.view.has("deals"):
         return
     deals = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
@@ -42,18 +41,6 @@ def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
         page.stages(days[days["deal_id"].isin(part["deal_id"])])
         uses += page.materials(meant)
     draft.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
-
-
-def _promises(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
-    """The win rates that the set in force promises for the period."""
-    known = [
-        {"field": "persona", "level": p.id, "estimate": p.win_rate, "low": p.low, "high": p.high, "n": p.n}
-        for p in in_force.personas
-        if p.win_rate is not None
-    ]
-    closed = situation.closed_deals["closed_on"] if situation.view.has("deals") else pd.Series(dtype="datetime64[us]")
-    origin = Origin("sales_playbook", "numbers", "deals", *situation.span(closed))
-    draft.estimate(known, origin, "promised_win_rate", kind="predictive")
 
 
 def _contacts(situation: Situation) -> pd.DataFrame:

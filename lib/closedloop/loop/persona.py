@@ -1,5 +1,6 @@
 """A persona set: an assignment rule that people can read and databases can run, and what is known of each persona."""
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import pandas as pd
 import yaml
 
 from closedloop.errors import DefinitionError
-from closedloop.evidence.rates import shrink_rates
+from closedloop.evidence.rates import compare_in_strata
 from closedloop.evidence.rules import Rule
 from closedloop.loop.changelog import Change, plain_changes
-from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.counting import LEAST_SHOWN, counts
 from closedloop.loop.records import won
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 
 EVERYONE = "everyone"
@@ -24,7 +26,8 @@ class Persona:
     """One persona: id (a stable slug), display name, the segment it came from, and its promised win rate.
 
     ``rule`` says in words how to recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the
-    set promises for the period; all three are missing while nothing is known (``is_assumed``).
+    set promises for the period, from ``n_won`` of ``n`` decided deals; all are missing while nothing is known
+    (``is_assumed``).
     """
 
     id: str
@@ -35,6 +38,7 @@ class Persona:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    n_won: int = 0
     is_assumed: bool = True
 
 
@@ -43,10 +47,11 @@ _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten ti
 
 @dataclass(frozen=True)
 class PersonaSet:
-    """All personas in force in one period.
+    """All personas in force in one period: a rule that refinement changes, and rates that every period renews.
 
-    ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate when the personas'
-    were estimated, so that each persona's deviation can be carried to another base rate. ``rule_error``: share of
+    ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate in the deals that the
+    personas' rates are of, so that each persona's deviation can be carried to another base rate; those deals closed
+    from ``first_period`` to ``last_period``, and ``deals`` is their digest. ``rule_error``: share of
     the ``rule_n`` people that the rule assigns to another segment than their own (cross-validated when research made
     the rule), beside that of always guessing the largest; missing after the rule has changed.
     """
@@ -62,6 +67,9 @@ class PersonaSet:
     guess_error: float | None = None
     rule_n: int | None = None
     changelog: tuple[Change, ...] = ()
+    first_period: str = ""
+    last_period: str = ""
+    deals: str = ""
 
     @property
     def ids(self) -> list[str]:
@@ -102,6 +110,9 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "period": personas.period,
         "origin": personas.origin,
         "base_rate": _rounded(personas.base_rate),
+        "first_period": personas.first_period,
+        "last_period": personas.last_period,
+        "deals": personas.deals,
         "rule_error": _rounded(personas.rule_error),
         "guess_error": _rounded(personas.guess_error),
         "rule_n": personas.rule_n,
@@ -145,6 +156,7 @@ def read_set(path: Path) -> PersonaSet:
         rule_n=stored.get("rule_n"),
         fields=tuple(stored.get("fields", ())),
         changelog=changelog,
+        **{name: stored.get(name, "") for name in ("first_period", "last_period", "deals")},
     )
 
 
@@ -157,32 +169,59 @@ class Proposal:
     reason: str = ""
 
 
-def estimate(personas: PersonaSet, deals: pd.DataFrame | None) -> PersonaSet:
-    """The set with each persona's shrunk win rate among ``deals`` that ended; without any it stays assumed."""
+def promises(personas: PersonaSet) -> list[dict[str, Any]]:
+    """The promised win rates as rows of statements, without what is only assumed: field, level, estimate to n_won."""
+    return [
+        {"field": "persona", "level": p.id, "estimate": p.win_rate, "low": p.low, "high": p.high, "n": p.n}
+        | {"n_won": p.n_won}
+        for p in personas.personas
+        if p.win_rate is not None and not p.is_assumed
+    ]
+
+
+def estimate(personas: PersonaSet, deals: pd.DataFrame | None, periods: pd.Series | None = None) -> PersonaSet:
+    """The set with each persona's shrunk win rate among ``deals`` that ended; without any it stays assumed.
+
+    ``periods``: the name of the period in which each deal closed.
+    """
     hit = won(deals).dropna() if deals is not None else pd.Series(dtype="boolean")
-    if hit.empty or deals is None:
-        return replace(
-            personas,
-            personas=tuple(
-                replace(p, win_rate=None, low=None, high=None, n=0, is_assumed=True) for p in personas.personas
-            ),
-        )
-    return promised(personas, personas.assign(deals.loc[hit.index]), hit)
+    if hit.empty or deals is None or periods is None:
+        assumed = (Persona(p.id, p.name, p.segment, p.rule) for p in personas.personas)
+        return replace(personas, personas=tuple(assumed))
+    return promised(personas, personas.assign(deals.loc[hit.index]), hit, periods[hit.index])
 
 
-def promised(personas: PersonaSet, assigned: pd.Series, hit: pd.Series) -> PersonaSet:
-    """The set with each persona's shrunk win rate: ``hit`` says which deals were won, ``assigned`` whose they are."""
-    table = hit.astype(float).groupby(assigned).agg(["sum", "size"]).reindex(personas.ids, fill_value=0)
-    shrunk = shrink_rates(table["sum"], table["size"])
+def promised(personas: PersonaSet, assigned: pd.Series, hit: pd.Series, periods: pd.Series) -> PersonaSet:
+    """The set with each persona's shrunk win rate: ``hit`` says which deals were won, ``assigned`` whose they are.
+
+    The rates are those that 02 and 05 compare (``rates.compare_in_strata``).
+    """
+    table = counts(assigned.to_frame("persona"), ["persona"], hit, periods).set_index("level")
+    table = table.reindex(personas.ids)[["k", "n", "expected", "contrast"]].fillna(0.0)
+    base, total = float(hit.mean()), float(len(hit))
+    found = compare_in_strata(table["k"], table["n"], table["expected"], table["contrast"], base, total)
+    rows = zip(found.estimate, found.low, found.high, table["n"].astype(int), table["k"].astype(int), strict=True)
     updated = tuple(
         replace(
             persona,
-            win_rate=float(shrunk.mean[i]),
-            low=float(shrunk.low[i]),
-            high=float(shrunk.high[i]),
-            n=int(table["size"].iloc[i]),
-            is_assumed=int(table["size"].iloc[i]) < LEAST_SHOWN,
+            win_rate=float(estimate),
+            low=float(low),
+            high=float(high),
+            n=int(n),
+            n_won=int(k),
+            is_assumed=int(n) < LEAST_SHOWN,
         )
-        for i, persona in enumerate(personas.personas)
+        for persona, (estimate, low, high, n, k) in zip(personas.personas, rows, strict=True)
     )
-    return replace(personas, personas=updated, base_rate=float(hit.mean()))
+    return replace(personas, personas=updated, base_rate=base)
+
+
+def renewed(personas: PersonaSet, situation: Situation) -> PersonaSet:
+    """The set with the rates of the deals that were decided within the window before the situation's day."""
+    if not situation.view.has("deals"):
+        return estimate(personas, None)
+    deals = situation.closed_deals[won(situation.closed_deals).notna()]
+    first, last = situation.span(deals["closed_on"])
+    digest = hashlib.sha256("\n".join(sorted(deals["deal_id"])).encode()).hexdigest()[:16]
+    with_rates = estimate(personas, deals, situation.names_of(deals["closed_on"]))
+    return replace(with_rates, first_period=first, last_period=last, deals=digest if len(deals) else "")

@@ -10,8 +10,6 @@ from closedloop.loop.changelog import COMMIT, EDITS, MERGE, RETIRE, SPLIT, Chang
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.terms import Verdict
 
-SMALLEST_MOVE = 0.005  # of a promised rate: less would read the same
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -40,13 +38,6 @@ class Difference:
         """Was the win rate assumed before, and rests on deals of the persona now?"""
         return self.before is not None and self.after is not None and self.before.is_assumed > self.after.is_assumed
 
-    @property
-    def moved(self) -> float:
-        """By how much the promised win rate moved (a fraction); 0 when it reads the same or one is only assumed."""
-        old, new = (p.win_rate if p and not p.is_assumed else None for p in (self.before, self.after))
-        step = 0.0 if old is None or new is None else new - old
-        return step if abs(step) >= SMALLEST_MOVE else 0.0
-
 
 def compare(before: PersonaSet, after: PersonaSet) -> list[Difference]:
     """What became of every persona: those of ``after`` in their order, then those that are no longer there."""
@@ -61,7 +52,7 @@ def compare(before: PersonaSet, after: PersonaSet) -> list[Difference]:
         parts = tuple(new for new, parent in origin.items() if parent == persona.id)
         is_other = bool(parts) or _ways(before.rule, persona.id) != _ways(after.rule, persona.id)
         same = Difference("kept", old[persona.id], persona, parts=parts, is_rule_changed=is_other)
-        found.append(replace(same, change="adjusted") if is_other or same.moved or same.is_first_promise else same)
+        found.append(replace(same, change="adjusted") if is_other or same.is_first_promise else same)
     merged = {entry.persona for entry in after.changelog if entry.edit == MERGE}
     for persona in before.personas:
         if persona.id not in after.ids:
@@ -127,8 +118,6 @@ def _adjusted(difference: Difference, names: dict[str, str]) -> Iterable[str]:
         yield "recognised differently"
     if difference.is_first_promise:
         yield "its win rate rests on deals of its own now"
-    if difference.moved:
-        yield f"a {'higher' if difference.moved > 0 else 'lower'} win rate is promised"
 
 
 def changed_by(edits: pd.DataFrame, before: PersonaSet, after: PersonaSet, period: str) -> tuple[Change, ...]:

@@ -7,10 +7,10 @@ from closedloop.evidence.claims import Origin
 from closedloop.loop.changelog import SPLIT, Change
 from closedloop.loop.comparisons import handed_off, lead_window
 from closedloop.loop.counting import LEAST_SHOWN, rates
-from closedloop.loop.edits import GATE
 from closedloop.loop.lineage import Lineage
-from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import decided, lead_frame
+from closedloop.loop.persona import PersonaSet, promises
+from closedloop.loop.promises import GATE
+from closedloop.loop.records import decided, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
@@ -90,22 +90,44 @@ def _funnel(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
     draft.estimate(rates([(p, hit.sum(), len(hit)) for p, hit in judged], "persona"), origin, "lead_accepted_rate")
     if leads["is_won"].notna().any():
-        won = [(name, part["is_won"].fillna(False).sum(), len(part)) for name, part in parts]
+        came = [(name, part["is_won"].fillna(False).sum(), len(part)) for name, part in parts]
         still = [(name, part["is_won"].isna().sum(), len(part)) for name, part in parts]
-        draft.estimate(rates(won, "persona"), origin, "lead_won_rate")
+        draft.estimate(rates(came, "persona"), origin, "lead_won_rate")
         draft.estimate(rates(still, "persona"), origin, "lead_open_rate")
 
 
 def _promises(draft: Draft, situation: Situation, in_force: PersonaSet, before: PersonaSet | None) -> None:
-    """The win rate that each persona is promised now, and what the last set had promised; assumed ones have none."""
-    closed = situation.closed_deals["closed_on"] if situation.view.has("deals") else pd.Series(dtype="datetime64[us]")
-    for measure, cell, stated in (("promised_now", "personas", in_force), ("promised_before", "changes", before)):
-        rows = [
-            {"field": "persona", "level": p.id, "estimate": p.win_rate, "low": p.low, "high": p.high, "n": p.n}
-            for p in (stated.personas if stated else ())
-            if p.win_rate is not None and not p.is_assumed
-        ]
-        draft.estimate(rows, _origin(situation, cell, "deals", closed), measure, kind="predictive")
+    """The win rate that each persona is promised now; what the last set had promised, and what came of it.
+
+    A promise is made of deals: without a deal that is new or gone since the last one, there is no other.
+    """
+    if before is not None:
+        draft.estimate(promises(before), _of_promise(before, "changes"), "promised_before", kind="predictive")
+        _what_came(draft, situation, before)
+    if before is not None and in_force.deals and in_force.deals == before.deals:
+        draft.missing["promises"] = (
+            f"no deal was decided since the promise for {before.period}, which still stands: nothing new to promise"
+        )
+        return
+    rows, origin = promises(in_force), _of_promise(in_force, "personas")
+    draft.estimate(rows, origin, "promised_win_rate", kind="predictive")
+    draft.count([{**row, "estimate": row["n_won"]} for row in rows], origin, "n_promised_won")
+
+
+def _of_promise(stated: PersonaSet, cell: str) -> Origin:
+    return Origin("02_personas", cell, "deals", stated.first_period, stated.last_period)
+
+
+def _what_came(draft: Draft, situation: Situation, before: PersonaSet) -> None:
+    """The win rates of the period of the last promise, by the rule that was in force."""
+    deals = situation.closed_deals if situation.view.has("deals") else pd.DataFrame({"closed_on": []})
+    is_then = situation.names_of(pd.to_datetime(deals["closed_on"])) == before.period
+    if not is_then.any():
+        return
+    hit = won(deals[is_then]).dropna()
+    ended = hit.groupby(before.assign(deals.loc[hit.index])).agg(["sum", "size"])
+    rows = rates(ended.itertuples(name=None), "persona")
+    draft.estimate(rows, Origin("02_personas", "changes", "deals", before.period, before.period), "came_win_rate")
 
 
 def _whom_fields(situation: Situation) -> list[str]:

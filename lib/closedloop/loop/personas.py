@@ -10,11 +10,11 @@ from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_va
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
-from closedloop.loop.comparisons import shown_rates
+from closedloop.loop.comparisons import known_before, shown_rates
 from closedloop.loop.counting import counts, levels, rates, share_counts
 from closedloop.loop.lineage import Lineage, segment_names, shared_fields
 from closedloop.loop.observed import observe
-from closedloop.loop.persona import EVERYONE, Persona, PersonaSet, estimate
+from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.persona_changes import changes
 from closedloop.loop.persona_sheet import sheet
 from closedloop.loop.records import Sample, column, won
@@ -29,7 +29,7 @@ _ENTRY = fields(Change)
 
 
 def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
-    """The persona set that market research alone suggests: one persona a segment, or one for everyone."""
+    """The persona set, without rates, that market research alone suggests: a persona a segment, or one for everyone."""
     fields = shared_fields(situation, sample)
     error: RuleError | None = None
     if found is None or found.recommended_k == 1 or not fields:
@@ -41,7 +41,7 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         rule = assignment_rule(sample.rows[fields], labels, rng=situation.rng("rule"))
         error = cross_validated_error(sample.rows[fields], labels, rng=situation.rng("rule-error"))
         found_personas = _from_segments(names, rule)
-    base = PersonaSet(
+    return PersonaSet(
         market=situation.market,
         period=situation.period.name,
         origin="research",
@@ -52,7 +52,6 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         guess_error=error.guessing if error else None,
         rule_n=error.n if error else None,
     )
-    return estimate(base, situation.deals if situation.view.has("deals") else None)
 
 
 def _from_segments(names: dict[str, tuple[str, str]], rule: Rule) -> tuple[Persona, ...]:
@@ -95,6 +94,13 @@ def personas(
         "personas": in_force.ids,
         "competitors": competitors(situation),
     }
+    return draft.done()
+
+
+def comparisons(situation: Situation, in_force: PersonaSet) -> Step:
+    """What 02 compares of how deals end, and nothing else."""
+    draft = Draft("personas")
+    _win_rates(draft, situation, in_force)
     return draft.done()
 
 
@@ -209,6 +215,6 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])
     by, strata = in_force.assign(deals).to_frame("persona"), situation.names_of(deals["closed_on"])
-    table = counts(by, ["persona"], won(deals), strata)
+    table = counts(by, ["persona"], won(deals), strata, is_before=known_before(situation, deals))
     origin = Origin("02_personas", "win_rate", "deals", first, last)
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))

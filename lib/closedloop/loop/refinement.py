@@ -11,10 +11,11 @@ from closedloop.evidence.claims import Origin
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import wilson
 from closedloop.loop.duel import duel, lagged_rate, predict
-from closedloop.loop.edits import FEWEST_DEALS, PROMISE, propose
+from closedloop.loop.edits import FEWEST_DEALS, propose
 from closedloop.loop.off_policy import other_orders
 from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.persona_changes import changed_by
+from closedloop.loop.promises import review_promises
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
@@ -39,7 +40,7 @@ def refine(situation: Situation, in_force: PersonaSet, following: str | None) ->
     verdict, play = duel(draft, situation, closed, in_force)
     challenger, edits = propose(situation, closed, in_force)
     draft.closed.append(edits)
-    _state_promises(draft, in_force, edits)
+    review_promises(draft, situation, closed, in_force)
     _drift(draft, situation, in_force)
     draft.results |= {
         "verdict": verdict,
@@ -66,19 +67,6 @@ def _cannot(situation: Situation, following: str | None) -> str:
     if n < FEWEST_DEALS:
         return f"{n} deals were won or lost in this period; a duel needs at least {FEWEST_DEALS}."
     return ""
-
-
-def _state_promises(draft: Draft, in_force: PersonaSet, edits: pd.DataFrame) -> None:
-    """What the set promised about the personas whose deals of the period were held against it."""
-    judged = set(edits.loc[edits["measure"] == PROMISE, "subject"])
-    said = [
-        {"subject": p.id, "estimate": p.win_rate, "low": p.low, "high": p.high, "n": p.n}
-        for p in in_force.personas
-        if p.id in judged
-    ]
-    if not said:
-        draft.missing["promises"] = "No persona had both a promised win rate and ten deals that ended in this period."
-    draft.estimate(said, _origin("promises", in_force.period), "promised_win_rate", kind="predictive")
 
 
 def _origin(cell: str, period: str) -> Origin:

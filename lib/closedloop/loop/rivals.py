@@ -3,6 +3,7 @@
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
+from closedloop.loop.comparisons import recording
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
@@ -34,7 +35,11 @@ def rivals(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
         return
     deals = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
     notes = remarks(situation, in_force)
-    draft.estimate(_won(deals, ""), _origin(situation, "strong", deals), "win_rate")
+    if "competitor" in deals:
+        rivals_known = deals["competitor"].where(deals["competitor"] != "unknown").to_frame()
+        origin = _origin(situation, "strong", deals)
+        draft.closed.append(recording(situation, rivals_known, won(deals), deals["closed_on"], origin))
+        draft.estimate(_won(deals[rivals_known["competitor"].notna()], ""), origin, "win_rate")
     for name in names:
         against = met(deals, name).dropna().astype(bool)
         theirs = deals.loc[against.index[against]]

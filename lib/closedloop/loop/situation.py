@@ -54,6 +54,16 @@ class Situation:
         last = warehouse.periods[-1]
         return (cls.looking_back if warehouse.has_begun(last) else cls.planning)(warehouse, last)
 
+    @cached_property
+    def previous(self) -> "Situation | None":
+        """The same moment of the period before; None for the first one and without dates."""
+        names = [period.name for period in self.warehouse.periods]
+        place = names.index(self.period.name)
+        if not place:
+            return None
+        moment = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
+        return moment(self.warehouse, self.warehouse.periods[place - 1])
+
     @property
     def seen(self) -> dict[str, str]:
         """What a report that is kept rests on: its period and moment, and the fingerprint of the rows it may see."""

@@ -4,22 +4,25 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.call_list import to_log
-from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
+from closedloop.loop.persona import PersonaSet, Proposal, read_set, renewed, write_set
 from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, as_csv, merged, read_frame, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.terms import Verdict
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
 # the measures of who they are: true differences there must not carry rates past the correction
 _PROFILE = ("share", "wave_share")
+_FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
@@ -50,17 +53,19 @@ def plan(market: str, period: str, out: Path) -> Path:
     situation = Situation.planning(warehouse, found)
     in_force = set_in_force(market, found.name, out)
     material = research.research(situation)
-    before = _previous(warehouse.periods, found)
+    held, before = _held_before(situation, "plan", out), _previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
     described = personas.personas(situation, material.sample, material.segments, in_force, old)
     found_leads = leads.leads(situation, in_force)
     chosen = targets.targets(situation, material.sample, material.segments, in_force)
     steps = [merged(material.step, chosen), described, found_leads]
-    judged = _closed(situation, "plan", steps)
+    judged = _closed(situation, "plan", steps, held)
     steps[-1] = merged(found_leads, experiments.planned_tests(situation, in_force, judged))
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
-    _write(folder, "plan", steps, _closed(situation, "plan", steps))
+    claims = _closed(situation, "plan", steps, held)
+    _write(folder, "plan", steps, claims)
+    _keep_held(situation, "plan", claims, out)
     _write_call_list(folder / "call-list.csv", found_leads)
     return folder
 
@@ -79,7 +84,7 @@ def look_back(market: str, period: str, out: Path) -> Path:
         "deals": deals.deals(situation, in_force),
         "refinement": refined,
     }
-    claims = _closed(situation, "outcome", list(steps.values()))
+    claims = _closed(situation, "outcome", list(steps.values()), _held_before(situation, "outcome", out))
     steps["deals"].results.update(_claim_counts(claims))
     steps["review"] = review.review(in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
@@ -87,6 +92,7 @@ def look_back(market: str, period: str, out: Path) -> Path:
     _write_proposal(path, proposal)
     _write_proposal(folder / "proposal.yml", proposal)
     _write(folder, "outcome", list(steps.values()), claims)
+    _keep_held(situation, "outcome", claims, out)
     return folder
 
 
@@ -95,11 +101,14 @@ def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
     return {"n_looks": len(looked), "n_supported": int((looked["verdict"] == "supported").sum())}
 
 
-def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFrame:
+def _closed(
+    situation: Situation, family: str, steps: list[Step], held_before: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Every figure of a moment as a claim: the closed families of its comparisons, and what stands outside them.
 
     Who they are (shares) and how they end (rates, amounts, days) are two families: with many true shares in one
-    family, Benjamini-Hochberg would let rates pass that are luck.
+    family, Benjamini-Hochberg would let rates pass that are luck. ``held_before``: the findings of a period ago, with
+    which the window overlaps; only a finding that comes back says how many of its cases it had then as well.
     """
     settings, market, period = situation.definition.claims, situation.market, situation.period.name
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
@@ -118,9 +127,48 @@ def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFram
         )
         for name, part in (("profile", looks[is_profile]), (family, looks[~is_profile]))
     ]
+    compared[1] = _only_repeated(compared[1], held_before)
     others = outside(told, market=market, period=period, fingerprint=fingerprint, expires_on=expires_on)
     closed = [step.closed.assign(fingerprint=fingerprint) for step in steps]
     return stacked([*compared, others, *closed], CLAIM_COLUMNS)
+
+
+def _only_repeated(claims: pd.DataFrame, held_before: pd.DataFrame | None) -> pd.DataFrame:
+    """The claims, with ``n_before`` where the same finding held a period ago, and nowhere else."""
+    known = set() if held_before is None else set(map(tuple, held_before[_FINDING].to_numpy()))
+    found = _held(claims)[_FINDING].apply(tuple, axis=1) if len(_held(claims)) else pd.Series(dtype=object)
+    is_repeated = found.isin(known).reindex(claims.index, fill_value=False)
+    return claims.assign(n_before=claims["n_before"].where(is_repeated))
+
+
+def _held(claims: pd.DataFrame) -> pd.DataFrame:
+    """What holds, and on which side."""
+    held = claims[(claims["verdict"] == Verdict.SUPPORTED) & claims["family"].isin(["plan", "outcome"])]
+    return held.assign(side=np.sign(held["effect"]))
+
+
+def _held_before(situation: Situation, family: str, out: Path) -> pd.DataFrame | None:
+    """What held at the same moment of the period before; computed where that moment left nothing behind."""
+    from closedloop.loop import deals, leads, personas
+
+    before = situation.previous
+    if before is None:
+        return None
+    path = _path_of_held(before, family, out)
+    if not path.exists():
+        in_force = set_in_force(before.market, before.period.name, out)
+        compared = (personas, leads) if family == "plan" else (deals,)
+        steps = [step.comparisons(before, in_force) for step in compared]
+        _keep_held(before, family, _closed(before, family, steps), out)
+    return read_frame(path)
+
+
+def _keep_held(situation: Situation, family: str, claims: pd.DataFrame, out: Path) -> None:
+    write_frame(_path_of_held(situation, family, out), _held(claims)[_FINDING])
+
+
+def _path_of_held(situation: Situation, family: str, out: Path) -> Path:
+    return _replayed(situation.warehouse, out) / f"{situation.period.name}.{family}.parquet"
 
 
 def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:
@@ -171,30 +219,31 @@ def committed_set(warehouse: Warehouse, period: str) -> Path:
 
 
 def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
-    """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
+    """The rules in force in a period, with the rates of the window before it; computed once, then read."""
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
-    path = committed_set(warehouse, found.name)
+    path = _replayed(warehouse, out) / f"{found.name}.personas.yml"
+    if not path.exists():
+        write_set(path, renewed(_rules_in_force(warehouse, found, out), Situation.planning(warehouse, found)))
+    return read_set(path)
+
+
+def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
+    """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
+    market, path = warehouse.definition.name, committed_set(warehouse, found.name)
     if path.exists():
         return committed(read_set(path), found.name)
     before = _previous(warehouse.periods, found)
     if before is None:
-        return _first_set(warehouse, found, out)
+        from closedloop.loop import personas, research
+
+        situation = Situation.planning(warehouse, found)
+        material = research.research(situation)
+        return personas.research_set(situation, material.sample, material.segments)
     proposal = _proposal(market, before.name, out)
     if proposal.personas is not None and warehouse.definition.accept == "auto":
         return proposal.personas
     return set_in_force(market, before.name, out).carried_to(found.name)
-
-
-def _first_set(warehouse: Warehouse, period: Period, out: Path) -> PersonaSet:
-    path = _replayed(warehouse, out) / f"{period.name}.personas.yml"
-    if not path.exists():
-        from closedloop.loop import personas, research
-
-        situation = Situation.planning(warehouse, period)
-        material = research.research(situation)
-        write_set(path, personas.research_set(situation, material.sample, material.segments))
-    return read_set(path)
 
 
 def _proposal(market: str, period: str, out: Path) -> Proposal:

@@ -18,10 +18,10 @@ def bottom_line(evidence: Evidence) -> Shown:
 
 def _finding(evidence: Evidence) -> list[Sentence]:
     """The largest effect that holds, else that nothing does."""
-    held = ranked(evidence.claims[evidence.claims["verdict"] == "supported"])
+    looked = evidence.claims[~evidence.claims["family"].isin(["none", "recording"])]
+    held = ranked(looked[looked["verdict"] == "supported"])
     if len(held):
         return sentences(held.head(1), evidence.words)
-    looked = evidence.claims[evidence.claims["family"] != "none"]
     return [] if looked.empty else summary(looked, evidence.words)
 
 

@@ -16,6 +16,7 @@ from closedloop.documents.sections.section import (
     claim_pieces,
     compared,
     level_of,
+    recording,
 )
 from closedloop.documents.wording import records
 from closedloop.loop.comparisons import REP_LUCK
@@ -65,7 +66,7 @@ def _curve(shown: Evidence) -> Pieces:
 def _findings(shown: Evidence) -> Pieces:
     rates = shown.of("win_rate")
     title, axis = "What do won deals have in common?", "share of decided deals won"
-    return claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis)
+    return *claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis), *recording(shown)
 
 
 def _adjusted(shown: Evidence) -> Pieces:

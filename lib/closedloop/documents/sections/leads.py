@@ -10,7 +10,15 @@ from closedloop.documents.findings import Claim, Column, backed, ends, table_of,
 from closedloop.documents.pieces import Listing, Note, Sentence, stating
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.sections.leaks import LEAKS
-from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of, status_bars
+from closedloop.documents.sections.section import (
+    Evidence,
+    Pieces,
+    Section,
+    claim_pieces,
+    level_of,
+    recording,
+    status_bars,
+)
 from closedloop.documents.tables import table
 from closedloop.documents.wording import records
 
@@ -78,7 +86,8 @@ def _findings(shown: Evidence) -> Pieces:
 def _accepted(shown: Evidence) -> Pieces:
     claims = shown.of("accepted_rate")
     title = "Which leads does sales accept?"
-    return claim_pieces(claims[claims["kind"] != "causal"], shown.words, title, "share of handed-off leads accepted")
+    plain = claims[claims["kind"] != "causal"]
+    return *claim_pieces(plain, shown.words, title, "share of handed-off leads accepted"), *recording(shown)
 
 
 def _experiments(shown: Evidence) -> Pieces:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, first, joined, table_of, value
+from closedloop.documents.findings import Claim, Column, backed, dots_of, first, joined, table_of, value
 from closedloop.documents.pieces import Note, Query, Sentence, stating
 from closedloop.documents.sections.persona_sheet import (
     actions,
@@ -19,7 +19,7 @@ from closedloop.documents.sections.persona_sheet import (
 )
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.tables import table
-from closedloop.documents.wording import records, summary
+from closedloop.documents.wording import records, span, summary
 
 SAME = "Nothing changed since the last period."
 
@@ -41,10 +41,12 @@ def _persona_shares(shown: Evidence) -> Pieces:
     picture = dots_of(claims, shown.words, "Who is in the market?", axis, level_of(shown.words))
     columns: dict[str, str | tuple[str, Column]] = {
         "persona_share": "share",
-        "promised_now": ("win rate promised", lambda row: _promised(row.get("promised_now"), shown)),
-        "basis": ("rests on", lambda row: _basis(row.get("promised_now"))),
+        "promised_before": ("win rate promised last", "backed"),
+        "came_win_rate": ("it was", "backed"),
+        "promised_win_rate": ("promised now", "backed"),
+        "basis": ("rests on", lambda row: _basis(row, shown)),
     }
-    both = pd.concat([claims, shown.of("promised_now")])
+    both = pd.concat([claims, shown.of("promised_before", "came_win_rate", "promised_win_rate", "n_promised_won")])
     return (
         picture,
         counted_personas(shown),
@@ -52,12 +54,12 @@ def _persona_shares(shown: Evidence) -> Pieces:
     )
 
 
-def _promised(claim: Claim | None, shown: Evidence) -> str:
-    return numbers.MISSING if claim is None else ends(claim, shown.words)
-
-
-def _basis(claim: Claim | None) -> str:
-    return "assumed: too few deals of its own" if claim is None else f"measured: {numbers.count(claim['n'])} deals"
+def _basis(row: Mapping[str, Claim], shown: Evidence) -> str:
+    """The deals that a promise rests on."""
+    promise, won = row.get("promised_win_rate"), row.get("n_promised_won")
+    if promise is None or won is None:
+        return "assumed: too few deals of its own"
+    return f"{value(won, shown.words)} won of {numbers.count(promise['n'])} decided, {span(promise)}"
 
 
 def _rules(shown: Evidence) -> Pieces:
@@ -165,22 +167,12 @@ def persona_changes(shown: Evidence) -> Pieces:
     frame = shown.table("changes")
     if frame.empty:
         return (Sentence(SAME),)
-    columns = {"persona": "persona", "change": "change", "detail": "detail", "promise": "win rate promised"}
+    columns = {"persona": "persona", "change": "change", "detail": "detail"}
     known = frame["name"] if "name" in frame else frame["persona"]
     told = [shown.words.names.get(str(id_), str(name)) for id_, name in zip(frame["persona"], known, strict=True)]
-    named = frame.assign(persona=told)
-    if len(shown.of("promised_before", "promised_now")):
-        named = named.assign(promise=[_promise_moved(str(persona), shown) for persona in frame["persona"]])
-    rows = table(named, columns, shown.words)
+    rows = table(frame.assign(persona=told), columns, shown.words)
     n = int((frame["change"] != "kept").sum())
     return rows, Sentence(f"{n} change{'s' if n != 1 else ''} since the last period." if n else SAME)
-
-
-def _promise_moved(persona: str, shown: Evidence) -> str:
-    """What was promised of a persona before and is now; once where it reads the same."""
-    both = [shown.first(name, level=persona) for name in ("promised_before", "promised_now")]
-    told = [_promised(claim, shown) for claim in both]
-    return told[1] if told[0] == told[1] else " → ".join(told)
 
 
 PERSONAS = (

@@ -6,11 +6,11 @@ from types import MappingProxyType
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, ends, table_of
+from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
-from closedloop.documents.wording import records
-from closedloop.loop.changelog import ADJUST, EDITS, MERGE, RETIRE, SPLIT
+from closedloop.documents.wording import records, span
+from closedloop.loop.changelog import EDITS, MERGE, RETIRE, SPLIT
 from closedloop.loop.off_policy import AS_CALLED
 
 _NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
@@ -91,7 +91,6 @@ def edits_summary(shown: Evidence) -> Sentence:
 _BACK: Mapping[str, str] = MappingProxyType(  # what would take an edit back
     {
         SPLIT: "later deals show the two alike",
-        ADJUST: "the next deals leave the new range",
         MERGE: "the split is found again",
         RETIRE: "its share grows again",
     }
@@ -110,11 +109,18 @@ def _edits(shown: Evidence) -> Pieces:
         "before": ("instead of", lambda row: numbers.rate(_only(row)["baseline"])),
         "effect": ("effect", lambda row: numbers.signed_points(_only(row)["effect"])),
         "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
-        "status": ("status", lambda row: "permanent" if _only(row)["verdict"] == "supported" else "watch"),
+        "status": ("status", lambda row: _status(_only(row), shown)),
         "back": ("goes back if", lambda row: _BACK[EDITS[_only(row)["measure"]]]),
     }
     caption = "Everything that is not listed is kept as it is."
     return table_of(order, shown.words, "persona and case", columns, caption=caption), edits_summary(shown)
+
+
+def _status(claim: Claim, shown: Evidence) -> str:
+    """What becomes of an edit: one that holds is made only when its set won the duel."""
+    if claim["verdict"] != "supported":
+        return "watch"
+    return "permanent" if shown.result("verdict") == "improved" else "holds; not made, the duel was not won"
 
 
 def _only(row: Mapping[str, Claim]) -> Claim:
@@ -123,17 +129,28 @@ def _only(row: Mapping[str, Claim]) -> Claim:
 
 def persona_promises(shown: Evidence) -> Pieces:
     """What the personas in force promised, what came of it, and whether the difference is more than luck."""
-    claims = shown.of("promised_win_rate", "promise_gap")
+    claims = shown.of("promised_win_rate", "promise_gap", "next_win_rate")
     columns: dict[str, str | tuple[str, Column]] = {
-        "promised_win_rate": ("we said", lambda row: ends(row["promised_win_rate"], shown.words)),
-        "promise_gap": ("it was", lambda row: backed(row["promise_gap"], shown.words)),
-        "kept": ("kept", lambda row: _KEPT[row["promise_gap"]["verdict"]]),
+        "promised_win_rate": ("we said", "backed"),
+        "from": ("of deals of", lambda row: _span(row.get("promised_win_rate"))),
+        "promise_gap": ("it was", "backed"),
+        "kept": ("kept", lambda row: _kept(row.get("promise_gap"))),
+        "next_win_rate": ("we will say", "backed"),
+        "next_from": ("of deals of", lambda row: _span(row.get("next_win_rate"))),
     }
     listed = table_of(claims, shown.words, "persona", columns)
     judged = shown.of("promise_gap")
     n = {kept: int(judged["verdict"].map(_KEPT).eq(kept).sum()) for kept in _KEPT.values()}
     told = ", ".join(f"{n[kept]} {text}" for kept, text in _PROMISES_TOLD.items() if n[kept])
     return listed, stating(f"Promised win rates: {told}.", judged)
+
+
+def _span(claim: Claim | None) -> str:
+    return numbers.MISSING if claim is None else span(claim)
+
+
+def _kept(claim: Claim | None) -> str:
+    return "not judged" if claim is None else _KEPT[claim["verdict"]]
 
 
 def _drift(shown: Evidence) -> Pieces:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents.charts import Picture
-from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value
+from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value, where
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
-from closedloop.documents.wording import Words, one_of_each_pair, records, sentences, summary
+from closedloop.documents.wording import Words, one_of_each_pair, recorded, records, sentences, summary
 from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6
@@ -112,6 +112,7 @@ def claim_pieces(
     ``looked``: the claims to count where more was looked at than is drawn.
     """
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
+    rows = rows[rows["estimate"].notna()]
     if rows.empty:
         return compared(claims, words, looked)
     picture = dots_of(rows, words, title, axis, caption="Filled point: the difference holds; hollow: it does not.")
@@ -124,6 +125,12 @@ def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = N
     said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
     listed = (Listing(sentences(said, words)),) if len(said) else ()
     return (joined(summary(claims if looked is None else looked, words)), *listed)
+
+
+def recording(evidence: Evidence) -> tuple[Piece, ...]:
+    """The fields that are recorded more often for one outcome, with both shares; nothing where none is."""
+    held = where(evidence.of("recorded_share"), verdict="supported")
+    return (Listing([recorded(claim, evidence.words) for claim in records(held)]),) if len(held) else ()
 
 
 def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
