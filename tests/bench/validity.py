@@ -97,6 +97,18 @@ FIGURES = (
     Figure("self-test-maven-edits", "self-test of maven: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-harbor-edits", "self-test of harbor: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-bank-edits", "self-test of bank: null worlds with a wrong edit in any period", 7, high=0.10),
+    Figure("self-test-maven-promises", "self-test of maven: worlds with a promise wrongly called broken", 7, high=0.10),
+    Figure(
+        "self-test-harbor-promises",
+        "self-test of harbor: worlds with a promise wrongly called broken",
+        7,
+        high=0.10,
+    ),
+    Figure("self-test-bank-promises", "self-test of bank: worlds with a promise wrongly called broken", 7, high=0.10),
+    *(
+        Figure(f"self-test-{market}-promises", f"self-test of {market}: a promise wrongly called broken", 7, high=0.10)
+        for market in ("maven", "harbor", "bank")
+    ),
     # market research
     Figure("survey-ari", "McDonald's survey: bootstrap ARI at k = 4", 2, low=0.80),
     Figure("survey-likelihood", "McDonald's survey: log-likelihood at k = 4", 2, low=-7111.15, shown=".2f"),

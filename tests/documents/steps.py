@@ -165,9 +165,10 @@ def _personas() -> Draft:
     surely = _rates("persona", fast=(0.9, NAN, NAN, 60), slow=(0.7, NAN, NAN, 40))
     draft.estimate(surely, at["stability"], "slsw", unit="ratio")
     draft.estimate(_rates("persona", slow=(0.95, NAN, NAN, 80)), at["stability"], "split_kept_share")
-    for measure, rate in {"promised_now": 0.4, "promised_before": 0.5}.items():
+    for measure, rate in {"promised_win_rate": 0.4, "promised_before": 0.5, "came_win_rate": 0.3}.items():
         promise = _rates("persona", fast=(rate, rate - 0.04, rate + 0.08, 80))
-        draft.estimate(promise, at["personas" if measure == "promised_now" else "changes"], measure)
+        draft.estimate(promise, at["personas" if measure == "promised_win_rate" else "changes"], measure)
+    draft.count(_counts("persona", 80, fast=31), at["personas"], "n_promised_won")
     said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     return draft
@@ -302,11 +303,13 @@ def _refinement() -> Draft:
 
 
 def edits() -> pd.DataFrame:
-    """Edits that were looked at: a split that holds, a doubtful promise, and a split without a difference."""
+    """A split that holds, a doubtful promise, and a split without a difference."""
     fast = {"family": "edit", "family_size": 3, "notebook": "06_refinement", "cell": "edits", "subject": "fast"}
     return claims(
         fast | {"claim_id": "edit-1"},
-        fast | {"claim_id": "edit-2", "measure": "promise_gap", "field": "", "level": "", "verdict": "leaning"},
+        fast
+        | {"claim_id": "promise-1", "family": "promise", "measure": "promise_gap", "field": "", "level": ""}
+        | {"verdict": "leaning"},
         fast | {"claim_id": "edit-3", "level": "1", "verdict": "indistinguishable"},
     )
 
@@ -377,6 +380,7 @@ def _cards() -> Draft:
         draft.estimate(_rates("topic", trust=figures), heard, measure, subject="fast")
     promise = Origin("sales_playbook", "numbers", "deals", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.44, 0.4, 0.52, 80)), promise, "promised_win_rate")
+    draft.count(_counts("persona", 80, fast=35), promise, "n_promised_won")
     return draft
 
 

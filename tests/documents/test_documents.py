@@ -99,7 +99,7 @@ def test_the_facts_are_size_promise_and_the_last_day_of_the_period() -> None:
     facts = playbook.glance(dossier()).facts
     assert said(facts) == [
         "60 % (50–70 %, n = 60) of known customers and leads",
-        "win rate 44 % (40–52 %, n = 80) of decided deals",
+        "win rate 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1)",
         "valid until 2025-06-30",
     ]
     assert all(fact.claims for fact in facts[:2])
@@ -164,7 +164,7 @@ def test_the_annex_lists_every_claim_that_the_page_cites() -> None:
     assert isinstance(annex, Part)
     listed = [row[0] for row in annex.tables[0].rows]
     assert listed == list(cited(pieces))
-    assert len(listed) == 7 and set(listed) <= set(page.ledger["claim_id"])
+    assert len(listed) == 8 and set(listed) <= set(page.ledger["claim_id"])
     assert set(CLAIMS["cards"].query("measure == 'win_rate_when_raised'")["claim_id"]) <= set(listed)
 
 
@@ -196,7 +196,7 @@ def test_the_brief_begins_with_size_need_and_promise() -> None:
     assert said(brief.bottom_line(dossier())) == [
         "Fast start: 60 % (50–70 %, n = 60) of known customers and leads.",
         "Speak to: price.",
-        "Win rate to expect: 44 % (40–52 %, n = 80) of decided deals.",
+        "Win rate to expect: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1).",
     ]
     assert all(line.claims for line in brief.bottom_line(dossier())[::2])
 
@@ -245,7 +245,8 @@ def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -
     found = dossier("competitor", "rival-a")
     assert said(battlecard.bottom_line(found)) == [
         "rival-a was met in 12 of 28 ended deals that record whom we met (43 %).",
-        "We win 40 % (20–64 %, n = 12) of decided deals against it; over all deals 50 % (40–60 %, n = 70).",
+        "We win 40 % (20–64 %, n = 12) of decided deals against it; of all that record whom we met "
+        "50 % (40–60 %, n = 70).",
     ]
     assert battlecard.results(found) == {
         "n_deals": 12, "n_decided": 12, "win_rate": 0.4, "win_rate_low": 0.2, "win_rate_high": 0.64,

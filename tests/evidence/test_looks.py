@@ -11,7 +11,6 @@ from closedloop.evidence.looks import (
     amount_looks,
     cycle_looks,
     rate_looks,
-    recording_looks,
     share_looks,
     stacked,
 )
@@ -104,21 +103,6 @@ def test_a_level_that_hardly_any_lost_deal_has_may_be_filled_by_the_outcome(is_l
     looks = rate_looks(counts, ORIGIN, measure="win_rate", least=10).set_index("level")
     assert looks.loc["a", "reason"] == reason
     assert looks.loc["b", "reason"] == ""
-
-
-def test_gaps_that_depend_on_the_outcome_are_found_inside_the_periods():
-    """One field lacks half of the lost deals in both periods; one lacks any half in the period that wins less."""
-    hit = pd.Series(([True] * 60 + [False] * 40 + [True] * 20 + [False] * 80) * 2)
-    strata = pd.Series((["q1"] * 100 + ["q2"] * 100) * 2)
-    turn = np.arange(400) % 2 == 0
-    frame = pd.DataFrame({"full": "x", "by_outcome": "x", "by_period": "x"}, index=hit.index)
-    frame.loc[~hit & turn, "by_outcome"] = None
-    frame.loc[(strata == "q2") & turn, "by_period"] = None
-    looks = recording_looks(frame, hit, strata, ORIGIN).set_index("field")
-    assert looks.index.tolist() == ["by_outcome", "by_period"]
-    assert looks.loc["by_outcome", ["estimate", "baseline"]].tolist() == [1.0, 0.5]
-    assert looks.loc["by_outcome", "p"] < 1e-6
-    assert looks.loc["by_period", "effect"] > 0.2 and looks.loc["by_period", "p"] > 0.9
 
 
 def test_inputs_are_left_as_they_were():

@@ -21,15 +21,16 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "share of decided deals won",
         ),
         "accepted_rate": Measure(
-            "accepted by sales more often", "accepted by sales less often", "of all leads handed off",
-            "share of handed-off leads that sales accepted",
+            "accepted by sales more often", "accepted by sales less often",
+            "of all leads handed off in the same periods", "share of handed-off leads that sales accepted",
         ),
         "persona_accepted_rate": Measure(
-            "accepted by sales more often", "accepted by sales less often", "of the persona's leads handed off",
+            "accepted by sales more often", "accepted by sales less often",
+            "of the persona's leads handed off in the same periods",
             "share of the persona's handed-off leads that sales accepted",
         ),
         "won_rate": Measure(
-            "turned into won deals more often", "turned into won deals less often", "of all leads",
+            "turned into won deals more often", "turned into won deals less often", "of all leads of the same periods",
             "share of leads that became a won deal",
         ),
         "promise_gap": Measure(

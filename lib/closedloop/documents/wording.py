@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
-from closedloop.evidence.looks import FEW_RECORDED, FILLED
+from closedloop.evidence.recording import FEW_RECORDED, FILLED
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
@@ -27,6 +27,7 @@ _OWN_LABELS = MappingProxyType(
     }
 )
 _NAMED = ("persona", "segment")  # columns whose levels have names of their own
+_NEVER_MISSING = (*_NAMED, "is_quarter_end", "arm")  # what every compared case has
 _YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
 
 
@@ -185,11 +186,18 @@ def _interval(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _against(claim: Mapping[str, Any], words: Words) -> str:
-    everyone = measure_of(str(claim["measure"])).everyone
+    everyone = _everyone(claim)
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
     if found == base and claim["unit"] == "rate":
         found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
     return f"{found} against {base} {everyone}"
+
+
+def _everyone(claim: Mapping[str, Any]) -> str:
+    """Whose figure the baseline is; of a field that may have gaps, only those that record it are compared."""
+    everyone = measure_of(str(claim["measure"])).everyone
+    is_compared = not numbers.is_missing(claim["n_effective"]) and claim["field"] not in _NEVER_MISSING
+    return f"{everyone} that record it" if is_compared else everyone
 
 
 def _supported(claim: Mapping[str, Any], words: Words) -> str:
@@ -210,14 +218,13 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
         else _value(claim, "visible_difference", words)
     )
     size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
-    measure = measure_of(str(claim["measure"]))
-    everyone = f"{_value(claim, 'baseline', words)} {measure.everyone}"
+    everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim)}"
     return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
 
 
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
-    if claim["reason"]:
-        return f"{_about_measure(claim, words)} – cannot be compared: {_REASONS[claim['reason']]} ({span(claim)})."
+    if reason := _REASONS.get(claim["reason"]):
+        return f"{_about_measure(claim, words)} – cannot be compared: {reason} ({span(claim)})."
     found = f"{_about_measure(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."

@@ -6,21 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy
-from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
-from closedloop.evidence.rates import (
-    Floats,
-    compare_in_strata,
-    exact_difference_p,
-    midp,
-    shrink_rates,
-    standardised,
-    stratified_difference_p,
-    wilson,
-)
+from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
+from closedloop.evidence.recording import unfit
+from closedloop.evidence.strata import compare_in_strata, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")
@@ -48,7 +39,7 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "beyond": "float64",  # posterior probability of an effect beyond the practical threshold
         "log_deviation": "float64",  # standard deviation of the logs; missing for rates
         "kind": "str",
-        "reason": "str",  # why it cannot be compared (``REASONS``); empty when it was
+        "reason": "str",  # why it cannot be compared (``recording.REASONS``); empty when it was
         "source_table": "str",
     }
 )
@@ -64,9 +55,6 @@ class Origin(NamedTuple):
     last_period: str
 
 
-FEW_RECORDED, FILLED = "few recorded", "filled by the outcome"
-REASONS = ("", FEW_RECORDED, FILLED)
-_ONE_SIDED, _NO_LUCK = 0.05, 0.001  # so few of the other outcome, and so surely not by luck
 SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
 
 
@@ -159,52 +147,6 @@ def _rate_field(rows: pd.DataFrame, baseline: float | None, threshold: float, le
             "reason": reason,
         }
     )
-
-
-def unfit(k: Floats, n: Floats, p: Floats, won: float, total: float, least: int, is_late: Any) -> NDArray[np.object_]:
-    """Why levels with k of n cannot be compared: one of ``REASONS`` each, "" where they can.
-
-    ``won`` of ``total``: all that record the field; ``is_late``: which levels are of fields filled after creation.
-    """
-    if min(won, total - won) < least:
-        return np.full(len(k), FEW_RECORDED, dtype=object)
-    is_one_sided = (k <= _ONE_SIDED * n) | (k >= (1 - _ONE_SIDED) * n)
-    return np.where(np.asarray(is_late, dtype=bool) & is_one_sided & (p <= _NO_LUCK), FILLED, "").astype(object)
-
-
-def recording_looks(
-    frame: pd.DataFrame, hit: pd.Series, strata: pd.Series, origin: Origin, threshold: float = 0.03
-) -> pd.DataFrame:
-    """Looks at whether a field is recorded as often for failures as for successes: one a field that has gaps.
-
-    ``frame``: the fields; ``hit``: the outcome (boolean, missing rows are left out). The estimate is the share recorded
-    among successes with Wilson's interval, the baseline that among failures, n all cases; p compares them within
-    ``strata`` (periods; Mantel-Haenszel), beyond is the posterior probability of a difference over ``threshold``.
-    """
-    known = hit.notna()
-    is_won, stratum = hit[known].astype(bool), strata[known]
-    rows = []
-    for name in frame.columns:
-        recorded = frame.loc[known, name].notna()
-        if recorded.all() or not recorded.any() or not 0 < is_won.sum() < len(is_won):
-            continue
-        n_lost, n_won = pd.crosstab(is_won, stratum).to_numpy(dtype=float)
-        k_lost, k_won = pd.crosstab(is_won, stratum, recorded, aggfunc="sum").fillna(0).to_numpy(dtype=float)
-        low, high = wilson(k_won.sum(), n_won.sum())
-        shares = (k_won.sum() + 0.5) / (n_won.sum() + 1), (k_lost.sum() + 0.5) / (n_lost.sum() + 1)
-        error = np.sqrt(sum(p * (1 - p) / n for p, n in zip(shares, (n_won.sum(), n_lost.sum()), strict=True)))
-        effect = k_won.sum() / n_won.sum() - k_lost.sum() / n_lost.sum()
-        edges = scipy.special.ndtr((np.array([-threshold, threshold]) - effect) / error)
-        rows.append(
-            {"field": name, "level": "", "estimate": k_won.sum() / n_won.sum(), "low": float(low), "high": float(high)}
-            | {"baseline": k_lost.sum() / n_lost.sum(), "effect": effect, "n": len(is_won)}
-            | {
-                "p": float(stratified_difference_p(k_won, n_won, k_lost, n_lost)),
-                "beyond": 1 - float(np.diff(edges)[0]),
-            }
-        )
-    meta = _meta(origin, "recorded_share", "rate", "descriptive") | {"subject": "market"}
-    return typed(pd.DataFrame(rows).assign(**meta), LOOK_COLUMNS)
 
 
 def share_looks(

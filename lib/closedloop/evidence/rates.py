@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -50,7 +49,7 @@ class ShrunkRates:
         return 1.0 - self.chance_below(centre + threshold) + self.chance_below(centre - threshold)
 
 
-def _counts(k: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:
+def counted(k: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:
     """Both counts as float arrays of one shape; a success count outside 0..n is refused."""
     hits, sizes = np.broadcast_arrays(np.asarray(k, dtype=float), np.asarray(n, dtype=float))
     wrong = (hits < 0) | (hits > sizes)
@@ -65,7 +64,7 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> tuple[Floats, Flo
 
     Source: Wilson (1927), JASA 22, 209-212.
     """
-    hits, sizes = _counts(k, n)
+    hits, sizes = counted(k, n)
     z = scipy.stats.norm.isf((1 - level) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = hits / sizes
@@ -84,7 +83,7 @@ def shrink_rates(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> ShrunkRates
     predictive. Shapes: one entry a group. Source: Gelman et al., Bayesian Data Analysis (3rd ed.), 5.3,
     with a proper prior.
     """
-    hits, sizes = _counts(k, n)
+    hits, sizes = counted(k, n)
     hits, sizes = np.atleast_1d(hits), np.atleast_1d(sizes)
     mu, m, log_prior = _grid(hits, sizes)
     a, b = (mu * m).ravel(), ((1 - mu) * m).ravel()
@@ -145,85 +144,11 @@ def midp(k: ArrayLike, n: ArrayLike, baseline: ArrayLike) -> Floats:
 
     Twice the smaller tail, the observed count weighing half. Source: Lancaster (1961), JASA 56, 223-234.
     """
-    hits, sizes = _counts(k, n)
+    hits, sizes = counted(k, n)
     rate = np.asarray(baseline, dtype=float)
     below = scipy.stats.binom.cdf(hits - 1, sizes, rate) + scipy.stats.binom.pmf(hits, sizes, rate) / 2
     above = scipy.stats.binom.sf(hits, sizes, rate) + scipy.stats.binom.pmf(hits, sizes, rate) / 2
     return np.where(sizes > 0, np.minimum(2 * np.minimum(below, above), 1.0), np.nan)
-
-
-def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
-    """Two-sided p value of equal rates in a group (1) and the rest (2) inside strata; NaN where no stratum has both.
-
-    Shapes: (..., strata), one p for each leading entry. Without continuity correction; where nobody or everybody
-    succeeded in every stratum, nothing differs: p = 1. Source: Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22,
-    719-748.
-    """
-    (hits1, sizes1), (hits2, sizes2) = _counts(k1, n1), _counts(k2, n2)
-    total, hits = sizes1 + sizes2, hits1 + hits2
-    is_shared = (sizes1 > 0) & (sizes2 > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        expected = sizes1 * hits / total
-        variance = sizes1 * sizes2 * hits * (total - hits) / (total**2 * (total - 1))
-        excess = np.where(is_shared, hits1 - expected, 0.0).sum(axis=-1)
-        noise = np.sqrt(np.where(is_shared, variance, 0.0).sum(axis=-1))
-        z = np.where(noise > 0, excess / noise, 0.0)
-    return np.where(is_shared.any(axis=-1), 2 * scipy.stats.norm.sf(np.abs(z)), np.nan)
-
-
-def standardised(
-    k: ArrayLike, n: ArrayLike, expected: ArrayLike, contrast: ArrayLike, baseline: ArrayLike, total: ArrayLike
-) -> tuple[Floats, Floats]:
-    """Successes and cases (k, n) of groups as if strata (periods) did not differ: like is compared with like.
-
-    ``expected``: each group's successes at its strata's rates; ``contrast``: its cases, each times the share of its
-    stratum that is not in the group; ``total``: cases of all groups, which win at ``baseline``. A case whose stratum
-    holds nobody else says nothing about the group, so it does not count. The rates' differences are those of Mantel &
-    Haenszel (``confounders``); with one stratum k and n stay as they are.
-    """
-    hits, sizes = _counts(k, n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        others = 1 - sizes / np.asarray(total, dtype=float)
-        comparable = np.where(others > 0, np.asarray(contrast, dtype=float) / others, 0.0)
-    fair = hits - np.asarray(expected, dtype=float) + comparable * np.asarray(baseline, dtype=float)
-    return np.clip(fair, 0.0, comparable), comparable
-
-
-class Compared(NamedTuple):
-    """Groups beside what their strata let expect, one entry a group; ``sizes``: the cases that can be compared.
-
-    ``shrunk``: rates as if strata did not differ, for tests against the pooled rate. ``estimate``, ``low``, ``high``
-    and ``baseline``: as counted, in the strata that each group has; without shrinkage the estimate is k of n.
-    """
-
-    shrunk: ShrunkRates
-    sizes: Floats
-    estimate: Floats
-    low: Floats
-    high: Floats
-    baseline: Floats
-
-
-def compare_in_strata(
-    k: ArrayLike,
-    n: ArrayLike,
-    expected: ArrayLike,
-    contrast: ArrayLike,
-    pooled: float,
-    total: float,
-    level: float = 0.90,
-) -> Compared:
-    """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
-
-    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0.
-    """
-    hits, sizes = standardised(k, n, expected, contrast, pooled, total)
-    shrunk, cases = shrink_rates(hits, sizes, level), np.asarray(n, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
-        scale = np.where(cases > 0, sizes / cases, 1.0)
-    estimate, low, high = np.clip(baseline + scale * (np.array([shrunk.mean, shrunk.low, shrunk.high]) - pooled), 0, 1)
-    return Compared(shrunk, sizes, estimate, low, high, baseline)
 
 
 def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
@@ -232,7 +157,7 @@ def exact_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLik
     Fisher's test with half the observed table's weight: for many comparisons with small cells, where the score
     test's tail is too light. Source: Hwang & Yang (2001), Statistica Sinica 11, 807-826.
     """
-    (hits1, sizes1), (hits2, sizes2) = _counts(k1, n1), _counts(k2, n2)
+    (hits1, sizes1), (hits2, sizes2) = counted(k1, n1), counted(k2, n2)
     table = (sizes1 + sizes2, hits1 + hits2, sizes1)
     half = scipy.stats.hypergeom.pmf(hits1, *table) / 2
     tail = np.minimum(scipy.stats.hypergeom.cdf(hits1 - 1, *table), scipy.stats.hypergeom.sf(hits1, *table)) + half
@@ -247,7 +172,7 @@ def spread_beyond_luck(
     Pearson's chi-square. Where an expected cell is below 5 its distribution comes from ``draws`` tables with
     the same margins (exact conditional null, sampled), from ``rng`` or a generator of fixed seed.
     """
-    hits, sizes = _counts(k, n)
+    hits, sizes = counted(k, n)
     hits, sizes = hits[sizes > 0].ravel(), sizes[sizes > 0].ravel()
     if hits.size < 2:
         return math.nan

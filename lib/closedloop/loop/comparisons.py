@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from closedloop.evidence.claims import Origin, close_family, rate_looks
-from closedloop.evidence.looks import recording_looks
+from closedloop.evidence.looks import LOOK_COLUMNS, typed
+from closedloop.evidence.recording import recorded_shares
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
@@ -52,9 +53,11 @@ def recording(
 
     Where it is not, its gaps are no random ones: the field is compared among the cases that record it.
     """
-    looks = recording_looks(frame, hit, situation.names_of(days), origin)
+    meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
+    named = {"subject": "market", "level": "", "within": ""}
+    shares = recorded_shares(frame, hit, situation.names_of(days)).assign(**meta, **named)
     return close_family(
-        looks,
+        typed(shares, LOOK_COLUMNS),
         family="recording",
         market=situation.market,
         period=situation.period.name,

@@ -27,17 +27,16 @@ from closedloop.loop.null_market import (
     DEALS,
     Comparison,
     Family,
-    Ints,
     NullMarket,
     Pool,
     Promise,
     Review,
     Sizes,
-    Tally,
 )
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
+from closedloop.loop.tally import Ints, Tally
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 

@@ -7,17 +7,15 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.rates import stratified_difference_p
+from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import is_splittable, shrunk_splits
 from closedloop.loop.null_market import (
     DEALS,
     SUPPORTED_BEYOND,
     SUPPORTED_Q,
-    Bools,
     Comparison,
     Family,
-    Floats,
     NullMarket,
     Review,
     Tested,
@@ -25,6 +23,7 @@ from closedloop.loop.null_market import (
 )
 from closedloop.loop.persona import PersonaSet, promised
 from closedloop.loop.promises import GATE, beyond_promise, promise_p
+from closedloop.loop.tally import Bools, Floats
 
 EFFECTS = (0.05, 0.10, 0.15)
 

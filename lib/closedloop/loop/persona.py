@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 
 from closedloop.errors import DefinitionError
-from closedloop.evidence.rates import compare_in_strata
 from closedloop.evidence.rules import Rule
+from closedloop.evidence.strata import compare_in_strata
 from closedloop.loop.changelog import Change, plain_changes
 from closedloop.loop.counting import LEAST_SHOWN, counts
 from closedloop.loop.records import won

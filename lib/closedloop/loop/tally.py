@@ -1,0 +1,67 @@
+"""Records by the levels of their fields as one sparse matrix, so that counting the outcomes of many worlds is quick."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from closedloop.loop.counting import RARE
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Which rows bear which level of which field: the same in every world, so that counting is one product.
+
+    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); the level of what is ``RARE`` is None.
+    A record without a level counts nowhere.
+    """
+
+    field: NDArray[np.object_]
+    level: NDArray[np.object_]
+    code: Ints  # number of the field
+    member: sparse.csr_array
+
+    @classmethod
+    def of(cls, by: pd.DataFrame) -> "Tally":
+        """Of records by their fields, already cut into levels."""
+        parts, names = [], []
+        for number, column in enumerate(by.columns):
+            codes, found = pd.factorize(by[column], sort=True, use_na_sentinel=True)
+            record = np.flatnonzero(codes >= 0)
+            shape, ones = (len(found), len(by)), np.ones(len(record), dtype=np.int8)
+            parts.append(sparse.csr_array((ones, (codes[record], record)), shape=shape))
+            names += [(str(column), None if level == RARE else str(level), number) for level in found]
+        stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
+        field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
+        return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
+
+    @property
+    def is_named(self) -> Bools:
+        """Which rows are levels of their own."""
+        return np.array([level is not None for level in self.level], dtype=bool)
+
+    def counts(self, hit: Floats) -> tuple[Floats, Floats]:
+        """k and n of ``hit`` (missing ones left out) at every level."""
+        known = ~np.isnan(hit)
+        return self.member @ np.where(known, hit, 0.0), self.member @ known.astype(float)
+
+    def counts_by(self, hit: Floats, groups: Ints) -> tuple[Floats, Floats]:
+        """``counts`` inside each group: (levels, groups)."""
+        known = np.flatnonzero(~np.isnan(hit))
+        shape = (len(hit), groups.max(initial=0) + 1)
+        n = sparse.csr_array((np.ones(len(known)), (known, groups[known])), shape=shape)
+        k = sparse.csr_array((hit[known], (known, groups[known])), shape=shape)
+        return (self.member @ k).toarray(), (self.member @ n).toarray()
+
+    def totals(self, values: Floats) -> Floats:
+        """The sum of ``values`` (one entry or row a level) over each level's field, at every level."""
+        sums = np.zeros((self.code.max(initial=0) + 1, *values.shape[1:]))
+        np.add.at(sums, self.code, values)
+        return sums[self.code]
