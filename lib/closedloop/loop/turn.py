@@ -1,13 +1,13 @@
 """A whole moment of a period, without notebooks: every look is taken, its family closed, and all of it written."""
 
 import hashlib
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
+from closedloop.loop.basis import Basis, basis, is_of, written_on
 from closedloop.loop.call_list import to_log
 from closedloop.loop.persona import PersonaSet, Proposal, read_set, write_set
 from closedloop.loop.persona_changes import committed
@@ -21,6 +21,7 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 # the measures of who they are: true differences there must not carry rates past the correction
 _PROFILE = ("share", "wave_share")
 
+PLAN, OUTCOME = "plan", "outcome"
 PLAN_STEPS = ("research", "personas", "leads")
 OUTCOME_STEPS = ("handoff", "deals", "refinement", "review")
 
@@ -48,6 +49,7 @@ def plan(market: str, period: str, out: Path) -> Path:
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation = Situation.planning(warehouse, found)
+    today = _basis(situation, PLAN)
     in_force = set_in_force(market, found.name, out)
     material = research.research(situation)
     before = _previous(warehouse.periods, found)
@@ -56,12 +58,14 @@ def plan(market: str, period: str, out: Path) -> Path:
     found_leads = leads.leads(situation, in_force)
     chosen = targets.targets(situation, material.sample, material.segments, in_force)
     steps = [merged(material.step, chosen), described, found_leads]
-    judged = _closed(situation, "plan", steps)
+    judged = _closed(situation, PLAN, steps)
     steps[-1] = merged(found_leads, experiments.planned_tests(situation, in_force, judged))
     folder = period_folder(market, found.name, out)
-    write_set(folder / "personas.yml", in_force)
-    _write(folder, "plan", steps, _closed(situation, "plan", steps))
-    _write_call_list(folder / "call-list.csv", found_leads)
+    with written_on(folder, PLAN, today):
+        write_set(folder / "personas.yml", in_force)
+        _write(folder, steps, PLAN, _closed(situation, PLAN, steps))
+        _write_both(market, found.name, PLAN, out)
+        _write_call_list(folder / "call-list.csv", found_leads)
     return folder
 
 
@@ -72,6 +76,7 @@ def look_back(market: str, period: str, out: Path) -> Path:
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period, planning=False)
     situation = Situation.looking_back(warehouse, found)
+    today = _basis(situation, OUTCOME)
     in_force = set_in_force(market, found.name, out)
     proposal, refined = _refined(market, found.name, out)
     steps = {
@@ -79,19 +84,42 @@ def look_back(market: str, period: str, out: Path) -> Path:
         "deals": deals.deals(situation, in_force),
         "refinement": refined,
     }
-    claims = _closed(situation, "outcome", list(steps.values()))
+    claims = _closed(situation, OUTCOME, list(steps.values()))
     steps["deals"].results.update(_claim_counts(claims))
     steps["review"] = review.review(in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
-    path = _replayed(warehouse, out) / f"{found.name}.proposal.yml"
-    _write_proposal(path, proposal)
-    _write_proposal(folder / "proposal.yml", proposal)
-    _write(folder, "outcome", list(steps.values()), claims)
+    _write_proposal(_replayed(situation, OUTCOME, out), proposal)
+    with written_on(folder, OUTCOME, today):
+        write_set(folder / "personas.yml", in_force)  # as the plan did, if it was computed
+        _write_proposal(folder / "proposal.yml", proposal)
+        _write(folder, list(steps.values()), OUTCOME, claims)
+        _write_both(market, found.name, OUTCOME, out)
     return folder
 
 
+def is_current(market: str, period: str, moment: str, out: Path) -> bool:
+    """Would the moment find today what it has written: same code, settings, committed sets and rows that it may see?"""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    situation = (Situation.planning if moment == PLAN else Situation.looking_back)(warehouse, found)
+    return is_of(period_folder(market, found.name, out), moment, _basis(situation, moment))
+
+
+def needs_replay(market: str, period: str, moment: str, out: Path) -> bool:
+    """Would the moment have to compute earlier periods first, because today's persona sets of theirs are not there?"""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    before = _previous(warehouse.periods, found) if moment == PLAN else None
+    return not all(_is_set_known(warehouse, one, out) for one in (found, before) if one)
+
+
+def _basis(situation: Situation, moment: str) -> Basis:
+    rows = situation.warehouse.fingerprint(situation.on)
+    return basis(situation.definition, situation.period.name, moment, rows)
+
+
 def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
-    looked = claims[claims["family"] == "outcome"]
+    looked = claims[claims["family"] == OUTCOME]
     return {"n_looks": len(looked), "n_supported": int((looked["verdict"] == "supported").sum())}
 
 
@@ -123,12 +151,17 @@ def _closed(situation: Situation, family: str, steps: list[Step]) -> pd.DataFram
     return stacked([*compared, others, *closed], CLAIM_COLUMNS)
 
 
-def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:
+def _write(folder: Path, steps: list[Step], moment: str, claims: pd.DataFrame) -> None:
     for step in steps:
         write_step(folder, step)
-    write_frame(folder / f"claims-{family}.parquet", claims)
-    merged = [read_frame(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()]
-    both = pd.concat(merged, ignore_index=True)
+    write_frame(folder / f"claims-{moment}.parquet", claims)
+
+
+def _write_both(market: str, period: str, moment: str, out: Path) -> None:
+    """The claims of the moment and, while they are current, those of the period's other one, in one table."""
+    folder = period_folder(market, period, out)
+    moments = [one for one in (PLAN, OUTCOME) if one == moment or is_current(market, period, one, out)]
+    both = pd.concat([read_frame(folder / f"claims-{one}.parquet") for one in moments], ignore_index=True)
     write_frame(folder / "claims.parquet", both)
     replace_file(folder / "claims.csv", as_csv(both).encode())
 
@@ -187,19 +220,33 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
 
 
 def _first_set(warehouse: Warehouse, period: Period, out: Path) -> PersonaSet:
-    path = _replayed(warehouse, out) / f"{period.name}.personas.yml"
+    situation = Situation.planning(warehouse, period)
+    path = _replayed(situation, PLAN, out)
     if not path.exists():
         from closedloop.loop import personas, research
 
-        situation = Situation.planning(warehouse, period)
         material = research.research(situation)
         write_set(path, personas.research_set(situation, material.sample, material.segments))
     return read_set(path)
 
 
+def _is_set_known(warehouse: Warehouse, period: Period, out: Path) -> bool:
+    """Can the set in force be told as ``set_in_force`` does, from proposals that are there?"""
+    before = _previous(warehouse.periods, period)
+    if before is None or committed_set(warehouse, period.name).exists():
+        return True
+    path = _replayed(Situation.looking_back(warehouse, before), OUTCOME, out)
+    if not path.exists():
+        return False
+    wins = _read_proposal(path).personas is not None and warehouse.definition.accept == "auto"
+    return wins or _is_set_known(warehouse, before, out)
+
+
 def _proposal(market: str, period: str, out: Path) -> Proposal:
     """What refinement concluded at the end of ``period``; computed once, then read."""
-    path = _replayed(open_warehouse(market), out) / f"{period}.proposal.yml"
+    warehouse = open_warehouse(market)
+    situation = Situation.looking_back(warehouse, find_period(warehouse.periods, period))
+    path = _replayed(situation, OUTCOME, out)
     if not path.exists():
         _write_proposal(path, _refined(market, period, out)[0])
     return _read_proposal(path)
@@ -215,18 +262,7 @@ def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
     return refinement.refine(situation, set_in_force(market, found.name, out), following.name if following else None)
 
 
-def _replayed(warehouse: Warehouse, out: Path) -> Path:
-    """Where replayed sets are kept: one folder for these data, this code and these committed sets."""
-    digest = hashlib.sha256(_source_fingerprint().encode() + warehouse.folder.name.encode())
-    for path in sorted((warehouse.definition.folder / "personas").glob("*.yml")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return out / ".replayed" / warehouse.definition.name / digest.hexdigest()[:16]
-
-
-@cache
-def _source_fingerprint() -> str:
-    """Of the package's own code: what other code computed is never taken for current."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _replayed(situation: Situation, moment: str, out: Path) -> Path:
+    """Where the first period's set (plan) or a period's proposal (outcome) of today's basis is kept."""
+    digest = hashlib.sha256(repr(_basis(situation, moment)).encode()).hexdigest()[:16]
+    return out / ".replayed" / situation.market / f"{situation.period.name}-{moment}-{digest}.yml"
