@@ -78,7 +78,9 @@ def test_a_change_of_any_input_builds_anew_and_keeps_the_old(tiny_market: TinyMa
 def test_other_words_for_the_same_tables_build_nothing(tiny_market: TinyMarket) -> None:
     definition = tiny_market(FILES, more='[labels]\nchannel = "first contact"\n')
     first, path = build_warehouse(definition), definition.folder / "market.toml"
-    path.write_text(path.read_text().replace("first contact", "where from").replace('"Tiny"', '"Small"') + "# a remark\n")
+    path.write_text(
+        path.read_text().replace("first contact", "where from").replace('"Tiny"', '"Small"') + "# a remark\n"
+    )
     read_definition.cache_clear()
     again = read_definition("tiny")
     assert (again.title, again.label("channel")) == ("Small", "where from")
