@@ -10,9 +10,12 @@ from closedloop import notebook
 from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
+from closedloop.loop.basis import basis, written_on
 from closedloop.loop.persona import Persona, PersonaSet, write_set
 from closedloop.loop.step import Step, write_frame, write_step
 from closedloop.loop.texts import COLUMNS
+from closedloop.market.periods import find_period
+from closedloop.market.warehouse import open_warehouse
 from closedloop.notebook import RESULTS, open_run
 
 from tests.documents.ledger import claims
@@ -23,9 +26,20 @@ RECORDS = pd.DataFrame({"n": [30, 60]})
 FIGURES = {"n_won": 30, "n_lost": 60, "n_open": 10, "win_rate": 0.33, "sales_cycle_days": None}
 
 
+def noted(out: Path, period: str, moment: str) -> None:
+    """Note that what the moment left has today's basis."""
+    warehouse = open_warehouse(MARKET)
+    found = find_period(warehouse.periods, period)
+    day = found.planned_on if moment == turn.PLAN else found.looked_back_on(warehouse.extracted_on)
+    folder = turn.period_folder(MARKET, period, out)
+    with written_on(folder, moment, basis(warehouse.definition, period, moment, warehouse.fingerprint(day))):
+        pass
+
+
 def written(out: Path) -> Path:
     """A period's folder with the outcome step of deals, its claims and the set in force."""
     folder = turn.period_folder(MARKET, BACK, out)
+    noted(out, BACK, turn.OUTCOME)
     write_step(folder, Step("deals", {"records": RECORDS}, results=FIGURES, missing={"cycle": "No days."}))
     told = {"family": "none", "field": "", "verdict": "estimated"}
     ledger = claims(
@@ -91,7 +105,7 @@ def test_missing_tables_are_computed_and_the_notebook_says_so(tmp_path: Path, mo
     monkeypatch.setattr(turn, "look_back", look_back)
     run = open_run("05_deals", MARKET, BACK, tmp_path)
     assert asked == [(MARKET, BACK)]
-    assert f"Computed now, because the tables were missing: outcomes of {BACK}." in repr(run)
+    assert f"Computed now, because they were missing or out of date: outcomes of {BACK}." in repr(run)
     again = open_run("05_deals", MARKET, BACK, tmp_path)
     assert asked == [(MARKET, BACK)]
     assert "Computed now" not in repr(again)
@@ -143,6 +157,7 @@ def test_an_unknown_persona_or_competitor_is_refused_with_the_ones_there_are(tmp
     for name in ("handoff", "refinement", "review"):
         write_step(folder, Step(name))
     planned = turn.period_folder(MARKET, "2025-q4", tmp_path)
+    noted(tmp_path, "2025-q4", turn.PLAN)
     write_set(planned / "personas.yml", EVERYONE)
     write_frame(planned / "claims-plan.parquet", claims())
     for name in turn.PLAN_STEPS:

@@ -253,7 +253,8 @@ def diff(
     from closedloop.documents.persona_diff import diff as told
     from closedloop.documents.persona_diff import known_sizes
     from closedloop.documents.wording import Words
-    from closedloop.loop.turn import period_folder, periods, set_in_force
+    from closedloop.loop.in_force import set_in_force
+    from closedloop.loop.turn import period_folder, periods
     from closedloop.market.definition import read_definition
     from closedloop.market.periods import find_period
     from closedloop.market.place import runs_folder

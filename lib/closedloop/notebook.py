@@ -11,17 +11,19 @@ from IPython.display import publish_display_data
 
 from closedloop.documents import battlecard, brief, playbook
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.pieces import Listing, Note, Sentence, Shown
+from closedloop.documents.pieces import Listing, Missing, Note, Outdated, Sentence, Shown
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
 from closedloop.documents.wording import Words
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop import turn
+from closedloop.loop.in_force import OUTCOME, PLAN, needs_replay
 from closedloop.loop.persona import PersonaSet, read_set
 from closedloop.loop.step import Step, as_csv, no_claims, read_frame, read_step, replace_file
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period, find_period
 from closedloop.market.place import runs_folder
+from closedloop.market.warehouse import read_again
 
 RESULTS = "application/vnd.closedloop.results+json"
 STEPS = {
@@ -33,6 +35,13 @@ STEPS = {
     "06_refinement": "refinement",
     "07_review": "review",
 }
+
+
+class Upkeep(NamedTuple):
+    """Moments, in words, that opening a page has computed, and those whose files it had to leave out of date."""
+
+    computed: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
 
 
 class Document(NamedTuple):
@@ -52,7 +61,10 @@ DOCUMENTS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook on one market and period: its step's tables, its claims, and how they are shown."""
+    """One notebook on one market and period: its step's tables, its claims, and how they are shown.
+
+    ``computed`` and ``outdated``: moments, in words, as in ``Upkeep``.
+    """
 
     notebook: str
     market: str
@@ -62,6 +74,7 @@ class Run:
     claims: pd.DataFrame
     personas: PersonaSet
     computed: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
     ledger: pd.DataFrame = field(default_factory=no_claims)
     dossier: Dossier | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -83,22 +96,49 @@ class Run:
 
     def bottom_line(self) -> Shown:
         """One to three sentences: what to take away when nothing else is read."""
+        return self._marked(self._bottom_line)
+
+    def _bottom_line(self) -> Shown:
         if self.dossier is not None:
             return Shown((Listing(DOCUMENTS[self.notebook].bottom_line(self.dossier)),), "bottom-line")
         return catalogue.bottom_line(self._evidence)
 
     def show(self, section: str) -> Shown:
         """One section: a figure, a table or a page, with one computed sentence, or what is missing."""
+        return self._marked(lambda: self._section(section))
+
+    def _section(self, section: str) -> Shown:
         if self.dossier is not None:
             return DOCUMENTS[self.notebook].render(self.dossier, section)
         return catalogue.render(self.step.name, section, self._evidence)
+
+    def _marked(self, show: Callable[[], Shown]) -> Shown:
+        """What ``show`` gives; below a mark while its figures are out of date."""
+        if not self.outdated:
+            return show()
+        try:
+            shown = show()
+        except (AttributeError, LookupError, TypeError, ValueError):  # other code may have written other columns
+            shown = Shown((Missing("today's code cannot read what was written before."),))
+        return Shown((self._mark, *shown.pieces), shown.kind)
+
+    @property
+    def _mark(self) -> Outdated:
+        place = self.folder.parents[1]
+        elsewhere = f" --out {place}" if place.resolve() != runs_folder().resolve() else ""
+        return Outdated(f"closedloop run {self.market}{elsewhere}")
 
     @property
     def _name(self) -> str:
         return "-".join([self.notebook, *self.chosen.values()])
 
     def save(self) -> Note:
-        """Write the claims that this page rests on, as a CSV file that is safe to open in a spreadsheet."""
+        """Write the claims that this page rests on, as a CSV file that is safe to open in a spreadsheet.
+
+        Claims that are out of date are not written: nobody who opens the file could tell.
+        """
+        if self.outdated:
+            return Note(f"No claims were written: they are {self._mark.text}.")
         path = self.folder / "documents" / f"{self._name}.csv"
         cited = self.claims if self.dossier is not None else catalogue.cited(self.step.name, self._evidence)
         replace_file(path, as_csv(cited).encode())
@@ -108,6 +148,7 @@ class Run:
         """Record the key figures for the runner, readable for people as well."""
         scope = {"market": self.market, "period": self.period.name, **self.chosen}
         found = {**scope, **self._figures(), "n_missing": len(self.step.missing)}
+        found |= {"out_of_date": list(self.outdated)} if self.outdated else {}
         text = "\n".join(f"{key}: {value}" for key, value in found.items())
         publish_display_data({RESULTS: found, "text/plain": text})  # type: ignore[no-untyped-call]
 
@@ -128,10 +169,16 @@ class Run:
             [f"{title} ({self.market})", f"period {self.period.name}", *map(self._words.name, self.chosen.values())]
         )
         running = " It is still running: figures are so far." if self.period.running else ""
-        computed = (
-            f" Computed now, because the tables were missing: {' and '.join(self.computed)}." if self.computed else ""
+        why = "because they were missing or out of date"
+        computed = f" Computed now, {why}: {' and '.join(self.computed)}." if self.computed else ""
+        note = Note(f"{scope}.{running}{computed}")
+        if not self.outdated:
+            return Shown((note,), "scope")
+        old = Note(
+            f"These figures are marked, because data, definition or code have changed since: "
+            f"{' and '.join(self.outdated)}. Earlier periods have to be computed first."
         )
-        return Shown((Note(f"{scope}.{running}{computed}"),), "scope")
+        return Shown((note, self._mark, old), "scope")
 
 
 def open_run(
@@ -143,14 +190,17 @@ def open_run(
     persona: str | None = None,
     competitor: str | None = None,
 ) -> Run:
-    """The run of ``notebook`` with these parameters; missing tables of its moment are computed first, and it says so.
+    """The run of ``notebook`` with these parameters.
 
+    Tables of its moment that are missing or out of date are computed first, and it says so. Where that would take
+    earlier periods' persona sets that are not there, what is out of date is shown with a mark, and nothing is written.
     ``latest`` is the running period for 01-03 and the playbooks, the last complete one for 04-07. ``persona`` and
     ``competitor`` default to the first. Errors: ParameterError for anything unknown, with what is allowed.
     """
     _check_texts({"market": market, "period": period, "persona": persona, "competitor": competitor})
     if notebook not in (*STEPS, *DOCUMENTS):
         raise ParameterError(f"notebook = {notebook!r} does not exist; allowed: {allowed((*STEPS, *DOCUMENTS))}")
+    read_again()
     read_definition(market)
     found = _period(notebook, market, period)
     place = Path(out) if out else runs_folder()
@@ -178,45 +228,43 @@ def _period(notebook: str, market: str, period: str) -> Period:
 
 def _open_step(notebook: str, market: str, period: Period, out: Path) -> Run:
     name = STEPS[notebook]
-    family = "plan" if name in turn.PLAN_STEPS else "outcome"
+    moment = PLAN if name in turn.PLAN_STEPS else OUTCOME
     folder = turn.period_folder(market, period.name, out)
-    computed = _made(family, market, period, out, folder / "tables" / f"{name}.json")
-    claims = read_frame(folder / f"claims-{family}.parquet")
+    upkeep = _kept_up(moment, market, period, out, f"tables/{name}.json")
+    claims = read_frame(folder / f"claims-{moment}.parquet")
     own = claims if name == "review" else claims[claims["notebook"] == notebook]
-    in_force = _in_force(market, period, out)
-    return Run(notebook, market, period, folder, read_step(folder, name), own, in_force, computed, claims)
+    in_force = read_set(folder / "personas.yml")
+    return Run(notebook, market, period, folder, read_step(folder, name), own, in_force, *upkeep, claims)
 
 
-def _in_force(market: str, period: Period, out: Path) -> PersonaSet:
-    """The set that the plan wrote; replayed when only the period's outcomes were computed."""
-    path = turn.period_folder(market, period.name, out) / "personas.yml"
-    return read_set(path) if path.exists() else turn.set_in_force(market, period.name, out)
-
-
-def _made(family: str, market: str, period: Period, out: Path, needed: Path) -> tuple[str, ...]:
-    """What had to be computed so that ``needed`` and the family's claims exist."""
-    claims = turn.period_folder(market, period.name, out) / f"claims-{family}.parquet"
-    if needed.exists() and claims.exists():
-        return ()
-    compute = turn.plan if family == "plan" else turn.look_back
+def _kept_up(moment: str, market: str, period: Period, out: Path, needed: str, *, is_own: bool = True) -> Upkeep:
+    """Have the moment's claims and the ``needed`` file there, of today if that takes no other period's files."""
+    folder = turn.period_folder(market, period.name, out)
+    told = (f"{'plan' if moment == PLAN else 'outcomes'} of {period.name}",)
+    if all((folder / name).exists() for name in (needed, f"claims-{moment}.parquet", "personas.yml")):
+        if turn.is_current(market, period.name, moment, out):
+            return Upkeep()
+        if not is_own or needs_replay(market, period.name, out):
+            return Upkeep(outdated=told)
+    compute = turn.plan if moment == PLAN else turn.look_back
     compute(market, period.name, out)
-    return (f"{'plan of' if family == 'plan' else 'outcomes of'} {period.name}",)
+    return Upkeep(computed=told)
 
 
 def _open_document(notebook: str, market: str, period: Period, out: Path, asked: Mapping[str, str | None]) -> Run:
     folder = turn.period_folder(market, period.name, out)
-    computed = _made("plan", market, period, out, folder / "personas.yml")
     before = _before(market, period)
+    upkeep = _kept_up(PLAN, market, period, out, "personas.yml")
     if before is not None:
-        earlier = turn.period_folder(market, before.name, out)
-        computed += _made("outcome", market, before, out, earlier / "tables" / "deals.json")
+        earlier = _kept_up(OUTCOME, market, before, out, "tables/deals.json", is_own=False)
+        upkeep = Upkeep(upkeep.computed + earlier.computed, upkeep.outdated + earlier.outdated)
     dossier = Dossier.gather(market, period, before, out)
     subject = "competitor" if notebook == "battlecard" else "persona"
     chosen = _choice(subject, asked[subject], dossier.choices(subject))
     about = dossier.about(subject, chosen)
     step = dossier.steps["personas"]
     return Run(
-        *(notebook, market, period, folder, step, about.claims, dossier.personas, computed),
+        *(notebook, market, period, folder, step, about.claims, dossier.personas, *upkeep),
         dossier=about,
         chosen={subject: chosen},
     )

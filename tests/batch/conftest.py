@@ -15,12 +15,20 @@ from closedloop.batch.parameters import Value
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, Summary, run
 from closedloop.batch.trace import Limits
+from closedloop.market.warehouse import read_again
 from closedloop.terms import Status
 
 PARAMETERS = (
     'market: str = "tiny"  # which market\nperiod: str = "latest"  # which period\nout: str = ""  # run folder\n'
 )
 RESULTS = "display({'application/vnd.closedloop.results+json': {%s}}, raw=True)"
+MARKET = """
+title = "Tiny"
+licence = "CC0-1.0"
+currency = "EUR"
+clock = "none"
+[sources]
+"""
 QUESTION = "Asks something?\n\n**Reads** deals. **Writes** claims."
 
 # worker processes import this module by name, as they import the real one
@@ -128,6 +136,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     sys.modules.pop("tiny_moments", None)
     world = {"data": ["a", "b"], "personas": ["planner"], "competitors": ["Acme, Inc."]}
     (tmp_path / "world.json").write_text(json.dumps(world))
+    for name in ("tiny", "one", "two"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "market.toml").write_text(MARKET)
+    read_again()
     made = Project(tmp_path, importlib.import_module("tiny_moments"))
     made.notebook("notebooks/01_research", "print(market, period)", RESULTS % "'n': 3")
     made.notebook("notebooks/05_deals", RESULTS % "'period': period")

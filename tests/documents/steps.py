@@ -55,7 +55,7 @@ TABLES = {
                 "persona": ["fast"],
                 "score": [0.4],
                 "rank": [1],
-                "reasons": ["sites: 1 (+)"],
+                "reasons": [[["sites", "1", "+"]]],
                 "channel": ["search"],
                 "created_on": pd.to_datetime(["2025-01-02"]),
                 "slot": ["ranked"],

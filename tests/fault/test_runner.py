@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from closedloop.batch import moments
 from closedloop.batch.ledger import locked
 from closedloop.batch.trace import Limits
 from closedloop.errors import LockedError, ParameterError
+from closedloop.market.warehouse import read_again
 
 from .conftest import Project, family, orphans, start_runner, wait_for
 
@@ -172,6 +172,7 @@ ALL = {"q1/plan", "q1/outcome", "q2/plan", "q1/01_research", "q2/01_research", "
 }
 LAST = {"q2/plan", "q2/01_research", "q2/sales_playbook-planner", "q2/battlecard-acme-inc-c40fac"}
 OUTCOME = {"q1/outcome", "q1/05_deals"}
+MOMENTS = {"q1/plan", "q1/outcome", "q2/plan"}
 
 
 def test_a_changed_input_notebook_parameter_or_lock_runs_exactly_what_depends_on_it(project: Project) -> None:
@@ -197,22 +198,24 @@ def _declared(more: str) -> str:
 
 def test_changed_code_of_the_package_runs_everything(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed(project) == ALL
-    monkeypatch.setattr("closedloop.batch.desk.package", lambda: "other")
+    monkeypatch.setattr("closedloop.loop.basis.computing_code", lambda: "other")
     assert changed(project) == ALL
 
 
-def test_the_packages_fingerprint_is_of_its_source_and_not_of_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments.package.cache_clear()
-    before = moments.package()
-    read = Path.open
-
-    def other(self: Path, *given: object, **named: object) -> object:
-        return read(Path(__file__), *given, **named) if self.name == "wording.py" else read(self, *given, **named)
-
-    monkeypatch.setattr(Path, "open", other)
-    moments.package.cache_clear()
-    assert moments.package() != before
-    moments.package.cache_clear()
+def test_changed_words_and_other_code_render_again_and_compute_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert changed(project) == ALL
+    monkeypatch.setattr("closedloop.batch.desk.package_code", lambda: "another stylesheet")
+    assert changed(project) == ALL - MOMENTS
+    definition = project.root / "data" / "tiny" / "market.toml"
+    definition.write_text(definition.read_text() + '[labels]\nsector = "line of business"\n')
+    read_again()
+    assert changed(project) == ALL - MOMENTS
+    definition.write_text(definition.read_text().replace('"Tiny"', '"Small"') + "[claims]\nwindow = 3\n")
+    read_again()
+    assert changed(project) == ALL
+    assert changed(project) == set()
 
 
 def test_an_output_that_somebody_changed_or_removed_is_made_again(project: Project) -> None:

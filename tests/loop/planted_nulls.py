@@ -18,12 +18,13 @@ EFFECTS = {
 def win_rate_claims(market: str, out: Path, periods: tuple[str, ...] = PERIODS) -> pd.DataFrame:
     """The claims of 05's family on win rates, with the personas of the first research."""
     from closedloop.loop import deals, turn
+    from closedloop.loop.in_force import set_in_force
     from closedloop.loop.situation import Situation
     from closedloop.market.periods import find_period
     from closedloop.market.warehouse import open_warehouse
 
     warehouse = open_warehouse(market)
-    in_force = turn.set_in_force(market, warehouse.periods[0].name, out)
+    in_force = set_in_force(market, warehouse.periods[0].name, out)
     tables = []
     for name in periods:
         situation = Situation.looking_back(warehouse, find_period(warehouse.periods, name, planning=False))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.loop import turn
+from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet, read_set
 from closedloop.market.warehouse import open_warehouse
 from closedloop.notebook import open_run
@@ -89,7 +90,7 @@ def test_every_period_promises_anew_from_its_own_window(out: Path, decided: pd.D
     names = sorted(decided["period"].unique())
     seen = set()
     for period in turn.periods("harbor"):
-        found = turn.set_in_force("harbor", period.name, out)
+        found = set_in_force("harbor", period.name, out)
         window = [name for name in names if name < period.name][-4:]
         table = counted(decided.assign(persona=found.assign(decided))[decided["period"].isin(window)])
         assert (found.first_period, found.last_period) == (window[0], window[-1])
@@ -99,7 +100,7 @@ def test_every_period_promises_anew_from_its_own_window(out: Path, decided: pd.D
 
 
 def test_the_pages_show_the_last_promise_what_came_and_the_promise_now(out: Path, decided: pd.DataFrame) -> None:
-    before = turn.set_in_force("harbor", BEFORE, out)
+    before = set_in_force("harbor", BEFORE, out)
     table = counted(decided.assign(persona=before.assign(decided))[decided["period"] == BEFORE])
     plan = claims(out, PERIOD, "plan")
     came = plan.query("measure == 'came_win_rate'").set_index("level")

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 from closedloop.market.contract import KINDS, kind_of
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.warehouse import open_warehouse
+from closedloop.market.warehouse import read_again
 
 HEAD = """\
 title = "Tiny"
@@ -38,12 +38,6 @@ def select_of(table: str, text: str) -> str:
     return f"select row_no, {', '.join(cells)} from raw.{table}"
 
 
-def forget() -> None:
-    """Definitions and warehouses are kept by name; a test's own must not outlive it."""
-    read_definition.cache_clear()
-    open_warehouse.cache_clear()
-
-
 @contextmanager
 def project_at(root: Path) -> Iterator[Path]:
     """The folder is the project's root meanwhile, without a mirror and with an empty cache."""
@@ -51,9 +45,9 @@ def project_at(root: Path) -> Iterator[Path]:
         patch.setenv("CLOSEDLOOP_ROOT", str(root))
         patch.setenv("CLOSEDLOOP_CACHE", str(root / "cache"))
         patch.delenv("CLOSEDLOOP_MIRROR", raising=False)
-        forget()
+        read_again()
         yield root
-    forget()
+    read_again()
 
 
 def write_market(
@@ -80,7 +74,7 @@ def write_market(
         (folder / f"{name}.sql").write_text(select, "utf-8")
     sources = "".join(f'[sources.{name}]\nfile = "{name}.csv"\n' for name in files)
     (folder / "market.toml").write_text(f"{head}{deals}\n{sources}\n{dedent(more)}", "utf-8")
-    forget()
+    read_again()
     return read_definition("tiny")
 
 

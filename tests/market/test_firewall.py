@@ -16,10 +16,9 @@ from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
 from closedloop.market.periods import FOREVER
 from closedloop.market.view import View
-from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.market.warehouse import Warehouse, open_warehouse, read_again
 from closedloop.terms import Moment
 
-from .conftest import forget
 from .test_view import FILES, MORE, project_at, write_market
 
 OWN_DATES = {
@@ -222,9 +221,9 @@ def timeline(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 
 @pytest.fixture(scope="module")
 def harbor() -> Iterator[Warehouse]:
-    forget()
+    read_again()
     yield open_warehouse("harbor")
-    forget()
+    read_again()
 
 
 DAYS = [

@@ -67,12 +67,24 @@ def test_a_change_of_any_input_builds_anew_and_keeps_the_old(tiny_market: TinyMa
     definition = tiny_market(FILES)
     first = build_warehouse(definition)
     before, path = contents(first), definition.folder / name
-    more = {"leads.csv": "L4,2024-04-04,web\n", "leads.sql": "\n-- a remark", "market.toml": "\n# a remark\n"}
+    more = {"leads.csv": "L4,2024-04-04,web\n", "leads.sql": "\n-- a remark", "market.toml": "\n[claims]\nwindow = 2\n"}
     path.write_text((path.read_text() if path.exists() else "select 1 as x") + more.get(name, ""))
     read_definition.cache_clear()
     second = build_warehouse(read_definition("tiny"))
     assert second != first and contents(first) == before
     assert parquet.read_metadata(second / "tables" / "leads.parquet").num_rows == (3 if name == "leads.csv" else 2)
+
+
+def test_other_words_for_the_same_tables_build_nothing(tiny_market: TinyMarket) -> None:
+    definition = tiny_market(FILES, more='[labels]\nchannel = "first contact"\n')
+    first, path = build_warehouse(definition), definition.folder / "market.toml"
+    path.write_text(
+        path.read_text().replace("first contact", "where from").replace('"Tiny"', '"Small"') + "# a remark\n"
+    )
+    read_definition.cache_clear()
+    again = read_definition("tiny")
+    assert (again.title, again.label("channel")) == ("Small", "where from")
+    assert build_warehouse(again) == first
 
 
 def test_two_builds_have_the_same_bytes(tiny_market: TinyMarket, tmp_path: Path) -> None:

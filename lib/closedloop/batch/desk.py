@@ -4,10 +4,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from closedloop.batch.ledger import Entry, Ledger, hashes
-from closedloop.batch.moments import package
 from closedloop.batch.perform import Task
 from closedloop.batch.plan import DOCUMENTS, PLAN, Job, Planner
 from closedloop.batch.trace import Limits
+from closedloop.loop.basis import basis
+from closedloop.market.definition import read_definition
+from closedloop.market.fingerprint import package_code
 from closedloop.market.place import data_folder, root
 from closedloop.terms import Status
 
@@ -37,17 +39,17 @@ class Desk:
         return replace(entry, status=Status.CACHED) if is_current else None
 
     def inputs(self, job: Job) -> dict[str, str]:
-        """What the result depends on, by path: rows it may see, definition, committed sets, source, its moment's files.
+        """What the result depends on, by path: a moment on its basis and the lock, a notebook also on what renders it.
 
-        A moment replays earlier ones from the rows that it may see, so those say all about them.
+        That is its moment's files, the whole package, and the market's words in its TOML files.
         """
         if job.is_turn:
-            market = data_folder() / job.market
-            found = {"lib/closedloop": package(), f"data/{job.market}@{job.moment}": job.data}
-            files = [root() / "requirements.lock", market / "market.toml", *market.glob("personas/*")]
-            return found | hashes(files, root())
+            found = basis(read_definition(job.market), job.period, job.moment, job.data)
+            return found | hashes([root() / "requirements.lock"], root())
         turn = self.ledger.entries[job.needs[0]]
-        return {**turn.inputs, **turn.outputs, **hashes([self.planner.notebooks[job.notebook].path], root())}
+        words = (data_folder() / job.market).rglob("*.toml")
+        files = hashes([self.planner.notebooks[job.notebook].path, *words], root())
+        return {**turn.inputs, **turn.outputs, "lib/closedloop": package_code(), **files}
 
     def task(self, job: Job) -> Task:
         """All that is needed to perform the job."""

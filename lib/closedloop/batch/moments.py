@@ -1,19 +1,17 @@
 """What a market's worker does: open the market, compute a moment of a period. None of it runs in the runner."""
 
-import hashlib
 import json
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from closedloop.batch.ledger import sha256, write_atomic
+from closedloop.batch.ledger import hashes, write_atomic
 from closedloop.batch.plan import OUTCOME, PLAN, STEPS, PeriodPlan
 from closedloop.market.definition import read_definition
-from closedloop.market.fingerprint import fingerprint
+from closedloop.market.fingerprint import fingerprint, package_code
 
 Call = Callable[..., list[PeriodPlan]]
 
@@ -28,20 +26,11 @@ class Turn:
     peak_mb: float | None = None
 
 
-@cache
-def package() -> str:
-    """Fingerprint of this package's source: what other code computed is never taken for current."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
-
-
 def open_market(market: str, out: Path, call: Call) -> list[PeriodPlan]:
     """The market's periods in their order of time: remembered while data and code stay, else opened by ``call``."""
-    path = out / market / "periods.json"
-    of = {"data": fingerprint(read_definition(market)), "code": package()}
+    path, definition = out / market / "periods.json", read_definition(market)
+    words = hashes([definition.folder / "market.toml"], definition.folder)  # the audit page is headed by them
+    of = {"data": fingerprint(definition), "code": package_code(), **words}
     stored = _stored(path)
     if stored.get("of") == of and (out / market / "audit.html").exists():
         return [PeriodPlan(**period) for period in stored["periods"]]

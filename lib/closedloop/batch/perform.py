@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from closedloop.batch.engine import Execution
 
 _OWN_FILES = {
-    PLAN: ("claims-plan.parquet", "personas.yml", "call-list.csv"),
-    "outcome": ("claims-outcome.parquet", "proposal.yml", "claims.parquet", "claims.csv"),
+    PLAN: ("claims-plan.parquet", "personas.yml", "call-list.csv", "plan.json"),
+    "outcome": ("claims-outcome.parquet", "proposal.yml", "claims.parquet", "claims.csv", "outcome.json"),
 }
 Compute = Callable[[str, str, str, Path], Turn]
 

@@ -96,6 +96,24 @@ class Note:
 
 
 @dataclass(frozen=True, repr=False)
+class Outdated:
+    """The mark of figures that were computed from something else than what is there today."""
+
+    command: str
+
+    @property
+    def text(self) -> str:
+        """The whole mark."""
+        return f"out of date: {self.command}"
+
+    def _repr_html_(self) -> str:
+        return f'<p class="outdated"><strong>{escape(self.text)}</strong></p>'
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, repr=False)
 class Query:
     """A query to copy, folded away until somebody wants it."""
 

@@ -253,6 +253,8 @@ def next_leads(dossier: Dossier) -> Parts:
     """The persona's first ten open records, with reasons; internal."""
     frame = dossier.table("leads", "next_leads")
     mine = frame[frame["persona"] == dossier.chosen].head(10) if len(frame) else frame
+    if len(mine):
+        mine = mine.assign(reasons=[dossier.words.reasons(moved) for moved in mine["reasons"]])
     columns = {"rank": "rank", "record_id": "record", "reasons": "why", "channel": "channel", "created_on": "created"}
     shown = [table(mine, columns, dossier.words)] if len(mine) else []
     verdict = dossier.result("leads", "score_verdict")

@@ -1,6 +1,6 @@
 """A claim as a sentence: one template per measure and verdict, and nothing that the claim does not hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -67,6 +67,10 @@ class Words:
         """The display name of a persona or competitor; numbered segments are called so."""
         plain = f"segment {subject}" if subject.isdecimal() else subject.replace("_", " ")
         return self.names.get(subject, plain)
+
+    def reasons(self, moved: Iterable[Iterable[str]]) -> str:
+        """What moves a score, from field, level and sign of each: "kind of site: depot (+), job function: IT (-)"."""
+        return ", ".join(f"{self.column(field)}: {self.level(field, level)} ({sign})" for field, level, sign in moved)
 
     def is_item(self, column: str) -> bool:
         """Is this a question of the survey?"""

@@ -15,11 +15,11 @@ from closedloop.evidence.lift import CAPACITY, lift, lift_gain
 from closedloop.evidence.scores import fit_score
 from closedloop.loop.duel import lagged_rate, predict
 from closedloop.loop.edits import FEWEST_DEALS
+from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
-from closedloop.loop.turn import set_in_force
 from closedloop.market.simulation import hidden_win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
 

@@ -30,5 +30,9 @@ def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: in
 
 
 def to_log(table: pd.DataFrame) -> pd.DataFrame:
-    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw."""
-    return table.assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
+    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw.
+
+    Reasons read "role: planner (+)", with the names of columns and levels as the data have them.
+    """
+    told = [", ".join(f"{field}: {level} ({sign})" for field, level, sign in moved) for moved in table["reasons"]]
+    return table.assign(reasons=told, experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")

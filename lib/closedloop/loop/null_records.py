@@ -23,6 +23,7 @@ from closedloop.loop.comparisons import (
 )
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
+from closedloop.loop.in_force import set_in_force
 from closedloop.loop.null_market import (
     DEALS,
     Comparison,
@@ -96,7 +97,7 @@ class _Cut:
     def done(self) -> NullMarket:
         """All families and reviews, period by period."""
         name, families = self.definition.name, []
-        sets = {period: turn.set_in_force(name, period.name, self.out) for period in self.warehouse.periods}
+        sets = {period: set_in_force(name, period.name, self.out) for period in self.warehouse.periods}
         for period, in_force in sets.items():
             families.append(self._plan(Situation.planning(self.warehouse, period), in_force))
             if turn.has_begun(name, period.name):

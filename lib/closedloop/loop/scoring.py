@@ -1,6 +1,7 @@
 """The lead score: learned from what was known, judged out of time, and the list of who comes next."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,12 +155,12 @@ def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score
     listed = listed_to_call(_ranked(waiting, prospects, score, in_force), share, situation.rng("slots"))
     usable = score if score is not None and score.verdict == "usable" else None
     is_probable = usable is not None and usable.shown_as == "probability"
-    table = {
+    table: dict[str, Any] = {
         "record_id": listed[prospects.key].to_numpy(),
         "persona": listed["persona"].to_numpy(),
         "score": _chances(situation, prospects, score, listed) if score is not None and is_probable else np.nan,
         "rank": listed["rank"].to_numpy(),
-        "reasons": _reasons(situation, usable, listed[prospects.fields]) if usable else [""] * len(listed),
+        "reasons": _reasons(usable, listed[prospects.fields]) if usable else [[]] * len(listed),
         "channel": listed["channel"].to_numpy() if "channel" in listed else None,
         "created_on": column(listed, "created_on").to_numpy(),
         "slot": listed["slot"].to_numpy(),
@@ -186,9 +187,9 @@ def _ranked(waiting: pd.DataFrame, prospects: Prospects, score: Score | None, in
     return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
 
 
-def _reasons(situation: Situation, score: Score, rows: pd.DataFrame) -> list[str]:
-    label = situation.definition.label
+def _reasons(score: Score, rows: pd.DataFrame) -> list[list[list[str]]]:
+    """What moves each score most, as field, level and sign; the market's words for them are for who shows it."""
     return [
-        ", ".join(f"{label(f)}: {label(f, level)} ({'+' if points >= 0 else '-'})" for f, level, points in parts[:3])
+        [[field, level, "+" if points >= 0 else "-"] for field, level, points in parts[:3]]
         for parts in score.reasons(rows)
     ]

@@ -124,7 +124,10 @@ def _scalar(value: Any) -> Any:
 
 
 def write_step(folder: Path, step: Step) -> None:
-    """Write a step's tables and key figures under ``folder/tables``."""
+    """Write a step's tables and key figures under ``folder/tables``, in place of all that it had left there."""
+    for path in (folder / "tables").glob(f"{step.name}.*.parquet"):
+        if path.name.split(".")[1] not in step.tables:
+            path.unlink()
     for name, frame in step.tables.items():
         write_frame(folder / "tables" / f"{step.name}.{name}.parquet", frame)
     text = json.dumps({"results": _scalar(step.results), "missing": step.missing}, indent=1, sort_keys=True)

@@ -1,21 +1,28 @@
 """A whole moment of a period, without notebooks: every look is taken, its family closed, and all of it written."""
 
-import hashlib
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
+from closedloop.loop.basis import is_of, written_on
 from closedloop.loop.call_list import to_log
-from closedloop.loop.persona import PersonaSet, Proposal, read_set, renewed, write_set
-from closedloop.loop.persona_changes import committed
+from closedloop.loop.in_force import (
+    OUTCOME,
+    PLAN,
+    moment_basis,
+    previous,
+    refined_by,
+    replayed,
+    set_in_force,
+    write_proposal,
+)
+from closedloop.loop.persona import write_set
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, as_csv, merged, read_frame, replace_file, write_frame, write_step
 from closedloop.market.periods import Period, find_period
-from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.market.warehouse import open_warehouse
 from closedloop.terms import Verdict
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
@@ -51,22 +58,25 @@ def plan(market: str, period: str, out: Path) -> Path:
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation = Situation.planning(warehouse, found)
+    today = moment_basis(situation, PLAN)
     in_force = set_in_force(market, found.name, out)
     material = research.research(situation)
-    held, before = _held_before(situation, "plan", out), _previous(warehouse.periods, found)
+    held, before = _held_before(situation, "plan", out), previous(warehouse.periods, found)
     old = set_in_force(market, before.name, out) if before else None
     described = personas.personas(situation, material.sample, material.segments, in_force, old)
     found_leads = leads.leads(situation, in_force)
     chosen = targets.targets(situation, material.sample, material.segments, in_force)
     steps = [merged(material.step, chosen), described, found_leads]
-    judged = _closed(situation, "plan", steps, held)
+    judged = _closed(situation, PLAN, steps, held)
     steps[-1] = merged(found_leads, experiments.planned_tests(situation, in_force, judged))
     folder = period_folder(market, found.name, out)
-    write_set(folder / "personas.yml", in_force)
-    claims = _closed(situation, "plan", steps, held)
-    _write(folder, "plan", steps, claims)
-    _keep_held(situation, "plan", claims, out)
-    _write_call_list(folder / "call-list.csv", found_leads)
+    claims = _closed(situation, PLAN, steps, held)
+    _keep_held(situation, PLAN, claims, out)
+    with written_on(folder, PLAN, today):
+        write_set(folder / "personas.yml", in_force)
+        _write(folder, steps, PLAN, claims)
+        _write_both(market, found.name, PLAN, out)
+        _write_call_list(folder / "call-list.csv", found_leads)
     return folder
 
 
@@ -77,27 +87,38 @@ def look_back(market: str, period: str, out: Path) -> Path:
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period, planning=False)
     situation = Situation.looking_back(warehouse, found)
+    today = moment_basis(situation, OUTCOME)
     in_force = set_in_force(market, found.name, out)
-    proposal, refined = _refined(market, found.name, out)
+    proposal, refined = refined_by(market, found.name, out)
     steps = {
         "handoff": handoff.handoff(situation, in_force),
         "deals": deals.deals(situation, in_force),
         "refinement": refined,
     }
-    claims = _closed(situation, "outcome", list(steps.values()), _held_before(situation, "outcome", out))
+    claims = _closed(situation, OUTCOME, list(steps.values()), _held_before(situation, OUTCOME, out))
+    _keep_held(situation, OUTCOME, claims, out)
     steps["deals"].results.update(_claim_counts(claims))
     steps["review"] = review.review(in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
-    path = _replayed(warehouse, out) / f"{found.name}.proposal.yml"
-    _write_proposal(path, proposal)
-    _write_proposal(folder / "proposal.yml", proposal)
-    _write(folder, "outcome", list(steps.values()), claims)
-    _keep_held(situation, "outcome", claims, out)
+    write_proposal(replayed(situation, OUTCOME, out), proposal)
+    with written_on(folder, OUTCOME, today):
+        write_set(folder / "personas.yml", in_force)  # as the plan did, if it was computed
+        write_proposal(folder / "proposal.yml", proposal)
+        _write(folder, list(steps.values()), OUTCOME, claims)
+        _write_both(market, found.name, OUTCOME, out)
     return folder
 
 
+def is_current(market: str, period: str, moment: str, out: Path) -> bool:
+    """Would the moment find today what it has written: same code, settings, committed sets and rows that it may see?"""
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    situation = (Situation.planning if moment == PLAN else Situation.looking_back)(warehouse, found)
+    return is_of(period_folder(market, found.name, out), moment, moment_basis(situation, moment))
+
+
 def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
-    looked = claims[claims["family"] == "outcome"]
+    looked = claims[claims["family"] == OUTCOME]
     return {"n_looks": len(looked), "n_supported": int((looked["verdict"] == "supported").sum())}
 
 
@@ -143,40 +164,41 @@ def _only_repeated(claims: pd.DataFrame, held_before: pd.DataFrame | None) -> pd
 
 def _held(claims: pd.DataFrame) -> pd.DataFrame:
     """What holds, and on which side."""
-    held = claims[(claims["verdict"] == Verdict.SUPPORTED) & claims["family"].isin(["plan", "outcome"])]
+    held = claims[(claims["verdict"] == Verdict.SUPPORTED) & claims["family"].isin([PLAN, OUTCOME])]
     return held.assign(side=np.sign(held["effect"]))
 
 
-def _held_before(situation: Situation, family: str, out: Path) -> pd.DataFrame | None:
+def _held_before(situation: Situation, moment: str, out: Path) -> pd.DataFrame | None:
     """What held at the same moment of the period before; computed where that moment left nothing behind."""
     from closedloop.loop import deals, leads, personas
 
     before = situation.previous
     if before is None:
         return None
-    path = _path_of_held(before, family, out)
+    path = replayed(before, moment, out, "held.parquet")
     if not path.exists():
         in_force = set_in_force(before.market, before.period.name, out)
-        compared = (personas, leads) if family == "plan" else (deals,)
+        compared = (personas, leads) if moment == PLAN else (deals,)
         steps = [step.comparisons(before, in_force) for step in compared]
-        _keep_held(before, family, _closed(before, family, steps), out)
+        _keep_held(before, moment, _closed(before, moment, steps), out)
     return read_frame(path)
 
 
-def _keep_held(situation: Situation, family: str, claims: pd.DataFrame, out: Path) -> None:
-    write_frame(_path_of_held(situation, family, out), _held(claims)[_FINDING])
+def _keep_held(situation: Situation, moment: str, claims: pd.DataFrame, out: Path) -> None:
+    write_frame(replayed(situation, moment, out, "held.parquet"), _held(claims)[_FINDING])
 
 
-def _path_of_held(situation: Situation, family: str, out: Path) -> Path:
-    return _replayed(situation.warehouse, out) / f"{situation.period.name}.{family}.parquet"
-
-
-def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -> None:
+def _write(folder: Path, steps: list[Step], moment: str, claims: pd.DataFrame) -> None:
     for step in steps:
         write_step(folder, step)
-    write_frame(folder / f"claims-{family}.parquet", claims)
-    merged = [read_frame(p) for p in (folder / "claims-plan.parquet", folder / "claims-outcome.parquet") if p.exists()]
-    both = pd.concat(merged, ignore_index=True)
+    write_frame(folder / f"claims-{moment}.parquet", claims)
+
+
+def _write_both(market: str, period: str, moment: str, out: Path) -> None:
+    """The claims of the moment and, while they are current, those of the period's other one, in one table."""
+    folder = period_folder(market, period, out)
+    moments = [one for one in (PLAN, OUTCOME) if one == moment or is_current(market, period, one, out)]
+    both = pd.concat([read_frame(folder / f"claims-{one}.parquet") for one in moments], ignore_index=True)
     write_frame(folder / "claims.parquet", both)
     replace_file(folder / "claims.csv", as_csv(both).encode())
 
@@ -186,96 +208,3 @@ def _write_call_list(path: Path, leads: Step) -> None:
     path.unlink(missing_ok=True)
     if "next_leads" in leads.tables:
         replace_file(path, as_csv(to_log(leads.tables["next_leads"])).encode())
-
-
-def _write_proposal(path: Path, proposal: Proposal) -> None:
-    if proposal.personas is not None:
-        write_set(path, proposal.personas)
-    else:
-        stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
-        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
-
-
-def _read_proposal(path: Path) -> Proposal:
-    stored = yaml.safe_load(path.read_text("utf-8"))
-    if "personas" in stored:
-        return Proposal("improved", read_set(path))
-    return Proposal(stored["verdict"], reason=stored["reason"])
-
-
-def _previous(every: list[Period], period: Period) -> Period | None:
-    index = every.index(period)
-    return every[index - 1] if index else None
-
-
-def _following(every: list[Period], period: Period) -> Period | None:
-    index = every.index(period)
-    return every[index + 1] if index + 1 < len(every) else None
-
-
-def committed_set(warehouse: Warehouse, period: str) -> Path:
-    """Where people put a persona set that is to be in force in ``period`` whatever refinement says."""
-    return warehouse.definition.folder / "personas" / f"{period}.yml"
-
-
-def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
-    """The rules in force in a period, with the rates of the window before it; computed once, then read."""
-    warehouse = open_warehouse(market)
-    found = find_period(warehouse.periods, period)
-    path = _replayed(warehouse, out) / f"{found.name}.personas.yml"
-    if not path.exists():
-        write_set(path, renewed(_rules_in_force(warehouse, found, out), Situation.planning(warehouse, found)))
-    return read_set(path)
-
-
-def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
-    """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
-    market, path = warehouse.definition.name, committed_set(warehouse, found.name)
-    if path.exists():
-        return committed(read_set(path), found.name)
-    before = _previous(warehouse.periods, found)
-    if before is None:
-        from closedloop.loop import personas, research
-
-        situation = Situation.planning(warehouse, found)
-        material = research.research(situation)
-        return personas.research_set(situation, material.sample, material.segments)
-    proposal = _proposal(market, before.name, out)
-    if proposal.personas is not None and warehouse.definition.accept == "auto":
-        return proposal.personas
-    return set_in_force(market, before.name, out).carried_to(found.name)
-
-
-def _proposal(market: str, period: str, out: Path) -> Proposal:
-    """What refinement concluded at the end of ``period``; computed once, then read."""
-    path = _replayed(open_warehouse(market), out) / f"{period}.proposal.yml"
-    if not path.exists():
-        _write_proposal(path, _refined(market, period, out)[0])
-    return _read_proposal(path)
-
-
-def _refined(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
-    from closedloop.loop import refinement
-
-    warehouse = open_warehouse(market)
-    found = find_period(warehouse.periods, period)
-    following = None if found.running else _following(warehouse.periods, found)
-    situation = Situation.looking_back(warehouse, found)
-    return refinement.refine(situation, set_in_force(market, found.name, out), following.name if following else None)
-
-
-def _replayed(warehouse: Warehouse, out: Path) -> Path:
-    """Where replayed sets are kept: one folder for these data, this code and these committed sets."""
-    digest = hashlib.sha256(_source_fingerprint().encode() + warehouse.folder.name.encode())
-    for path in sorted((warehouse.definition.folder / "personas").glob("*.yml")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return out / ".replayed" / warehouse.definition.name / digest.hexdigest()[:16]
-
-
-@cache
-def _source_fingerprint() -> str:
-    """Of the package's own code: what other code computed is never taken for current."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -33,7 +33,7 @@ def build(definition: Definition, folder: Path) -> None:
         order = ", ".join(quoted(key) for key in TABLES[name].key)
         query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
         parquet.write_table(ladder.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
-    about = {"market": definition.name, "title": definition.title, "busy_days": _busy_days(ladder)}
+    about = {"market": definition.name, "busy_days": _busy_days(ladder)}
     (folder / ABOUT).write_text(json.dumps(about))
     take_audit(ladder).write(folder / "audit")
     for name, rejected in ladder.rejected.items():

@@ -1,6 +1,7 @@
-"""Where things are on disk: the project's root, its data, its run folder."""
+"""Where things are on disk: the project's root, its data, its run folder, and what is kept there."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -26,3 +27,13 @@ def mirror() -> str | None:
     if not named or "://" in named:
         return named or None
     return str((root() / named).resolve())
+
+
+def remembered(path: Path, find: Callable[[], str]) -> str:
+    """The text of a file; it is found out first where there is none, and written whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(find())
+        temporary.replace(path)
+    return path.read_text()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ import pandas as pd
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.fingerprint import fingerprint
 from closedloop.market.periods import FOREVER, Period, calendar
-from closedloop.market.place import runs_folder
+from closedloop.market.place import remembered, runs_folder
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:  # a notebook reads what is written; who asks for rows or builds a warehouse imports the databases
@@ -107,13 +106,7 @@ class Warehouse:
 
     def fingerprint(self, on: date) -> str:
         """Of all rows that the view of a day may see: it changes when one of those rows does, and only then."""
-        path = self.folder / "seen" / f"{on}"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(self._fingerprint(self.view(on)))
-            temporary.replace(path)
-        return path.read_text()
+        return remembered(self.folder / "seen" / f"{on}", lambda: self._fingerprint(self.view(on)))
 
     def _fingerprint(self, view: "View") -> str:
         digest = hashlib.sha256()
@@ -154,3 +147,9 @@ def open_warehouse(market: str) -> Warehouse:
     """The canonical tables of ``market``, built on first use."""
     definition = read_definition(market)
     return Warehouse(definition, build_warehouse(definition))
+
+
+def read_again() -> None:
+    """Let the next calls read definitions and tables anew: who looks at them may have changed them meanwhile."""
+    read_definition.cache_clear()
+    open_warehouse.cache_clear()

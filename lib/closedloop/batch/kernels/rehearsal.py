@@ -22,7 +22,7 @@ from closedloop.evidence.rules import Rule
 from closedloop.loop.persona import Persona, PersonaSet, read_set, write_set
 from closedloop.loop.step import STEPS, Step, read_frame, read_step, write_frame, write_step
 from closedloop.market.definition import Definition
-from closedloop.market.fingerprint import own_code
+from closedloop.market.fingerprint import computing_code, tables_code
 from closedloop.market.periods import calendar
 
 _NAME = "rehearsal"
@@ -43,7 +43,8 @@ _DOCUMENTS = ((brief, "persona"), (playbook, "persona"), (battlecard, "competito
 
 def rehearse() -> None:
     """Read, word, tabulate and draw one market's worth of nothing."""
-    own_code()
+    tables_code()
+    computing_code()
     with TemporaryDirectory() as place:
         folder = Path(place)
         definition = Definition(name=_NAME, folder=folder, **tomllib.loads(_DEFINITION))

@@ -172,8 +172,11 @@ def _next_leads(shown: Evidence) -> Pieces:
 
 
 def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
-    """The list to call with personas by name, without scores unless they are calibrated."""
-    named = frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]])
+    """The list to call with personas and reasons in words, without scores unless they are calibrated."""
+    named = frame.assign(
+        persona=[shown.words.name(str(value)) for value in frame["persona"]],
+        reasons=[shown.words.reasons(moved) for moved in frame["reasons"]],
+    )
     return named if shown.result("shown_as") == "probability" else named.drop(columns="score", errors="ignore")
 
 
