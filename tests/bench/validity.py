@@ -109,6 +109,11 @@ FIGURES = (
         Figure(f"self-test-{market}-promises", f"self-test of {market}: a promise wrongly called broken", 7, high=0.10)
         for market in ("maven", "harbor", "bank")
     ),
+    Figure(
+        "false-findings", "harbor redrawn: share of 05's findings that are about fields without an effect", 1, high=0.05
+    ),
+    Figure("false-families", "harbor redrawn: periods of 05 with any such finding", 1, high=0.15),
+    Figure("planted-power", "harbor redrawn: planted effects of 10 to 15 points found in a period", 1, low=0.55),
     # market research
     Figure("survey-ari", "McDonald's survey: bootstrap ARI at k = 4", 2, low=0.80),
     Figure("survey-likelihood", "McDonald's survey: log-likelihood at k = 4", 2, low=-7111.15, shown=".2f"),
