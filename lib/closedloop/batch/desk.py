@@ -44,10 +44,11 @@ class Desk:
         if job.is_turn:
             market = data_folder() / job.market
             found = {"lib/closedloop": package(), f"data/{job.market}@{job.moment}": job.data}
-            files = [root() / "requirements.lock", market / "market.toml", *market.glob("personas/*")]
+            files = [root() / "requirements.lock", market / "market.toml", *market.glob("personas/*.yml")]
             return found | hashes(files, root())
         turn = self.ledger.entries[job.needs[0]]
-        return {**turn.inputs, **turn.outputs, **hashes([self.planner.notebooks[job.notebook].path], root())}
+        files = [self.planner.notebooks[job.notebook].path, data_folder() / job.market / "personas" / "names.toml"]
+        return {**turn.inputs, **turn.outputs, **hashes(files, root())}
 
     def task(self, job: Job) -> Task:
         """All that is needed to perform the job."""

@@ -10,7 +10,7 @@ from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Column, Label, backed, first, table_of, value
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import claim_ids, stating
+from closedloop.documents.pieces import Piece, claim_ids, stating
 from closedloop.documents.tables import Table, table
 from closedloop.documents.wording import records, sentence, sentences, span
 
@@ -22,9 +22,9 @@ _EXPECTED = ("promised_win_rate", "median_cycle_days", "median_amount", "mean_am
              "sales_velocity_per_day")  # fmt: skip
 
 
-def fit(dossier: Dossier) -> Parts:
+def fit(dossier: Dossier) -> tuple[Piece, ...]:
     """How to recognise the persona, what is special about it, and whom to leave."""
-    rules = [Line(way) for way in dossier.ways]
+    rules = [Line.of(said) for said in dossier.makeup]
     columns: dict[str, str | tuple[str, Column]] = {
         "share": ("share here", "backed"),
         "market": ("market", lambda row: numbers.rate(row["share"]["baseline"])),
@@ -38,6 +38,7 @@ def fit(dossier: Dossier) -> Parts:
             rules + _rule_quality(dossier),
             empty="Collect fields that leads and survey share.",
         ),
+        *dossier.whole_rule,
         Part("What is special about them", tables=shown, empty="Nothing was shown to differ from the market."),
         Part("Whom to leave", assumed(dossier.texts("disqualifier"), 6), empty=f"No disqualifiers. {NO_TEXTS}"),
     )

@@ -118,7 +118,7 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     parts = [] if subject == "market" else [words.name(subject)]
     parts += [words.condition(column, claim["level"])] if column else []
     parts += [] if numbers.is_missing(claim["within"]) or not claim["within"] else [_within(claim, words)]
-    return _capital(", ".join(parts) or words.definition.title)
+    return capital(", ".join(parts) or words.definition.title)
 
 
 def _within(claim: Mapping[str, Any], words: Words) -> str:
@@ -223,7 +223,8 @@ def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
     return claims[~mirrored]
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with a capital letter first."""
     return text[:1].upper() + text[1:]
 
 

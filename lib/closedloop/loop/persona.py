@@ -21,14 +21,16 @@ EVERYONE = "everyone"
 
 @dataclass(frozen=True)
 class Persona:
-    """One persona: id (a stable slug), display name, the segment it came from, and its promised win rate.
+    """One persona: id (a stable slug), the segment it came from, and its promised win rate.
 
-    ``rule`` says in words how to recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the
-    set promises for the period; all three are missing while nothing is known (``is_assumed``).
+    ``name`` is what people wrote; without one it is called by what set its segment most apart: ``level`` of ``field``
+    (no level: more of a number), which ``share`` of its members had when it was found. ``rule`` says in words how to
+    recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the set promises for the period;
+    all three are missing while nothing is known (``is_assumed``).
     """
 
     id: str
-    name: str
+    name: str = ""
     segment: str = ""
     rule: tuple[str, ...] = ()
     win_rate: float | None = None
@@ -36,6 +38,9 @@ class Persona:
     high: float | None = None
     n: int = 0
     is_assumed: bool = True
+    field: str = ""
+    level: str = ""
+    share: float | None = None
 
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten times as fast where libyaml is there
@@ -119,7 +124,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _plain(persona: Persona) -> dict[str, Any]:
     values = asdict(persona) | {"rule": list(persona.rule)}
-    return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high")}
+    return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high", "share")}
 
 
 def read_set(path: Path) -> PersonaSet:

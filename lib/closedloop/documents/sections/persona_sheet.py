@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, Label, backed, table_of, value
+from closedloop.documents.findings import Claim, Column, Label, backed, table_of, telling, value
 from closedloop.documents.persona_diff import edit_evidence, edit_told
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
@@ -111,6 +111,7 @@ def actions(shown: Evidence) -> Pieces:
     """What sets each persona apart from all others, which is what its pages lead with."""
     shares = one_of_each_pair(shown.of("share"), shown.words)
     more = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
+    more = telling(more, shown.claims, shown.table("implied"))
     is_alone = ~more.duplicated(["field", "level"], keep=False)
     lines = []
     for persona, part in more.groupby("subject", sort=False):
