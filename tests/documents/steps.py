@@ -7,7 +7,8 @@ from closedloop.loop.step import Draft
 from .ledger import claims
 
 NAN = float("nan")
-
+CHANGED = {"persona": "fast", "name": "", "field": "", "level": "", "share": NAN, "change": "adjusted", "other": "",
+           "is_rule_changed": False, "is_first_promise": False, "parts": "", "moved": 0.0}  # fmt: skip
 
 TABLES = {
     "research": {
@@ -24,7 +25,7 @@ TABLES = {
     "personas": {
         "rules": pd.DataFrame({"persona": ["fast"], "sentence": ["sites is 1"]}),
         "nearest": pd.DataFrame({"persona": ["fast"], "nearest": ["slow"], "field": ["wants_price"], "level": ["yes"]}),
-        "changes": pd.DataFrame({"persona": ["fast"], "change": ["adjusted"], "detail": ["larger"]}),
+        "changes": pd.DataFrame([CHANGED | {"moved": -0.1}]),
         "whom": pd.DataFrame({"field": ["sites"]}),
         "set": pd.DataFrame(
             {"sql": ["CASE x END"], "is_cross_fitted": [True], "review_on": pd.to_datetime(["2025-07-01"])}
@@ -66,7 +67,7 @@ TABLES = {
     "handoff": {},
     "deals": {},
     "refinement": {},
-    "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
+    "review": {"changes": pd.DataFrame([CHANGED | {"change": "split", "other": "slow"}])},
 }
 RESULTS = {
     "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 3, "bic_k": 3, "icl_k": 2,

@@ -11,7 +11,7 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
 
 from tests.documents.ledger import HOSTILE, claims, evidence
-from tests.documents.steps import CLAIMS, RESULTS, TABLES
+from tests.documents.steps import CHANGED, CLAIMS, RESULTS, TABLES
 
 
 def plain(shown: object) -> str:
@@ -62,7 +62,7 @@ SAID = [
     ("personas", "stability", "Least surely found again: slow, 0.7; too loose to plan with alone."),
     ("personas", "stability", "95 %"),
     ("personas", "changes", "1 change since the last period."),
-    ("personas", "changes", "larger 46–58 % → 36–48 %"),
+    ("personas", "changes", "a lower win rate is promised 46–58 % → 36–48 %"),
     ("personas", "history", "fast-sites is split from Fast start 70 % won (60–79 %, n = 68) against 50 %, q = 0.0006"),
     ("personas", "history", "1 edit made since research found the first set."),
     ("personas", "history", "people put another set into force"),
@@ -214,8 +214,9 @@ def test_the_file_of_a_page_holds_the_claims_of_others_that_it_points_to() -> No
 
 
 def test_a_retired_persona_keeps_its_name() -> None:
-    gone = pd.DataFrame({"persona": ["old"], "name": ["Old hands"], "change": ["retired"], "detail": ["gone"]})
-    assert "Old hands retired   gone" in plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+    gone = pd.DataFrame([CHANGED | {"persona": "old", "name": "Old hands", "change": "retired"}])
+    told = plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+    assert "Old hands retired no longer a persona" in " ".join(told.split())
 
 
 def test_what_is_no_different_for_all_is_told_once() -> None:
@@ -333,7 +334,7 @@ def test_scores_are_hidden_unless_they_are_probabilities() -> None:
 def test_rules_are_told_in_the_markets_words_where_they_are_known() -> None:
     shown = evidence("personas", TABLES["personas"], results=RESULTS)
     told = catalogue.Evidence(shown.words, "all", shown.step, shown.claims, {"fast": ["number of sites: 1"]})
-    assert "number of sites: 1" in plain(render("personas", "rules", told))
+    assert "The whole rule in words: Fast start: number of sites: 1" in plain(render("personas", "rules", told))
 
 
 def test_an_unknown_section_lists_what_there_is() -> None:

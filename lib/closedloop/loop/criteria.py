@@ -73,8 +73,8 @@ class Criteria:
     def segment_of(self) -> dict[str, str]:
         """Persona -> the segment whose rows it holds more of than of any other, for that segment's size.
 
-        The parts of a split persona stay with it. One persona for everyone stands for no segment: nothing in the records
-        tells segments apart.
+        The parts of a split persona stay with it. One persona for everyone stands for no segment: nothing in the
+        records tells segments apart.
         """
         if len(self.in_force.personas) < 2:
             return {}
