@@ -15,6 +15,7 @@ from closedloop.documents.pieces import Piece, Sentence, Shown
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.playbook import attribute_line, promise_of, size_of
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
+from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import capital, records, sentences
 from closedloop.errors import ParameterError, allowed
 
@@ -147,8 +148,8 @@ def expected(dossier: Dossier) -> Parts:
     lines = [] if goals is None or goals.n_leads is None else [
         Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", PROMISED)
     ]  # fmt: skip
-    own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
-    lines += _lines(own, dossier)
+    own = firm(where(dossier.plan, subject="market", field="persona", level=dossier.chosen), dossier.outcome)
+    lines += [Line.of(said) for said in honestly(own, dossier.outcome, dossier.words)]
     return (Part("What to expect", lines, empty="Set goals in market.toml, and collect dates of sales acceptance."),)
 
 

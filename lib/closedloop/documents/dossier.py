@@ -24,6 +24,7 @@ from closedloop.loop.step import Step, read_frame, read_step
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period
 
+_EARLY = ("research", "creation")  # moments up to which a field is known before anybody sells
 _SCORES = ("attractiveness_score", "strength_score")
 
 
@@ -103,6 +104,11 @@ class Dossier:
             return Sentence(f"cannot tell: {lacking or 'it stands for no segment of the market'}".rstrip("."))
         scores = where(self.plan, cell="targets", field="segment", level=mine[0]["segment"])
         return stating(f"{mine[0]['choice']}: {mine[0]['reason']}", scores[scores["measure"].isin(_SCORES)])
+
+    def is_known_at_creation(self, field: str) -> bool:
+        """Does a table of the market hold the field when a lead or deal is made?"""
+        tables = ("accounts", "leads", "deals")
+        return any(self.words.definition.moment(table, field) in _EARLY for table in tables)
 
     @property
     def valid_until(self) -> date | None:

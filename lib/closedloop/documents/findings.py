@@ -38,7 +38,7 @@ def telling(shares: pd.DataFrame, claims: pd.DataFrame, implied: pd.DataFrame) -
     ``shares``: claims on ``share``; ``claims``: those on ``n_members`` are among them; ``implied``: field and level of
     what the rule settles (table of 02 personas).
     """
-    counted = where(claims, measure="n_members").set_index("level")["estimate"]
+    counted = where(claims, measure="n_members").set_index("subject")["estimate"]
     covered = shares["estimate"] * shares["n"].astype(float) / shares["subject"].map(counted).astype(float)
     settled = set(implied.itertuples(index=False, name=None))
     is_settled = [pair in settled for pair in zip(shares["field"], shares["level"], strict=True)]

@@ -201,6 +201,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "weighed_share": "share of deals that record whom we met",
         "win_rate_adjusted": "difference in win rate, like compared with like",
         "win_rate_broad": "share won of all ended deals",
+        "win_rate_perhaps_reversed": "difference in win rate, which may turn round once like is compared with like",
         "win_rate_reversed": "difference in win rate, which turns round once like is compared with like",
         "win_rate_when_raised": "share of decided deals won when raised",
         "win_rate_when_used": "share of decided deals won when used",
@@ -219,6 +220,7 @@ _EVERYONE: Mapping[str, str] = MappingProxyType(  # what the baseline of such a 
         "promise": "promised",
         "win_rate_adjusted": "as counted",
         "weakest_slsw": "asked",
+        "win_rate_perhaps_reversed": "as counted",
         "win_rate_reversed": "as counted",
     }
 )

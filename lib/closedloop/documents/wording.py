@@ -10,6 +10,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
+from closedloop.loop.comparisons import TURNS
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
@@ -132,7 +133,8 @@ def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
 
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
-    parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
+    level = "95 %" if claim["measure"] in TURNS.values() else "90 %"
+    parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {_interval(claim, words)}"]
     parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
     return ", ".join([*parts, span(claim)])
 

@@ -183,7 +183,7 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
     origin = Origin("02_personas", "attributes", sample.source, *lineage.asked)
     draft.looks.append(share_looks(found, origin))
     draft.count([{"estimate": len(rows)}], origin, "n_described")
-    members = [{"field": "persona", "level": name, "estimate": n} for name, n in assigned.value_counts().items()]
+    members = [{"subject": name, "estimate": n} for name, n in assigned.value_counts().items() if n >= LEAST_SHOWN]
     draft.count(members, origin, "n_members")
     draft.tables["implied"] = _implied(rows, levels(sample.rows, [f for f in in_force.rule.fields if f in sample.rows]))
     nearest = _nearest(found)
