@@ -340,6 +340,9 @@ def _deals() -> Draft:
     same = {"field": "sites", "level": "1", "within": "period", "baseline": 0.3}
     draft.estimate([{**turned, **_figures(0.11, 0.05, 0.2, 90)}], at["adjusted"], "win_rate_reversed", unit="points")
     draft.estimate([{**same, **_figures(0.02, -0.1, 0.14, 90)}], at["adjusted"], "win_rate_adjusted", unit="points")
+    perhaps = {"field": "region", "level": "west", "within": "sites", "baseline": 0.09}
+    figures = _figures(-0.11, -0.24, 0.02, 90)
+    draft.estimate([perhaps | figures], at["adjusted"], "win_rate_perhaps_reversed", unit="points")
     draft.count([{"estimate": 12, "n": 90}], at["reps"], "n_reps")
     draft.estimate([{"estimate": 0.4, "n": 90, "p": 0.4}], at["reps"], "rep_spread", unit="ratio")
     return draft

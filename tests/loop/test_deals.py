@@ -158,10 +158,12 @@ def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_peri
             "stratum": decided["closed_on"].dt.to_period("Q").astype(str),
         }
     )
-    found = mantel_haenszel(cases)
+    found = mantel_haenszel(cases, level=0.95)
     wanted = [found.adjusted, found.low, found.high, found.crude, found.n]
     assert plan.loc["period", ["estimate", "low", "high", "baseline", "n"]].tolist() == pytest.approx(wanted)
     assert rows.loc[rows["measure"] == "win_rate_reversed", "level"].tolist() == ["plan"]
+    erased = rows[(rows["field"] == "persona") & (rows["within"] == "site_type")]
+    assert erased.empty, "personas are kinds of site here: they are not compared within themselves"
 
 
 def test_the_age_of_the_deal_is_tried_as_a_confounder() -> None:

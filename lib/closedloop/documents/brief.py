@@ -18,6 +18,7 @@ from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import capital, records, sentences
 from closedloop.errors import ParameterError, allowed
+from closedloop.loop.comparisons import TURNS
 
 Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
@@ -148,8 +149,9 @@ def expected(dossier: Dossier) -> Parts:
     lines = [] if goals is None or goals.n_leads is None else [
         Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", PROMISED)
     ]  # fmt: skip
-    own = firm(where(dossier.plan, subject="market", field="persona", level=dossier.chosen), dossier.outcome)
-    lines += [Line.of(said) for said in honestly(own, dossier.outcome, dossier.words)]
+    own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
+    own = firm(own[~own["measure"].isin(TURNS.values())], dossier.ledger)
+    lines += [Line.of(said) for said in honestly(own, dossier.ledger, dossier.words)]
     return (Part("What to expect", lines, empty="Set goals in market.toml, and collect dates of sales acceptance."),)
 
 

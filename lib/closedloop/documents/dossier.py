@@ -100,10 +100,12 @@ class Dossier:
         rows = self.table("research", "targets")
         mine = [row for row in records(rows) if self.chosen in row["personas"].split(", ")]
         if not mine:
-            lacking = self.steps["research"].missing.get("targets") if "research" in self.steps else None
-            return Sentence(f"cannot tell: {lacking or 'it stands for no segment of the market'}".rstrip("."))
+            missing = self.steps["research"].missing if "research" in self.steps else {}
+            lacking = missing.get("targets", "it stands for no segment of the market").rstrip(".")
+            return Sentence(f"our choice – cannot tell: {lacking[:1].lower()}{lacking[1:]}")
         scores = where(self.plan, cell="targets", field="segment", level=mine[0]["segment"])
-        return stating(f"{mine[0]['choice']}: {mine[0]['reason']}", scores[scores["measure"].isin(_SCORES)])
+        text = f"our choice – {mine[0]['choice']}: {mine[0]['reason']}"
+        return stating(text, scores[scores["measure"].isin(_SCORES)])
 
     def is_known_at_creation(self, field: str) -> bool:
         """Does a table of the market hold the field when a lead or deal is made?"""

@@ -249,7 +249,7 @@ def expected(dossier: Dossier) -> Parts:
     """What to expect as ranges: win rate, days, amount."""
     own = dossier.claims[(dossier.claims["subject"] == "market") & (dossier.claims["field"] == "persona")]
     own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
-    lines = [Line.of(said) for said in honestly(firm(own, dossier.outcome), dossier.outcome, dossier.words)]
+    lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),
     )

@@ -28,7 +28,7 @@ def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Se
 def honestly(claims: pd.DataFrame, ledger: pd.DataFrame, words: Words) -> list[Sentence]:
     """The sentence of every claim, with that on its turning round in the same breath."""
     is_turned = turning(claims, ledger, "yes")
-    reversed_ones = ledger[ledger["measure"] == TURNS["yes"]]
+    reversed_ones = ledger[ledger["measure"] == TURNS["yes"]].drop_duplicates(["field", "level", "within"])
     told = []
     for claim, turns in zip(records(claims), is_turned, strict=True):
         said = [sentence(claim, words)]

@@ -1,18 +1,16 @@
 """05 Deals: what was won and lost, and why, by what the deals have in common."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import scipy
 
 from closedloop.evidence.claims import Origin
-from closedloop.evidence.confounders import REVERSAL_LEVEL, Adjusted, adjusted_difference
 from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
 from closedloop.evidence.rates import spread_beyond_luck
-from closedloop.loop.comparisons import REP_LUCK, TURNS, deal_levels, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, counts, crossed_counts, levels, rates, shares
+from closedloop.loop.adjusting import adjusted, state
+from closedloop.loop.comparisons import REP_LUCK, deal_levels, shown_rates
+from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
@@ -22,9 +20,6 @@ from closedloop.loop.worth import NO_DAYS, worth
 from closedloop.terms import OUTCOMES
 
 _CURVE_POINTS = 30
-_FEWEST_ADJUSTED = 30
-_MOST_STRATA = 12
-_PERIOD = "period"
 _SECTIONS = ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "loss_reasons", "reps")
 
 
@@ -147,66 +142,16 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
 
 
 def _adjust(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame, by: pd.DataFrame) -> None:
-    """Crude beside Mantel-Haenszel differences of every level, over the strongest confounder and over the period.
-
-    Tried are all fields compared (the quarter's end among them), the period and the age of the deal; but no persona
-    within a field of its own rule, nor such a field within personas: they are one thing, and would erase each other.
-    """
-    hit = won(ended)
-    age = levels(ended, ["age_days"])["age_days"]
-    base = by.assign(**{_PERIOD: situation.names_of(ended["closed_on"]), "age_days": age}, won=hit)[hit.notna()]
-    tried = [name for name in base.columns.drop("won") if 2 <= base[name].nunique() <= _MOST_STRATA]
-    same = [{"persona", name} for name in in_force.rule.fields]
-    within = {name: [other for other in tried if other != name and {name, other} not in same] for name in tried}
-    rows = [row for name in tried if name in by for row in _adjusted_field(base, name, within[name])]
+    """Crude beside adjusted differences of every level of every field that is compared."""
+    rows = adjusted(situation, in_force, ended, by)
     if not rows:
         draft.missing["adjusted"] = (
             "Fewer than two comparable fields, so no confounder can be looked for. "
             "Collect more fields of deals or accounts."
         )
         return
-    for answer, measure in TURNS.items():
-        told = [row for row in rows if row["turns"] == answer]
-        draft.estimate(told, _origin(situation, "adjusted", ended), measure, unit="points")
+    state(draft, rows, _origin(situation, "adjusted", ended))
     draft.results["n_reversed"] = len({(row["field"], row["level"]) for row in rows if row["turns"] == "yes"})
-
-
-def _adjusted_field(base: pd.DataFrame, name: str, within: list[str]) -> list[dict[str, Any]]:
-    """Statements on every level of a field with enough deals."""
-    sizes = base[name].value_counts()
-    cells = {other: _cells(base, name, other) for other in within}
-    rows = []
-    for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
-        found = {other: _adjusted_by(table, level) for other, table in cells.items() if level in table[0].index}
-        found = {other: adjusted for other, adjusted in found.items() if adjusted.n >= _FEWEST_ADJUSTED}
-        if found:
-            strongest = max(found, key=lambda other: (found[other].reversal, _shift(found[other])))
-            told = dict.fromkeys([strongest, *(other for other in (_PERIOD,) if other in found)])
-            rows += [{"field": name, "level": level, "within": other, **_told(found[other])} for other in told]
-    return rows
-
-
-def _told(found: Adjusted) -> dict[str, Any]:
-    figures = {"estimate": found.adjusted, "low": found.low, "high": found.high, "n": found.n}
-    return {**figures, "baseline": found.crude, "turns": found.turns}
-
-
-def _shift(found: Adjusted) -> float:
-    """How far adjustment moves the difference."""
-    return abs(found.adjusted - found.crude)
-
-
-def _cells(base: pd.DataFrame, name: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Won, and decided, deals of every level of ``name`` (rows) in every level of ``other`` (columns)."""
-    return crossed_counts(base[name], base[other], base["won"])
-
-
-def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjusted:
-    """The level against all others, inside the levels of the other field."""
-    won_deals, decided = cells
-    k1, n1 = (part.loc[level].to_numpy() for part in cells)
-    rest = won_deals.to_numpy().sum(0) - k1, decided.to_numpy().sum(0) - n1
-    return adjusted_difference(k1, n1, *rest, level=REVERSAL_LEVEL)  # what is shown is what decides
 
 
 def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:

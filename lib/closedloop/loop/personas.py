@@ -9,9 +9,10 @@ from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.indicators import level_text
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
+from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
-from closedloop.loop.comparisons import shown_rates
+from closedloop.loop.comparisons import deal_levels, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts
 from closedloop.loop.lineage import Lineage, Trait, segment_traits, shared_fields
 from closedloop.loop.observed import observe
@@ -251,7 +252,9 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
         return
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])
-    by, strata = in_force.assign(deals).to_frame("persona"), situation.names_of(deals["closed_on"])
-    table = counts(by, ["persona"], won(deals), strata)
+    deals = deals.assign(persona=in_force.assign(deals))
+    table = counts(deals, ["persona"], won(deals), situation.names_of(deals["closed_on"]))
     origin = Origin("02_personas", "win_rate", "deals", first, last)
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
+    like_with_like = adjusted(situation, in_force, deals, deal_levels(situation, deals), ["persona"])
+    state(draft, like_with_like, origin, ["yes", "maybe"])

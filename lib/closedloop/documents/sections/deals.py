@@ -73,8 +73,8 @@ def _adjusted(shown: Evidence) -> Pieces:
     claims = shown.of(*_ADJUSTED)
     shift = (claims["estimate"] - claims["baseline"]).abs()
     answers = {measure: answer for answer, measure in TURNS.items()}
-    order = claims["measure"].map(_ADJUSTED.index)
-    ordered = claims.assign(_order=order, _shift=-shift).sort_values(["_order", "_shift"], kind="stable")
+    is_less = claims["measure"] != TURNS["yes"]
+    ordered = claims.assign(_less=is_less, _shift=-shift).sort_values(["_less", "_shift"], kind="stable")
     columns: dict[str, str | tuple[str, Column]] = {
         "counted": ("difference as counted", lambda row: numbers.signed_points(_only(row)["baseline"])),
         "adjusted": ("like compared with like (95 % interval)", lambda row: backed(_only(row), shown.words)),

@@ -23,6 +23,7 @@ from closedloop.documents.sections.persona_sheet import (
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.tables import Table, table
 from closedloop.documents.wording import records, summary
+from closedloop.loop.comparisons import TURNS
 
 SAME = "Nothing changed since the last period."
 
@@ -109,7 +110,7 @@ def _measured_on(shown: Evidence) -> Pieces:
 
 def _win_by_persona(shown: Evidence) -> Pieces:
     title = "Which personas are won more often?"
-    claims = shown.of("win_rate")
+    claims = shown.of("win_rate", TURNS["yes"])
     return claim_pieces(claims[claims["field"] == "persona"], shown.words, title, "share of decided deals won")
 
 
