@@ -179,6 +179,7 @@ QUALIFYING = claims(
     {"claim_id": "turned", "field": "sites", "level": "6-20"},
     {"claim_id": "quarter", "field": "is_quarter_end", "level": "yes"},
     {"claim_id": "channel", "field": "channel", "level": "partner"},
+    {"claim_id": "edit", "field": "sites", "level": "over 20", "subject": "slow", "family": "edit"},
     *(
         {"claim_id": f"by-{field}", "field": field}
         for field in ("persona", "rep_id", "rep_team", "competitor", "stage")

@@ -32,7 +32,7 @@ def _persona(share: float | None, field: str = "product", level: str = "plan") -
         (0.9, "Product: Yard Plan"),
         (0.89, "Mostly product: Yard Plan"),
         (0.51, "Mostly product: Yard Plan"),
-        (0.5, "More often product: Yard Plan"),
+        (0.502, "More often product: Yard Plan"),
         (None, "More often product: Yard Plan"),
     ],
 )

@@ -12,7 +12,7 @@ from closedloop.loop.changelog import SPLIT
 from closedloop.loop.persona import PersonaSet
 from closedloop.market.definition import Definition
 
-SURELY, MOSTLY = 0.9, 0.5  # shares of a persona above which all, or most, of its members count as having a level
+SURELY = 0.9  # the share of a persona's members from which on it bears the name of a level
 _LONGEST = 60
 
 
@@ -37,8 +37,13 @@ def default_name(persona: Mapping[str, Any], words: Words) -> str:
     if not level:
         return f"Higher {words.column(field)}"
     told = words.short(field, level).removeprefix("wants ")
-    extent = "more often " if is_missing(share) or share <= MOSTLY else "mostly " if share < SURELY else ""
+    extent = "more often " if is_missing(share) or not is_most(share) else "mostly " if share < SURELY else ""
     return capital(f"{extent}{told}")
+
+
+def is_most(share: float) -> bool:
+    """Is it more than half, also as it is written?"""
+    return round(share, 2) > 0.5
 
 
 def team_names(folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.persona_names import MOSTLY, SURELY
+from closedloop.documents.persona_names import SURELY, is_most
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import Words, records
 from closedloop.evidence.rules import Among, Between, Branch, Condition, Rule
@@ -34,7 +34,7 @@ def makeup(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     found: list[tuple[float, Sentence]] = []
     for name, part in apart.sort_values("estimate", ascending=False, kind="stable").groupby("field", sort=False):
         top = records(part.head(1))[0]
-        if top["estimate"] > MOSTLY:
+        if is_most(top["estimate"]):
             extent = "" if top["estimate"] >= SURELY else "mostly "
             text = f"{extent}{words.condition(str(name), top['level'])} ({numbers.rate(top['estimate'])} of them)"
             found.append((top["apart"], stating(text, top)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Column, Label, backed, first, table_of, value
+from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, claim_ids, stating
 from closedloop.documents.tables import Table, table
@@ -168,7 +168,7 @@ def qualification(dossier: Dossier) -> Parts:
 
 def _measured(dossier: Dossier, is_meant: Callable[[str], bool]) -> pd.DataFrame:
     """Last period's win rates that hold and do not turn round, by these fields, the largest effect first."""
-    held = dossier.outcome[(dossier.outcome["verdict"] == "supported") & (dossier.outcome["measure"] == "win_rate")]
+    held = where(dossier.outcome, family="outcome", subject="market", measure="win_rate", verdict="supported")
     held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, dossier.outcome, "yes", "maybe")]
     return held.sort_values("effect", ascending=False, kind="stable")
 
