@@ -252,7 +252,7 @@ def diff(
     """Tell what differs between the personas in force in two periods, and which claims stand behind it."""
     from closedloop.documents.persona_diff import diff as told
     from closedloop.documents.persona_diff import known_sizes
-    from closedloop.documents.wording import Words
+    from closedloop.documents.persona_names import words_for
     from closedloop.loop.in_force import set_in_force
     from closedloop.loop.turn import period_folder, periods
     from closedloop.market.definition import read_definition
@@ -262,7 +262,7 @@ def diff(
     definition, folder = read_definition(market), (out or runs_folder()).resolve()
     names = [find_period(periods(market), name).name for name in (before, after)]
     old, new = (set_in_force(market, name, folder) for name in names)
-    words = Words(definition, {persona.id: persona.name for persona in (*old.personas, *new.personas)})
+    words = words_for(definition, old, new)
     print(told(old, new, words, [known_sizes(period_folder(market, name, folder)) for name in names]))
 
 

@@ -11,6 +11,7 @@ from IPython.display import publish_display_data
 
 from closedloop.documents import battlecard, brief, playbook
 from closedloop.documents.dossier import Dossier
+from closedloop.documents.persona_names import words_for
 from closedloop.documents.pieces import Listing, Missing, Note, Outdated, Sentence, Shown
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
@@ -91,8 +92,7 @@ class Run:
 
     @cached_property
     def _words(self) -> Words:
-        names = {persona.id: persona.name for persona in self.personas.personas}
-        return Words(read_definition(self.market), names)
+        return words_for(read_definition(self.market), self.personas)
 
     def bottom_line(self) -> Shown:
         """One to three sentences: what to take away when nothing else is read."""

@@ -29,6 +29,17 @@ def _statuses(entries: dict[str, Entry]) -> dict[str, str]:
     return {id_.removeprefix("tiny/2024-"): str(entry.status) for id_, entry in entries.items()}
 
 
+def test_another_name_of_a_persona_renders_again_and_computes_nothing(project: Project) -> None:
+    project.run()
+    names = project.root / "data" / "tiny" / "personas" / "names.toml"
+    names.parent.mkdir(parents=True)
+    names.write_text('planner = "Planners"\n')
+    again = _statuses(dict(project.run().entries))
+    assert {id_ for id_, status in again.items() if status == "cached"} == {"q1/plan", "q1/outcome", "q2/plan"}
+    assert project.computed == MOMENTS
+    assert set(_statuses(dict(project.run().entries)).values()) == {"cached"}
+
+
 def test_everything_runs_once_then_only_what_has_changed(project: Project) -> None:
     first = project.run(in_kernels=True)
     assert (set(first.entries), first.exit_code, first.bad) == (IDS, 0, {})

@@ -7,7 +7,8 @@ from closedloop.loop.step import Draft
 from .ledger import claims
 
 NAN = float("nan")
-
+CHANGED = {"persona": "fast", "name": "", "field": "", "level": "", "share": NAN, "change": "adjusted", "other": "",
+           "is_rule_changed": False, "is_first_promise": False, "parts": ""}  # fmt: skip
 
 TABLES = {
     "research": {
@@ -24,7 +25,7 @@ TABLES = {
     "personas": {
         "rules": pd.DataFrame({"persona": ["fast"], "sentence": ["sites is 1"]}),
         "nearest": pd.DataFrame({"persona": ["fast"], "nearest": ["slow"], "field": ["wants_price"], "level": ["yes"]}),
-        "changes": pd.DataFrame({"persona": ["fast"], "change": ["adjusted"], "detail": ["larger"]}),
+        "changes": pd.DataFrame([CHANGED | {"is_rule_changed": True}]),
         "whom": pd.DataFrame({"field": ["sites"]}),
         "set": pd.DataFrame(
             {"sql": ["CASE x END"], "is_cross_fitted": [True], "review_on": pd.to_datetime(["2025-07-01"])}
@@ -66,7 +67,7 @@ TABLES = {
     "handoff": {},
     "deals": {},
     "refinement": {},
-    "review": {"changes": pd.DataFrame({"persona": ["fast"], "change": ["split"], "detail": ["by sites"]})},
+    "review": {"changes": pd.DataFrame([CHANGED | {"change": "split", "other": "slow"}])},
 }
 RESULTS = {
     "recommended_k": 2, "verdict": "reproducible", "lowest_k": 2, "highest_k": 3, "bic_k": 3, "icl_k": 2,
@@ -342,6 +343,9 @@ def _deals() -> Draft:
     same = {"field": "sites", "level": "1", "within": "period", "baseline": 0.3}
     draft.estimate([{**turned, **_figures(0.11, 0.05, 0.2, 90)}], at["adjusted"], "win_rate_reversed", unit="points")
     draft.estimate([{**same, **_figures(0.02, -0.1, 0.14, 90)}], at["adjusted"], "win_rate_adjusted", unit="points")
+    perhaps = {"field": "region", "level": "west", "within": "sites", "baseline": 0.09}
+    figures = _figures(-0.11, -0.24, 0.02, 90)
+    draft.estimate([perhaps | figures], at["adjusted"], "win_rate_perhaps_reversed", unit="points")
     draft.count([{"estimate": 12, "n": 90}], at["reps"], "n_reps")
     draft.estimate([{"estimate": 0.4, "n": 90, "p": 0.4}], at["reps"], "rep_spread", unit="ratio")
     return draft

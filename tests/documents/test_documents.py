@@ -37,7 +37,7 @@ WISH = {**SHARE, "field": "wants_price", "level": "yes", "estimate": 0.8, "basel
 CHANNEL = {"measure": "accepted_rate", "notebook": "03_leads", "cell": "accepted", "field": "channel", "family": "plan"}
 PLAN = pd.concat(
     [claims(WISH, {**CHANNEL, "level": "search"}, {**CHANNEL, "level": "fair", "effect": -0.2}), CLAIMS["leads"],
-     CLAIMS["cards"]], ignore_index=True,
+     CLAIMS["cards"], CLAIMS["research"]], ignore_index=True,
 )  # fmt: skip
 REFUSED = {"claim_id": "outcome-1", "field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15}
 OUTCOME = pd.concat([claims({"claim_id": "outcome-0"}, REFUSED), CLAIMS["handoff"]], ignore_index=True)
@@ -72,7 +72,10 @@ def written(texts: list[dict[str, Any]]) -> pd.DataFrame:
 
 def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Dossier:
     """A dossier made by hand."""
-    steps = {name: Step(name, TABLES[name], results=RESULTS) for name in ("personas", "leads", "handoff", "deals")}
+    steps = {
+        name: Step(name, TABLES[name], results=RESULTS)
+        for name in ("research", "personas", "leads", "handoff", "deals")
+    }
     steps["personas"].results["competitors"] = ["rival-a", "no_decision"]
     dated = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     told = replace(words(fast="Fast start", slow="Slow"), definition=dated)
@@ -100,9 +103,10 @@ def test_the_facts_are_size_promise_and_the_last_day_of_the_period() -> None:
     assert said(facts) == [
         "60 % (50–70 %, n = 60) of known customers and leads",
         "win rate 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1)",
+        "our choice – target: more attractive",
         "valid until 2025-06-30",
     ]
-    assert all(fact.claims for fact in facts[:2])
+    assert all(fact.claims for fact in facts[:3])
 
 
 def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
@@ -164,8 +168,110 @@ def test_the_annex_lists_every_claim_that_the_page_cites() -> None:
     assert isinstance(annex, Part)
     listed = [row[0] for row in annex.tables[0].rows]
     assert listed == list(cited(pieces))
-    assert len(listed) == 8 and set(listed) <= set(page.ledger["claim_id"])
+    assert len(listed) == 10 and set(listed) <= set(page.ledger["claim_id"])
     assert set(CLAIMS["cards"].query("measure == 'win_rate_when_raised'")["claim_id"]) <= set(listed)
+
+
+QUALIFYING = claims(
+    {"claim_id": "more", "field": "sites", "level": "over 20"},
+    {"claim_id": "less", "field": "sites", "level": "1", "effect": -0.1},
+    {"claim_id": "perhaps", "field": "sites", "level": "2-5"},
+    {"claim_id": "turned", "field": "sites", "level": "6-20"},
+    {"claim_id": "quarter", "field": "is_quarter_end", "level": "yes"},
+    {"claim_id": "channel", "field": "channel", "level": "partner"},
+    {"claim_id": "edit", "field": "sites", "level": "over 20", "subject": "slow", "family": "edit"},
+    *(
+        {"claim_id": f"by-{field}", "field": field}
+        for field in ("persona", "rep_id", "rep_team", "competitor", "stage")
+    ),
+)
+TURNING = claims(
+    {"claim_id": "t1", "measure": "win_rate_perhaps_reversed", "field": "sites", "level": "2-5", "within": "product"},
+    {"claim_id": "t2", "measure": "win_rate_reversed", "field": "sites", "level": "6-20", "within": "product"},
+)  # fmt: skip
+
+
+def lines_of(shown: Any) -> dict[str, list[tuple[str, ...]]]:
+    """The claims of every line, by part."""
+    return {part.title: [line.claims for line in part.lines] for part in shown.pieces if isinstance(part, Part)}
+
+
+def test_only_what_a_buyer_is_and_wins_more_is_to_be_looked_for() -> None:
+    found = dossier(outcome=pd.concat([QUALIFYING, TURNING], ignore_index=True))
+    told = lines_of(playbook.render(found, "qualification"))
+    assert told["What has been measured to matter"] == [("more",)]
+    assert told["Won less often"] == [("less",)]
+    assert told["Also won more often"] == [("channel",)]
+    assert lines_of(playbook.render(found, "stages"))["When deals close"] == [("quarter",)]
+    pages = "".join(plain(playbook.render(found, section)) for section in playbook.SECTIONS)
+    assert "number of sites: 2-5" not in pages, "what may turn round goes into no playbook"
+
+
+def test_a_personas_own_win_rate_that_may_turn_round_is_not_handed_on() -> None:
+    own = {"claim_id": "own", "field": "persona", "level": "fast", "family": "plan"}
+    other = own | {"claim_id": "turn", "measure": "win_rate_perhaps_reversed", "within": "product", "family": "none"}
+    both = pd.concat([PLAN, claims(own, other)], ignore_index=True)
+    for page in (playbook.render(dossier(plan=both), "numbers"), brief.render(dossier(plan=both), "expected")):
+        assert "won more often" not in plain(page)
+    turned = both.replace({"measure": {"win_rate_perhaps_reversed": "win_rate_reversed"}})
+    for page in (playbook.render(dossier(plan=turned), "numbers"), brief.render(dossier(plan=turned), "expected")):
+        assert ("own", "turn") in [line.claims for part in page.pieces for line in part.lines]
+
+
+@pytest.mark.parametrize(
+    ("persona", "choice"), [("fast", "target: more attractive"), ("slow", "cannot tell: it stands for")]
+)
+def test_brief_and_playbook_say_what_research_chose(persona: str, choice: str) -> None:
+    page = dossier(chosen=persona)
+    assert any(fact.text.startswith(f"our choice – {choice}") for fact in playbook.glance(page).facts)
+    assert f"Our choice – {choice}" in plain(brief.bottom_line(page)[0])
+    assert f"Our choice – {choice}" in plain(brief.render(page, "whom").pieces[0])
+
+
+def test_one_market_has_no_choice_to_hand_on() -> None:
+    steps = {name: Step(name) for name in ("personas", "leads")}
+    steps["research"] = Step("research", missing={"targets": "There is one market, so there is no choice."})
+    assert dossier(steps=steps).choice.text == "our choice – cannot tell: there is one market, so there is no choice"
+
+
+def test_facts_are_what_one_in_twenty_has_and_what_the_rule_does_not_settle() -> None:
+    held = [
+        WISH | {"claim_id": "few", "field": "wants_speed", "n": 27, "estimate": 0.56, "effect": 0.34},
+        WISH | {"claim_id": "settled", "field": "visits", "level": "0", "n": 210, "estimate": 1.0, "effect": 0.9},
+        WISH | {"claim_id": "told", "n": 210},
+    ]
+    members = {"measure": "n_members", "subject": "fast", "field": "", "level": "", "estimate": 400, "n": 400}
+    personas = Step("personas", TABLES["personas"] | {"implied": pd.DataFrame({"field": ["visits"], "level": ["0"]})})
+    page = dossier(
+        plan=claims(*held, members | {"claim_id": "all"}), steps={"personas": personas, "leads": Step("leads")}
+    )
+    assert list(page.facts["claim_id"]) == ["told"]
+    assert [claim for part in playbook.glance(page).cards[:1] for line in part.lines for claim in line.claims] == [
+        "told"
+    ]
+    assert set(page.attributes["claim_id"]) == {"told", "few", "settled"}, "the detail keeps them all"
+
+
+def test_rules_are_told_by_what_most_of_the_group_are() -> None:
+    share = {"measure": "member_share", "subject": "fast", "notebook": "02_personas", "cell": "rules", "family": "none"}
+    made = [
+        share | {"claim_id": "m1", "field": "sites", "level": "1", "estimate": 0.69, "baseline": 0.25},
+        share | {"claim_id": "m2", "field": "role", "level": "owner", "estimate": 0.42, "baseline": 0.3},
+        share | {"claim_id": "m3", "field": "role", "level": "clerk", "estimate": 0.32, "baseline": 0.3},
+        share | {"claim_id": "m4", "field": "role", "level": "boss", "estimate": 0.26, "baseline": 0.4},
+        share | {"claim_id": "m5", "field": "product", "level": "plan", "estimate": 0.95, "baseline": 0.9},
+    ]
+    page = dossier(plan=claims(*made))
+    assert said(page.makeup) == [
+        "mostly number of sites: 1 (69 % of them)",
+        "often role: owner (42 %) or clerk (32 %)",
+        "product: Yard Plan (95 % of them)",
+    ]
+    assert [one.claims for one in page.makeup] == [("m1",), ("m2", "m3"), ("m5",)]
+    assert card("who", page)[0] == f"In the CRM: {page.makeup[0].text}"
+    for shown in (playbook.render(page, "fit"), brief.render(page, "whom")):
+        assert "The whole rule in words: number of sites: 1" in plain(shown)
+        assert "The whole rule as SQL: CASE WHEN" in plain(shown)
 
 
 def test_messages_for_another_persona_are_left_out() -> None:
@@ -194,7 +300,7 @@ def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
 
 def test_the_brief_begins_with_size_need_and_promise() -> None:
     assert said(brief.bottom_line(dossier())) == [
-        "Fast start: 60 % (50–70 %, n = 60) of known customers and leads.",
+        "Fast start: 60 % (50–70 %, n = 60) of known customers and leads. Our choice – target: more attractive.",
         "Speak to: price.",
         "Win rate to expect: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1).",
     ]

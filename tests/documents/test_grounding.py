@@ -38,7 +38,7 @@ VALUES = (
 )
 RECORDS = {"next_leads", "rules", "changes", "history"}  # tables of records and of what was written earlier
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
-SETTINGS = {"90"}  # the level of every interval
+SETTINGS = {"90", "95"}  # the levels of intervals
 Told = tuple[str, tuple[str, ...]]
 
 

@@ -11,7 +11,7 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
 
 from tests.documents.ledger import HOSTILE, claims, evidence
-from tests.documents.steps import CLAIMS, RESULTS, TABLES
+from tests.documents.steps import CHANGED, CLAIMS, RESULTS, TABLES
 
 
 def plain(shown: object) -> str:
@@ -101,9 +101,10 @@ SAID = [
     ("deals", "loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
     ("deals", "loss_reasons", "10 % (5–15 %, n = 20) of lost deals have no reason recorded."),
     ("deals", "loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
-    ("deals", "adjusted", "1 difference turns round once like meets like."),
-    ("deals", "adjusted", "−8 points +11 points (+5 to +20 points, n = 90) number of sites         yes"),
-    ("deals", "adjusted", "+30 points +2 points (−10 to +14 points, n = 90)          period          no"),
+    ("deals", "adjusted", "Plan, within number of sites – the difference turns round: +11 points, against −8 points"),
+    ("deals", "adjusted", "+11 points (+5 to +20 points, n = 90) number of sites         yes"),
+    ("deals", "adjusted", "+2 points (−10 to +14 points, n = 90)          period          no"),
+    ("deals", "adjusted", "−11 points (−24 to +2 points, n = 90) number of sites       maybe"),
     ("deals", "reps", "12 sellers with 90 decided deals differ no more than luck would make them (p = 0.4): no league"),
     ("refinement", "duel", "Duel of new against old personas on 200 deals: reproducible (gain in log loss 0.05, 0.01"),
     ("refinement", "promises", "Promised win rates: 1 doubtful."),
@@ -188,9 +189,21 @@ def test_sellers_are_ranked_only_when_they_differ_by_more_than_luck() -> None:
 
 
 def test_no_difference_that_turns_round_is_told_so() -> None:
-    ledger = CLAIMS["deals"].query("measure == 'win_rate_adjusted'")
+    ledger = CLAIMS["deals"].query("measure in ('win_rate_adjusted', 'win_rate_perhaps_reversed')")
     told = plain(render("deals", "adjusted", evidence("deals", {}, ledger)))
-    assert "No difference turns round once like meets like." in told
+    assert "No difference is shown to turn round once like meets like." in told
+
+
+def test_a_finding_that_turns_round_is_told_with_it_wherever_it_stands() -> None:
+    """Even beyond the findings that are told, and in the first lines of the page."""
+    crude = {"field": "product", "level": "plan", "effect": -0.08, "claim_id": "crude"}
+    others = [{"claim_id": f"other-{i}", "level": str(i), "effect": 0.5} for i in range(9)]
+    ledger = pd.concat([CLAIMS["deals"].query("cell == 'adjusted'"), claims(crude, *others)], ignore_index=True)
+    turn = "n = 210, 2024-q2 to 2025-q1). Product: Yard Plan, within number of sites – the difference turns round"
+    assert turn in plain(render("deals", "findings", evidence("deals", {}, ledger)))
+    alone = ledger[~ledger["claim_id"].str.startswith("other")]
+    assert turn in plain(catalogue.bottom_line(evidence("deals", {}, alone)))
+    assert turn in plain(render("review", "findings", evidence("review", {}, alone)))
 
 
 def test_an_anti_persona_needs_outcomes_that_hold() -> None:
@@ -213,8 +226,9 @@ def test_the_file_of_a_page_holds_the_claims_of_others_that_it_points_to() -> No
 
 
 def test_a_retired_persona_keeps_its_name() -> None:
-    gone = pd.DataFrame({"persona": ["old"], "name": ["Old hands"], "change": ["retired"], "detail": ["gone"]})
-    assert "Old hands retired   gone" in plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+    gone = pd.DataFrame([CHANGED | {"persona": "old", "name": "Old hands", "change": "retired"}])
+    told = plain(render("personas", "changes", evidence("personas", {"changes": gone})))
+    assert "Old hands retired no longer a persona" in " ".join(told.split())
 
 
 def test_what_is_no_different_for_all_is_told_once() -> None:
@@ -332,7 +346,7 @@ def test_scores_are_hidden_unless_they_are_probabilities() -> None:
 def test_rules_are_told_in_the_markets_words_where_they_are_known() -> None:
     shown = evidence("personas", TABLES["personas"], results=RESULTS)
     told = catalogue.Evidence(shown.words, "all", shown.step, shown.claims, {"fast": ["number of sites: 1"]})
-    assert "number of sites: 1" in plain(render("personas", "rules", told))
+    assert "The whole rule in words: Fast start: number of sites: 1" in plain(render("personas", "rules", told))
 
 
 def test_an_unknown_section_lists_what_there_is() -> None:

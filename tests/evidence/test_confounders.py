@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.evidence.confounders import mantel_haenszel
+from closedloop.evidence.confounders import adjusted_difference, mantel_haenszel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ def test_the_kidney_stone_table_by_hand():
     assert found.adjusted == pytest.approx(weights @ differences / weights.sum())
     assert found.adjusted == pytest.approx(0.0538, abs=5e-5)
     assert found.n == 700
-    assert not found.reversal, "700 cases support neither direction at 90 %"
+    assert found.turns == "maybe", "700 cases do not surely support the other direction"
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -49,14 +49,25 @@ def test_the_adjusted_difference_is_that_of_regression_within_strata(seed):
 def test_the_same_table_with_enough_cases_is_a_reversal():
     found = mantel_haenszel(_stones(times=4))
     assert found.crude_high < 0 < found.low
-    assert found.reversal
+    assert found.turns == "yes"
 
 
 def test_a_reversal_has_to_be_surer_than_the_interval():
     """1.3 times the table: both 90 % intervals exclude 0, but the distances are 1.7 and 1.8 errors, not 1.96."""
     found = mantel_haenszel(_stones(times=1.3))
     assert found.crude_high < 0 < found.low
-    assert not found.reversal
+    assert found.turns == "maybe"
+
+
+def test_an_answer_is_what_its_interval_shows():
+    """Whatever the crude difference's own sureness: yes beyond 0, maybe around it, no on the same side."""
+    rng = np.random.default_rng(6)
+    for _ in range(200):
+        n1, n0 = rng.integers(20, 200, (2, 3)).astype(float)
+        found = adjusted_difference(rng.binomial(n1.astype(int), 0.4), n1, rng.binomial(n0.astype(int), 0.45), n0, 0.95)
+        is_other = found.crude * found.adjusted < 0
+        wanted = "no" if not is_other else "maybe" if found.low <= 0 <= found.high else "yes"
+        assert found.turns == wanted
 
 
 def test_one_balanced_stratum_has_the_plain_interval():

@@ -10,6 +10,7 @@ from closedloop.evidence.claims import close_family
 from closedloop.evidence.confounders import mantel_haenszel
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.comparisons import TURNS
 from closedloop.loop.counting import LEAST_SHOWN, shares
 from closedloop.loop.deals import deals
 from closedloop.loop.persona import Persona, PersonaSet
@@ -158,10 +159,19 @@ def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_peri
             "stratum": decided["closed_on"].dt.to_period("Q").astype(str),
         }
     )
-    found = mantel_haenszel(cases)
+    found = mantel_haenszel(cases, level=0.95)
     wanted = [found.adjusted, found.low, found.high, found.crude, found.n]
     assert plan.loc["period", ["estimate", "low", "high", "baseline", "n"]].tolist() == pytest.approx(wanted)
-    assert rows.loc[rows["measure"] == "win_rate_reversed", "level"].tolist() == ["plan"]
+    turned, perhaps = (rows[rows["measure"] == TURNS[answer]] for answer in ("yes", "maybe"))
+    assert "plan" in set(turned["level"])
+    assert (np.sign(turned["low"]) == np.sign(turned["high"])).all()
+    assert (np.sign(turned["low"]) == -np.sign(turned["baseline"])).all()
+    assert ((perhaps["low"] <= 0) & (perhaps["high"] >= 0)).all()
+    assert (np.sign(perhaps["estimate"]) == -np.sign(perhaps["baseline"])).all()
+    others = rows[rows["measure"] == TURNS["no"]]
+    assert (others["estimate"] * others["baseline"] >= 0).all()
+    erased = rows[(rows["field"] == "persona") & (rows["within"] == "site_type")]
+    assert erased.empty, "personas are kinds of site here: they are not compared within themselves"
 
 
 def test_the_age_of_the_deal_is_tried_as_a_confounder() -> None:

@@ -13,7 +13,7 @@ from closedloop.evidence.profiles import profile_of
 from closedloop.evidence.rules import Among, Branch, Rule, assignment_rule
 from closedloop.loop.changelog import COMMIT, MERGE, SPLIT, Change
 from closedloop.loop.counting import levels, share_counts
-from closedloop.loop.lineage import Lineage, segment_names
+from closedloop.loop.lineage import Lineage, segment_traits
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.records import Sample
 
@@ -26,7 +26,6 @@ ABOUT = Origin("02_personas", "attributes", "respondents", "1", "1")
 class _Situation:
     """A market whose leads know the fields of the survey's respondents."""
 
-    definition = SimpleNamespace(labels={}, label=lambda column, level=None: str(level or column))
     view = SimpleNamespace(has=lambda table: table == "leads", inherited=lambda table: FIELDS)
 
     def rng(self, step: str) -> np.random.Generator:
@@ -47,10 +46,10 @@ def _lineage(rows: pd.DataFrame, rng: np.random.Generator, k: int = 3, **changes
     labels = pd.Series(k_means((rows[ITEMS] == "yes").to_numpy(float), k, rng).labels, index=rows.index)
     segments: Any = SimpleNamespace(recommended_k=k, labels=labels, profile=profile_of(rows[ITEMS], labels))
     situation: Any = _Situation()
-    names = segment_names(situation, segments.profile)
-    slugs = labels.astype(str).map(lambda segment: names[segment][0])
+    traits = segment_traits(segments.profile, rows)
+    slugs = labels.astype(str).map(lambda segment: traits[segment].id)
     rule = assignment_rule(rows[FIELDS], slugs, rng=rng)
-    personas = tuple(Persona(slug, name, segment=segment) for segment, (slug, name) in names.items())
+    personas = tuple(Persona(trait.id, segment=segment) for segment, trait in traits.items())
     values: dict[str, Any] = {"rule": rule, "personas": personas, "fields": tuple(FIELDS)} | changes
     in_force = PersonaSet("m", "1", "research", **values)
     return Lineage(situation, Sample("respondents", rows, ITEMS, FIELDS), segments, in_force)

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from closedloop.documents.persona_diff import detail
+from closedloop.documents.wording import records
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.changelog import COMMIT, MERGE, Change
 from closedloop.loop.persona import Persona, PersonaSet, read_set, write_set
 from closedloop.loop.persona_changes import changed_by, changes, committed, compare
 from closedloop.terms import Verdict
+
+from tests.documents.ledger import words
 
 PORT, STORE, LARGE = Among("site", ("port",)), Among("site", ("store",)), Among("size", ("large",))
 
@@ -37,6 +41,12 @@ def found(before: PersonaSet, after: PersonaSet) -> dict[str, tuple[str, str]]:
     return {d.persona.id: (d.change, d.other) for d in compare(before, after)}
 
 
+def worded(before: PersonaSet | None, after: PersonaSet) -> dict[str, str]:
+    """What differs in words, by persona."""
+    names = words(**{p.id: p.name for of in (before, after) if of for p in of.personas})
+    return {row["persona"]: detail(row, names) for row in records(changes(before, after))}
+
+
 def test_the_same_set_has_no_difference() -> None:
     assert {change for change, _ in found(BEFORE, BEFORE).values()} == {"kept"}
     renewed = personas(BEFORE.rule, "port", "store", "rest", port=0.6)
@@ -49,7 +59,7 @@ def test_a_split_says_from_whom_and_a_return_to_whom() -> None:
         "port": ("adjusted", ""), "store": ("kept", ""), "rest": ("kept", ""), "port-size-large": ("split", "port"),
     }  # fmt: skip
     assert found(SPLIT, BEFORE)["port-size-large"] == ("retired", "port")
-    told = changes(BEFORE, SPLIT).set_index("persona")["detail"]
+    told = worded(BEFORE, SPLIT)
     assert told["port"] == "part of it is now Port-size-large"
     assert told["port-size-large"] == "was part of Port"
 
@@ -64,7 +74,7 @@ def test_a_merged_persona_says_into_whom() -> None:
     merged = replace(after, changelog=(Change("2024-q2", MERGE, persona="store", into="port"),))
     assert found(BEFORE, merged)["store"] == ("merged", "port")
     assert found(BEFORE, after)["store"] == ("retired", "port")
-    told = changes(BEFORE, merged).set_index("persona")["detail"]
+    told = worded(BEFORE, merged)
     assert told["store"] == "now part of Port"
     assert told["port"] == "recognised differently"
 
@@ -74,12 +84,14 @@ def test_a_rule_made_anew_gives_new_personas() -> None:
     assert found(BEFORE, other)["big"] == ("new", "")
     assert found(BEFORE, other)["port"] == ("retired", "small")
     assert changes(None, other)["change"].tolist() == ["new", "new"]
+    assert set(worded(None, other).values()) == {"found by research"}
+    assert worded(BEFORE, other)["big"] == "recognised by a rule of its own"
 
 
 def test_a_first_promise_is_no_move_from_what_was_only_assumed() -> None:
     guessed = replace(BEFORE, personas=(replace(BEFORE.persona("port"), win_rate=0.2, is_assumed=True),
                                         *BEFORE.personas[1:]))  # fmt: skip
-    assert changes(guessed, BEFORE)["detail"].iloc[0] == "its win rate rests on deals of its own now"
+    assert worded(guessed, BEFORE)["port"] == "its win rate rests on deals of its own now"
 
 
 def edit(measure: str, subject: str, verdict: str = Verdict.SUPPORTED, **more: object) -> dict[str, object]:

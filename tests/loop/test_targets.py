@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.evidence.rules import Among, Branch
 from closedloop.evidence.weighing import Scores
 from closedloop.loop import research, targets, waves
+from closedloop.loop.changelog import SPLIT, Change
 from closedloop.loop.criteria import Criteria
-from closedloop.loop.persona import PersonaSet
+from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.personas import research_set
 from closedloop.loop.records import Sample
 from closedloop.loop.research import Research
@@ -124,6 +126,21 @@ def test_one_persona_for_everyone_recognises_no_segment(planned: Planned) -> Non
     table = targets.targets(then, found.sample, found.segments, alone).tables["targets"]
     assert table["reason"].str.contains("the rule does not recognise its members").all()
     assert set(table["personas"]) == {""}
+
+
+def test_the_part_of_a_split_persona_stands_for_its_wholes_segment(planned: Planned) -> None:
+    """Whatever segment its own rows resemble most: here the part takes just those of another segment."""
+    then, found, personas = planned
+    assert found.segments is not None
+    whole = personas.ids[0]
+    cut = Branch((Among("role", ("operations",)),), "part", 0, 0.0)
+    rule = replace(personas.rule, branches=(cut, *personas.rule.branches))
+    change = Change("2025-q2", SPLIT, persona=whole, into="part", field="role", level="operations")
+    after = replace(personas, rule=rule, personas=(*personas.personas, Persona("part")), changelog=(change,))
+    of = Criteria(then, found.sample, found.segments, after).segment_of
+    assert of["part"] == of[whole] == Criteria(then, found.sample, found.segments, personas).segment_of[whole]
+    table = targets.targets(then, found.sample, found.segments, after).tables["targets"].set_index("segment")
+    assert {whole, "part"} <= set(table.loc[of[whole], "personas"].split(", "))
 
 
 def test_one_market_has_nothing_to_choose_between(planned: Planned) -> None:

@@ -13,8 +13,10 @@ from closedloop.documents.findings import Claim, backed, dots_of, first, where
 from closedloop.documents.part import Line, Part, assumed, share_lines
 from closedloop.documents.pieces import Note, Piece, Sentence, Shown, stating
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
-from closedloop.documents.wording import recorded, records, sentences
+from closedloop.documents.turning import firm, honestly
+from closedloop.documents.wording import recorded, records
 from closedloop.errors import ParameterError, allowed
+from closedloop.loop.comparisons import TURNS
 from closedloop.loop.rivals import NO_DECISION
 
 _STATED = MappingProxyType({"notebook": "battlecard"})
@@ -119,7 +121,8 @@ def strong(dossier: Dossier) -> Pieces:
 def claimed(dossier: Dossier) -> Part:
     """What the outcome claims say about this rival."""
     rows = where(dossier.outcome, field="competitor", level=dossier.chosen)
-    lines = [Line.of(said) for said in sentences(rows, dossier.words)]
+    rows = rows[~rows["measure"].isin(TURNS.values())]
+    lines = [Line.of(said) for said in honestly(firm(rows, dossier.outcome), dossier.outcome, dossier.words)]
     empty = "No comparison was made: too few deals, or the first period."
     return Part("What last period's comparison says", lines, empty=empty)
 

@@ -1,6 +1,7 @@
 """The campaign brief of one persona: whom, with which message, through which channels, and how it is judged."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -8,14 +9,16 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Claim, Column, table_of, where
+from closedloop.documents.findings import Claim, Column, joined, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.playbook import attribute_line, promise_of, size_of
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
-from closedloop.documents.wording import records, sentences
+from closedloop.documents.turning import firm, honestly
+from closedloop.documents.wording import capital, records, sentences
 from closedloop.errors import ParameterError, allowed
+from closedloop.loop.comparisons import TURNS
 
 Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
@@ -40,23 +43,25 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
     size, promise = size_of(dossier), promise_of(dossier)
     return [
-        Sentence(f"{dossier.name}: {size.text}.", size.claims),
+        joined([Sentence(f"{dossier.name}: {size.text}.", size.claims), chosen(dossier)]),
         Sentence(need),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
     ]
 
 
-def whom(dossier: Dossier) -> Parts:
-    """Who they are, by rule and by what sets them apart."""
+def chosen(dossier: Dossier) -> Sentence:
+    """The choice of 01 research as a sentence of its own."""
+    return replace(dossier.choice, text=f"{capital(dossier.choice.text)}.")
+
+
+def whom(dossier: Dossier) -> tuple[Piece, ...]:
+    """Whether to aim at them, who they are, and what sets them apart."""
     size = size_of(dossier)
-    more = dossier.attributes[dossier.attributes["effect"] > 0].head(6)
-    traits = [attribute_line(row, dossier) for row in records(more)]
+    traits = [attribute_line(row, dossier) for row in records(dossier.facts.head(6))]
+    said = [chosen(dossier), *dossier.makeup[:_MOST], *([size] if size.claims else [])]
     return (
-        Part(
-            "Whom to reach",
-            [*map(Line, dossier.ways), *([Line.of(size)] if size.claims else [])],
-            empty="Collect fields that leads and survey share.",
-        ),
+        Part("Whom to reach", [Line.of(one) for one in said], empty="Collect fields that leads and survey share."),
+        *dossier.whole_rule,
         Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
     )
 
@@ -145,7 +150,8 @@ def expected(dossier: Dossier) -> Parts:
         Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", PROMISED)
     ]  # fmt: skip
     own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
-    lines += _lines(own, dossier)
+    own = firm(own[~own["measure"].isin(TURNS.values())], dossier.ledger)
+    lines += [Line.of(said) for said in honestly(own, dossier.ledger, dossier.words)]
     return (Part("What to expect", lines, empty="Set goals in market.toml, and collect dates of sales acceptance."),)
 
 

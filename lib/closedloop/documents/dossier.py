@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents.findings import where
+from closedloop.documents.findings import telling, where
 from closedloop.documents.numbers import is_missing
-from closedloop.documents.pieces import Piece
-from closedloop.documents.rule_words import rule_sentences
+from closedloop.documents.persona_names import words_for
+from closedloop.documents.pieces import Piece, Query, Sentence, stating
+from closedloop.documents.rule_words import makeup, rule_sentences
 from closedloop.documents.wording import Words, one_of_each_pair, records
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
@@ -22,6 +23,9 @@ from closedloop.loop.rivals import NO_DECISION
 from closedloop.loop.step import Step, read_frame, read_step
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period
+
+_EARLY = ("research", "creation")  # moments up to which a field is known before anybody sells
+_SCORES = ("attractiveness_score", "strength_score")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Dossier:
         steps = {name: read_step(folder, name) for name in turn.PLAN_STEPS}
         if earlier is not None:
             steps |= {name: read_step(earlier, name) for name in turn.OUTCOME_STEPS}
-        words = Words(read_definition(market), {persona.id: persona.name for persona in personas.personas})
+        words = words_for(read_definition(market), personas)
         plan, outcome = _claims(folder, "plan"), _claims(earlier, "outcome")
         return cls(words, period, personas, steps, plan, outcome, steps["personas"].tables["texts"])
 
@@ -75,6 +79,38 @@ class Dossier:
     def ways(self) -> list[str]:
         """How to recognise the persona, in the market's words."""
         return rule_sentences(self.personas.rule, self.words).get(self.chosen, list(self.persona.rule))
+
+    @cached_property
+    def makeup(self) -> list[Sentence]:
+        """What most of the persona are, what sets it most apart first; its rule where too few are known."""
+        shares = where(self.plan, measure="member_share", subject=self.chosen)
+        return makeup(shares, self.words) or [Sentence(way) for way in self.ways]
+
+    @property
+    def whole_rule(self) -> tuple[Query, ...]:
+        """The rule in full, folded away; one persona for everyone needs none."""
+        rule = self.personas.rule
+        if not rule.branches:
+            return ()
+        return Query("The whole rule in words", "\n".join(self.ways)), Query("The whole rule as SQL", rule.to_sql())
+
+    @property
+    def choice(self) -> Sentence:
+        """What 01 research chose for the segment that the persona stands for, and why."""
+        rows = self.table("research", "targets")
+        mine = [row for row in records(rows) if self.chosen in row["personas"].split(", ")]
+        if not mine:
+            missing = self.steps["research"].missing if "research" in self.steps else {}
+            lacking = missing.get("targets", "it stands for no segment of the market").rstrip(".")
+            return Sentence(f"our choice – cannot tell: {lacking[:1].lower()}{lacking[1:]}")
+        scores = where(self.plan, cell="targets", field="segment", level=mine[0]["segment"])
+        text = f"our choice – {mine[0]['choice']}: {mine[0]['reason']}"
+        return stating(text, scores[scores["measure"].isin(_SCORES)])
+
+    def is_known_at_creation(self, field: str) -> bool:
+        """Does a table of the market hold the field when a lead or deal is made?"""
+        tables = ("accounts", "leads", "deals")
+        return any(self.words.definition.moment(table, field) in _EARLY for table in tables)
 
     @property
     def valid_until(self) -> date | None:
@@ -111,6 +147,12 @@ class Dossier:
         kept = mine[mine["verdict"].isin(["supported", "leaning"]) & (mine["notebook"] == "02_personas")]
         ranks = kept["verdict"].map({"supported": 0, "leaning": 1})
         return kept.assign(_rank=ranks).sort_values(["_rank", "effect"], ascending=[True, False]).drop(columns="_rank")
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """What to say of the persona in a few words: attributes that it has more of, and that enough of it have."""
+        more = self.attributes[self.attributes["effect"] > 0]
+        return telling(more, self.plan, self.table("personas", "implied"))
 
     @cached_property
     def topics(self) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.documents import numbers
@@ -13,6 +14,7 @@ from closedloop.documents.wording import Words, records
 
 Claim = Mapping[str, Any]
 Label = Callable[[Claim], str]
+LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 Column = str | Callable[[Mapping[str, Claim]], str]
 
 
@@ -28,6 +30,19 @@ def where(claims: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     for name, value in wanted.items():
         keep &= claims[name] == value
     return claims[keep]
+
+
+def telling(shares: pd.DataFrame, claims: pd.DataFrame, implied: pd.DataFrame) -> pd.DataFrame:
+    """The attributes that describe a persona: at least one in twenty of its members has them, and not by its rule.
+
+    ``shares``: claims on ``share``; ``claims``: those on ``n_members`` are among them; ``implied``: field and level of
+    what the rule settles (table of 02 personas).
+    """
+    counted = where(claims, measure="n_members").set_index("subject")["estimate"]
+    covered = shares["estimate"] * shares["n"].astype(float) / shares["subject"].map(counted).astype(float)
+    settled = set(implied.itertuples(index=False, name=None))
+    is_settled = [pair in settled for pair in zip(shares["field"], shares["level"], strict=True)]
+    return shares[~(covered < LEAST_COVERED) & ~np.array(is_settled, dtype=bool)]
 
 
 def value(claim: Claim | None, words: Words) -> str:

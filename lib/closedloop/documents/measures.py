@@ -115,6 +115,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "mean_difference": "mean difference of the shares of all attributes",
         "median_amount": "median amount of a won deal",
         "median_cycle_days": "median days from opening to winning a deal",
+        "member_share": "share of its members",
         "met_in_lost_share": "met in that share of lost deals",
         "met_in_won_share": "met in that share of won deals",
         "met_share": "share of ended deals",
@@ -136,6 +137,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_last_wave": "rows of the last wave",
         "n_listed": "records on the list to call",
         "n_lost": "lost deals",
+        "n_members": "rows of the persona",
         "n_met": "ended deals",
         "n_no_decision": "deals that ended without a decision",
         "n_open": "open deals",
@@ -207,6 +209,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "weighed_share": "share of deals that record whom we met",
         "win_rate_adjusted": "difference in win rate, like compared with like",
         "win_rate_broad": "share won of all ended deals",
+        "win_rate_perhaps_reversed": "difference in win rate, which may turn round once like is compared with like",
         "win_rate_reversed": "difference in win rate, which turns round once like is compared with like",
         "win_rate_when_raised": "share of decided deals won when raised",
         "win_rate_when_used": "share of decided deals won when used",
@@ -225,6 +228,7 @@ _EVERYONE: Mapping[str, str] = MappingProxyType(  # what the baseline of such a 
         "promise": "promised",
         "win_rate_adjusted": "as counted",
         "weakest_slsw": "asked",
+        "win_rate_perhaps_reversed": "as counted",
         "win_rate_reversed": "as counted",
     }
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import where
@@ -9,7 +10,7 @@ from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.wording import Words
 from closedloop.loop.changelog import COMMIT, MERGE, RETIRE, SPLIT, Change
 from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.persona_changes import Difference, compare, detail
+from closedloop.loop.persona_changes import Difference, compare
 from closedloop.loop.step import read_frame
 
 NO_DIFFERENCE = "no difference"
@@ -24,6 +25,28 @@ def known_sizes(folder: Path) -> Sizes:
         return {}
     claims = where(read_frame(path), measure="persona_share")
     return dict(zip(claims["level"], claims["estimate"], strict=True))
+
+
+def detail(row: Mapping[str, Any], words: Words) -> str:
+    """One difference in words, without figures; ``row``: one of ``persona_changes.changes``."""
+    other = words.name(row["other"]) if row["other"] else ""
+    told = {
+        "new": "recognised by a rule of its own" if row["is_rule_changed"] else "found by research",
+        "split": f"was part of {other}",
+        "merged": f"now part of {other or 'others'}",
+        "retired": f"its people now count as {other}" if other else "no longer a persona",
+        "kept": "as before",
+    }.get(row["change"])
+    return told or "; ".join(_adjusted(row, words))
+
+
+def _adjusted(row: Mapping[str, Any], words: Words) -> Iterator[str]:
+    if row["parts"]:
+        yield f"part of it is now {' and '.join(map(words.name, row['parts'].split()))}"
+    elif row["is_rule_changed"]:
+        yield "recognised differently"
+    if row["is_first_promise"]:
+        yield "its win rate rests on deals of its own now"
 
 
 def edit_told(entry: Change, words: Words) -> str:
@@ -73,7 +96,7 @@ def _block(d: Difference, old: PersonaSet, new: PersonaSet, words: Words, sizes:
     promises = list(dict.fromkeys(_promise(persona) for persona in (d.before, d.after) if persona))
     if d.change == "kept" and not size and len(promises) < 2:
         return
-    yield f"\n{_SIGNS.get(d.change, '~')} {d.persona.name}: {detail(d, dict(words.names))}"
+    yield f"\n{_SIGNS.get(d.change, '~')} {words.name(d.persona.id)}: {detail(d.row, words)}"
     ways = [rule_sentences(of.rule, words).get(d.persona.id, []) for of in (old, new)]
     yield from (f"    no longer: {way}" for way in ways[0] if way not in ways[1])
     yield from (f"    recognised by: {way}" for way in ways[1] if way not in ways[0])

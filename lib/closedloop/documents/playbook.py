@@ -8,6 +8,7 @@ from closedloop.documents import numbers, selling
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import backed, ends, first, value
 from closedloop.documents.part import Glance, Line, Part, cited, plainly, spoken
+from closedloop.documents.persona_diff import detail
 from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import records, sentence, span
@@ -52,7 +53,7 @@ def glance(dossier: Dossier) -> Glance:
     until = dossier.valid_until
     valid = "valid until the next run" if until is None else f"valid until {numbers.day(until)}"
     promise = promise_of(dossier)
-    facts = [size_of(dossier), Sentence(f"win rate {promise.text}", promise.claims), Sentence(valid)]
+    facts = [size_of(dossier), Sentence(f"win rate {promise.text}", promise.claims), dossier.choice, Sentence(valid)]
     kicker = f"Sales playbook · {dossier.words.definition.title} · {dossier.period.name}"
     return Glance(kicker, dossier.name, facts, _cards(dossier))
 
@@ -79,11 +80,8 @@ def _written(dossier: Dossier, title: str, kind: str, limit: int, name: str) -> 
 
 
 def _who(dossier: Dossier) -> list[Line]:
-    ways = dossier.ways
-    rules = [Line(f"In the CRM: {way}") for way in ways[:2]]
-    rules += [Line("More ways to recognise them are in the detail")] if len(ways) > 2 else []
-    more = dossier.attributes[dossier.attributes["effect"] > 0].head(MOST)
-    return rules + [attribute_line(row, dossier) for row in records(more)]
+    rules = [Line(f"In the CRM: {said.text}", claims=said.claims) for said in dossier.makeup[:2]]
+    return rules + [attribute_line(row, dossier) for row in records(dossier.facts.head(MOST))]
 
 
 def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
@@ -108,7 +106,7 @@ def _changed(dossier: Dossier) -> list[Line]:
     frame = dossier.table("personas", "changes")
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
     moved = [row for row in records(mine) if row["change"] != "kept"]
-    told = [Line(f"{spoken(row['change'])}: {row['detail']}".rstrip(": ")) for row in moved]
+    told = [Line(f"{spoken(row['change'])}: {detail(row, dossier.words)}") for row in moved]
     return [*(told[:MOST] or [Line("who they are: nothing")]), *selling.promise_history(dossier)]
 
 

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from closedloop.documents.wording import Words
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.persona_names import SURELY, is_most
+from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.wording import Words, records
 from closedloop.evidence.rules import Among, Between, Branch, Condition, Rule
 
 THE_REST = "everyone whom no other rule takes"
@@ -15,8 +20,31 @@ def rule_sentences(rule: Rule, words: Words) -> dict[str, list[str]]:
         conditions, but = _alone(branch, rule.branches[:i])
         parts = [_condition(condition, words) for condition in conditions] or ["everyone"]
         ways.setdefault(branch.label, []).append("; ".join([*parts, *(f"but not {_condition(c, words)}" for c in but)]))
-    ways.setdefault(rule.default, []).append(THE_REST)
+    ways.setdefault(rule.default, []).append(THE_REST if rule.branches else "everyone")
     return ways
+
+
+def makeup(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """What most of a persona are by each field of its rule, what sets it most apart first.
+
+    ``claims``: its own on ``member_share``. Where most have no level in common, the levels that are more common than
+    among all are told: "mostly job: blue-collar (69 % of them)", "often education: 4 years (35 %) or 6 years (21 %)".
+    """
+    apart = claims.assign(apart=claims["estimate"] - claims["baseline"])
+    found: list[tuple[float, Sentence]] = []
+    for name, part in apart.sort_values("estimate", ascending=False, kind="stable").groupby("field", sort=False):
+        top = records(part.head(1))[0]
+        if is_most(top["estimate"]):
+            extent = "" if top["estimate"] >= SURELY else "mostly "
+            text = f"{extent}{words.condition(str(name), top['level'])} ({numbers.rate(top['estimate'])} of them)"
+            found.append((top["apart"], stating(text, top)))
+            continue
+        common = part[part["apart"] > 0].head(2)
+        listed = [f"{words.level(str(name), c['level'])} ({numbers.rate(c['estimate'])})" for c in records(common)]
+        if listed:
+            text = f"often {words.column(str(name))}: {' or '.join(listed)}"
+            found.append((common["apart"].max(), stating(text, common)))
+    return [said for _, said in sorted(found, key=lambda one: -one[0])]
 
 
 def _alone(branch: Branch, earlier: Sequence[Branch]) -> tuple[list[Condition], list[Condition]]:

@@ -1,6 +1,6 @@
 """The detail of a sales playbook: who decides, why they buy, what to say, and what to expect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,23 +8,26 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Column, Label, backed, first, table_of, value
+from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import claim_ids, stating
+from closedloop.documents.pieces import Piece, claim_ids, stating
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import records, sentence, sentences, span
+from closedloop.documents.turning import firm, honestly, turning
+from closedloop.documents.wording import records, sentences, span
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
 NO_TEXTS = "Write them in the team's `materials` file."
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
+_CLOSING = "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
+_MOST_MEASURED = 8
 _EXPECTED = ("promised_win_rate", "median_cycle_days", "median_amount", "mean_amount", "next_amount",
              "sales_velocity_per_day")  # fmt: skip
 
 
-def fit(dossier: Dossier) -> Parts:
+def fit(dossier: Dossier) -> tuple[Piece, ...]:
     """How to recognise the persona, what is special about it, and whom to leave."""
-    rules = [Line(way) for way in dossier.ways]
+    rules = [Line.of(said) for said in dossier.makeup]
     columns: dict[str, str | tuple[str, Column]] = {
         "share": ("share here", "backed"),
         "market": ("market", lambda row: numbers.rate(row["share"]["baseline"])),
@@ -38,6 +41,7 @@ def fit(dossier: Dossier) -> Parts:
             rules + _rule_quality(dossier),
             empty="Collect fields that leads and survey share.",
         ),
+        *dossier.whole_rule,
         Part("What is special about them", tables=shown, empty="Nothing was shown to differ from the market."),
         Part("Whom to leave", assumed(dossier.texts("disqualifier"), 6), empty=f"No disqualifiers. {NO_TEXTS}"),
     )
@@ -118,6 +122,7 @@ def stages(dossier: Dossier) -> Parts:
         "stage_late_days": ("late after", "backed"),
     }
     shown = _listed(dossier.stated("stage_days", "stage_late_days"), dossier, "stage", columns)
+    closing = _measured(dossier, lambda field: field == "is_quarter_end")
     criteria = [
         Line(f"{spoken(text['stage']).capitalize()}: {text['text']}", "", "assumed")
         for text in _by_stage(dossier, "exit_criterion")
@@ -126,6 +131,7 @@ def stages(dossier: Dossier) -> Parts:
         Part("When to move on", criteria, empty=f"No exit criteria. {NO_TEXTS}"),
         Part("When a deal is late", tables=shown, intro="Late: nine of ten of its deals left the stage sooner.",
              empty="Record stage changes of deals (`stage_history`); ten per stage are enough."),
+        *([Part("When deals close", _said(closing, dossier), intro=_CLOSING)] if len(closing) else []),
     )  # fmt: skip
 
 
@@ -142,14 +148,33 @@ def qualification(dossier: Dossier) -> Parts:
     heads = ("topic", "question (assumed)", "a good answer", "measured weight")
     rows = tuple(_question_row(text) for text in texts[:10])
     shown = [Table(heads, rows, (False,) * 4)] if rows else []
-    held = dossier.outcome[(dossier.outcome["verdict"] == "supported") & (dossier.outcome["measure"] == "win_rate")]
-    weights = held[~held["field"].isin(["persona", "rep_id", "competitor"])].sort_values("effect", ascending=False)
-    lines = [Line.of(said) for said in sentences(weights.head(8), dossier.words)]
+    whom = set(dossier.table("personas", "whom").get("field", ()))
+    matters = _measured(dossier, lambda field: field in whom)
+    tried = _measured(dossier, lambda field: field not in whom and dossier.is_known_at_creation(field))
+    more, less = matters[matters["effect"] > 0], matters[matters["effect"] < 0].sort_values("effect", kind="stable")
+    others = (
+        ("Won less often", less, "For the whole market; ask more before you invest time here."),
+        ("Also won more often", tried[tried["effect"] > 0],
+         "For the whole market; how the deal came about or what was offered, not who the buyer is: try and measure."),
+    )  # fmt: skip
     return (
         Part("What to ask", tables=shown, empty=f"No questions. {NO_TEXTS}"),
-        Part("What has been measured to matter", lines, intro="For the whole market; look for these when you qualify.",
-             empty="No field was shown to change the win rate: qualify by what the buyer says."),
+        Part("What has been measured to matter", _said(more, dossier),
+             intro="For the whole market; look for these when you qualify.",
+             empty="Nothing that is known of a buyer was shown to be won more often: qualify by what the buyer says."),
+        *(Part(title, _said(found, dossier), intro=intro) for title, found, intro in others if len(found)),
     )  # fmt: skip
+
+
+def _measured(dossier: Dossier, is_meant: Callable[[str], bool]) -> pd.DataFrame:
+    """Last period's win rates that hold and do not turn round, by these fields, the largest effect first."""
+    held = where(dossier.outcome, family="outcome", subject="market", measure="win_rate", verdict="supported")
+    held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, dossier.outcome, "yes", "maybe")]
+    return held.sort_values("effect", ascending=False, kind="stable")
+
+
+def _said(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
+    return [Line.of(said) for said in sentences(claims.head(_MOST_MEASURED), dossier.words)]
 
 
 def _question_row(text: dict[str, Any]) -> tuple[str, ...]:
@@ -224,7 +249,7 @@ def expected(dossier: Dossier) -> Parts:
     """What to expect as ranges: win rate, days, amount."""
     own = dossier.claims[(dossier.claims["subject"] == "market") & (dossier.claims["field"] == "persona")]
     own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
-    lines = [Line.of(sentence(row, dossier.words)) for row in records(own)]
+    lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),
         Part("What was promised, and what came", promise_history(dossier), empty="This is the first promise."),

@@ -11,6 +11,7 @@ from closedloop.documents import numbers
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.evidence.recording import FEW_RECORDED, FILLED
+from closedloop.loop.comparisons import TURNS
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
@@ -120,7 +121,7 @@ def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
     cases = str(claim["source_table"])
     won, others = ("won", "lost") if cases == "deals" else ("accepted", "given-back")
     shares = f"{_value(claim, 'estimate', words)} of {won} and {_value(claim, 'baseline', words)} of {others} {cases}"
-    name = _capital(words.column(str(claim["field"])))
+    name = capital(words.column(str(claim["field"])))
     text = f"{name} is recorded in {shares} ({span(claim)}): it is compared among those that record it."
     return stating(text, claim)
 
@@ -142,7 +143,7 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     parts = [] if subject == "market" else [words.name(subject)]
     parts += [words.condition(column, claim["level"])] if column else []
     parts += [] if numbers.is_missing(claim["within"]) or not claim["within"] else [_within(claim, words)]
-    return _capital(", ".join(parts) or words.definition.title)
+    return capital(", ".join(parts) or words.definition.title)
 
 
 def _within(claim: Mapping[str, Any], words: Words) -> str:
@@ -156,7 +157,8 @@ def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
 
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
-    parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
+    level = "95 %" if claim["measure"] in TURNS.values() else "90 %"
+    parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {_interval(claim, words)}"]
     parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
     return ", ".join([*parts, span(claim)]) + _repeated(claim)
 
@@ -263,7 +265,8 @@ def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
     return claims[~mirrored]
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with a capital letter first."""
     return text[:1].upper() + text[1:]
 
 

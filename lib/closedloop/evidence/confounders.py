@@ -11,17 +11,17 @@ from closedloop.errors import ParameterError, allowed
 
 Floats = NDArray[np.float64]
 
-# Where only the mix makes the crude difference, the adjusted one turns by chance this often: one tail of it.
-_FALSE_REVERSAL = 0.025
+# Where only the mix makes the crude difference, the adjusted one turns by chance in one tail of this level.
+REVERSAL_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Adjusted:
     """A group's difference in rate from the rest, crude and inside strata (fractions; NaN where undefined).
 
-    ``low`` and ``high`` belong to the adjusted difference. ``reversal``: both differences exclude 0 at
-    95 %, whatever the level of the intervals, and have opposite signs. ``n`` is the number of cases in
-    strata that hold both sides.
+    ``low`` and ``high`` belong to the adjusted difference. ``reversal``: its interval at REVERSAL_LEVEL, whatever
+    the level of the others, lies wholly on the other side of 0 than the crude difference. ``n`` is the number of
+    cases in strata that hold both sides.
     """
 
     crude: float
@@ -32,6 +32,11 @@ class Adjusted:
     high: float
     reversal: bool
     n: int
+
+    @property
+    def turns(self) -> str:
+        """Does the difference turn round? yes: surely; maybe: only its estimate is on the other side; else no."""
+        return "yes" if self.reversal else "maybe" if self.crude * self.adjusted < 0 else "no"
 
 
 def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
@@ -51,8 +56,7 @@ def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: f
     both = (n1 > 0) & (n0 > 0)
     adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])
     z = scipy.stats.norm.isf((1 - level) / 2)
-    sure = scipy.stats.norm.isf(_FALSE_REVERSAL)
-    reversal = crude * adjusted < 0 and abs(crude) > sure * crude_error and abs(adjusted) > sure * error
+    reversal = crude * adjusted < 0 and abs(adjusted) > scipy.stats.norm.isf((1 - REVERSAL_LEVEL) / 2) * error
     crude_range, adjusted_range = (
         (float(value - z * spread), float(value + z * spread))
         for value, spread in ((crude, crude_error), (adjusted, error))

@@ -1,6 +1,7 @@
 """What is compared with what: the levels that outcomes are looked at by, and the looks made of their counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -16,6 +17,10 @@ REP_LUCK = 0.05  # reps are compared one by one only below this p value of any s
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
 _RECORDING_RATE = 0.01
+# does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval
+TURNS: Mapping[str, str] = MappingProxyType(
+    {"yes": "win_rate_reversed", "maybe": "win_rate_perhaps_reversed", "no": "win_rate_adjusted"}
+)
 _DRAWN = ("experiment", "arm", "arm_rate")
 
 

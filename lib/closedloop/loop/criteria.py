@@ -15,6 +15,7 @@ from closedloop.evidence.profiles import indicator_columns
 from closedloop.evidence.rates import shrink_rates
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.lineage import roots
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import Sample, won
 from closedloop.loop.situation import Situation, fetched
@@ -72,13 +73,16 @@ class Criteria:
     def segment_of(self) -> dict[str, str]:
         """Persona -> the segment whose rows it holds more of than of any other, for that segment's size.
 
-        One persona for everyone stands for no segment: nothing in the records tells segments apart.
+        The parts of a split persona stay with it. One persona for everyone stands for no segment: nothing in the
+        records tells segments apart.
         """
         if len(self.in_force.personas) < 2:
             return {}
-        table = pd.crosstab(self.assigned, self.found.labels.astype(str))
+        root = roots(self.in_force)
+        table = pd.crosstab(self.assigned.map(lambda name: root.get(name, name)), self.found.labels.astype(str))
         lift = (table / table.sum()).reindex(columns=self.ids, fill_value=0.0)
-        return {str(name): str(row.idxmax()) for name, row in lift.iterrows() if name in self.in_force.ids}
+        of_root = {str(name): str(row.idxmax()) for name, row in lift.iterrows()}
+        return {name: of_root[root[name]] for name in self.in_force.ids if root[name] in of_root}
 
     def personas_of(self, segment: str) -> list[str]:
         """The personas that stand for a segment; none when the rule recognises none of it."""

@@ -1,18 +1,16 @@
 """05 Deals: what was won and lost, and why, by what the deals have in common."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import scipy
 
 from closedloop.evidence.claims import Origin
-from closedloop.evidence.confounders import Adjusted, adjusted_difference
 from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
 from closedloop.evidence.rates import spread_beyond_luck
+from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, known_before, late_fields, recording, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, RARE, counts, crossed_counts, levels, rates, shares
+from closedloop.loop.counting import LEAST_SHOWN, RARE, counts, levels, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
@@ -22,9 +20,6 @@ from closedloop.loop.worth import NO_DAYS, worth
 from closedloop.terms import OUTCOMES
 
 _CURVE_POINTS = 30
-_FEWEST_ADJUSTED = 30
-_MOST_STRATA = 12
-_PERIOD = "period"
 _SECTIONS = ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "loss_reasons", "reps")
 
 
@@ -39,7 +34,7 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     _curve(draft, situation, every)
     _loss_reasons(draft, situation, in_force, ended)
     _compared(draft, situation, every, ended, by)
-    _adjust(draft, situation, ended, by)
+    _adjust(draft, situation, in_force, ended, by)
     return draft.done()
 
 
@@ -164,63 +159,17 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
 
 
-def _adjust(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
-    """Crude beside Mantel-Haenszel differences of every level, over the strongest confounder and over the period.
-
-    Tried are all fields compared (the quarter's end among them), the period and the age of the deal.
-    """
-    hit = won(ended)
-    age = levels(ended, ["age_days"])["age_days"]
-    base = by.assign(**{_PERIOD: situation.names_of(ended["closed_on"]), "age_days": age}, won=hit)[hit.notna()]
-    tried = [name for name in base.columns.drop("won") if 2 <= base[name].nunique() <= _MOST_STRATA]
-    rows = [row for name in tried if name in by for row in _adjusted_field(base, name, tried)]
+def _adjust(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame, by: pd.DataFrame) -> None:
+    """Crude beside adjusted differences of every level of every field that is compared."""
+    rows = adjusted(situation, in_force, ended, by)
     if not rows:
         draft.missing["adjusted"] = (
             "Fewer than two comparable fields, so no confounder can be looked for. "
             "Collect more fields of deals or accounts."
         )
         return
-    for is_reversed, measure in ((True, "win_rate_reversed"), (False, "win_rate_adjusted")):
-        told = [row for row in rows if row["is_reversed"] is is_reversed]
-        draft.estimate(told, _origin(situation, "adjusted", ended), measure, unit="points")
-    draft.results["n_reversed"] = len({(row["field"], row["level"]) for row in rows if row["is_reversed"]})
-
-
-def _adjusted_field(base: pd.DataFrame, name: str, tried: list[str]) -> list[dict[str, Any]]:
-    """Statements on every level of a field with enough deals."""
-    sizes = base[name].value_counts().drop(RARE, errors="ignore")
-    cells = {other: _cells(base, name, other) for other in tried if other != name}
-    rows = []
-    for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
-        found = {other: _adjusted_by(table, level) for other, table in cells.items() if level in table[0].index}
-        found = {other: adjusted for other, adjusted in found.items() if adjusted.n >= _FEWEST_ADJUSTED}
-        if found:
-            strongest = max(found, key=lambda other: (found[other].reversal, _shift(found[other])))
-            within = dict.fromkeys([strongest, *(other for other in (_PERIOD,) if other in found)])
-            rows += [{"field": name, "level": level, "within": other, **_told(found[other])} for other in within]
-    return rows
-
-
-def _told(found: Adjusted) -> dict[str, Any]:
-    figures = {"estimate": found.adjusted, "low": found.low, "high": found.high, "n": found.n}
-    return {**figures, "baseline": found.crude, "is_reversed": found.reversal}
-
-
-def _shift(found: Adjusted) -> float:
-    """How far adjustment moves the difference."""
-    return abs(found.adjusted - found.crude)
-
-
-def _cells(base: pd.DataFrame, name: str, other: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Won, and decided, deals of every level of ``name`` (rows) in every level of ``other`` (columns)."""
-    return crossed_counts(base[name], base[other], base["won"])
-
-
-def _adjusted_by(cells: tuple[pd.DataFrame, pd.DataFrame], level: str) -> Adjusted:
-    """The level against all others, inside the levels of the other field."""
-    won_deals, decided = cells
-    k1, n1 = (part.loc[level].to_numpy() for part in cells)
-    return adjusted_difference(k1, n1, won_deals.to_numpy().sum(0) - k1, decided.to_numpy().sum(0) - n1)
+    state(draft, rows, _origin(situation, "adjusted", ended))
+    draft.results["n_reversed"] = len({(row["field"], row["level"]) for row in rows if row["turns"] == "yes"})
 
 
 def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:

@@ -42,7 +42,7 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     splits = edits[(edits["verdict"] == Verdict.SUPPORTED) & (edits["measure"] == SPLIT)]
     splits = splits[splits["subject"].isin(simpler.ids)]
     for edit in splits.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject").itertuples():
-        rule, personas = _split(situation, rule, personas, str(edit.subject), str(edit.field), str(edit.level))
+        rule, personas = _split(rule, personas, str(edit.subject), str(edit.field), str(edit.level))
     fields = tuple(dict.fromkeys([*in_force.fields, *rule.fields]))
     recent = situation.in_window(closed, closed["closed_on"])
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
@@ -53,9 +53,7 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     )
 
 
-def _split(
-    situation: Situation, rule: Rule, personas: list[Persona], parent: str, field: str, level: str
-) -> tuple[Rule, list[Persona]]:
+def _split(rule: Rule, personas: list[Persona], parent: str, field: str, level: str) -> tuple[Rule, list[Persona]]:
     condition = Among(field, (level,))
     child = f"{parent}-{_slug(field, level)}"[:64]
     branches: list[Branch] = []
@@ -65,13 +63,9 @@ def _split(
         branches.append(branch)
     if rule.default == parent:
         branches.append(Branch((condition,), child, 0, float("nan")))
-    label = situation.definition.label
-    name = next(p.name for p in personas if p.id == parent)
-    name_of_child = f"{name}, {label(field)}: {label(field, level)}"
-    split = Persona(child, name_of_child)
     refined = Rule(tuple(_without_nan(b) for b in branches), rule.default, tuple(dict.fromkeys([*rule.fields, field])))
     sentences = refined.sentences()
-    both = [*personas, split]
+    both = [*personas, Persona(child)]
     return refined, [replace(p, rule=tuple(sentences.get(p.id, p.rule))) for p in both]
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 
-from closedloop.evidence.indicators import level_text
+from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rules import RuleError, cross_fitted
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.changelog import COMMIT, SPLIT
@@ -26,19 +27,27 @@ def shared_fields(situation: Situation, sample: Sample) -> list[str]:
     return [name for name in known if name in sample.rows and name not in _VOLATILE and sample.rows[name].nunique() > 1]
 
 
-def segment_names(situation: Situation, profile: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Slug and display name of each segment: what sets it most apart from the others."""
+class Trait(NamedTuple):
+    """What sets a segment most apart from the others, and the id made of it; without a level, more of a number."""
+
+    id: str
+    field: str
+    level: str
+
+
+def segment_traits(profile: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Trait]:
+    """The trait of each segment; ``profile`` was made of ``rows``."""
     segments = profile.drop(index="market")
     scale = profile.loc["market"].abs().clip(lower=1.0)
     taken: set[str] = set()
-    names = {}
+    traits = {}
     for segment in segments.index:
         others = segments.drop(index=segment)
         apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
         column = next((str(c) for c in apart.index if _slug(str(c)) not in taken), f"segment-{segment}")
         taken.add(_slug(column))
-        names[str(segment)] = (_slug(column), _display(situation, column))
-    return names
+        traits[str(segment)] = Trait(_slug(column), *_field_and_level(column, rows))
+    return traits
 
 
 def _slug(column: str) -> str:
@@ -47,13 +56,12 @@ def _slug(column: str) -> str:
     return "-".join(part for part in kept.split("-") if part)[:48]
 
 
-def _display(situation: Situation, column: str) -> str:
+def _field_and_level(column: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """What a column of a profile (``evidence.profiles``) counts: a level, of two the second; or a number's mean."""
     name, _, level = column.partition("=")
-    plain = name.removeprefix("wants_").removeprefix("is_").replace("_", " ")
-    text = (
-        f"{situation.definition.labels.get(name, plain)}: {situation.definition.label(name, level)}" if level else plain
-    )
-    return text[:1].upper() + text[1:]
+    if level or name not in rows or is_metric(rows[name]):
+        return name, level
+    return name, str(level_text(rows[name]).dropna().max())
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,9 @@ class Lineage:
         """
         if self.segments is None or self.segments.recommended_k == 1:
             return {}
-        known = {slug: segment for segment, (slug, _) in segment_names(self.situation, self.segments.profile).items()}
-        parent = {entry.into: entry.persona for entry in self.in_force.changelog if entry.edit == SPLIT}
-        found = {persona.id: known.get(_root(persona.id, parent), "") for persona in self.in_force.personas}
+        traits = segment_traits(self.segments.profile, self.sample.rows)
+        known = {trait.id: segment for segment, trait in traits.items()}
+        found = {persona: known.get(root, "") for persona, root in roots(self.in_force).items()}
         return found if all(found.values()) else {}
 
     @cached_property
@@ -99,10 +107,10 @@ class Lineage:
 
     @property
     def _labels(self) -> pd.Series:
-        """The slug of each row's segment."""
+        """The persona that research makes of each row's segment."""
         assert self.segments is not None
-        names = segment_names(self.situation, self.segments.profile)
-        return self.segments.labels.astype(str).map(lambda segment: names[segment][0])
+        traits = segment_traits(self.segments.profile, self.sample.rows)
+        return self.segments.labels.astype(str).map(lambda segment: traits[segment].id)
 
     def _edited(self, labels: pd.Series, *, with_splits: bool = True) -> pd.Series:
         """Labels that research's rule gave, after the edits of the set."""
@@ -165,8 +173,13 @@ class Lineage:
         )
 
 
-def _root(persona: str, parent: dict[str, str]) -> str:
-    """The persona that research made, from which this one was split, maybe more than once."""
-    while persona in parent:
-        persona = parent[persona]
-    return persona
+def roots(in_force: PersonaSet) -> dict[str, str]:
+    """Of every persona in force the one that it was split from, maybe more than once; itself where it never was."""
+    parent = {entry.into: entry.persona for entry in in_force.changelog if entry.edit == SPLIT}
+    found = {}
+    for persona in in_force.ids:
+        root = persona
+        while root in parent:
+            root = parent[root]
+        found[persona] = root
+    return found

@@ -23,15 +23,16 @@ EVERYONE = "everyone"
 
 @dataclass(frozen=True)
 class Persona:
-    """One persona: id (a stable slug), display name, the segment it came from, and its promised win rate.
+    """One persona: id (a stable slug), the segment it came from, and its promised win rate.
 
-    ``rule`` says in words how to recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the
-    set promises for the period, from ``n_won`` of ``n`` decided deals; all are missing while nothing is known
-    (``is_assumed``).
+    ``name`` is what people wrote; without one it is called by what set its segment most apart: ``level`` of ``field``
+    (no level: more of a number), which ``share`` of its members had when it was found. ``rule`` says in words how to
+    recognise it. ``win_rate`` (narrow, a fraction) with ``low`` and ``high`` is what the set promises for the period,
+    from ``n_won`` of ``n`` decided deals; all are missing while nothing is known (``is_assumed``).
     """
 
     id: str
-    name: str
+    name: str = ""
     segment: str = ""
     rule: tuple[str, ...] = ()
     win_rate: float | None = None
@@ -40,6 +41,9 @@ class Persona:
     n: int = 0
     n_won: int = 0
     is_assumed: bool = True
+    field: str = ""
+    level: str = ""
+    share: float | None = None
 
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten times as fast where libyaml is there
@@ -130,7 +134,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _plain(persona: Persona) -> dict[str, Any]:
     values = asdict(persona) | {"rule": list(persona.rule)}
-    return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high")}
+    return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high", "share")}
 
 
 def read_set(path: Path) -> PersonaSet:
@@ -186,8 +190,10 @@ def estimate(personas: PersonaSet, deals: pd.DataFrame | None, periods: pd.Serie
     """
     hit = won(deals).dropna() if deals is not None else pd.Series(dtype="boolean")
     if hit.empty or deals is None or periods is None:
-        assumed = (Persona(p.id, p.name, p.segment, p.rule) for p in personas.personas)
-        return replace(personas, personas=tuple(assumed))
+        assumed = tuple(
+            replace(p, win_rate=None, low=None, high=None, n=0, n_won=0, is_assumed=True) for p in personas.personas
+        )
+        return replace(personas, personas=assumed)
     return promised(personas, personas.assign(deals.loc[hit.index]), hit, periods[hit.index])
 
 

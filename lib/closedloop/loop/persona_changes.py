@@ -1,7 +1,7 @@
 """What differs between two persona sets, which persona came from which, and which claims stand behind each edit."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -32,6 +32,13 @@ class Difference:
         found = self.after or self.before
         assert found is not None
         return found
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The difference as a row of a table, with what a persona that is lost was called by."""
+        who = {name: getattr(self.persona, name) for name in ("name", "field", "level", "share")}
+        told = {name: getattr(self, name) for name in ("change", "other", "is_rule_changed", "is_first_promise")}
+        return {"persona": self.persona.id, **who, **told, "parts": " ".join(self.parts)}
 
     @property
     def is_first_promise(self) -> bool:
@@ -89,35 +96,9 @@ def _successor(old: Rule, new: Rule, label: str) -> str:
 
 
 def changes(before: PersonaSet | None, after: PersonaSet) -> pd.DataFrame:
-    """What differs between two sets: persona, name, change (new, split, merged, retired, adjusted, kept), detail."""
-    if before is None:
-        rows = [[persona.id, persona.name, "new", "found by research"] for persona in after.personas]
-    else:
-        names = {persona.id: persona.name for persona in (*before.personas, *after.personas)}
-        rows = [[d.persona.id, d.persona.name, d.change, detail(d, names)] for d in compare(before, after)]
-    return pd.DataFrame(rows, columns=["persona", "name", "change", "detail"])
-
-
-def detail(difference: Difference, names: dict[str, str]) -> str:
-    """One difference in words, without figures."""
-    other = names.get(difference.other, difference.other)
-    told = {
-        "new": "recognised by a rule of its own",
-        "split": f"was part of {other}",
-        "merged": f"now part of {other}" if other else "now part of others",
-        "retired": f"its people now count as {other}" if other else "no longer a persona",
-        "kept": "as before",
-    }.get(difference.change)
-    return told or "; ".join(_adjusted(difference, names))
-
-
-def _adjusted(difference: Difference, names: dict[str, str]) -> Iterable[str]:
-    if difference.parts:
-        yield f"part of it is now {' and '.join(names[part] for part in difference.parts)}"
-    elif difference.is_rule_changed:
-        yield "recognised differently"
-    if difference.is_first_promise:
-        yield "its win rate rests on deals of its own now"
+    """What differs between two sets, one row a persona (``Difference.row``); without a set before, all are found."""
+    found = compare(before, after) if before else [Difference("new", None, persona) for persona in after.personas]
+    return pd.DataFrame([difference.row for difference in found])
 
 
 def changed_by(edits: pd.DataFrame, before: PersonaSet, after: PersonaSet, period: str) -> tuple[Change, ...]:

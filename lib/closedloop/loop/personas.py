@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin, share_looks
+from closedloop.evidence.indicators import level_text
 from closedloop.evidence.rules import Rule, RuleError, assignment_rule, cross_validated_error
 from closedloop.evidence.segments import Segmentation
+from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
-from closedloop.loop.comparisons import known_before, shown_rates
-from closedloop.loop.counting import counts, levels, rates, share_counts
-from closedloop.loop.lineage import Lineage, segment_names, shared_fields
+from closedloop.loop.comparisons import deal_levels, known_before, shown_rates
+from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts
+from closedloop.loop.lineage import Lineage, Trait, segment_traits, shared_fields
 from closedloop.loop.observed import observe
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.persona_changes import changes
@@ -25,6 +27,8 @@ from closedloop.loop.texts import texts_in_force
 from closedloop.terms import Moment
 
 _TRAIT_SHARE = 0.5
+_MOST_LEVELS = 3  # of a field of the rule: told are the most common ones
+_SETTLED = 0.005  # misses of entry, not exceptions
 _ENTRY = fields(Change)
 
 
@@ -36,11 +40,11 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         rule = Rule((), EVERYONE, ())
         found_personas: tuple[Persona, ...] = (Persona(EVERYONE, "Everyone", rule=("every customer",)),)
     else:
-        names = segment_names(situation, found.profile)
-        labels = found.labels.astype(str).map(lambda segment: names[segment][0])
+        traits = segment_traits(found.profile, sample.rows)
+        labels = found.labels.astype(str).map(lambda segment: traits[segment].id)
         rule = assignment_rule(sample.rows[fields], labels, rng=situation.rng("rule"))
         error = cross_validated_error(sample.rows[fields], labels, rng=situation.rng("rule-error"))
-        found_personas = _from_segments(names, rule)
+        found_personas = _from_segments(traits, rule, sample.rows)
     return PersonaSet(
         market=situation.market,
         period=situation.period.name,
@@ -54,13 +58,16 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
     )
 
 
-def _from_segments(names: dict[str, tuple[str, str]], rule: Rule) -> tuple[Persona, ...]:
-    sentences = rule.sentences()
-    return tuple(
-        Persona(slug, name, segment=segment, rule=tuple(sentences[slug]))
-        for segment, (slug, name) in names.items()
-        if slug in sentences  # a segment that the rule never assigns cannot be recognised, so it is no persona
-    )
+def _from_segments(traits: dict[str, Trait], rule: Rule, rows: pd.DataFrame) -> tuple[Persona, ...]:
+    sentences, assigned = rule.sentences(), rule.assign(rows)
+    found = []
+    for segment, (name, field, level) in traits.items():
+        if name not in sentences:
+            continue  # a segment that the rule never assigns cannot be recognised, so it is no persona
+        has_level = level_text(rows.loc[assigned == name, field]).dropna() == level if level else pd.Series()
+        share = float(has_level.mean()) if len(has_level) else None
+        found.append(Persona(name, segment=segment, rule=tuple(sentences[name]), field=field, level=level, share=share))
+    return tuple(found)
 
 
 def personas(
@@ -76,7 +83,9 @@ def personas(
     """
     draft = Draft("personas")
     lineage = Lineage(situation, sample, segments, in_force)
-    _sizes(draft, situation, in_force, _records(situation))
+    records = _records(situation)
+    _sizes(draft, situation, in_force, records)
+    _makeup(draft, situation, in_force, records)
     _rule_quality(draft, lineage)
     _attributes(draft, lineage)
     _win_rates(draft, situation, in_force)
@@ -126,6 +135,24 @@ def _sizes(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd
     draft.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
 
 
+def _makeup(draft: Draft, situation: Situation, in_force: PersonaSet, records: pd.DataFrame) -> None:
+    """What most of a persona's known records are, by the fields of its rule, beside all known records."""
+    by = levels(records, [name for name in in_force.rule.fields if name in records])
+    if by.empty:
+        return
+    source = next(table for table in ("leads", "deals") if situation.view.has(table))
+    origin = Origin("02_personas", "rules", source, *situation.span(column(records, "created_on")))
+    for persona, part in by.groupby(in_force.assign(records)):
+        for name in part.columns:
+            common = part[name].value_counts().head(_MOST_LEVELS)
+            common = common[common >= LEAST_SHOWN]
+            rows = pd.DataFrame(rates([(level, k, len(part)) for level, k in common.items()], name))
+            shares = by[name].value_counts() / len(by)
+            if len(rows):
+                told = rows.assign(baseline=rows["level"].map(shares))
+                draft.estimate(told, origin, "member_share", subject=str(persona))
+
+
 def _history(in_force: PersonaSet) -> pd.DataFrame:
     """The changelog as a table, newest first."""
     return pd.DataFrame([asdict(entry) for entry in reversed(in_force.changelog)], columns=[f.name for f in _ENTRY])
@@ -145,7 +172,8 @@ def _rule_quality(draft: Draft, lineage: Lineage) -> None:
 
 def _attributes(draft: Draft, lineage: Lineage) -> None:
     sample, in_force = lineage.sample, lineage.in_force
-    columns = [c for c in [*sample.items, *sample.held_apart] if c not in in_force.fields]
+    own = {*in_force.fields, *in_force.rule.fields}
+    columns = [c for c in [*sample.items, *sample.held_apart] if c not in own]
     if len(in_force.personas) < 2 or not columns or sample.rows.empty:
         text = (
             "There is one persona for everyone, so nothing sets personas apart."
@@ -162,12 +190,28 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
     origin = Origin("02_personas", "attributes", sample.source, *lineage.asked)
     draft.looks.append(share_looks(found, origin))
     draft.count([{"estimate": len(rows)}], origin, "n_described")
+    members = [{"subject": name, "estimate": n} for name, n in assigned.value_counts().items() if n >= LEAST_SHOWN]
+    draft.count(members, origin, "n_members")
+    draft.tables["implied"] = _implied(rows, levels(sample.rows, [f for f in in_force.rule.fields if f in sample.rows]))
     nearest = _nearest(found)
     draft.tables["nearest"] = nearest[["persona", "nearest", "field", "level"]]
     told = nearest.assign(subject=nearest["persona"], field="persona", level=nearest["nearest"])
     origin = origin._replace(cell="nearest")
     draft.estimate(told.rename(columns={"distance": "estimate"}), origin, "mean_difference", unit="points")
     _state_prevalence(draft, rows, assigned, found, origin._replace(cell="prevalence"))
+
+
+def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
+    """The levels that one field of the rule settles: in each of its levels all have them or none.
+
+    They follow from the rule, so that they are no facts about whom it finds. Columns field, level.
+    """
+    found = []
+    for name in rows.columns:
+        shares = [pd.crosstab(rule[by], rows[name], normalize="index") for by in rule.columns]
+        settled = [table.columns[((table < _SETTLED) | (table > 1 - _SETTLED)).all()] for table in shares]
+        found += [(name, level) for level in sorted({level for levels in settled for level in levels})]
+    return pd.DataFrame(found, columns=["field", "level"], dtype="str")
 
 
 def _nearest(found: pd.DataFrame) -> pd.DataFrame:
@@ -214,7 +258,10 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
         return
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])
-    by, strata = in_force.assign(deals).to_frame("persona"), situation.names_of(deals["closed_on"])
-    table = counts(by, ["persona"], won(deals), strata, is_before=known_before(situation, deals))
+    deals = deals.assign(persona=in_force.assign(deals))
+    strata, before = situation.names_of(deals["closed_on"]), known_before(situation, deals)
+    table = counts(deals, ["persona"], won(deals), strata, is_before=before)
     origin = Origin("02_personas", "win_rate", "deals", first, last)
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
+    like_with_like = adjusted(situation, in_force, deals, deal_levels(situation, deals), ["persona"])
+    state(draft, like_with_like, origin, ["yes", "maybe"])

@@ -14,9 +14,9 @@ import pandas as pd
 
 from closedloop.documents import battlecard, brief, charts, playbook
 from closedloop.documents.dossier import Dossier
+from closedloop.documents.persona_names import words_for
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
-from closedloop.documents.wording import Words
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.evidence.rules import Rule
 from closedloop.loop.persona import Persona, PersonaSet, read_set, write_set
@@ -52,7 +52,7 @@ def rehearse() -> None:
         write_set(folder / "personas.yml", PersonaSet(_NAME, period.name, "research", Rule((), "a", ()), _personas()))
         personas = read_set(folder / "personas.yml")
         claims = _read_back(folder, _claims(period.name))
-        words = Words(definition, {persona.id: persona.name for persona in personas.personas})
+        words = words_for(definition, personas)
         rules = rule_sentences(personas.rule, words)
         steps = {name: _step(folder, name) for name in STEPS}
         for step in steps.values():

@@ -7,7 +7,8 @@ from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.research import chosen
 from closedloop.documents.sections.section import Evidence, ranked
-from closedloop.documents.wording import sentences, summary
+from closedloop.documents.turning import honestly
+from closedloop.documents.wording import summary
 
 
 def bottom_line(evidence: Evidence) -> Shown:
@@ -21,7 +22,7 @@ def _finding(evidence: Evidence) -> list[Sentence]:
     looked = evidence.claims[~evidence.claims["family"].isin(["none", "recording"])]
     held = ranked(looked[looked["verdict"] == "supported"])
     if len(held):
-        return sentences(held.head(1), evidence.words)
+        return honestly(held.head(1), evidence.claims, evidence.words)
     return [] if looked.empty else summary(looked, evidence.words)
 
 

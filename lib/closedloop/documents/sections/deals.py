@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.charts import curve
 from closedloop.documents.findings import Claim, Column, backed, bars_of, dots_of, ends, table_of, value, where
-from closedloop.documents.pieces import Note, Piece, Sentence, stating
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
 from closedloop.documents.sections.section import (
     FEW_EACH,
     Evidence,
@@ -18,14 +18,15 @@ from closedloop.documents.sections.section import (
     level_of,
     recording,
 )
+from closedloop.documents.turning import turned
 from closedloop.documents.wording import records
-from closedloop.loop.comparisons import REP_LUCK
+from closedloop.loop.comparisons import REP_LUCK, TURNS
 
 _OUTCOMES = {"n_won": "won", "n_lost": "lost", "n_no_decision": "no decision", "n_open": "still open"}
 _RATES = {"win_rate": "won of won and lost", "win_rate_broad": "won of won, lost and no decision"}
 _CURVES = {"won_by": "won", "lost_by": "lost", "no_decision_by": "no decision"}
 _REASONS = {"loss_share": "the seller's account", "buyer_loss_share": "the buyer's account"}
-_ADJUSTED = ("win_rate_reversed", "win_rate_adjusted")
+_ADJUSTED = tuple(TURNS.values())
 
 
 def _totals(shown: Evidence) -> Pieces:
@@ -64,7 +65,7 @@ def _curve(shown: Evidence) -> Pieces:
 
 
 def _findings(shown: Evidence) -> Pieces:
-    rates = shown.of("win_rate")
+    rates = shown.of("win_rate", TURNS["yes"])
     title, axis = "What do won deals have in common?", "share of decided deals won"
     return *claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis), *recording(shown)
 
@@ -72,22 +73,21 @@ def _findings(shown: Evidence) -> Pieces:
 def _adjusted(shown: Evidence) -> Pieces:
     claims = shown.of(*_ADJUSTED)
     shift = (claims["estimate"] - claims["baseline"]).abs()
-    is_reversed = claims["measure"] == _ADJUSTED[0]
-    ordered = claims.assign(_shift=shift, _reversed=is_reversed).sort_values(
-        ["_reversed", "_shift"], ascending=False, kind="stable"
-    )
+    answers = {measure: answer for answer, measure in TURNS.items()}
+    is_less = claims["measure"] != TURNS["yes"]
+    ordered = claims.assign(_less=is_less, _shift=-shift).sort_values(["_less", "_shift"], kind="stable")
     columns: dict[str, str | tuple[str, Column]] = {
         "counted": ("difference as counted", lambda row: numbers.signed_points(_only(row)["baseline"])),
-        "adjusted": ("like compared with like", lambda row: backed(_only(row), shown.words)),
+        "adjusted": ("like compared with like (95 % interval)", lambda row: backed(_only(row), shown.words)),
         "within": ("compared within", lambda row: shown.words.column(_only(row)["within"])),
-        "turns": ("turns round", lambda row: "yes" if _ADJUSTED[0] in row else "no"),
+        "turns": ("turns round", lambda row: answers[_only(row)["measure"]]),
     }
     listed = table_of(ordered, shown.words, "group", columns)
-    n = int(is_reversed.sum())
-    if not n:
-        return listed, stating("No difference turns round once like meets like.", claims)
-    text = f"{n} difference{'s turn' if n != 1 else ' turns'} round once like meets like."
-    return listed, stating(text, claims[is_reversed])
+    note = Note("Yes: the interval lies wholly on the other side. Maybe: the estimate does, the interval holds 0.")
+    reversed_ones = shown.of(TURNS["yes"])
+    if reversed_ones.empty:
+        return listed, note, stating("No difference is shown to turn round once like meets like.", claims)
+    return listed, note, Listing([turned(claim, shown.words) for claim in records(reversed_ones)])
 
 
 def _only(row: Mapping[str, Claim]) -> Claim:

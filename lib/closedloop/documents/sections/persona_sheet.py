@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, Label, backed, table_of, value
+from closedloop.documents.findings import Claim, Column, Label, backed, table_of, telling, value
 from closedloop.documents.persona_diff import edit_evidence, edit_told
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
 from closedloop.documents.tables import Table
+from closedloop.documents.turning import turning
 from closedloop.documents.wording import one_of_each_pair, records, sentences
 from closedloop.loop.changelog import COMMIT, Change
 
@@ -73,6 +74,7 @@ def turned_down(shown: Evidence) -> pd.DataFrame:
     all_claims = shown.ledger if len(shown.ledger) else shown.claims
     held = all_claims[(all_claims["verdict"] == "supported") & all_claims["measure"].isin([*_WON, *_ACCEPTED])]
     less = held[(held["effect"] < 0) & held["field"].isin(whom) & (held["within"].fillna("") == "")]
+    less = less[~turning(less, all_claims, "yes", "maybe")]
     reasons = all_claims[all_claims["measure"] == "sales_rejection_share"]
     return pd.concat([less, reasons])
 
@@ -111,6 +113,7 @@ def actions(shown: Evidence) -> Pieces:
     """What sets each persona apart from all others, which is what its pages lead with."""
     shares = one_of_each_pair(shown.of("share"), shown.words)
     more = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
+    more = telling(more, shown.claims, shown.table("implied"))
     is_alone = ~more.duplicated(["field", "level"], keep=False)
     lines = []
     for persona, part in more.groupby("subject", sort=False):

@@ -6,8 +6,11 @@ from dataclasses import replace
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, first, joined, table_of, value
+from closedloop.documents.findings import Claim, Column, backed, dots_of, first, joined, table_of, value, where
+from closedloop.documents.persona_diff import detail
+from closedloop.documents.persona_names import default_name
 from closedloop.documents.pieces import Note, Query, Sentence, stating
+from closedloop.documents.rule_words import makeup
 from closedloop.documents.sections.persona_sheet import (
     actions,
     attribute_table,
@@ -18,8 +21,9 @@ from closedloop.documents.sections.persona_sheet import (
     stability,
 )
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
-from closedloop.documents.tables import table
+from closedloop.documents.tables import Table, table
 from closedloop.documents.wording import records, span, summary
+from closedloop.loop.comparisons import TURNS
 
 SAME = "Nothing changed since the last period."
 
@@ -63,11 +67,15 @@ def _basis(row: Mapping[str, Claim], shown: Evidence) -> str:
 
 
 def _rules(shown: Evidence) -> Pieces:
-    told = [[shown.words.name(persona), sentence] for persona, ways in shown.rules.items() for sentence in ways]
-    frame = pd.DataFrame(told, columns=["persona", "sentence"]) if told else shown.table("rules")
-    columns = {"persona": "persona", "sentence": "how to recognise it in the CRM"}
+    """What most of each persona are; the whole rule, in words and as SQL, is folded away."""
+    shares = shown.of("member_share")
+    told = [(name, makeup(where(shares, subject=name), shown.words)) for name in shown.rules]
+    rows = tuple((shown.words.name(name), said.text) for name, found in told for said in found)
+    cited = tuple(said.claims for _, found in told for said in found)
+    ways = [f"{shown.words.name(name)}: {way}" for name, found in shown.rules.items() for way in found]
     queries = [Query("The same rule as SQL", str(text)) for text in shown.table("set").get("sql", [])]
-    return table(frame, columns, shown.words, limit=20), rule_quality(shown), *queries
+    listed = [Table(("persona", "who they are"), rows, (False, False), claims=cited)] if rows else []
+    return *listed, rule_quality(shown), Query("The whole rule in words", "\n".join(ways)), *queries
 
 
 def rule_quality(shown: Evidence) -> Sentence:
@@ -104,7 +112,7 @@ def _measured_on(shown: Evidence) -> Pieces:
 
 def _win_by_persona(shown: Evidence) -> Pieces:
     title = "Which personas are won more often?"
-    claims = shown.of("win_rate")
+    claims = shown.of("win_rate", TURNS["yes"])
     return claim_pieces(claims[claims["field"] == "persona"], shown.words, title, "share of decided deals won")
 
 
@@ -168,11 +176,19 @@ def persona_changes(shown: Evidence) -> Pieces:
     if frame.empty:
         return (Sentence(SAME),)
     columns = {"persona": "persona", "change": "change", "detail": "detail"}
-    known = frame["name"] if "name" in frame else frame["persona"]
-    told = [shown.words.names.get(str(id_), str(name)) for id_, name in zip(frame["persona"], known, strict=True)]
-    rows = table(frame.assign(persona=told), columns, shown.words)
+    rows = records(frame)
+    named = frame.assign(
+        persona=[_named(row, shown) for row in rows], detail=[detail(row, shown.words) for row in rows]
+    )
     n = int((frame["change"] != "kept").sum())
-    return rows, Sentence(f"{n} change{'s' if n != 1 else ''} since the last period." if n else SAME)
+    told = f"{n} change{'s' if n != 1 else ''} since the last period." if n else SAME
+    return table(named, columns, shown.words), Sentence(told)
+
+
+def _named(row: Mapping[str, str], shown: Evidence) -> str:
+    """The name of a persona that may be in force no longer."""
+    known = shown.words.names.get(row["persona"])
+    return known or default_name(row, shown.words) or shown.words.name(row["persona"])
 
 
 PERSONAS = (

@@ -6,7 +6,8 @@ from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
-from closedloop.documents.wording import records, sentences
+from closedloop.documents.turning import honestly
+from closedloop.documents.wording import records
 
 _MOST_HELD = 8
 
@@ -19,7 +20,7 @@ def _held(shown: Evidence) -> Pieces:
     largest = ranked(held).head(_MOST_HELD)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
-    return Listing(sentences(largest, shown.words)), Sentence(text, stating("", held, largest).claims)
+    return Listing(honestly(largest, shown.claims, shown.words)), Sentence(text, stating("", held, largest).claims)
 
 
 def _asks(shown: Evidence) -> Pieces:

@@ -9,7 +9,8 @@ import pandas as pd
 from closedloop.documents.charts import Picture
 from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value, where
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
-from closedloop.documents.wording import Words, one_of_each_pair, recorded, records, sentences, summary
+from closedloop.documents.turning import honestly, turning
+from closedloop.documents.wording import Words, one_of_each_pair, recorded, records, summary
 from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6
@@ -122,8 +123,10 @@ def claim_pieces(
 def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = None) -> tuple[Piece, ...]:
     """``claim_pieces`` without the figure."""
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
-    said = rows[rows["verdict"].isin(["supported", "leaning"])].head(MOST_SENTENCES)
-    listed = (Listing(sentences(said, words)),) if len(said) else ()
+    held = rows[rows["verdict"].isin(["supported", "leaning"])]
+    is_first = pd.Series(range(len(held)), index=held.index) < MOST_SENTENCES
+    said = held[is_first | turning(held, claims, "yes")]
+    listed = (Listing(honestly(said, claims, words)),) if len(said) else ()
     return (joined(summary(claims if looked is None else looked, words)), *listed)
 
 
