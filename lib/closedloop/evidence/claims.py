@@ -23,7 +23,9 @@ from closedloop.evidence.looks import (
     UNITS,
     Origin,
     amount_looks,
+    cost_looks,
     cycle_looks,
+    decided_looks,
     rate_looks,
     require_known,
     share_looks,
@@ -43,8 +45,10 @@ __all__ = [
     "Origin",
     "amount_looks",
     "close_family",
+    "cost_looks",
     "counted",
     "cycle_looks",
+    "decided_looks",
     "estimated",
     "false_discovery_q",
     "outside",
@@ -54,7 +58,7 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("profile", "plan", "outcome", "edit", "simplify", "none")
+FAMILIES = ("profile", "cost", "plan", "outcome", "edit", "simplify", "none")
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {

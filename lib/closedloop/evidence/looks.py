@@ -9,6 +9,8 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.costs import compare_costs
+from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
@@ -239,6 +241,51 @@ def cycle_looks(
         kind=kind,
         level=level,
     )
+
+
+def decided_looks(deals: pd.DataFrame, origin: Origin, *, measure: str, threshold: float = 0.10) -> pd.DataFrame:
+    """Looks at the won amount per decided deal of every level of one field against that of all (``won_per_decided``).
+
+    ``deals``: one row a decided deal, with field, level, is_won and amount. One level gives no look.
+    """
+    _require(deals, ("field", "level", "is_won", "amount"))
+    rows = deals.dropna(subset=["level"])
+    table = won_per_decided(rows["is_won"], rows["amount"], rows["level"].astype(str), threshold=threshold)
+    if len(table) < 2:
+        return typed([], LOOK_COLUMNS)
+    told = table.rename(columns={"group": "level"}).assign(
+        field=rows["field"].iloc[0], effect=table["estimate"] - table["baseline"], subject="market"
+    )
+    return typed(told.assign(**_meta(origin, measure, "amount", "descriptive")), LOOK_COLUMNS)
+
+
+def cost_looks(
+    spending: pd.DataFrame,
+    origin: Origin,
+    *,
+    measure: str,
+    subject: str = "market",
+    threshold: float = 0.10,
+    least: int = 1,
+    level: float = 0.90,
+) -> pd.DataFrame:
+    """Looks at what a success costs in every level of a field against all other levels together (``compare_costs``).
+
+    ``spending``: one row a level, with field, level, k successes of n cases and the money ``spent``; levels without
+    money are left out, those with fewer than ``least`` cases count among the others but are not looked at. ``n`` are
+    the cases; without a success nothing can be compared.
+    """
+    _require(spending, ("field", "level", "k", "n", "spent"))
+    rows = spending[spending["spent"] > 0]
+    if len(rows) < 2 or not rows["k"].sum() > 0:
+        return typed([], LOOK_COLUMNS)
+    costs = compare_costs(rows["k"], rows["n"], rows["spent"], level, threshold)
+    worst = np.where(np.isnan(costs.estimate), costs.low, costs.estimate)  # without a success: its least cost
+    deviation = np.sqrt(rows["n"] / rows["k"].clip(lower=1.0))  # of the log of a rate of few successes, for one case
+    looks = rows[["field", "level", "n"]].assign(
+        **costs._asdict(), effect=worst - costs.baseline, log_deviation=deviation, subject=subject
+    )
+    return typed(looks[rows["n"] >= least].assign(**_meta(origin, measure, "amount", "descriptive")), LOOK_COLUMNS)
 
 
 def _meta(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
-from closedloop.loop.channels import channels, within_personas
+from closedloop.loop.channels import channels, matured, within_personas
 from closedloop.loop.comparisons import LEAD_HITS, handed_off, lead_levels, lead_measures, lead_window, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, counts, rates
 from closedloop.loop.persona import PersonaSet
@@ -34,9 +34,10 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
     else:
         frame = frame.assign(persona=in_force.assign(frame))
         _funnel(draft, situation, frame)
-        channels(draft, situation, frame)
+        grown = matured(situation, frame)
+        channels(draft, situation, grown)
         _compare(draft, situation, frame)
-        within_personas(draft, situation, frame)
+        within_personas(draft, situation, frame, grown)
         _experiments(draft, situation, frame)
     score_step(draft, situation, frame, in_force)
     return draft.done()
