@@ -12,7 +12,8 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import counts
-from closedloop.loop.null_market import DEALS, Comparison, Family, NullMarket, Pool, Promise, Review, Tally
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_pools import DEALS, Pool, Tally
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import look_at
 from closedloop.loop.persona import Persona, PersonaSet

@@ -9,8 +9,6 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
-from closedloop.evidence.costs import compare_costs
-from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
@@ -99,8 +97,8 @@ def rate_looks(
     effect over ``threshold`` (a fraction). Rows without a level, or with fewer than ``least`` such cases, count in the
     baseline but are not looked at; a field with fewer than two levels that are gives no look.
     """
-    _require(counts, ("field", "level", "k", "n"))
-    meta = _meta(origin, measure, "rate", kind) | {"subject": subject}
+    require_columns(counts, ("field", "level", "k", "n"))
+    meta = meta_of(origin, measure, "rate", kind) | {"subject": subject}
     fields = counts.groupby("field", sort=True)
     looks = stacked(_rate_field(rows, baseline, threshold, level, max(least, 1)) for _, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -151,8 +149,8 @@ def share_looks(
     others. The estimate is shrunk over the subjects, the baseline is the share in the market (subject and
     others), p the exact mid-p value of the subject against the others.
     """
-    _require(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
-    meta = _meta(origin, measure, "rate", kind)
+    require_columns(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
+    meta = meta_of(origin, measure, "rate", kind)
     groups = counts.dropna(subset=["level"]).groupby(["field", "level"], sort=True)
     looks = stacked(_share_level(rows, threshold, level) for _, rows in groups)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -198,8 +196,8 @@ def amount_looks(
     (``shrink_amounts``), p is Student's test on logs against the mean of all, beyond the posterior probability
     of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
     """
-    _require(amounts, ("field", "level", "amount"))
-    meta = _meta(origin, measure, unit, kind) | {"subject": subject}
+    require_columns(amounts, ("field", "level", "amount"))
+    meta = meta_of(origin, measure, unit, kind) | {"subject": subject}
     fields = amounts.dropna(subset=["level"]).groupby("field", sort=True)
     looks = stacked(_amount_field(str(name), rows, threshold, level) for name, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -229,7 +227,7 @@ def cycle_looks(
     ``cycles``: one row a won deal and field, with field, level and days; a deal won on its first day counts
     as half a day. Means of days, compared by logs; the median of a level is ``curves.cycle_days``.
     """
-    _require(cycles, ("field", "level", "days"))
+    require_columns(cycles, ("field", "level", "days"))
     days = cycles["days"].astype(float).clip(lower=SHORTEST_DAYS)
     return amount_looks(
         cycles.assign(amount=days),
@@ -243,52 +241,7 @@ def cycle_looks(
     )
 
 
-def decided_looks(deals: pd.DataFrame, origin: Origin, *, measure: str, threshold: float = 0.10) -> pd.DataFrame:
-    """Looks at the won amount per decided deal of every level of one field against that of all (``won_per_decided``).
-
-    ``deals``: one row a decided deal, with field, level, is_won and amount. One level gives no look.
-    """
-    _require(deals, ("field", "level", "is_won", "amount"))
-    rows = deals.dropna(subset=["level"])
-    table = won_per_decided(rows["is_won"], rows["amount"], rows["level"].astype(str), threshold=threshold)
-    if len(table) < 2:
-        return typed([], LOOK_COLUMNS)
-    told = table.rename(columns={"group": "level"}).assign(
-        field=rows["field"].iloc[0], effect=table["estimate"] - table["baseline"], subject="market"
-    )
-    return typed(told.assign(**_meta(origin, measure, "amount", "descriptive")), LOOK_COLUMNS)
-
-
-def cost_looks(
-    spending: pd.DataFrame,
-    origin: Origin,
-    *,
-    measure: str,
-    subject: str = "market",
-    threshold: float = 0.10,
-    least: int = 1,
-    level: float = 0.90,
-) -> pd.DataFrame:
-    """Looks at what a success costs in every level of a field against all other levels together (``compare_costs``).
-
-    ``spending``: one row a level, with field, level, k successes of n cases and the money ``spent``; levels without
-    money are left out, those with fewer than ``least`` cases count among the others but are not looked at. ``n`` are
-    the cases; without a success nothing can be compared.
-    """
-    _require(spending, ("field", "level", "k", "n", "spent"))
-    rows = spending[spending["spent"] > 0]
-    if len(rows) < 2 or not rows["k"].sum() > 0:
-        return typed([], LOOK_COLUMNS)
-    costs = compare_costs(rows["k"], rows["n"], rows["spent"], level, threshold)
-    worst = np.where(np.isnan(costs.estimate), costs.low, costs.estimate)  # without a success: its least cost
-    deviation = np.sqrt(rows["n"] / rows["k"].clip(lower=1.0))  # of the log of a rate of few successes, for one case
-    looks = rows[["field", "level", "n"]].assign(
-        **costs._asdict(), effect=worst - costs.baseline, log_deviation=deviation, subject=subject
-    )
-    return typed(looks[rows["n"] >= least].assign(**_meta(origin, measure, "amount", "descriptive")), LOOK_COLUMNS)
-
-
-def _meta(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:
+def meta_of(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:
     """What all looks of one call have in common."""
     require_known("unit", unit, UNITS)
     require_known("kind", kind, KINDS)
@@ -301,7 +254,7 @@ def require_known(name: str, value: str, values: tuple[str, ...]) -> None:
         raise ParameterError(f"claims: found {name} {value!r}; allowed are {allowed(values)}")
 
 
-def _require(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def require_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     """Refuse a frame that lacks a column."""
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:

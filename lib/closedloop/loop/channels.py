@@ -6,8 +6,9 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, cost_looks
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.curves import days_to_most
+from closedloop.evidence.money_looks import cost_looks
 from closedloop.evidence.rates import wilson
 from closedloop.loop.comparisons import MESSAGES, handed_off, lead_levels, lead_window, persona_levels, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, counts

@@ -2,105 +2,19 @@
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
-from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.costs import compare_costs
-from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
+from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
-
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
-World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
-
-DEALS = "deals"
-SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World.
-
-    ``sizes``: what belongs to an outcome and moves with it: amounts and days, by measure.
-    """
-
-    outcomes: Floats
-    groups: Ints
-    sizes: Mapping[str, Floats] = field(default_factory=dict)
-
-    def world(self, name: str) -> World:
-        """The real outcomes of the pool of that name."""
-        return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
-
-    def shuffled(self, name: str, rng: np.random.Generator) -> World:
-        """The same, each group's in an order drawn from ``rng``."""
-        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
-        order = np.empty_like(drawn)
-        order[np.argsort(self.groups, kind="stable")] = drawn
-        return {key: values[order] for key, values in self.world(name).items()}
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Which rows bear which level of which field: the same in every world, so that counting is one product.
-
-    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); a missing level is None.
-    """
-
-    field: NDArray[np.object_]
-    level: NDArray[np.object_]
-    code: Ints  # number of the field
-    member: sparse.csr_array
-
-    @classmethod
-    def of(cls, by: pd.DataFrame, *, with_gaps: bool = True) -> "Tally":
-        """Of records by their fields, already cut into levels; without gaps their records count nowhere."""
-        parts, names = [], []
-        for number, column in enumerate(by.columns):
-            codes, found = pd.factorize(by[column], sort=True, use_na_sentinel=True)
-            record = np.arange(len(by)) if with_gaps else np.flatnonzero(codes >= 0)
-            place = np.where(codes < 0, len(found), codes)[record]
-            shape, ones = (len(found) + 1, len(by)), np.ones(len(record), dtype=np.int8)
-            parts.append(sparse.csr_array((ones, (place, record)), shape=shape))
-            names += [(str(column), level, number) for level in [*map(str, found), None]]
-        stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
-        field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
-        return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
-
-    @property
-    def is_named(self) -> Bools:
-        """Which rows are levels, not gaps."""
-        return np.array([level is not None for level in self.level], dtype=bool)
-
-    def counts(self, hit: Floats) -> tuple[Floats, Floats]:
-        """k and n of ``hit`` (missing ones left out) at every level."""
-        known = ~np.isnan(hit)
-        return self.member @ np.where(known, hit, 0.0), self.member @ known.astype(float)
-
-    def counts_by(self, hit: Floats, groups: Ints) -> tuple[Floats, Floats]:
-        """``counts`` inside each group: (levels, groups)."""
-        known = np.flatnonzero(~np.isnan(hit))
-        shape = (len(hit), groups.max(initial=0) + 1)
-        n = sparse.csr_array((np.ones(len(known)), (known, groups[known])), shape=shape)
-        k = sparse.csr_array((hit[known], (known, groups[known])), shape=shape)
-        return (self.member @ k).toarray(), (self.member @ n).toarray()
-
-    def totals(self, values: Floats) -> Floats:
-        """The sum of ``values`` (one entry or row a level) over each level's field, at every level."""
-        sums = np.zeros((self.code.max(initial=0) + 1, *values.shape[1:]))
-        np.add.at(sums, self.code, values)
-        return sums[self.code]
 
 
 @dataclass(frozen=True)
@@ -177,108 +91,6 @@ class Comparison:
             is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND) & apart
             found[own] = np.where(is_supported, shrunk.mean - base, np.nan)
         return found
-
-
-@dataclass(frozen=True)
-class Sized:
-    """The looks at money or days of one comparison in one world; one entry a look.
-
-    ``beyond`` is 0 where the interval holds the baseline, so that no claim can be made.
-    """
-
-    index: Ints
-    p: Floats
-    effect: Floats
-    beyond: Floats
-
-    @classmethod
-    def of(cls, index: Ints, looks: pd.DataFrame) -> "Sized":
-        """Of looks with their estimate, low, high, baseline, p and beyond, and their places in a tally."""
-        holds = looks["baseline"].between(looks["low"], looks["high"], inclusive="neither")
-        columns = looks["p"], looks["estimate"] - looks["baseline"], looks["beyond"].where(~holds, 0.0)
-        return cls(index, *(part.to_numpy(dtype=float) for part in columns))
-
-    def effects(self, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        return np.where((q <= SUPPORTED_Q) & (self.beyond > SUPPORTED_BEYOND), self.effect, np.nan)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Amounts or days of won deals, as ``evidence.looks.amount_looks`` compares them by persona.
-
-    ``rows``: the deals' places in the pool; ``personas``: theirs; ``tally`` names the levels. ``is_per_decided``: what
-    is lost counts as well, as in ``evidence.looks.decided_looks``.
-    """
-
-    pool: str
-    measure: str
-    rows: Ints
-    personas: NDArray[np.object_]
-    tally: Tally
-    size: str
-    least: float = 0.0  # what a smaller value counts as
-    is_per_decided: bool = False
-    subject: str = "market"
-
-    def is_made(self, world: World) -> bool:
-        """It is compared in every world."""
-        return True
-
-    def tested(self, world: World) -> Sized:
-        """Each persona's mean against that of all."""
-        outcome, size = world[self.pool][self.rows], world[f"{self.pool} {self.size}"][self.rows]
-        has_size = (size > 0) | (np.isfinite(size) & (self.least > 0))
-        known = ~np.isnan(outcome) if self.is_per_decided else (outcome == 1) & has_size
-        personas = pd.Series(self.personas[known])
-        counted = personas.map(personas.value_counts()).to_numpy(dtype=float) >= LEAST_SHOWN
-        won, amount, group = (
-            outcome[known][counted] == 1,
-            np.maximum(size[known], self.least)[counted],
-            personas[counted],
-        )
-        table = won_per_decided(won, amount, group) if self.is_per_decided else shrink_amounts(amount, group)
-        table = table if len(table) > 1 else table.head(0)
-        place = {level: i for i, level in enumerate(self.tally.level)}
-        return Sized.of(np.array([place[level] for level in table["group"]], dtype=np.int64), table)
-
-    def effects(self, tested: Sized, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        return tested.effects(q)
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What a won lead costs in each channel, as ``evidence.looks.cost_looks`` compares it.
-
-    The pool's records are equal shares of all money, which won leads fall on: in a null world each is as likely to
-    bring one as any other. ``rows``: the subject's records; ``tally``: their channels; ``n`` leads and the money
-    ``spent`` of every level of the tally.
-    """
-
-    pool: str
-    subject: str
-    rows: Ints
-    tally: Tally
-    n: Floats
-    spent: Floats
-    measure: str = "cost_per_won_amount"
-
-    def is_made(self, world: World) -> bool:
-        """It is compared where anything was won."""
-        return bool(world[self.pool][self.rows].sum() > 0)
-
-    def tested(self, world: World) -> Sized:
-        """Each channel's cost against that of the others."""
-        k = self.tally.counts(world[self.pool][self.rows])[0][self.tally.is_named]
-        costs = pd.DataFrame(compare_costs(k, np.maximum(self.n, k), self.spent)._asdict())
-        costs = costs.assign(estimate=costs["estimate"].fillna(costs["low"]))
-        shown = np.flatnonzero(self.n >= LEAST_SHOWN)
-        return Sized.of(np.flatnonzero(self.tally.is_named)[shown], costs.iloc[shown])
-
-    def effects(self, tested: Sized, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        return tested.effects(q)
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,9 @@ from closedloop.loop.comparisons import (
 )
 from closedloop.loop.counting import LEAST_SHOWN, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
-from closedloop.loop.null_market import (
-    DEALS,
-    Comparison,
-    Family,
-    Ints,
-    NullMarket,
-    Pool,
-    Promise,
-    Review,
-    Sizes,
-    Spending,
-    Tally,
-)
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
+from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation

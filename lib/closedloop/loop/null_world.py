@@ -10,18 +10,8 @@ from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import GATE, beyond_promise, is_splittable, promise_p, shrunk_splits
-from closedloop.loop.null_market import (
-    DEALS,
-    SUPPORTED_BEYOND,
-    Bools,
-    Comparison,
-    Family,
-    Floats,
-    NullMarket,
-    Review,
-    Tested,
-    World,
-)
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Review, Tested
+from closedloop.loop.null_pools import DEALS, SUPPORTED_BEYOND, Bools, Floats, World
 from closedloop.loop.persona import PersonaSet, promised
 
 EFFECTS = (0.05, 0.10, 0.15)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.amounts import conformal_range, shrink_amounts, velocity
-from closedloop.evidence.claims import Origin, amount_looks, cycle_looks, decided_looks
+from closedloop.evidence.claims import Origin, amount_looks, cycle_looks
 from closedloop.evidence.curves import cycle_days
 from closedloop.evidence.decided import won_per_decided
+from closedloop.evidence.money_looks import decided_looks
 from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, levels, rates
 from closedloop.loop.records import won

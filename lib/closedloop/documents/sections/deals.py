@@ -167,10 +167,8 @@ def _unpaid(shown: Evidence) -> list[Sentence]:
     unpaid = shown.first("n_won_without_amount")
     if unpaid is None:
         return []
-    text = (
-        f"{value(unpaid, shown.words)} of {numbers.count(unpaid['n'])} won deals have no amount: they count as won, and"
-    )
-    return [stating(f"{text} are taken to pay like the others of their group.", unpaid)]
+    text = f"{value(unpaid, shown.words)} of {numbers.count(unpaid['n'])} won deals have no amount: they count as won"
+    return [stating(f"{text}, and are taken to pay like the others of their group.", unpaid)]
 
 
 def _mean(row: Mapping[str, Claim], shown: Evidence) -> str:

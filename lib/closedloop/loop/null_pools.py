@@ -1,0 +1,93 @@
+"""What null worlds shuffle and count by: pools of outcomes, and the levels that records bear in every world."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
+
+DEALS = "deals"
+SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World.
+
+    ``sizes``: what belongs to an outcome and moves with it: amounts and days, by measure.
+    """
+
+    outcomes: Floats
+    groups: Ints
+    sizes: Mapping[str, Floats] = field(default_factory=dict)
+
+    def world(self, name: str) -> World:
+        """The real outcomes of the pool of that name."""
+        return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
+
+    def shuffled(self, name: str, rng: np.random.Generator) -> World:
+        """The same, each group's in an order drawn from ``rng``."""
+        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
+        order = np.empty_like(drawn)
+        order[np.argsort(self.groups, kind="stable")] = drawn
+        return {key: values[order] for key, values in self.world(name).items()}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Which rows bear which level of which field: the same in every world, so that counting is one product.
+
+    ``field`` and ``level`` name the rows of ``member`` (levels x records, 0/1); a missing level is None.
+    """
+
+    field: NDArray[np.object_]
+    level: NDArray[np.object_]
+    code: Ints  # number of the field
+    member: sparse.csr_array
+
+    @classmethod
+    def of(cls, by: pd.DataFrame, *, with_gaps: bool = True) -> "Tally":
+        """Of records by their fields, already cut into levels; without gaps their records count nowhere."""
+        parts, names = [], []
+        for number, column in enumerate(by.columns):
+            codes, found = pd.factorize(by[column], sort=True, use_na_sentinel=True)
+            record = np.arange(len(by)) if with_gaps else np.flatnonzero(codes >= 0)
+            place = np.where(codes < 0, len(found), codes)[record]
+            shape, ones = (len(found) + 1, len(by)), np.ones(len(record), dtype=np.int8)
+            parts.append(sparse.csr_array((ones, (place, record)), shape=shape))
+            names += [(str(column), level, number) for level in [*map(str, found), None]]
+        stack = sparse.csr_array(sparse.vstack(parts)) if parts else sparse.csr_array((0, len(by)), dtype=np.int8)
+        field_, level_, code = zip(*names, strict=True) if names else ((), (), ())
+        return cls(np.array(field_, object), np.array(level_, object), np.array(code, np.int64), stack)
+
+    @property
+    def is_named(self) -> Bools:
+        """Which rows are levels, not gaps."""
+        return np.array([level is not None for level in self.level], dtype=bool)
+
+    def counts(self, hit: Floats) -> tuple[Floats, Floats]:
+        """k and n of ``hit`` (missing ones left out) at every level."""
+        known = ~np.isnan(hit)
+        return self.member @ np.where(known, hit, 0.0), self.member @ known.astype(float)
+
+    def counts_by(self, hit: Floats, groups: Ints) -> tuple[Floats, Floats]:
+        """``counts`` inside each group: (levels, groups)."""
+        known = np.flatnonzero(~np.isnan(hit))
+        shape = (len(hit), groups.max(initial=0) + 1)
+        n = sparse.csr_array((np.ones(len(known)), (known, groups[known])), shape=shape)
+        k = sparse.csr_array((hit[known], (known, groups[known])), shape=shape)
+        return (self.member @ k).toarray(), (self.member @ n).toarray()
+
+    def totals(self, values: Floats) -> Floats:
+        """The sum of ``values`` (one entry or row a level) over each level's field, at every level."""
+        sums = np.zeros((self.code.max(initial=0) + 1, *values.shape[1:]))
+        np.add.at(sums, self.code, values)
+        return sums[self.code]
