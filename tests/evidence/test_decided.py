@@ -1,7 +1,5 @@
 """Won amount per decided deal: by hand, and how often its interval holds the truth."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
