@@ -1,4 +1,4 @@
-"""What to do with a channel, and what a decided deal brings: pages beside the raw rows, and beside the planted truth."""
+"""What to do with a channel, and what a decided deal brings: pages beside the raw rows and the planted truth."""
 
 import os
 import re
@@ -18,6 +18,7 @@ from closedloop.market.definition import read_definition
 from closedloop.notebook import open_run
 from scipy import stats
 
+from tests.documents.ledger import claims, words
 from tests.redraws import over_redraws, redrawn, rooted
 
 PLANNED, LOOKED_BACK, LAST = "2025-q4", "2025-q3", "2026-q1"
@@ -143,8 +144,8 @@ def test_each_channel_has_one_line_with_the_verdict_of_the_raw_rows(
     wanted = verdicts(costs)
     assert {"use", "stop"} <= set(wanted.values())
     page = repr(open_run("03_leads", market, PLANNED, out).show("channels"))
-    lines = dict(re.findall(r"^- (.+?) – (use|keep|test|stop): ", page, re.MULTILINE))
-    assert lines == {ch.replace("_", " ").capitalize(): wanted["market", ch] for ch in costs.loc["market"].index}
+    said = dict(re.findall(r"^- (.+?) – (use|keep|test|stop): ", page, re.MULTILINE))
+    assert said == {ch.replace("_", " ").capitalize(): wanted["market", ch] for ch in costs.loc["market"].index}
     personas = [name for name in costs.index.get_level_values("subject").unique() if name != "market"]
     for persona in personas:
         shown = repr(open_run("campaign_brief", market, PLANNED, out, persona=persona).show("channels"))
@@ -203,6 +204,49 @@ def test_won_amounts_per_decided_deal_are_those_of_the_raw_rows(
         assert places == sorted(places)
     playbook = repr(open_run("sales_playbook", market, PLANNED, out).show("numbers"))
     assert "worth more for each decided deal" in playbook or "worth less for each decided deal" in playbook
+
+
+def lines(*changes: dict[str, object], subject: str = "market") -> list[str]:
+    """The lines on one channel whose ledger holds these claims, with plain spaces."""
+    ledger = claims(*({"notebook": "03_leads", "field": "channel", "level": "fair"} | change for change in changes))
+    return [repr(one.line).replace("\N{NO-BREAK SPACE}", " ") for one in advise(ledger, words(), subject)]
+
+
+CAME = {"measure": "n_leads", "unit": "count", "estimate": 120, "verdict": "counted", "family": "none"}
+COST = {"measure": "cost_per_won_amount", "unit": "amount", "family": "cost", "baseline": 900, "n": 120}
+WON_RATE = {"measure": "won_rate", "family": "plan", "estimate": 0.2, "low": 0.15, "high": 0.26, "baseline": 0.14}
+
+
+def test_without_spend_the_share_of_leads_won_decides_for_everybody() -> None:
+    assert lines(CAME, WON_RATE) == [
+        "Fair – use: no spend is recorded; 20 % (15–26 %, n = 210) of its leads were won, against 14 % of all."
+    ]
+    own = lines(CAME, {**CAME, "subject": "fast"}, WON_RATE, subject="fast")
+    assert own == [
+        "Fair – use, as for all personas together: no spend is recorded; 20 % (15–26 %, n = 210) of its leads were "
+        "won, against 14 % of all."
+    ]
+    assert lines(CAME) == ["Fair – test: nothing that was won is known yet."]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "n", "word"),
+    [("supported", 120, "stop"), ("leaning", 120, "keep"), ("indistinguishable", 120, "keep"), ("refused", 40, "test")],
+)
+def test_a_channel_is_kept_with_enough_leads_and_tested_with_too_few(verdict: str, n: int, word: str) -> None:
+    cost = {**COST, "estimate": 1_400, "low": 1_000, "high": 2_000, "effect": 500, "verdict": verdict, "n": n}
+    line = lines({**CAME, "estimate": n}, {**CAME, "measure": "n_won", "estimate": 12}, {**cost, "needed_n": 100})
+    assert line[0].startswith(
+        f"Fair – {word}: EUR 1,400 a won deal (EUR 1,000–2,000; 12 of {n} leads won), against EUR 900"
+    )
+
+
+def test_money_that_won_nothing_is_no_missing_cost() -> None:
+    cost = {**COST, "estimate": np.nan, "low": 4_000, "high": np.nan, "effect": 3_100, "verdict": "supported"}
+    assert lines(CAME, {**CAME, "measure": "n_won", "estimate": 0}, cost) == [
+        "Fair – stop: 0 of 120 leads were won, so a won deal costs more than EUR 4,000, against EUR 900 over the other "
+        "channels."
+    ]
 
 
 def advised(market: str, out: Path) -> list[tuple[str, str, str]]:

@@ -44,21 +44,19 @@ def advise(plan: pd.DataFrame, words: Words, subject: str = "market") -> list[Ad
 
 
 def _advice(leads: pd.DataFrame, words: Words, channel: str, subject: str) -> Advice:
-    name = words.level("channel", channel)
-    name = name[:1].upper() + name[1:]
-    own = _judged_by(leads, channel, subject)
-    word, place = _word(own), _place(own)
-    if subject != "market" and word == "test":
-        markets = _judged_by(leads, channel, "market")
-        if markets is not None and (theirs := _word(markets)) != "test":
-            reason, few = _reason(leads, words, markets), _won_of(leads, channel, subject)
-            text = f"{name} – {theirs}, as for all personas together: {reason.text}"
-            told = f"{text}; of this persona's own {few.text} were won, too few to tell."
-            return Advice(channel, theirs, True, Sentence(told, (*reason.claims, *few.claims)), _place(markets))
-    if own is None:
-        return Advice(channel, word, False, Sentence(f"{name} – test: nothing that was won is known yet."), place)
-    reason = _reason(leads, words, own)
-    return Advice(channel, word, False, Sentence(f"{name} – {word}: {reason.text}.", reason.claims), place)
+    """The market's advice where a subject cannot tell by itself and the market can, else its own."""
+    own, markets = (_judged_by(leads, channel, whose) for whose in (subject, "market"))
+    is_markets = subject != "market" and _word(own) == "test" and _word(markets) != "test"
+    claim = markets if is_markets or own is None else own
+    word, name = _word(claim), words.level("channel", channel)
+    told = f"{name[:1].upper()}{name[1:]} – {word}{', as for all personas together' if is_markets else ''}"
+    if claim is None:
+        return Advice(channel, word, False, Sentence(f"{told}: nothing that was won is known yet."), _place(claim))
+    reason = _reason(leads, words, claim)
+    few = _won_of(leads, channel, subject) if is_markets and own is not None else Sentence("")
+    tail = f"; of this persona's own {few.text} were won, too few to tell" if few.text else ""
+    line = Sentence(f"{told}: {reason.text}{tail}.", (*reason.claims, *few.claims))
+    return Advice(channel, word, is_markets, line, _place(claim))
 
 
 def _judged_by(leads: pd.DataFrame, channel: str, subject: str) -> Claim | None:
@@ -102,7 +100,7 @@ def _reason(leads: pd.DataFrame, words: Words, claim: Claim) -> Sentence:
 
 
 def _won_of(leads: pd.DataFrame, channel: str, subject: str) -> Sentence:
-    """ "20 of 512 leads"."""
+    """How many of a channel's leads were won: k of n leads."""
     won = first(leads, measure="n_won", subject=subject, level=channel)
     came = first(leads, measure="n_leads", subject=subject, level=channel)
     if won is None or came is None:
