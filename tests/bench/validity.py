@@ -77,6 +77,18 @@ FIGURES = (
     # every sentence has a claim
     Figure("null-rates", "null market: any claim among 60 rates", 1, high=0.10),
     Figure("null-shares", "null market: any claim among 128 shares of personas", 1, high=0.10),
+    Figure("null-costs", "null market: any claim among seven channels of equal cost", 10, high=0.10),
+    Figure("null-per-decided", "null market: any of five won amounts per decided deal", 10, high=0.10),
+    *(
+        Figure(
+            f"per-decided-{n}-{most}",
+            f"coverage of won amount per decided deal: {n} groups of up to {most}",
+            10,
+            0.85,
+            0.95,
+        )
+        for n, most in ((5, 300), (5, 80), (20, 200))
+    ),
     Figure("null-amounts", "null market: any claim among 40 amounts", 1, high=0.10),
     Figure("null-cycles", "null market: any claim among 40 sales cycles", 1, high=0.10),
     Figure("null-mixed", "null market: any claim in a family of rates, shares, amounts and cycles", 1, high=0.10),

@@ -206,9 +206,19 @@ def turned_down() -> pd.DataFrame:
 
 
 def suiting() -> pd.DataFrame:
-    """A channel whose leads of one persona sales accepts more often."""
+    """A channel whose leads of one persona sales accepts more often, and what channels cost."""
     own = {"notebook": "03_leads", "cell": "persona_channels", "measure": "persona_accepted_rate", "subject": "fast"}
-    return claims(own | {"claim_id": "suits-fast", "family": "plan", "field": "channel", "level": "search"})
+    cost = {"notebook": "03_leads", "cell": "channels", "measure": "cost_per_won_amount", "family": "cost",
+            "unit": "amount", "field": "channel", "level": "search", "needed_n": 60}  # fmt: skip
+    cheap = {"estimate": 50, "low": 35, "high": 80, "baseline": 900, "effect": -850, "n": 80}
+    dear = {"level": "fair", "estimate": 900, "low": 195, "high": 4800, "baseline": 50, "effect": 850, "n": 20}
+    few = {"estimate": 80, "low": 50, "high": 150, "baseline": 90, "effect": -10, "n": 40, "verdict": "refused"}
+    return claims(
+        own | {"claim_id": "suits-fast", "family": "plan", "field": "channel", "level": "search"},
+        cost | cheap | {"claim_id": "cost-search"},
+        cost | dear | {"claim_id": "cost-fair"},
+        cost | few | {"claim_id": "cost-fast", "cell": "persona_channels", "subject": "fast"},
+    )
 
 
 def _leads() -> Draft:
@@ -221,11 +231,10 @@ def _leads() -> Draft:
     draft.estimate(reached, at["funnel"], "conversion_rate")
     draft.count(_counts("channel", 80, search=80, fair=20), at["channels"], "n_leads")
     draft.count(_counts("channel", 80, search=1000, fair=900), at["channels"], "spent_amount", unit="amount")
-    costs = _rates("channel", search=(100, 62, 180, 80), fair=(900, 195, 4800, 20))
-    draft.estimate(costs, at["channels"], "cost_per_won_amount", unit="amount")
-    draft.count(_counts("channel", 40, search=40), at["persona_channels"], "n_leads", subject="fast")
-    own = _rates("channel", search=(80, 50, 150, 40))
-    draft.estimate(own, at["persona_channels"], "cost_per_won_amount", unit="amount", subject="fast")
+    draft.count(_counts("channel", 80, search=20, fair=1), at["channels"], "n_won")
+    draft.count([{"estimate": 90, "n": 100}], at["channels"], "days_to_win", unit="days")
+    for measure, of in {"n_leads": 40, "n_won": 5}.items():
+        draft.count(_counts("channel", 40, search=of), at["persona_channels"], measure, subject="fast")
     _planned_tests(draft, at["tests"])
     arms = _rates("arm", short=(0.6, 0.5, 0.7, 100))
     draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
@@ -333,6 +342,9 @@ def _deals() -> Draft:
     medians = [*_rates("", **{"": (800, 700, 950, 30)}), *_rates("product", plan=(2400, 2000, 2900, 12))]
     draft.estimate(medians, at["amounts"], "median_amount", unit="amount")
     draft.estimate(_rates("", **{"": (800, 300, 4000, 30)}), at["amounts"], "next_amount", unit="amount")
+    brings = _rates("product", gate=(150, 90, 240, 50), plan=(700, 500, 980, 40))
+    draft.estimate(brings, at["amounts"], "won_amount_per_decided", unit="amount")
+    draft.count([{"estimate": 2, "n": 30}], at["amounts"], "n_won_without_amount")
     speed = _rates("", **{"": (61, 40, 93, 90)})
     draft.estimate(speed, at["amounts"], "sales_velocity_per_day", unit="amount")
     draft.estimate(_rates("loss_reason", price=(0.5, 0.4, 0.6, 40)), at["loss_reasons"], "loss_share")

@@ -308,17 +308,25 @@ def test_the_brief_begins_with_size_need_and_promise() -> None:
 
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
-    listed, use, stop = brief.render(dossier(), "channels").pieces
+    listed, advised, others = brief.render(dossier(), "channels").pieces
     assert [row[0] for row in listed.tables[0].rows] == ["search"]
+    assert listed.tables[0].columns[-1] == "what to do"
+    assert listed.tables[0].rows[0][-1] == "use (all personas)"
     assert "EUR 80 (EUR 50–150, n = 40)" in plain(listed)
     assert listed.intro.startswith("This persona's leads")
     assert all(listed.tables[0].claims)
-    assert [line.text.split(" – ")[0] for part in (use, stop) for line in part.lines] == [
-        "Fast start, channel: search", "Channel: search", "Channel: fair",
+    assert [line.text.replace("\N{NO-BREAK SPACE}", " ") for line in advised.lines] == [
+        "Search – use, as for all personas together: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against "
+        "EUR 900 over the other channels; of this persona's own 5 of 40 leads were won, too few to tell."
+    ]
+    assert [line.text.split(" – ")[0] for line in others.lines] == [
+        "Fast start, channel: search", "Channel: fair", "Channel: search",
     ]  # fmt: skip
-    everybody = brief.render(dossier(chosen="slow"), "channels").pieces[0]
+    assert all(line.claims for part in (advised, others) for line in part.lines)
+    everybody, advised, _ = brief.render(dossier(chosen="slow"), "channels").pieces
     assert [row[0] for row in everybody.tables[0].rows] == ["search", "fair"]
     assert everybody.intro.startswith("All personas together")
+    assert [line.text.split(":")[0] for line in advised.lines] == ["Search – use", "Fair – stop"]
 
 
 def test_the_brief_names_the_tests_to_run_next() -> None:

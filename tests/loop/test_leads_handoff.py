@@ -128,7 +128,8 @@ def test_conversion_is_of_those_at_the_status_before(planned: Step) -> None:
 
 def test_a_channels_cost_moves_with_its_rate_of_success(planned: Step) -> None:
     spent, n, won = (stated(planned, name)["estimate"] for name in ("spent_amount", "n_leads", "n_won"))
-    cost = stated(planned, "cost_per_won_amount")
+    looks = planned.looks[planned.looks["measure"] == "cost_per_won_amount"]
+    cost = looks[looks["subject"] == "market"].set_index("level")
     assert len(cost) == 7
     assert cost["estimate"].to_dict() == pytest.approx((spent / won).to_dict())
     low, high = wilson(won["trade_fair"], n["trade_fair"])

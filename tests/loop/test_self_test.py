@@ -12,12 +12,12 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import RARE, counts
-from closedloop.loop.null_market import DEALS, Comparison, Family, NullMarket, Pool, Promise, Review
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_pools import DEALS, Pool, Tally
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import look_at
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.self_test import FILE, one_world, self_test, told
-from closedloop.loop.tally import Tally
 from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
 
@@ -33,6 +33,8 @@ length = "quarter"
 file = "leads.csv"
 [sources.deals]
 file = "deals.csv"
+[sources.spend]
+file = "spend.csv"
 [deals]
 stages = []
 outcomes = ["won", "lost", "no_decision"]
@@ -45,6 +47,8 @@ LEADS = """select lead_id, created_on::date as created_on, created_on::date as h
   case when accepted = '0' then created_on::date + 2 end as recycled_on from raw.leads"""
 DEALS_SQL = """select deal_id, lead_id, created_on::date as created_on, rep_id, outcome,
   closed_on::date as closed_on from raw.deals"""
+SPEND = """select channel || month as spend_id, (month || '-01')::date as starts_on, last_day(starts_on) as ends_on,
+  channel, spent::decimal(18,2) as spent_amount from raw.spend"""
 N_LEADS = 1600
 
 
@@ -83,7 +87,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     leads, deals = _records()
     leads.to_csv(folder / "leads.csv", index=False)
     deals.to_csv(folder / "deals.csv", index=False)
-    for name, text in (("market.toml", TOML), ("leads.sql", LEADS), ("deals.sql", DEALS_SQL)):
+    months = [f"2024-{month:02d}" for month in range(1, 12)]
+    spent = {"fair": 9000, "web": 3000, "partner": 2900}
+    spend = [
+        {"channel": channel, "month": month, "spent": money} for channel, money in spent.items() for month in months
+    ]
+    pd.DataFrame(spend).to_csv(folder / "spend.csv", index=False)
+    texts = {"market.toml": TOML, "leads.sql": LEADS, "deals.sql": DEALS_SQL, "spend.sql": SPEND}
+    for name, text in texts.items():
         (folder / name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLOSEDLOOP_ROOT", str(root))
@@ -156,16 +167,16 @@ def test_counting_by_a_product_equals_counting_by_groups() -> None:
 
 @pytest.mark.parametrize("period", ["2024-q2", "2024-q3", "2024-q4"])
 def test_in_the_real_world_the_families_are_the_loops_own(cut: NullMarket, tiny: Path, period: str) -> None:
-    _same_claims(
-        cut, {"plan": turn.plan("tiny", period, tiny), "outcome": turn.look_back("tiny", period, tiny)}, period
-    )
+    plan, outcome = turn.plan("tiny", period, tiny), turn.look_back("tiny", period, tiny)
+    _same_claims(cut, {"plan": plan, "cost": plan, "outcome": outcome}, period)
 
 
 def _same_claims(cut: NullMarket, folders: dict[str, Path], period: str) -> None:
-    """The looks and the supported claims of both families of a period are those that the loop wrote."""
+    """The looks and the supported claims of a period's families are those that the loop wrote."""
     for name, folder in folders.items():
         family = next(f for f in cut.families if (f.period, f.name) == (period, name))
-        written = pd.read_parquet(folder / f"claims-{name}.parquet").query("family == @name")
+        moment = "outcome" if name == "outcome" else "plan"
+        written = pd.read_parquet(folder / f"claims-{moment}.parquet").query("family == @name")
         made = family.supported(cut.world)
         p = [value for _, tested, _ in made for value in tested.p]
         assert sorted(p) == pytest.approx(sorted(written["p"])) and len(p) > 0
@@ -382,4 +393,4 @@ def test_the_bundled_markets_families_are_the_loops_own(tmp_path: Path) -> None:
     for period in ("2024-q1", "2025-q4"):
         folder = turn.plan("harbor", period, tmp_path)
         turn.look_back("harbor", period, tmp_path)
-        _same_claims(cut, {"plan": folder, "outcome": folder}, period)
+        _same_claims(cut, {"plan": folder, "cost": folder, "outcome": folder}, period)

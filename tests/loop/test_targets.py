@@ -74,6 +74,9 @@ def test_values_are_those_that_the_records_hold(planned: Planned) -> None:
     assert rate["n"] == len(decided)
     assert rate["low"] < (decided["outcome"] == "won").mean() < rate["high"]
     assert told.loc[told["measure"] == "criterion_won_amount", "n"].min() >= 10
+    worth = told[(told["measure"] == "criterion_won_amount_per_decided") & (told["level"] == "1")].iloc[0]
+    assert worth["n"] == len(decided)
+    assert worth["low"] < decided["won_amount"].astype(float).sum() / len(decided) < worth["high"]
 
 
 def test_nothing_that_is_stated_covers_the_period_that_is_planned(planned: Planned) -> None:
@@ -108,6 +111,8 @@ def test_the_weights_of_the_market_decide(planned: Planned) -> None:
 
     assert score(size=1).idxmax() == "0"
     assert score(won_amount=1).idxmax() != "0"
+    worth = chosen(planned).statements.query("measure == 'criterion_won_amount_per_decided'").set_index("level")
+    assert score(won_amount_per_decided=1).idxmax() == worth["estimate"].idxmax()
 
 
 def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named() -> None:

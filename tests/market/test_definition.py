@@ -109,7 +109,11 @@ def test_fields_labels_and_moments(write: Write) -> None:
         ),
         (
             ("[periods]", "[criteria.attractiveness]\nsize = 0\n[periods]"),
-            ["criteria.attractiveness", "one weight above 0", "size, growth, won_amount, needs_served"],
+            [
+                "criteria.attractiveness",
+                "one weight above 0",
+                "size, growth, won_amount, won_amount_per_decided, needs_served",
+            ],
         ),
         (("[periods]", "[criteria.strength]\nwin_rate = -1\n[periods]"), ["criteria.strength.win_rate", "-1"]),
         (('licence = "CC0-1.0"\n', ""), ["licence", "Field required"]),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.channel_advice import advise
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, Column, joined, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
@@ -31,7 +32,6 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
         "n_leads": "leads",
         "n_accepted": "accepted",
         "n_won": "won deals",
-        "persona_accepted_rate": ("accepted (90 % interval)", "backed"),
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
     }
@@ -89,26 +89,38 @@ def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
 
 
 def channels(dossier: Dossier) -> Parts:
-    """What each channel cost and brought for the persona, else over the whole market, and which differ."""
+    """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
     words, leads = dossier.words, where(dossier.plan, notebook="03_leads")
-    own = where(leads, cell="persona_channels", field="channel", subject=dossier.chosen)
-    totals = own if len(own) else where(leads, cell="channels", field="channel")
+    told = where(leads, field="channel", measure="n_leads")
+    subject = dossier.chosen if (told["subject"] == dossier.chosen).any() else "market"
+    totals = where(leads, field="channel", subject=subject)
+    totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
+    advice = advise(dossier.plan, words, subject)
+    marks = {one.channel: one.mark for one in advice}
 
     def named(claim: Claim) -> str:
         return words.level("channel", claim["level"])
 
-    shown = [table_of(totals, words, "channel", _CHANNEL_COLUMNS, label=named)]
-    sent = leads[leads["field"].isin(["channel", "campaign"])]
-    mine, all_of_them = sent[sent["subject"] == dossier.chosen], sent[sent["subject"] == "market"]
-    held = pd.concat([_held(mine), _held(all_of_them[all_of_them["field"] == "channel"])])
-    more, less = held[held["effect"] > 0].head(_MOST), held[held["effect"] < 0].head(_MOST)
-    whose = "This persona's leads" if len(own) else "All personas together"
+    def mark(row: Mapping[str, Claim]) -> str:
+        return marks.get(str(next(iter(row.values()))["level"]), numbers.MISSING)
+
+    shown = [table_of(totals, words, "channel", {**_CHANNEL_COLUMNS, "advice": ("what to do", mark)}, label=named)]
+    whose = "All personas together" if subject == "market" else "This persona's leads"
+    intro = f"{whose}, as far as they had time to be won, and the money of the same days."
     return (
-        Part("Channels", tables=shown if len(totals) else [], intro=f"{whose}; totals of the window.",
-             empty="Collect leads.channel and `spend`."),
-        Part("Which to use", _lines(more, dossier), empty="No channel was shown to do better: spread, and measure."),
-        Part("Which to stop or test", _lines(less, dossier), empty="No channel was shown to do worse."),
+        Part("Channels", tables=shown if len(totals) else [], intro=intro, empty="Collect leads.channel and `spend`."),
+        Part("What to do with each channel", [Line.of(one.line) for one in advice],
+             empty="Nothing is known about channels yet: spread, and measure."),
+        Part("What else differs", _lines(_other_findings(leads, dossier.chosen), dossier),
+             empty="No channel or campaign was shown to differ in what becomes of its leads."),
     )  # fmt: skip
+
+
+def _other_findings(leads: pd.DataFrame, chosen: str) -> pd.DataFrame:
+    """What holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels."""
+    sent = leads[leads["field"].isin(["channel", "campaign"]) & (leads["family"] == "plan")]
+    is_general = (sent["subject"] == "market") & (sent["field"] == "channel")
+    return pd.concat([_held(sent[sent["subject"] == chosen]), _held(sent[is_general])])
 
 
 def _held(claims: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,9 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "turned into won deals more often", "turned into won deals less often", "of all leads of the same periods",
             "share of leads that became a won deal",
         ),
+        "cost_per_won_amount": Measure(
+            "dearer for each won deal", "cheaper for each won deal", "over the other channels", "cost per won deal"
+        ),
         "promise_gap": Measure(
             "won more often than promised", "won less often than promised", "promised", "win rate beside its promise"
         ),
@@ -54,6 +57,10 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
         ),
         "wave_share": Measure(
             "more common in the last wave", "less common in the last wave", "of all rows", "share of the last wave"
+        ),
+        "won_amount_per_decided": Measure(
+            "worth more for each decided deal", "worth less for each decided deal", "over all decided deals",
+            "won amount per decided deal",
         ),
         "won_amount": Measure("larger deals", "smaller deals", "over all won deals", "amount of a won deal"),
     }
@@ -79,7 +86,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "component_share": "share of all variance",
         "conversion_rate": "share of the leads at the status before",
         "cost_per_accepted_amount": "cost per accepted lead",
-        "cost_per_won_amount": "cost per won deal",
+        "days_to_win": "days within which nine of ten won leads of the slowest channel were won",
         "criterion_growth": "change of its share of new records",
         "criterion_materials_ready": "share of its wishes with a message, a proof and an answer",
         "criterion_needs_served": "share of its wishes that a value proposition serves",
@@ -87,6 +94,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "criterion_size": "share of the market",
         "criterion_win_rate": "share of decided deals won",
         "criterion_won_amount": "mean amount of a won deal",
+        "criterion_won_amount_per_decided": "won amount per decided deal",
         "drift_statistic": "statistic of drift",
         "earlier_segments": "segments before the last wave",
         "ece": "calibration error",
@@ -149,6 +157,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_rows": "rows",
         "n_texts": "questions and answers that the team wrote",
         "n_traits": "traits described",
+        "n_won_without_amount": "won deals without an amount",
         "n_used": "contacts in which it was used",
         "n_won": "won deals",
         "never_touched_share": "share never touched by sales",

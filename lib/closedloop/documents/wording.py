@@ -15,7 +15,7 @@ from closedloop.loop.comparisons import TURNS
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
-WORTH_RATIO = "a quarter"  # the difference in amounts and days that ``needed_n`` is worked out for
+_WORTH_RATIO = MappingProxyType({"cost": "twice the cost"})  # what ``needed_n`` of amounts and days is worked out for
 _OWN_LABELS = MappingProxyType(
     {
         "age_days": "days since the deal was opened",
@@ -234,11 +234,12 @@ def _refused(claim: Mapping[str, Any], words: Words) -> str:
     found = f"{_about_measure(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
-    worth = numbers.points(words.definition.claims.smallest_worth)
-    worth = worth if claim["unit"] == "rate" else WORTH_RATIO
+    points = f"a difference of {numbers.points(words.definition.claims.smallest_worth)}"
+    ratio = _WORTH_RATIO.get(str(claim["family"]), "a difference of a quarter")
+    worth = points if claim["unit"] == "rate" else ratio
     needed = numbers.count(claim["needed_n"])
     enough = claim["n"] >= claim["needed_n"]
-    lack = "and the test could not be made" if enough else f"needs about {needed} for a difference of {worth}"
+    lack = "and the test could not be made" if enough else f"needs about {needed} for {worth}"
     return f"{found}, {lack} ({span(claim)})."
 
 

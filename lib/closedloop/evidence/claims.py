@@ -54,7 +54,7 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("profile", "plan", "outcome", "recording", "promise", "edit", "simplify", "none")
+FAMILIES = ("profile", "cost", "plan", "outcome", "recording", "promise", "edit", "simplify", "none")
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {

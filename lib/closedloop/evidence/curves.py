@@ -58,6 +58,19 @@ def win_curve(
     return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
 
 
+def days_to_most(days: ArrayLike, outcome: ArrayLike, share: float = 0.90) -> float:
+    """Days by which that share of all that are ever won had been won: where ``win_curve`` reaches it.
+
+    ``days`` and ``outcome`` as there: what is still open counts as not known yet, so that slow ones are not missed.
+    NaN without a won one.
+    """
+    curve = _incidence(*_clean(days, outcome))
+    won = curve.estimate[CAUSES.index("won")]
+    if not won.size or won[-1] <= 0:
+        return math.nan
+    return float(curve.times[np.searchsorted(won, share * won[-1])])
+
+
 def _clean(days: ArrayLike, outcome: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
     """Ages and outcomes of the deals that have both."""
     ages, ends = np.asarray(days, dtype=float), np.asarray(outcome, dtype=object)

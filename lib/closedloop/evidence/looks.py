@@ -104,8 +104,8 @@ def rate_looks(
     failures nothing is compared; nor is a level of a field that is filled late (column ``is_late``) when hardly any of
     its cases ended otherwise: it may be recorded because of the outcome. Those have a ``reason`` and no figures.
     """
-    _require(counts, ("field", "level", "k", "n"))
-    meta = _meta(origin, measure, "rate", kind) | {"subject": subject}
+    require_columns(counts, ("field", "level", "k", "n"))
+    meta = meta_of(origin, measure, "rate", kind) | {"subject": subject}
     fields = counts.groupby("field", sort=True)
     looks = stacked(_rate_field(rows, baseline, threshold, level, max(least, 1)) for _, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -164,8 +164,8 @@ def share_looks(
     others. The estimate is shrunk over the subjects, the baseline is the share in the market (subject and
     others), p the exact mid-p value of the subject against the others.
     """
-    _require(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
-    meta = _meta(origin, measure, "rate", kind)
+    require_columns(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
+    meta = meta_of(origin, measure, "rate", kind)
     groups = counts.dropna(subset=["level"]).groupby(["field", "level"], sort=True)
     looks = stacked(_share_level(rows, threshold, level) for _, rows in groups)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -211,8 +211,8 @@ def amount_looks(
     (``shrink_amounts``), p is Student's test on logs against the mean of all, beyond the posterior probability
     of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
     """
-    _require(amounts, ("field", "level", "amount"))
-    meta = _meta(origin, measure, unit, kind) | {"subject": subject}
+    require_columns(amounts, ("field", "level", "amount"))
+    meta = meta_of(origin, measure, unit, kind) | {"subject": subject}
     fields = amounts.dropna(subset=["level"]).groupby("field", sort=True)
     looks = stacked(_amount_field(str(name), rows, threshold, level) for name, rows in fields)
     return typed(looks.assign(**meta), LOOK_COLUMNS)
@@ -242,7 +242,7 @@ def cycle_looks(
     ``cycles``: one row a won deal and field, with field, level and days; a deal won on its first day counts
     as half a day. Means of days, compared by logs; the median of a level is ``curves.cycle_days``.
     """
-    _require(cycles, ("field", "level", "days"))
+    require_columns(cycles, ("field", "level", "days"))
     days = cycles["days"].astype(float).clip(lower=SHORTEST_DAYS)
     return amount_looks(
         cycles.assign(amount=days),
@@ -256,7 +256,7 @@ def cycle_looks(
     )
 
 
-def _meta(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:
+def meta_of(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any]:
     """What all looks of one call have in common."""
     require_known("unit", unit, UNITS)
     require_known("kind", kind, KINDS)
@@ -269,7 +269,7 @@ def require_known(name: str, value: str, values: tuple[str, ...]) -> None:
         raise ParameterError(f"claims: found {name} {value!r}; allowed are {allowed(values)}")
 
 
-def _require(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def require_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     """Refuse a frame that lacks a column."""
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:

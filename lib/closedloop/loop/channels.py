@@ -1,11 +1,14 @@
 """What channels and campaigns cost and brought, over all and for every persona."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
+from closedloop.evidence.curves import days_to_most
+from closedloop.evidence.money_looks import cost_looks
 from closedloop.evidence.rates import wilson
 from closedloop.loop.comparisons import (
     MESSAGES,
@@ -17,55 +20,133 @@ from closedloop.loop.comparisons import (
     shown_rates,
 )
 from closedloop.loop.counting import LEAST_SHOWN, counts
+from closedloop.loop.records import column
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
 
-_COSTS = {"cost_per_accepted_amount": "n_accepted", "cost_per_won_amount": "n_won"}
+COST_PER_WON = "cost_per_won_amount"
 
 
-def channels(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    """What each channel cost and brought."""
-    part = lead_window(situation, frame)
+@dataclass(frozen=True)
+class Matured:
+    """Leads that had time to be won, and the money of the same days.
+
+    As many days as the window has, ended early enough that nine of ten won leads of the slowest channel had been won:
+    so money without an outcome yet makes no channel look dear. ``leads`` bear the money of their channel and campaign
+    evenly (``<field>_amount``): a lead of a channel is taken to cost the same whoever it is.
+    """
+
+    leads: pd.DataFrame
+    days_to_win: float | None  # None where no dates tell
+    span: tuple[str, str]
+
+    def totals(self, field: str, persona: str = "") -> pd.DataFrame:
+        """Leads, accepted and won ones and money of every level, of all or of one persona; index: the level."""
+        rows = self.leads[self.leads["persona"] == persona] if persona else self.leads
+        by = rows.groupby(rows[field].astype("str"))
+        sums = {name: by[of].sum(min_count=1).astype("float64") for name, of in _SUMMED.items()}
+        totals = pd.DataFrame({"n": by.size(), **sums, "spent": by[f"{field}_amount"].sum(min_count=1)})
+        return totals.rename_axis("level").sort_values("n", ascending=False, kind="stable")
+
+
+_SUMMED = {"n_accepted": "is_accepted", "n_won": "is_won"}
+
+
+def matured(situation: Situation, frame: pd.DataFrame) -> Matured:
+    """The leads of ``frame`` (as of ``lead_frame``) that had time to be won, with their part of the spend."""
+    born = column(frame, "created_on").fillna(handed_off(frame))
+    wait = _days_to_win(situation, frame, born)
+    shift = timedelta(days=wait or 0)
+    first, until = situation.window_start - shift, pd.Timestamp(situation.on) - shift if wait is not None else None
+    is_in = ~(born < first) & (True if until is None else ~(born >= until))
+    part = frame[is_in]
+    for field in (name for name in MESSAGES if name in part):
+        price = _spent(situation, field, first, until) / part[field].value_counts()
+        part = part.assign(**{f"{field}_amount": part[field].map(price).astype("float64")})
+    return Matured(part, wait, situation.span(born[is_in]))
+
+
+def _days_to_win(situation: Situation, frame: pd.DataFrame, born: pd.Series) -> float | None:
+    """Days from a lead's coming within which nine of ten won ones were won, of the channel that takes longest."""
+    if not situation.is_dated or not situation.view.has("deals") or "lead_id" not in situation.deals:
+        return None
+    deals = situation.deals
+    ended = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
+    won_on = frame["lead_id"].map(ended)
+    days = (won_on.fillna(pd.Timestamp(situation.on)) - born).dt.days
+    known = days[days >= 0]
+    outcome = pd.Series(np.where(won_on.notna(), "won", "open"), index=frame.index)[known.index]
+    channel = column(frame, "channel").astype("str")[known.index]
+    n_won = channel[outcome == "won"].value_counts()
+    names = n_won[n_won >= LEAST_SHOWN].index
+    waits = [days_to_most(known[channel == name], outcome[channel == name]) for name in names]
+    longest = max(waits, default=days_to_most(known, outcome))
+    return longest if np.isfinite(longest) else None
+
+
+def _spent(situation: Situation, field: str, first: pd.Timestamp, until: pd.Timestamp | None) -> pd.Series:
+    """What every level of a field cost from the day ``first`` to the day before ``until``, day by day.
+
+    Empty where spend is not recorded by that field; without ``until`` all that is known.
+    """
+    spend = fetched(situation.view.known("spend")) if situation.view.has("spend") else pd.DataFrame()
+    if field not in spend:
+        return pd.Series(np.nan, index=[], dtype="float64")
+    amount = spend["spent_amount"].astype("float64")
+    if until is not None:
+        starts = pd.to_datetime(spend["starts_on"])
+        ends = pd.to_datetime(column(spend, "ends_on")).fillna(starts).clip(lower=starts) + timedelta(days=1)
+        known, left = starts.to_numpy(), np.minimum(ends.to_numpy(), np.datetime64(situation.on))  # no later money
+        inside = np.minimum(left, np.datetime64(until)) - np.maximum(known, np.datetime64(first))
+        amount = amount * np.clip(inside / (left - known), 0.0, None)
+    total: pd.Series = amount.groupby(spend[field]).sum()
+    return total[total > 0]
+
+
+def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
+    """What each channel cost and brought, and whether a won deal costs less there than in the others."""
     if not situation.view.has("spend"):
         draft.missing["cost"] = (
             "No spend is recorded, so the cost of an accepted lead or a won deal is unknown. "
             "Collect `spend` per channel and month."
         )
-    if "channel" not in part or (part["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
-        draft.missing["channels"] = "Fewer than two channels with ten leads are recorded: collect `leads.channel`."
+    if "channel" not in grown.leads or (grown.leads["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
+        draft.missing["channels"] = _TOO_FEW if "channel" in grown.leads else _NO_CHANNEL
         return
-    totals = _totals(part, "channel", _spent(situation, "channel"))
-    origin = Origin("03_leads", "channels", "leads", *situation.span(handed_off(part)))
-    for measure in ("n_leads", "n_accepted", "n_won"):
-        draft.count(_rows(totals, estimate=totals[measure]), origin, measure)
-    spent = _rows(totals, estimate=totals["spent_amount"])
+    origin = Origin("03_leads", "channels", "leads", *grown.span)
+    if grown.days_to_win is not None:
+        draft.count([{"estimate": grown.days_to_win, "n": len(grown.leads)}], origin, "days_to_win", unit="days")
+    totals = grown.totals("channel")
+    _state(draft, totals, "channel", origin)
+    spent = _rows(totals, "channel", estimate=totals["spent"])
     draft.count(spent, origin._replace(source_table="spend"), "spent_amount", unit="amount")
-    for measure, hit in _COSTS.items():
-        draft.estimate(_costs(totals, totals[hit]), origin, measure, unit="amount")
+    draft.looks.append(_looks(totals, origin))
 
 
-def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    """For every persona, which channels and campaigns bring leads that sales accepts, and what such a lead costs.
+_NO_CHANNEL = "Fewer than two channels with ten leads are recorded: collect `leads.channel`."
+_TOO_FEW = "Fewer than two channels had ten leads that had time to be won: collect leads of earlier periods as well."
 
-    A lead of a channel is taken to cost the same whoever it is, so a persona bears the share of the spend that it has
-    of the channel's leads.
-    """
+
+def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame, grown: Matured) -> None:
+    """For every persona, which channels and campaigns bring leads that sales accepts, and what a won deal costs."""
     part = lead_window(situation, frame)
     by, first_last = lead_levels(situation, part), situation.span(handed_off(part))
     origin = Origin("03_leads", "persona_channels", "leads", *first_last)
     strata, threshold = situation.names_of(handed_off(part)), situation.definition.claims.practical_threshold
     for persona, told in persona_levels(by[part["is_accepted"].notna()]):
-        rows = part[part["persona"] == persona]
         mine = part.loc[told.index]
         before = decided_before(situation, mine, "is_accepted")
         table = counts(told, list(told.columns), mine["is_accepted"], strata[told.index], is_before=before)
         draft.looks.append(shown_rates(table, origin, "persona_accepted_rate", threshold, persona=persona))
-        for field in told.columns:
-            totals = _totals(rows, field, _share_of_spend(situation, part, rows, field))
-            draft.count(_rows(totals, estimate=totals["n_leads"]), origin, "n_leads", subject=persona)
-            for measure, hit in _COSTS.items():
-                costs = _costs(totals, totals[hit])
-                draft.estimate(costs, origin, measure, unit="amount", subject=persona)
+    origin = Origin("03_leads", "persona_channels", "leads", *grown.span)
+    for persona in _compared_personas(grown):
+        for field in (name for name in MESSAGES if name in grown.leads):
+            totals = grown.totals(field, persona)
+            _state(draft, totals, field, origin, persona)
+            if field == "channel":
+                draft.looks.append(_looks(totals, origin, persona))
+            else:
+                draft.estimate(_costs(totals, field, "n_won"), origin, COST_PER_WON, unit="amount", subject=persona)
     if not (by.columns.isin(MESSAGES).any() and by["persona"].nunique() > 1):
         draft.missing["persona_channels"] = (
             "Channels cannot be compared by persona: collect `leads.channel` and `leads.campaign`, and fields by which "
@@ -73,46 +154,43 @@ def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame) -> 
         )
 
 
-def _totals(leads: pd.DataFrame, field: str, spent: pd.Series) -> pd.DataFrame:
-    """Leads, accepted and won ones and money of every level that ten leads have; index: the level."""
-    by = leads.groupby(field)
-    totals = pd.DataFrame({"n_leads": by.size(), "n_accepted": _sum(by["is_accepted"]), "n_won": _sum(by["is_won"])})
-    totals["spent_amount"] = spent.reindex(totals.index)
-    shown = totals[totals["n_leads"] >= LEAST_SHOWN].rename_axis(field)
-    return shown.sort_values("n_leads", ascending=False, kind="stable")
+def _compared_personas(grown: Matured) -> list[str]:
+    """The personas whose costs are told; one for everyone is the whole market."""
+    sizes = grown.leads["persona"].value_counts()
+    return sorted(map(str, sizes[sizes >= LEAST_SHOWN].index)) if len(sizes) > 1 else []
 
 
-def _sum(hits: Any) -> pd.Series:
-    """How many are true in each group; missing where none is known."""
-    total: pd.Series = hits.sum(min_count=1).astype("float64")
-    return total
+def spending(grown: Matured) -> dict[str, pd.DataFrame]:
+    """All that is compared by cost: the channels of the whole market, and those of each persona."""
+    if "channel" not in grown.leads:
+        return {}
+    personas = {name: grown.totals("channel", name) for name in _compared_personas(grown)}
+    return {"market": grown.totals("channel"), **personas}
 
 
-def _rows(totals: pd.DataFrame, **figures: Any) -> pd.DataFrame:
-    """A statement's rows, one a level; what is not known is not stated."""
-    rows = pd.DataFrame({"field": totals.index.name, "level": totals.index, "n": totals["n_leads"], **figures})
-    return rows[rows["estimate"].notna()]
+def _looks(totals: pd.DataFrame, origin: Origin, subject: str = "market") -> pd.DataFrame:
+    """The cost of a won deal of every channel against the others."""
+    rows = totals.rename(columns={"n_won": "k"}).fillna({"k": 0.0}).reset_index().assign(field="channel")
+    return cost_looks(rows, origin, measure=COST_PER_WON, subject=subject, least=LEAST_SHOWN)
 
 
-def _costs(totals: pd.DataFrame, n_hits: pd.Series) -> pd.DataFrame:
+def _state(draft: Draft, totals: pd.DataFrame, field: str, origin: Origin, subject: str = "market") -> None:
+    """Leads, accepted and won ones, and the cost of an accepted lead."""
+    for measure in ("n_leads", "n_accepted", "n_won"):
+        told = totals["n" if measure == "n_leads" else measure]
+        draft.count(_rows(totals, field, estimate=told), origin, measure, subject=subject)
+    costs = _costs(totals, field, "n_accepted")
+    draft.estimate(costs, origin, "cost_per_accepted_amount", unit="amount", subject=subject)
+
+
+def _rows(totals: pd.DataFrame, field: str, **figures: pd.Series) -> pd.DataFrame:
+    """A statement's rows, one a level of ten leads or more; what is not known is not stated."""
+    rows = totals[["n"]].assign(**figures).reset_index().assign(field=field)
+    return rows[rows["estimate"].notna() & (rows["n"] >= LEAST_SHOWN)]
+
+
+def _costs(totals: pd.DataFrame, field: str, hit: str) -> pd.DataFrame:
     """Spend over successes; its interval is that of the rate of success among the leads (Wilson), the spend given."""
-    k, n, spent = n_hits.fillna(0), totals["n_leads"], totals["spent_amount"].where(n_hits > 0)
+    k, n, spent = totals[hit].fillna(0), totals["n"], totals["spent"].where(totals[hit] > 0)
     low, high = wilson(k, n)
-    return _rows(totals, estimate=spent / k, low=spent / (n * high), high=spent / (n * low))
-
-
-def _spent(situation: Situation, field: str) -> pd.Series:
-    """What every level of a field cost in the window; empty where spend is not recorded by it."""
-    spend = fetched(situation.view.known("spend")) if situation.view.has("spend") else pd.DataFrame()
-    if field not in spend:
-        return pd.Series(np.nan, index=[], dtype="float64")
-    spend = situation.in_window(spend, pd.to_datetime(spend["starts_on"]))
-    total: pd.Series = spend.groupby(field)["spent_amount"].sum()
-    return total
-
-
-def _share_of_spend(situation: Situation, every: pd.DataFrame, own: pd.DataFrame, field: str) -> pd.Series:
-    """The part of every level's spend that the ``own`` leads have of ``every`` lead's number."""
-    n = every[field].value_counts()
-    share: pd.Series = _spent(situation, field).reindex(n.index) * own[field].value_counts().reindex(n.index) / n
-    return share
+    return _rows(totals, field, estimate=spent / k, low=spent / (n * high), high=spent / (n * low))

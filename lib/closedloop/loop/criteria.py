@@ -11,6 +11,7 @@ import scipy
 from closedloop.evidence.agreement import difference_interval
 from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.curves import cycle_days
+from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.profiles import indicator_columns
 from closedloop.evidence.rates import shrink_rates
 from closedloop.evidence.segments import Segmentation
@@ -22,14 +23,15 @@ from closedloop.loop.situation import Situation, fetched
 from closedloop.terms import Moment
 
 UNITS: Mapping[str, str] = {
-    "size": "rate", "growth": "points", "won_amount": "amount", "needs_served": "rate",
-    "win_rate": "rate", "sales_cycle": "days", "materials_ready": "rate",
+    "size": "rate", "growth": "points", "won_amount": "amount", "won_amount_per_decided": "amount",
+    "needs_served": "rate", "win_rate": "rate", "sales_cycle": "days", "materials_ready": "rate",
 }  # fmt: skip
 LESS_IS_BETTER = ("sales_cycle",)
 COLLECT: Mapping[str, str] = {
     "size": "collect more rows",
     "growth": "record the day on which leads (else deals) were created",
     "won_amount": "record won_amount of deals",
+    "won_amount_per_decided": "record outcomes and won_amount of deals",
     "needs_served": "ask for needs in a survey, and write a value proposition for each (`materials`)",
     "win_rate": "record outcomes of deals",
     "sales_cycle": "record the days on which deals were opened and closed",
@@ -101,6 +103,7 @@ class Criteria:
             "size": self._size,
             "growth": self._growth,
             "won_amount": self._won_amount,
+            "won_amount_per_decided": self._won_amount_per_decided,
             "needs_served": lambda: self._covered(_SERVING),
             "win_rate": self._win_rate,
             "sales_cycle": self._sales_cycle,
@@ -161,6 +164,13 @@ class Criteria:
         paid = self._deals[(self._deals["outcome"] == "won") & (self._deals["won_amount"] > 0)]
         table = shrink_amounts(paid["won_amount"].astype(float), paid["segment"]).set_index("group").reindex(self.ids)
         return self._grouped(table, paid)
+
+    def _won_amount_per_decided(self) -> Value | None:
+        if self._deals is None or "won_amount" not in self._deals:
+            return None
+        decided = self._deals[won(self._deals).notna()]
+        told = won_per_decided(decided["outcome"] == "won", decided["won_amount"].astype(float), decided["segment"])
+        return self._grouped(told.set_index("group").reindex(self.ids), decided)
 
     def _sales_cycle(self) -> Value | None:
         if self._deals is None or self.situation.definition.clock != "day":

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
-from closedloop.loop.channels import channels, within_personas
+from closedloop.loop.channels import channels, matured, within_personas
 from closedloop.loop.comparisons import (
     LEAD_HITS,
     decided_before,
@@ -43,7 +43,6 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
     else:
         frame = frame.assign(persona=in_force.assign(frame))
         _funnel(draft, situation, frame)
-        channels(draft, situation, frame)
         _compared(draft, situation, frame)
     score_step(draft, situation, frame, in_force)
     return draft.done()
@@ -60,8 +59,10 @@ def comparisons(situation: Situation, in_force: PersonaSet) -> Step:
 
 def _compared(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
     if len(frame):
+        grown = matured(situation, frame)
+        channels(draft, situation, grown)
         _compare(draft, situation, frame)
-        within_personas(draft, situation, frame)
+        within_personas(draft, situation, frame, grown)
         _experiments(draft, situation, frame)
 
 

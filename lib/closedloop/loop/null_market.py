@@ -2,50 +2,21 @@
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from closedloop.evidence.amounts import shrink_amounts
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
 from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
+from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.tally import Bools, Floats, Ints, Tally
-
-World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
-
-DEALS = "deals"
-SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World.
-
-    ``sizes``: what belongs to an outcome and moves with it: amounts and days, by measure.
-    """
-
-    outcomes: Floats
-    groups: Ints
-    sizes: Mapping[str, Floats] = field(default_factory=dict)
-
-    def world(self, name: str) -> World:
-        """The real outcomes of the pool of that name."""
-        return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
-
-    def shuffled(self, name: str, rng: np.random.Generator) -> World:
-        """The same, each group's in an order drawn from ``rng``."""
-        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
-        order = np.empty_like(drawn)
-        order[np.argsort(self.groups, kind="stable")] = drawn
-        return {key: values[order] for key, values in self.world(name).items()}
 
 
 @dataclass(frozen=True)
@@ -141,61 +112,13 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Sized:
-    """The looks at amounts or days of one comparison in one world; one entry a look."""
-
-    index: Ints
-    p: Floats
-    effect: Floats
-    beyond: Floats
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Amounts or days of won deals, as ``evidence.looks.amount_looks`` compares them by persona.
-
-    ``rows``: the deals' places in the pool; ``personas``: theirs; ``tally`` names the levels.
-    """
-
-    pool: str
-    measure: str
-    rows: Ints
-    personas: NDArray[np.object_]
-    tally: Tally
-    least: float = 0.0  # what a smaller value counts as
-    subject: str = "market"
-
-    def is_made(self, world: World) -> bool:
-        """It is compared in every world."""
-        return True
-
-    def tested(self, world: World) -> Sized:
-        """Each persona's mean against that of all."""
-        size, won = world[f"{self.pool} {self.measure}"][self.rows], world[self.pool][self.rows] == 1
-        known = won & ((size > 0) | (np.isfinite(size) & (self.least > 0)))
-        personas = pd.Series(self.personas[known])
-        counted = personas.map(personas.value_counts()).to_numpy(dtype=float) >= LEAST_SHOWN
-        table = shrink_amounts(np.maximum(size[known], self.least)[counted], personas[counted])
-        table = table if len(table) > 1 else table.head(0)
-        place = {level: i for i, level in enumerate(self.tally.level)}
-        index = np.array([place[level] for level in table["group"]], dtype=np.int64)
-        effect = table["estimate"] - table["baseline"]
-        beyond = table["beyond"].where(~table["baseline"].between(table["low"], table["high"], inclusive="neither"), 0)
-        return Sized(index, *(part.to_numpy(dtype=float) for part in (table["p"], effect, beyond)))
-
-    def effects(self, tested: Sized, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        return np.where((q <= SUPPORTED_Q) & (tested.beyond > SUPPORTED_BEYOND), tested.effect, np.nan)
-
-
-@dataclass(frozen=True)
 class Family:
     """All looks at outcomes of one moment."""
 
     period: str
     name: str
     comparisons: tuple[Comparison, ...]
-    sizes: tuple[Sizes, ...] = ()
+    sizes: tuple[Sizes | Spending, ...] = ()
 
     def n_looks(self, world: World) -> int:
         """How many looks it has in that world."""

@@ -11,6 +11,7 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import level_text
 from closedloop.evidence.looks import SHORTEST_DAYS
 from closedloop.loop import turn
+from closedloop.loop.channels import Matured, matured, spending
 from closedloop.loop.comparisons import (
     LEAD_HITS,
     deal_levels,
@@ -24,22 +25,18 @@ from closedloop.loop.comparisons import (
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
-from closedloop.loop.null_market import (
-    DEALS,
-    Comparison,
-    Family,
-    NullMarket,
-    Pool,
-    Promise,
-    Review,
-    Sizes,
-)
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
+from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
-from closedloop.loop.tally import Ints, Tally
+from closedloop.loop.worth import PER_DECIDED
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
+
+_DAYS = "sales_cycle_days"
+_SHARES = 20_000  # that a period's money is cut into: so many that two won leads seldom fall on the same
 
 
 def null_market(market: str, out: Path) -> NullMarket:
@@ -87,7 +84,7 @@ class _Cut:
     def _sizes(self, situation: Situation) -> Iterator[tuple[str, str]]:
         """The measures of won deals' sizes that the source has, and their columns."""
         if self.definition.clock == "day":
-            yield "sales_cycle_days", "age_days"
+            yield _DAYS, "age_days"
         if "won_amount" in situation.deals:
             yield "won_amount", "won_amount"
 
@@ -99,7 +96,8 @@ class _Cut:
         name, families = self.definition.name, []
         sets = {period: set_in_force(name, period.name, self.out) for period in self.warehouse.periods}
         for period, in_force in sets.items():
-            families.append(self._plan(Situation.planning(self.warehouse, period), in_force))
+            situation = Situation.planning(self.warehouse, period)
+            families += [self._costs(situation, in_force), self._plan(situation, in_force)]
             if turn.has_begun(name, period.name):
                 families.append(self._outcome(Situation.looking_back(self.warehouse, period), in_force))
         cut = NullMarket(name, self.pools, tuple(families), tuple(self._reviews(sets)), self._planted_in(families))
@@ -130,6 +128,36 @@ class _Cut:
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
         compared = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
         return Family(situation.period.name, "plan", tuple(compared))
+
+    def _costs(self, situation: Situation, in_force: PersonaSet) -> Family:
+        """What channels cost: won leads that fall on shares of the money, all of which are alike in a null world."""
+        frame = lead_frame(situation) if self.has_leads else pd.DataFrame()
+        if frame.empty or not self.has_deals:
+            return Family(situation.period.name, "cost", ())
+        grown = matured(situation, frame.assign(persona=in_force.assign(frame)))
+        name, compared = f"money {situation.period.name}", []
+        shares = self._pool_money(name, grown)
+        for subject, totals in spending(grown).items():
+            rows = np.arange(len(shares)) if subject == "market" else np.flatnonzero(shares["persona"] == subject)
+            known = totals[(totals["spent"] > 0)].sort_index()
+            if len(known) > 1:
+                tally = Tally.of(shares.loc[rows, ["channel"]])
+                n, spent = (known[of].to_numpy(dtype=float) for of in ("n", "spent"))
+                compared.append(Spending(name, subject, rows, tally, n, spent))
+        return Family(situation.period.name, "cost", (), tuple(compared))
+
+    def _pool_money(self, name: str, grown: Matured) -> pd.DataFrame:
+        """The pool of the money's shares, with the leads won in each; returns persona and channel of every share."""
+        leads = grown.leads
+        leads = leads[leads["channel_amount"] > 0] if "channel_amount" in leads else leads.head(0)
+        by = leads.assign(won=_hits(leads["is_won"]).fillna(0.0)).groupby(["persona", "channel"])
+        cells = by.agg(spent=("channel_amount", "sum"), won=("won", "sum"))
+        n = np.ceil(_SHARES * cells["spent"] / cells["spent"].sum()).astype(np.int64)
+        dealt = [np.arange(k) % of for k, of in zip(cells["won"].astype(int), n, strict=True)]
+        won = np.concatenate([np.empty(0), *map(np.bincount, dealt, [None] * len(n), n)])
+        self.pools[name] = Pool(won.astype(float), np.zeros(len(won), dtype=np.int64))
+        shares: pd.DataFrame = cells.index.repeat(n).to_frame(index=False)
+        return shares
 
     def _by_persona(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         if self.has_deals and len(situation.closed_deals):
@@ -173,11 +201,13 @@ class _Cut:
             return Family(situation.period.name, "outcome", ())
         deals = situation.closed_deals
         rows, personas = self._rows(deals), in_force.assign(deals)
-        tally = Tally.of(personas.to_frame("persona"))
+        names, tally = personas.to_numpy(object), Tally.of(personas.to_frame("persona"))
         sizes = [
-            Sizes(DEALS, measure, rows, personas.to_numpy(object), tally, SHORTEST_DAYS if column == "age_days" else 0)
-            for measure, column in self._sizes(situation)
+            Sizes(DEALS, measure, rows, names, tally, measure, SHORTEST_DAYS if measure == _DAYS else 0)
+            for measure, _ in self._sizes(situation)
         ]
+        if "won_amount" in deals:
+            sizes.append(Sizes(DEALS, PER_DECIDED, rows, names, tally, "won_amount", is_per_decided=True))
         return Family(situation.period.name, "outcome", tuple(self._deals(situation, in_force)), tuple(sizes))
 
     def _deals(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:

@@ -10,20 +10,10 @@ from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import is_splittable, shrunk_splits
-from closedloop.loop.null_market import (
-    DEALS,
-    SUPPORTED_BEYOND,
-    SUPPORTED_Q,
-    Comparison,
-    Family,
-    NullMarket,
-    Review,
-    Tested,
-    World,
-)
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Review, Tested
+from closedloop.loop.null_pools import DEALS, SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, World
 from closedloop.loop.persona import PersonaSet, promised
 from closedloop.loop.promises import GATE, beyond_promise, promise_p
-from closedloop.loop.tally import Bools, Floats
 
 EFFECTS = (0.05, 0.10, 0.15)
 

@@ -27,8 +27,9 @@ from closedloop.terms import Verdict
 
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
-# the measures of who they are: true differences there must not carry rates past the correction
-_PROFILE = ("share", "wave_share")
+# who they are, and what they cost: true differences there must not carry rates past the correction
+_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost"}
+_WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 
 PLAN_STEPS = ("research", "personas", "leads")
@@ -127,28 +128,30 @@ def _closed(
 ) -> pd.DataFrame:
     """Every figure of a moment as a claim: the closed families of its comparisons, and what stands outside them.
 
-    Who they are (shares) and how they end (rates, amounts, days) are two families: with many true shares in one
-    family, Benjamini-Hochberg would let rates pass that are luck. ``held_before``: the findings of a period ago, with
-    which the window overlaps; only a finding that comes back says how many of its cases it had then as well.
+    Who they are (shares), what they cost and how they end (rates, amounts, days) are families of their own: with many
+    true shares or costs in one family, Benjamini-Hochberg would let rates pass that are luck. ``held_before``: the
+    findings of a period ago, with which the window overlaps; only a finding that comes back says how many of its cases
+    it had then as well.
     """
     settings, market, period = situation.definition.claims, situation.market, situation.period.name
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
-    is_profile = looks["measure"].isin(_PROFILE)
+    of_family = looks["measure"].map(_FAMILIES).fillna(family)
     compared = [
         close_family(
-            part,
+            looks[of_family == name],
             family=name,
             market=market,
             period=period,
             smallest_worth=settings.smallest_worth,
+            worth_ratio=_WORTH_RATIO.get(name, 0.25),
             fingerprint=fingerprint,
             expires_on=expires_on,
         )
-        for name, part in (("profile", looks[is_profile]), (family, looks[~is_profile]))
+        for name in dict.fromkeys([*_FAMILIES.values(), family])
     ]
-    compared[1] = _only_repeated(compared[1], held_before)
+    compared[-1] = _only_repeated(compared[-1], held_before)
     others = outside(told, market=market, period=period, fingerprint=fingerprint, expires_on=expires_on)
     closed = [step.closed.assign(fingerprint=fingerprint) for step in steps]
     return stacked([*compared, others, *closed], CLAIM_COLUMNS)

@@ -1,4 +1,4 @@
-"""What deals are worth: how long winning takes, for how much, and the sales velocity that both make."""
+"""What deals are worth: how long winning takes, for how much, what a decided one brings, and the sales velocity."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,8 @@ import pandas as pd
 from closedloop.evidence.amounts import conformal_range, shrink_amounts, velocity
 from closedloop.evidence.claims import Origin, amount_looks, cycle_looks
 from closedloop.evidence.curves import cycle_days
+from closedloop.evidence.decided import won_per_decided
+from closedloop.evidence.money_looks import decided_looks
 from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, levels, rates
 from closedloop.loop.records import won
@@ -16,6 +18,7 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
 NO_DAYS = "The source records no exact days of opening and closing: collect created_on and closed_on of deals"
+PER_DECIDED = "won_amount_per_decided"
 _FIELDS = ("persona", "product")
 Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
 Known = dict[str, tuple[float, float, float]]  # estimate, low and high of all ("") and of each persona
@@ -31,6 +34,8 @@ def worth(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.Dat
     days = _cycle(draft, situation, won_deals, origin)
     origin = origin._replace(cell="amounts")
     amounts = _amounts(draft, won_deals, origin)
+    if amounts:
+        _per_decided(draft, ended[won(ended).notna()], origin)
     speeds = [_velocity(every, ended, level, amounts[level], days[level]) for level in days if level in amounts]
     draft.estimate([row for row in speeds if row], origin, "sales_velocity_per_day", unit="amount")
 
@@ -73,6 +78,23 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     draft.results |= {f"next_amount_{end}": coming[0][end] for end in ("low", "high")}
     draft.results["median_amount"] = medians[0]["estimate"]
     return _known(means)
+
+
+def _per_decided(draft: Draft, decided: pd.DataFrame, origin: Origin) -> None:
+    """What a decided deal brings, won or lost: of all, of personas, which are compared, and of products."""
+    deals = decided.assign(is_won=decided["outcome"] == "won", amount=decided["won_amount"].astype("float64"))
+    by = _levels(deals)
+    stated = {"": pd.Series("", index=deals.index), **{str(name): by[name] for name in by if name != "persona"}}
+    for field, told in stated.items():
+        table = won_per_decided(deals["is_won"], deals["amount"], told).rename(columns={"group": "level"})
+        rows = table[["level", "estimate", "low", "high", "n"]].assign(field=field)
+        draft.estimate(rows, origin, PER_DECIDED, unit="amount")
+    if "persona" in by:
+        compared = deals.assign(field="persona", level=by["persona"])
+        draft.looks.append(decided_looks(compared, origin, measure=PER_DECIDED))
+    n_unpaid = int((deals["is_won"] & ~(deals["amount"] > 0)).sum())
+    if n_unpaid:
+        draft.count([{"estimate": n_unpaid, "n": int(deals["is_won"].sum())}], origin, "n_won_without_amount")
 
 
 def _next(amounts: pd.Series) -> dict[str, float]:

@@ -115,11 +115,15 @@ class Weights(_Strict):
 
 
 class Attractiveness(Weights):
-    """What makes a segment worth having: its size, growth and amounts, and whether the offer serves its needs."""
+    """What makes a segment worth having: its size, growth and amounts, and whether the offer serves its needs.
+
+    ``won_amount_per_decided``, win rate times amount, may stand for ``won_amount`` here and ``win_rate`` in strength.
+    """
 
     size: Weight = 0
     growth: Weight = 0
     won_amount: Weight = 0
+    won_amount_per_decided: Weight = 0
     needs_served: Weight = 0
 
 

@@ -2,6 +2,7 @@
 
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
+from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import accepted, waited
 from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
@@ -68,7 +69,8 @@ def _deals(evidence: Evidence) -> list[Sentence]:
         return [stating(f"Too few deals are decided for a win rate{tail}", *counts.values())]
     takes = "" if days is None else f", after {value(days, evidence.words)} (median)"
     cited = [rate, *([] if days is None else [days]), *counts.values()]
-    return [stating(f"{value(rate, evidence.words)} of decided deals are won{takes}{tail}", *cited)]
+    won = stating(f"{value(rate, evidence.words)} of decided deals are won{takes}{tail}", *cited)
+    return [won, *worth_order(evidence)]
 
 
 def _refinement(evidence: Evidence) -> list[Sentence]:
@@ -79,7 +81,7 @@ def _review(evidence: Evidence) -> list[Sentence]:
     looked = evidence.claims[evidence.claims["family"] == "outcome"]
     held, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
     text = f"{held} finding{'s hold' if held != 1 else ' holds'}, {leaning} to watch; "
-    return [stating(f"{text}for {refused} comparisons the data are too few.", looked)]
+    return [stating(f"{text}for {refused} comparisons the data are too few.", looked), *worth_order(evidence)]
 
 
 _LEADS = {

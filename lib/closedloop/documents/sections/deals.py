@@ -111,18 +111,65 @@ def _cycle(shown: Evidence) -> Pieces:
     return picture, *typical_cycle(shown), *(compared(means, shown.words) if len(means) else ())
 
 
+def worth_order(shown: Evidence) -> list[Sentence]:
+    """Personas, and products, by what a decided deal of theirs brings: more often won is not yet worth more."""
+    rows = shown.of("won_amount_per_decided").sort_values("estimate", ascending=False, kind="stable")
+    parts = [(name, rows[rows["field"] == field]) for field, name in _ORDERED.items()]
+    told = [
+        f"{name}: " + ", ".join(f"{level_of(shown.words)(row)} ({value(row, shown.words)})" for row in records(part))
+        for name, part in parts
+        if len(part)
+    ]
+    text = f"Won amount per decided deal (win rate times amount), highest first; {'; '.join(told)}."
+    return [stating(text, *(part for _, part in parts))] if told else []
+
+
+_ORDERED = {"persona": "personas", "product": "products"}
+
+
 def _amounts(shown: Evidence) -> Pieces:
-    title, axis = "How large is a won deal?", f"mean amount of a won deal, {shown.words.currency}"
-    means = shown.of("won_amount")
-    pieces = claim_pieces(means, shown.words, title, axis) if len(means) else ()
     columns: dict[str, str | tuple[str, Column]] = {
+        "won_amount_per_decided": ("won per decided deal", "backed"),
+        "win_rate": ("win rate", "backed"),
+        "median_cycle_days": "days to win",
         "mean": ("mean amount", lambda row: _mean(row, shown)),
         "median_amount": "median",
         "next": ("nine of ten lie within", lambda row: _range(row.get("next_amount"), shown)),
         "sales_velocity_per_day": ("open deals make a day", "backed"),
     }
-    ordered = shown.cell("amounts").sort_values(["field", "level"], kind="stable")
-    return *_typical_amount(shown), *pieces, table_of(ordered, shown.words, "deals", columns)
+    pieces: list[Piece] = [*_typical_amount(shown), *worth_order(shown), *_unpaid(shown)]
+    for measure, title, axis in _COMPARED:
+        claims = shown.of(measure)
+        looked = claims[claims["family"] != "none"]
+        pieces += claim_pieces(looked, shown.words, title, f"{axis}, {shown.words.currency}") if len(looked) else ()
+    return *pieces, table_of(_by_worth(shown), shown.words, "deals", columns)
+
+
+_COMPARED = (
+    ("won_amount_per_decided", "What does a decided deal bring?", "won amount per decided deal"),
+    ("won_amount", "How large is a won deal?", "mean amount of a won deal"),
+)
+
+
+def _by_worth(shown: Evidence) -> pd.DataFrame:
+    """What is known of all deals, of personas and of products, those first whose decided deals bring most."""
+    groups = shown.claims["field"].isin(_ORDERED)
+    beside = shown.claims["measure"].isin(["win_rate", "median_cycle_days"])
+    rows = pd.concat([shown.cell("amounts"), shown.claims[groups & beside & (shown.claims["cell"] != "amounts")]])
+    rows = rows[rows["measure"] != "n_won_without_amount"]
+    brings = shown.of("won_amount_per_decided").set_index(["field", "level"])["estimate"]
+    keys = pd.MultiIndex.from_frame(rows[["field", "level"]])
+    ordered = rows.assign(_worth=brings.reindex(keys).to_numpy())
+    return ordered.sort_values(["field", "_worth", "level"], ascending=[True, False, True], kind="stable")
+
+
+def _unpaid(shown: Evidence) -> list[Sentence]:
+    """What is done with won deals without an amount."""
+    unpaid = shown.first("n_won_without_amount")
+    if unpaid is None:
+        return []
+    text = f"{value(unpaid, shown.words)} of {numbers.count(unpaid['n'])} won deals have no amount: they count as won"
+    return [stating(f"{text}, and are taken to pay like the others of their group.", unpaid)]
 
 
 def _mean(row: Mapping[str, Claim], shown: Evidence) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.channel_advice import advise
 from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
 from closedloop.documents.pieces import Listing, Note, Sentence, stating
@@ -44,16 +45,48 @@ def _channels(shown: Evidence) -> Pieces:
         "spent_amount": "spent",
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
+        "advice": ("what to do", _marks(shown)),
     }
     channels = shown.cell("channels")
-    listed = table_of(channels, shown.words, "channel", columns, label=level_of(shown.words))
-    costs = channels[channels["measure"] == "cost_per_won_amount"]
-    if len(costs) < 2:
-        return listed, Sentence("Costs cannot be compared: fewer than two channels have them.")
-    best = records(costs.sort_values("estimate", kind="stable").head(1))[0]
-    text = f"Lowest cost per won deal: {level_of(shown.words)(best)}, {backed(best, shown.words)}."
-    note = "Costs are totals of the window, not the price of one more deal; their intervals take the spend as given."
-    return listed, stating(text, best), Note(note)
+    listed = table_of(
+        channels[channels["field"] == "channel"], shown.words, "channel", columns, label=level_of(shown.words)
+    )
+    lines = Listing([advice.line for advice in advise(shown.claims, shown.words)])
+    note = (
+        "Use or stop: a won deal costs less or more than over the other channels, by more than the luck of both. Keep: "
+        "no such difference, though there were enough to show twice the cost. Test: too few. Costs are totals, not the "
+        "price of one more deal."
+    )
+    return listed, lines, *_matured(shown), Note(note)
+
+
+def _marks(shown: Evidence) -> Column:
+    """What to do with a row's channel, for the row's persona or the market."""
+    subjects = shown.of("n_leads").loc[lambda claims: claims["field"] == "channel", "subject"].unique()
+    marks = {
+        (subject, advice.channel): advice.mark
+        for subject in map(str, subjects)
+        for advice in advise(shown.claims, shown.words, subject)
+    }
+
+    def told(row: Mapping[str, Claim]) -> str:
+        claim = next(iter(row.values()))
+        return marks.get((str(claim["subject"]), str(claim["level"])), numbers.MISSING)
+
+    return told
+
+
+def _matured(shown: Evidence) -> list[Sentence]:
+    """Which leads and which money count."""
+    wait = shown.first("days_to_win")
+    if wait is None:
+        return []
+    text = (
+        f"Counted are {numbers.count(wait['n'])} leads that had {value(wait, shown.words)} to be won, and the money of "
+        "the same days: by then nine of ten won leads had been won, of the slowest channel too. Later leads, and what "
+        "they cost, are left out."
+    )
+    return [stating(text, wait)]
 
 
 def _persona_channels(shown: Evidence) -> Pieces:
@@ -61,13 +94,18 @@ def _persona_channels(shown: Evidence) -> Pieces:
     rows = shown.cell("persona_channels")
     columns: dict[str, str | tuple[str, Column]] = {
         "n_leads": "leads",
+        "n_won": "won deals",
         "persona_accepted_rate": ("accepted (90 % interval)", "backed"),
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
+        "advice": ("what to do", _marks(shown)),
     }
     listed = table_of(rows[rows["field"] == "channel"], shown.words, "persona and channel", columns, limit=_MOST_CELLS)
     title, axis = "Which channels and campaigns suit whom?", "share of the persona's leads accepted"
-    note = "A lead of a channel is taken to cost the same whoever it is."
+    note = (
+        "A lead of a channel is taken to cost the same whoever it is. Leads, won deals and costs are of leads that had "
+        "time to be won; acceptance is of the latest. Where a persona has too few won deals, all personas decide."
+    )
     return listed, *claim_pieces(claims, shown.words, title, axis), Note(note)
 
 

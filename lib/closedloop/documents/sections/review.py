@@ -3,6 +3,7 @@
 from closedloop.documents import numbers
 from closedloop.documents.findings import backed, first, value
 from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
@@ -20,7 +21,8 @@ def _held(shown: Evidence) -> Pieces:
     largest = ranked(held).head(_MOST_HELD)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
-    return Listing(honestly(largest, shown.claims, shown.words)), Sentence(text, stating("", held, largest).claims)
+    said = Sentence(text, stating("", held, largest).claims)
+    return Listing(honestly(largest, shown.claims, shown.words)), said, *worth_order(shown)
 
 
 def _asks(shown: Evidence) -> Pieces:

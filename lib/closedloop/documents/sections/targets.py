@@ -17,6 +17,7 @@ CRITERIA = {
     "size": "size: share of the market",
     "growth": "growth: change of its share of new records",
     "won_amount": "amount of a won deal (mean)",
+    "won_amount_per_decided": "won amount per decided deal (win rate times amount)",
     "needs_served": "wishes that the offer serves",
     "win_rate": "win rate",
     "sales_cycle": "days to win (median; fewer is better)",

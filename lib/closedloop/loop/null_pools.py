@@ -1,6 +1,7 @@
-"""Records by the levels of their fields as one sparse matrix, so that counting the outcomes of many worlds is quick."""
+"""What null worlds shuffle and count by: pools of outcomes, and the levels that records bear in every world."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,33 @@ from closedloop.loop.counting import RARE
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
+World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
+
+DEALS = "deals"
+SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Outcomes that may change places with those of the same group (period); ``outcomes`` as in a World.
+
+    ``sizes``: what belongs to an outcome and moves with it: amounts and days, by measure.
+    """
+
+    outcomes: Floats
+    groups: Ints
+    sizes: Mapping[str, Floats] = field(default_factory=dict)
+
+    def world(self, name: str) -> World:
+        """The real outcomes of the pool of that name."""
+        return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
+
+    def shuffled(self, name: str, rng: np.random.Generator) -> World:
+        """The same, each group's in an order drawn from ``rng``."""
+        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
+        order = np.empty_like(drawn)
+        order[np.argsort(self.groups, kind="stable")] = drawn
+        return {key: values[order] for key, values in self.world(name).items()}
 
 
 @dataclass(frozen=True)
