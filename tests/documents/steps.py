@@ -225,8 +225,7 @@ def _leads() -> Draft:
     own = _rates("channel", search=(80, 50, 150, 40))
     draft.estimate(own, at["persona_channels"], "cost_per_won_amount", unit="amount", subject="fast")
     _planned_tests(draft, at["tests"])
-    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100))
-    draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
+    _experiment(draft, at["experiments"])
     for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
         draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
     open_ones = _rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
@@ -239,6 +238,26 @@ def _leads() -> Draft:
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
     draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
     return draft
+
+
+def _experiment(draft: Draft, at: Origin) -> None:
+    """Two arms drawn in one channel."""
+    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100), long=(0.4, 0.3, 0.5, 90))
+    draft.estimate(arms, at, "arm_accepted_rate", subject="opening")
+    accepted = [{"field": "arm", "level": arm, "estimate": k, "n": n} for arm, k, n in
+                (("short", 60, 100), ("long", 36, 90))]  # fmt: skip
+    draft.count(accepted, at, "n_arm_accepted", subject="opening")
+    gap = {"field": "arm", "level": "short", "against": "long", **_figures(0.2, 0.08, 0.31, 190)}
+    draft.estimate([gap], at, "arm_difference", unit="points", subject="opening", kind="causal")
+    draft.count(_counts("channel", 190, search=190), at, "n_drawn_leads", subject="opening")
+
+
+def won_by(arm: str = "short", against: str = "long", effect: float = 0.2) -> pd.DataFrame:
+    """An experiment in which a difference holds."""
+    told = {"measure": "accepted_rate", "subject": "opening", "field": "arm", "level": arm, "against": against}
+    figures = {"estimate": 0.6, "low": 0.5, "high": 0.7, "baseline": 0.6 - effect, "effect": effect, "n": 90}
+    at = {"notebook": "03_leads", "cell": "experiments", "family": "plan", "kind": "causal"}
+    return claims({"claim_id": "arm-1", **told, **figures, **at})
 
 
 def _planned_tests(draft: Draft, at: Origin) -> None:
@@ -387,6 +406,6 @@ CLAIMS = {
 }
 CLAIMS["research"] = stacked([CLAIMS["research"], grown()], CLAIM_COLUMNS)
 CLAIMS["personas"] = stacked([CLAIMS["personas"], wishes(), turned_down()], CLAIM_COLUMNS)
-CLAIMS["leads"] = stacked([CLAIMS["leads"], suiting()], CLAIM_COLUMNS)
+CLAIMS["leads"] = stacked([CLAIMS["leads"], suiting(), won_by()], CLAIM_COLUMNS)
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

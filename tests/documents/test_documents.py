@@ -18,7 +18,7 @@ from closedloop.loop.step import Step
 from closedloop.market.periods import Period
 
 from tests.documents.ledger import HOSTILE, claims, definition, words
-from tests.documents.steps import CLAIMS, RESULTS, TABLES
+from tests.documents.steps import CLAIMS, RESULTS, TABLES, won_by
 
 PERIOD = Period(date(2025, 4, 1), date(2025, 7, 1), "2025-q2")
 RULE = Rule((Branch((Among("sites", ("1",)),), "fast", 40, 0.9),), "slow", ("sites",))
@@ -188,17 +188,38 @@ def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str)
 
 
 def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
-    assert brief.bottom_line(dossier())[1].text == "Speak to: price."
+    assert brief.bottom_line(dossier())[2].text == "Speak to: price."
     assert brief.results(dossier())["topics"] == ["price", "trust"]
 
 
-def test_the_brief_begins_with_size_need_and_promise() -> None:
-    assert said(brief.bottom_line(dossier())) == [
+def test_the_brief_begins_with_the_arm_that_won_in_its_channels() -> None:
+    first, size, *_ = brief.bottom_line(dossier())
+    assert first.text.startswith("Use “short” instead of “long” in search: sales accepted 60")
+    assert set(first.claims) >= {"arm-1"} and len(first.claims) == 5
+    assert size.text.startswith("Fast start: ")
+    elsewhere = PLAN.assign(level=PLAN["level"].where(PLAN["measure"] != "n_drawn_leads", "fair"))
+    assert brief.bottom_line(dossier(plan=elsewhere))[0].text.startswith("Fast start: "), "it reaches none of its leads"
+    everybody = brief.bottom_line(dossier(chosen="slow", plan=elsewhere))
+    assert everybody[0].text.startswith("Use “short”"), "where a persona has no channels told, all channels are its own"
+
+
+def test_what_the_control_did_better_is_kept() -> None:
+    held = PLAN[PLAN["claim_id"] != "arm-1"]
+    plan = pd.concat([held, won_by("short", "long", -0.2)], ignore_index=True)
+    assert brief.bottom_line(dossier(plan=plan))[0].text.startswith("Use “long” instead of “short”")
+    alone = pd.concat([held, won_by("short", "", -0.2)], ignore_index=True)
+    assert brief.bottom_line(dossier(plan=alone))[0].text.startswith("Use all other arms instead of “short”")
+    watched = pd.concat([held, won_by().assign(verdict="leaning")], ignore_index=True)
+    assert "Use" not in brief.bottom_line(dossier(plan=watched))[0].text
+
+
+def test_the_brief_goes_on_with_size_need_and_promise() -> None:
+    assert said(brief.bottom_line(dossier())[1:]) == [
         "Fast start: 60 % (50–70 %, n = 60) of known customers and leads.",
         "Speak to: price.",
         "Win rate to expect: 44 % (40–52 %, n = 80) of decided deals.",
     ]
-    assert all(line.claims for line in brief.bottom_line(dossier())[::2])
+    assert all(line.claims for line in brief.bottom_line(dossier())[1::2])
 
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:

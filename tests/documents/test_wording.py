@@ -70,6 +70,13 @@ def test_a_supported_causal_claim_says_because() -> None:
     assert "because" not in said(kind="causal", verdict="leaning")
 
 
+def test_an_arm_is_told_beside_the_arm_that_it_is_compared_with() -> None:
+    drawn = {"kind": "causal", "subject": "opening", "field": "arm", "level": "short"}
+    assert "44 % against 33 % with “save time”" in said(**drawn, against="save_time")
+    assert "44 % against 33 % with all other arms" in said(**drawn)
+    assert "from 33 % with “save time”" in said(**drawn, against="save_time", verdict="indistinguishable")
+
+
 def test_personas_are_named_and_survey_questions_are_quoted() -> None:
     assert said(field="persona", level="fast").startswith("Fast start – won more often")
     text = said(measure="share", subject="fast", field="wants_price", level="yes")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.arms import winners
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, Column, table_of, where
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
@@ -36,10 +37,11 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
 
 
 def bottom_line(dossier: Dossier) -> list[Sentence]:
-    """Whom the campaign is for, the need it speaks to, and what to expect."""
+    """What experiments in its channels showed to use, whom it is for, the need it speaks to, and what to expect."""
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
     size, promise = size_of(dossier), promise_of(dossier)
     return [
+        *winners(dossier.plan, dossier.words, set(_brought(dossier)["level"])),
         Sentence(f"{dossier.name}: {size.text}.", size.claims),
         Sentence(need),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
@@ -65,7 +67,7 @@ def message(dossier: Dossier) -> Parts:
     """Which need, which message, and the tests behind it."""
     topics = dossier.topics[:3]
     texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
-    tests = dossier.plan[dossier.plan["kind"] == "causal"]
+    tests = where(dossier.plan, kind="causal", unit="rate")
     ahead = planned_tests(dossier.plan, dossier.words)
     return (
         Part(
@@ -86,8 +88,7 @@ def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
 def channels(dossier: Dossier) -> Parts:
     """What each channel cost and brought for the persona, else over the whole market, and which differ."""
     words, leads = dossier.words, where(dossier.plan, notebook="03_leads")
-    own = where(leads, cell="persona_channels", field="channel", subject=dossier.chosen)
-    totals = own if len(own) else where(leads, cell="channels", field="channel")
+    totals = _brought(dossier)
 
     def named(claim: Claim) -> str:
         return words.level("channel", claim["level"])
@@ -97,13 +98,20 @@ def channels(dossier: Dossier) -> Parts:
     mine, all_of_them = sent[sent["subject"] == dossier.chosen], sent[sent["subject"] == "market"]
     held = pd.concat([_held(mine), _held(all_of_them[all_of_them["field"] == "channel"])])
     more, less = held[held["effect"] > 0].head(_MOST), held[held["effect"] < 0].head(_MOST)
-    whose = "This persona's leads" if len(own) else "All personas together"
+    whose = "All personas together" if (totals["subject"] == "market").all() else "This persona's leads"
     return (
         Part("Channels", tables=shown if len(totals) else [], intro=f"{whose}; totals of the window.",
              empty="Collect leads.channel and `spend`."),
         Part("Which to use", _lines(more, dossier), empty="No channel was shown to do better: spread, and measure."),
         Part("Which to stop or test", _lines(less, dossier), empty="No channel was shown to do worse."),
     )  # fmt: skip
+
+
+def _brought(dossier: Dossier) -> pd.DataFrame:
+    """What each channel brought for the persona; where nothing is told of it alone, for the whole market."""
+    leads = where(dossier.plan, notebook="03_leads", field="channel")
+    own = where(leads, cell="persona_channels", subject=dossier.chosen)
+    return own if len(own) else where(leads, cell="channels")
 
 
 def _held(claims: pd.DataFrame) -> pd.DataFrame:

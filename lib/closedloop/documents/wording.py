@@ -21,7 +21,7 @@ _OWN_LABELS = MappingProxyType(
         "is_quarter_end": "closed in the last month of a quarter",
         "rep_id": "representative",
         "rep_team": "sales team",
-        "arm": "arm of the experiment",
+        "arm": "arm",
         "no_decision": "no decision",
     }
 )
@@ -133,8 +133,14 @@ def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
     parts = [] if numbers.is_missing(claim["low"]) else ["90 % interval " + _interval(claim, words)]
-    parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
+    parts += [] if numbers.is_missing(claim["n"]) else [_size(claim)]
     return ", ".join([*parts, span(claim)])
+
+
+def _size(claim: Mapping[str, Any]) -> str:
+    """How many cases are behind a claim; of two arms the smaller one's."""
+    is_of_arms = claim["kind"] == "causal" and claim["unit"] == "rate"
+    return f"n = {numbers.count(claim['n'])}{' in the smaller arm' if is_of_arms else ''}"
 
 
 def span(claim: Mapping[str, Any]) -> str:
@@ -157,8 +163,21 @@ def _interval(claim: Mapping[str, Any], words: Words) -> str:
     return numbers.interval(claim["low"], claim["high"], str(claim["unit"]), words.currency)
 
 
+def _everyone(claim: Mapping[str, Any], words: Words) -> str:
+    """What the baseline is: all cases, or the arm that a drawn one is compared with."""
+    if claim["kind"] != "causal":
+        return measure_of(str(claim["measure"])).everyone
+    return f"with {other_arm(claim, words)}"
+
+
+def other_arm(claim: Mapping[str, Any], words: Words) -> str:
+    """The arm that a drawn one is compared with, by its name; else all the others."""
+    named = claim["against"] if not numbers.is_missing(claim["against"]) else ""
+    return f"“{words.level('arm', named)}”" if named else "all other arms"
+
+
 def _against(claim: Mapping[str, Any], words: Words) -> str:
-    everyone = measure_of(str(claim["measure"])).everyone
+    everyone = _everyone(claim, words)
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
     if found == base and claim["unit"] == "rate":
         found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
@@ -183,8 +202,7 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
         else _value(claim, "visible_difference", words)
     )
     size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
-    measure = measure_of(str(claim["measure"]))
-    everyone = f"{_value(claim, 'baseline', words)} {measure.everyone}"
+    everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
     return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
 
 

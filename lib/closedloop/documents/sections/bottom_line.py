@@ -1,5 +1,6 @@
 """The first thing people read on a page: one to three computed sentences."""
 
+from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
 from closedloop.documents.sections.handoff import accepted, waited
@@ -49,7 +50,8 @@ def _leads(evidence: Evidence) -> list[Sentence]:
         waiting = f"{value(listed, evidence.words)} records wait on the list to call"
     verdict = evidence.result("score_verdict") or "not judged"
     cited = [claim for claim in (came, listed) if claim is not None]
-    return [stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)]
+    score = stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)
+    return [score, *winners(evidence.claims, evidence.words)[:1]]
 
 
 def _handoff(evidence: Evidence) -> list[Sentence]:

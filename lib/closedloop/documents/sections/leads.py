@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.arms import winners
 from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
 from closedloop.documents.pieces import Listing, Note, Sentence, stating
@@ -88,7 +89,13 @@ def _experiments(shown: Evidence) -> Pieces:
     }
     listed = table_of(shown.of("arm_accepted_rate", "n_arm_accepted"), shown.words, "experiment and arm", columns)
     causal = shown.claims[shown.claims["kind"] == "causal"]
-    return listed, *claim_pieces(causal, shown.words, "What did the experiments show?", "rate")
+    best = winners(shown.claims, shown.words)
+    told = (Listing(best),) if best else ()
+    return (
+        *told,
+        listed,
+        *claim_pieces(causal, shown.words, "What did the experiments show?", "share accepted by sales"),
+    )
 
 
 def _tests(shown: Evidence) -> Pieces:
