@@ -124,6 +124,64 @@ def test_the_top_objection_comes_with_its_count_and_the_teams_answer() -> None:
     assert card("objection", unanswered)[1] == "No answer is written yet: write one (materials, kind answer)."
 
 
+LOGGED = {"measure": "n_objection", "unit": "count", "family": "none", "verdict": "counted", "low": None, "high": None}
+WHOLE = [
+    {**LOGGED, "field": "topic", "level": "trust", "estimate": 61, "n": 223},
+    {**LOGGED, "field": "topic", "level": "price", "estimate": 50, "n": 223},
+    {**LOGGED, "field": "", "level": "", "estimate": 223, "n": 223},
+]
+HERE = {**LOGGED, "subject": "slow", "field": "", "level": "", "estimate": 29, "n": 29}
+
+
+def rarely_heard(*told: dict[str, Any], logged: Sequence[str] = ("n_objection",)) -> Dossier:
+    """A persona of whom no topic was named ten times."""
+    steps = {"personas": Step("personas", TABLES["personas"], results={"logged": list(logged)})}
+    return dossier(chosen="slow", plan=claims(*told), steps=steps)
+
+
+def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_marked() -> None:
+    (top, answer, here) = next(
+        part for part in playbook.glance(rarely_heard(*WHOLE, HERE)).cards if part.name == "objection"
+    ).lines
+    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals")
+    assert answer.text == "Compare the hours."
+    assert here.text == "29 objections are logged here so far, no topic ten times"
+    assert top.claims == ("claim-0",) and here.claims == ("claim-3",)
+    (detail,) = playbook.render(rarely_heard(*WHOLE, HERE), "objections").pieces
+    assert [row[:3] for row in detail.tables[0].rows] == [
+        ("trust", "61 of 223", "Compare the hours."), ("price", "50 of 223", "not written yet"),
+    ]  # fmt: skip
+    assert [line.text for line in detail.lines] == [here.text]
+
+
+def test_what_was_logged_fewer_than_ten_times_is_no_number() -> None:
+    assert card("objection", rarely_heard(*WHOLE))[-1] == "Fewer than ten objections are logged here so far"
+    assert card("objection", rarely_heard()) == [
+        "Fewer than ten objections are logged here so far", "Fewer than ten objections are logged in all deals so far",
+    ]  # fmt: skip
+
+
+def test_nobody_is_asked_to_log_what_was_logged() -> None:
+    asked = ("Log objections", "Let sales log remarks")
+    kinds = ("pain", "trigger", "question", "objection", "sales_feedback", "sales_rejection")
+    full = rarely_heard(logged=[f"n_{kind}" for kind in kinds])
+    shown = [playbook.render(full, name) for name in ("glance", "buying", "objections")]
+    text = plain([*shown, brief.render(full, "feedback")])
+    assert not any(words in text for words in asked)
+    none = plain([playbook.render(rarely_heard(logged=()), name) for name in ("glance", "buying", "objections")])
+    assert all(words in none for words in asked), "nothing was logged, so it is asked for"
+
+
+def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_here() -> None:
+    steps = {"personas": Step("personas", results={"logged": ["n_objection"], "competitors": ["rival-b"]})}
+    found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
+    objected = battlecard.render(found, "why").pieces[2]
+    assert [line.text for line in objected.lines] == [
+        "trust", "price", "Fewer than ten objections are logged here so far",
+    ]  # fmt: skip
+    assert {line.mark for line in objected.lines} == {"in all deals", ""}
+
+
 def test_rules_on_the_glance_are_in_the_markets_words() -> None:
     assert card("who", dossier())[0] == "In the CRM: number of sites: 1"
     assert card("who", dossier())[1] == "Wants price"
@@ -294,7 +352,7 @@ def test_objections_come_with_the_claim_that_counts_them() -> None:
     (line,) = battlecard.render(dossier("competitor", "rival-a"), "why").pieces[2].lines
     objected = CLAIMS["cards"].query("measure == 'objection_share' and subject == 'rival-a'")
     assert f"{line.text} {line.detail}".replace("\N{NO-BREAK SPACE}", " ") == (
-        "low price 62 % (40–80 %, n = 21) of objections raised"
+        "low price 62 % (40–80 %, n = 21) of objections"
     )
     assert line.claims == tuple(objected["claim_id"])
 

@@ -10,6 +10,7 @@ from closedloop.documents import numbers
 from closedloop.documents.arms import winners
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, Column, table_of, where
+from closedloop.documents.heard import heard
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown
 from closedloop.documents.planned_tests import planned_tests
@@ -133,17 +134,12 @@ def feedback(dossier: Dossier) -> Parts:
     """What sales said about last period's leads: reasons of rejection for all, topics of feedback for this persona."""
     rejected = where(dossier.outcome, measure="rejection_share")
     reasons = share_lines(rejected.head(_MOST), dossier.words, "rejected leads")
-    said = _said(dossier, "feedback", "feedback") + _said(dossier, "rejection", "remarks on rejected leads")
+    said = heard(dossier, "sales_feedback", _MOST) + heard(dossier, "sales_rejection", _MOST)
     return (
         Part("Why sales rejected last period's leads", reasons,
              empty="Collect leads.rejection_reason from a short closed list."),
         Part("What sales says about this persona's leads", said, empty=NO_NOTES),
     )  # fmt: skip
-
-
-def _said(dossier: Dossier, kind: str, whole: str) -> list[Line]:
-    found = where(dossier.plan, measure=f"sales_{kind}_share", subject=dossier.chosen)
-    return share_lines(found.head(_MOST), dossier.words, whole)
 
 
 def expected(dossier: Dossier) -> Parts:

@@ -9,6 +9,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Column, Label, backed, first, table_of, value
+from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import claim_ids, stating
 from closedloop.documents.tables import Table, table
@@ -16,6 +17,7 @@ from closedloop.documents.wording import records, sentence, sentences, span
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
+_MOST_TOPICS = 4
 NO_TEXTS = "Write them in the team's `materials` file."
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _EXPECTED = ("promised_win_rate", "median_cycle_days", "median_amount", "mean_amount", "next_amount",
@@ -83,14 +85,16 @@ def buying(dossier: Dossier) -> Parts:
     return (
         Part("Who decides", tables=met, intro="Of deals with a role recorded; met, not the cause of winning.",
              empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
-        Part("Why they buy", _topics(dossier, "pain") + _topics(dossier, "trigger"), empty=NO_NOTES),
+        Part("Why they buy", _named(dossier, "pain") + _named(dossier, "trigger"), empty=NO_NOTES),
+        Part("What they ask", heard(dossier, "question", _MOST_TOPICS), empty=NO_NOTES),
         Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
     )  # fmt: skip
 
 
-def _topics(dossier: Dossier, kind: str, limit: int = 4) -> list[Line]:
-    found = share_lines(dossier.stated(f"{kind}_share").head(limit), dossier.words, f"{kind}s heard")
-    return [replace(line, text=f"{kind.capitalize()}: {line.text}") for line in found]
+def _named(dossier: Dossier, kind: str) -> list[Line]:
+    """What was heard, each topic with its kind before it."""
+    found = heard(dossier, kind, _MOST_TOPICS)
+    return [replace(line, text=f"{kind.capitalize()}: {line.text}") if line.detail else line for line in found]
 
 
 def messages(dossier: Dossier) -> Parts:
@@ -159,23 +163,27 @@ def _question_row(text: dict[str, Any]) -> tuple[str, ...]:
 
 
 def objections(dossier: Dossier) -> Parts:
-    """What is objected how often, how such deals end, and what to answer."""
+    """What is objected how often, how such deals end, and what to answer; in all deals where this is too little."""
+    answers = {kind: (head, _answer(dossier, kind)) for kind, head in _ANSWERS.items()}
+    own = own_topics(dossier, "objection").head(8)
+    if own.empty:
+        told = {"n_objection": (f"heard {IN_ALL_DEALS}", lambda row: share_of(row["n_objection"])), **answers}
+        shown = _listed(market_topics(dossier, "objection").head(8), dossier, "objection", told)
+        return (Part("Objections", so_far(dossier, "objection"), shown, empty=NO_NOTES),)
     columns: dict[str, str | tuple[str, Column]] = {
         "objection_share": ("share of objections", "backed"),
         "win_rate_when_raised": ("won when raised", "backed"),
-        **{kind: (head, _answer(dossier, kind)) for kind, head in _ANSWERS.items()},
+        **answers,
     }
-    heard = dossier.stated("objection_share").head(8)
     raised = dossier.stated("win_rate_when_raised")
-    claims = pd.concat([heard, raised[raised["level"].isin(heard["level"])]])
-    shown = _listed(claims, dossier, "objection", columns)
+    claims = pd.concat([own, raised[raised["level"].isin(own["level"])]])
     intro = "How deals ended in which it was raised: an association, not what the objection does."
-    return (Part("Objections", tables=shown, intro=intro, empty=NO_NOTES),)
+    return (Part("Objections", tables=_listed(claims, dossier, "objection", columns), intro=intro, empty=NO_NOTES),)
 
 
 def _answer(dossier: Dossier, kind: str) -> Column:
     """The team's first text of one kind on a row's topic."""
-    return lambda row: _first(dossier.texts(kind, topics=[str(row["objection_share"]["level"])]))
+    return lambda row: _first(dossier.texts(kind, topics=[str(next(iter(row.values()))["level"])]))
 
 
 def material_by_stage(dossier: Dossier) -> Parts:
