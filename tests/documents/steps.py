@@ -51,16 +51,24 @@ TABLES = {
     "leads": {
         "next_leads": pd.DataFrame(
             {
+                "rank": [1],
                 "record_id": ["L1"],
                 "persona": ["fast"],
                 "score": [0.4],
-                "rank": [1],
-                "reasons": ["sites: 1 (+)"],
-                "channel": ["search"],
+                "reasons": ["sites: 1"],
+                "caution": [""],
+                "account_id": ["A1"],
+                "rep_id": ["rep-07"],
+                "status": ["sales_accepted"],
                 "created_on": pd.to_datetime(["2025-01-02"]),
+                "age_days": [89.0],
+                "last_touch_on": pd.to_datetime(["2025-03-01"]),
                 "slot": ["ranked"],
                 "arm_rate": [1.0],
             }
+        ),
+        "wake_up": pd.DataFrame(
+            {"rank": [1], "record_id": ["L9"], "persona": ["fast"], "score": [0.2], "age_days": [400.0]}
         ),
     },
     "handoff": {},
@@ -213,7 +221,7 @@ def _leads() -> Draft:
     draft = Draft("leads")
     at = {name: Origin("03_leads", name, "leads", "2024-q1", "2024-q4") for name in
           ("funnel", "channels", "persona_channels", "experiments", "tests", "quality", "calibration",
-           "next_leads")}  # fmt: skip
+           "next_leads", "wake_up")}  # fmt: skip
     draft.count(_counts("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
     reached = _rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
     draft.estimate(reached, at["funnel"], "conversion_rate")
@@ -237,6 +245,10 @@ def _leads() -> Draft:
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
     draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
+    draft.count([{"estimate": 89, "n": 1}], at["next_leads"], "median_age_days", unit="days")
+    draft.count([{"estimate": 12}], at["next_leads"], "n_to_hand_off")
+    draft.count([{"estimate": 1}], at["wake_up"], "n_wake_up")
+    draft.count([{"estimate": 365}], at["wake_up"], "oldest_days", unit="days")
     return draft
 
 

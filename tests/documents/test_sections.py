@@ -85,7 +85,12 @@ SAID = [
     ("leads", "quality", "Once a deal is open, the score tells less than its stage."),
     ("handoff", "promises", "cannot tell"),
     ("leads", "calibration", "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),
-    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. 0 of them are drawn"),
+    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. The median one"),
+    ("leads", "next_leads", "is known for 89 days. 0 of them are drawn, whatever their rank. 12 more are qualified"),
+    ("leads", "next_leads", "12 more are qualified but not handed off: they are marketing's to hand over, not"),
+    ("leads", "next_leads", "L1      A1 rep-07 Fast start  40 % sites: 1   89 days 2025-03-01 sales accepted ranked"),
+    ("leads", "wake_up", "1 open ones are known for more than 365 days: warm them up first, or give them back."),
+    ("leads", "wake_up", "1     L9 Fast start  20 %  400 days"),
     ("handoff", "promises", "1 of 2 promises that can be judged were kept."),
     ("handoff", "waterfall", "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45)."),
     ("handoff", "first_touch", "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all were"),
@@ -330,7 +335,14 @@ def test_the_key_figures_lead(step: str) -> None:
 def test_scores_are_hidden_unless_they_are_probabilities() -> None:
     ranks = {**RESULTS, "shown_as": "rank"}
     assert "40 %" in plain(render("leads", "next_leads", evidence("leads", TABLES["leads"], results=RESULTS)))
-    assert "40 %" not in plain(render("leads", "next_leads", evidence("leads", TABLES["leads"], results=ranks)))
+    unknown = {**TABLES["leads"], "next_leads": TABLES["leads"]["next_leads"].assign(score=float("nan"))}
+    assert "score" not in plain(render("leads", "next_leads", evidence("leads", unknown, results=ranks)))
+
+
+def test_nobody_to_wake_up_is_good_news() -> None:
+    none = CLAIMS["leads"].assign(estimate=CLAIMS["leads"]["estimate"].where(CLAIMS["leads"]["cell"] != "wake_up", 0))
+    told = plain(render("leads", "wake_up", evidence("leads", {}, none)))
+    assert told == "Nobody waits for so long that a call would come unprepared."
 
 
 def test_rules_are_told_in_the_markets_words_where_they_are_known() -> None:

@@ -193,7 +193,7 @@ def test_the_score_is_stated_by_model_and_by_group(planned: Step) -> None:
 @pytest.mark.parametrize("step", ["planned", "looked_back"])
 def test_only_records_stay_tables_and_small_groups_stay_unsaid(step: str, request: pytest.FixtureRequest) -> None:
     found: Step = request.getfixturevalue(step)
-    assert set(found.tables) <= {"next_leads", "leaks"}
+    assert set(found.tables) <= {"next_leads", "wake_up", "leaks"}
     grouped = found.statements[found.statements["field"] != ""]
     known = grouped.dropna(subset=["n"])
     assert len(known) > 50

@@ -12,7 +12,7 @@ from closedloop.documents.findings import Column, Label, backed, first, table_of
 from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import claim_ids, stating
-from closedloop.documents.tables import Table, table
+from closedloop.documents.tables import Table, record_table
 from closedloop.documents.wording import records, sentence, sentences, span
 
 Parts = tuple[Part, ...]
@@ -239,11 +239,11 @@ def expected(dossier: Dossier) -> Parts:
 
 
 def next_leads(dossier: Dossier) -> Parts:
-    """The persona's first ten open records, with reasons; internal."""
+    """The persona's first ten open records by their own rank, with reasons; internal."""
     frame = dossier.table("leads", "next_leads")
     mine = frame[frame["persona"] == dossier.chosen].head(10) if len(frame) else frame
-    columns = {"rank": "rank", "record_id": "record", "reasons": "why", "channel": "channel", "created_on": "created"}
-    shown = [table(mine, columns, dossier.words)] if len(mine) else []
+    mine = mine.assign(rank=range(1, len(mine) + 1))
+    shown = [record_table(mine, dossier.words, without=("persona", "score", "slot"))] if len(mine) else []
     verdict = dossier.result("leads", "score_verdict")
     intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""
     slip = [

@@ -61,7 +61,7 @@ def plan(market: str, period: str, out: Path) -> Path:
     folder = period_folder(market, found.name, out)
     write_set(folder / "personas.yml", in_force)
     _write(folder, "plan", steps, _closed(situation, "plan", steps))
-    _write_call_list(folder / "call-list.csv", found_leads)
+    _write_lists(folder, found_leads)
     return folder
 
 
@@ -133,11 +133,15 @@ def _write(folder: Path, family: str, steps: list[Step], claims: pd.DataFrame) -
     replace_file(folder / "claims.csv", as_csv(both).encode())
 
 
-def _write_call_list(path: Path, leads: Step) -> None:
-    """The list to call for the CRM; an earlier one must not be called when there is nobody any more."""
-    path.unlink(missing_ok=True)
-    if "next_leads" in leads.tables:
-        replace_file(path, as_csv(to_log(leads.tables["next_leads"])).encode())
+def _write_lists(folder: Path, leads: Step) -> None:
+    """The lists to call and to wake up for the CRM; an earlier one must not be called when nobody is on it any more."""
+    tables = leads.tables
+    lists = {"call-list.csv": to_log(tables["next_leads"])} if "next_leads" in tables else {}
+    lists |= {"wake-up-list.csv": tables["wake_up"]} if "wake_up" in tables else {}
+    for name in ("call-list.csv", "wake-up-list.csv"):
+        (folder / name).unlink(missing_ok=True)
+    for name, table in lists.items():
+        replace_file(folder / name, as_csv(table).encode())
 
 
 def _write_proposal(path: Path, proposal: Proposal) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import pandas as pd
-
 from closedloop.documents import numbers
 from closedloop.documents.arms import winners
 from closedloop.documents.charts import calibration
@@ -12,10 +10,11 @@ from closedloop.documents.pieces import Listing, Note, Sentence, stating
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.sections.leaks import LEAKS
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of, status_bars
-from closedloop.documents.tables import table
+from closedloop.documents.tables import record_table
 from closedloop.documents.wording import records
 
 _MOST_CELLS = 40  # personas by channels
+_MOST_TO_WAKE = 5
 
 
 def _funnel(shown: Evidence) -> Pieces:
@@ -158,21 +157,32 @@ def _calibration(shown: Evidence) -> Pieces:
 
 
 def _next_leads(shown: Evidence) -> Pieces:
-    frame = next_leads(shown.table("next_leads"), shown)
+    frame = shown.table("next_leads")
     what = str(shown.result("prospects") or "leads")
     text = f"{numbers.count(len(frame))} open {what} in order; internal: record ids lead back to the CRM."
-    columns = {"rank": "rank", "record_id": "record", "persona": "persona", "score": "score",
-               "reasons": "why", "channel": "channel", "created_on": "created", "slot": "slot"}  # fmt: skip
-    drawn = shown.first("n_drawn")
+    claims = {name: shown.first(name) for name in ("n_listed", "median_age_days", "n_drawn", "n_to_hand_off")}
+    age, drawn, others = claims["median_age_days"], claims["n_drawn"], claims["n_to_hand_off"]
+    if age is not None:
+        text += f" The median one is known for {value(age, shown.words)}."
     if drawn is not None:
-        text = f"{text} {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
-    return table(frame, columns, shown.words, units={"score": "rate"}), stating(text, shown.of("n_listed", "n_drawn"))
+        text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
+    if others is not None and others["estimate"] > 0:
+        text += (
+            f" {numbers.count(others['estimate'])} more are qualified but not handed off: they are marketing's to hand "
+            "over, not sales' to call."
+        )
+    return record_table(frame, shown.words), stating(text, *(claim for claim in claims.values() if claim is not None))
 
 
-def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
-    """The list to call with personas by name, without scores unless they are calibrated."""
-    named = frame.assign(persona=[shown.words.name(str(value)) for value in frame["persona"]])
-    return named if shown.result("shown_as") == "probability" else named.drop(columns="score", errors="ignore")
+def _wake_up(shown: Evidence) -> Pieces:
+    n, oldest = shown.first("n_wake_up"), shown.first("oldest_days")
+    if n is None or oldest is None or n["estimate"] == 0:
+        return (stating("Nobody waits for so long that a call would come unprepared.", shown.of("n_wake_up")),)
+    text = (
+        f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
+        "or give them back. The file wake-up-list.csv holds them all."
+    )
+    return record_table(shown.table("wake_up"), shown.words, limit=_MOST_TO_WAKE), stating(text, n, oldest)
 
 
 LEADS = (
@@ -189,4 +199,5 @@ LEADS = (
     Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",), gaps=("over_stage",)),
     Section("leads", "calibration", "Do predicted rates come true?", _calibration, measures=("observed_rate",)),
     Section("leads", "next_leads", "Whom to call first?", _next_leads, ("next_leads",)),
+    Section("leads", "wake_up", "Whom to wake up?", _wake_up),
 )
