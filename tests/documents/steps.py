@@ -3,6 +3,7 @@
 import pandas as pd
 from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, outside, stacked
 from closedloop.loop.step import Draft
+from closedloop.terms import REJECTED_UNTOUCHED
 
 from .ledger import claims
 
@@ -293,10 +294,12 @@ def _handoff() -> Draft:
     draft.estimate(_rates("", **{"": (0.6, 0.49, 0.7, 45)}), at["waterfall"], "accepted_rate")
     draft.estimate(_rates("", **{"": (4, 3, 5, 50)}), at["first_touch"], "first_touch_median_days", unit="days")
     draft.estimate(_rates("", **{"": (0.25, 0.16, 0.36, 50)}), at["first_touch"], "never_touched_share")
+    draft.estimate(_rates("", **{"": (0.3, 0.2, 0.42, 48)}), at["first_touch"], "touched_in_time_share")
     reasons = _rates("rejection_reason", too_early=(0.6, 0.5, 0.7, 100), no_need=(0.4, 0.3, 0.5, 100))
     draft.estimate(reasons, at["rejections"], "rejection_share")
     draft.count(_counts("rejection_reason", 100, too_early=60, no_need=40), at["rejections"], "n_rejected")
     kinds = _counts("kind", 40, **{"rejected, yet won later": 3, "accepted, yet never touched": 0})
+    kinds += _counts("kind", 18, **{REJECTED_UNTOUCHED: 9})
     draft.count(kinds, at["disagreements"], "n_disagreements")
     kept = {"field": "promise", "level": "n_leads", "estimate": 120, "baseline": 100, "effect": 20}
     broken = {"field": "promise", "level": "accepted_rate", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 45,

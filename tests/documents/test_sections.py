@@ -93,6 +93,7 @@ SAID = [
     ("leads", "wake_up", "1     L9 Fast start  20 %  400 days"),
     ("handoff", "promises", "1 of 2 promises that can be judged were kept."),
     ("handoff", "waterfall", "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45)."),
+    ("handoff", "first_touch", "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
     ("handoff", "first_touch", "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all were"),
     ("handoff", "rejections", "Named most often: too early, 60 % (50–70 %, n = 100)."),
     ("handoff", "disagreements", "rejected, yet won later     3 40"),
@@ -124,6 +125,7 @@ SAID = [
     ("refinement", "off_policy", "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer would"),
     ("refinement", "off_policy", "at random             cannot tell                          31"),
     ("review", "findings", "1 finding holds."),
+    ("review", "asks", "Sales: touch every lead before giving it back, 9 of 18 never were."),
     ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),
 ]  # fmt: skip
 
@@ -279,6 +281,30 @@ def test_a_promise_is_kept_broken_or_not_judged() -> None:
     assert "No promise could be judged yet." in told
 
 
+@pytest.mark.parametrize(
+    ("observed", "said"), [(100, "yes"), (95, "just missed"), (94, "no"), (60, "no"), (120, "yes")]
+)
+def test_a_promise_that_lacks_a_twentieth_is_just_missed(observed: int, said: str) -> None:
+    rows = CLAIMS["handoff"].query("measure != 'promise' or level == 'n_leads'")
+    effect = rows["effect"].where(rows["measure"] != "promise", observed - 100)
+    told = plain(
+        render("handoff", "promises", evidence("handoff", {}, rows.assign(effect=effect, estimate=float(observed))))
+    )
+    assert told.splitlines()[1].endswith(f" {said}")
+    assert ("; just missed: leads handed off." in told) == (said == "just missed")
+
+
+def test_what_both_teams_have_to_hear_comes_first_in_the_review_too() -> None:
+    said = "9 of 18 rejected leads had no sales touch; 30 %"
+    for step in ("handoff", "review"):
+        (listing,) = bottom_line(evidence(step, {}, CLAIMS[step], results=RESULTS)).pieces
+        assert plain(listing.items[0]).startswith(said)
+        assert len(listing.items[0].claims) == 3
+    alone = CLAIMS["handoff"].query("measure != 'touched_in_time_share'")
+    told = plain(bottom_line(evidence("handoff", {}, alone, results=RESULTS)))
+    assert told.startswith("- 9 of 18 rejected leads had no sales touch.")
+
+
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
     waits = CLAIMS["handoff"].query("measure == 'never_touched_share'")
     told = plain(render("handoff", "first_touch", evidence("handoff", {}, waits)))
@@ -325,7 +351,8 @@ def test_the_key_figures_lead(step: str) -> None:
         plain(first)
         == {
             "leads": "100 leads came in the periods looked at; 1 records wait on the list to call. Lead score: usable.",
-            "handoff": "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45).",
+            "handoff": "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were touched within "
+            "the promised 2 days.",
             "deals": "33 % of decided deals are won, after 54 days (median); 30 won, 60 lost, 10 open.",
         }[step]
     )

@@ -18,6 +18,7 @@ from closedloop.loop.step import Step
 from closedloop.market.periods import find_period
 from closedloop.market.place import data_folder
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.terms import REJECTED_UNTOUCHED
 
 EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 
@@ -119,6 +120,47 @@ def test_verdicts_that_differ_are_counted_among_those_that_could(looked_back: St
     untouched = stated(looked_back, "n_disagreements").loc["accepted, yet never touched by sales"]
     assert untouched["n"] == cohort["sales_accepted_on"].notna().sum()
     assert 0 < untouched["estimate"] < 0.2 * untouched["n"]
+
+
+@pytest.fixture(scope="module")
+def raw_cohort() -> pd.DataFrame:
+    """Leads handed off in 2025-q2, from the raw files: their days as known at its end, and days to the first touch."""
+    folder, end = data_folder() / "harbor" / "raw", pd.Timestamp(2025, 7, 1)
+    leads = pd.read_csv(folder / "leads.csv", dtype=str).drop_duplicates("Lead ID").set_index("Lead ID")
+    days = leads.filter(like="Date").apply(pd.to_datetime, errors="coerce")
+    days = days.where(days < end)
+    days = days[days["Hand-off Date"] >= pd.Timestamp(2025, 4, 1)]
+    touches = pd.read_csv(folder / "touches.csv", dtype=str).query("Team == 'sales'")
+    touched = pd.to_datetime(touches["Date"], errors="coerce")
+    touched = touched.where(touched < end) - touches["Lead ID"].map(days["Hand-off Date"])
+    first = touched[touched >= pd.Timedelta(0)].groupby(touches["Lead ID"]).min()
+    return days.assign(wait=first.reindex(days.index))
+
+
+def test_leads_given_back_without_a_touch_are_counted(looked_back: Step, raw_cohort: pd.DataFrame) -> None:
+    rejected = raw_cohort[["Recycled Date", "Disqualified Date"]].notna().any(axis=1) & raw_cohort["SAL Date"].isna()
+    row = stated(looked_back, "n_disagreements").loc[REJECTED_UNTOUCHED]
+    assert [row["estimate"], row["n"], row["verdict"]] == [
+        raw_cohort.loc[rejected, "wait"].isna().sum(), rejected.sum(), "counted",
+    ]  # fmt: skip
+    assert row["estimate"] > 50
+
+
+def test_the_share_touched_in_time_leaves_out_what_is_too_young(looked_back: Step, raw_cohort: pd.DataFrame) -> None:
+    promised = pd.Timedelta(days=2)  # [goals."2025-q2"] first_touch_days
+    judged = raw_cohort[raw_cohort["Hand-off Date"] + promised < pd.Timestamp(2025, 7, 1)]
+    k = (judged["wait"] <= promised).sum()
+    row = stated(looked_back, "touched_in_time_share").iloc[0]
+    assert [row["estimate"], row["n"]] == [k / len(judged), len(judged)]
+    assert len(judged) < len(raw_cohort)
+    assert [row["low"], row["high"]] == pytest.approx(wilson(k, len(judged)))
+
+
+def test_without_a_promise_nobody_is_late(warehouse: Warehouse) -> None:
+    assert "2025-q1" not in warehouse.definition.goals
+    step = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q1")), EVERYONE)
+    assert stated(step, "touched_in_time_share").empty
+    assert REJECTED_UNTOUCHED in stated(step, "n_disagreements").index
 
 
 def test_conversion_is_of_those_at_the_status_before(planned: Step) -> None:

@@ -201,6 +201,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "test_harm_difference": "how far behind half-way stops a test",
         "test_weeks": "weeks that a test takes",
         "total_won_amount": "amount won",
+        "touched_in_time_share": "share touched by sales within the promised days",
         "trigger_share": "share of triggers heard",
         "uncoded_loss_share": "share of lost deals without a reason recorded",
         "unseen_share": "share of deals with values never seen before",

@@ -3,7 +3,7 @@
 from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
-from closedloop.documents.sections.handoff import accepted, waited
+from closedloop.documents.sections.handoff import accepted, neglected, waited
 from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.research import chosen
@@ -56,7 +56,7 @@ def _leads(evidence: Evidence) -> list[Sentence]:
 
 def _handoff(evidence: Evidence) -> list[Sentence]:
     nothing = "Too few hand-offs are recorded to measure a promise between the teams."
-    return [*accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
+    return [*neglected(evidence), *accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
 
 
 def _deals(evidence: Evidence) -> list[Sentence]:
@@ -80,7 +80,7 @@ def _review(evidence: Evidence) -> list[Sentence]:
     looked = evidence.claims[evidence.claims["family"] == "outcome"]
     held, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
     text = f"{held} finding{'s hold' if held != 1 else ' holds'}, {leaning} to watch; "
-    return [stating(f"{text}for {refused} comparisons the data are too few.", looked)]
+    return [*neglected(evidence), stating(f"{text}for {refused} comparisons the data are too few.", looked)]
 
 
 _LEADS = {
