@@ -8,6 +8,7 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Rule
 from closedloop.loop import leads, refinement, turn
+from closedloop.loop.call_list import to_log
 from closedloop.loop.duel import duel
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import Persona, PersonaSet, read_set
@@ -15,6 +16,8 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, read_step
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.notebook import open_run
+from closedloop.terms import Moment
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,32 @@ def test_nothing_known_later_moves_a_plan(out: Path, summer: Path) -> None:
     assert read_step(summer, "leads").tables["next_leads"]["created_on"].max() < pd.Timestamp(2025, 4, 1)
 
 
+def test_the_file_for_the_crm_logs_the_draw(summer: Path) -> None:
+    table = read_step(summer, "leads").tables["next_leads"]
+    file = pd.read_csv(summer / "call-list.csv")
+    assert file["record_id"].tolist() == table["record_id"].tolist()
+    assert set(file["experiment"]) == {"call-list"}
+    assert file["arm"].tolist() == table["slot"].tolist() == to_log(table)["arm"].tolist()
+    assert file["arm"].value_counts().to_dict() == {"ranked": 180, "random": 20}
+    assert file.groupby("arm")["arm_rate"].nunique().tolist() == [1, 1]
+    assert {"rank", "account_id", "rep_id", "status", "age_days", "last_touch_on", "reasons", "caution"} <= set(file)
+
+
+def test_who_is_to_be_woken_up_has_a_file(summer: Path) -> None:
+    table, file = read_step(summer, "leads").tables["wake_up"], pd.read_csv(summer / "wake-up-list.csv")
+    assert file["record_id"].tolist() == table["record_id"].tolist()
+    assert file["age_days"].min() > 365
+    assert not file["record_id"].isin(pd.read_csv(summer / "call-list.csv")["record_id"]).any()
+
+
+def test_each_persona_is_called_by_a_rank_of_its_own(out: Path, summer: Path) -> None:
+    run = open_run("sales_playbook", "harbor", "2025-q2", out)
+    listed = next(piece for piece in run.show("next_leads").pieces if piece.title == "Whom to call next").tables[0]
+    file = pd.read_csv(summer / "call-list.csv")
+    mine = file.loc[file["persona"] == run.chosen["persona"], "record_id"].head(10)
+    assert [row[:2] for row in listed.rows] == [(str(place), name) for place, name in enumerate(mine, start=1)]
+
+
 def test_families_hold_every_look_once(spring: Path) -> None:
     for family in ("plan", "outcome"):
         claims = _claims(spring, family)
@@ -214,6 +243,9 @@ def test_bank_has_no_leak_of_the_calls_length() -> None:
     assert found.results["score_verdict"] == "usable"
     assert found.results["auc"] < 0.85  # with the call's length it would be .95
     listed = found.tables["next_leads"]
-    assert "duration" not in {field for moved in listed["reasons"] for field, _, _ in moved}
+    told = {field for name in ("reasons", "caution") for row in listed[name] for field, _ in row}
+    before = set(situation.view.inherited("leads", Moment.CREATION))
+    assert told and told <= before, "the length of the call, its day and the market's rates are known when calling"
+    assert listed["score"].isna().all(), "a chance is for a record of which everything is known"
     assert listed["created_on"].min() >= pd.Timestamp(2010, 7, 1)
     assert listed["created_on"].max() < pd.Timestamp(2010, 10, 1)

@@ -42,6 +42,8 @@ MATERIAL_KINDS = (
 CLOCKS = ("day", "month", "order", "none")
 LENGTHS = ("month", "quarter", "half", "year")
 NO_RIVAL = ("none", "unnamed")
+REJECTED_UNTOUCHED = "rejected, yet never touched by sales"  # leads on which the teams disagree
+ACCEPTED_UNTOUCHED = "accepted, yet never touched by sales"
 
 
 class Moment(IntEnum):

@@ -3,6 +3,7 @@
 import pandas as pd
 from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, outside, stacked
 from closedloop.loop.step import Draft
+from closedloop.terms import REJECTED_UNTOUCHED
 
 from .ledger import claims
 
@@ -52,16 +53,24 @@ TABLES = {
     "leads": {
         "next_leads": pd.DataFrame(
             {
+                "rank": [1],
                 "record_id": ["L1"],
                 "persona": ["fast"],
                 "score": [0.4],
-                "rank": [1],
-                "reasons": [[["sites", "1", "+"]]],
-                "channel": ["search"],
+                "reasons": [[["sites", "1"]]],
+                "caution": [[]],
+                "account_id": ["A1"],
+                "rep_id": ["rep-07"],
+                "status": ["sales_accepted"],
                 "created_on": pd.to_datetime(["2025-01-02"]),
+                "age_days": [89.0],
+                "last_touch_on": pd.to_datetime(["2025-03-01"]),
                 "slot": ["ranked"],
                 "arm_rate": [1.0],
             }
+        ),
+        "wake_up": pd.DataFrame(
+            {"rank": [1], "record_id": ["L9"], "persona": ["fast"], "score": [0.2], "age_days": [400.0]}
         ),
     },
     "handoff": {},
@@ -225,7 +234,7 @@ def _leads() -> Draft:
     draft = Draft("leads")
     at = {name: Origin("03_leads", name, "leads", "2024-q1", "2024-q4") for name in
           ("funnel", "channels", "persona_channels", "experiments", "tests", "quality", "calibration",
-           "next_leads")}  # fmt: skip
+           "next_leads", "wake_up")}  # fmt: skip
     draft.count(_counts("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
     reached = _rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
     draft.estimate(reached, at["funnel"], "conversion_rate")
@@ -236,8 +245,7 @@ def _leads() -> Draft:
     for measure, of in {"n_leads": 40, "n_won": 5}.items():
         draft.count(_counts("channel", 40, search=of), at["persona_channels"], measure, subject="fast")
     _planned_tests(draft, at["tests"])
-    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100))
-    draft.estimate(arms, at["experiments"], "arm_accepted_rate", subject="opening")
+    _experiment(draft, at["experiments"])
     for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
         draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
     open_ones = _rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
@@ -249,7 +257,31 @@ def _leads() -> Draft:
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
     draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
     draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
+    draft.count([{"estimate": 89, "n": 1}], at["next_leads"], "median_age_days", unit="days")
+    draft.count([{"estimate": 12}], at["next_leads"], "n_to_hand_off")
+    draft.count([{"estimate": 1}], at["wake_up"], "n_wake_up")
+    draft.count([{"estimate": 365}], at["wake_up"], "oldest_days", unit="days")
     return draft
+
+
+def _experiment(draft: Draft, at: Origin) -> None:
+    """Two arms drawn in one channel."""
+    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100), long=(0.4, 0.3, 0.5, 90))
+    draft.estimate(arms, at, "arm_accepted_rate", subject="opening")
+    accepted = [{"field": "arm", "level": arm, "estimate": k, "n": n} for arm, k, n in
+                (("short", 60, 100), ("long", 36, 90))]  # fmt: skip
+    draft.count(accepted, at, "n_arm_accepted", subject="opening")
+    gap = {"field": "arm", "level": "short", "against": "long", **_figures(0.2, 0.08, 0.31, 190)}
+    draft.estimate([gap], at, "arm_difference", unit="points", subject="opening", kind="causal")
+    draft.count(_counts("channel", 190, search=190), at, "n_drawn_leads", subject="opening")
+
+
+def won_by(arm: str = "short", against: str = "long", effect: float = 0.2) -> pd.DataFrame:
+    """An experiment in which a difference holds."""
+    told = {"measure": "accepted_rate", "subject": "opening", "field": "arm", "level": arm, "against": against}
+    figures = {"estimate": 0.6, "low": 0.5, "high": 0.7, "baseline": 0.6 - effect, "effect": effect, "n": 90}
+    at = {"notebook": "03_leads", "cell": "experiments", "family": "plan", "kind": "causal"}
+    return claims({"claim_id": "arm-1", **told, **figures, **at})
 
 
 def _planned_tests(draft: Draft, at: Origin) -> None:
@@ -273,10 +305,12 @@ def _handoff() -> Draft:
     draft.estimate(_rates("", **{"": (0.6, 0.49, 0.7, 45)}), at["waterfall"], "accepted_rate")
     draft.estimate(_rates("", **{"": (4, 3, 5, 50)}), at["first_touch"], "first_touch_median_days", unit="days")
     draft.estimate(_rates("", **{"": (0.25, 0.16, 0.36, 50)}), at["first_touch"], "never_touched_share")
+    draft.estimate(_rates("", **{"": (0.3, 0.2, 0.42, 48)}), at["first_touch"], "touched_in_time_share")
     reasons = _rates("rejection_reason", too_early=(0.6, 0.5, 0.7, 100), no_need=(0.4, 0.3, 0.5, 100))
     draft.estimate(reasons, at["rejections"], "rejection_share")
     draft.count(_counts("rejection_reason", 100, too_early=60, no_need=40), at["rejections"], "n_rejected")
     kinds = _counts("kind", 40, **{"rejected, yet won later": 3, "accepted, yet never touched": 0})
+    kinds += _counts("kind", 18, **{REJECTED_UNTOUCHED: 9})
     draft.count(kinds, at["disagreements"], "n_disagreements")
     kept = {"field": "promise", "level": "n_leads", "estimate": 120, "baseline": 100, "effect": 20}
     broken = {"field": "promise", "level": "accepted_rate", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 45,
@@ -407,6 +441,6 @@ CLAIMS = {
 }
 CLAIMS["research"] = stacked([CLAIMS["research"], grown()], CLAIM_COLUMNS)
 CLAIMS["personas"] = stacked([CLAIMS["personas"], wishes(), turned_down()], CLAIM_COLUMNS)
-CLAIMS["leads"] = stacked([CLAIMS["leads"], suiting()], CLAIM_COLUMNS)
+CLAIMS["leads"] = stacked([CLAIMS["leads"], suiting(), won_by()], CLAIM_COLUMNS)
 CLAIMS["refinement"] = stacked([CLAIMS["refinement"], edits()], CLAIM_COLUMNS)
 CLAIMS["review"] = stacked([CLAIMS["handoff"], CLAIMS["refinement"], claims({})], CLAIM_COLUMNS)

@@ -18,7 +18,7 @@ from closedloop.loop.step import Step
 from closedloop.market.periods import Period
 
 from tests.documents.ledger import HOSTILE, claims, definition, words
-from tests.documents.steps import CLAIMS, RESULTS, TABLES
+from tests.documents.steps import CLAIMS, RESULTS, TABLES, won_by
 
 PERIOD = Period(date(2025, 4, 1), date(2025, 7, 1), "2025-q2")
 RULE = Rule((Branch((Among("sites", ("1",)),), "fast", 40, 0.9),), "slow", ("sites",))
@@ -126,6 +126,64 @@ def test_the_top_objection_comes_with_its_count_and_the_teams_answer() -> None:
     assert heard.detail.replace("\N{NO-BREAK SPACE}", " ") == "79 % (52–92 %, n = 14) of objections"
     unanswered = dossier(materials=written([text for text in MATERIALS if text["kind"] != "answer"]))
     assert card("objection", unanswered)[1] == "No answer is written yet: write one (materials, kind answer)."
+
+
+LOGGED = {"measure": "n_objection", "unit": "count", "family": "none", "verdict": "counted", "low": None, "high": None}
+WHOLE = [
+    {**LOGGED, "field": "topic", "level": "trust", "estimate": 61, "n": 223},
+    {**LOGGED, "field": "topic", "level": "price", "estimate": 50, "n": 223},
+    {**LOGGED, "field": "", "level": "", "estimate": 223, "n": 223},
+]
+HERE = {**LOGGED, "subject": "slow", "field": "", "level": "", "estimate": 29, "n": 29}
+
+
+def rarely_heard(*told: dict[str, Any], logged: Sequence[str] = ("n_objection",)) -> Dossier:
+    """A persona of whom no topic was named ten times."""
+    steps = {"personas": Step("personas", TABLES["personas"], results={"logged": list(logged)})}
+    return dossier(chosen="slow", plan=claims(*told), steps=steps)
+
+
+def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_marked() -> None:
+    (top, answer, here) = next(
+        part for part in playbook.glance(rarely_heard(*WHOLE, HERE)).cards if part.name == "objection"
+    ).lines
+    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals")
+    assert answer.text == "Compare the hours."
+    assert here.text == "29 objections are logged here so far, no topic ten times"
+    assert top.claims == ("claim-0",) and here.claims == ("claim-3",)
+    (detail,) = playbook.render(rarely_heard(*WHOLE, HERE), "objections").pieces
+    assert [row[:3] for row in detail.tables[0].rows] == [
+        ("trust", "61 of 223", "Compare the hours."), ("price", "50 of 223", "not written yet"),
+    ]  # fmt: skip
+    assert [line.text for line in detail.lines] == [here.text]
+
+
+def test_what_was_logged_fewer_than_ten_times_is_no_number() -> None:
+    assert card("objection", rarely_heard(*WHOLE))[-1] == "Fewer than ten objections are logged here so far"
+    assert card("objection", rarely_heard()) == [
+        "Fewer than ten objections are logged here so far", "Fewer than ten objections are logged in all deals so far",
+    ]  # fmt: skip
+
+
+def test_nobody_is_asked_to_log_what_was_logged() -> None:
+    asked = ("Log objections", "Let sales log remarks")
+    kinds = ("pain", "trigger", "question", "objection", "sales_feedback", "sales_rejection")
+    full = rarely_heard(logged=[f"n_{kind}" for kind in kinds])
+    shown = [playbook.render(full, name) for name in ("glance", "buying", "objections")]
+    text = plain([*shown, brief.render(full, "feedback")])
+    assert not any(words in text for words in asked)
+    none = plain([playbook.render(rarely_heard(logged=()), name) for name in ("glance", "buying", "objections")])
+    assert all(words in none for words in asked), "nothing was logged, so it is asked for"
+
+
+def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_here() -> None:
+    steps = {"personas": Step("personas", results={"logged": ["n_objection"], "competitors": ["rival-b"]})}
+    found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
+    objected = battlecard.render(found, "why").pieces[2]
+    assert [line.text for line in objected.lines] == [
+        "trust", "price", "Fewer than ten objections are logged here so far",
+    ]  # fmt: skip
+    assert {line.mark for line in objected.lines} == {"in all deals", ""}
 
 
 def test_rules_on_the_glance_are_in_the_markets_words() -> None:
@@ -294,17 +352,38 @@ def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str)
 
 
 def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
-    assert brief.bottom_line(dossier())[1].text == "Speak to: price."
+    assert brief.bottom_line(dossier())[2].text == "Speak to: price."
     assert brief.results(dossier())["topics"] == ["price", "trust"]
 
 
-def test_the_brief_begins_with_size_need_and_promise() -> None:
-    assert said(brief.bottom_line(dossier())) == [
+def test_the_brief_begins_with_the_arm_that_won_in_its_channels() -> None:
+    first, size, *_ = brief.bottom_line(dossier())
+    assert first.text.startswith("Use “short” instead of “long” in search: sales accepted 60")
+    assert set(first.claims) >= {"arm-1"} and len(first.claims) == 5
+    assert size.text.startswith("Fast start: ")
+    elsewhere = PLAN.assign(level=PLAN["level"].where(PLAN["measure"] != "n_drawn_leads", "fair"))
+    assert brief.bottom_line(dossier(plan=elsewhere))[0].text.startswith("Fast start: "), "it reaches none of its leads"
+    everybody = brief.bottom_line(dossier(chosen="slow", plan=elsewhere))
+    assert everybody[0].text.startswith("Use “short”"), "where a persona has no channels told, all channels are its own"
+
+
+def test_what_the_control_did_better_is_kept() -> None:
+    held = PLAN[PLAN["claim_id"] != "arm-1"]
+    plan = pd.concat([held, won_by("short", "long", -0.2)], ignore_index=True)
+    assert brief.bottom_line(dossier(plan=plan))[0].text.startswith("Use “long” instead of “short”")
+    alone = pd.concat([held, won_by("short", "", -0.2)], ignore_index=True)
+    assert brief.bottom_line(dossier(plan=alone))[0].text.startswith("Use all other arms instead of “short”")
+    watched = pd.concat([held, won_by().assign(verdict="leaning")], ignore_index=True)
+    assert "Use" not in brief.bottom_line(dossier(plan=watched))[0].text
+
+
+def test_the_brief_goes_on_with_size_need_and_promise() -> None:
+    assert said(brief.bottom_line(dossier())[1:]) == [
         "Fast start: 60 % (50–70 %, n = 60) of known customers and leads. Our choice – target: more attractive.",
         "Speak to: price.",
         "Win rate to expect: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1).",
     ]
-    assert all(line.claims for line in brief.bottom_line(dossier())[::2])
+    assert all(line.claims for line in brief.bottom_line(dossier())[1::2])
 
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
@@ -388,7 +467,7 @@ def test_objections_come_with_the_claim_that_counts_them() -> None:
     (line,) = battlecard.render(dossier("competitor", "rival-a"), "why").pieces[2].lines
     objected = CLAIMS["cards"].query("measure == 'objection_share' and subject == 'rival-a'")
     assert f"{line.text} {line.detail}".replace("\N{NO-BREAK SPACE}", " ") == (
-        "low price 62 % (40–80 %, n = 21) of objections raised"
+        "low price 62 % (40–80 %, n = 21) of objections"
     )
     assert line.claims == tuple(objected["claim_id"])
 

@@ -36,7 +36,7 @@ VALUES = (
     "visible_difference",
     "family_size",
 )
-RECORDS = {"next_leads", "rules", "changes", "history"}  # tables of records and of what was written earlier
+RECORDS = {"next_leads", "wake_up", "rules", "changes", "history"}  # tables of records and of what was written earlier
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
 SETTINGS = {"90", "95"}  # the levels of intervals
 Told = tuple[str, tuple[str, ...]]

@@ -77,15 +77,24 @@ SAID = [
     ("leads", "tests", "is the share of decided deals won 40 %, not 33 %? Nobody can draw it: wait for about"),
     ("leads", "tests", "300 more, 52 weeks at this pace."),
     ("leads", "experiments", "60 % (50–70 %, n = 100)"),
+    ("leads", "experiments", "Use “short” instead of “long” in search: sales accepted 60 % (60 of 100) against"),
+    ("leads", "experiments", "40 % (36 of 90), +20 points (90 % interval +8 to +31 points), because of it (2024-q2"),
+    ("leads", "experiments", "because of it: 60 % against 40 % with “long” (90 % interval 50–70 %, n = 90 in the"),
     ("leads", "quality", "0.61 (0.52–0.7)"),
     ("leads", "quality", "Verdict: usable; scores are shown as probabilities."),
     ("leads", "quality", "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164)."),
     ("leads", "quality", "Once a deal is open, the score tells less than its stage."),
     ("handoff", "promises", "cannot tell"),
     ("leads", "calibration", "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),
-    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. 0 of them are drawn"),
+    ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. The median one"),
+    ("leads", "next_leads", "is known for 89 days. 0 of them are drawn, whatever their rank. 12 more are qualified"),
+    ("leads", "next_leads", "12 more are qualified but not handed off: they are marketing's to hand over, not"),
+    ("leads", "next_leads", "L1      A1 rep-07 Fast start  40 % sites: 1   89 days 2025-03-01 sales accepted ranked"),
+    ("leads", "wake_up", "1 open ones are known for more than 365 days: warm them up first, or give them back."),
+    ("leads", "wake_up", "1     L9 Fast start  20 %  400 days"),
     ("handoff", "promises", "1 of 2 promises that can be judged were kept."),
     ("handoff", "waterfall", "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45)."),
+    ("handoff", "first_touch", "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
     ("handoff", "first_touch", "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all were"),
     ("handoff", "rejections", "Named most often: too early, 60 % (50–70 %, n = 100)."),
     ("handoff", "disagreements", "rejected, yet won later     3 40"),
@@ -120,6 +129,7 @@ SAID = [
     ("refinement", "off_policy", "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer would"),
     ("refinement", "off_policy", "at random             cannot tell                          31"),
     ("review", "findings", "1 finding holds."),
+    ("review", "asks", "Sales: touch every lead before giving it back, 9 of 18 never were."),
     ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),
 ]  # fmt: skip
 
@@ -288,6 +298,30 @@ def test_a_promise_is_kept_broken_or_not_judged() -> None:
     assert "No promise could be judged yet." in told
 
 
+@pytest.mark.parametrize(
+    ("observed", "said"), [(100, "yes"), (95, "just missed"), (94, "no"), (60, "no"), (120, "yes")]
+)
+def test_a_promise_that_lacks_a_twentieth_is_just_missed(observed: int, said: str) -> None:
+    rows = CLAIMS["handoff"].query("measure != 'promise' or level == 'n_leads'")
+    effect = rows["effect"].where(rows["measure"] != "promise", observed - 100)
+    told = plain(
+        render("handoff", "promises", evidence("handoff", {}, rows.assign(effect=effect, estimate=float(observed))))
+    )
+    assert told.splitlines()[1].endswith(f" {said}")
+    assert ("; just missed: leads handed off." in told) == (said == "just missed")
+
+
+def test_what_both_teams_have_to_hear_comes_first_in_the_review_too() -> None:
+    said = "9 of 18 rejected leads had no sales touch; 30 %"
+    for step in ("handoff", "review"):
+        (listing,) = bottom_line(evidence(step, {}, CLAIMS[step], results=RESULTS)).pieces
+        assert plain(listing.items[0]).startswith(said)
+        assert len(listing.items[0].claims) == 3
+    alone = CLAIMS["handoff"].query("measure != 'touched_in_time_share'")
+    told = plain(bottom_line(evidence("handoff", {}, alone, results=RESULTS)))
+    assert told.startswith("- 9 of 18 rejected leads had no sales touch.")
+
+
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
     waits = CLAIMS["handoff"].query("measure == 'never_touched_share'")
     told = plain(render("handoff", "first_touch", evidence("handoff", {}, waits)))
@@ -334,7 +368,8 @@ def test_the_key_figures_lead(step: str) -> None:
         plain(first)
         == {
             "leads": "100 leads came in the periods looked at; 1 records wait on the list to call. Lead score: usable.",
-            "handoff": "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n = 45).",
+            "handoff": "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were touched within "
+            "the promised 2 days.",
             "deals": "33 % of decided deals are won, after 54 days (median); 30 won, 60 lost, 10 open.",
         }[step]
     )
@@ -344,7 +379,14 @@ def test_the_key_figures_lead(step: str) -> None:
 def test_scores_are_hidden_unless_they_are_probabilities() -> None:
     ranks = {**RESULTS, "shown_as": "rank"}
     assert "40 %" in plain(render("leads", "next_leads", evidence("leads", TABLES["leads"], results=RESULTS)))
-    assert "40 %" not in plain(render("leads", "next_leads", evidence("leads", TABLES["leads"], results=ranks)))
+    unknown = {**TABLES["leads"], "next_leads": TABLES["leads"]["next_leads"].assign(score=float("nan"))}
+    assert "score" not in plain(render("leads", "next_leads", evidence("leads", unknown, results=ranks)))
+
+
+def test_nobody_to_wake_up_is_good_news() -> None:
+    none = CLAIMS["leads"].assign(estimate=CLAIMS["leads"]["estimate"].where(CLAIMS["leads"]["cell"] != "wake_up", 0))
+    told = plain(render("leads", "wake_up", evidence("leads", {}, none)))
+    assert told == "Nobody waits for so long that a call would come unprepared."
 
 
 def test_rules_are_told_in_the_markets_words_where_they_are_known() -> None:

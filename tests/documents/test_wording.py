@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from closedloop.documents.wording import one_of_each_pair, sentences, summary
+from closedloop.documents.summaries import summary
+from closedloop.documents.wording import one_of_each_pair, sentences
 
 from tests.documents.ledger import claims, words
 
@@ -68,6 +69,13 @@ def test_nothing_but_a_causal_claim_says_because(verdict: str, kind: str) -> Non
 def test_a_supported_causal_claim_says_because() -> None:
     assert "because of it" in said(kind="causal", subject="opening", field="arm", level="short")
     assert "because" not in said(kind="causal", verdict="leaning")
+
+
+def test_an_arm_is_told_beside_the_arm_that_it_is_compared_with() -> None:
+    drawn = {"kind": "causal", "subject": "opening", "field": "arm", "level": "short"}
+    assert "44 % against 33 % with “save time”" in said(**drawn, against="save_time")
+    assert "44 % against 33 % with all other arms" in said(**drawn)
+    assert "from 33 % with “save time”" in said(**drawn, against="save_time", verdict="indistinguishable")
 
 
 def test_personas_are_named_and_survey_questions_are_quoted() -> None:

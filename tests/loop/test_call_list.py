@@ -1,13 +1,21 @@
 """The list to call: its drawn places, and the known probability of each record."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.loop import turn
-from closedloop.loop.call_list import listed, to_log
+from closedloop.evidence.rules import Rule
+from closedloop.loop.call_list import listed
+from closedloop.loop.leads import leads
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Step
 from closedloop.market.definition import CallList
+from closedloop.market.periods import find_period
+from closedloop.market.place import data_folder
+from closedloop.market.warehouse import open_warehouse
+
+PERIOD, DAY = "2025-q2", pd.Timestamp(2025, 4, 1)
+EVERYONE = PersonaSet("harbor", PERIOD, "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 
 
 def ranked(n: int) -> pd.DataFrame:
@@ -49,13 +57,75 @@ def test_nobody_is_drawn_where_all_are_called_or_no_share_is_set(n: int, share: 
     assert found["arm_rate"].eq(1).all()
 
 
-def test_the_file_for_the_crm_logs_the_draw(tmp_path: Path) -> None:
-    folder = turn.plan("harbor", "2024-q3", tmp_path)
-    table = pd.read_parquet(folder / "tables" / "leads.next_leads.parquet")
-    file = pd.read_csv(folder / "call-list.csv")
-    assert file["record_id"].tolist() == table["record_id"].tolist()
-    assert set(file["experiment"]) == {"call-list"}
-    assert file["arm"].tolist() == table["slot"].tolist() == to_log(table)["arm"].tolist()
-    assert file["arm"].value_counts().to_dict() == {"ranked": 180, "random": 20}
-    assert file.groupby("arm")["arm_rate"].nunique().tolist() == [1, 1]
-    assert CallList().random_share == 0.10
+@pytest.fixture(scope="module")
+def planned() -> Step:
+    warehouse = open_warehouse("harbor")
+    return leads(Situation.planning(warehouse, find_period(warehouse.periods, PERIOD)), EVERYONE)
+
+
+@pytest.fixture(scope="module")
+def called(planned: Step) -> pd.DataFrame:
+    return planned.tables["next_leads"].set_index("record_id")
+
+
+@pytest.fixture(scope="module")
+def in_hand() -> pd.DataFrame:
+    """Leads that sales has in hand on the day, from the raw files: handed off, undecided and without a deal."""
+    raw = data_folder() / "harbor" / "raw"
+    leads = pd.read_csv(raw / "leads.csv", dtype=str).drop_duplicates("Lead ID").set_index("Lead ID")
+    names = [name for name in leads if name.endswith("Date")]
+    days = leads[names].apply(pd.to_datetime, errors="coerce")
+    known = days.where(days < DAY)
+    deals = pd.read_csv(raw / "deals.csv", dtype=str)
+    opened = deals.loc[pd.to_datetime(deals["Create Date"], errors="coerce") < DAY, "Lead ID"]
+    is_open = known[["Recycled Date", "Disqualified Date"]].isna().all(axis=1) & ~leads.index.isin(opened)
+    return leads.assign(age=(DAY - known["Create Date"]).dt.days)[is_open & known["Hand-off Date"].notna()]
+
+
+def test_sales_calls_what_it_has_in_hand_and_knows_for_no_longer_than_a_year(
+    planned: Step, called: pd.DataFrame, in_hand: pd.DataFrame
+) -> None:
+    young = in_hand[in_hand["age"] <= CallList().oldest_days]
+    assert len(young) > len(called) == 200 and set(called.index) <= set(young.index)
+    assert called["age_days"].to_dict() == in_hand.loc[called.index, "age"].to_dict()
+    assert called["rank"].tolist() == list(range(1, 201))
+    drawn = called[called["slot"] == "random"]
+    assert len(drawn) == 20
+    assert drawn["arm_rate"].unique().tolist() == pytest.approx([20 / (len(young) - 180)]), "drawn from who is called"
+    told = planned.statements.set_index("measure")["estimate"]
+    assert told["median_age_days"] == in_hand.loc[called.index, "age"].median() < 183
+
+
+def test_what_is_qualified_and_not_handed_off_is_marketings(planned: Step) -> None:
+    told = planned.statements.set_index("measure")["estimate"]
+    raw = pd.read_csv(data_folder() / "harbor" / "raw" / "leads.csv", dtype=str).drop_duplicates("Lead ID")
+    known = raw.filter(like="Date").apply(pd.to_datetime, errors="coerce") < DAY
+    ended = known[["Hand-off Date", "Recycled Date", "Disqualified Date"]].any(axis=1)
+    assert told["n_to_hand_off"] == (known["MQL Date"] & ~ended).sum() > 200
+
+
+def test_what_a_caller_needs_is_on_the_list(called: pd.DataFrame, in_hand: pd.DataFrame) -> None:
+    mine = in_hand.loc[called.index]
+    assert called["account_id"].fillna("").tolist() == mine["Account ID"].fillna("").tolist()
+    assert called["rep_id"].fillna("").tolist() == mine["Owner"].fillna("").tolist()
+    assert set(called["status"]) == {"marketing_qualified", "sales_accepted"}
+    touches = pd.read_csv(data_folder() / "harbor" / "raw" / "touches.csv", dtype=str)
+    touches = touches.assign(day=pd.to_datetime(touches["Date"], errors="coerce")).query("day < @DAY")
+    last = touches.groupby("Lead ID")["day"].max().reindex(called.index)
+    assert called["last_touch_on"].astype("datetime64[s]").fillna(DAY).tolist() == last.fillna(DAY).tolist()
+
+
+def test_two_reasons_and_one_caution_at_most(called: pd.DataFrame) -> None:
+    n_for, n_against = (called[name].str.count(": ") for name in ("reasons", "caution"))
+    assert n_for.max() == 2 and n_against.max() == 1
+    assert (n_for + n_against > 0).mean() > 0.9
+    assert not pd.concat([called["reasons"], called["caution"]]).str.contains("persona:|_|[(][+-][)]").any()
+
+
+def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: Step, in_hand: pd.DataFrame) -> None:
+    old = planned.tables["wake_up"]
+    assert set(old["record_id"]) == set(in_hand.index[in_hand["age"] > 365])
+    assert old["rank"].tolist() == list(range(1, len(old) + 1))
+    assert not {"slot", "arm", "arm_rate"} & set(old), "nobody is drawn to be woken up"
+    told = planned.statements.set_index("measure")["estimate"]
+    assert [told["n_wake_up"], told["oldest_days"]] == [len(old), 365]

@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from closedloop.evidence.rates import multinomial_intervals, wilson
 from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.call_list import CALL_LIST, RANKED
+from closedloop.loop.comparisons import experiments
 from closedloop.loop.counting import LEAST_SHOWN, rates
 from closedloop.loop.handoff import handoff
 from closedloop.loop.leads import leads
@@ -13,7 +16,9 @@ from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step
 from closedloop.market.periods import find_period
+from closedloop.market.place import data_folder
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.terms import REJECTED_UNTOUCHED
 
 EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 
@@ -117,6 +122,47 @@ def test_verdicts_that_differ_are_counted_among_those_that_could(looked_back: St
     assert 0 < untouched["estimate"] < 0.2 * untouched["n"]
 
 
+@pytest.fixture(scope="module")
+def raw_cohort() -> pd.DataFrame:
+    """Leads handed off in 2025-q2, from the raw files: their days as known at its end, and days to the first touch."""
+    folder, end = data_folder() / "harbor" / "raw", pd.Timestamp(2025, 7, 1)
+    leads = pd.read_csv(folder / "leads.csv", dtype=str).drop_duplicates("Lead ID").set_index("Lead ID")
+    days = leads.filter(like="Date").apply(pd.to_datetime, errors="coerce")
+    days = days.where(days < end)
+    days = days[days["Hand-off Date"] >= pd.Timestamp(2025, 4, 1)]
+    touches = pd.read_csv(folder / "touches.csv", dtype=str).query("Team == 'sales'")
+    touched = pd.to_datetime(touches["Date"], errors="coerce")
+    touched = touched.where(touched < end) - touches["Lead ID"].map(days["Hand-off Date"])
+    first = touched[touched >= pd.Timedelta(0)].groupby(touches["Lead ID"]).min()
+    return days.assign(wait=first.reindex(days.index))
+
+
+def test_leads_given_back_without_a_touch_are_counted(looked_back: Step, raw_cohort: pd.DataFrame) -> None:
+    rejected = raw_cohort[["Recycled Date", "Disqualified Date"]].notna().any(axis=1) & raw_cohort["SAL Date"].isna()
+    row = stated(looked_back, "n_disagreements").loc[REJECTED_UNTOUCHED]
+    assert [row["estimate"], row["n"], row["verdict"]] == [
+        raw_cohort.loc[rejected, "wait"].isna().sum(), rejected.sum(), "counted",
+    ]  # fmt: skip
+    assert row["estimate"] > 50
+
+
+def test_the_share_touched_in_time_leaves_out_what_is_too_young(looked_back: Step, raw_cohort: pd.DataFrame) -> None:
+    promised = pd.Timedelta(days=2)  # [goals."2025-q2"] first_touch_days
+    judged = raw_cohort[raw_cohort["Hand-off Date"] + promised < pd.Timestamp(2025, 7, 1)]
+    k = (judged["wait"] <= promised).sum()
+    row = stated(looked_back, "touched_in_time_share").iloc[0]
+    assert [row["estimate"], row["n"]] == [k / len(judged), len(judged)]
+    assert len(judged) < len(raw_cohort)
+    assert [row["low"], row["high"]] == pytest.approx(wilson(k, len(judged)))
+
+
+def test_without_a_promise_nobody_is_late(warehouse: Warehouse) -> None:
+    assert "2025-q1" not in warehouse.definition.goals
+    step = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q1")), EVERYONE)
+    assert stated(step, "touched_in_time_share").empty
+    assert REJECTED_UNTOUCHED in stated(step, "n_disagreements").index
+
+
 def test_conversion_is_of_those_at_the_status_before(planned: Step) -> None:
     n, rate = stated(planned, "n_reached")["estimate"], stated(planned, "conversion_rate")
     assert list(n.index) == ["inquiry", "marketing_qualified", "handed_off", "sales_accepted", "sales_qualified", "won"]
@@ -137,12 +183,42 @@ def test_a_channels_cost_moves_with_its_rate_of_success(planned: Step) -> None:
     assert ends == pytest.approx([spent["trade_fair"] / n["trade_fair"] / rate for rate in (high, low)])
 
 
-def test_drawn_arms_are_stated_with_their_intervals_and_compared(planned: Step) -> None:
+def test_drawn_arms_are_stated_with_their_intervals(planned: Step) -> None:
     arms, n = stated(planned, "arm_accepted_rate"), stated(planned, "n_arm_accepted")
     assert (arms["estimate"] * arms["n"]).to_dict() == pytest.approx(n["estimate"].to_dict())
-    causal = planned.looks[planned.looks["kind"] == "causal"]
-    assert set(causal["level"]) == set(arms.index) == {"save_time", "start_small"}
-    assert set(causal["subject"]) == set(arms["subject"])
+    assert set(arms.index) == {"save_time", "start_small"}
+
+
+def test_two_drawn_arms_are_compared_with_each_other(planned: Step) -> None:
+    raw = pd.read_csv(data_folder() / "harbor" / "raw" / "leads.csv", dtype=str).drop_duplicates("Lead ID")
+    raw = raw.dropna(subset=["Test", "Hand-off Date"])
+    days = ["SAL Date", "Recycled Date", "Disqualified Date"]
+    known = raw[days].apply(pd.to_datetime, errors="coerce") < pd.Timestamp(2025, 4, 1)
+    decided, accepted = raw[known.any(axis=1)], known["SAL Date"]
+    k, n = (part.groupby(raw["Test Arm"]).sum() for part in (accepted[decided.index], accepted[decided.index] | True))
+    (look,) = planned.looks[planned.looks["kind"] == "causal"].to_dict("records")
+    assert (look["level"], look["against"], look["subject"]) == ("start_small", "save_time", "opening-message")
+    rates = k / n
+    assert [look["estimate"], look["baseline"]] == pytest.approx([rates["start_small"], rates["save_time"]])
+    gap = stated(planned, "arm_difference").loc["start_small"]
+    assert [gap["estimate"], gap["n"]] == pytest.approx([rates["start_small"] - rates["save_time"], n.sum()])
+    low, high = wilson(k, n)  # Newcombe's interval, worked out from Wilson's
+    small, time = (list(k.index).index(arm) for arm in ("start_small", "save_time"))
+    below = np.hypot(rates["start_small"] - low[small], high[time] - rates["save_time"])
+    assert gap["low"] == pytest.approx(gap["estimate"] - below)
+    assert 0.05 < gap["low"] < 0.12 < gap["high"] < 0.25, "the truth planted 12 points"
+    table = [[k["start_small"], (n - k)["start_small"]], [k["save_time"], (n - k)["save_time"]]]
+    assert look["p"] < scipy.stats.fisher_exact(table).pvalue < 0.001
+
+
+def test_places_on_the_list_to_call_are_no_arms() -> None:
+    """Who is ranked onto the list was chosen, not drawn."""
+    frame = pd.DataFrame({"experiment": ["opening", CALL_LIST, None], "arm": ["a", RANKED, None], "is_accepted": True})
+    assert [(name, len(part)) for name, part in experiments(frame)] == [("opening", 1)]
+
+
+def test_the_channels_of_an_experiment_are_told(planned: Step) -> None:
+    assert set(stated(planned, "n_drawn_leads").index) == {"content", "search", "webinar"}
 
 
 def test_the_score_is_stated_by_model_and_by_group(planned: Step) -> None:
@@ -160,7 +236,7 @@ def test_the_score_is_stated_by_model_and_by_group(planned: Step) -> None:
 @pytest.mark.parametrize("step", ["planned", "looked_back"])
 def test_only_records_stay_tables_and_small_groups_stay_unsaid(step: str, request: pytest.FixtureRequest) -> None:
     found: Step = request.getfixturevalue(step)
-    assert set(found.tables) <= {"next_leads", "leaks"}
+    assert set(found.tables) <= {"next_leads", "wake_up", "leaks"}
     grouped = found.statements[found.statements["field"] != ""]
     known = grouped.dropna(subset=["n"])
     assert len(known) > 50

@@ -6,11 +6,13 @@ import pytest
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.observed import observe
+from closedloop.loop.observed import HEARD, observe
 from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.remarks import state_logged
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 from closedloop.market.periods import find_period
+from closedloop.market.place import data_folder
 from closedloop.market.warehouse import open_warehouse
 
 EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
@@ -51,6 +53,31 @@ def test_pains_are_shares_of_all_pains_and_rare_ones_are_not_stated(told: pd.Dat
     shown = stated(told, "pain_share")
     assert shown["estimate"].to_dict() == pytest.approx((pains / pains.sum())[pains >= LEAST_SHOWN].to_dict())
     assert (shown["n"] == pains.sum()).all() and shown["cell"].eq("buying").all()
+
+
+@pytest.mark.parametrize("kind", HEARD)
+def test_remarks_are_counted_in_the_whole_market_by_topic(told: pd.DataFrame, kind: str) -> None:
+    raw = pd.read_csv(data_folder() / "harbor" / "raw" / "notes.csv")
+    raw = raw[pd.to_datetime(raw["Date"], errors="coerce").between(*YEAR) & (raw["Kind"] == kind)]
+    k = raw["Topic"].value_counts()
+    found = told[(told["measure"] == f"n_{kind}") & (told["subject"] == "market")].set_index("level")
+    assert found["estimate"].to_dict() == {"": len(raw), **k[k >= LEAST_SHOWN].to_dict()}
+    assert (found["n"] == len(raw)).all() and set(found["verdict"]) == {"counted"}
+    here = told[(told["measure"] == f"n_{kind}") & (told["subject"] == "everyone")]
+    assert here["level"].tolist() == [""], "topics of a persona are shares, and only what was named ten times"
+
+
+def test_which_remarks_were_logged_at_all_is_kept(draft: Draft) -> None:
+    assert set(draft.results["logged"]) == {f"n_{kind}" for kind in HEARD}
+
+
+def test_fewer_than_ten_remarks_are_not_stated(situation: Situation) -> None:
+    few = Draft("personas")
+    said = pd.DataFrame({"topic": ["price"] * 9, "written_on": pd.Timestamp(2025, 1, 1)})
+    state_logged(few, situation, said, ("sales_playbook", "objections"), "n_objection")
+    state_logged(few, situation, said.head(0), ("sales_playbook", "buying"), "n_pain")
+    assert few.done().statements.empty
+    assert few.results == {"logged": ["n_objection"]}
 
 
 def test_who_was_met_is_a_share_of_the_deals_that_record_a_role(told: pd.DataFrame, situation: Situation) -> None:

@@ -110,6 +110,20 @@ def test_objections_are_those_of_the_rivals_deals_and_their_leads(
     assert len(shown) > 0
 
 
+def test_buyers_reasons_are_counted_in_all_deals_and_with_each_rival(
+    told: pd.DataFrame, ended: pd.DataFrame, situation: Situation
+) -> None:
+    notes = situation.warehouse.frame("notes")
+    notes = notes[pd.to_datetime(notes["written_on"]).between("2024-04-01", "2025-03-31")]
+    losses = notes[(notes["kind"] == "loss") & (notes["from_team"] == "buyer")]
+    n = losses["topic"].value_counts()
+    shown = stated(told, "n_loss_topic", "market", "topic")
+    assert shown["estimate"].to_dict() == n[n >= LEAST_SHOWN].to_dict() and (shown["n"] == n.sum()).all()
+    theirs = ended[ended["competitor"] == "rival-anchor"]
+    meant = losses["deal_id"].isin(theirs["deal_id"]) | losses["lead_id"].isin(theirs["lead_id"].dropna())
+    assert stated(told, "n_loss_topic", "rival-anchor")["estimate"].tolist() == [meant.sum()]
+
+
 def test_the_teams_texts_about_a_rival_are_counted_up_to_the_latest(told: pd.DataFrame, situation: Situation) -> None:
     texts = situation.warehouse.frame("materials")
     mine = texts[(texts["competitor"] == "none") & texts["kind"].isin(["question", "answer"])]

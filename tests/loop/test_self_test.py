@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
+from closedloop.evidence.arms import arm_looks
+from closedloop.evidence.claims import Origin, close_family
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import RARE, counts
-from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_market import Arms, Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Pool, Tally
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import look_at
@@ -191,6 +193,24 @@ def _same_claims(cut: NullMarket, folders: dict[str, Path], period: str) -> None
         columns = ["measure", "subject", "field", "level", "effect"]
         assert [tuple(row[:4]) for row in sorted(found)] == sorted(map(tuple, wanted[columns[:4]].to_numpy()))
         assert sum(row[4] for row in found) == pytest.approx(wanted["effect"].sum())
+
+
+@pytest.mark.parametrize("control", [None, "b"])
+def test_drawn_arms_are_looked_at_as_the_loop_looks_at_them(control: str | None) -> None:
+    rng = np.random.default_rng(12)
+    arm = rng.choice(["a", "b", "c"], 600, p=[0.5, 0.3, 0.2])
+    world = {"accepted": (rng.random(600) < np.where(arm == "a", 0.75, 0.5)).astype(float)}
+    part = Arms("accepted", np.arange(600), Tally.of(pd.DataFrame({"arm": arm})), "rate", 0.03, "opening", control)
+    tested = part.tested(world)
+    effects = part.effects(tested, np.zeros(len(tested.p)))
+    table = pd.DataFrame({"level": arm, "hit": world["accepted"]}).groupby("level")["hit"].agg(k="sum", n="count")
+    at = Origin("03_leads", "experiments", "leads", "all", "all")
+    wanted = arm_looks(table.reset_index(), at, measure="rate", experiment="opening", control=control)
+    assert part.tally.level[tested.index].tolist() == wanted["level"].tolist()
+    assert tested.p.tolist() == pytest.approx(wanted["p"].tolist())
+    held = close_family(wanted.assign(p=0.0), family="plan", market="m", period="p")["verdict"] == "supported"
+    assert effects[held].tolist() == pytest.approx(wanted.loc[held, "effect"].tolist())
+    assert np.isnan(effects[~held]).all() and held.any()
 
 
 def test_a_real_difference_is_gone_in_null_worlds(cut: NullMarket) -> None:

@@ -49,9 +49,14 @@ def test_defaults_and_given_values(write: Write) -> None:
         4,
         8,
     )
-    assert definition.call_list.random_share == 0.1
+    assert (definition.call_list.random_share, definition.call_list.oldest_days) == (0.1, 365)
+    assert definition.experiments == {}
     source = definition.sources["calls"]
     assert (source.delimiter, source.quote, source.encoding, source.member) == (",", '"', "utf-8", ())
+
+
+def test_an_experiment_may_name_its_control(write: Write) -> None:
+    assert write(GOOD + '[experiments.opening-message]\ncontrol = "a"\n').experiments["opening-message"].control == "a"
 
 
 def test_criteria_of_targets_are_given_or_usual(write: Write) -> None:
@@ -97,6 +102,8 @@ def test_fields_labels_and_moments(write: Write) -> None:
         (("[periods]", "[claims]\nwindows = 2\n[periods]"), ["claims.windows", "practical_threshold"]),
         (("[periods]", "[call_list]\nshare = 0.1\n[periods]"), ["call_list.share", "unknown key", "random_share"]),
         (("[periods]", "[call_list]\nrandom_share = 10\n[periods]"), ["call_list.random_share", "0.5", "found '10'"]),
+        (("[periods]", "[call_list]\noldest_days = 0\n[periods]"), ["call_list.oldest_days", "greater than or equal"]),
+        (("[periods]", '[experiments.opening]\narm = "a"\n[periods]'), ["experiments.opening.arm", "allowed: control"]),
         (("[periods]", '[goals."2024-q1"]\nleads = 2\n[periods]'), ["goals.2024-q1.leads", "n_leads"]),
         (
             ("[periods]", "[criteria]\nsmallest = 0.1\n[periods]"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from closedloop.batch.engine import Execution
 
 _OWN_FILES = {
-    PLAN: ("claims-plan.parquet", "personas.yml", "call-list.csv", "plan.json"),
+    PLAN: ("claims-plan.parquet", "personas.yml", "call-list.csv", "wake-up-list.csv", "plan.json"),
     "outcome": ("claims-outcome.parquet", "proposal.yml", "claims.parquet", "claims.csv", "outcome.json"),
 }
 Compute = Callable[[str, str, str, Path], Turn]

@@ -10,6 +10,7 @@ from closedloop.documents import numbers
 from closedloop.documents.charts import Picture
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, backed, dots_of, first, where
+from closedloop.documents.heard import heard
 from closedloop.documents.part import Line, Part, assumed, share_lines
 from closedloop.documents.pieces import Note, Piece, Sentence, Shown, stating
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
@@ -90,12 +91,11 @@ def why(dossier: Dossier) -> Pieces:
     """Why buyers consider them: what buyers and sellers said about such deals."""
     buyers = "Why buyers turn to it, in their words' topics"
     return (
-        Part(buyers, _shares(dossier, "loss_topic_share", "buyers' reasons"),
-             empty="Ask buyers who said no; log it as a note of kind loss. What is said ten times is shown."),
+        Part(buyers, heard(dossier, "loss_topic", _MOST),
+             empty="Ask buyers who said no; log it as a note of kind loss."),
         Part("Why, as sellers recorded it", _shares(dossier, "loss_reason_share", "sellers' reasons"),
              empty="Record deals.loss_reason; ten of a kind are enough."),
-        Part("What is objected in such deals", _shares(dossier, "objection_share", "objections raised"),
-             empty=NO_NOTES),
+        Part("What is objected in such deals", heard(dossier, "objection", _MOST), empty=NO_NOTES),
     )  # fmt: skip
 
 

@@ -8,13 +8,16 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.arms import winners
 from closedloop.documents.channel_advice import advise
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Claim, Column, joined, table_of, where
+from closedloop.documents.heard import heard
 from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, Sentence, Shown
 from closedloop.documents.planned_tests import planned_tests
-from closedloop.documents.playbook import attribute_line, promise_of, size_of
+from closedloop.documents.playbook import attribute_line, size_of
+from closedloop.documents.promises import promise_of
 from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import capital, records, sentences
@@ -39,10 +42,11 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
 
 
 def bottom_line(dossier: Dossier) -> list[Sentence]:
-    """Whom the campaign is for, the need it speaks to, and what to expect."""
+    """What experiments in its channels showed to use, whom it is for, the need it speaks to, and what to expect."""
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
     size, promise = size_of(dossier), promise_of(dossier)
     return [
+        *winners(dossier.plan, dossier.words, set(_brought(dossier)["level"])),
         joined([Sentence(f"{dossier.name}: {size.text}.", size.claims), chosen(dossier)]),
         Sentence(need),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
@@ -70,7 +74,7 @@ def message(dossier: Dossier) -> Parts:
     """Which need, which message, and the tests behind it."""
     topics = dossier.topics[:3]
     texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
-    tests = dossier.plan[dossier.plan["kind"] == "causal"]
+    tests = where(dossier.plan, kind="causal", unit="rate")
     ahead = planned_tests(dossier.plan, dossier.words)
     return (
         Part(
@@ -91,9 +95,8 @@ def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
 def channels(dossier: Dossier) -> Parts:
     """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
     words, leads = dossier.words, where(dossier.plan, notebook="03_leads")
-    told = where(leads, field="channel", measure="n_leads")
-    subject = dossier.chosen if (told["subject"] == dossier.chosen).any() else "market"
-    totals = where(leads, field="channel", subject=subject)
+    totals = _brought(dossier)
+    subject = "market" if (totals["subject"] == "market").all() else dossier.chosen
     totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
     advice = advise(dossier.plan, words, subject)
     marks = {one.channel: one.mark for one in advice}
@@ -114,6 +117,13 @@ def channels(dossier: Dossier) -> Parts:
         Part("What else differs", _lines(_other_findings(leads, dossier.chosen), dossier),
              empty="No channel or campaign was shown to differ in what becomes of its leads."),
     )  # fmt: skip
+
+
+def _brought(dossier: Dossier) -> pd.DataFrame:
+    """What each channel brought for the persona; where nothing is told of it alone, for the whole market."""
+    leads = where(dossier.plan, notebook="03_leads", field="channel")
+    own = where(leads, measure="n_leads", subject=dossier.chosen)
+    return where(leads, subject=dossier.chosen if len(own) else "market")
 
 
 def _other_findings(leads: pd.DataFrame, chosen: str) -> pd.DataFrame:
@@ -142,17 +152,12 @@ def feedback(dossier: Dossier) -> Parts:
     """What sales said about last period's leads: reasons of rejection for all, topics of feedback for this persona."""
     rejected = where(dossier.outcome, measure="rejection_share")
     reasons = share_lines(rejected.head(_MOST), dossier.words, "rejected leads")
-    said = _said(dossier, "feedback", "feedback") + _said(dossier, "rejection", "remarks on rejected leads")
+    said = heard(dossier, "sales_feedback", _MOST) + heard(dossier, "sales_rejection", _MOST)
     return (
         Part("Why sales rejected last period's leads", reasons,
              empty="Collect leads.rejection_reason from a short closed list."),
         Part("What sales says about this persona's leads", said, empty=NO_NOTES),
     )  # fmt: skip
-
-
-def _said(dossier: Dossier, kind: str, whole: str) -> list[Line]:
-    found = where(dossier.plan, measure=f"sales_{kind}_share", subject=dossier.chosen)
-    return share_lines(found.head(_MOST), dossier.words, whole)
 
 
 def expected(dossier: Dossier) -> Parts:

@@ -1,17 +1,20 @@
 """The sales playbook of one persona: the glance page that prints on one A4, and the detail behind it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from closedloop.documents import numbers, selling
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import backed, ends, first, value
+from closedloop.documents.findings import backed, first
+from closedloop.documents.heard import heard, market_topics, own_topics, so_far
 from closedloop.documents.part import Glance, Line, Part, cited, plainly, spoken
 from closedloop.documents.persona_diff import detail
 from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
+from closedloop.documents.promises import promise_history, promise_of
 from closedloop.documents.tables import Table
-from closedloop.documents.wording import records, sentence, span
+from closedloop.documents.wording import records, sentence
 from closedloop.errors import ParameterError, allowed
 
 MOST = 3
@@ -35,19 +38,6 @@ def size_of(dossier: Dossier) -> Sentence:
     return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
 
 
-def promise_of(dossier: Dossier) -> Sentence:
-    """The win rate that the persona set promises and the deals behind it; or why there is none."""
-    claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
-    won = first(dossier.plan, measure="n_promised_won", level=dossier.chosen)
-    if claim is None or won is None:
-        nothing = "no evidence yet, collect outcomes of its deals"
-        return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
-    deals = f"{value(won, dossier.words)} won of {numbers.count(claim['n'])} decided in {span(claim)}"
-    return stating(
-        f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals})", claim, won
-    )
-
-
 def glance(dossier: Dossier) -> Glance:
     """Who, the one sentence, questions, proofs, objection, when to walk away, what changed, valid until."""
     until = dossier.valid_until
@@ -69,9 +59,10 @@ _WRITTEN = (
 def _cards(dossier: Dossier) -> list[Part]:
     """The cards in the order of a talk."""
     who = Part("Who they are", _who(dossier), empty="Collect outcomes or survey answers.", name="who")
-    heard = Part("Top objection", _objection(dossier), empty="Log objections as notes, with a topic.", name="objection")
+    empty = "Log objections as notes, with a topic."
+    objection = Part("Top objection", _objection(dossier), empty=empty, name="objection")
     sentence, ask, prove, walk = (_written(dossier, *card) for card in _WRITTEN)
-    return [who, sentence, ask, prove, heard, walk, Part("What changed", _changed(dossier), name="changed")]
+    return [who, sentence, ask, prove, objection, walk, Part("What changed", _changed(dossier), name="changed")]
 
 
 def _written(dossier: Dossier, title: str, kind: str, limit: int, name: str) -> Part:
@@ -93,13 +84,17 @@ def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
 
 
 def _objection(dossier: Dossier) -> list[Line]:
-    top = first(dossier.stated("objection_share"), field="topic")
-    if top is None:
-        return []
-    topic = spoken(top["level"]).capitalize()
-    heard = Line(f"“{topic}”", f"{backed(top, dossier.words)} of objections", claims=claim_ids(top))
+    """The objection raised most often here, else in all deals, with the team's answer."""
+    own = own_topics(dossier, "objection")
+    found = own if len(own) else market_topics(dossier, "objection")
+    lines = [] if len(own) else so_far(dossier, "objection")
+    if found.empty:
+        return lines
+    top = records(found.head(1))[0]
+    told = heard(dossier, "objection", 1)[0]
     answers = plainly(dossier.texts("answer", topics=[str(top["level"])]), 1)
-    return [heard, *(answers or [Line("No answer is written yet: write one (materials, kind answer).")])]
+    answers = answers or [Line("No answer is written yet: write one (materials, kind answer).")]
+    return [replace(told, text=f"“{told.text.capitalize()}”"), *answers, *lines]
 
 
 def _changed(dossier: Dossier) -> list[Line]:
@@ -107,7 +102,7 @@ def _changed(dossier: Dossier) -> list[Line]:
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
     moved = [row for row in records(mine) if row["change"] != "kept"]
     told = [Line(f"{spoken(row['change'])}: {detail(row, dossier.words)}") for row in moved]
-    return [*(told[:MOST] or [Line("who they are: nothing")]), *selling.promise_history(dossier)]
+    return [*(told[:MOST] or [Line("who they are: nothing")]), *promise_history(dossier)]
 
 
 SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(

@@ -9,14 +9,17 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
+from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Piece, claim_ids, stating
-from closedloop.documents.tables import Table, table
+from closedloop.documents.promises import promise_history
+from closedloop.documents.tables import Table, record_table
 from closedloop.documents.turning import firm, honestly, turning
 from closedloop.documents.wording import records, sentences, span
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
+_MOST_TOPICS = 4
 NO_TEXTS = "Write them in the team's `materials` file."
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _CLOSING = "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
@@ -87,14 +90,16 @@ def buying(dossier: Dossier) -> Parts:
     return (
         Part("Who decides", tables=met, intro="Of deals with a role recorded; met, not the cause of winning.",
              empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
-        Part("Why they buy", _topics(dossier, "pain") + _topics(dossier, "trigger"), empty=NO_NOTES),
+        Part("Why they buy", _named(dossier, "pain") + _named(dossier, "trigger"), empty=NO_NOTES),
+        Part("What they ask", heard(dossier, "question", _MOST_TOPICS), empty=NO_NOTES),
         Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
     )  # fmt: skip
 
 
-def _topics(dossier: Dossier, kind: str, limit: int = 4) -> list[Line]:
-    found = share_lines(dossier.stated(f"{kind}_share").head(limit), dossier.words, f"{kind}s heard")
-    return [replace(line, text=f"{kind.capitalize()}: {line.text}") for line in found]
+def _named(dossier: Dossier, kind: str) -> list[Line]:
+    """What was heard, each topic with its kind before it."""
+    found = heard(dossier, kind, _MOST_TOPICS)
+    return [replace(line, text=f"{kind.capitalize()}: {line.text}") if line.detail else line for line in found]
 
 
 def messages(dossier: Dossier) -> Parts:
@@ -184,23 +189,27 @@ def _question_row(text: dict[str, Any]) -> tuple[str, ...]:
 
 
 def objections(dossier: Dossier) -> Parts:
-    """What is objected how often, how such deals end, and what to answer."""
+    """What is objected how often, how such deals end, and what to answer; in all deals where this is too little."""
+    answers = {kind: (head, _answer(dossier, kind)) for kind, head in _ANSWERS.items()}
+    own = own_topics(dossier, "objection").head(8)
+    if own.empty:
+        told = {"n_objection": (f"heard {IN_ALL_DEALS}", lambda row: share_of(row["n_objection"])), **answers}
+        shown = _listed(market_topics(dossier, "objection").head(8), dossier, "objection", told)
+        return (Part("Objections", so_far(dossier, "objection"), shown, empty=NO_NOTES),)
     columns: dict[str, str | tuple[str, Column]] = {
         "objection_share": ("share of objections", "backed"),
         "win_rate_when_raised": ("won when raised", "backed"),
-        **{kind: (head, _answer(dossier, kind)) for kind, head in _ANSWERS.items()},
+        **answers,
     }
-    heard = dossier.stated("objection_share").head(8)
     raised = dossier.stated("win_rate_when_raised")
-    claims = pd.concat([heard, raised[raised["level"].isin(heard["level"])]])
-    shown = _listed(claims, dossier, "objection", columns)
+    claims = pd.concat([own, raised[raised["level"].isin(own["level"])]])
     intro = "How deals ended in which it was raised: an association, not what the objection does."
-    return (Part("Objections", tables=shown, intro=intro, empty=NO_NOTES),)
+    return (Part("Objections", tables=_listed(claims, dossier, "objection", columns), intro=intro, empty=NO_NOTES),)
 
 
 def _answer(dossier: Dossier, kind: str) -> Column:
     """The team's first text of one kind on a row's topic."""
-    return lambda row: _first(dossier.texts(kind, topics=[str(row["objection_share"]["level"])]))
+    return lambda row: _first(dossier.texts(kind, topics=[str(next(iter(row.values()))["level"])]))
 
 
 def material_by_stage(dossier: Dossier) -> Parts:
@@ -256,32 +265,12 @@ def expected(dossier: Dossier) -> Parts:
     )
 
 
-def promise_history(dossier: Dossier) -> list[Line]:
-    """The last promise, what came of it, and the promise now; nothing before there were two."""
-    told = {
-        "promised_before": "win rate promised last",
-        "came_win_rate": "it was",
-        "promised_win_rate": "promised now",
-    }
-    found = {name: first(dossier.plan, measure=name, level=dossier.chosen) for name in told}
-    if found["promised_before"] is None:
-        return []
-    known = [claim for claim in found.values() if claim is not None]
-    parts = [
-        f"{told[name]} {'too few to tell' if claim is None else f'{backed(claim, dossier.words)} in {span(claim)}'}"
-        for name, claim in found.items()
-    ]
-    return [Line.of(stating("; ".join(parts), *known))]
-
-
 def next_leads(dossier: Dossier) -> Parts:
-    """The persona's first ten open records, with reasons; internal."""
+    """The persona's first ten open records by their own rank, with reasons; internal."""
     frame = dossier.table("leads", "next_leads")
     mine = frame[frame["persona"] == dossier.chosen].head(10) if len(frame) else frame
-    if len(mine):
-        mine = mine.assign(reasons=[dossier.words.reasons(moved) for moved in mine["reasons"]])
-    columns = {"rank": "rank", "record_id": "record", "reasons": "why", "channel": "channel", "created_on": "created"}
-    shown = [table(mine, columns, dossier.words)] if len(mine) else []
+    mine = mine.assign(rank=range(1, len(mine) + 1))
+    shown = [record_table(mine, dossier.words, without=("persona", "score", "slot"))] if len(mine) else []
     verdict = dossier.result("leads", "score_verdict")
     intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""
     slip = [

@@ -1,8 +1,9 @@
 """Frames as tables for people: labelled columns, units written out, every text escaped, long ones cut."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,23 @@ from closedloop.documents.pieces import citing
 from closedloop.documents.wording import Words
 
 LIMIT = 12
+_RECORD_COLUMNS = MappingProxyType(  # of a list of records to call
+    {
+        "rank": "rank",
+        "record_id": "record",
+        "account_id": "account",
+        "rep_id": "owner",
+        "persona": "persona",
+        "score": "score",
+        "reasons": "for",
+        "caution": "against",
+        "age_days": "known for",
+        "last_touch_on": "last touch",
+        "status": "status",
+        "stage": "stage",
+        "slot": "slot",
+    }
+)
 _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "points": "points"}
 
 
@@ -76,6 +94,15 @@ def table(
     numeric = tuple(known[name] not in ("text", "flag", "label") for name in kept)
     headings = tuple(columns[name] for name in kept)
     return Table(headings, tuple(rows), numeric, caption, max(len(frame) - limit, 0))
+
+
+def record_table(frame: pd.DataFrame, words: Words, *, without: Sequence[str] = (), limit: int = LIMIT) -> Table:
+    """A list of records to call with personas by name; what the source does not record has no column."""
+    columns = {name: told for name, told in _RECORD_COLUMNS.items() if name not in without}
+    worded = {name: [words.reasons(moved) for moved in frame[name]] for name in ("reasons", "caution")}
+    named = frame.assign(persona=[words.name(str(name)) for name in frame["persona"]], **worded)
+    recorded = named.replace("", float("nan")).dropna(axis=1, how="all")
+    return table(recorded, columns, words, units={"score": "rate", "status": "label", "stage": "label"}, limit=limit)
 
 
 def unit_of(name: str) -> str:

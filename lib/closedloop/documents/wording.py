@@ -23,12 +23,12 @@ _OWN_LABELS = MappingProxyType(
         "is_quarter_end": "closed in the last month of a quarter",
         "rep_id": "representative",
         "rep_team": "sales team",
-        "arm": "arm of the experiment",
+        "arm": "arm",
         "no_decision": "no decision",
     }
 )
 _NAMED = ("persona", "segment")  # columns whose levels have names of their own
-_NEVER_MISSING = (*_NAMED, "is_quarter_end", "arm")  # what every compared case has
+_NEVER_MISSING = (*_NAMED, "is_quarter_end")  # what every compared case has
 _YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
 
 
@@ -70,8 +70,8 @@ class Words:
         return self.names.get(subject, plain)
 
     def reasons(self, moved: Iterable[Iterable[str]]) -> str:
-        """What moves a score, from field, level and sign of each: "kind of site: depot (+), job function: IT (-)"."""
-        return ", ".join(f"{self.column(field)}: {self.level(field, level)} ({sign})" for field, level, sign in moved)
+        """What moves a score, from field and level of each: "kind of site: depot; job function: IT"."""
+        return "; ".join(f"{self.column(field)}: {self.level(field, level)}" for field, level in moved)
 
     def is_item(self, column: str) -> bool:
         """Is this a question of the survey?"""
@@ -159,7 +159,7 @@ def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets."""
     level = "95 %" if claim["measure"] in TURNS.values() else "90 %"
     parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {_interval(claim, words)}"]
-    parts += [] if numbers.is_missing(claim["n"]) else [f"n = {numbers.count(claim['n'])}"]
+    parts += [] if numbers.is_missing(claim["n"]) else [_size(claim)]
     return ", ".join([*parts, span(claim)]) + _repeated(claim)
 
 
@@ -169,6 +169,12 @@ def _repeated(claim: Mapping[str, Any]) -> str:
         return ""
     cases = f"{numbers.count(claim['n_before'])} of {numbers.count(claim['n'])} {claim['source_table']}"
     return f"; {cases} were in the last confirmation"
+
+
+def _size(claim: Mapping[str, Any]) -> str:
+    """How many cases are behind a claim; of two arms the smaller one's."""
+    is_of_arms = claim["kind"] == "causal" and claim["unit"] == "rate"
+    return f"n = {numbers.count(claim['n'])}{' in the smaller arm' if is_of_arms else ''}"
 
 
 def span(claim: Mapping[str, Any]) -> str:
@@ -191,19 +197,27 @@ def _interval(claim: Mapping[str, Any], words: Words) -> str:
     return numbers.interval(claim["low"], claim["high"], str(claim["unit"]), words.currency)
 
 
+def _everyone(claim: Mapping[str, Any], words: Words) -> str:
+    """What the baseline is: all cases that record the field, or the arm that a drawn one is compared with."""
+    if claim["kind"] == "causal":
+        return f"with {other_arm(claim, words)}"
+    everyone = measure_of(str(claim["measure"])).everyone
+    is_compared = not numbers.is_missing(claim["n_effective"]) and claim["field"] not in _NEVER_MISSING
+    return f"{everyone} that record it" if is_compared else everyone
+
+
+def other_arm(claim: Mapping[str, Any], words: Words) -> str:
+    """The arm that a drawn one is compared with, by its name; else all the others."""
+    named = claim["against"] if not numbers.is_missing(claim["against"]) else ""
+    return f"“{words.level('arm', named)}”" if named else "all other arms"
+
+
 def _against(claim: Mapping[str, Any], words: Words) -> str:
-    everyone = _everyone(claim)
+    everyone = _everyone(claim, words)
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
     if found == base and claim["unit"] == "rate":
         found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
     return f"{found} against {base} {everyone}"
-
-
-def _everyone(claim: Mapping[str, Any]) -> str:
-    """Whose figure the baseline is; of a field that may have gaps, only those that record it are compared."""
-    everyone = measure_of(str(claim["measure"])).everyone
-    is_compared = not numbers.is_missing(claim["n_effective"]) and claim["field"] not in _NEVER_MISSING
-    return f"{everyone} that record it" if is_compared else everyone
 
 
 def _supported(claim: Mapping[str, Any], words: Words) -> str:
@@ -224,7 +238,7 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
         else _value(claim, "visible_difference", words)
     )
     size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
-    everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim)}"
+    everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
     return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
 
 
@@ -269,40 +283,3 @@ def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
 def capital(text: str) -> str:
     """The text with a capital letter first."""
     return text[:1].upper() + text[1:]
-
-
-def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
-    """How many comparisons were made and what became of them; plainly said when nothing holds.
-
-    ``claims``: rows of one family. Claims outside families are not comparisons and are left out.
-    """
-    looked = claims[claims["family"] != "none"]
-    if looked.empty:
-        return [Sentence("Nothing could be compared yet: no evidence.")]
-    verdicts = looked["verdict"].value_counts()
-    counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
-    return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]
-
-
-def _tally(verdicts: Mapping[str, int], n: int) -> str:
-    said = {"supported": "hold", "leaning": "to watch", "indistinguishable": "show no detectable difference",
-            "refused": "cannot be told"}  # fmt: skip
-    parts = ", ".join(f"{verdicts.get(verdict, 0)} {text}" for verdict, text in said.items())
-    return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
-
-
-def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
-    """The fields by which nothing was shown to differ; when that is all of them, what to do about it."""
-    held = set(looked.loc[looked["verdict"] == "supported", "field"])
-    fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
-    without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
-    if not without:
-        return []
-    if held:
-        return [f"Nothing was shown to differ by {_listed(without)}."]
-    return [f"The data show no difference by {_listed(without)}: treat all alike until they do."]
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} other fields"]
-    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

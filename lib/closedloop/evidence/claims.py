@@ -73,6 +73,7 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "field": "str",
         "level": "str",
         "within": "str",
+        "against": "str",
         "estimate": "float64",
         "low": "float64",
         "high": "float64",
@@ -230,7 +231,7 @@ def _stated(rows: Any, origin: Origin, verdict: Verdict, meta: dict[str, str], s
     require_known("unit", meta["unit"], UNITS)
     require_known("kind", meta["kind"], KINDS)
     frame = typed(pd.DataFrame(rows).assign(**origin._asdict(), **meta, verdict=str(verdict)), STATEMENT_COLUMNS)
-    gaps = {"subject": subject, "field": "", "level": "", "within": ""}
+    gaps = {"subject": subject, "field": "", "level": "", "within": "", "against": ""}
     return frame.assign(**{name: frame[name].fillna(text) for name, text in gaps.items()})
 
 

@@ -27,6 +27,7 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "field": "str",  # canonical column name; empty when the whole subject is meant
         "level": "str",
         "within": "str",  # the column within whose levels like is compared with like; empty for plain figures
+        "against": "str",  # the level that is the baseline, as an arm is another's; empty where it is all or the others
         "estimate": "float64",
         "low": "float64",
         "high": "float64",
@@ -260,7 +261,7 @@ def meta_of(origin: Origin, measure: str, unit: str, kind: str) -> dict[str, Any
     """What all looks of one call have in common."""
     require_known("unit", unit, UNITS)
     require_known("kind", kind, KINDS)
-    return {**origin._asdict(), "measure": measure, "unit": unit, "kind": kind, "within": ""}
+    return {**origin._asdict(), "measure": measure, "unit": unit, "kind": kind, "within": "", "against": ""}
 
 
 def require_known(name: str, value: str, values: tuple[str, ...]) -> None:

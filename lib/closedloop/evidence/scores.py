@@ -89,6 +89,11 @@ class Score:
         """
         return np.argsort(-self.ranking.predict(x, self.history.at(len(x), None)), kind="stable")
 
+    def as_usual(self, x: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+        """The rows with these fields at their usual value: for what is not known of them yet, so that it moves none."""
+        usual = self.ranking.design.usual
+        return x.assign(**{name: pd.Series([usual[name]] * len(x), x.index) for name in names if name in usual})
+
     def reasons(
         self, x: pd.DataFrame, when: pd.Series | None = None, most: int = 5
     ) -> list[list[tuple[str, str, float]]]:

@@ -30,9 +30,14 @@ def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: in
 
 
 def to_log(table: pd.DataFrame) -> pd.DataFrame:
-    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw.
+    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw."""
+    return plainly(table).assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
 
-    Reasons read "role: planner (+)", with the names of columns and levels as the data have them.
-    """
-    told = [", ".join(f"{field}: {level} ({sign})" for field, level, sign in moved) for moved in table["reasons"]]
-    return table.assign(reasons=told, experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
+
+def plainly(table: pd.DataFrame) -> pd.DataFrame:
+    """A list with reasons and caution as text, "role: planner", by the names of columns and levels in the data."""
+
+    def told(parts: pd.Series) -> list[str]:
+        return ["; ".join(f"{field}: {level}" for field, level in row) for row in parts]
+
+    return table.assign(reasons=told(table["reasons"]), caution=told(table["caution"]))

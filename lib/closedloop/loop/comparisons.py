@@ -8,9 +8,11 @@ import pandas as pd
 from closedloop.evidence.claims import Origin, close_family, rate_looks
 from closedloop.evidence.looks import LOOK_COLUMNS, typed
 from closedloop.evidence.recording import recorded_shares
+from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
+from closedloop.market.definition import Definition
 from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
@@ -104,15 +106,26 @@ def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
                 yield str(persona), part[fields]
 
 
+def experiments(leads: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The decided leads of every experiment whose arms were drawn; the list to call has places that were ranked."""
+    if "experiment" in leads:
+        drawn = leads.dropna(subset=["experiment", "arm", "is_accepted"])
+        for name, part in drawn[drawn["experiment"] != CALL_LIST].groupby("experiment"):
+            yield str(name), part
+
+
+def control_of(definition: Definition, experiment: str) -> str | None:
+    """The arm that the others are compared with, where market.toml declares one."""
+    declared = definition.experiments.get(experiment)
+    return declared.control if declared else None
+
+
 def shown_rates(
-    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, experiment: str = "", persona: str = ""
+    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, persona: str = ""
 ) -> pd.DataFrame:
     """Looks at the rates of all levels that are large enough to be shown; ``counted`` as of ``counting.counts``.
 
-    Levels that were drawn, the arms of an ``experiment``, are the only ones whose looks are causal.
     ``persona``: whom alone the cases are, if anybody.
     """
-    kind, subject = ("causal" if experiment else "descriptive"), (experiment or persona or "market")
-    return rate_looks(
-        counted, origin, measure=measure, subject=subject, kind=kind, threshold=threshold, least=LEAST_SHOWN
-    )
+    subject = persona or "market"
+    return rate_looks(counted, origin, measure=measure, subject=subject, threshold=threshold, least=LEAST_SHOWN)

@@ -101,7 +101,9 @@ def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> 
 
 def _looks(origin: Origin, measure: str, **columns: Any) -> pd.DataFrame:
     """Looks of one subject and field, with the effect as the estimate less the baseline."""
-    rows = pd.DataFrame(columns).assign(**origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="")
+    rows = pd.DataFrame(columns).assign(
+        **origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="", against=""
+    )
     return rows.assign(effect=rows["estimate"] - rows["baseline"])
 
 

@@ -12,6 +12,7 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft, Step
+from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
 Figure = dict[str, Any]  # estimate, and low, high, n as far as there are any
 
@@ -44,6 +45,7 @@ def handoff(situation: Situation, in_force: PersonaSet) -> Step:
     cohort = cohort.assign(touch_days=_touch_days(situation, cohort))
     accepted = _waterfall(draft, situation, cohort)
     touched = _first_touch(draft, situation, cohort)
+    _in_time(draft, situation, cohort)
     _rejections(draft, situation, cohort)
     _disagreements(draft, situation, frame, cohort, in_force)
     _promises(draft, situation, cohort, {"accepted_rate": accepted, "first_touch_days": touched})
@@ -119,6 +121,18 @@ def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Fi
     return median
 
 
+def _in_time(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
+    """Share of the leads touched within the promised days; one whose days are not over yet is not judged."""
+    goals = situation.definition.goals.get(situation.period.name)
+    promised = goals.first_touch_days if goals else None
+    if promised is None or not situation.is_dated or not situation.view.has("touches"):
+        return
+    is_over = cohort["handed_off_on"] + pd.Timedelta(days=promised) < pd.Timestamp(situation.on)
+    days = cohort.loc[is_over, "touch_days"]
+    origin = _origin(situation, "first_touch")._replace(source_table="touches")
+    draft.estimate(rates([("", (days <= promised).sum(), len(days))], ""), origin, "touched_in_time_share")
+
+
 def _wait(days: pd.Series, q: float) -> Figure:
     """A quantile of waiting times, in which a lead never touched has waited longer than any."""
     return quantile(days.fillna(np.inf), q)
@@ -156,8 +170,9 @@ def _disagreements(
     later_won = returned & frame["is_won"].eq(True).fillna(False)
     rows = [("rejected or recycled, yet won later", later_won.sum(), returned.sum())]
     if situation.view.has("touches"):
-        untouched = accepted & cohort["touch_days"].isna()
-        rows.append(("accepted, yet never touched by sales", untouched.sum(), accepted.sum()))
+        rejected, is_untouched = cohort["is_accepted"].eq(False).fillna(False), cohort["touch_days"].isna()
+        rows.insert(0, (REJECTED_UNTOUCHED, (rejected & is_untouched).sum(), rejected.sum()))
+        rows.append((ACCEPTED_UNTOUCHED, (accepted & is_untouched).sum(), accepted.sum()))
     rows += _fit_against_verdict(cohort, in_force)
     told = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in rows if n >= LEAST_SHOWN]
     draft.count(told, _origin(situation, "disagreements"), "n_disagreements")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.evidence.arms import Pairs, pairs
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
 from closedloop.evidence.recording import unfit
@@ -112,6 +113,50 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+@dataclass(frozen=True)
+class Drawn:
+    """The tests of one experiment in one world: which arms are compared with which; one entry a look."""
+
+    index: Ints
+    p: Floats
+    compared: Pairs
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The drawn arms of one experiment, as ``evidence.arms.arm_looks`` compares them with each other.
+
+    ``rows``: the leads' places in the pool; ``tally`` names the arms, of which ``control`` is declared or none.
+    """
+
+    pool: str
+    rows: Ints
+    tally: Tally
+    measure: str
+    threshold: float
+    subject: str
+    control: str | None = None
+
+    def is_made(self, world: World) -> bool:
+        """It is compared in every world."""
+        return True
+
+    def tested(self, world: World) -> Drawn:
+        """Each arm against the control, the other, or all others."""
+        k, n = self.tally.counts(world[self.pool][self.rows])
+        named = np.flatnonzero(self.tally.is_named)
+        found = pairs(
+            k[named], n[named], self.tally.level[named].tolist().index(self.control) if self.control else None
+        )
+        return Drawn(named[found.arm], found.p, found)
+
+    def effects(self, tested: Drawn, q: Floats) -> Floats:
+        """The effect of each look whose claim is supported; missing for all others."""
+        is_supported = (q <= SUPPORTED_Q) & (tested.compared.beyond(self.threshold) > SUPPORTED_BEYOND)
+        return np.where(is_supported, tested.compared.effect, np.nan)
+
+
+@dataclass(frozen=True)
 class Family:
     """All looks at outcomes of one moment."""
 
@@ -119,6 +164,7 @@ class Family:
     name: str
     comparisons: tuple[Comparison, ...]
     sizes: tuple[Sizes | Spending, ...] = ()
+    arms: tuple[Arms, ...] = ()
 
     def n_looks(self, world: World) -> int:
         """How many looks it has in that world."""
@@ -126,7 +172,7 @@ class Family:
 
     def supported(self, world: World) -> list[tuple[Any, Any, Floats]]:
         """Each comparison made in that world, its tests, and the effects of those that are supported."""
-        parts: tuple[Any, ...] = (*self.comparisons, *self.sizes)
+        parts: tuple[Any, ...] = (*self.comparisons, *self.sizes, *self.arms)
         made = [(part, part.tested(world)) for part in parts if part.is_made(world)]
         sizes = np.cumsum([len(tested.p) for _, tested in made])
         q = false_discovery_q(np.concatenate([np.empty(0), *(tested.p for _, tested in made)]))

@@ -14,7 +14,9 @@ from closedloop.loop import turn
 from closedloop.loop.channels import Matured, matured, spending
 from closedloop.loop.comparisons import (
     LEAD_HITS,
+    control_of,
     deal_levels,
+    experiments,
     handed_off,
     late_fields,
     lead_levels,
@@ -25,7 +27,7 @@ from closedloop.loop.comparisons import (
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
-from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_market import Arms, Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
@@ -126,8 +128,10 @@ class _Cut:
         return Comparison(pool, rows, groups, Tally.of(by), measure, threshold, subject, late=frozenset(late))
 
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
-        compared = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
-        return Family(situation.period.name, "plan", tuple(compared))
+        looked_at = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
+        compared = tuple(part for part in looked_at if isinstance(part, Comparison))
+        arms = tuple(part for part in looked_at if isinstance(part, Arms))
+        return Family(situation.period.name, "plan", compared, arms=arms)
 
     def _costs(self, situation: Situation, in_force: PersonaSet) -> Family:
         """What channels cost: won leads that fall on shares of the money, all of which are alike in a null world."""
@@ -164,7 +168,7 @@ class _Cut:
             deals = situation.closed_deals
             yield self._comparison(DEALS, self._rows(deals), in_force.assign(deals).to_frame("persona"), "win_rate")
 
-    def _leads(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
+    def _leads(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison | Arms]:
         frame = lead_frame(situation) if self.has_leads else pd.DataFrame()
         if frame.empty:
             return
@@ -189,12 +193,14 @@ class _Cut:
         self.pools[name] = Pool(_hits(decided[LEAD_HITS[measure]]).to_numpy(), _groups(situation, handed_off(decided)))
         return name, pd.Series(np.arange(len(decided)), index=decided.index)
 
-    def _experiments(self, frame: pd.DataFrame, pool: str, place: pd.Series) -> Iterator[Comparison]:
-        if "experiment" in frame:
-            drawn = frame.dropna(subset=["experiment", "arm", "is_accepted"])
-            for name, part in drawn.groupby("experiment"):
-                rows = place[part.index].to_numpy()
-                yield self._comparison(pool, rows, part[["arm"]], "accepted_rate", str(name))
+    def _experiments(self, frame: pd.DataFrame, pool: str, place: pd.Series) -> Iterator[Arms]:
+        threshold = self.definition.claims.practical_threshold
+        for name, part in experiments(frame):
+            shown = part[part.groupby("arm")["arm"].transform("size") >= LEAST_SHOWN]
+            control = control_of(self.definition, name)
+            if control is None or (shown["arm"] == control).any():
+                tally = Tally.of(shown[["arm"]])
+                yield Arms(pool, place[shown.index].to_numpy(), tally, "accepted_rate", threshold, name, control)
 
     def _outcome(self, situation: Situation, in_force: PersonaSet) -> Family:
         if not self.has_deals:

@@ -9,7 +9,7 @@ from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
-from closedloop.loop.remarks import about, remarks, topics
+from closedloop.loop.remarks import about, remarks, state_logged, topics
 from closedloop.loop.rivals import NO_DECISION
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
@@ -25,10 +25,13 @@ def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
 
     Deals that ended, and remarks and contacts made, within the window; groups under ten are not stated.
     """
+    notes = remarks(situation, in_force)
+    for kind in HEARD:
+        _logged(draft, situation, notes[notes["kind"] == kind], kind)
     if not situation.view.has("deals"):
         return
     deals = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))
-    notes, contacts, days = remarks(situation, in_force), _contacts(situation), _stage_days(situation, deals)
+    contacts, days = _contacts(situation), _stage_days(situation, deals)
     uses: list[tuple[str, str, pd.Timestamp]] = []
     for persona, part in deals.groupby("persona"):
         page = _Page(draft, situation, str(persona), part)
@@ -41,6 +44,19 @@ def observe(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
         page.stages(days[days["deal_id"].isin(part["deal_id"])])
         uses += page.materials(meant)
     draft.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
+
+
+def _logged(draft: Draft, situation: Situation, said: pd.DataFrame, kind: str) -> None:
+    """How many remarks of a kind there are, in the whole market and of each persona."""
+    at = ("sales_playbook", _cell_of(kind))
+    state_logged(draft, situation, said, at, f"n_{kind}")
+    for persona, part in said.groupby("persona"):
+        state_logged(draft, situation, part, at, f"n_{kind}", str(persona))
+
+
+def _cell_of(kind: str) -> str:
+    """The section of the playbook that shows a kind of remark."""
+    return "objections" if kind == "objection" else "buying"
 
 
 def _contacts(situation: Situation) -> pd.DataFrame:
@@ -98,8 +114,8 @@ class _Page:
     def heard(self, notes: pd.DataFrame) -> None:
         """Topics of remarks by kind, and how deals ended in which an objection was raised."""
         for kind in HEARD:
-            cell, said = "objections" if kind == "objection" else "buying", notes[notes["kind"] == kind]
-            self._estimate(topics(notes, kind), cell, f"{kind}_share", "notes", days=said["written_on"])
+            days = notes.loc[notes["kind"] == kind, "written_on"]
+            self._estimate(topics(notes, kind), _cell_of(kind), f"{kind}_share", "notes", days=days)
         raised = notes[notes["kind"] == "objection"]
         ended = [(topic, self._won_of(part)) for topic, part in raised.groupby("topic")]
         rows = rates([(topic, hits.sum(), len(hits)) for topic, hits in ended], "topic")

@@ -2,10 +2,12 @@
 
 import pandas as pd
 
-from closedloop.loop.counting import shares
+from closedloop.evidence.claims import Origin
+from closedloop.loop.counting import LEAST_SHOWN, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.step import Draft
 
 _COLUMNS = ["written_on", "from_team", "kind", "topic", "deal_id", "lead_id"]
 
@@ -33,6 +35,25 @@ def about(notes: pd.DataFrame, deals: pd.DataFrame) -> pd.DataFrame:
     """The remarks on these deals, or on their leads."""
     leads = deals["lead_id"].dropna() if "lead_id" in deals else pd.Series(dtype="str")
     return notes[notes["deal_id"].isin(deals["deal_id"]) | notes["lead_id"].isin(leads)]
+
+
+def state_logged(
+    draft: Draft, situation: Situation, said: pd.DataFrame, at: tuple[str, str], measure: str, subject: str = "market"
+) -> None:
+    """State how many remarks these are, those of the whole market by topic as well; fewer than ten are not stated.
+
+    ``at``: the notebook and its cell. Which remarks were logged at all is kept in the result ``logged``.
+    """
+    if said.empty:
+        return
+    origin = Origin(*at, "notes", *situation.span(said["written_on"]))
+    rows = pd.DataFrame({"field": [""], "level": [""], "estimate": [len(said)], "n": [len(said)]})
+    if subject == "market":
+        draft.results["logged"] = [*draft.results.get("logged", []), measure]
+        k = said["topic"].dropna().astype("str").value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        named = pd.DataFrame({"field": "topic", "level": k.index, "estimate": k.to_numpy(), "n": k.sum()})
+        rows = pd.concat([rows, named], ignore_index=True)
+    draft.count(rows[rows["estimate"] >= LEAST_SHOWN], origin, measure, subject=subject)
 
 
 def topics(notes: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -7,13 +7,14 @@ from closedloop.loop.comparisons import recording
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
-from closedloop.loop.remarks import about, remarks, topics
+from closedloop.loop.remarks import about, remarks, state_logged, topics
 from closedloop.loop.situation import Situation, fetched
 from closedloop.loop.step import Draft
 from closedloop.terms import NO_RIVAL
 
 NO_DECISION = "no_decision"
 _FEWEST_DEALS = 10
+_WHY = ("battlecard", "why")
 _KINDS_OF_DEALS = ("persona", "product", "channel")
 
 
@@ -40,6 +41,8 @@ def rivals(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
         origin = _origin(situation, "strong", deals)
         draft.closed.append(recording(situation, rivals_known, won(deals), deals["closed_on"], origin))
         draft.estimate(_won(deals[rivals_known["competitor"].notna()], ""), origin, "win_rate")
+    losses = _of_buyers(notes)
+    state_logged(draft, situation, losses[losses["kind"] == "loss"], _WHY, "n_loss_topic")
     for name in names:
         against = met(deals, name).dropna().astype(bool)
         theirs = deals.loc[against.index[against]]
@@ -94,13 +97,18 @@ def _won(deals: pd.DataFrame, field: str) -> list[dict[str, object]]:
 
 def _why(draft: Draft, situation: Situation, name: str, deals: pd.DataFrame, notes: pd.DataFrame) -> None:
     """What buyers gave as reasons, what was objected, and the reasons that sellers recorded."""
-    said = notes[notes["from_team"] == "buyer"]
-    for kind, part, measure in (("loss", said, "loss_topic_share"), ("objection", notes, "objection_share")):
-        origin = Origin("battlecard", "why", "notes", *situation.span(part.loc[part["kind"] == kind, "written_on"]))
-        draft.estimate(topics(part, kind), origin, measure, subject=name)
+    for kind, part, stem in (("loss", _of_buyers(notes), "loss_topic"), ("objection", notes, "objection")):
+        said = part[part["kind"] == kind]
+        origin = Origin(*_WHY, "notes", *situation.span(said["written_on"]))
+        draft.estimate(topics(said, kind), origin, f"{stem}_share", subject=name)
+        state_logged(draft, situation, said, _WHY, f"n_{stem}", name)
     if "loss_reason" in deals:
         reasons = shares(deals["loss_reason"], "loss_reason")
         draft.estimate(reasons, _origin(situation, "why", deals), "loss_reason_share", subject=name)
+
+
+def _of_buyers(notes: pd.DataFrame) -> pd.DataFrame:
+    return notes[notes["from_team"] == "buyer"]
 
 
 def _texts(draft: Draft, situation: Situation, names: list[str]) -> None:

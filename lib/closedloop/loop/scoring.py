@@ -1,27 +1,21 @@
-"""The lead score: learned from what was known, judged out of time, and the list of who comes next."""
+"""The lead score: learned from what was known, and judged out of time."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.leaks import TOO_WELL
 from closedloop.evidence.scores import Score, calibration_table, fit_score
-from closedloop.loop.call_list import RANDOM
-from closedloop.loop.call_list import listed as listed_to_call
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.leaks import ALARM, known_leaks
+from closedloop.loop.next_leads import next_leads
 from closedloop.loop.over_stage import over_stage
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.prospects import Prospects, prospects_of, with_personas
-from closedloop.loop.records import column
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
-from closedloop.market.periods import FOREVER
-from closedloop.terms import Moment
 
 _FEWEST_SCORED = 200
 _MOST_TRAINED = 12_000
@@ -47,7 +41,7 @@ def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, i
     score = _learned(draft, situation, prospects)
     if score is not None:
         over_stage(draft, situation, prospects, in_force)
-    _next(draft, situation, prospects, score, in_force)
+    next_leads(draft, situation, prospects, score, in_force)
 
 
 def _persona_too(prospects: Prospects, in_force: PersonaSet) -> Prospects:
@@ -121,75 +115,3 @@ def _judged(draft: Draft, score: Score, origin: Origin) -> None:
     draft.estimate(rows.assign(baseline=groups["predicted"]), origin, "observed_rate", kind="predictive")
     inside = groups["predicted"].between(groups["low"], groups["high"])
     draft.count([{"estimate": inside.sum(), "n": len(groups)}], origin, "n_groups_inside")
-
-
-def _waiting(situation: Situation, prospects: Prospects) -> pd.DataFrame:
-    """Who could be called next: open leads or deals on the day; else the period's leads as they are handed over."""
-    rows = prospects.rows
-    if rows.empty or prospects.table == "deals":
-        return rows if rows.empty else rows[rows["outcome"] == "open"]
-    is_open = rows["is_won"].isna() & column(rows, "recycled_on").isna() & column(rows, "disqualified_on").isna()
-    if situation.view.has("deals") and "lead_id" in situation.deals:
-        is_open &= ~rows["lead_id"].isin(situation.deals["lead_id"].dropna())
-    if "handed_off_on" in rows:
-        is_open &= rows["handed_off_on"].notna() | column(rows, "marketing_qualified_on").notna()
-    return rows[is_open] if is_open.any() or not situation.is_dated else arriving(situation)
-
-
-def arriving(situation: Situation) -> pd.DataFrame:
-    """Leads that came in during the period, each with the fields known at its hand-off and nothing later."""
-    later = situation.warehouse.view(situation.period.end if situation.period.end < FOREVER else FOREVER)
-    rows = fetched(later.with_fields("leads", Moment.HANDOFF), "lead_id")
-    rows = rows.assign(created_on=pd.to_datetime(rows["created_on"]))
-    return rows[rows["created_on"] >= pd.Timestamp(situation.period.start)]
-
-
-def _next(draft: Draft, situation: Situation, prospects: Prospects, score: Score | None, in_force: PersonaSet) -> None:
-    waiting = _waiting(situation, prospects)
-    if waiting.empty:
-        draft.missing["next_leads"] = f"No open {prospects.table} were known when this period was planned."
-        return
-    waiting = waiting.sort_values(prospects.key, kind="stable")
-    waiting = waiting.assign(persona=in_force.assign(waiting))
-    share = situation.definition.call_list.random_share
-    listed = listed_to_call(_ranked(waiting, prospects, score, in_force), share, situation.rng("slots"))
-    usable = score if score is not None and score.verdict == "usable" else None
-    is_probable = usable is not None and usable.shown_as == "probability"
-    table: dict[str, Any] = {
-        "record_id": listed[prospects.key].to_numpy(),
-        "persona": listed["persona"].to_numpy(),
-        "score": _chances(situation, prospects, score, listed) if score is not None and is_probable else np.nan,
-        "rank": listed["rank"].to_numpy(),
-        "reasons": _reasons(usable, listed[prospects.fields]) if usable else [[]] * len(listed),
-        "channel": listed["channel"].to_numpy() if "channel" in listed else None,
-        "created_on": column(listed, "created_on").to_numpy(),
-        "slot": listed["slot"].to_numpy(),
-        "arm_rate": listed["arm_rate"].to_numpy(),
-    }
-    draft.tables["next_leads"] = pd.DataFrame(table)
-    origin = Origin("03_leads", "next_leads", prospects.table, *situation.span(column(listed, "created_on")))
-    draft.count([{"estimate": len(listed)}], origin, "n_listed")
-    draft.count([{"estimate": (listed["slot"] == RANDOM).sum(), "n": len(listed)}], origin, "n_drawn")
-
-
-def _chances(situation: Situation, prospects: Prospects, score: Score, listed: pd.DataFrame) -> NDArray[np.float64]:
-    """Probability of each to be won."""
-    when = pd.Series(pd.Timestamp(situation.on), index=listed.index) if situation.is_dated else None
-    return score.predict(listed[prospects.fields], when)
-
-
-def _ranked(waiting: pd.DataFrame, prospects: Prospects, score: Score | None, in_force: PersonaSet) -> pd.DataFrame:
-    """Best first: by the score, shrunk but never gated; before there is any by the personas' promises, then newest."""
-    newest = waiting.sort_values("created_on", ascending=False, kind="stable") if "created_on" in waiting else waiting
-    if score is not None:
-        return newest.iloc[score.order(newest[prospects.fields])]
-    promise = newest["persona"].map(in_force.deviations())
-    return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
-
-
-def _reasons(score: Score, rows: pd.DataFrame) -> list[list[list[str]]]:
-    """What moves each score most, as field, level and sign; the market's words for them are for who shows it."""
-    return [
-        [[field, level, "+" if points >= 0 else "-"] for field, level, points in parts[:3]]
-        for parts in score.reasons(rows)
-    ]

@@ -90,6 +90,7 @@ def _look(origin: Origin, measure: str, subject: str) -> dict[str, Any]:
         "unit": "rate",
         "kind": "descriptive",
         "within": "",
+        "against": "",
         "subject": subject,
     }
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.basis import is_of, written_on
-from closedloop.loop.call_list import to_log
+from closedloop.loop.call_list import plainly, to_log
 from closedloop.loop.in_force import (
     OUTCOME,
     PLAN,
@@ -77,7 +77,7 @@ def plan(market: str, period: str, out: Path) -> Path:
         write_set(folder / "personas.yml", in_force)
         _write(folder, steps, PLAN, claims)
         _write_both(market, found.name, PLAN, out)
-        _write_call_list(folder / "call-list.csv", found_leads)
+        _write_lists(folder, found_leads)
     return folder
 
 
@@ -206,8 +206,12 @@ def _write_both(market: str, period: str, moment: str, out: Path) -> None:
     replace_file(folder / "claims.csv", as_csv(both).encode())
 
 
-def _write_call_list(path: Path, leads: Step) -> None:
-    """The list to call for the CRM; an earlier one must not be called when there is nobody any more."""
-    path.unlink(missing_ok=True)
-    if "next_leads" in leads.tables:
-        replace_file(path, as_csv(to_log(leads.tables["next_leads"])).encode())
+def _write_lists(folder: Path, leads: Step) -> None:
+    """The lists to call and to wake up for the CRM; an earlier one must not be called when nobody is on it any more."""
+    tables = leads.tables
+    lists = {"call-list.csv": to_log(tables["next_leads"])} if "next_leads" in tables else {}
+    lists |= {"wake-up-list.csv": plainly(tables["wake_up"])} if "wake_up" in tables else {}
+    for name in ("call-list.csv", "wake-up-list.csv"):
+        (folder / name).unlink(missing_ok=True)
+    for name, table in lists.items():
+        replace_file(folder / name, as_csv(table).encode())

@@ -81,9 +81,16 @@ class Claims(_Strict):
 
 
 class CallList(_Strict):
-    """The list of whom to call next; ``random_share``: the fraction of its places that is drawn, 0 for none."""
+    """The list to call: the fraction of its places that is drawn, and the age over which leads are to be woken up."""
 
     random_share: float = Field(0.10, ge=0, le=0.5)
+    oldest_days: int = Field(365, ge=1)
+
+
+class Experiment(_Strict):
+    """A randomised comparison; ``control``: the arm that every other one is compared with."""
+
+    control: str
 
 
 class Goals(_Strict):
@@ -167,6 +174,7 @@ class Definition(_Strict):
     periods: Periods | None = None
     claims: Claims = Claims()  # type: ignore[call-arg]
     call_list: CallList = CallList()  # type: ignore[call-arg]
+    experiments: dict[str, Experiment] = {}
     sources: dict[str, Source]
     deals: Deals | None = None
     fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
@@ -253,6 +261,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "deals": Deals,
     "claims": Claims,
     "call_list": CallList,
+    "experiments": Experiment,
     "goals": Goals,
     "criteria": Criteria,
     "criteria.attractiveness": Attractiveness,

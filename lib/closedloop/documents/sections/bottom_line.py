@@ -1,15 +1,16 @@
 """The first thing people read on a page: one to three computed sentences."""
 
+from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
 from closedloop.documents.sections.deals import worth_order
-from closedloop.documents.sections.handoff import accepted, waited
+from closedloop.documents.sections.handoff import accepted, neglected, waited
 from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.research import chosen
 from closedloop.documents.sections.section import Evidence, ranked
+from closedloop.documents.summaries import summary
 from closedloop.documents.turning import honestly
-from closedloop.documents.wording import summary
 
 
 def bottom_line(evidence: Evidence) -> Shown:
@@ -51,12 +52,13 @@ def _leads(evidence: Evidence) -> list[Sentence]:
         waiting = f"{value(listed, evidence.words)} records wait on the list to call"
     verdict = evidence.result("score_verdict") or "not judged"
     cited = [claim for claim in (came, listed) if claim is not None]
-    return [stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)]
+    score = stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)
+    return [score, *winners(evidence.claims, evidence.words)[:1]]
 
 
 def _handoff(evidence: Evidence) -> list[Sentence]:
     nothing = "Too few hand-offs are recorded to measure a promise between the teams."
-    return [*accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
+    return [*neglected(evidence), *accepted(evidence), *waited(evidence)] or [Sentence(nothing)]
 
 
 def _deals(evidence: Evidence) -> list[Sentence]:
@@ -81,7 +83,8 @@ def _review(evidence: Evidence) -> list[Sentence]:
     looked = evidence.claims[evidence.claims["family"] == "outcome"]
     held, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
     text = f"{held} finding{'s hold' if held != 1 else ' holds'}, {leaning} to watch; "
-    return [stating(f"{text}for {refused} comparisons the data are too few.", looked), *worth_order(evidence)]
+    counted = stating(f"{text}for {refused} comparisons the data are too few.", looked)
+    return [*neglected(evidence), counted, *worth_order(evidence)]
 
 
 _LEADS = {

@@ -7,7 +7,9 @@ from closedloop.documents.findings import Claim, Column, backed, dots_of, table_
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, status_bars
 from closedloop.documents.wording import records
+from closedloop.terms import REJECTED_UNTOUCHED
 
+_JUST_MISSED = "just missed"
 _PROMISES = {
     "n_leads": ("leads handed off", "marketing"),
     "accepted_rate": ("share accepted by sales", "marketing"),
@@ -16,6 +18,7 @@ _PROMISES = {
     "won_amount": ("won amount", "sales"),
 }
 _MOST_QUESTIONS = 3
+_JUST = 0.05  # a promise that lacks at most this part of itself is just missed
 
 
 def team_promises(shown: Evidence) -> Pieces:
@@ -36,8 +39,10 @@ def team_promises(shown: Evidence) -> Pieces:
     kept = shown.first("n_promises_kept")
     if kept is None:
         return listed, Sentence("No promise could be judged yet.")
-    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises that can be judged were kept."
-    return listed, stating(text, kept)
+    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises that can be judged were kept"
+    just = [claim for claim in records(shown.of("promise")) if _is_kept({"promise": claim}) == _JUST_MISSED]
+    text += f"; just missed: {', '.join(names[claim['level']] for claim in just)}" if just else ""
+    return listed, stating(f"{text}.", kept, *just)
 
 
 def _is_kept(row: Mapping[str, Claim]) -> str:
@@ -46,7 +51,25 @@ def _is_kept(row: Mapping[str, Claim]) -> str:
         return "not judged"
     if not numbers.is_missing(claim["low"]) and claim["low"] <= claim["baseline"] <= claim["high"]:
         return "cannot tell"
-    return "yes" if claim["effect"] >= 0 else "no"
+    if claim["effect"] >= 0:
+        return "yes"
+    return _JUST_MISSED if -claim["effect"] <= _JUST * claim["baseline"] else "no"
+
+
+def neglected(shown: Evidence) -> list[Sentence]:
+    """What both teams have to hear first: leads given back that nobody touched, and how many were touched in time."""
+    told, claims = [], []
+    untouched = shown.first("n_disagreements", level=REJECTED_UNTOUCHED)
+    if untouched is not None:
+        of = f"{value(untouched, shown.words)} of {numbers.count(untouched['n'])}"
+        told.append(f"{of} rejected leads had no sales touch")
+        claims.append(untouched)
+    in_time, promised = shown.first("touched_in_time_share"), shown.first("promise", level="first_touch_days")
+    if in_time is not None and promised is not None:
+        days = numbers.days(promised["baseline"])
+        told.append(f"{backed(in_time, shown.words)} of leads were touched within the promised {days}")
+        claims += [in_time, promised]
+    return [stating(f"{'; '.join(told)}.", *claims)] if told else []
 
 
 def _waterfall(shown: Evidence) -> Pieces:
@@ -74,7 +97,7 @@ def _first_touch(shown: Evidence) -> Pieces:
     }
     caption = f"{numbers.MISSING}: not reached so far, because too many were not touched yet."
     listed = table_of(shown.cell("first_touch"), shown.words, "leads", columns, caption=caption, limit=25)
-    return listed, *waited(shown)
+    return *neglected(shown), listed, *waited(shown)
 
 
 def waited(shown: Evidence) -> list[Sentence]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-import pandas as pd
-
 from closedloop.documents import numbers
+from closedloop.documents.arms import winners
 from closedloop.documents.channel_advice import advise
 from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
@@ -20,10 +19,11 @@ from closedloop.documents.sections.section import (
     recording,
     status_bars,
 )
-from closedloop.documents.tables import table
+from closedloop.documents.tables import record_table
 from closedloop.documents.wording import records
 
 _MOST_CELLS = 40  # personas by channels
+_MOST_TO_WAKE = 5
 
 
 def _funnel(shown: Evidence) -> Pieces:
@@ -135,7 +135,13 @@ def _experiments(shown: Evidence) -> Pieces:
     }
     listed = table_of(shown.of("arm_accepted_rate", "n_arm_accepted"), shown.words, "experiment and arm", columns)
     causal = shown.claims[shown.claims["kind"] == "causal"]
-    return listed, *claim_pieces(causal, shown.words, "What did the experiments show?", "rate")
+    best = winners(shown.claims, shown.words)
+    told = (Listing(best),) if best else ()
+    return (
+        *told,
+        listed,
+        *claim_pieces(causal, shown.words, "What did the experiments show?", "share accepted by sales"),
+    )
 
 
 def _tests(shown: Evidence) -> Pieces:
@@ -198,24 +204,32 @@ def _calibration(shown: Evidence) -> Pieces:
 
 
 def _next_leads(shown: Evidence) -> Pieces:
-    frame = next_leads(shown.table("next_leads"), shown)
+    frame = shown.table("next_leads")
     what = str(shown.result("prospects") or "leads")
     text = f"{numbers.count(len(frame))} open {what} in order; internal: record ids lead back to the CRM."
-    columns = {"rank": "rank", "record_id": "record", "persona": "persona", "score": "score",
-               "reasons": "why", "channel": "channel", "created_on": "created", "slot": "slot"}  # fmt: skip
-    drawn = shown.first("n_drawn")
+    claims = {name: shown.first(name) for name in ("n_listed", "median_age_days", "n_drawn", "n_to_hand_off")}
+    age, drawn, others = claims["median_age_days"], claims["n_drawn"], claims["n_to_hand_off"]
+    if age is not None:
+        text += f" The median one is known for {value(age, shown.words)}."
     if drawn is not None:
-        text = f"{text} {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
-    return table(frame, columns, shown.words, units={"score": "rate"}), stating(text, shown.of("n_listed", "n_drawn"))
+        text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
+    if others is not None and others["estimate"] > 0:
+        text += (
+            f" {numbers.count(others['estimate'])} more are qualified but not handed off: they are marketing's to hand "
+            "over, not sales' to call."
+        )
+    return record_table(frame, shown.words), stating(text, *(claim for claim in claims.values() if claim is not None))
 
 
-def next_leads(frame: pd.DataFrame, shown: Evidence) -> pd.DataFrame:
-    """The list to call with personas and reasons in words, without scores unless they are calibrated."""
-    named = frame.assign(
-        persona=[shown.words.name(str(value)) for value in frame["persona"]],
-        reasons=[shown.words.reasons(moved) for moved in frame["reasons"]],
+def _wake_up(shown: Evidence) -> Pieces:
+    n, oldest = shown.first("n_wake_up"), shown.first("oldest_days")
+    if n is None or oldest is None or n["estimate"] == 0:
+        return (stating("Nobody waits for so long that a call would come unprepared.", shown.of("n_wake_up")),)
+    text = (
+        f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
+        "or give them back. The file wake-up-list.csv holds them all."
     )
-    return named if shown.result("shown_as") == "probability" else named.drop(columns="score", errors="ignore")
+    return record_table(shown.table("wake_up"), shown.words, limit=_MOST_TO_WAKE), stating(text, n, oldest)
 
 
 LEADS = (
@@ -232,4 +246,5 @@ LEADS = (
     Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",), gaps=("over_stage",)),
     Section("leads", "calibration", "Do predicted rates come true?", _calibration, measures=("observed_rate",)),
     Section("leads", "next_leads", "Whom to call first?", _next_leads, ("next_leads",)),
+    Section("leads", "wake_up", "Whom to wake up?", _wake_up),
 )

@@ -21,8 +21,9 @@ from closedloop.documents.sections.persona_sheet import (
     stability,
 )
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
+from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import records, span, summary
+from closedloop.documents.wording import records, span
 from closedloop.loop.comparisons import TURNS
 
 SAME = "Nothing changed since the last period."

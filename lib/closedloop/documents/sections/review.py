@@ -9,6 +9,7 @@ from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
 from closedloop.documents.turning import honestly
 from closedloop.documents.wording import records
+from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
 _MOST_HELD = 8
 
@@ -43,12 +44,13 @@ def _of_marketing(shown: Evidence) -> list[Sentence]:
 
 
 def _of_sales(shown: Evidence) -> list[Sentence]:
-    """What marketing asks of sales: to touch what it accepted, and to record why deals are lost."""
+    """What marketing asks of sales: to touch what it accepts or gives back, and to record why deals are lost."""
     asked = []
-    untouched = first(shown.of("n_disagreements"), level="accepted, yet never touched by sales")
-    if untouched is not None and untouched["estimate"] > 0:
-        n, of = value(untouched, shown.words), numbers.count(untouched["n"])
-        asked.append(stating(f"Sales: touch every accepted lead, {n} of {of} never were.", untouched))
+    for kind, what in ((REJECTED_UNTOUCHED, "lead before giving it back"), (ACCEPTED_UNTOUCHED, "accepted lead")):
+        untouched = first(shown.of("n_disagreements"), level=kind)
+        if untouched is not None and untouched["estimate"] > 0:
+            n, of = value(untouched, shown.words), numbers.count(untouched["n"])
+            asked.append(stating(f"Sales: touch every {what}, {n} of {of} never were.", untouched))
     lost = shown.first("n_lost")
     if lost is not None and lost["estimate"] > 0 and shown.of("loss_share").empty:
         text = f"Sales: record why deals are lost; of {value(lost, shown.words)} lost ones too few have a reason."

@@ -9,8 +9,9 @@ import pandas as pd
 from closedloop.documents.charts import Picture
 from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value, where
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
+from closedloop.documents.summaries import summary
 from closedloop.documents.turning import honestly, turning
-from closedloop.documents.wording import Words, one_of_each_pair, recorded, records, summary
+from closedloop.documents.wording import Words, one_of_each_pair, recorded, records
 from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6

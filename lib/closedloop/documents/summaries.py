@@ -1,0 +1,46 @@
+"""How much was looked at, and what became of it."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.wording import Words
+
+
+def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """How many comparisons were made and what became of them; plainly said when nothing holds.
+
+    ``claims``: rows of one family. Claims outside families are not comparisons and are left out.
+    """
+    looked = claims[claims["family"] != "none"]
+    if looked.empty:
+        return [Sentence("Nothing could be compared yet: no evidence.")]
+    verdicts = looked["verdict"].value_counts()
+    counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
+    return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]
+
+
+def _tally(verdicts: Mapping[str, int], n: int) -> str:
+    said = {"supported": "hold", "leaning": "to watch", "indistinguishable": "show no detectable difference",
+            "refused": "cannot be told"}  # fmt: skip
+    parts = ", ".join(f"{verdicts.get(verdict, 0)} {text}" for verdict, text in said.items())
+    return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
+
+
+def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
+    """The fields by which nothing was shown to differ; when that is all of them, what to do about it."""
+    held = set(looked.loc[looked["verdict"] == "supported", "field"])
+    fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
+    without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
+    if not without:
+        return []
+    if held:
+        return [f"Nothing was shown to differ by {_listed(without)}."]
+    return [f"The data show no difference by {_listed(without)}: treat all alike until they do."]
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} other fields"]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
