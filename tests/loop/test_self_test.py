@@ -14,7 +14,8 @@ from closedloop.evidence.claims import Origin, close_family
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import counts
-from closedloop.loop.null_market import DEALS, Arms, Comparison, Family, NullMarket, Pool, Promise, Review, Tally
+from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_market import DEALS, Comparison, Family, NullMarket, Pool, Promise, Review, Tally
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import look_at
 from closedloop.loop.persona import Persona, PersonaSet

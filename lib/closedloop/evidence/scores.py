@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -93,10 +93,6 @@ class Score:
         """The rows with these fields at their usual value: for what is not known of them yet, so that it moves none."""
         usual = self.ranking.design.usual
         return x.assign(**{name: pd.Series([usual[name]] * len(x), x.index) for name in names if name in usual})
-
-    def as_ranks(self) -> Score:
-        """The same score, whose chances are not to be shown: they are for rows of which everything is known."""
-        return replace(self, shown_as="rank")
 
     def reasons(
         self, x: pd.DataFrame, when: pd.Series | None = None, most: int = 5

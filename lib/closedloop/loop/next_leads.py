@@ -1,5 +1,7 @@
 """Whom to call next, and whom to wake up: open records in the order of the score, with what speaks for and against."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
@@ -42,7 +44,7 @@ def next_leads(
     to_call = listed(ranked[~is_old], situation.definition.call_list.random_share, situation.rng("slots"))
     to_wake = ranked[is_old].assign(rank=range(1, int(is_old.sum()) + 1))
     if unknown and score is not None:
-        score = score.as_ranks()
+        score = replace(score, shown_as="rank")  # chances are for records of which everything is known
     for name, rows in (("next_leads", to_call), ("wake_up", to_wake)):
         if len(rows):
             draft.tables[name] = _told(situation, prospects, score, rows)

@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from closedloop.evidence.amounts import shrink_amounts
-from closedloop.evidence.arms import Pairs, pairs
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import PersonaSet
+
+if TYPE_CHECKING:
+    from closedloop.loop.null_arms import Arms
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -227,49 +229,6 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The tests of one experiment in one world: which arms are compared with which; one entry a look."""
-
-    index: Ints
-    p: Floats
-    compared: Pairs
-
-
-@dataclass(frozen=True)
-class Arms:
-    """The drawn arms of one experiment, as ``evidence.arms.arm_looks`` compares them with each other.
-
-    ``rows``: the leads' places in the pool; ``tally`` names the arms, of which ``control`` is declared or none.
-    """
-
-    pool: str
-    rows: Ints
-    tally: Tally
-    measure: str
-    threshold: float
-    subject: str
-    control: str | None = None
-
-    def is_made(self, world: World) -> bool:
-        """It is compared in every world."""
-        return True
-
-    def tested(self, world: World) -> Drawn:
-        """Each arm against the control, the other, or all others."""
-        k, n = self.tally.counts(world[self.pool][self.rows])
-        named = np.flatnonzero(self.tally.is_named)
-        found = pairs(
-            k[named], n[named], self.tally.level[named].tolist().index(self.control) if self.control else None
-        )
-        return Drawn(named[found.arm], found.p, found)
-
-    def effects(self, tested: Drawn, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        is_supported = (q <= SUPPORTED_Q) & (tested.compared.beyond(self.threshold) > SUPPORTED_BEYOND)
-        return np.where(is_supported, tested.compared.effect, np.nan)
-
-
-@dataclass(frozen=True)
 class Family:
     """All looks at outcomes of one moment."""
 
@@ -277,7 +236,7 @@ class Family:
     name: str
     comparisons: tuple[Comparison, ...]
     sizes: tuple[Sizes, ...] = ()
-    arms: tuple[Arms, ...] = ()
+    arms: "tuple[Arms, ...]" = ()
 
     def n_looks(self, world: World) -> int:
         """How many looks it has in that world."""

@@ -24,9 +24,9 @@ from closedloop.loop.comparisons import (
 )
 from closedloop.loop.counting import LEAST_SHOWN, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
+from closedloop.loop.null_arms import Arms
 from closedloop.loop.null_market import (
     DEALS,
-    Arms,
     Comparison,
     Family,
     Ints,
