@@ -14,7 +14,8 @@ from closedloop.evidence.claims import Origin, close_family
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import RARE, counts
-from closedloop.loop.null_market import Arms, Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Pool, Tally
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import look_at

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.evidence.arms import Pairs, pairs
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
 from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.null_arms import Arms
 from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
@@ -110,50 +110,6 @@ class Comparison:
             as_counted = tested.sizes[own] / tested.n[own]  # as ``strata.compare_in_strata`` has it
             found[own] = np.where(is_supported, as_counted * (shrunk.mean - base), np.nan)
         return found
-
-
-@dataclass(frozen=True)
-@dataclass(frozen=True)
-class Drawn:
-    """The tests of one experiment in one world: which arms are compared with which; one entry a look."""
-
-    index: Ints
-    p: Floats
-    compared: Pairs
-
-
-@dataclass(frozen=True)
-class Arms:
-    """The drawn arms of one experiment, as ``evidence.arms.arm_looks`` compares them with each other.
-
-    ``rows``: the leads' places in the pool; ``tally`` names the arms, of which ``control`` is declared or none.
-    """
-
-    pool: str
-    rows: Ints
-    tally: Tally
-    measure: str
-    threshold: float
-    subject: str
-    control: str | None = None
-
-    def is_made(self, world: World) -> bool:
-        """It is compared in every world."""
-        return True
-
-    def tested(self, world: World) -> Drawn:
-        """Each arm against the control, the other, or all others."""
-        k, n = self.tally.counts(world[self.pool][self.rows])
-        named = np.flatnonzero(self.tally.is_named)
-        found = pairs(
-            k[named], n[named], self.tally.level[named].tolist().index(self.control) if self.control else None
-        )
-        return Drawn(named[found.arm], found.p, found)
-
-    def effects(self, tested: Drawn, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        is_supported = (q <= SUPPORTED_Q) & (tested.compared.beyond(self.threshold) > SUPPORTED_BEYOND)
-        return np.where(is_supported, tested.compared.effect, np.nan)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from closedloop.loop.comparisons import (
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
-from closedloop.loop.null_market import Arms, Comparison, Family, NullMarket, Promise, Review
+from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
