@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from closedloop.documents.pieces import Missing
@@ -218,6 +219,30 @@ def test_a_finding_that_turns_round_is_told_with_it_wherever_it_stands() -> None
     alone = ledger[~ledger["claim_id"].str.startswith("other")]
     assert turn in plain(catalogue.bottom_line(evidence("deals", {}, alone)))
     assert turn in plain(render("review", "findings", evidence("review", {}, alone)))
+
+
+def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> None:
+    found = {"field": "competitor", "level": "rival-a", "n_effective": 200.0}
+    uneven = {"claim_id": "uneven", "family": "recording", "measure": "recorded_share", "field": "competitor"}
+    uneven |= {"level": "", "estimate": 1.0, "baseline": 0.83, "n": 878}
+    ledger = claims(found, uneven)
+    shares = "Competitor is recorded in 100 % of won and 83 % of lost deals"
+    told = plain(render("deals", "findings", evidence("deals", {}, ledger)))
+    assert "of all deals decided in the same periods that record it" in told and shares in told
+    held = evidence("review", {}, ledger.assign(family=["outcome", "recording"]))
+    assert shares in plain(render("review", "findings", held))
+    even = ledger.assign(verdict=["supported", "indistinguishable"])
+    assert "is recorded in" not in plain(render("deals", "findings", evidence("deals", {}, even)))
+
+
+def test_a_level_that_cannot_be_compared_says_why() -> None:
+    claim = {"verdict": "refused", "reason": "few recorded", "estimate": np.nan, "baseline": np.nan, "p": np.nan}
+    told = plain(render("deals", "findings", evidence("deals", {}, claims(claim, claim | {"level": "1"}))))
+    assert "2 cannot be told" in told and "nan" not in told
+    assert "Number of sites – cannot be compared: fewer than ten of either outcome record it." in told
+    filled = claims(claim | {"reason": "filled by the outcome"})
+    told = plain(render("deals", "findings", evidence("deals", {}, filled)))
+    assert "Number of sites: over 20 – cannot be compared: hardly any of them ended otherwise" in told
 
 
 def test_an_anti_persona_needs_outcomes_that_hold() -> None:

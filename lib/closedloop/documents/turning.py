@@ -5,7 +5,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.findings import joined
 from closedloop.documents.pieces import Sentence, stating
-from closedloop.documents.wording import Words, about, evidence_of, records, sentence
+from closedloop.documents.wording import Words, about, evidence_of, recorded, records, sentence
 from closedloop.loop.comparisons import TURNS
 
 
@@ -26,15 +26,18 @@ def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Se
 
 
 def honestly(claims: pd.DataFrame, ledger: pd.DataFrame, words: Words) -> list[Sentence]:
-    """The sentence of every claim, with that on its turning round in the same breath."""
+    """The sentence of every claim; in the same breath that it turns round, or that its field is recorded unevenly."""
     is_turned = turning(claims, ledger, "yes")
     reversed_ones = ledger[ledger["measure"] == TURNS["yes"]].drop_duplicates(["field", "level", "within"])
+    uneven = ledger[(ledger["measure"] == "recorded_share") & (ledger["verdict"] == "supported")]
     told = []
     for claim, turns in zip(records(claims), is_turned, strict=True):
         said = [sentence(claim, words)]
         if turns:
             own = (reversed_ones["field"] == claim["field"]) & (reversed_ones["level"] == claim["level"])
             said += [turned(row, words) for row in records(reversed_ones[own])]
+        is_own = (uneven["field"] == claim["field"]) & (uneven["source_table"] == claim["source_table"])
+        said += [recorded(row, words) for row in records(uneven[is_own].head(1))]
         told.append(joined(said))
     return told
 

@@ -126,6 +126,14 @@ def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
     return stating(text, claim)
 
 
+def not_compared(claims: pd.DataFrame, words: Words) -> Sentence:
+    """Why the levels of a field cannot be compared; ``claims``: those that have one reason."""
+    column, reason = str(claims["field"].iloc[0]), str(claims["reason"].iloc[0])
+    named = ", ".join(words.level(column, level) for level in claims["level"])
+    what = capital(words.column(column)) if reason == FEW_RECORDED else f"{capital(words.column(column))}: {named}"
+    return stating(f"{what} – cannot be compared: {_REASONS[reason]}.", claims)
+
+
 def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """``sentence`` of every row, in the frame's order."""
     return [sentence(claim, words) for claim in records(claims)]

@@ -11,7 +11,7 @@ from closedloop.documents.findings import bars_of, dots_of, ends, first, joined,
 from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
 from closedloop.documents.summaries import summary
 from closedloop.documents.turning import honestly, turning
-from closedloop.documents.wording import Words, one_of_each_pair, recorded, records
+from closedloop.documents.wording import Words, not_compared, one_of_each_pair, recorded, records
 from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6
@@ -132,9 +132,12 @@ def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = N
 
 
 def recording(evidence: Evidence) -> tuple[Piece, ...]:
-    """The fields that are recorded more often for one outcome, with both shares; nothing where none is."""
+    """Fields recorded more often for one outcome, with both shares, and those not compared; nothing without any."""
     held = where(evidence.of("recorded_share"), verdict="supported")
-    return (Listing([recorded(claim, evidence.words) for claim in records(held)]),) if len(held) else ()
+    unfit = evidence.claims[evidence.claims["reason"].fillna("") != ""]
+    lines = [recorded(claim, evidence.words) for claim in records(held)]
+    lines += [not_compared(part, evidence.words) for _, part in unfit.groupby(["field", "reason"])]
+    return (Listing(lines),) if lines else ()
 
 
 def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
