@@ -70,7 +70,8 @@ TABLES = {
             }
         ),
         "wake_up": pd.DataFrame(
-            {"rank": [1], "record_id": ["L9"], "persona": ["fast"], "score": [0.2], "age_days": [400.0]}
+            {"rank": [1], "record_id": ["L9"], "persona": ["fast"], "score": [0.2], "reasons": [[]], "caution": [[]]}
+            | {"age_days": [400.0]}
         ),
     },
     "handoff": {},
