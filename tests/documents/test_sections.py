@@ -90,7 +90,7 @@ SAID = [
     ("leads", "next_leads", "1 open leads in order; internal: record ids lead back to the CRM. The median one"),
     ("leads", "next_leads", "is known for 89 days. 0 of them are drawn, whatever their rank. 12 more are qualified"),
     ("leads", "next_leads", "12 more are qualified but not handed off: they are marketing's to hand over, not"),
-    ("leads", "next_leads", "L1      A1 rep-07 Fast start  40 % number of sites: 1   89 days 2025-03-01 sales accepted ranked"),
+    ("leads", "next_leads", "A1 rep-07 Fast start  40 % number of sites: 1   89 days 2025-03-01 sales accepted ranked"),
     ("leads", "wake_up", "1 open ones are known for more than 365 days: warm them up first, or give them back."),
     ("leads", "wake_up", "1     L9 Fast start  20 %  400 days"),
     ("handoff", "promises", "1 of 2 promises that can be judged were kept."),

@@ -25,6 +25,7 @@ from closedloop.loop.records import lead_frame
 from closedloop.loop.scoring import score_step
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
+from closedloop.loop.worth import state_by_channel
 
 _FUNNEL = (
     ("marketing_qualified", "marketing_qualified_on"),
@@ -46,6 +47,8 @@ def leads(situation: Situation, in_force: PersonaSet) -> Step:
     else:
         frame = frame.assign(persona=in_force.assign(frame))
         _funnel(draft, situation, frame)
+        if situation.view.has("deals"):
+            state_by_channel(draft, situation, in_force.assign(situation.deals))
         _compared(draft, situation, frame)
     score_step(draft, situation, frame, in_force)
     return draft.done()

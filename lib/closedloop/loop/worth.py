@@ -80,15 +80,33 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     return _known(means)
 
 
+def state_by_channel(draft: Draft, situation: Situation, persona: pd.Series) -> None:
+    """What a decided deal of each channel brings, of the window's deals: of all, and of every persona's."""
+    ended = situation.closed_deals if situation.view.has("deals") else pd.DataFrame()
+    if not {"channel", "won_amount"} <= set(ended):
+        return
+    decided = ended[won(ended).notna()]
+    deals = decided.assign(is_won=decided["outcome"] == "won", amount=decided["won_amount"].astype("float64"))
+    origin = Origin("03_leads", "channels", "deals", *situation.span(deals["closed_on"]))
+    parts = [("market", deals), *((str(name), part) for name, part in deals.groupby(persona[deals.index]))]
+    for subject, part in parts:
+        rows = _brought(part, levels(part, ["channel"])["channel"], "channel")
+        draft.estimate(rows, origin, PER_DECIDED, unit="amount", subject=subject)
+
+
+def _brought(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
+    """Statements of what a decided deal of each level brings; those of fewer than ten deals are left out."""
+    table = won_per_decided(deals["is_won"], deals["amount"], by).rename(columns={"group": "level"})
+    return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n"]].assign(field=field)
+
+
 def _per_decided(draft: Draft, decided: pd.DataFrame, origin: Origin) -> None:
     """What a decided deal brings, won or lost: of all, of personas, which are compared, and of products."""
     deals = decided.assign(is_won=decided["outcome"] == "won", amount=decided["won_amount"].astype("float64"))
     by = _levels(deals)
     stated = {"": pd.Series("", index=deals.index), **{str(name): by[name] for name in by if name != "persona"}}
     for field, told in stated.items():
-        table = won_per_decided(deals["is_won"], deals["amount"], told).rename(columns={"group": "level"})
-        rows = table[["level", "estimate", "low", "high", "n"]].assign(field=field)
-        draft.estimate(rows, origin, PER_DECIDED, unit="amount")
+        draft.estimate(_brought(deals, told, field), origin, PER_DECIDED, unit="amount")
     if "persona" in by:
         compared = deals.assign(field="persona", level=by["persona"])
         draft.looks.append(decided_looks(compared, origin, measure=PER_DECIDED))

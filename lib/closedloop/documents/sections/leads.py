@@ -6,7 +6,7 @@ from closedloop.documents import numbers
 from closedloop.documents.arms import winners
 from closedloop.documents.channel_advice import advise
 from closedloop.documents.charts import calibration
-from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value
+from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value, where
 from closedloop.documents.pieces import Listing, Note, Sentence, stating
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.sections.leaks import LEAKS
@@ -45,12 +45,11 @@ def _channels(shown: Evidence) -> Pieces:
         "spent_amount": "spent",
         "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
         "cost_per_won_amount": ("cost per won deal", "backed"),
+        "won_amount_per_decided": ("won per decided deal of the window", "backed"),
         "advice": ("what to do", _marks(shown)),
     }
-    channels = shown.cell("channels")
-    listed = table_of(
-        channels[channels["field"] == "channel"], shown.words, "channel", columns, label=level_of(shown.words)
-    )
+    channels = where(shown.cell("channels"), field="channel", subject="market")
+    listed = table_of(channels, shown.words, "channel", columns, label=level_of(shown.words))
     lines = Listing([advice.line for advice in advise(shown.claims, shown.words)])
     note = (
         "Use or stop: a won deal costs less or more than over the other channels, by more than the luck of both. Keep: "
