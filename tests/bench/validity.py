@@ -109,14 +109,6 @@ FIGURES = (
     Figure("self-test-maven-edits", "self-test of maven: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-harbor-edits", "self-test of harbor: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-bank-edits", "self-test of bank: null worlds with a wrong edit in any period", 7, high=0.10),
-    Figure("self-test-maven-promises", "self-test of maven: worlds with a promise wrongly called broken", 7, high=0.10),
-    Figure(
-        "self-test-harbor-promises",
-        "self-test of harbor: worlds with a promise wrongly called broken",
-        7,
-        high=0.10,
-    ),
-    Figure("self-test-bank-promises", "self-test of bank: worlds with a promise wrongly called broken", 7, high=0.10),
     *(
         Figure(f"self-test-{market}-promises", f"self-test of {market}: a promise wrongly called broken", 7, high=0.10)
         for market in ("maven", "harbor", "bank")

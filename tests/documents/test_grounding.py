@@ -30,6 +30,7 @@ VALUES = (
     "baseline",
     "effect",
     "n",
+    "n_before",
     "p",
     "q",
     "needed_n",

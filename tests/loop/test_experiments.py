@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 from closedloop.evidence.trials import trial
+from closedloop.loop.comparisons import handed_off, lead_window
 from closedloop.loop.experiments import planned_tests
 from closedloop.loop.leads import leads
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step
 from closedloop.market.periods import find_period
@@ -83,7 +85,13 @@ def test_each_personas_channels_are_compared_with_its_own_leads(situation: Situa
     looks = step.looks[step.looks["measure"] == "persona_accepted_rate"]
     assert set(looks["subject"]) == {"large", "small"}
     assert set(looks["field"]) == {"channel", "campaign"}
-    assert looks.groupby("subject")["baseline"].nunique().max() <= 2
+    frame = lead_frame(situation).assign(persona=lambda rows: told.assign(rows))
+    large = lead_window(situation, frame)[lambda rows: (rows["persona"] == "large") & rows["is_accepted"].notna()]
+    period = situation.names_of(handed_off(large))
+    by_period = large["is_accepted"].astype(float).groupby(period).mean()
+    mine = looks[(looks["subject"] == "large") & (looks["field"] == "channel")].set_index("level")
+    for level, row in mine.iterrows():
+        assert row["baseline"] == pytest.approx(period[large["channel"] == level].map(by_period).mean())
     costs = step.statements[(step.statements["cell"] == "persona_channels") & (step.statements["field"] == "channel")]
     n = costs[costs["measure"] == "n_leads"].pivot_table(index="level", columns="subject", values="estimate")
     whole = step.statements[(step.statements["cell"] == "channels") & (step.statements["measure"] == "n_leads")]

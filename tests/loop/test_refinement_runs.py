@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.edits import PROMISE, SPLIT
-from closedloop.loop.persona import Persona, PersonaSet, estimate
+from closedloop.loop.edits import SPLIT
+from closedloop.loop.persona import Persona, PersonaSet, renewed
 from closedloop.loop.refinement import refine
 from closedloop.market.periods import Period
 from closedloop.terms import Moment
@@ -37,6 +37,10 @@ class _Situation:
             label=lambda column, level=None: str(level or column),
         )
     )
+
+    @property
+    def closed_deals(self) -> pd.DataFrame:
+        return self.in_window(self.deals, self.deals["closed_on"])
 
     @property
     def period(self) -> Period:
@@ -93,7 +97,7 @@ def _first_set(deals: pd.DataFrame) -> PersonaSet:
     rule = Rule((Branch((Among("kind", ("a",)),), "a", 0, 0.0),), "b", ("kind",))
     personas = (Persona("a", "A"), Persona("b", "B"))
     base = PersonaSet("simulated", _name(0), "research", rule, personas, fields=("kind",))
-    return estimate(base, deals)
+    return renewed(base, _Situation(0, deals))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,16 @@ def _run(seed: int, planted: dict[str, tuple[str, str, float]]) -> _Run:
     for number in range(1, N_PERIODS + 1):
         deals = pd.concat([deals, _deals(rng, number, N_DEALS, planted)], ignore_index=True)
         proposal, step = refine(_Situation(number, deals), in_force, _name(number + 1))  # type: ignore[arg-type]
-        made = step.closed[step.closed["verdict"] == "supported"]
+        made = step.closed[(step.closed["verdict"] == "supported") & (step.closed["family"] != "promise")]
         edits.append(made.assign(is_true=[_is_true(edit, deals, in_force) for _, edit in made.iterrows()]))
-        in_force = proposal.personas or in_force.carried_to(_name(number + 1))
+        in_force = renewed(proposal.personas or in_force, _Situation(number, deals))  # type: ignore[arg-type]
     return _Run(pd.concat(edits, ignore_index=True), in_force)
 
 
 def _is_true(edit: pd.Series, deals: pd.DataFrame, in_force: PersonaSet) -> bool:
     """Do the true win rates differ the way that the edit says, by more than the practical threshold?"""
     own = deals[in_force.assign(deals) == edit["subject"]]
-    if edit["measure"] == PROMISE:
-        truth = own["chance"].mean() - edit["baseline"]
-    elif edit["measure"] == SPLIT:
+    if edit["measure"] == SPLIT:
         is_level = own[edit["field"]] == edit["level"]
         truth = own.loc[is_level, "chance"].mean() - own.loc[~is_level, "chance"].mean()
     else:  # simpler again: true when the difference is small

@@ -294,7 +294,7 @@ def test_a_split_is_false_whatever_it_says() -> None:
     is_port = review.splits.member.toarray()[list(review.splits.level).index("port")] > 0
     world = {DEALS: np.where(is_port, np.arange(400) % 10 < 7, np.arange(400) % 10 < 1).astype(float)}
     found = look_at(market, world, np.random.default_rng(8))
-    assert found.n_false >= 2
+    assert found.n_edits >= 2
 
 
 # planted effects

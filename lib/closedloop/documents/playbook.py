@@ -22,11 +22,11 @@ MOST = 3
 
 def bottom_line(dossier: Dossier) -> list[Sentence]:
     """Who it is about, what to expect, and how much of the page rests on outcomes."""
-    size, promise = size_of(dossier), promise_of(dossier)
+    size, promise, changed = size_of(dossier), promise_of(dossier), _changed(dossier)
     return [
         Sentence(f"{dossier.name}: {size.text}.", size.claims),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
-        Sentence(f"Since last period: {'; '.join(line.text for line in _changed(dossier))}."),
+        Sentence(f"Since last period: {'; '.join(line.text for line in changed)}.", cited(changed)),
     ]
 
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, close_family, rate_looks
+from closedloop.evidence.claims import Origin, rate_looks
 from closedloop.evidence.looks import LOOK_COLUMNS, typed
 from closedloop.evidence.recording import recorded_shares
 from closedloop.loop.call_list import CALL_LIST
@@ -18,7 +18,6 @@ from closedloop.terms import Moment
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
-_RECORDING_RATE = 0.01
 # does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval
 TURNS: Mapping[str, str] = MappingProxyType(
     {"yes": "win_rate_reversed", "maybe": "win_rate_perhaps_reversed", "no": "win_rate_adjusted"}
@@ -56,21 +55,13 @@ def decided_before(situation: Situation, leads: pd.DataFrame, hit: str) -> pd.Se
 def recording(
     situation: Situation, frame: pd.DataFrame, hit: pd.Series, days: pd.Series, origin: Origin
 ) -> pd.DataFrame:
-    """Claims of the family ``recording``: is a field recorded as often when it ended otherwise?
+    """Looks at whether each field is recorded as often when it ended otherwise.
 
     Where it is not, its gaps are no random ones: the field is compared among the cases that record it.
     """
     meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
     named = {"subject": "market", "level": "", "within": ""}
-    shares = recorded_shares(frame, hit, situation.names_of(days)).assign(**meta, **named)
-    return close_family(
-        typed(shares, LOOK_COLUMNS),
-        family="recording",
-        market=situation.market,
-        period=situation.period.name,
-        rate=_RECORDING_RATE,
-        expires_on=situation.expires_on,
-    )
+    return typed(recorded_shares(frame, hit, situation.names_of(days)).assign(**meta, **named), LOOK_COLUMNS)
 
 
 def handed_off(leads: pd.DataFrame) -> pd.Series:

@@ -155,7 +155,7 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
         draft.missing["comparisons"] = "No deal was won or lost yet, so nothing can be compared."
         return
     origin = _origin(situation, "findings", ended)
-    draft.closed.append(recording(situation, ended[by.columns], hit, ended["closed_on"], origin))
+    draft.looks.append(recording(situation, ended[by.columns], hit, ended["closed_on"], origin))
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
 
 

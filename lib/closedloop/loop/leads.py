@@ -108,7 +108,7 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
         table = counts(by, compared, hit, situation.names_of(handed_off(part)), is_before=before)
         origin = Origin("03_leads", "accepted" if measure == "accepted_rate" else "won", "leads", first, last)
         if measure == "accepted_rate":
-            draft.closed.append(recording(situation, part[compared], hit, handed_off(part), origin))
+            draft.looks.append(recording(situation, part[compared], hit, handed_off(part), origin))
         draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
 
 

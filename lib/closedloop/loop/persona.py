@@ -86,7 +86,7 @@ class PersonaSet:
 
     def assign(self, frame: pd.DataFrame) -> pd.Series:
         """Persona id of each row; fields that the frame lacks count as missing."""
-        lacking = {name: None for name in self.fields if name not in frame}
+        lacking = {name: None for name in (*self.fields, *self.rule.fields) if name not in frame}
         return self.rule.assign(frame.assign(**lacking)).astype("str")
 
     def deviations(self) -> dict[str, float]:

@@ -39,7 +39,7 @@ def rivals(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     if "competitor" in deals:
         rivals_known = deals["competitor"].where(deals["competitor"] != "unknown").to_frame()
         origin = _origin(situation, "strong", deals)
-        draft.closed.append(recording(situation, rivals_known, won(deals), deals["closed_on"], origin))
+        draft.looks.append(recording(situation, rivals_known, won(deals), deals["closed_on"], origin))
         draft.estimate(_won(deals[rivals_known["competitor"].notna()], ""), origin, "win_rate")
     losses = _of_buyers(notes)
     state_logged(draft, situation, losses[losses["kind"] == "loss"], _WHY, "n_loss_topic")

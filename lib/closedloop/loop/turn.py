@@ -28,7 +28,8 @@ from closedloop.terms import Verdict
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
 # who they are, and what they cost: true differences there must not carry rates past the correction
-_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost"}
+_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost", "recorded_share": "recording"}
+_RATES = {"recording": 0.01}  # the rate of false findings; of the others a tenth
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 
@@ -72,8 +73,8 @@ def plan(market: str, period: str, out: Path) -> Path:
     steps[-1] = merged(found_leads, experiments.planned_tests(situation, in_force, judged))
     folder = period_folder(market, found.name, out)
     claims = _closed(situation, PLAN, steps, held)
-    _keep_held(situation, PLAN, claims, out)
     with written_on(folder, PLAN, today):
+        _keep_held(situation, PLAN, claims, out)
         write_set(folder / "personas.yml", in_force)
         _write(folder, steps, PLAN, claims)
         _write_both(market, found.name, PLAN, out)
@@ -97,12 +98,12 @@ def look_back(market: str, period: str, out: Path) -> Path:
         "refinement": refined,
     }
     claims = _closed(situation, OUTCOME, list(steps.values()), _held_before(situation, OUTCOME, out))
-    _keep_held(situation, OUTCOME, claims, out)
     steps["deals"].results.update(_claim_counts(claims))
     steps["review"] = review.review(in_force, proposal, steps, claims)
     folder = period_folder(market, found.name, out)
     write_proposal(replayed(situation, OUTCOME, out), proposal)
     with written_on(folder, OUTCOME, today):
+        _keep_held(situation, OUTCOME, claims, out)
         write_set(folder / "personas.yml", in_force)  # as the plan did, if it was computed
         write_proposal(folder / "proposal.yml", proposal)
         _write(folder, list(steps.values()), OUTCOME, claims)
@@ -145,6 +146,7 @@ def _closed(
             market=market,
             period=period,
             smallest_worth=settings.smallest_worth,
+            rate=_RATES.get(name, 0.10),
             worth_ratio=_WORTH_RATIO.get(name, 0.25),
             fingerprint=fingerprint,
             expires_on=expires_on,

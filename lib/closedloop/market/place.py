@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 
 
 def root() -> Path:
@@ -33,7 +34,7 @@ def remembered(path: Path, find: Callable[[], str]) -> str:
     """The text of a file; it is found out first where there is none, and written whole or not at all."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")  # threads may ask at once
         temporary.write_text(find())
         temporary.replace(path)
     return path.read_text()
