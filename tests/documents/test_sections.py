@@ -223,13 +223,13 @@ def test_a_finding_that_turns_round_is_told_with_it_wherever_it_stands() -> None
 
 def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> None:
     found = {"field": "competitor", "level": "rival-a", "n_effective": 200.0}
-    uneven = {"claim_id": "uneven", "family": "recording", "measure": "recorded_share", "field": "competitor"}
+    uneven = {"claim_id": "uneven", "family": "outcome recording", "measure": "recorded_share", "field": "competitor"}
     uneven |= {"level": "", "estimate": 1.0, "baseline": 0.83, "n": 878}
     ledger = claims(found, uneven)
     shares = "Competitor is recorded in 100 % of won and 83 % of lost deals"
     told = plain(render("deals", "findings", evidence("deals", {}, ledger)))
     assert "of all deals decided in the same periods that record it" in told and shares in told
-    held = evidence("review", {}, ledger.assign(family=["outcome", "recording"]))
+    held = evidence("review", {}, ledger.assign(family=["outcome", "outcome recording"]))
     assert shares in plain(render("review", "findings", held))
     even = ledger.assign(verdict=["supported", "indistinguishable"])
     assert "is recorded in" not in plain(render("deals", "findings", evidence("deals", {}, even)))

@@ -54,7 +54,18 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("profile", "cost", "plan", "outcome", "recording", "promise", "edit", "simplify", "none")
+FAMILIES = (
+    "profile",
+    "cost",
+    "plan",
+    "plan recording",
+    "outcome",
+    "outcome recording",
+    "promise",
+    "edit",
+    "simplify",
+    "none",
+)
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {

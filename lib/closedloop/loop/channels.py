@@ -72,7 +72,7 @@ def _days_to_win(situation: Situation, frame: pd.DataFrame, born: pd.Series) -> 
         return None
     deals = situation.deals
     ended = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
-    won_on = frame["lead_id"].map(ended)
+    won_on = ended.reindex(frame["lead_id"]).set_axis(frame.index)
     days = (won_on.fillna(pd.Timestamp(situation.on)) - born).dt.days
     known = days[days >= 0]
     outcome = pd.Series(np.where(won_on.notna(), "won", "open"), index=frame.index)[known.index]

@@ -28,8 +28,8 @@ from closedloop.terms import Verdict
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
 # who they are, and what they cost: true differences there must not carry rates past the correction
-_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost", "recorded_share": "recording"}
-_RATES = {"recording": 0.01}  # the rate of false findings; of the others a tenth
+_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost"}
+_RECORDING, _RECORDING_RATE = "recorded_share", 0.01
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 
@@ -138,7 +138,8 @@ def _closed(
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
-    of_family = looks["measure"].map(_FAMILIES).fillna(family)
+    recording = f"{family} recording"
+    of_family = looks["measure"].map({**_FAMILIES, _RECORDING: recording}).fillna(family)
     compared = [
         close_family(
             looks[of_family == name],
@@ -146,12 +147,12 @@ def _closed(
             market=market,
             period=period,
             smallest_worth=settings.smallest_worth,
-            rate=_RATES.get(name, 0.10),
+            rate=_RECORDING_RATE if name == recording else 0.10,
             worth_ratio=_WORTH_RATIO.get(name, 0.25),
             fingerprint=fingerprint,
             expires_on=expires_on,
         )
-        for name in dict.fromkeys([*_FAMILIES.values(), family])
+        for name in dict.fromkeys([*_FAMILIES.values(), recording, family])
     ]
     compared[-1] = _only_repeated(compared[-1], held_before)
     others = outside(told, market=market, period=period, fingerprint=fingerprint, expires_on=expires_on)

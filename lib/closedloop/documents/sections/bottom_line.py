@@ -21,7 +21,8 @@ def bottom_line(evidence: Evidence) -> Shown:
 
 def _finding(evidence: Evidence) -> list[Sentence]:
     """The largest effect that holds, else that nothing does."""
-    looked = evidence.claims[~evidence.claims["family"].isin(["none", "recording"])]
+    is_recording = evidence.claims["measure"] == "recorded_share"
+    looked = evidence.claims[(evidence.claims["family"] != "none") & ~is_recording]
     held = ranked(looked[looked["verdict"] == "supported"])
     if len(held):
         return honestly(held.head(1), evidence.claims, evidence.words)
