@@ -75,3 +75,23 @@ def test_a_group_of_a_good_period_keeps_its_rate_and_gets_the_periods_own_baseli
 def test_a_group_without_cases_gets_what_the_others_have():
     found = compare_in_strata([30, 20, 0], [60, 50, 0], [27.3, 22.7, 0], [27.3, 27.3, 0], 50 / 110, 110)
     assert found.baseline[2] == 50 / 110 and found.low[2] < found.estimate[2] < found.high[2]
+
+
+def test_a_group_of_all_cases_keeps_its_rate_and_its_interval():
+    found = compare_in_strata([4238], [6711], [4238], [0], 4238 / 6711, 6711)
+    alone = shrink_rates([4238], [6711])
+    assert found.estimate[0] == pytest.approx(4238 / 6711, abs=1e-4)
+    assert [found.low[0], found.high[0]] == pytest.approx([alone.low[0], alone.high[0]], abs=1e-4)
+    assert found.high[0] - found.low[0] > 0.015
+
+
+def test_the_interval_of_a_group_that_fills_most_of_its_strata_is_that_of_its_own_rate():
+    """Nine in ten of one quarter's and one in ten of the other's deals: its rate is known from all of its cases."""
+    k, n = np.array([540.0, 460.0]), np.array([1000.0, 1000.0])
+    share = np.array([[0.9, 0.1], [0.1, 0.9]])
+    by_stratum = 1000 * share  # cases of each group (rows) in two strata of 1,000
+    rates = np.array([0.58, 0.42])
+    found = compare_in_strata(k, n, by_stratum @ rates, (by_stratum * (1 - share)).sum(axis=1), 0.5, 2000)
+    assert found.sizes[0] < 400
+    width = 2 * 1.645 * np.sqrt(0.54 * 0.46 / 1000)
+    assert width * 0.75 < found.high[0] - found.low[0] < width * 1.1

@@ -53,15 +53,30 @@ def compare_in_strata(
 ) -> Compared:
     """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
 
-    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0.
+    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0. The interval is
+    that of the group's own rate, whatever share of its strata it holds; a group of all cases keeps what it counts.
     """
     hits, sizes = standardised(k, n, expected, contrast, pooled, total)
-    shrunk, cases = shrink_rates(hits, sizes, level), np.asarray(n, dtype=float)
+    cases = np.asarray(n, dtype=float)
+    is_all = (cases > 0) & (cases >= total)
+    hits, sizes = np.where(is_all, np.asarray(k, dtype=float), hits), np.where(is_all, cases, sizes)
+    shrunk = shrink_rates(hits, sizes, level)
     with np.errstate(invalid="ignore", divide="ignore"):
         baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
-        scale = np.where(cases > 0, sizes / cases, 1.0)
-    estimate, low, high = np.clip(baseline + scale * (np.array([shrunk.mean, shrunk.low, shrunk.high]) - pooled), 0, 1)
-    return Compared(shrunk, sizes, estimate, low, high, baseline)
+        share = np.where(cases > 0, sizes / cases, 1.0)
+    effect, below, above = as_counted(shrunk, share, pooled)
+    ends = (np.clip(baseline + part, 0.0, 1.0) for part in (effect, effect - below, effect + above))
+    return Compared(shrunk, sizes, *ends, baseline)
+
+
+def as_counted(shrunk: ShrunkRates, share: ArrayLike, pooled: float | Floats) -> tuple[Floats, Floats, Floats]:
+    """Differences from what strata let expect, and how far their intervals reach below and above them.
+
+    ``share``: of each group's cases, those that can be compared. Its rate as counted differs by so much less, and is
+    known from all its cases.
+    """
+    known, reach = np.asarray(share, dtype=float), np.sqrt(np.asarray(share, dtype=float))
+    return known * (shrunk.mean - pooled), reach * (shrunk.mean - shrunk.low), reach * (shrunk.high - shrunk.mean)
 
 
 def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:

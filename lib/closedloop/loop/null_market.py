@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
 from closedloop.evidence.recording import unfit
-from closedloop.evidence.strata import standardised
+from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.null_arms import Arms
@@ -105,10 +105,10 @@ class Comparison:
             own = np.flatnonzero(field == code)
             base = float(tested.base[own[0]])
             shrunk = shrink_rates(tested.hits[own], tested.sizes[own])
-            apart = (base <= shrunk.low) | (base >= shrunk.high)
+            effect, below, above = as_counted(shrunk, tested.sizes[own] / tested.n[own], base)
+            apart = (effect >= below) | (effect <= -above)
             is_supported = (q[own] <= SUPPORTED_Q) & (shrunk.beyond(self.threshold, base) > SUPPORTED_BEYOND) & apart
-            as_counted = tested.sizes[own] / tested.n[own]  # as ``strata.compare_in_strata`` has it
-            found[own] = np.where(is_supported, as_counted * (shrunk.mean - base), np.nan)
+            found[own] = np.where(is_supported, effect, np.nan)
         return found
 
 
