@@ -65,8 +65,8 @@ def compare_in_strata(
         baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
         share = np.where(cases > 0, sizes / cases, 1.0)
     effect, below, above = as_counted(shrunk, share, pooled)
-    ends = (np.clip(baseline + part, 0.0, 1.0) for part in (effect, effect - below, effect + above))
-    return Compared(shrunk, sizes, *ends, baseline)
+    estimate, low, high = np.clip(baseline + np.array([effect, effect - below, effect + above]), 0.0, 1.0)
+    return Compared(shrunk, sizes, estimate, low, high, baseline)
 
 
 def as_counted(shrunk: ShrunkRates, share: ArrayLike, pooled: float | Floats) -> tuple[Floats, Floats, Floats]:
