@@ -110,7 +110,12 @@ FIGURES = (
     Figure("self-test-harbor-edits", "self-test of harbor: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-bank-edits", "self-test of bank: null worlds with a wrong edit in any period", 7, high=0.10),
     *(
-        Figure(f"self-test-{market}-promises", f"self-test of {market}: a promise wrongly called broken", 7, high=0.10)
+        Figure(
+            f"self-test-{market}-promises",
+            f"self-test of {market}: periods, a promise wrongly called broken",
+            7,
+            high=0.10,
+        )
         for market in ("maven", "harbor", "bank")
     ),
     Figure(

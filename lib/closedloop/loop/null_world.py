@@ -23,8 +23,8 @@ class Found:
     """What one null world showed.
 
     ``supported``: claims about outcomes in each family, all of them wrong. ``n_edits``: permanent edits, all of them
-    wrong. ``n_promises``: promises said to be broken that were not. ``planted``: for each of ``EFFECTS`` whether it was
-    found, and at which n; none where no level has room for it.
+    wrong. ``n_promises``: periods in which a promise was said to be broken that was not. ``planted``: for each of
+    ``EFFECTS`` whether it was found, and at which n; none where no level has room for it.
     """
 
     supported: tuple[int, ...]
@@ -36,7 +36,8 @@ class Found:
 def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
     """Everything that the loop would find in that world."""
     supported = tuple(_claims(family, world) for family in market.families)
-    n_edits, n_promises = (sum(count(review, world) for review in market.reviews) for count in (_edits, _promises))
+    n_edits = sum(_edits(review, world) for review in market.reviews)
+    n_promises = sum(_breaks_a_promise(review, world) for review in market.reviews)
     planted: dict[float, tuple[bool, int]] = {}
     for effect in EFFECTS if market.planted_in is not None else ():
         result = _planted(market.families[market.planted_in or 0], world, effect, rng)
@@ -63,8 +64,8 @@ def _edits(review: Review, world: World) -> int:
     return int(((false_discovery_q(p) <= review.rate) & (beyond > SUPPORTED_BEYOND)).sum())
 
 
-def _promises(review: Review, world: World) -> int:
-    """Promises said to be broken though they were not.
+def _breaks_a_promise(review: Review, world: World) -> bool:
+    """Is any promise said to be broken though it was not?
 
     The truth of each persona is the period's rate: a promise is broken only if that rate is beyond the gate from it, on
     the side that was found; then the market has moved.
@@ -77,7 +78,7 @@ def _promises(review: Review, world: World) -> int:
     q, beyond = false_discovery_q(promise_p(k, n, rate, low, high)), beyond_promise(k, n, rate)
     is_said = (q <= SUPPORTED_Q) & (beyond > SUPPORTED_BEYOND)
     truth = float(np.nanmean(world[DEALS][review.rows][review.is_now]))
-    return int((is_said & ~_bears_out(truth - rate, k / n - rate, GATE)).sum())
+    return bool((is_said & ~_bears_out(truth - rate, k / n - rate, GATE)).any())
 
 
 def in_force(review: Review, world: World) -> PersonaSet:

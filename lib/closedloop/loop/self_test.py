@@ -90,7 +90,7 @@ def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
         **_rate("any_claim", (supported > 0).mean(axis=1)),
         "expected_false_lines": float(supported.sum(axis=1).mean() / n_reports),
         **_review_rate(market, "any_edit", [world.n_edits > 0 for world in found]),
-        **_review_rate(market, "any_promise", [world.n_promises > 0 for world in found]),
+        **_review_rate(market, "any_promise", [world.n_promises / max(len(market.reviews), 1) for world in found]),
         "n_reports": n_reports,
         "n_refinements": len(market.reviews),
         "worst_family": max(families, key=lambda family: family["any_claim_rate"]),
@@ -104,7 +104,7 @@ def _family(market: NullMarket, number: int, rate: float) -> dict[str, Any]:
     return {**named, "any_claim_rate": rate}
 
 
-def _review_rate(market: NullMarket, name: str, hits: Sequence[bool]) -> dict[str, float | None]:
+def _review_rate(market: NullMarket, name: str, hits: Sequence[float]) -> dict[str, float | None]:
     """Undefined in a market whose persona set is never refined."""
     known = _rate(name, np.array(hits))
     return known if market.reviews else dict.fromkeys(known)
@@ -168,7 +168,7 @@ def _edits(null: dict[str, Any]) -> str:
         return "Personas are not refined here: that needs dated deals, and enough of them in a complete period."
     made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
     made = f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
-    return f"{made} In {_percent(null, 'any_promise')} some promise was said to be broken that was not."
+    return f"{made} In {_percent(null, 'any_promise')} of the periods a promise was said to be broken that was not."
 
 
 def _found(planted: dict[str, Any]) -> str:
