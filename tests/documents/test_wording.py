@@ -126,10 +126,16 @@ def test_fields_without_a_difference_are_named_beside_what_holds() -> None:
 
 
 def test_when_nothing_holds_it_is_said_plainly() -> None:
-    ledger = claims({"verdict": "refused"}, {"verdict": "indistinguishable", "field": "product", "level": "plan"})
+    alike = {"verdict": "indistinguishable"}
+    ledger = claims(alike, alike | {"field": "product", "level": "plan"})
     assert told(ledger)[1] == (
         "The data show no difference by number of sites or product: treat all alike until they do."
     )
+
+
+def test_too_few_cases_are_no_reason_to_treat_all_alike() -> None:
+    ledger = claims({"verdict": "refused"}, {"verdict": "indistinguishable", "field": "product", "level": "plan"})
+    assert told(ledger)[1] == "Nothing was shown to differ by number of sites or product."
 
 
 def test_without_comparisons_there_is_no_evidence() -> None:

@@ -30,13 +30,13 @@ def _tally(verdicts: Mapping[str, int], n: int) -> str:
 
 
 def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
-    """The fields by which nothing was shown to differ; when that is all of them, what to do about it."""
+    """The fields by which nothing was shown to differ; when each of them could have shown it, what to do about it."""
     held = set(looked.loc[looked["verdict"] == "supported", "field"])
     fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
     without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
     if not without:
         return []
-    if held:
+    if held or (looked["verdict"] != "indistinguishable").any():
         return [f"Nothing was shown to differ by {_listed(without)}."]
     return [f"The data show no difference by {_listed(without)}: treat all alike until they do."]
 

@@ -73,7 +73,8 @@ def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: Per
     draft.results |= {"gain": nearer.estimate, "gain_low": nearer.low, "gain_high": nearer.high}
     draft.results |= {"n_deals": len(outcome)}
     play = "by persona" if found["log_loss_gain", "no personas"].high < 0 else "one for all"
-    return "improved" if min(nearer.low, ordered.low) > 0 else "no improvement shown", play
+    is_better = nearer.low > 0 and ordered.low > 0  # a missing figure is not above 0
+    return "improved" if is_better else "no improvement shown", play
 
 
 def _state(

@@ -132,8 +132,8 @@ class Situation:
         ended = deals["closed_on"].where(deals["outcome"] != "open", today)
         age = (ended - deals["created_on"]).dt.days
         month = deals["closed_on"].dt.month
-        length = self.definition.periods.length if self.definition.periods else None
-        is_end = (month % 3 == 0).astype("boolean").where(month.notna() & bool(length and self.is_dated))
+        has_calendar = self.definition.clock in ("day", "month")
+        is_end = (month % 3 == 0).astype("boolean").where(month.notna() & has_calendar)
         return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end)
 
     @cached_property
