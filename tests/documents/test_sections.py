@@ -182,7 +182,7 @@ def test_the_largest_effect_that_holds_leads_and_nothing_is_said_when_none_does(
     )
     assert "Number of sites: 1 – won more often" in plain(held)
     none = bottom_line(evidence("deals", {}, claims({"verdict": "refused"}), results=RESULTS))
-    assert "The data show no difference by number of sites" in plain(none)
+    assert "Nothing was shown to differ by number of sites" in plain(none)
 
 
 def test_small_groups_are_not_shown_with_attributes() -> None:
