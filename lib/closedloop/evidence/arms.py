@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from closedloop.evidence.agreement import difference_interval
 from closedloop.evidence.indicators import Floats
-from closedloop.evidence.looks import LOOK_COLUMNS, Origin, typed
+from closedloop.evidence.looks import LOOK_COLUMNS, Origin, meta_of, typed
 from closedloop.evidence.rates import exact_difference_p, wilson
 
 ALL_OTHERS = -1  # place of what an arm is compared with where no arm is its control
@@ -106,8 +106,8 @@ def arm_looks(
         "p": found.p,
         "beyond": found.beyond(threshold),
     }
-    meta = {**origin._asdict(), "measure": measure, "unit": "rate", "kind": "causal", "subject": experiment}
-    return typed(rows.assign(**columns, **meta, within=""), LOOK_COLUMNS)
+    meta = meta_of(origin, measure, "rate", "causal") | {"subject": experiment, "against": rows["against"]}
+    return typed(rows.assign(**columns, **meta), LOOK_COLUMNS)
 
 
 def arm_differences(counts: pd.DataFrame, control: str | None = None, level: float = 0.90) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from closedloop.evidence.claims import close_family, stacked
 from closedloop.evidence.indicators import is_metric, level_text
-from closedloop.evidence.looks import Origin
+from closedloop.evidence.looks import Origin, meta_of
 from closedloop.evidence.rates import ShrunkRates, shrink_rates
 from closedloop.evidence.rules import Among, Branch, Condition, Rule, implies
 from closedloop.evidence.strata import standardised, stratified_difference_p
@@ -101,9 +101,7 @@ def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> 
 
 def _looks(origin: Origin, measure: str, **columns: Any) -> pd.DataFrame:
     """Looks of one subject and field, with the effect as the estimate less the baseline."""
-    rows = pd.DataFrame(columns).assign(
-        **origin._asdict(), measure=measure, unit="rate", kind="descriptive", within="", against=""
-    )
+    rows = pd.DataFrame(columns).assign(**meta_of(origin, measure, "rate", "descriptive"))
     return rows.assign(effect=rows["estimate"] - rows["baseline"])
 
 

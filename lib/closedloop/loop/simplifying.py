@@ -8,7 +8,7 @@ import pandas as pd
 import scipy
 
 from closedloop.evidence.claims import Origin, close_family, typed
-from closedloop.evidence.looks import LOOK_COLUMNS
+from closedloop.evidence.looks import LOOK_COLUMNS, meta_of
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Rule
 from closedloop.loop.changelog import SPLIT
@@ -85,14 +85,7 @@ def _merges(
 
 
 def _look(origin: Origin, measure: str, subject: str) -> dict[str, Any]:
-    return origin._asdict() | {
-        "measure": measure,
-        "unit": "rate",
-        "kind": "descriptive",
-        "within": "",
-        "against": "",
-        "subject": subject,
-    }
+    return meta_of(origin, measure, "rate", "descriptive") | {"subject": subject}
 
 
 def _equivalence(own: tuple[float, int], old: tuple[float, int], margin: float) -> dict[str, float]:
