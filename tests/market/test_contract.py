@@ -73,7 +73,7 @@ def test_references_and_internal_columns() -> None:
         ("change_no", "BIGINT"),
         ("is_integrated", "BOOLEAN"),
         ("channel", "VARCHAR"),
-        ("weight", ""),
+        ("weight", "DOUBLE"),
         ("age", ""),
         ("rate", ""),
     ],

@@ -199,7 +199,7 @@ def views(view: View) -> Iterator[tuple[str, pa.Table]]:
 
 
 def scrambled(warehouse: Warehouse, day: date, seed: int) -> dict[str, pa.Table]:
-    tables = {name: warehouse.frame(name) for name in warehouse.tables}
+    tables = {name: table.execute() for name, table in warehouse.tables.items()}
     scramble = Scramble(Unknown(warehouse.definition, tables, day, warehouse.extracted_on), seed)
     return {name: arrow(scramble.table(name), warehouse.tables[name].schema().to_pyarrow()) for name in tables}
 

@@ -21,8 +21,9 @@ from closedloop.loop.comparisons import (
 )
 from closedloop.loop.counting import LEAST_SHOWN, counts
 from closedloop.loop.records import column
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 
 COST_PER_WON = "cost_per_won_amount"
 

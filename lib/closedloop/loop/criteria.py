@@ -19,7 +19,8 @@ from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.lineage import roots
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import Sample, won
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
+from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
 UNITS: Mapping[str, str] = {

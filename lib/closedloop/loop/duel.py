@@ -13,8 +13,9 @@ from closedloop.evidence.claims import Origin
 from closedloop.evidence.rates import shrink_rates
 from closedloop.loop.edits import propose
 from closedloop.loop.persona import PersonaSet, estimate
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,9 @@ from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
+from closedloop.market.warehouse import fetched
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
 Figure = dict[str, Any]  # estimate, and low, high, n as far as there are any

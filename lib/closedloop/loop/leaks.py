@@ -48,18 +48,11 @@ def _periods(situation: Situation, days: pd.Series) -> pd.Series:
     return days.map(names).astype("object")
 
 
-def _comparable(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The columns with amounts as numbers and dates as dates, whatever the database gave."""
-    amounts = {name: rows[name].astype(float) for name in names if kind_of(name) == "amount"}
-    dates = {name: pd.to_datetime(rows[name]) for name in names if kind_of(name) in ("date", "timestamp")}
-    return rows[list(names)].assign(**amounts, **dates)
-
-
 def _judged(situation: Situation, home: str, cases: Cases, born_with: Sequence[str]) -> pd.DataFrame:
     """The columns of ``home`` among the cases, each with its declared moment and what to do about it."""
     names = [name for name in situation.warehouse.tables[home].columns if name in cases.rows and _can_leak(home, name)]
     ids = [name for name in names if kind_of(name) == "id"]
-    compared = Cases(_comparable(cases.rows, names), cases.is_won, cases.is_open, cases.period, cases.born)
+    compared = Cases(cases.rows[names], cases.is_won, cases.is_open, cases.period, cases.born)
     comparable = [name for name in names if name in born_with]
     found = judge_columns(compared, names, fill_only=ids, told_when_born=comparable)
     placed = [_placed(situation.definition, home, name, why) for name, why in found[["column", "why"]].to_numpy()]

@@ -10,9 +10,10 @@ from closedloop.loop.call_list import RANDOM, listed
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.prospects import Prospects
 from closedloop.loop.records import column
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 from closedloop.market.periods import FOREVER
+from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
 _MOST_FOR, _MOST_AGAINST = 2, 1

@@ -11,8 +11,9 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import about, remarks, state_logged, topics
 from closedloop.loop.rivals import NO_DECISION
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 
 HEARD = ("pain", "objection", "question", "trigger")  # kinds of remarks, in the order that pages follow
 _TOUCHES = ["touched_on", "lead_id", "deal_id", "from_team", "material_id", "buying_role"]

@@ -10,8 +10,9 @@ from closedloop.evidence.scores import ModelName, Score, fit_score
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.prospects import Prospects, prospects_of, with_personas
 from closedloop.loop.records import lead_frame, won
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 
 _FEWEST = 40  # deals that were open then and are decided now
 _MOST_TRAINED = 12_000

@@ -21,9 +21,10 @@ from closedloop.loop.persona_changes import changes
 from closedloop.loop.persona_sheet import sheet
 from closedloop.loop.records import Sample, column, won
 from closedloop.loop.rivals import competitors, rivals
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.loop.texts import texts_in_force
+from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
 _TRAIT_SHARE = 0.5

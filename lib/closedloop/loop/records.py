@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import pandas as pd
 
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
+from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
 

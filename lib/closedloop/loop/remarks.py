@@ -6,8 +6,9 @@ from closedloop.evidence.claims import Origin
 from closedloop.loop.counting import LEAST_SHOWN, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 
 _COLUMNS = ["written_on", "from_team", "kind", "topic", "deal_id", "lead_id"]
 

@@ -13,9 +13,10 @@ from closedloop.evidence.segments import STABLE_ARI, STABLE_SEGMENT, Segmentatio
 from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
 from closedloop.loop.exploring import explore
 from closedloop.loop.records import Sample
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.loop.waves import DAYS, held, waves_of
+from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
 _SOURCES = (("leads", "lead_id"), ("accounts", "account_id"), ("deals", "deal_id"))

@@ -8,8 +8,9 @@ from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import about, remarks, state_logged, topics
-from closedloop.loop.situation import Situation, fetched
+from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.warehouse import fetched
 from closedloop.terms import NO_RIVAL
 
 NO_DECISION = "no_decision"

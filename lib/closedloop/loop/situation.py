@@ -11,23 +11,13 @@ import pandas as pd
 
 from closedloop.market.definition import Definition
 from closedloop.market.periods import FOREVER, Period, period_of
-from closedloop.market.warehouse import Warehouse
+from closedloop.market.warehouse import Warehouse, fetched
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from closedloop.market.view import View
 
 _LONG_AGO = date(1900, 1, 1)
-
-
-def fetched(table: "ir.Table", order: str | None = None) -> pd.DataFrame:
-    """The rows of a query, sorted by ``order`` so that the same data always come in the same order."""
-    frame: pd.DataFrame = table.execute()
-    flags = [name for name, kind in table.schema().items() if kind.is_boolean()]
-    frame = frame.astype(dict.fromkeys(flags, "boolean"))
-    return frame.sort_values(order, ignore_index=True) if order else frame
 
 
 @dataclass(frozen=True)

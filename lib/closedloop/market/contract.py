@@ -249,6 +249,7 @@ KINDS = {
     "amount": "DECIMAL(18,2)",
     "rate": "DOUBLE",
     "count": "BIGINT",
+    "number": "DOUBLE",
     "flag": "BOOLEAN",
     "text": "VARCHAR",
     "any": "",
@@ -267,7 +268,8 @@ def kind_of(name: str) -> str:
         return "count"
     if name.startswith("is_"):
         return "flag"
-    return "text" if any(table.column(name) for table in TABLES.values()) and name != "weight" else "any"
+    known = "number" if name == "weight" else "text"
+    return known if any(table.column(name) for table in TABLES.values()) else "any"
 
 
 _DICTIONARY_HEAD = "| column | type | known | notes | meaning |\n|---|---|---|---|---|"

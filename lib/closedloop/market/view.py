@@ -25,9 +25,11 @@ _NO_FIELDS = ("outcome", "stage", "text", "title")
 
 
 def _is_field(table: Table, name: str) -> bool:
+    if name in _NO_FIELDS or kind_of(name) in ("date", "timestamp"):
+        return False  # a day groups nothing
     column = table.governing(name)
-    if column is None or name in _NO_FIELDS:
-        return name not in _NO_FIELDS
+    if column is None:
+        return True
     return kind_of(name) == "text" and column.shown not in ("own", "share") and not column.internal
 
 

@@ -28,6 +28,23 @@ if TYPE_CHECKING:  # a notebook reads what is written; who asks for rows or buil
 ABOUT = "market.json"
 
 
+def fetched(table: "ir.Table", order: str | None = None) -> pd.DataFrame:
+    """The rows of a query, sorted by ``order`` so that the same data always come in the same order.
+
+    Whatever the database counts or measures with is a number in the frame (float64 where pandas would give decimals or
+    integers of any size as objects), flags are ``boolean``, days are ``datetime64``; gaps are missing.
+    """
+    frame: pd.DataFrame = table.execute()
+    for name, kind in table.schema().items():
+        if kind.is_boolean():
+            frame[name] = frame[name].astype("boolean")
+        elif kind.is_numeric() and not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].astype("float64")
+        elif kind.is_date() or kind.is_timestamp():
+            frame[name] = frame[name].astype("datetime64[us]")
+    return frame.sort_values(order, ignore_index=True) if order else frame
+
+
 class Tables(Mapping[str, "ir.Table"]):
     """The stored tables of a folder by name; a database is opened, and a table looked at, when it is asked for."""
 
@@ -70,8 +87,7 @@ class Warehouse:
 
     def frame(self, table: str) -> pd.DataFrame:
         """A stored canonical table as it is, without the firewall: for audits and tests, never for a finding."""
-        frame: pd.DataFrame = self.tables[table].execute()
-        return frame
+        return fetched(self.tables[table])
 
     @property
     def extracted_on(self) -> date:
