@@ -32,9 +32,9 @@ def spring(out: Path) -> Iterator[Path]:
     As if the proposal had won this period's duel, so that the splits that hold are made.
     """
 
-    def won(draft: Draft, situation: Situation, *rest: object) -> tuple[str, str]:
-        verdict, play = duel(draft, situation, *rest)  # type: ignore[arg-type]
-        return ("improved" if situation.period.name == "2025-q1" else verdict), play
+    def won(draft: Draft, situation: Situation, *rest: object) -> str:
+        verdict = duel(draft, situation, *rest)  # type: ignore[arg-type]
+        return "improved" if situation.period.name == "2025-q1" else verdict
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(refinement, "duel", won)
@@ -72,9 +72,20 @@ def test_a_lost_duel_carries_the_set_over(out: Path) -> None:
 
 
 def test_the_planted_drift_is_seen_in_two_personas(spring: Path) -> None:
-    drift = _claims(spring, "outcome").query("measure == 'persona_drift' and p < 0.05").set_index("subject")["estimate"]
+    drift = _claims(spring, "outcome").query("family == 'drift' and verdict == 'supported'").set_index("subject")
     assert set(drift.index) == {"fast-start", "compliance"}
-    assert drift["fast-start"] < 0 < drift["compliance"]
+    assert drift.loc["fast-start", "effect"] < 0 < drift.loc["compliance", "effect"]
+    deals = open_warehouse("harbor").frame("deals")
+    decided = deals[deals["outcome"].isin(["won", "lost"]) & (deals["closed_on"] < "2025-04-01")]
+    accounts = open_warehouse("harbor").frame("accounts")
+    decided = decided.merge(accounts, on="account_id").assign(
+        persona=lambda frame: set_in_force("harbor", "2025-q1", spring.parents[1]).assign(frame)
+    )
+    is_now = decided["closed_on"] >= "2025-01-01"
+    for persona in drift.index:
+        mine = decided["persona"] == persona
+        now, before = ((decided.loc[mine & part, "outcome"] == "won") for part in (is_now, ~is_now))
+        assert drift.loc[persona, ["estimate", "baseline", "n"]].tolist() == [now.mean(), before.mean(), len(now)]
 
 
 def test_a_promise_made_of_ten_deals_is_not_broken_by_fifty(out: Path) -> None:
@@ -220,7 +231,9 @@ def test_maven_shows_no_difference_but_the_quarters_end(tmp_path: Path) -> None:
     gap = supported.set_index("level")["estimate"]
     assert gap["yes"] - gap["no"] == pytest.approx(0.28, abs=0.02)
     plan = turn.plan("maven", "2017-q4", tmp_path)
-    assert (_claims(plan, "plan")["verdict"] != "supported").all()
+    found = _claims(plan, "plan")
+    assert set(found.loc[found["verdict"] == "supported", "family"]) <= {"score"}
+    assert found.loc[(found["measure"] == "score_auc"), "verdict"].tolist() == ["refused"]
     assert read_step(plan, "leads").results["score_verdict"] == "no usable signal"
 
 

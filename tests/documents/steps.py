@@ -1,7 +1,9 @@
 """Small hand-made tables of every step, as the loop writes them."""
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, outside, stacked
+from closedloop.evidence.claims import CLAIM_COLUMNS, LOOK_COLUMNS, Origin, close_family, outside, stacked, typed
+from closedloop.evidence.gains import gain_looks
+from closedloop.evidence.looks import meta_of
 from closedloop.loop.step import Draft
 from closedloop.terms import REJECTED_UNTOUCHED
 
@@ -251,7 +253,9 @@ def _leads() -> Draft:
         draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
     open_ones = _rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
     draft.estimate(open_ones, at["quality"], "auc_open", unit="ratio")
-    draft.estimate(_rates("", **{"": (-0.11, -0.19, -0.02, 164)}), at["quality"], "gain_over_stage", unit="ratio")
+    gain = gain_looks(_rates("", **{"": (-0.11, -0.19, -0.02, 164)}), at["quality"], measure="gain_over_stage")
+    chance = pd.DataFrame(_rates("model", logistic=(0.61, 0.52, 0.7, 90))).assign(baseline=0.5)
+    draft.closed.append(_closed("score", stacked([gain, gain_looks(chance, at["quality"], measure="score_auc")])))
     groups = _rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
     told = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
     draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")
@@ -332,19 +336,26 @@ def _refinement() -> Draft:
         of = {"proposal": (gain, NAN, NAN, 200), "in force": (0.55, NAN, NAN, 200)}
         draft.estimate(_rates("contender", **of), at["duel"], measure, unit="ratio")
         gained = _rates("contender", proposal=(gain - 0.55, 0.01, 0.09, 200))
-        draft.estimate(gained, at["duel"], f"{measure}_gain", unit="ratio")
+        draft.closed.append(_closed("duel", gain_looks(gained, at["duel"], measure=f"{measure}_gain")))
     draft.estimate([{**_rates("", **{"": (0.44, 0.4, 0.52, 80)})[0], "subject": "fast"}], at["promises"],
                    "promised_win_rate")  # fmt: skip
-    drifts = [{"field": "drift", "level": "mix", "estimate": 9.0, "p": 0.01, "n": 60},
-              {"field": "drift", "level": "outcome", "estimate": 0.3, "p": 0.76, "n": 60}]  # fmt: skip
-    draft.estimate(drifts, at["drift"], "drift_statistic", unit="ratio")
+    moved = _rates("", **{"": (0.2, 0.1, 0.3, 60)})[0] | {"subject": "fast", "baseline": 0.4, "against": "2024-q4"}
+    looks = typed([moved | {"p": 0.001, "beyond": 0.99, "effect": -0.2, "unit": "rate"}], LOOK_COLUMNS)
+    meta = meta_of(at["drift"], "drift_win_rate", "rate", "descriptive") | {"against": "2024-q4"}
+    draft.closed.append(_closed("drift", looks.assign(**meta)))
     draft.estimate(_rates("drift", definition=(0.02, 0.0, 0.06, 60)), at["drift"], "unseen_share")
-    orders = _rates("order", **{"as called": (0.3, 0.25, 0.35, 200), "by the personas' promise": (0.2, 0.15, 0.24, 90)})
-    draft.estimate(orders, at["off_policy"], "order_won_rate")
+    draft.estimate(_rates("order", **{"as called": (0.3, 0.25, 0.35, 200)}), at["off_policy"], "order_won_rate")
+    order = _rates("order", **{"by the personas' promise": (0.2, 0.15, 0.24, 90)})
+    order = pd.DataFrame(order).assign(baseline=0.3)
+    draft.closed.append(_closed("order", gain_looks(order, at["off_policy"], measure="order_won_rate", unit="rate")))
     sizes = {"at random": (31.4, NAN, NAN, 200), "by the personas' promise": (62, NAN, NAN, 90)}
     worth = pd.DataFrame(_rates("order", **sizes)).assign(baseline=50.0)
     draft.estimate(worth, at["off_policy"], "effective_sample", unit="count")
     return draft
+
+
+def _closed(family: str, looks: pd.DataFrame) -> pd.DataFrame:
+    return close_family(looks, family=family, market="yard", period="2025-q1")
 
 
 def edits() -> pd.DataFrame:
@@ -437,7 +448,9 @@ def _cards() -> Draft:
 
 FIGURES = ("estimate", "low", "high", "n")
 CLAIMS = {
-    draft.name: outside(draft.done().statements, market="yard", period="2025-q1")
+    draft.name: stacked(
+        [outside(draft.done().statements, market="yard", period="2025-q1"), draft.done().closed], CLAIM_COLUMNS
+    )
     for draft in (_research(), _personas(), _leads(), _handoff(), _deals(), _refinement(), _cards())
 }
 CLAIMS["research"] = stacked([CLAIMS["research"], grown()], CLAIM_COLUMNS)

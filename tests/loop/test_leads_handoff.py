@@ -272,7 +272,8 @@ def test_marketings_fit_stands_against_sales_verdict(warehouse: Warehouse) -> No
 
 
 def test_the_score_stands_beside_the_stage_of_open_deals(planned: Step) -> None:
-    areas, gain = stated(planned, "auc_open"), stated(planned, "gain_over_stage").iloc[0]
+    areas = stated(planned, "auc_open")
+    gain = planned.looks[planned.looks["measure"] == "gain_over_stage"].iloc[0]
     assert areas.loc["stage", "estimate"] > 0.6, "late stages are won more often"
     assert gain["estimate"] == pytest.approx(areas.loc["score", "estimate"] - areas.loc["stage", "estimate"])
     assert gain["low"] < gain["estimate"] < gain["high"]

@@ -45,7 +45,9 @@ def judged(in_force: PersonaSet) -> Step:
 
 
 def stated(step: Step, measure: str) -> pd.DataFrame:
-    return step.statements[step.statements["measure"] == measure].set_index("level")
+    """Statements and claims on a measure: orders are claims against what was called."""
+    every = pd.concat([step.statements, step.closed])
+    return every[every["measure"] == measure].set_index("level")
 
 
 @dataclass

@@ -33,7 +33,7 @@ class _Situation:
     view: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has=lambda table: table == "deals"))
     definition: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
-            claims=SimpleNamespace(planned_periods=N_PERIODS, smallest_worth=0.1),
+            claims=SimpleNamespace(planned_periods=N_PERIODS, smallest_worth=0.1, practical_threshold=PRACTICAL),
             label=lambda column, level=None: str(level or column),
         )
     )
@@ -115,7 +115,7 @@ def _run(seed: int, planted: dict[str, tuple[str, str, float]]) -> _Run:
     for number in range(1, N_PERIODS + 1):
         deals = pd.concat([deals, _deals(rng, number, N_DEALS, planted)], ignore_index=True)
         proposal, step = refine(_Situation(number, deals), in_force, _name(number + 1))  # type: ignore[arg-type]
-        made = step.closed[(step.closed["verdict"] == "supported") & (step.closed["family"] != "promise")]
+        made = step.closed[(step.closed["verdict"] == "supported") & step.closed["family"].isin(["edit", "simplify"])]
         edits.append(made.assign(is_true=[_is_true(edit, deals, in_force) for _, edit in made.iterrows()]))
         in_force = renewed(proposal.personas or in_force, _Situation(number, deals))  # type: ignore[arg-type]
     return _Run(pd.concat(edits, ignore_index=True), in_force)

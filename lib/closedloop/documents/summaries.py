@@ -7,6 +7,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import Words
+from closedloop.evidence.equivalence import alike
 
 
 def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
@@ -36,9 +37,10 @@ def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
     without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
     if not without:
         return []
-    if held or (looked["verdict"] != "indistinguishable").any():
+    worth = words.definition.claims.smallest_worth
+    if held or not alike(looked, worth).all():
         return [f"Nothing was shown to differ by {_listed(without)}."]
-    return [f"The data show no difference by {_listed(without)}: treat all alike until they do."]
+    return [f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."]
 
 
 def _listed(names: list[str], most: int = 5) -> str:

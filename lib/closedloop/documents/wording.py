@@ -210,6 +210,8 @@ def _everyone(claim: Mapping[str, Any], words: Words) -> str:
     if claim["kind"] == "causal":
         return f"with {other_arm(claim, words)}"
     everyone = measure_of(str(claim["measure"])).everyone
+    if not numbers.is_missing(claim["against"]) and claim["against"]:
+        return f"{everyone} {claim['against']}"
     is_compared = not numbers.is_missing(claim["n_effective"]) and claim["field"] not in _NEVER_MISSING
     return f"{everyone} that record it" if is_compared else everyone
 

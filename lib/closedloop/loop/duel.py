@@ -8,14 +8,16 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from closedloop.evidence.accuracy import Interval, auc_within, log_loss, paired_bootstrap
-from closedloop.evidence.claims import Origin
+from closedloop.evidence.accuracy import auc_within, log_loss, paired_bootstrap
+from closedloop.evidence.claims import Origin, close_family, stacked
+from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.rates import shrink_rates
 from closedloop.loop.edits import propose
 from closedloop.loop.persona import PersonaSet, estimate
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 from closedloop.market.warehouse import fetched
+from closedloop.terms import Verdict
 
 Floats = NDArray[np.float64]
 
@@ -37,17 +39,16 @@ def lagged_rate(before: pd.DataFrame) -> float:
     return float((recent.sum() + 1) / (len(recent) + 2))
 
 
-def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> tuple[str, str]:
+def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> str:
     """Block by block through the period: who predicts the deals best that closed after the proposal was made?
 
     Both sets get their rates from the same deals, those that closed before the block: only the rules compete.
 
-    Returned are the verdict on the proposal, and whether the set in force earns plays of its own: "by persona" when
-    it predicts better than no personas, else "one for all".
+    Returned is the verdict on the proposal.
 
-    Improved only if the proposal's gains in log loss and in AUC inside the blocks both lie above 0 with their whole
-    90 % intervals: probabilities that are a little nearer, without a better order of the deals, are not worth new
-    personas. All of it is added to ``draft``.
+    Improved only if the proposal's gains in log loss and in AUC inside the blocks both hold, as claims of the family
+    ``duel``: probabilities that are a little nearer, without a better order of the deals, are not worth new personas.
+    All of it is added to ``draft``.
     """
     in_period = closed[situation.in_period(closed["closed_on"])]
     blocks = np.array_split(in_period.index.to_numpy(), _BLOCKS)
@@ -69,34 +70,36 @@ def duel(draft: Draft, situation: Situation, closed: pd.DataFrame, in_force: Per
         block_of.append(np.full(len(block), number))
     outcome, blocks_ = np.concatenate(y), np.concatenate(block_of)
     joined = {name: np.concatenate(parts) for name, parts in predictions.items()}
-    found = _state(draft, situation, outcome, blocks_, joined)
-    nearer, ordered = found["log_loss_gain", "proposal"], found["auc_within_gain", "proposal"]
-    draft.results |= {"gain": nearer.estimate, "gain_low": nearer.low, "gain_high": nearer.high}
+    judged = _state(draft, situation, outcome, blocks_, joined)
     draft.results |= {"n_deals": len(outcome)}
-    play = "by persona" if found["log_loss_gain", "no personas"].high < 0 else "one for all"
-    is_better = nearer.low > 0 and ordered.low > 0  # a missing figure is not above 0
-    return "improved" if is_better else "no improvement shown", play
+    gained = judged[(judged["verdict"] == Verdict.SUPPORTED) & (judged["effect"] > 0)]
+    return "improved" if set(gained["measure"]) == set(GAINS) else "no improvement shown"  # missing is no gain
 
 
-def _state(
-    draft: Draft, situation: Situation, y: Floats, block: Floats, joined: dict[str, Floats]
-) -> dict[tuple[str, str], Interval]:
-    """Every contender's accuracy, and its gains over the set in force, which are returned by measure and name."""
-    origin = Origin("06_refinement", "duel", "deals", situation.period.name, situation.period.name)
+def _state(draft: Draft, situation: Situation, y: Floats, block: Floats, joined: dict[str, Floats]) -> pd.DataFrame:
+    """Every contender's accuracy and its gains over the set in force; the claims on the proposal's are returned."""
+    period = situation.period.name
+    origin = Origin("06_refinement", "duel", "deals", period, period)
     known = {name: p for name, p in joined.items() if not np.isnan(p).any()}
     losses = [_row(name, log_loss(y, p), len(y)) for name, p in known.items()]
     orders = [_row(name, auc_within(y, p, block), len(y)) for name, p in known.items()]
     for measure, rows in (("log_loss", losses), ("auc_within", orders)):
         draft.estimate(rows, origin, measure, unit="ratio", kind="predictive")
     compare = partial(paired_bootstrap, y, joined["in force"], block=block)
-    found: dict[tuple[str, str], Interval] = {}
+    looks = []
     for measure, judge in GAINS.items():
+        rows = []
         for name in known.keys() - {"in force"}:
-            found[measure, name] = compare(joined[name], rng=situation.rng(f"duel-{name}"), measure=judge)
-        gains = [(name, found[measure, name]) for name in known if name != "in force"]
-        rows = [_row(name, gain.estimate, len(y), low=gain.low, high=gain.high) for name, gain in gains]
-        draft.estimate(rows, origin, measure, unit="ratio", kind="predictive")
-    return found
+            gain = compare(joined[name], rng=situation.rng(f"duel-{name}"), measure=judge)
+            rows.append(_row(name, gain.estimate, len(y), low=gain.low, high=gain.high))
+        others = [row for row in rows if row["level"] != "proposal"]
+        draft.estimate(sorted(others, key=lambda row: row["level"]), origin, measure, unit="ratio", kind="predictive")
+        looks.append(gain_looks([row for row in rows if row["level"] == "proposal"], origin, measure=measure))
+    judged = close_family(
+        stacked(looks), family="duel", market=situation.market, period=period, expires_on=situation.expires_on
+    )
+    draft.closed.append(judged)
+    return judged
 
 
 def _row(contender: str, estimate: float, n: int, **ends: float) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin
+from closedloop.evidence.claims import Origin, close_family
+from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.off_policy import LEAST_EFFECTIVE, RuleValue, rule_value, taken_first
 from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.counting import rates
@@ -13,6 +14,7 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
 AS_CALLED, BY_PERSONAS, AT_RANDOM = "as called", "by the personas' promise", "at random"
+_COLUMNS = ["field", "level", "estimate", "low", "high", "n"]
 _NO_LOG = (
     "The value of another order of calling is not identified: the outcomes known are those of leads that an order "
     "chose. Call the drawn records of the list as well, and log the random slot (leads.experiment, arm, arm_rate)."
@@ -60,13 +62,18 @@ def _state(draft: Draft, situation: Situation, orders: dict[str, RuleValue], log
     """Every order's rate of won leads, and how many leads its part of the log is worth; a refused one has no rate."""
     period = situation.period.name
     origin = Origin("06_refinement", "off_policy", "leads", period, period)
-    told = {name: found for name, found in orders.items() if not found.is_refused}
-    values = [
+    called = float(log["is_won"].mean())
+    rows = [
         {"field": "order", "level": name, "estimate": v.estimate, "low": v.low, "high": v.high, "n": v.n}
-        for name, v in told.items()
+        for name, v in orders.items()
+        if not v.is_refused
     ]
-    called = rates([(AS_CALLED, log["is_won"].sum(), len(log))], "order")
-    draft.estimate([*called, *values], origin, "order_won_rate", kind="predictive")
+    draft.estimate(rates([(AS_CALLED, log["is_won"].sum(), len(log))], "order"), origin, "order_won_rate")
+    looks = gain_looks(pd.DataFrame(rows, columns=_COLUMNS).assign(baseline=called), origin, measure="order_won_rate",
+                       unit="rate")  # fmt: skip
+    draft.closed.append(
+        close_family(looks, family="order", market=situation.market, period=period, expires_on=situation.expires_on)
+    )
     sizes = [
         {"field": "order", "level": name, "estimate": v.effective_n, "n": v.n, "baseline": LEAST_EFFECTIVE}
         for name, v in orders.items()

@@ -5,6 +5,7 @@ import pandas as pd
 
 from closedloop.evidence.accuracy import auc, paired_bootstrap
 from closedloop.evidence.claims import Origin
+from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.scores import ModelName, Score, fit_score
 from closedloop.loop.persona import PersonaSet
@@ -50,7 +51,7 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
     draft.estimate(areas, origin, "auc_open", unit="ratio", kind="predictive")
     gain = paired_bootstrap(y, by_stage, by_score, rng=situation.rng("over-stage"), measure="auc_within")
     row = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": len(y)}
-    draft.estimate([row], origin, "gain_over_stage", unit="ratio", kind="predictive")
+    draft.looks.append(gain_looks([row], origin, measure="gain_over_stage"))
 
 
 def _stages(situation: Situation) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
+from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.leaks import TOO_WELL
-from closedloop.evidence.scores import Score, calibration_table, fit_score
+from closedloop.evidence.scores import LEARNERS, Score, calibration_table, fit_score
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.leaks import ALARM, known_leaks
 from closedloop.loop.next_leads import next_leads
@@ -95,10 +96,20 @@ def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score 
     outcome = is_won[when.index].astype(int)
     score = fit_score(rows, outcome, when if situation.is_dated else None, rng=situation.rng("score"))
     chosen = score.quality.set_index("model").loc[score.model]
-    _judged(draft, score, Origin("03_leads", "quality", prospects.table, *situation.span(when)))
+    origin = Origin("03_leads", "quality", prospects.table, *situation.span(when))
+    _judged(draft, score, origin)
     draft.results |= {"score_verdict": score.verdict, "shown_as": score.shown_as, "n_scored": n_trained}
     draft.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"], "model": score.model}
+    draft.looks.append(_advantage(score, origin))
     return score
+
+
+def _advantage(score: Score, origin: Origin) -> pd.DataFrame:
+    """The look at whether the best learner orders rows that it had not seen better than chance would."""
+    learners = score.quality[score.quality["model"].isin(LEARNERS)]
+    best = learners.nsmallest(1, "log_loss").assign(field="model", level=lambda row: row["model"], baseline=0.5)
+    areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
+    return gain_looks(best.rename(columns=areas), origin, measure="score_auc")
 
 
 def _judged(draft: Draft, score: Score, origin: Origin) -> None:

@@ -28,7 +28,13 @@ from closedloop.terms import Verdict
 # The steps are imported where they run: a notebook that only reads what was computed starts without the estimators.
 
 # who they are, and what they cost: true differences there must not carry rates past the correction
-_FAMILIES = {"share": "profile", "wave_share": "profile", "cost_per_won_amount": "cost"}
+_FAMILIES = {
+    "share": "profile",
+    "wave_share": "profile",
+    "cost_per_won_amount": "cost",
+    "score_auc": "score",
+    "gain_over_stage": "score",
+}
 _RECORDING, _RECORDING_RATE = "recorded_share", 0.01
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]

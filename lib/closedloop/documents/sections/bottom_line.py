@@ -5,6 +5,7 @@ from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
 from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import accepted, neglected, waited
+from closedloop.documents.sections.leads import score_verdict
 from closedloop.documents.sections.personas import counted_personas
 from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.research import chosen
@@ -51,7 +52,7 @@ def _leads(evidence: Evidence) -> list[Sentence]:
     waiting = "nobody waits to be called"
     if listed is not None:
         waiting = f"{value(listed, evidence.words)} records wait on the list to call"
-    verdict = evidence.result("score_verdict") or "not judged"
+    verdict = score_verdict(evidence)
     cited = [claim for claim in (came, listed) if claim is not None]
     score = stating(f"{known}; {waiting}. Lead score: {verdict}.", *cited)
     return [score, *winners(evidence.claims, evidence.words)[:1]]

@@ -21,6 +21,7 @@ from closedloop.documents.sections.section import (
 )
 from closedloop.documents.tables import record_table
 from closedloop.documents.wording import records
+from closedloop.terms import Verdict
 
 _MOST_CELLS = 40  # personas by channels
 _MOST_TO_WAKE = 5
@@ -160,11 +161,20 @@ def _quality(shown: Evidence) -> Pieces:
         "n": ("cases", lambda row: numbers.count(next(iter(row.values()))["n"])),
     }
     listed = table_of(claims, shown.words, "model", columns, label=level_of(shown.words))
-    verdict = str(shown.result("score_verdict") or "not judged")
+    verdict = score_verdict(shown)
     kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
     shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
     chosen = claims[claims["level"] == str(shown.result("model"))]
-    return listed, stating(f"Verdict: {verdict}; scores are shown {shown_as}.", chosen), *_over_stage(shown)
+    said = stating(f"Verdict: {verdict}; scores are shown {shown_as}.", shown.of("score_auc"), chosen)
+    return listed, said, *_over_stage(shown)
+
+
+def score_verdict(shown: Evidence) -> str:
+    """What the score's verdict says: usable only where its advantage over chance holds as a claim."""
+    found = shown.first("score_auc")
+    verdict = str(shown.result("score_verdict") or "not judged")
+    is_held = found is not None and found["verdict"] == Verdict.SUPPORTED and found["effect"] > 0
+    return verdict if verdict != "usable" or is_held else "not shown to be usable"
 
 
 def _over_stage(shown: Evidence) -> list[Sentence]:
@@ -174,11 +184,11 @@ def _over_stage(shown: Evidence) -> list[Sentence]:
     if gain is None or by["score"] is None or by["stage"] is None:
         return []
     told = f"AUC {value(by['score'], shown.words)} by score, {value(by['stage'], shown.words)} by stage"
-    more = "more than" if gain["low"] > 0 else "less than" if gain["high"] < 0 else "no more than"
-    text = (
-        f"Deals open when the last period began and decided since: {told}; gain {backed(gain, shown.words)}. "
-        f"Once a deal is open, the score tells {more} its stage."
-    )
+    text = f"Deals open when the last period began and decided since: {told}; gain {backed(gain, shown.words)}. "
+    if gain["verdict"] == Verdict.SUPPORTED:
+        text += f"Once a deal is open, the score tells {'more' if gain['effect'] > 0 else 'less'} than its stage."
+    else:
+        text += "Which of the two tells more cannot be told."
     return [stating(text, gain, by["score"], by["stage"])]
 
 

@@ -123,7 +123,7 @@ def actions(shown: Evidence) -> Pieces:
         tail = "" if alone.empty else " No other persona shares that."
         lines.append(stating(f"{shown.words.name(str(persona))} – lead with: {listed}.{tail}", top))
     if not lines:
-        return (stating("Nothing is shown to set the personas apart: one page for all is a sound choice.", shares),)
+        return (stating("Nothing is shown to set the personas apart.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
 
 

@@ -6,15 +6,17 @@ from types import MappingProxyType
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of
-from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of, where
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
-from closedloop.documents.wording import records, span
+from closedloop.documents.wording import records, sentences, span
+from closedloop.evidence.drift import FEWEST_EARLIER
+from closedloop.evidence.equivalence import alike
 from closedloop.loop.changelog import EDITS, MERGE, RETIRE, SPLIT
+from closedloop.loop.drift import RATE, SHARE
 from closedloop.loop.off_policy import AS_CALLED
+from closedloop.terms import Verdict
 
-_NEVER_SEEN = 0.05  # a larger share of deals with values that no rule has met changes what the personas mean
-_SURE = 0.05
 _KEPT = {"supported": "no", "leaning": "doubtful", "indistinguishable": "yes", "refused": "cannot tell"}
 _PROMISES_TOLD = {"no": "not kept", "doubtful": "doubtful", "yes": "kept", "cannot tell": "cannot be told from luck"}
 
@@ -33,17 +35,23 @@ def duel_verdict(shown: Evidence) -> Sentence:
 
 
 def one_play(shown: Evidence) -> Sentence:
-    """Do the personas in force predict better than none, so that plays of their own can pay?"""
-    none = shown.first("log_loss_gain", level="no personas")
-    if none is None:
-        return Sentence("Whether one play for all would do as well cannot be told.")
-    if none["high"] < 0:
-        text = "The personas in force predict better than no personas: plays by persona can pay"
-    elif none["low"] > 0:
-        text = "No personas predict better than those in force: use one play for all"
-    else:
-        text = "The personas in force are not shown to predict better than none: one play for all may do as well"
-    return stating(f"{text} (gain of no personas in log loss {_signed(none)}).", none)
+    """Are the personas in force won unlike each other, so that plays of their own can pay?"""
+    found = where(shown.ledger, measure="win_rate", field="persona", within="")
+    if found.empty:
+        return Sentence("Whether one play for all would do as well cannot be told: win rates are not compared.")
+    held = where(found, verdict="supported")
+    if len(held):
+        text = f"{_listed(held, shown)} won more or less often than the rest: plays by persona can pay."
+        return stating(text, held)
+    worth = shown.words.definition.claims.smallest_worth
+    if alike(found, worth).all():
+        return stating(f"All personas are won alike, within {numbers.points(worth)}: one play for all will do.", found)
+    return stating("Whether plays by persona pay, or one for all would do as well, cannot be told.", found)
+
+
+def _listed(claims: pd.DataFrame, shown: Evidence) -> str:
+    names = [f"“{shown.words.name(str(level))}”" for level in claims["level"]]
+    return f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
 
 
 def _signed(claim: Claim) -> str:
@@ -154,32 +162,49 @@ def _kept(claim: Claim | None) -> str:
 
 
 def _drift(shown: Evidence) -> Pieces:
-    claims = shown.of("drift_statistic", "unseen_share", "persona_drift")
-    columns: dict[str, str | tuple[str, Column]] = {
-        "drift_statistic": "statistic",
-        "persona_drift": "standard errors",
-        "unseen_share": "deals with values never seen before",
-        "p": ("p", lambda row: numbers.plain(_only(row)["p"])),
-        "n": ("deals", lambda row: numbers.count(_only(row)["n"])),
-        "is_drift": ("drift", lambda row: "yes" if is_drift(_only(row)) else "no"),
-    }
-
-    def label(claim: Claim) -> str:
-        named = level_of(shown.words)(claim)
-        return f"outcome of {named}" if claim["measure"] == "persona_drift" else named
-
-    listed = table_of(claims, shown.words, "kind of drift", columns, label=label)
-    found = [claim for claim in records(claims) if is_drift(claim)]
-    if found:
-        return listed, stating(f"The market drifts in: {', '.join(map(label, found))}.", *found)
-    return listed, stating("No drift was detected.", claims)
+    rates, shares = shown.of(RATE), shown.of(SHARE)
+    pieces: list[Piece] = []
+    for claims, title, axis in ((rates, "Are they won as often as before?", "share of decided deals won"),
+                                (shares, "Do they come as often as before?", "share of decided deals")):  # fmt: skip
+        if len(claims):
+            pieces.append(dots_of(claims, shown.words, title, axis, caption="Line: the earlier periods together."))
+    both = pd.concat([rates, shares])
+    held = both[both["verdict"].isin(["supported", "leaning"])]
+    pieces += [Listing(sentences(held, shown.words))] if len(held) else []
+    return (*pieces, _moved(both), *_new_values(shown), Note(_spread(shown)))
 
 
-def is_drift(claim: Claim) -> bool:
-    """Does this claim about drift say that there is some?"""
-    if claim["measure"] == "unseen_share":
-        return bool(claim["low"] > _NEVER_SEEN)
-    return bool(claim["p"] <= _SURE)
+def _moved(claims: pd.DataFrame) -> Sentence:
+    """How many of the comparisons with the earlier periods show a move, and how many could not have."""
+    if claims.empty:
+        return Sentence("Whether the market drifts cannot be told: no persona has ten deals now and before.")
+    n = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in ("supported", "refused")}
+    moved = f"{n['supported']} moved" if n["supported"] else "no move was shown"
+    few = f"; for {n['refused']} the deals are too few to tell" if n["refused"] else ""
+    return stating(f"Of {len(claims)} comparisons with the periods before, {moved}{few}.", claims)
+
+
+def _new_values(shown: Evidence) -> list[Sentence]:
+    new = shown.first("unseen_share")
+    if new is None or new["estimate"] == 0:
+        return []
+    text = f"{backed(new, shown.words)} of the period's deals have values, in the fields of the rule, never seen before"
+    return [stating(f"{text}: look whether the personas still mean what they meant.", new)]
+
+
+def _spread(shown: Evidence) -> str:
+    """Whether the test counts that periods differ anyway."""
+    n = int(shown.result("n_earlier_periods") or 0)
+    if n < FEWEST_EARLIER:
+        return (
+            f"How far periods differ anyway is known from {FEWEST_EARLIER} earlier ones on; there {_are(n)}, so only "
+            "luck is counted."
+        )
+    return "The verdicts count how far earlier periods differed anyway, beyond luck."
+
+
+def _are(n: int) -> str:
+    return "is 1" if n == 1 else f"are {n}"
 
 
 def _off_policy(shown: Evidence) -> Pieces:
@@ -204,11 +229,10 @@ def _worth(size: Claim, shown: Evidence) -> Sentence:
         worth, needed = numbers.count(size["estimate"]), numbers.count(size["baseline"])
         return stating(f"{name}: cannot tell; the log is worth {worth} leads, {needed} are needed.", size)
     beside = f"{name}: {backed(found, shown.words)} won, against {backed(called, shown.words)} as called"
-    if found["low"] > called["high"]:
-        return stating(f"{beside}: more would have been won.", found, called)
-    if found["high"] < called["low"]:
-        return stating(f"{beside}: fewer would have been won.", found, called)
-    return stating(f"{beside}; the intervals overlap: no difference is shown.", found, called)
+    if found["verdict"] == Verdict.SUPPORTED:
+        more = "more" if found["effect"] > 0 else "fewer"
+        return stating(f"{beside}: {more} would have been won.", found, called)
+    return stating(f"{beside}: no difference is shown.", found, called)
 
 
 REFINEMENT = (
@@ -221,7 +245,7 @@ REFINEMENT = (
         measures=("promised_win_rate",),
     ),
     Section("refinement", "edits", "What changes in the personas?", _edits),
-    Section("refinement", "drift", "Does the market drift?", _drift, measures=("drift_statistic",)),
+    Section("refinement", "drift", "Does the market drift?", _drift, measures=(RATE, SHARE)),
     Section(
         "refinement",
         "off_policy",
