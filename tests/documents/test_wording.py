@@ -128,7 +128,9 @@ def test_fields_without_a_difference_are_named_beside_what_holds() -> None:
 def test_when_nothing_holds_it_is_said_plainly() -> None:
     alike = {"verdict": "indistinguishable", "p": 0.7, "n": 900, "baseline": 0.4}
     ledger = claims(alike, alike | {"field": "product", "level": "plan"})
-    assert told(ledger)[1] == "Nothing differs by 10\u00a0points or more by number of sites or product: treat all alike."
+    assert (
+        told(ledger)[1] == "Nothing differs by 10\u00a0points or more by number of sites or product: treat all alike."
+    )
 
 
 def test_a_difference_that_the_data_allow_is_no_reason_to_treat_all_alike() -> None:

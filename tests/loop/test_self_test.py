@@ -14,7 +14,9 @@ from closedloop.evidence.claims import Origin, close_family
 from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import RARE, counts
+from closedloop.loop.drift import RATE, compared
 from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Pool, Tally
 from closedloop.loop.null_records import null_market
@@ -415,3 +417,22 @@ def test_the_bundled_markets_families_are_the_loops_own(tmp_path: Path) -> None:
         folder = turn.plan("harbor", period, tmp_path)
         turn.look_back("harbor", period, tmp_path)
         _same_claims(cut, {"plan": folder, "cost": folder, "outcome": folder}, period)
+
+
+def test_drift_in_null_worlds_is_that_of_periods_drawn_anew(cut: NullMarket) -> None:
+    assert {drift.family for drift in cut.drifts} <= {"drift", "drift mix"}
+    rng = np.random.default_rng(4)
+    n = 900
+    deals = pd.DataFrame({"persona": rng.choice(["a", "b"], n), "period": np.repeat(["q1", "q2", "q3"], n // 3)})
+    moved = deals.assign(is_won=rng.random(n) < np.where(deals["period"] == "q3", 0.2, 0.6))
+    drifting = Drifting("q3", RATE, "drift", moved, ["q1", "q2", "q3"], ["a", "b"], 0.03)
+    assert drifting.n_looks == 2
+    assert compared(moved, ["q1", "q2", "q3"], ["a", "b"], 0.03)[RATE][1].p.max() < 1e-6, "it has really moved"
+    assert np.mean([drifting.supported(rng) > 0 for _ in range(100)]) <= 0.16
+
+
+def test_what_differs_by_ten_points_is_not_said_to_be_alike(tiny: Path) -> None:
+    report = self_test("tiny", tiny, n_worlds=20, n_workers=1)
+    planted = {round(100 * row["effect"]): row["alike_rate"] for row in report["planted"]}
+    assert planted[10] <= 0.10
+    assert planted[15] == 0

@@ -22,15 +22,10 @@ SHARE_THRESHOLD = 0.05
 
 def review_drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     """Claims on each persona's win rate and share of decided deals against those of up to eight earlier periods."""
-    deals = decided(situation)
-    deals = deals[deals["closed_on"] < pd.Timestamp(situation.period.end)]
-    deals = deals.assign(persona=in_force.assign(deals), period=situation.names_of(deals["closed_on"]))
-    names = list(dict.fromkeys(deals["period"]))  # in order: decided deals are sorted by the day they closed
+    deals, names = by_period(situation, in_force)
     if names[-1:] != [situation.period.name] or len(names) < 2:
         draft.missing["drift"] = "There is no earlier period to compare with."
         return
-    names = names[-MOST_EARLIER - 1 :]
-    deals = deals[deals["period"].isin(names)]
     found = compared(deals, names, in_force.ids, situation.definition.claims.practical_threshold)
     draft.results |= {"n_earlier_periods": len(names) - 1, "period_deviation": found[RATE][1].deviation}
     origin = Origin("06_refinement", "drift", "deals", situation.period.name, situation.period.name)
@@ -48,6 +43,15 @@ def review_drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> No
             )
         )
     _unseen(draft, deals, situation, in_force, origin)
+
+
+def by_period(situation: Situation, in_force: PersonaSet) -> tuple[pd.DataFrame, list[str]]:
+    """Decided deals with persona and period, and the periods' names in order: up to eight and this one."""
+    deals = decided(situation)
+    deals = deals[deals["closed_on"] < pd.Timestamp(situation.period.end)]
+    deals = deals.assign(persona=in_force.assign(deals), period=situation.names_of(deals["closed_on"]))
+    names = list(dict.fromkeys(deals["period"]))[-MOST_EARLIER - 1 :]  # decided deals come by the day they closed
+    return deals[deals["period"].isin(names)], names
 
 
 def compared(

@@ -15,6 +15,7 @@ from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
@@ -172,6 +173,8 @@ class NullMarket:
     families: tuple[Family, ...]
     reviews: tuple[Review, ...]
     planted_in: int | None  # the family in which effects are planted: the outcomes of the last complete period
+    drifts: tuple[Drifting, ...] = ()
+    smallest_worth: float = 0.10
 
     @property
     def world(self) -> World:

@@ -25,14 +25,16 @@ from closedloop.loop.comparisons import (
     persona_levels,
 )
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
+from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import lead_frame, won
+from closedloop.loop.records import decided, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.worth import PER_DECIDED
 from closedloop.market.periods import Period
@@ -103,7 +105,16 @@ class _Cut:
             families += [self._costs(situation, in_force), self._plan(situation, in_force)]
             if turn.has_begun(name, period.name):
                 families.append(self._outcome(Situation.looking_back(self.warehouse, period), in_force))
-        cut = NullMarket(name, self.pools, tuple(families), tuple(self._reviews(sets)), self._planted_in(families))
+        reviews, drifts = tuple(self._reviews(sets)), tuple(self._drifts(sets))
+        cut = NullMarket(
+            name,
+            self.pools,
+            tuple(families),
+            reviews,
+            drifts,
+            self.definition.claims.smallest_worth,
+            self._planted_in(families),
+        )
         if not any(family.n_looks(cut.world) for family in families):
             raise ParameterError(
                 f"{name!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
@@ -234,6 +245,19 @@ class _Cut:
             if not period.running and period != self.warehouse.periods[-1]:
                 promise = self._promise(Situation.planning(self.warehouse, period), in_force)
                 yield from self._review(Situation.looking_back(self.warehouse, period), in_force, promise)
+
+    def _drifts(self, sets: dict[Period, PersonaSet]) -> Iterator[Drifting]:
+        if not self.has_deals or self.definition.clock == "none":
+            return
+        for period, in_force in sets.items():
+            situation = Situation.looking_back(self.warehouse, period)
+            if period.running or situation.in_period(decided(situation)["closed_on"]).sum() < FEWEST_DEALS:
+                continue
+            deals, names = by_period(situation, in_force)
+            if len(names) > 1:
+                of = (deals[["persona", "is_won", "period"]], names, in_force.ids)
+                for family, measure in ((OUTCOME, RATE), (MIX, SHARE)):
+                    yield Drifting(period.name, measure, family, *of, self.definition.claims.practical_threshold)
 
     def _promise(self, situation: Situation, in_force: PersonaSet) -> Promise:
         ended = situation.closed_deals

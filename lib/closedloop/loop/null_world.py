@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import false_discovery_q
+from closedloop.evidence.equivalence import alike
 from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import is_splittable, shrunk_splits
@@ -22,27 +23,32 @@ EFFECTS = (0.05, 0.10, 0.15)
 class Found:
     """What one null world showed.
 
-    ``supported``: claims about outcomes in each family, all of them wrong. ``n_edits``: permanent edits, all of them
-    wrong. ``n_promises``: periods in which a promise was said to be broken that was not. ``planted``: for each of
-    ``EFFECTS`` whether it was found, and at which n; none where no level has room for it.
+    ``supported``: claims in each family, then in each one about drift, all of them wrong. ``n_edits``: permanent edits,
+    all of them wrong. ``n_promises``: periods in which a promise was said to be broken that was not. ``planted``: for
+    each of ``EFFECTS`` whether it was found, and at which n; none where no level has room for it. ``alike``: for each
+    of them whether the field would have been said to make no difference all the same.
     """
 
     supported: tuple[int, ...]
     n_edits: int
     n_promises: int
     planted: Mapping[float, tuple[bool, int]]
+    alike: Mapping[float, bool]
 
 
 def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
     """Everything that the loop would find in that world."""
     supported = tuple(_claims(family, world) for family in market.families)
+    supported += tuple(drift.supported(rng) for drift in market.drifts)
     n_edits = sum(_edits(review, world) for review in market.reviews)
     n_promises = sum(_breaks_a_promise(review, world) for review in market.reviews)
     planted: dict[float, tuple[bool, int]] = {}
+    unseen: dict[float, bool] = {}
     for effect in EFFECTS if market.planted_in is not None else ():
-        result = _planted(market.families[market.planted_in or 0], world, effect, rng)
-        planted |= {effect: result} if result else {}
-    return Found(supported, n_edits, n_promises, planted)
+        result = _planted(market.families[market.planted_in or 0], world, effect, rng, market.smallest_worth)
+        if result is not None:
+            planted[effect], unseen[effect] = result
+    return Found(supported, n_edits, n_promises, planted, unseen)
 
 
 def _claims(family: Family, world: World) -> int:
@@ -109,8 +115,10 @@ def _split(review: Review, world: World) -> tuple[Floats, Floats]:
 # planted effects
 
 
-def _planted(family: Family, world: World, effect: float, rng: np.random.Generator) -> tuple[bool, int] | None:
-    """Is an effect found that was planted on a level drawn from all that are compared, and at which n?"""
+def _planted(
+    family: Family, world: World, effect: float, rng: np.random.Generator, worth: float
+) -> tuple[tuple[bool, int], bool] | None:
+    """Is an effect found that was planted on a level drawn from all that are compared, at which n, and is it denied?"""
     comparison = family.comparisons[0]
     tested = comparison.tested(world)
     for i in rng.permutation(len(tested.index)):
@@ -118,7 +126,8 @@ def _planted(family: Family, world: World, effect: float, rng: np.random.Generat
         if signs:
             sign = int(rng.choice(signs))
             altered = plant(comparison, world, tested, int(i), sign * effect, rng)
-            return _is_found(family, altered, int(tested.index[i]), sign), int(tested.n[i])
+            found = _is_found(family, altered, int(tested.index[i]), sign)
+            return (found, int(tested.n[i])), _is_denied(comparison, altered, int(tested.index[i]), worth)
     return None
 
 
@@ -153,6 +162,16 @@ def _moved(outcomes: Floats, base: float, change: float, rng: np.random.Generato
     """Outcomes whose rate ``base`` moves by ``change``: as many failures as needed succeed, or the other way round."""
     chance, from_, to = (change / (1 - base), 0.0, 1.0) if change > 0 else (-change / base, 1.0, 0.0)
     return np.where((outcomes == from_) & (rng.random(len(outcomes)) < chance), to, outcomes)
+
+
+def _is_denied(comparison: Comparison, world: World, row: int, worth: float) -> bool:
+    """Would all levels of that row's field be said to be alike?"""
+    tested = comparison.tested(world)
+    own = comparison.tally.code[tested.index] == comparison.tally.code[row]
+    rates = pd.DataFrame(
+        {"unit": "rate", "n": tested.n, "n_effective": tested.sizes, "baseline": tested.base, "p": tested.p}
+    )
+    return bool(alike(rates[own], worth).all())
 
 
 def _is_found(family: Family, world: World, row: int, sign: int) -> bool:

@@ -81,11 +81,16 @@ def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
-    tested = [number for number, family in enumerate(market.families) if family.n_looks(market.world)]
+    looks = [family.n_looks(market.world) for family in market.families] + [drift.n_looks for drift in market.drifts]
+    names = [(one.period, one.name) for one in market.families] + [(one.period, one.family) for one in market.drifts]
+    tested = [number for number, n in enumerate(looks) if n]
     supported = np.array([world.supported for world in found])[:, tested]
     n_reports = len({family.period for family in market.families})
     shares = (supported > 0).mean(axis=0)
-    families = [_family(market, number, float(share)) for number, share in zip(tested, shares, strict=True)]
+    families: list[dict[str, Any]] = [
+        {"period": names[i][0], "family": names[i][1], "n_looks": looks[i], "any_claim_rate": float(share)}
+        for i, share in zip(tested, shares, strict=True)
+    ]
     return {
         **_rate("any_claim", (supported > 0).mean(axis=1)),
         "expected_false_lines": float(supported.sum(axis=1).mean() / n_reports),
@@ -96,12 +101,6 @@ def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
         "worst_family": max(families, key=lambda family: family["any_claim_rate"]),
         "families": families,
     }
-
-
-def _family(market: NullMarket, number: int, rate: float) -> dict[str, Any]:
-    family = market.families[number]
-    named = {"period": family.period, "family": family.name, "n_looks": family.n_looks(market.world)}
-    return {**named, "any_claim_rate": rate}
 
 
 def _review_rate(market: NullMarket, name: str, hits: Sequence[float]) -> dict[str, float | None]:
@@ -124,7 +123,9 @@ def _planted(found: Sequence[Found], effect: float) -> dict[str, Any]:
         for size, part in zip(_SIZES, thirds, strict=True)
         if len(part)
     ]
-    return {"effect": effect, **_share(cases), "by_size": by_size}
+    denied = np.array([world.alike[effect] for world in found if effect in world.alike])
+    alike = _rate("alike", denied) if len(denied) else {"alike_rate": None}
+    return {"effect": effect, **_share(cases), **alike, "by_size": by_size}
 
 
 def _share(cases: Sequence[tuple[bool, int]]) -> dict[str, Any]:
@@ -176,4 +177,4 @@ def _found(planted: dict[str, Any]) -> str:
     if not planted["n_worlds"]:
         return f"{points}: no level has room for it."
     sizes = ", ".join(f"{part['found_rate']:.0%} at n = {part['median_n']:,.0f}" for part in planted["by_size"])
-    return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes})."
+    return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes}), denied {planted['alike_rate']:.0%}."
