@@ -1,5 +1,6 @@
 """Every number that a reader meets comes from a claim cited where it stands: whole pages of markets, checked."""
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,29 @@ RECORDS = {"next_leads", "wake_up", "rules", "changes", "history"}  # tables of 
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
 SETTINGS = {"90", "95"}  # the levels of intervals
 Told = tuple[str, tuple[str, ...]]
+COMPARES = re.compile(
+    r"\b(more|less|fewer|better|worse|higher|lower|larger|smaller|faster|slower|dearer|cheaper|stronger|weaker|differ\w*"
+    r"|alike|drift\w*|moved?|improv\w*|advantage|gain\w*|turns? round|grew|grown?|shrank|trend|than|most|least|fewest"
+    r"|apart|because|no longer|as often)\b",
+    re.IGNORECASE,
+)
+# Sentences that hold such a word and compare nothing: counts, settings, questions, and what cannot be told.
+NO_COMPARISON = (
+    "Named most often:",
+    "Missing most often:",
+    "; half are faster",
+    "fewer than ten",
+    "too few to tell",
+    "cannot be told",
+    "cannot tell",
+    "nine of ten",
+    "Two arms drawn by lot",
+    "of a leak the whole interval lies above",
+    "Look twice before you tell them apart",
+    "are known for more than",
+    "more are qualified but not handed off",
+    "or more (",
+)
 
 
 def ways_to_write(value: float, currency: str) -> Iterator[str]:
@@ -141,8 +165,30 @@ def labels_of(run: notebook.Run) -> Iterator[str]:
         yield from [] if run.dossier.valid_until is None else [numbers.day(run.dossier.valid_until)]
 
 
+def said_by(piece: object) -> Iterator[Told]:
+    """The sentences of a piece; tables and figures show figures and let readers compare."""
+    if isinstance(piece, (Picture, Table)):
+        return
+    if isinstance(piece, Glance):
+        for part in (*piece.facts, *piece.cards):
+            yield from said_by(part)
+    elif isinstance(piece, Part):
+        for line in piece.lines:
+            yield from () if line.mark in WRITTEN else texts_of(line)
+    else:
+        yield from texts_of(piece)
+
+
+def is_unclaimed(told: Told, ledger: pd.DataFrame) -> bool:
+    """Does a text compare although no claim of a family, with its verdict, stands behind it?"""
+    text, ids = told
+    if not COMPARES.search(text) or any(known in text for known in NO_COMPARISON):
+        return False
+    return not (ledger.loc[list(ids), "family"] != "none").any()
+
+
 def unfounded(market: str, period: str, out: Path) -> list[str]:
-    """Every computed text of a period that holds a number none of its claims holds."""
+    """Every computed text of a period with a number that none of its claims holds, or a comparison that is none."""
     found = []
     for run in pages(market, period, out):
         ledger, words = ledger_of(market, out), run._words
@@ -153,6 +199,9 @@ def unfounded(market: str, period: str, out: Path) -> list[str]:
             for told in (told for piece in output.pieces for told in texts_of(piece)):
                 lacking = ungrounded(told, ledger, words, labels)
                 found += [f"{run.notebook} {name}: {lacking} in {told[0]!r}"] if lacking else []
+            for told in (told for piece in output.pieces for told in said_by(piece)):
+                if is_unclaimed(told, ledger):
+                    found.append(f"{run.notebook} {name}: a comparison that is no claim in {told[0]!r}")
     return found
 
 
@@ -199,6 +248,34 @@ def test_a_number_from_nowhere_is_found() -> None:
     assert lacking("Sites over 20 are won in 44 % of 210 deals (38-50 %), 11 points more than 33 %.") == []
     assert lacking("Sites over 20 are won in 45 % of 211 deals.") == ["45", "211"]
     assert ungrounded(("44 % are won", ()), by_id, words()) == ["44"]
+
+
+def test_a_comparison_without_a_claim_is_found() -> None:
+    ledger = claims({}, {"claim_id": "rate-2", "family": "none", "verdict": "estimated"})
+    by_id = ledger.set_index("claim_id", drop=False)
+    text = "Partners win more often than others."
+    assert is_unclaimed((text, ()), by_id)
+    assert is_unclaimed((text, ("rate-2",)), by_id), "an estimate is no verdict"
+    assert not is_unclaimed((text, (str(ledger["claim_id"].iloc[0]),)), by_id)
+    assert not is_unclaimed(("Whether partners win more cannot be told.", ()), by_id)
+
+
+def written_sentences() -> Iterator[tuple[str, str]]:
+    """(place, template) of every sentence of the documents that is written without a claim."""
+    for path in sorted((ROOT / "lib" / "closedloop" / "documents").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            is_bare = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence" and len(node.args) == 1
+            if is_bare and not node.keywords and isinstance(node.args[0], (ast.Constant, ast.JoinedStr)):
+                parts = getattr(node.args[0], "values", [node.args[0]])
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+                yield f"{path.name}:{node.lineno}", text
+
+
+def test_no_sentence_written_without_a_claim_compares() -> None:
+    templates = dict(written_sentences())
+    assert len(templates) > 15
+    found = {place: text for place, text in templates.items() if COMPARES.search(text)}
+    assert [text for text in found.values() if not any(known.lower() in text.lower() for known in NO_COMPARISON)] == []
 
 
 def test_a_loop_without_notebooks_writes_the_same_claims(tmp_path: Path) -> None:

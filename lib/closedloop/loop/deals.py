@@ -7,6 +7,7 @@ import scipy
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
+from closedloop.evidence.looks import LOOK_COLUMNS, meta_of, typed
 from closedloop.evidence.rates import spread_beyond_luck
 from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, known_before, late_fields, recording, shown_rates
@@ -20,6 +21,7 @@ from closedloop.loop.worth import NO_DAYS, worth
 from closedloop.terms import OUTCOMES
 
 _CURVE_POINTS = 30
+_WHOLE = {"subject": "market", "field": "", "level": ""}
 _SECTIONS = ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "loss_reasons", "reps")
 
 
@@ -188,7 +190,8 @@ def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
     p, n = spread_beyond_luck(table["sum"], table["size"]), len(decided)
     origin = _origin(situation, "reps", ended)
     draft.count([{"estimate": len(table), "n": n}], origin, "n_reps")
-    draft.estimate([{"estimate": p, "n": n, "p": p}], origin, "rep_spread", unit="ratio")
+    spread = {"estimate": p, "n": n, "p": p, "beyond": 1 - p}
+    draft.looks.append(typed([spread | meta_of(origin, "rep_spread", "ratio", "descriptive") | _WHOLE], LOOK_COLUMNS))
     draft.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= REP_LUCK)}
     if p <= REP_LUCK:
         draft.looks.append(_rep_looks(situation, decided, origin))

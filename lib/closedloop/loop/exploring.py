@@ -4,6 +4,7 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.exploration import associations, components
+from closedloop.evidence.gains import gain_looks
 from closedloop.loop.counting import rates
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
@@ -28,7 +29,7 @@ def explore(draft: Draft, situation: Situation, sample: Sample, origin: Origin) 
         level=[level if is_level else "yes" for _, is_level, level in split],
         within=pairs["second"].astype(str),
     )
-    draft.estimate(named, origin, "association", unit="ratio")
+    draft.looks.append(gain_looks(named, origin, measure="association").assign(within=named["within"]))
     _components(draft, situation, items, origin)
 
 

@@ -106,15 +106,8 @@ class _Cut:
             if turn.has_begun(name, period.name):
                 families.append(self._outcome(Situation.looking_back(self.warehouse, period), in_force))
         reviews, drifts = tuple(self._reviews(sets)), tuple(self._drifts(sets))
-        cut = NullMarket(
-            name,
-            self.pools,
-            tuple(families),
-            reviews,
-            drifts,
-            self.definition.claims.smallest_worth,
-            self._planted_in(families),
-        )
+        planted_in, worth = self._planted_in(families), self.definition.claims.smallest_worth
+        cut = NullMarket(name, self.pools, tuple(families), reviews, planted_in, drifts, worth)
         if not any(family.n_looks(cut.world) for family in families):
             raise ParameterError(
                 f"{name!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"

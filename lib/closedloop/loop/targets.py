@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin
+from closedloop.evidence.claims import Origin, close_family, stacked
+from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.segments import Segmentation
 from closedloop.evidence.weighing import Criterion, Scores, weighted_scores
@@ -19,7 +20,9 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
+from closedloop.terms import Verdict
 
+_LEVEL = 0.90  # of the scores' intervals
 _AXES = ("attractiveness", "strength")
 _PASSES, _FAILS, _OPEN = "passes", "fails", "cannot tell"
 
@@ -37,9 +40,9 @@ def targets(situation: Situation, sample: Sample, found: Segmentation | None, in
     values = {name: criteria.value(name) for name in UNITS}
     _state_values(draft, criteria, values)
     scores = {axis: _scores(values, getattr(situation.definition.criteria, axis).counted) for axis in _AXES}
-    _state_scores(draft, criteria, scores, values)
+    judged = _judge_scores(draft, criteria, scores, values)
     tests = _knock_outs(draft, criteria)
-    _choose(draft, criteria, tests, scores)
+    _choose(draft, criteria, tests, judged)
     _explain(draft, situation, scores)
     return draft.done()
 
@@ -87,8 +90,14 @@ def _scores(values: dict[str, Value | None], weights: dict[str, float]) -> Score
     return weighted_scores(known, weights)
 
 
-def _state_scores(draft: Draft, criteria: Criteria, scores: dict[str, Scores], values: dict[str, Value | None]) -> None:
-    """Both scores of every segment; they cover the days of all the criteria in them."""
+def _judge_scores(
+    draft: Draft, criteria: Criteria, scores: dict[str, Scores], values: dict[str, Value | None]
+) -> pd.DataFrame:
+    """Claims of the family ``targets``: both scores of every segment beside the average one's.
+
+    They cover the days of all the criteria in them; the intervals hold for all segments at once.
+    """
+    looks, each = [], 1 - (1 - _LEVEL) / max(len(criteria.ids), 1)
     for axis, score in scores.items():
         if not score.counted:
             continue
@@ -96,7 +105,12 @@ def _state_scores(draft: Draft, criteria: Criteria, scores: dict[str, Scores], v
         rows = rows.assign(field="segment", n=criteria.found.sizes["size"].to_numpy())
         days = pd.concat([value.days for name in score.counted if (value := values[name]) is not None])
         origin = Origin("01_research", "targets", criteria.sample.source, *criteria.situation.span(days))
-        draft.estimate(rows, origin, f"{axis}_score", unit="ratio")
+        looks.append(gain_looks(rows, origin, measure=f"{axis}_score", level=each))
+    situation = criteria.situation
+    judged = close_family(stacked(looks), family="targets", market=situation.market, period=situation.period.name,
+                          expires_on=situation.expires_on)  # fmt: skip
+    draft.closed.append(judged)
+    return judged
 
 
 def _knock_outs(draft: Draft, criteria: Criteria) -> pd.DataFrame:
@@ -131,22 +145,26 @@ def _tested(low: object, high: object, limit: float) -> np.ndarray:
     return np.select([above, below], [_PASSES, _FAILS], default=_OPEN)
 
 
-def _choose(draft: Draft, criteria: Criteria, tests: pd.DataFrame, scores: dict[str, Scores]) -> None:
+def _choose(draft: Draft, criteria: Criteria, tests: pd.DataFrame, judged: pd.DataFrame) -> None:
     """A target passes every knock-out, is more attractive than the average segment, and not one where we are weaker."""
     rows = []
     for place, segment in enumerate(criteria.ids):
-        choice, reason = _choice(dict(tests.iloc[place]), *(_side(scores[axis], place) for axis in _AXES))
+        choice, reason = _choice(dict(tests.iloc[place]), *(_side(judged, axis, segment) for axis in _AXES))
         rows.append([segment, ", ".join(criteria.personas_of(segment)), choice, reason])
     draft.tables["targets"] = pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
     chosen = [row[0] for row in rows if row[2] == "target"]
     draft.results |= {"targets": chosen, "n_targets": len(chosen)}
 
 
-def _side(score: Scores, place: int) -> str:
-    """Where the whole interval of a segment's score lies: above the average segment, below it, or neither."""
-    if not score.counted:
+def _side(judged: pd.DataFrame, axis: str, segment: str) -> str:
+    """Where a segment's score is shown to lie: above the average segment, below it, or neither."""
+    found = judged[(judged["measure"] == f"{axis}_score") & (judged["level"] == segment)]
+    if found.empty:
         return "unknown"
-    return "above" if score.low[place] > 0 else "below" if score.high[place] < 0 else "around"
+    claim = found.iloc[0]
+    if claim["verdict"] != Verdict.SUPPORTED:
+        return "around"
+    return "above" if claim["effect"] > 0 else "below"
 
 
 _REASONS = {

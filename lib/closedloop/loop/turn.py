@@ -34,8 +34,11 @@ _FAMILIES = {
     "cost_per_won_amount": "cost",
     "score_auc": "score",
     "gain_over_stage": "score",
+    "association": "answers",
+    "rep_spread": "sellers",
 }
-_RECORDING, _RECORDING_RATE = "recorded_share", 0.01
+_RECORDING = "recorded_share"
+_RATES = {"plan recording": 0.01, "outcome recording": 0.01, "sellers": 0.05}  # of error, where it is not one in ten
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 
@@ -153,7 +156,7 @@ def _closed(
             market=market,
             period=period,
             smallest_worth=settings.smallest_worth,
-            rate=_RECORDING_RATE if name == recording else 0.10,
+            rate=_RATES.get(name, 0.10),
             worth_ratio=_WORTH_RATIO.get(name, 0.25),
             fingerprint=fingerprint,
             expires_on=expires_on,

@@ -20,7 +20,8 @@ from closedloop.documents.sections.section import (
 )
 from closedloop.documents.turning import turned
 from closedloop.documents.wording import records
-from closedloop.loop.comparisons import REP_LUCK, TURNS
+from closedloop.loop.comparisons import TURNS
+from closedloop.terms import Verdict
 
 _OUTCOMES = {"n_won": "won", "n_lost": "lost", "n_no_decision": "no decision", "n_open": "still open"}
 _RATES = {"win_rate": "won of won and lost", "win_rate_broad": "won of won, lost and no decision"}
@@ -220,8 +221,8 @@ def _reps(shown: Evidence) -> Pieces:
     if numbers.is_missing(spread["p"]):
         return (stating(f"{found}: too few to tell luck from skill.", spread, sellers),)
     p = f"p = {spread['p']:.2g}"
-    if spread["p"] > REP_LUCK:
-        text = f"{found} differ no more than luck would make them ({p}): no league table."
+    if spread["verdict"] != Verdict.SUPPORTED:
+        text = f"{found} are not shown to differ beyond luck ({p}): no league table."
         return (stating(text, spread, sellers),)
     said = stating(f"{found} differ by more than luck ({p}); look at what they sell first.", spread, sellers)
     reps = where(shown.of("win_rate"), field="rep_id")

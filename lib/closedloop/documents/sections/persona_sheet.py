@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, Label, backed, table_of, telling, value
+from closedloop.documents.findings import Claim, Column, Label, table_of, telling, value
 from closedloop.documents.persona_diff import edit_evidence, edit_told
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
@@ -45,7 +45,9 @@ def stability(shown: Evidence) -> Pieces:
         return (listed,)
     verdict = "stable enough to plan with" if weakest[0]["estimate"] >= _STABLE else "too loose to plan with alone"
     name = _persona(shown)(weakest[0])
-    return listed, stating(f"Least surely found again: {name}, {value(weakest[0], shown.words)}; {verdict}.", *weakest)
+    return listed, stating(
+        f"Each is found again with {value(weakest[0], shown.words)} or more ({name}): {verdict}.", *weakest
+    )
 
 
 def funnel(shown: Evidence) -> Pieces:
@@ -58,14 +60,7 @@ def funnel(shown: Evidence) -> Pieces:
         "lead_open_rate": "not decided yet, of all",
     }
     listed = table_of(claims, shown.words, "persona", columns, label=_persona(shown))
-    won = shown.of("lead_won_rate").sort_values("estimate", kind="stable")
-    if len(won) < 2:
-        return (listed,)
-    ends = [records(won.tail(1))[0], records(won.head(1))[0]]
-    most, least = (f"{_persona(shown)(claim)} – {backed(claim, shown.words)}" for claim in ends)
-    apart = ends[0]["low"] > ends[1]["high"]
-    tail = "" if apart else " The intervals overlap: that may be luck."
-    return listed, stating(f"Of their leads, most are won so far: {most}; fewest: {least}.{tail}", *ends)
+    return (listed,)
 
 
 def turned_down(shown: Evidence) -> pd.DataFrame:

@@ -141,7 +141,7 @@ def _nearest(shown: Evidence) -> Pieces:
     closest = records(claims.head(1))[0]
     alike = f"{shown.words.name(closest['subject'])} and {level_of(shown.words)(closest)}"
     cited = tuple((*ids, *found) for ids, found in zip(listed.claims, told, strict=True))
-    return replace(listed, claims=cited), stating(f"Most easily confused: {alike}.", closest)
+    return replace(listed, claims=cited), stating(f"Look twice before you tell them apart: {alike}.", closest)
 
 
 def _said(pair: Mapping[str, str], shown: Evidence) -> str:

@@ -10,6 +10,7 @@ from closedloop.documents.sections.section import Evidence, Pieces, Section, cla
 from closedloop.documents.sections.targets import HELD, IDEAL, OFFER, SEGMENTING, TARGETS, on_scale
 from closedloop.documents.segment_charts import stability
 from closedloop.documents.wording import records
+from closedloop.terms import Verdict
 
 _NAMED = ("recommended_k", "lowest_k", "highest_k", "bic_k", "icl_k", "held_out_k")
 _FIT = {"bic_k": "BIC", "icl_k": "ICL", "held_out_k": "held-out rows"}
@@ -135,7 +136,7 @@ def _profile(shown: Evidence) -> Pieces:
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
     drawn = wide.loc[order].set_axis(segments, axis=1)
     picture = heat(drawn, claims.assign(item=labels), "What tells the segments apart?", unit=unit)
-    return picture, stating(f"The segments differ most on: {', '.join(map(str, order[:3]))}.", claims)
+    return picture, stating(f"They are cut above all by: {', '.join(map(str, order[:3]))}.", claims)
 
 
 def _sizes(claims: pd.DataFrame) -> pd.Series:
@@ -175,7 +176,7 @@ def _dimensions(shown: Evidence) -> list[Sentence]:
         return []
     n = int(found["estimate"])
     if n == 0:
-        return [stating("The answers go together no more than shuffled ones: there is little to cut.", found)]
+        return [stating("No dimension of the answers stands out from shuffled ones.", found)]
     first_one = shown.first("component_share", level="1")
     beside = "" if first_one is None else (
         f"; the strongest holds {value(first_one, shown.words)} of all variance, "
@@ -193,6 +194,8 @@ def _together(shown: Evidence) -> list[Sentence]:
     one = shown.words.short(str(pair["field"]), pair["level"])
     name, _, level = str(pair["within"]).partition("=")
     other = shown.words.short(name, level or "yes")
+    if pair["verdict"] != Verdict.SUPPORTED:
+        return [stating("No two answers are shown to go together.", shown.of("association"))]
     how = "most often come together" if pair["estimate"] > 0 else "exclude each other most"
     return [stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair)]
 
