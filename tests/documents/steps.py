@@ -129,7 +129,8 @@ def _explored(draft: Draft, at: Origin) -> None:
     draft.estimate(_rates("wants_price", yes=(0.5, 0.4, 0.6, 120)), at, "profile_share")
     draft.estimate(_rates("wants_price", **{"": (0.05, 0.03, 0.07, 900)}), at, "missing_share")
     pair = pd.DataFrame(_rates("wants_price", yes=(-0.5, -0.6, -0.4, 900))).assign(within="product=plan")
-    draft.estimate(pair, at, "association", unit="ratio")
+    looks = gain_looks(pair, at, measure="association").assign(within=pair["within"])
+    draft.closed.append(_closed("answers", looks))
     parts = pd.DataFrame(_rates("component", **{"1": (0.3, NAN, NAN, 900)})).assign(baseline=0.1)
     draft.estimate(parts, at, "component_share")
     draft.count([{"estimate": 2, "n": 900}], at, "n_dimensions")
@@ -405,7 +406,9 @@ def _deals() -> Draft:
     figures = _figures(-0.11, -0.24, 0.02, 90)
     draft.estimate([perhaps | figures], at["adjusted"], "win_rate_perhaps_reversed", unit="points")
     draft.count([{"estimate": 12, "n": 90}], at["reps"], "n_reps")
-    draft.estimate([{"estimate": 0.4, "n": 90, "p": 0.4}], at["reps"], "rep_spread", unit="ratio")
+    spread = meta_of(at["reps"], "rep_spread", "ratio", "descriptive") | {"subject": "market", "field": "", "level": ""}
+    looks = typed([spread | {"estimate": 0.4, "n": 90, "p": 0.4, "beyond": 0.6}], LOOK_COLUMNS)
+    draft.closed.append(_closed("sellers", looks))
     return draft
 
 

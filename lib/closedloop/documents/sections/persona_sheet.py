@@ -81,7 +81,11 @@ def avoid(shown: Evidence) -> Pieces:
         ranked(one_of_each_pair(found[found["measure"].isin(names)], shown.words)).head(_MOST)
         for names in (_WON, _ACCEPTED)
     )
-    said: list[Piece] = [Listing(sentences(fewer_won, shown.words)) if len(fewer_won) else Sentence(NO_ANTI_PERSONA)]
+    looked = shown.ledger[shown.ledger["measure"].isin(_WON)]
+    nobody = (
+        stating(NO_ANTI_PERSONA, looked) if len(looked) else Sentence("Nobody is compared yet, so nobody is left out.")
+    )
+    said: list[Piece] = [Listing(sentences(fewer_won, shown.words)) if len(fewer_won) else nobody]
     if len(fewer_accepted):
         said += [Note(_JUDGED), Listing(sentences(fewer_accepted, shown.words))]
     reasons = found[found["measure"] == "sales_rejection_share"]
