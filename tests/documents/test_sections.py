@@ -253,7 +253,11 @@ def test_an_anti_persona_needs_outcomes_that_hold() -> None:
     assert "2-5" not in told, "what is only watched turns nobody away"
     assert told.index("won less often") < told.index("its judgement and no outcome") < told.index("Number of sites: 1")
     judged = ledger[~ledger["claim_id"].isin(["won-less"])]
-    told = plain(render("personas", "avoid", evidence("personas", TABLES["personas"], judged)))
+    looked = evidence("personas", TABLES["personas"], judged)
+    told = plain(render("personas", "avoid", looked))
+    assert told.startswith("Nobody is compared yet, so nobody is left out.")
+    looked = replace(looked, ledger=pd.concat([judged, claims({"measure": "win_rate", "verdict": "refused"})]))
+    told = plain(render("personas", "avoid", looked))
     assert told.startswith("No anti-persona is supported: nobody is shown to be won less often than the rest.")
     assert "accepted by sales less often" in told
 
