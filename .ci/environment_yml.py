@@ -19,7 +19,6 @@ NAMES: dict[str, str | None] = {
     "duckdb": "python-duckdb",
     "ibis-framework[duckdb]": "ibis-duckdb",
     "ibis-framework[postgres]": "ibis-postgres",
-    "jupyter-app-launcher": "jupyter_app_launcher",
     "jupyter-client": "jupyter_client",
     "jupyter-server": "jupyter_server",
     "matplotlib": "matplotlib-base",

@@ -150,9 +150,74 @@ def test_check_names_columns_that_know_the_answer(project: Path) -> None:
 def test_check_counts_what_the_contract_did(project: Path) -> None:
     shown = " ".join(_call("check", "tiny").output.split())
     assert "deals 2 1" in shown  # two rows kept, the second D1 set aside
-    assert "set aside repeated" in shown
+    assert "set aside, 1 time: deals.deal_id repeated; found 'D1'; deals.csv, line 3" in shown
     assert "No column looks like a leak." in shown
     assert "1 notebooks can be read." in shown
+
+
+def test_check_tells_what_cannot_be_read_from_what_is_missing(project: Path) -> None:
+    """Of three won deals one has an amount, one has none, and one has a letter in it."""
+    folder = project / "data" / "tiny"
+    (folder / "deals.csv").write_text(
+        'id,opened,result,paid\nD1,2024-01-02,won,"5,120.00"\nD2,2024-01-03,won,\nD3,2024-01-04,won,"12,5o"\n'
+    )
+    select = (folder / "deals.sql").read_text()
+    (folder / "deals.sql").write_text(select.replace(" from raw", ", as_amount(paid) as won_amount from raw"))
+    shown = _call("check", "tiny").output.splitlines()
+    assert (
+        "empty the cell, 1 time: deals.won_amount unreadable as an amount; found '12,5o'; "
+        "allowed: 12, 1,234.50, EUR 12; deals.csv, line 4"
+    ) in shown
+    assert "flag, 1 time: deals won without won_amount; deals.csv, line 3" in shown
+
+
+def test_check_names_the_values_that_are_not_in_a_list_and_the_list(project: Path) -> None:
+    folder = project / "data" / "tiny"
+    reasons = ["too dear", "price", "too dear", "other\nreasons"]
+    rows = [f'D{i},2024-01-02,lost,"{reason}"' for i, reason in enumerate(reasons)]
+    (folder / "deals.csv").write_text("\n".join(["id,opened,result,why", *rows, "D9,2024-01-02,lost,timimg"]))
+    select = (folder / "deals.sql").read_text()
+    (folder / "deals.sql").write_text(select.replace(" from raw", ", why as loss_reason from raw"))
+    shown = _call("check", "tiny").output
+    assert "empty the cell, 4 times: deals.loss_reason not in list; found 'too dear' (2 times), " in shown
+    assert "; allowed: price, budget, timing, no_need, " in shown
+    assert "; deals.csv, lines 2, 4, 5, 7\n" in shown  # the cell on line 5 holds a line break
+
+
+def test_one_unfinished_market_does_not_hide_the_others(project: Path) -> None:
+    for name, text in (("begun", 'title = "Begun"\n'), ("broken", "title = ")):
+        (project / "data" / name).mkdir()
+        (project / "data" / name / "market.toml").write_text(text)
+    result = _call("list")
+    shown = " ".join(result.output.split())
+    assert result.exit_code == 0
+    assert "Tiny market" in shown and "05_deals" in shown
+    assert f"begun cannot be read: {project / 'data' / 'begun' / 'market.toml'}: licence: Field required" in shown
+    assert "broken cannot be read" in shown and "cannot be read as TOML" in shown
+    assert _call("check", "tiny").exit_code == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_a_terminal_cannot_show_is_a_question_mark(project: Path, encoding: str) -> None:
+    toml = project / "data" / "tiny" / "market.toml"
+    toml.write_text(TOML.replace("Tiny market", "Κίνα …"), "utf-8")
+    environment = {"CLOSEDLOOP_ROOT": str(project), "PYTHONIOENCODING": encoding}
+    shown = _python("-m", "closedloop.cli", "list", **environment)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "???? ?" in shown.stdout and "05_deals" in shown.stdout
+    notebook = project / "notebooks" / "05_deals.ipynb"
+    notebook.write_text(NOTEBOOK.replace("which market", "which market → or none"), "utf-8")
+    shown = _python("-m", "closedloop.cli", "describe", "deals", **environment)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "# which market ? or none" in shown.stdout
+
+
+def test_an_error_about_a_name_that_a_terminal_cannot_show_is_one_line(project: Path) -> None:
+    environment = {"CLOSEDLOOP_ROOT": str(project), "PYTHONIOENCODING": "ascii"}
+    shown = _python("-m", "closedloop.cli", "run", "tiny", "--set", "größe=1", **environment)
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("closedloop: no notebook has a parameter 'gr??e' to set; allowed: ")
+    assert len(shown.stderr.splitlines()) == 1
 
 
 def test_check_names_a_damaged_notebook(project: Path) -> None:

@@ -19,6 +19,7 @@ from closedloop.market.warehouse import open_warehouse
 from closedloop.notebook import RESULTS, open_run
 
 from tests.documents.ledger import claims
+from tests.market.conftest import HEAD, project_at, write_market
 
 MARKET, BACK = "harbor", "2025-q3"
 EVERYONE = PersonaSet(MARKET, BACK, "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
@@ -118,7 +119,8 @@ def test_missing_tables_are_computed_and_the_notebook_says_so(tmp_path: Path, mo
         ({"market": "atlantis"}, r"market = 'atlantis' does not exist; allowed: b2b, bank, harbor, maven"),
         ({"market": "../harbor"}, r"market = '../harbor' is no name"),
         ({"period": "2031-q1"}, r"period = '2031-q1' does not exist; allowed: latest, 2024-q1"),
-        ({"period": 2025}, r"period = 2025 is of type int; allowed: text"),
+        ({"period": 2031}, r"period = '2031' does not exist; allowed: latest, 2024-q1"),
+        ({"period": ["2025-q3"]}, r"period = \['2025-q3'\] is of type list; allowed: text"),
         (
             {"period": "2026-q1"},
             r"period = '2026-q1' has not begun, so it has no outcomes yet; allowed: latest",
@@ -132,6 +134,18 @@ def test_wrong_parameters_are_refused_with_what_is_allowed(
     with pytest.raises(ParameterError, match=message):
         open_run(asked["notebook"], asked["market"], asked["period"], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_year_that_papermill_typed_as_a_number_is_the_period_of_that_name(tmp_path: Path) -> None:
+    """`papermill ... -p period 2024` hands over the number 2024."""
+    head = HEAD.replace("2024-q1", "2023").replace('"quarter"', '"year"')
+    text = "deal_id,created_on,outcome,closed_on\nD1,2023-02-01,won,2023-03-01\nD2,2024-02-01,lost,2024-03-01"
+    with project_at(tmp_path):
+        write_market(tmp_path, {"deals": text}, head=head)
+        period: Any = 2023
+        run = open_run("05_deals", "tiny", period, tmp_path / "runs")
+        assert run.period.name == "2023" and "period 2023" in repr(run)
+    assert run.step.results["n_won"] == 1
 
 
 def test_latest_is_the_running_period_for_plans_and_the_last_complete_one_for_looking_back(

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,9 @@ Market = Annotated[str, typer.Argument(help="the name of a folder under data/")]
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 2 (75: folder in use)."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # small fits wait for each other's threads longer than they compute
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot show is a question mark, and no end
     try:
         app()
     except ClosedLoopError as error:
@@ -97,15 +101,24 @@ def list_() -> None:
     from closedloop.market.definition import markets, read_definition
 
     known = Table("market", "title", "periods", "licence", title="Markets", title_justify="left")
+    unread = []
     for name in markets():
-        definition = read_definition(name)
+        try:
+            definition = read_definition(name)
+        except ClosedLoopError as error:
+            unread.append(f"{name} cannot be read: {error}")
+            continue
         turns = definition.periods
         periods = f"from {turns.first}, by {turns.length}" if turns else "one, without dates"
         known.add_row(name, definition.title, periods, definition.licence)
     asked = Table("notebook", "question", title="Notebooks", title_justify="left")
     for notebook in notebooks().values():
         asked.add_row(notebook.name, notebook.question)
-    Console().print(known, asked, markup=False)
+    console = Console()
+    console.print(known, markup=False)
+    for line in unread:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(asked, markup=False)
 
 
 @app.command()
@@ -126,18 +139,22 @@ def describe(notebook: Annotated[str, typer.Argument(help="a notebook's name, li
 def check(market: Annotated[str, typer.Argument(help="the market to check")] = "harbor") -> None:
     """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
     from closedloop.batch.notebooks import notebooks
+    from closedloop.batch.progress import telling
     from closedloop.loop.leaks import market_leaks
+    from closedloop.market.actions import told
     from closedloop.market.warehouse import open_warehouse
 
     n_notebooks = len(notebooks())
-    warehouse = open_warehouse(market)
-    audit, leaks = warehouse.audit, market_leaks(warehouse)
-    print(audit.tables.to_string(index=False))
+    with telling(f"{market}: reading its raw files") as tell:
+        warehouse = open_warehouse(market)
+        tell(f"{market}: looking for columns that know the answer")
+        audit, leaks = warehouse.audit, market_leaks(warehouse)
+    print(audit.tables.dropna(axis="columns", how="all").fillna("-").to_string(index=False))
     print()
+    for action in audit.actions.to_dict("records"):
+        print(told(action))
     if audit.actions.empty:
         print("Nothing was set aside, emptied or marked.")
-    else:
-        print(audit.actions.drop(columns=["lines"], errors="ignore").to_string(index=False))
     print()
     for leak in leaks.round({"auc_within": 2}).fillna({"auc_within": "not known"}).to_dict("records"):
         alone = f"AUC alone: {leak['auc_within']}"
@@ -158,13 +175,15 @@ def self_test_(
     """Shuffle a market's outcomes: what would the loop claim if nothing made a difference, and what would it miss?"""
     from json import dumps
 
+    from closedloop.batch.progress import telling
     from closedloop.loop.self_test import self_test, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
 
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
-    report = self_test(market, (out or runs_folder()).resolve(), worlds, workers)
+    with telling(f"{market}: reading its data, and what is compared in each period") as tell:
+        report = self_test(market, (out or runs_folder()).resolve(), worlds, workers, tell=tell)
     print(dumps(report, indent=1) if json else told(report))
 
 
@@ -178,12 +197,14 @@ def backtest_(
     """Replay all periods: would the loop have predicted the deals better than static personas, or none?"""
     from json import dumps
 
+    from closedloop.batch.progress import telling
     from closedloop.loop.backtest import backtest, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
 
     read_definition(market)
-    report = backtest(market, (out or runs_folder()).resolve(), capacity)
+    with telling(f"{market}: reading its data") as tell:
+        report = backtest(market, (out or runs_folder()).resolve(), capacity, tell=tell)
     print(dumps(report, indent=1) if json else told(report))
 
 

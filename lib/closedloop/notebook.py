@@ -197,7 +197,9 @@ def open_run(
     ``latest`` is the running period for 01-03 and the playbooks, the last complete one for 04-07. ``persona`` and
     ``competitor`` default to the first. Errors: ParameterError for anything unknown, with what is allowed.
     """
-    _check_texts({"market": market, "period": period, "persona": persona, "competitor": competitor})
+    market, period = _text("market", market), _text("period", period)
+    asked = {"persona": persona, "competitor": competitor}
+    asked = {name: value if value is None else _text(name, value) for name, value in asked.items()}
     if notebook not in (*STEPS, *DOCUMENTS):
         raise ParameterError(f"notebook = {notebook!r} does not exist; allowed: {allowed((*STEPS, *DOCUMENTS))}")
     read_again()
@@ -205,14 +207,15 @@ def open_run(
     found = _period(notebook, market, period)
     place = Path(out) if out else runs_folder()
     if notebook in DOCUMENTS:
-        return _open_document(notebook, market, found, place, {"persona": persona, "competitor": competitor})
+        return _open_document(notebook, market, found, place, asked)
     return _open_step(notebook, market, found, place)
 
 
-def _check_texts(values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        if value is not None and not isinstance(value, str):
-            raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
+def _text(name: str, value: object) -> str:
+    """The parameter as text: papermill makes a number of ``-p period 2024``, and a truth value of ``True``."""
+    if not isinstance(value, str | int | float):
+        raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
+    return str(value)
 
 
 def _period(notebook: str, market: str, period: str) -> Period:

@@ -54,6 +54,8 @@ def test_what_is_no_declaration_is_refused_with_its_line(cell: str, message: str
         ("share", float("nan"), False),
         ("is_new", 1, False),
         ("market", "b", True),
+        ("market", 2024, True),  # papermill makes a number of `-p market 2024`
+        ("market", True, True),
         ("market", ("b",), False),
     ],
 )

@@ -2,10 +2,13 @@
 
 import io
 import json
+import sys
+import threading
 from pathlib import Path
 
+import pytest
 from closedloop.batch.ledger import Entry
-from closedloop.batch.progress import Bar, JsonLines, Lines, Listener, failures
+from closedloop.batch.progress import Bar, Heartbeat, JsonLines, Lines, Listener, failures, telling
 from closedloop.terms import Status
 from rich.console import Console
 
@@ -26,6 +29,58 @@ def test_lines_count_and_give_the_cause() -> None:
     stream = io.StringIO()
     _tell(Lines(stream))
     assert stream.getvalue() == "[1/2] m/p/a ok\n[2/2] m/p/b failed: cell 3: [red]no\n"
+
+
+class Log(io.StringIO):
+    """A log that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        n = super().write(text)
+        self.written.set()
+        return n
+
+    def next_line(self) -> str:
+        self.written.clear()
+        assert self.written.wait(20)
+        return self.getvalue().splitlines()[-1]
+
+
+def test_lines_tell_between_two_ends_what_is_running() -> None:
+    log = Log()
+    lines = Lines(log, seconds=0.02)
+    assert log.next_line().startswith("opening the markets (")
+    lines.planned(7)
+    for number in range(5):
+        lines.started(f"m/p/{number}")
+    log.next_line()
+    assert log.next_line().startswith("[0/7] running: m/p/0, m/p/1, m/p/2 and 2 more (")
+    lines.close()
+
+
+def test_a_heartbeat_says_what_is_done_and_ends() -> None:
+    log = Log()
+    heartbeat = Heartbeat("reading", log, seconds=0.02)
+    assert log.next_line() == "reading (0 s)"
+    heartbeat.tell("12 of 200 shuffled worlds")
+    log.next_line()
+    assert log.next_line() == "12 of 200 shuffled worlds (0 s)"
+    heartbeat.close()
+    heartbeat.thread.join(20)
+    assert not heartbeat.thread.is_alive()
+
+
+def test_off_a_terminal_a_long_computation_has_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr("closedloop.batch.progress._SECONDS", 0.02)
+    with telling("reading") as tell:
+        tell("replaying 2024-q2, 2 of 8 periods")
+        log.next_line()
+        assert log.next_line().startswith("replaying 2024-q2, 2 of 8 periods (")
 
 
 def test_json_lines_hold_every_event() -> None:

@@ -1,6 +1,7 @@
 """Sections: every one answers or says what is missing; sentences are computed by hand here."""
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from closedloop.documents.sections.catalogue import SECTIONS, bottom_line, rende
 from closedloop.errors import ParameterError
 from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
 
-from tests.documents.ledger import HOSTILE, claims, evidence
+from tests.documents.ledger import HOSTILE, claims, definition, evidence
 from tests.documents.steps import CHANGED, CLAIMS, RESULTS, TABLES
 
 
@@ -347,8 +348,13 @@ def test_what_both_teams_have_to_hear_comes_first_in_the_review_too() -> None:
 
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
     waits = CLAIMS["handoff"].query("measure == 'never_touched_share'")
-    told = plain(render("handoff", "first_touch", evidence("handoff", {}, waits)))
-    assert "25 % (16–36 %, n = 50) of all were never touched by sales: too many for a median wait." in told
+    undated = evidence("handoff", {}, waits)
+    never = "25 % (16–36 %, n = 50) of all were never touched by sales"
+    told = plain(render("handoff", "first_touch", undated))
+    assert f"{never}; how long the others waited cannot be told without days." in told
+    days = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
+    told = plain(render("handoff", "first_touch", replace(undated, words=replace(undated.words, definition=days))))
+    assert f"{never}: too many for a median wait." in told
 
 
 def test_teams_that_agree_are_told_so() -> None:

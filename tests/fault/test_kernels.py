@@ -348,7 +348,7 @@ def test_plain_papermill_tells_the_truth_with_our_engine(tmp_path: Path, source:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"colour": 1}, {"market": 3}, {"x = 1; import os; y": 1}], ids=["name", "type", "code"]
+    "parameters", [{"colour": 1}, {"market": ["m"]}, {"x = 1; import os; y": 1}], ids=["name", "type", "code"]
 )
 def test_our_engine_runs_no_parameter_that_is_not_declared(
     tmp_path: Path, source: Source, parameters: dict[str, Any]

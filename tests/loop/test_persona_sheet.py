@@ -33,6 +33,7 @@ class _Situation:
     """A market in its third period, as far as the sheet looks at it."""
 
     is_dated = True
+    definition = SimpleNamespace(has_calendar=True)
     period = SimpleNamespace(name="3", end=pd.Timestamp(2025, 7, 1))
     view = SimpleNamespace(
         has=lambda table: table != "respondents", inherited=lambda table: ["size", "channel", "campaign"]
@@ -103,7 +104,7 @@ def test_leads_count_as_far_as_they_came(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_few_leads_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     draft = stated(monkeypatch, deals("1", 10, 0.5, 0.5), leads_of(9))
-    assert draft.missing["funnel"].startswith("Fewer than ten leads were known.")
+    assert draft.missing["funnel"].startswith("9 leads were known, fewer than 10.")
 
 
 def test_only_measured_promises_are_stated_and_channels_are_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,80 +21,80 @@ FLAGS: list[tuple[str, Files, list[tuple[str, str]]]] = [
     (
         "reference",
         {"leads": "lead_id,account_id\nL1,A1\nL2,A9\nL3,", "accounts": "account_id\nA1"},
-        [("account_id not found in accounts", "2")],
+        [("account_id not found in accounts", "3")],
     ),
     (
         "reference",
         {"leads": LEADS, "notes": "note_id,from_team,kind,lead_id\nN1,sales,pain,L3"},
-        [("lead_id not found in leads", "1")],
+        [("lead_id not found in leads", "2")],
     ),
     (
         "reference",
         {"deals": "deal_id,outcome\nD1,open", "stage_history": HISTORY + "\nD2,1,2024-01-01,x"},
-        [("deal_id not found in deals", "1")],
+        [("deal_id not found in deals", "2")],
     ),
     (
         "reference",
         {"touches": "touch_id,lead_id,material_id\nT1,L1,M2", "materials": "material_id,kind\nM1,proof"},
-        [("material_id not found in materials", "1")],
+        [("material_id not found in materials", "2")],
     ),
-    ("born", {"leads": "lead_id,created_on\nL1,\nL2,2024-01-01"}, [("created_on missing", "1")]),
-    ("born", {"respondents": "respondent_id,answered_on\nR1,"}, [("answered_on missing", "1")]),
+    ("born", {"leads": "lead_id,created_on\nL1,\nL2,2024-01-01"}, [("created_on missing", "2")]),
+    ("born", {"respondents": "respondent_id,answered_on\nR1,"}, [("answered_on missing", "2")]),
     (
         "after X",
         {"leads": "lead_id,created_on\nL1,2024-06-30\nL2,2024-07-01"},
-        [("created_on after extracted_on", "2")],
+        [("created_on after extracted_on", "3")],
     ),
     (
         "after X",
         {"deals": "deal_id,outcome,closed_on\nD1,won,2024-06-30\nD2,won,2024-07-01"},
-        [("closed_on after extracted_on", "2")],
+        [("closed_on after extracted_on", "3")],
     ),
-    ("after X", {"touches": "touch_id,touched_on,lead_id\nT1,2025-01-01,L1"}, [("touched_on after extracted_on", "1")]),
+    ("after X", {"touches": "touch_id,touched_on,lead_id\nT1,2025-01-01,L1"}, [("touched_on after extracted_on", "2")]),
     (
         "closed",
         {"deals": "deal_id,created_on,outcome,closed_on\nD1,2024-02-02,won,2024-02-01\nD2,2024-02-02,won,2024-02-02"},
-        [("closed before created", "1")],
+        [("closed before created", "2")],
     ),
     (
         "deal before lead",
         {"leads": LEADS, "deals": "deal_id,created_on,lead_id,outcome\nD1,2024-01-09,L1,open\nD2,2024-01-10,L1,open"},
-        [("deal before its lead", "1")],
+        [("deal before its lead", "2")],
     ),
     (
         "status dates",
         {"leads": "lead_id,marketing_qualified_on,handed_off_on\nL1,2024-01-05,2024-01-04\nL2,2024-01-05,2024-01-05"},
-        [("handed_off_on before marketing_qualified_on", "1")],
+        [("handed_off_on before marketing_qualified_on", "2")],
     ),
     (
         "status dates",
         {"leads": "lead_id,created_on,marketing_qualified_on,sales_accepted_on\nL1,2024-01-05,,2024-01-04"},
-        [("sales_accepted_on before created_on", "1")],
+        [("sales_accepted_on before created_on", "2")],
     ),
     (
         "status dates",
         {"leads": "lead_id,sales_accepted_on,sales_qualified_on\nL1,2024-01-05,2024-01-04"},
-        [("sales_qualified_on before sales_accepted_on", "1")],
+        [("sales_qualified_on before sales_accepted_on", "2")],
     ),
     (
         "status dates",
         {"leads": "lead_id,handed_off_on,recycled_on\nL1,2024-01-05,2024-01-04"},
-        [("recycled_on before handed_off_on", "1")],
+        [("recycled_on before handed_off_on", "2")],
     ),
     (
         "status dates",
         {"leads": "lead_id,created_on,disqualified_on\nL1,2024-01-05,2024-01-04"},
-        [("disqualified_on before created_on", "1")],
+        [("disqualified_on before created_on", "2")],
     ),
     (
         "change_no",
         {"stage_history": HISTORY + "\nD1,1,2024-01-01,a\nD1,3,2024-01-02,b\nD2,0,2024-01-01,a\nD3,1,2024-01-01,a"},
-        [("change_no not 1..n", "2, 3")],
+        [("change_no not 1..n", "3, 4")],
     ),
     (
         "falling",
         {"stage_history": HISTORY + "\nD1,1,2024-01-05,a\nD1,2,2024-01-04,b\nD1,3,2024-01-05,c"},
-        [("dates falling", "2")],
+        [("dates falling", "3")],
     ),
     (
         "outside life",
@@ -102,43 +102,43 @@ FLAGS: list[tuple[str, Files, list[tuple[str, str]]]] = [
             "deals": "deal_id,created_on,outcome,closed_on\nD1,2024-01-02,won,2024-01-09",
             "stage_history": HISTORY + "\nD1,1,2024-01-01,a\nD1,2,2024-01-02,b\nD1,3,2024-01-10,c",
         },
-        [("change after its deal's life", "3"), ("change before its deal's life", "1")],
+        [("change after its deal's life", "4"), ("change before its deal's life", "2")],
     ),
     (
         "open",
         {"deals": "deal_id,outcome,closed_on\nD1,open,2024-01-01\nD2,lost,\nD3,open,"},
-        [("closed without closed_on", "2"), ("open with closed_on", "1")],
+        [("closed without closed_on", "3"), ("open with closed_on", "2")],
     ),
     (
         "won_amount",
         {"deals": "deal_id,outcome,won_amount\nD1,lost,5\nD2,won,\nD3,won,5"},
-        [("won without won_amount", "2"), ("won_amount without won", "1")],
+        [("won without won_amount", "3"), ("won_amount without won", "2")],
     ),
     (
         "loss_reason",
         {"deals": "deal_id,outcome,loss_reason\nD1,won,price\nD2,open,price\nD3,lost,price\nD4,no_decision,timing"},
-        [("loss_reason on won or open", "1, 2")],
+        [("loss_reason on won or open", "2, 3")],
     ),
     (
         "undeclared",
         {"deals": "deal_id,outcome,stage\nD1,open,demo\nD2,open,proposal\nD3,won,demo\nD4,open,"},
-        [("open in an undeclared stage", "1")],
+        [("open in an undeclared stage", "2")],
     ),
-    ("arm", {"leads": "lead_id,experiment,arm\nL1,,a\nL2,e,a\nL3,e,"}, [("arm without experiment", "1")]),
+    ("arm", {"leads": "lead_id,experiment,arm\nL1,,a\nL2,e,a\nL3,e,"}, [("arm without experiment", "2")]),
     (
         "spend",
         {"spend": "spend_id,starts_on,ends_on,spent_amount\nS1,2024-01-02,2024-01-01,5\nS2,2024-01-02,2024-01-02,5"},
-        [("ends before it starts", "1")],
+        [("ends before it starts", "2")],
     ),
     (
         "spelling",
         {"leads": LEADS, "deals": "deal_id,lead_id,outcome,channel\nD1,L1,open,Web\nD2,L2,open,fair\nD3,L9,open,x"},
-        [("channel unlike its lead's", "1"), ("lead_id not found in leads", "3")],
+        [("channel unlike its lead's", "2"), ("lead_id not found in leads", "4")],
     ),
     (
         "spelling",
         {"leads": LEADS, "deals": "deal_id,lead_id,outcome,campaign\nD1,L1,open,summer\nD2,L2,open,"},
-        [("campaign unlike its lead's", "1")],
+        [("campaign unlike its lead's", "2")],
     ),
 ]
 
@@ -159,7 +159,7 @@ def test_an_outcome_that_is_not_declared_is_flagged(tiny_market: TinyMarket) -> 
     deals = '\n[deals]\noutcomes = ["won"]\n'
     ladder = climb(tiny_market({"deals": "deal_id,outcome\nD1,won\nD2,lost\nD3,open"}, deals=deals))
     assert [list(action.values()) for action in ladder.actions] == [
-        ["deals", "flag", "outcome not declared", "", 1, "2"],
+        ["deals", "flag", "outcome not declared", "outcome", 1, "'lost'", "won, open", "deals.csv", "3"],
     ]
 
 

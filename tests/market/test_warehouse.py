@@ -38,7 +38,7 @@ def test_what_a_build_leaves(tiny_market: TinyMarket, tiny_root: Path) -> None:
     ]
     assert str(parquet.read_schema(folder / "tables" / "deals.parquet").field("won_amount").type) == "decimal128(18, 2)"
     rejected = (folder / "rejected" / "leads.jsonl").read_text()
-    assert rejected == '{"line":3,"reason":"lead_id repeated","content":"L1 | 2024-03-04 00:00:00 | web"}\n'
+    assert rejected == '{"line":4,"reason":"lead_id repeated","content":"L1 | 2024-03-04 00:00:00 | web"}\n'
     assert '"line":5' in (folder / "rejected" / "raw.leads.jsonl").read_text()
 
 

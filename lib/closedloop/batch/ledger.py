@@ -24,7 +24,6 @@ _PACKAGES = [
     "ibis-framework",
     "scikit-learn",
     "scipy",
-    "statsmodels",
     "matplotlib",
     "papermill",
 ]

@@ -107,6 +107,8 @@ def check_values(parameters: Iterable[Parameter], values: Mapping[str, object], 
     for name, value in values.items():
         if name not in known:
             raise ParameterError(f"{where} has no parameter {name!r}; allowed: {allowed(known)}")
-        if not known[name].accepts(value):
+        # Papermill makes a number of `-p period 2024`, and a truth value of `-p persona True`.
+        is_typed_text = "str" in known[name].types and isinstance(value, int | float)
+        if not is_typed_text and not known[name].accepts(value):
             found, like = f"{name} = {value!r} ({type(value).__name__})", known[name]
             raise ParameterError(f"{where}: {found}; allowed: {like.type}, like {like.default!r}")

@@ -2,7 +2,10 @@
 
 import json
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -10,6 +13,48 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from closedloop.batch.ledger import Entry
+from closedloop.errors import allowed
+
+_SECONDS = 5.0  # a log that is silent for longer looks like a standstill
+_MOST_NAMED = 3
+
+
+class Heartbeat:
+    """Writes every few seconds, from a thread of its own, what is being done, how far it is, and since when."""
+
+    def __init__(self, doing: str, stream: IO[str] | None = None, seconds: float | None = None) -> None:
+        self.doing = doing
+        self._stream, self._seconds, self._began = stream or sys.stderr, seconds or _SECONDS, time.monotonic()
+        self._ended = threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._seconds):
+            print(f"{self.doing} ({time.monotonic() - self._began:.0f} s)", file=self._stream, flush=True)
+
+    def tell(self, doing: str) -> None:
+        """What is being done from now on."""
+        self.doing = doing
+
+    def close(self) -> None:
+        """Nothing more is done."""
+        self._ended.set()
+
+
+@contextmanager
+def telling(doing: str) -> Iterator[Callable[[str], None]]:
+    """Shows what is being done, and takes what is done next: beside a spinner on a terminal, else as a Heartbeat."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(doing) as status:
+            yield status.update
+        return
+    heartbeat = Heartbeat(doing)
+    try:
+        yield heartbeat.tell
+    finally:
+        heartbeat.close()
 
 
 class Listener(Protocol):
@@ -29,27 +74,39 @@ class Listener(Protocol):
 
 
 class Lines:
-    """One plain line for each finished run: for logs."""
+    """One plain line for each finished run, and every few seconds what is still running: for logs."""
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None, seconds: float | None = None) -> None:
         self.stream = stream or sys.stderr
         self.n_runs = self.n_done = 0
+        self.running: dict[str, None] = {}
+        self._heartbeat = Heartbeat("opening the markets", self.stream, seconds)
 
     def planned(self, n_runs: int) -> None:
         """Remember the number of runs."""
         self.n_runs = n_runs
+        self._tell()
 
     def started(self, id_: str) -> None:
-        """Say nothing: the finished run tells all."""
+        """Name the run among those that are running."""
+        self.running[id_] = None
+        self._tell()
 
     def finished(self, entry: Entry) -> None:
         """Write the run's status, and the cause of a bad one."""
         self.n_done += 1
+        self.running.pop(entry.id, None)
         cause = f": {entry.cause}" if entry.cause and not entry.is_good else ""
         print(f"[{self.n_done}/{self.n_runs}] {entry.id} {entry.status}{cause}", file=self.stream, flush=True)
+        self._tell()
+
+    def _tell(self) -> None:
+        running = allowed(self.running, _MOST_NAMED) if self.running else "none"
+        self._heartbeat.tell(f"[{self.n_done}/{self.n_runs}] running: {running}")
 
     def close(self) -> None:
         """Nothing is left to write."""
+        self._heartbeat.close()
 
 
 class JsonLines:

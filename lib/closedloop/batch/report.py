@@ -12,7 +12,9 @@ from closedloop.batch.ledger import Entry, write_atomic
 from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN
 from closedloop.batch.proposals import waiting
 from closedloop.documents.page import page, templates
-from closedloop.market.definition import Definition, markets, read_definition
+from closedloop.errors import ClosedLoopError
+from closedloop.market.definition import Definition, read_definition
+from closedloop.market.periods import as_told
 from closedloop.terms import Status
 
 if TYPE_CHECKING:
@@ -28,7 +30,12 @@ _AUDIT_PARTS = (
         "Tables",
         "Rows that the loop uses, rows that were set aside, and rows equal to an earlier one but for ids.",
     ),
-    ("actions", "What was done", "Rows set aside, cells emptied, and contradictions that were only marked."),
+    (
+        "actions",
+        "What was done",
+        "Rows set aside, cells emptied, and contradictions that were only marked. Lines are those of the file as an "
+        "editor shows it, its header the first; without a file they are rows of the select.",
+    ),
     (
         "leaks",
         "Columns that know the answer",
@@ -120,7 +127,7 @@ def _status(run: Run) -> Markup:
 
 def _market(out: Path, name: str, runs: Sequence[Run]) -> dict[str, Any]:
     own = [run for run in runs if run.entry.market == name]
-    definition = read_definition(name) if name in markets() else None
+    definition = _definition(name)
     audit = f"{name}/audit.html"
     return {
         "name": name,
@@ -132,6 +139,14 @@ def _market(out: Path, name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "is_dated": definition is not None and definition.clock != "none",
         "periods": [_period(p, own) for p in sorted({run.entry.period for run in own}, reverse=True)],
     }
+
+
+def _definition(name: str) -> Definition | None:
+    """None for a market that was run once, and whose definition is gone or cannot be read today."""
+    try:
+        return read_definition(name)
+    except ClosedLoopError:
+        return None
 
 
 def _kept(out: Path, market: str, name: str, runs: Sequence[Run]) -> dict[str, Any] | None:
@@ -179,8 +194,12 @@ def write_audit(out: Path, definition: Definition, audit: "Audit", leaks: "pd.Da
     ``leaks``: as of ``loop.leaks.market_leaks``.
     """
     frames = vars(audit) | {"leaks": leaks.drop(columns=_LEFT_OUT, errors="ignore")}
+    frames["tables"] = audit.tables.dropna(
+        axis="columns", how="all"
+    )  # a market without dates has no first and last day
     parts = [_part(title, text, frames[name], _EMPTY.get(name, "")) for name, title, text in _AUDIT_PARTS]
-    body = templates(_PACKAGE).get_template("audit.html").render(definition=definition, parts=parts)
+    last = as_told(definition, definition.extracted_on) if definition.extracted_on else ""
+    body = templates(_PACKAGE).get_template("audit.html").render(definition=definition, last=last, parts=parts)
     path = out / definition.name / "audit.html"
     title = f"Audit: {definition.title}"
     write_atomic(path, page(title, Markup(body), kind="wide", crumbs=[("All runs", "../index.html")]).encode())

@@ -77,6 +77,7 @@ def message(dossier: Dossier) -> Parts:
     texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
     tests = where(dossier.plan, kind="causal", unit="rate")
     ahead = planned_tests(dossier.plan, dossier.words)
+    why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
     return (
         Part(
             "The one sentence",
@@ -85,7 +86,7 @@ def message(dossier: Dossier) -> Parts:
         ),
         Part("Messages", assumed(texts, 6), empty=f"No messages. {NO_TEXTS}"),
         Part("Tests behind them", _lines(tests, dossier), empty=NO_TESTS),
-        Part("Tests to run next", [Line.of(said) for said in ahead[:_MOST]], empty=NO_OPEN_LINES),
+        Part("Tests to run next", [Line.of(said) for said in ahead[:_MOST]], empty=why_none),
     )
 
 

@@ -114,9 +114,8 @@ class Dossier:
 
     @property
     def valid_until(self) -> date | None:
-        """The period's last day; none in a market without dates."""
-        has_end = self.words.definition.clock != "none"
-        return self.period.end - timedelta(days=1) if has_end else None
+        """The period's last day; none in a market without a calendar."""
+        return self.period.end - timedelta(days=1) if self.words.definition.has_calendar else None
 
     @cached_property
     def ledger(self) -> pd.DataFrame:

@@ -25,6 +25,7 @@ _RECORD_COLUMNS = MappingProxyType(  # of a list of records to call
         "caution": "against",
         "age_days": "known for",
         "last_touch_on": "last touch",
+        "last_touch_position": "position of the last touch",
         "status": "status",
         "stage": "stage",
         "slot": "slot",

@@ -1,6 +1,7 @@
 """The loop measured: each period predicted from its start, by refined personas, by static ones, and by none."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,22 @@ class Replayed:
     chances: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in CONTENDERS})
 
 
-def backtest(market: str, out: Path, capacity: float = CAPACITY) -> dict[str, Any]:
+def backtest(
+    market: str, out: Path, capacity: float = CAPACITY, *, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Replay all complete periods of a market: accuracy and lift of each contender, by period and pooled; it is kept.
 
     Rates and lifts are fractions; gains are better minus worse, with paired 90 % intervals; ``oracle_share`` is the
-    share of the lift that the planted truth would give, None in a real market. Errors: ParameterError for an unknown
-    market, or one with no period that can be predicted. Method: prequential evaluation (Dawid, 1984).
+    share of the lift that the planted truth would give, None in a real market. ``tell`` is told how far it is. Errors:
+    ParameterError for an unknown market, or one with no period that can be predicted. Method: prequential evaluation
+    (Dawid, 1984).
     """
     warehouse = open_warehouse(market)
     if warehouse.definition.clock == "none":
         raise ParameterError(f"market = {market!r} records no dates, so no period can be predicted from an earlier one")
     truth, found = _truth(warehouse), Replayed()
-    for period in warehouse.periods:
+    for number, period in enumerate(warehouse.periods, 1):
+        tell(f"{market}: replaying {period.name}, {number} of {len(warehouse.periods)} periods")
         if not period.running:
             _replay(found, warehouse, Situation.looking_back(warehouse, period), truth, out)
     if not found.y:

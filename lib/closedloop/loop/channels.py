@@ -38,7 +38,7 @@ class Matured:
     """
 
     leads: pd.DataFrame
-    days_to_win: float | None  # None where no dates tell
+    days_to_win: float | None  # None where no dates tell; positions where they only give an order
     span: tuple[str, str]
 
     def totals(self, field: str, persona: str = "") -> pd.DataFrame:
@@ -112,10 +112,11 @@ def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
             "Collect `spend` per channel and month."
         )
     if "channel" not in grown.leads or (grown.leads["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
-        draft.missing["channels"] = _TOO_FEW if "channel" in grown.leads else _NO_CHANNEL
+        several = "channel" in grown.leads and grown.leads["channel"].nunique() > 1
+        draft.missing["channels"] = _TOO_FEW if several else _NO_CHANNEL
         return
     origin = Origin("03_leads", "channels", "leads", *grown.span)
-    if grown.days_to_win is not None:
+    if grown.days_to_win is not None and situation.definition.has_calendar:
         draft.count([{"estimate": grown.days_to_win, "n": len(grown.leads)}], origin, "days_to_win", unit="days")
     totals = grown.totals("channel")
     _state(draft, totals, "channel", origin)
@@ -124,7 +125,7 @@ def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
     draft.looks.append(_looks(totals, origin))
 
 
-_NO_CHANNEL = "Fewer than two channels with ten leads are recorded: collect `leads.channel`."
+_NO_CHANNEL = "The leads that had time to be won record fewer than two channels: collect `leads.channel`."
 _TOO_FEW = "Fewer than two channels had ten leads that had time to be won: collect leads of earlier periods as well."
 
 

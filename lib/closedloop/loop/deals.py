@@ -85,7 +85,10 @@ def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     for measure, size in definitions.items():
         draft.estimate(rates([("", n["won"], size)], ""), origin._replace(cell="win_rates"), measure)
     if decided < LEAST_SHOWN:
-        draft.missing["win_rates"] = "Fewer than ten deals were won or lost in this period so far: too few for a rate."
+        so_far = " so far" if situation.period.running else ""
+        draft.missing["win_rates"] = (
+            f"{decided} deals were won or lost in this period{so_far}; {LEAST_SHOWN} are needed for a rate."
+        )
     _total_results(draft, n, amount)
 
 
@@ -134,8 +137,10 @@ def _loss_reasons(draft: Draft, situation: Situation, in_force: PersonaSet, ende
         _agreement(draft, lost, said, origin)
     if sum(map(len, draft.statements[told:])) == 0:
         draft.missing["loss_reasons"] = (
-            "No reason of a loss is recorded ten times. Collect deals.loss_reason from the closed list, "
-            "and ask some buyers (notes of kind loss)."
+            f"No reason is recorded for {LEAST_SHOWN} of the {len(lost)} deals that were lost. Collect "
+            "deals.loss_reason from the closed list, and ask some buyers (notes of kind loss)."
+            if len(lost)
+            else "No deal was lost, so there is no reason of a loss."
         )
 
 
@@ -154,7 +159,11 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
     days, before = situation.names_of(ended["closed_on"]), known_before(situation, ended)
     table = counts(by, list(by.columns), hit, days, late_fields(situation), before)
     if table.empty:
-        draft.missing["comparisons"] = "No deal was won or lost yet, so nothing can be compared."
+        draft.missing["comparisons"] = (
+            f"{hit.notna().sum()} deals were won or lost, but no field is recorded to compare them by."
+            if hit.notna().any()
+            else "No deal was won or lost yet, so nothing can be compared."
+        )
         return
     origin = _origin(situation, "findings", ended)
     draft.looks.append(recording(situation, ended[by.columns], hit, ended["closed_on"], origin))
@@ -166,7 +175,9 @@ def _adjust(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.
     rows = adjusted(situation, in_force, ended, by)
     if not rows:
         draft.missing["adjusted"] = (
-            "Fewer than two comparable fields, so no confounder can be looked for. "
+            "Too few won or lost deals share the levels of two fields, so no confounder can be looked for."
+            if by.shape[1] > 1
+            else "Fewer than two comparable fields, so no confounder can be looked for. "
             "Collect more fields of deals or accounts."
         )
         return
@@ -178,12 +189,14 @@ def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
     """Do sellers differ beyond luck? Only then are they compared one by one, within personas and periods."""
     draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
     decided = ended[won(ended).notna() & ended["rep_id"].notna()] if "rep_id" in ended else ended.head(0)
-    if "rep_id" not in ended or decided["rep_id"].nunique() < 2:
+    if "rep_id" not in ended or ended["rep_id"].nunique() < 2:
         draft.missing["reps"] = "Fewer than two reps are recorded. Collect deals.rep_id as a code."
         return
-    if decided["outcome"].value_counts().reindex(["won", "lost"], fill_value=0).min() < LEAST_SHOWN:
+    n_won, n_lost = (int((decided["outcome"] == outcome).sum()) for outcome in ("won", "lost"))
+    if min(n_won, n_lost) < LEAST_SHOWN or decided["rep_id"].nunique() < 2:
         draft.missing["reps"] = (
-            "Sellers cannot be compared: fewer than ten won or ten lost deals record one. Record who sold every deal."
+            f"Sellers cannot be compared: {n_won} won and {n_lost} lost deals of {decided['rep_id'].nunique()} sellers "
+            f"record one; {LEAST_SHOWN} of each and two sellers are needed. Record who sold every deal."
         )
         return
     table = (decided["outcome"] == "won").groupby(decided["rep_id"]).agg(["sum", "size"])

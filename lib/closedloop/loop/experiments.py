@@ -35,9 +35,10 @@ def planned_tests(situation: Situation, in_force: PersonaSet, claims: pd.DataFra
     if open_lines.empty:
         draft.missing["tests"] = "No line of this plan leans either way: there is nothing to settle by a test."
         return draft.done()
-    if not situation.is_dated:
+    if not situation.definition.has_calendar:
+        recorded = "an order and no days" if situation.is_dated else "no dates"
         draft.missing["tests"] = (
-            "The source records no dates, so nobody can say how long a test would take. Collect the dates of leads."
+            f"The source records {recorded}, so nobody can say how long a test would take. Collect the dates of leads."
         )
         return draft.done()
     flow = _Flow(situation, in_force)
@@ -46,8 +47,11 @@ def planned_tests(situation: Situation, in_force: PersonaSet, claims: pd.DataFra
     cheapest = plans.sort_values("weeks", kind="stable").drop_duplicates(["subject", "field", "level"])
     first, last = open_lines["first_period"].min(), open_lines["last_period"].max()
     _state(draft, str(first), str(last), cheapest[cheapest["weeks"] <= _MOST_WEEKS])
-    if (plans["weeks"] > _MOST_WEEKS).any() or len(plans) < len(open_lines):
-        draft.missing["tests"] = "Lines that would need more than two years of records to settle are left out."
+    n_long, n_unknown = int((cheapest["weeks"] > _MOST_WEEKS).sum()), len(open_lines) - len(plans)
+    left_out = [f"{n_long} that would need more than two years of records to settle"] if n_long else []
+    left_out += [f"{n_unknown} of which no records come in from which to tell how long"] if n_unknown else []
+    if left_out:
+        draft.missing["tests"] = f"Lines are left out: {' and '.join(left_out)}."
     return draft.done()
 
 

@@ -24,6 +24,7 @@ _PROMISED = {  # unit, the sign of more than promised, and the table it is obser
     "n_touches": ("ratio", 1, "touches"),
     "won_amount": ("amount", 1, "deals"),
 }
+_WAITS = (("first_touch_median_days", 0.5), ("first_touch_p90_days", 0.9))
 _COLLECT = "Collect `leads` with their hand-off, acceptance and rejection, and `touches`."
 _STEPS = ("sales_accepted_on", "sales_qualified_on", "recycled_on", "disqualified_on")
 
@@ -89,13 +90,17 @@ def _waterfall(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figu
     return accepted[0] if accepted else {}
 
 
+def _tells_first_touch(situation: Situation) -> bool:
+    """Are touches recorded with all that tells when sales first touched a lead?"""
+    needed = {"from_team", "lead_id", "touched_on"}
+    return situation.view.has("touches") and needed <= set(situation.view.known("touches").columns)
+
+
 def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
     """Days from hand-off to the first sales touch; missing: never touched so far."""
-    if not situation.view.has("touches"):
+    if not _tells_first_touch(situation):
         return pd.Series(np.nan, index=cohort.index)
     touches = fetched(situation.view.known("touches"))
-    if "from_team" not in touches or "lead_id" not in touches:
-        return pd.Series(np.nan, index=cohort.index)
     sales = touches[touches["from_team"] == "sales"].assign(touched_on=lambda t: pd.to_datetime(t["touched_on"]))
     joined = cohort[["lead_id", "handed_off_on"]].reset_index().merge(sales[["lead_id", "touched_on"]], on="lead_id")
     after = joined[joined["touched_on"] >= joined["handed_off_on"]]
@@ -105,20 +110,27 @@ def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
 
 def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figure:
     """Days to the first touch, of all and by channel, persona and representative; returns the median of all."""
-    if not situation.view.has("touches"):
-        draft.missing["first_touch"] = "No touches are recorded: collect `touches` with team, lead and date."
+    if not _tells_first_touch(situation):
+        draft.missing["first_touch"] = (
+            "Touches are recorded, but not the team, the lead and the day of each: collect all three."
+            if situation.view.has("touches")
+            else "No touches are recorded: collect `touches` with team, lead and date."
+        )
         draft.results |= {"first_touch_median_days": None, "never_touched_share": None}
         return {}
     origin = _origin(situation, "first_touch")._replace(source_table="touches")
     days = cohort["touch_days"]
     for field in ("", *(name for name in ("channel", "persona", "rep_id") if name in cohort)):
         parts = [(str(level), part) for level, part in days.groupby(cohort[field])] if field else [("", days)]
-        for measure, q in (("first_touch_median_days", 0.5), ("first_touch_p90_days", 0.9)):
+        for measure, q in _WAITS if situation.definition.has_calendar else ():
             draft.estimate(_waits(field, parts, q), origin, measure, unit="days")
         never = rates([(level, part.isna().sum(), len(part)) for level, part in parts], field)
         draft.estimate(never, origin, "never_touched_share")
-    median = _wait(days, 0.5)
-    draft.results |= {"first_touch_median_days": median["estimate"], "never_touched_share": float(days.isna().mean())}
+    median = _wait(days, 0.5) if situation.definition.has_calendar else {}
+    draft.results |= {
+        "first_touch_median_days": median.get("estimate"),
+        "never_touched_share": float(days.isna().mean()),
+    }
     return median
 
 
@@ -126,7 +138,7 @@ def _in_time(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
     """Share of the leads touched within the promised days; one whose days are not over yet is not judged."""
     goals = situation.definition.goals.get(situation.period.name)
     promised = goals.first_touch_days if goals else None
-    if promised is None or not situation.is_dated or not situation.view.has("touches"):
+    if promised is None or not situation.definition.has_calendar or not _tells_first_touch(situation):
         return
     is_over = cohort["handed_off_on"] + pd.Timedelta(days=promised) < pd.Timestamp(situation.on)
     days = cohort.loc[is_over, "touch_days"]
@@ -148,11 +160,13 @@ def _waits(field: str, parts: list[tuple[str, pd.Series]], q: float) -> list[Fig
 def _rejections(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
     """Why sales gave leads back; reasons named fewer than ten times count in the total and are not stated."""
     refused = cohort[cohort["is_accepted"].eq(False).fillna(False)]
-    if "rejection_reason" not in cohort or len(refused) < LEAST_SHOWN:
+    if "rejection_reason" not in cohort:
         draft.missing["rejections"] = (
-            "Fewer than ten rejected leads with a reason are recorded: "
-            "collect `leads.rejection_reason` from a short closed list."
+            "No reasons are recorded: collect `leads.rejection_reason` from a short closed list."
         )
+        return
+    if len(refused) < LEAST_SHOWN:
+        draft.missing["rejections"] = f"Sales gave {len(refused)} leads back; {LEAST_SHOWN} are needed to show reasons."
         return
     table = shares(refused["rejection_reason"].fillna("(not recorded)"), "rejection_reason")
     if table.empty:
@@ -170,7 +184,7 @@ def _disagreements(
     returned = frame["recycled_on"].notna() if "recycled_on" in frame else pd.Series(False, index=frame.index)
     later_won = returned & frame["is_won"].eq(True).fillna(False)
     rows = [("rejected or recycled, yet won later", later_won.sum(), returned.sum())]
-    if situation.view.has("touches"):
+    if _tells_first_touch(situation):
         rejected, is_untouched = cohort["is_accepted"].eq(False).fillna(False), cohort["touch_days"].isna()
         rows.insert(0, (REJECTED_UNTOUCHED, (rejected & is_untouched).sum(), rejected.sum()))
         rows.append((ACCEPTED_UNTOUCHED, (accepted & is_untouched).sum(), accepted.sum()))

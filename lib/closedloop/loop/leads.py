@@ -33,6 +33,10 @@ _FUNNEL = (
     ("sales_accepted", "sales_accepted_on"),
     ("sales_qualified", "sales_qualified_on"),
 )
+_COLLECT = {
+    "accepted_rate": "Collect the dates of sales acceptance and of leads that were given back.",
+    "won_rate": "Collect the deals of leads, with outcomes.",
+}
 
 
 def leads(situation: Situation, in_force: PersonaSet) -> Step:
@@ -77,7 +81,10 @@ def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
     part = lead_window(situation, frame)
     draft.results["n_leads"] = len(part)
     if len(part) < LEAST_SHOWN:
-        draft.missing["funnel"] = "Fewer than ten leads were known: collect `leads` of earlier periods as well."
+        draft.missing["funnel"] = (
+            f"{len(part)} leads of the last periods were known, fewer than {LEAST_SHOWN}: collect `leads` of earlier "
+            "periods as well."
+        )
         return
     reached = {"inquiry": pd.Series(True, index=part.index)}
     reached |= {name: part[day].notna() for name, day in _FUNNEL if day in part}
@@ -99,9 +106,9 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
     for measure, compared in lead_measures(by).items():
         hit = part[LEAD_HITS[measure]]
         if hit.notna().sum() < LEAST_SHOWN or not compared:
-            draft.missing[measure] = (
-                f"No {measure.replace('_', ' ')} can be given. "
-                "Collect the dates of sales acceptance and the deals of leads."
+            found = f"it is known of {hit.notna().sum()} of {len(part)} leads, and {LEAST_SHOWN} are needed"
+            draft.missing[measure] = f"No {measure.replace('_', ' ')} can be compared: " + (
+                f"{found}. {_COLLECT[measure]}" if compared else "no field of leads is recorded to compare it by."
             )
             continue
         before = decided_before(situation, part, LEAD_HITS[measure])

@@ -12,10 +12,11 @@ from closedloop.loop.prospects import Prospects
 from closedloop.loop.records import column
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
-from closedloop.market.periods import FOREVER
+from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
 
+_DAYS = ("created_on", "last_touch_on")
 _MOST_FOR, _MOST_AGAINST = 2, 1
 _KEPT = ("account_id", "rep_id", "status", "stage", "channel", "created_on", "age_days", "last_touch_on")
 
@@ -32,7 +33,7 @@ def next_leads(
     if waiting.empty and prospects.table == "leads" and situation.is_dated:
         waiting, is_arriving = _arriving(situation), True
     if waiting.empty:
-        draft.missing["next_leads"] = f"No open {prospects.table} were known when this period was planned."
+        draft.missing |= dict.fromkeys(("next_leads", "wake_up"), _why_nobody(situation, prospects))
         return
     waiting = _with_contact(situation, prospects, waiting).sort_values(prospects.key, kind="stable")
     waiting = waiting.assign(persona=in_force.assign(waiting))
@@ -49,6 +50,18 @@ def next_leads(
         if len(rows):
             draft.tables[name] = _told(situation, prospects, score, rows)
     _state(draft, situation, prospects, to_call, to_wake)
+
+
+def _why_nobody(situation: Situation, prospects: Prospects) -> str:
+    """Why the list is empty: nobody is known, everybody is decided, or nobody was handed to sales."""
+    n_open = int(_is_open(situation, prospects).sum()) if len(prospects.rows) else 0
+    if n_open:
+        return f"{n_open:,} {prospects.table} were open when this period was planned; none of them was handed off."
+    if len(prospects.rows):
+        return (
+            f"All {len(prospects.rows):,} {prospects.table} that were known when this period was planned are decided."
+        )
+    return f"No {prospects.table} were known when this period was planned."
 
 
 def _state(
@@ -68,7 +81,9 @@ def _state(
     if "handed_off_on" in prospects.rows and "marketing_qualified_on" in prospects.rows:
         is_qualified = prospects.rows["marketing_qualified_on"].notna() & prospects.rows["handed_off_on"].isna()
         draft.count([{"estimate": (_is_open(situation, prospects) & is_qualified).sum()}], origin, "n_to_hand_off")
-    if situation.is_dated:
+    if not situation.definition.has_calendar:
+        draft.missing["wake_up"] = "The source records no days, so nobody can say who is known for too long."
+    else:
         origin = Origin("03_leads", "wake_up", prospects.table, *situation.span(column(to_wake, "created_on")))
         draft.count([{"estimate": len(to_wake)}], origin, "n_wake_up")
         oldest = {"estimate": situation.definition.call_list.oldest_days}
@@ -113,7 +128,7 @@ def _known_when_called(situation: Situation, prospects: Prospects) -> list[str]:
 
 def _with_contact(situation: Situation, prospects: Prospects, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the days since they are known (missing for those to come), and the last touch of either team."""
-    on = pd.Series(pd.Timestamp(situation.on) if situation.on < FOREVER else pd.NaT, index=rows.index)
+    on = pd.Series(pd.Timestamp(situation.on) if situation.definition.has_calendar else pd.NaT, index=rows.index)
     age = (on - column(rows, "created_on")).dt.days
     last = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
     touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
@@ -143,7 +158,18 @@ def _told(situation: Situation, prospects: Prospects, score: Score | None, rows:
         when = pd.Series(pd.Timestamp(situation.on), index=rows.index) if situation.is_dated else None
         table["score"] = score.predict(rows[prospects.fields], when)
     kept = [name for name in (*_KEPT, *(("slot", "arm_rate") if "slot" in rows else ())) if name in rows]
-    return table.assign(**{name: rows[name].to_numpy() for name in kept})
+    told = table.assign(**{name: rows[name].to_numpy() for name in kept})
+    return told if situation.definition.has_calendar else _by_position(told)
+
+
+def _by_position(told: pd.DataFrame) -> pd.DataFrame:
+    """The list without days: a market that only has an order knows positions, and one without dates neither."""
+    days = [name for name in _DAYS if name in told]
+    for name in days:
+        positions = (pd.to_datetime(told[name]) - pd.Timestamp(EPOCH)).dt.days.astype("Int64")
+        if positions.notna().any():
+            told = told.assign(**{name.replace("_on", "_position"): positions})
+    return told.drop(columns=[*days, "age_days"], errors="ignore")
 
 
 def _reasons(score: Score, rows: pd.DataFrame) -> tuple[list[list[list[str]]], list[list[list[str]]]]:

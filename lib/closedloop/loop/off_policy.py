@@ -19,6 +19,10 @@ _NO_LOG = (
     "The value of another order of calling is not identified: the outcomes known are those of leads that an order "
     "chose. Call the drawn records of the list as well, and log the random slot (leads.experiment, arm, arm_rate)."
 )
+_NONE_DRAWN = (
+    "The value of another order of calling is not identified: {n} leads of the list were decided in this period, and "
+    "none of them was drawn. Call the drawn records of the list as well."
+)
 _ALIKE = "The personas in force promise alike, so they give no order of calling whose value could be told."
 
 
@@ -31,7 +35,7 @@ def other_orders(draft: Draft, situation: Situation, in_force: PersonaSet) -> No
     """
     log = _log(situation)
     if not (log["arm_rate"] < 1).any():
-        draft.missing["off_policy"] = _NO_LOG
+        draft.missing["off_policy"] = _NO_LOG if log.empty else _NONE_DRAWN.format(n=len(log))
         return
     y, logged = log["is_won"].to_numpy(float), log["arm_rate"].to_numpy(float)
     orders = {AT_RANDOM: rule_value(y, logged, np.ones(len(log)))}

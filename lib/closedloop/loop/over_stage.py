@@ -13,14 +13,12 @@ from closedloop.loop.prospects import Prospects, prospects_of, with_personas
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.market.periods import Period
 from closedloop.market.warehouse import fetched
 
 _FEWEST = 40  # deals that were open then and are decided now
 _MOST_TRAINED = 12_000
 _MODELS: tuple[ModelName, ...] = ("base rate", "lagged base rate", "logistic")
-_NO_STAGES = (
-    "Whether the score tells more than the stage cannot be told: collect `deal_changes` with the day of each stage."
-)
 
 
 def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_force: PersonaSet) -> None:
@@ -30,8 +28,8 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
     nothing, the stage is enough.
     """
     past = [period for period in situation.warehouse.periods if period.end <= situation.on]
-    if not situation.is_dated or not past or not situation.view.has("stage_history") or not _stages(situation):
-        draft.missing["over_stage"] = _NO_STAGES
+    if why := _why_not(situation, past):
+        draft.missing["over_stage"] = f"Whether the score tells more than the stage cannot be told: {why}."
         return
     then = Situation(situation.warehouse, past[-1], past[-1].start)
     deals = _decided_since(situation, then)
@@ -39,8 +37,10 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
     rows = _rows_of(deals, prospects)
     if score is None or len(rows) < _FEWEST or deals["is_won"].nunique() < 2:
         draft.missing["over_stage"] = (
-            f"Fewer than {_FEWEST} deals that were open when the last period began are decided: too few to compare the "
-            "score with the stage."
+            f"{len(rows)} deals that were open when the last period began are decided: too few to compare the score "
+            f"with the stage, which takes {_FEWEST}, won and lost ones."
+            if score is not None
+            else "When the last period began too little was known to learn a score: none can be compared."
         )
         return
     y = rows["_won"].to_numpy(float)
@@ -57,6 +57,15 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
 def _stages(situation: Situation) -> tuple[str, ...]:
     deals = situation.definition.deals
     return deals.stages if deals else ()
+
+
+def _why_not(situation: Situation, past: list[Period]) -> str:
+    """What keeps the stages of earlier deals from being known; empty where nothing does."""
+    if not situation.is_dated or not situation.view.has("stage_history"):
+        return "collect `stage_history` with the day of each change of a deal's stage"
+    if not _stages(situation):
+        return "name the stages in their order under [deals] in market.toml"
+    return "" if past else "no period has ended yet"
 
 
 def _decided_since(situation: Situation, then: Situation) -> pd.DataFrame:

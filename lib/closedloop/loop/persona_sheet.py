@@ -26,7 +26,7 @@ def sheet(draft: Draft, lineage: Lineage, before: PersonaSet | None) -> None:
     _funnel(draft, situation, in_force)
     _promises(draft, situation, in_force, before)
     draft.tables["whom"] = pd.DataFrame({"field": _whom_fields(situation)}, dtype="str")
-    review = situation.period.end if situation.is_dated else None
+    review = situation.period.end if situation.definition.has_calendar else None
     told = {"sql": in_force.rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
     draft.tables["set"] = pd.DataFrame([told]).assign(review_on=lambda d: pd.to_datetime(d["review_on"]))
 
@@ -82,7 +82,11 @@ def _funnel(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     """How far the leads of each persona came: accepted of those decided on, won so far, and still open."""
     leads = lead_window(situation, lead_frame(situation)) if situation.view.has("leads") else pd.DataFrame()
     if len(leads) < LEAST_SHOWN:
-        draft.missing["funnel"] = "Fewer than ten leads were known. Collect `leads` with hand-off and acceptance dates."
+        found = f"{len(leads)} leads were known, fewer than {LEAST_SHOWN}"
+        draft.missing["funnel"] = (
+            f"{found if situation.view.has('leads') else 'No leads are recorded'}. "
+            "Collect `leads` with hand-off and acceptance dates."
+        )
         return
     parts = [(str(name), part) for name, part in leads.groupby(in_force.assign(leads)) if len(part) >= LEAST_SHOWN]
     origin = _origin(situation, "funnel", "leads", handed_off(leads))

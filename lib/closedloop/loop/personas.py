@@ -252,10 +252,12 @@ def _state_prevalence(
 
 def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     if not situation.view.has("deals") or situation.closed_deals.empty:
-        draft.missing["win_rates"] = (
-            "No deal had ended when this period was planned, so win rates by persona are assumed. "
-            "Collect `deals` with outcomes."
+        why = (
+            "No deal had ended in the last periods when this one was planned"
+            if situation.view.has("deals")
+            else "No deals are recorded"
         )
+        draft.missing["win_rates"] = f"{why}, so win rates by persona are assumed. Collect `deals` with outcomes."
         return
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])

@@ -26,7 +26,11 @@ def review_promises(draft: Draft, situation: Situation, closed: pd.DataFrame, in
     said = [row | {"subject": row["level"], "field": "", "level": ""} for row in promises(in_force)]
     said = [row for row in said if row["subject"] in set(judged["subject"])]
     if not said:
-        draft.missing["promises"] = "No persona had both a promised win rate and ten deals that ended in this period."
+        draft.missing["promises"] = (
+            f"No persona with a promised win rate had {LEAST_SHOWN} deals that were won or lost in this period."
+            if promises(in_force)
+            else "No persona in force promises a win rate: too few deals had been won or lost when it was planned."
+        )
     origin = Origin("06_refinement", "promises", "deals", in_force.first_period, in_force.last_period)
     draft.estimate(said, origin, "promised_win_rate", kind="predictive")
     coming = renewed(in_force, situation)

@@ -9,13 +9,16 @@ from closedloop.loop.records import column, won
 from closedloop.loop.situation import Situation
 from closedloop.terms import Moment
 
-_MATURE_SHARE = 0.7
+MATURE_SHARE = 0.7
 _NOT_SCORED_BY = ("campaign", "experiment", "arm", "rep_team", "status")
 
 
 @dataclass(frozen=True)
 class Prospects:
-    """What is scored: rows of leads (else deals), the fields a score may use, the outcome, and the day it is about."""
+    """What is scored: rows of leads (else deals), the fields a score may use, the outcome, and the day it is about.
+
+    ``times`` names what each row is compared in for being decided: its month, or without a calendar its period.
+    """
 
     table: str
     key: str
@@ -23,14 +26,15 @@ class Prospects:
     fields: list[str]
     is_won: pd.Series
     when: pd.Series
+    times: pd.Series
 
     @property
     def is_mature(self) -> pd.Series:
-        """Decided rows of months of which most are decided: quick outcomes must not crowd out slow ones."""
+        """Decided rows of times of which most are decided: quick outcomes must not crowd out slow ones."""
         if self.when.isna().all():
             return self.is_won.notna()
-        decided = self.is_won.notna().where(self.when.notna()).groupby(self.when.dt.to_period("M")).transform("mean")
-        return self.is_won.notna() & (decided >= _MATURE_SHARE)
+        decided = self.is_won.notna().where(self.when.notna()).groupby(self.times).transform("mean")
+        return self.is_won.notna() & (decided >= MATURE_SHARE)
 
 
 def prospects_of(situation: Situation, leads: pd.DataFrame | None) -> Prospects:
@@ -40,12 +44,18 @@ def prospects_of(situation: Situation, leads: pd.DataFrame | None) -> Prospects:
         fields = [name for name in known if name in leads and name not in _NOT_SCORED_BY]
         handed = leads[leads["handed_off_on"].notna()] if "handed_off_on" in leads else leads
         day = column(handed, "handed_off_on").fillna(column(handed, "created_on")).reindex(leads.index)
-        return Prospects("leads", "lead_id", leads, fields, handed["is_won"].reindex(leads.index), day)
+        is_won = handed["is_won"].reindex(leads.index)
+        return Prospects("leads", "lead_id", leads, fields, is_won, day, _times(situation, day))
     if not situation.view.has("deals"):
         nothing = pd.Series(dtype="datetime64[us]")
-        return Prospects("deals", "deal_id", pd.DataFrame(), [], nothing, nothing)
-    deals = situation.deals
-    return Prospects("deals", "deal_id", deals, situation.deal_fields(), won(deals), deals["closed_on"])
+        return Prospects("deals", "deal_id", pd.DataFrame(), [], nothing, nothing, nothing)
+    deals, day = situation.deals, situation.deals["closed_on"]
+    fields = situation.deal_fields()
+    return Prospects("deals", "deal_id", deals, fields, won(deals), day, _times(situation, day))
+
+
+def _times(situation: Situation, days: pd.Series) -> pd.Series:
+    return days.dt.to_period("M") if situation.definition.has_calendar else situation.names_of(days)
 
 
 def with_personas(rows: pd.DataFrame, in_force: PersonaSet) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from closedloop.loop.leaks import ALARM, known_leaks
 from closedloop.loop.next_leads import next_leads
 from closedloop.loop.over_stage import over_stage
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.prospects import Prospects, prospects_of, with_personas
+from closedloop.loop.prospects import MATURE_SHARE, Prospects, prospects_of, with_personas
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
@@ -56,7 +56,7 @@ def _persona_too(prospects: Prospects, in_force: PersonaSet) -> Prospects:
 def _without_leaks(draft: Draft, situation: Situation, prospects: Prospects) -> Prospects:
     """The prospects without the fields that know the answer; what was found is stated."""
     if prospects.rows.empty:
-        draft.missing["leaks"] = _NO_OUTCOMES
+        draft.missing["leaks"] = f"No {prospects.table} are recorded, so no column can know their outcome."
         return prospects
     judged = known_leaks(situation, prospects.table, prospects.rows)
     told = judged[judged["auc_within"].notna() | (judged["finding"] != "")]
@@ -80,16 +80,37 @@ def _state(draft: Draft, told: pd.DataFrame, origin: Origin) -> None:
         draft.count(filled.drop(columns="n"), origin, f"{fate}_filled_rate", unit="rate")
 
 
+def _why_unlearned(prospects: Prospects) -> str:
+    """What keeps a score from being learned, with what was found and what it needs; empty where nothing does."""
+    time = "month" if isinstance(prospects.times.dtype, pd.PeriodDtype) else "period"
+    table, n_known = prospects.table, int(prospects.is_won.notna().sum())
+    mature = prospects.is_won[prospects.is_mature]
+    if not prospects.fields:
+        return f"A score needs fields of {table} that are known in time to use it; none is declared in market.toml."
+    if n_known < _FEWEST_SCORED:
+        return f"A score needs {_FEWEST_SCORED} {table} whose outcome is known; {n_known} are. Collect more outcomes."
+    if len(mature) < _FEWEST_SCORED:
+        return (
+            f"The outcome of {n_known:,} {table} is known, but only {len(mature):,} come from a {time} of which "
+            f"{MATURE_SHARE:.0%} are decided, and a score needs {_FEWEST_SCORED} such: it would learn from the quick "
+            "outcomes alone. Wait until more are decided."
+        )
+    n_won = int(mature.sum())
+    n_lost = len(mature) - n_won
+    if min(n_won, n_lost) < LEAST_SHOWN:
+        return (
+            f"Of {len(mature):,} {table} to learn from {n_won:,} were won and {n_lost:,} lost; a score needs "
+            f"{LEAST_SHOWN} of each. Collect both outcomes."
+        )
+    return ""
+
+
 def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score | None:
     """The score with its quality out of time; None when there is too little to learn from."""
     usable, is_won = prospects.is_mature, prospects.is_won
     n_trained = int(usable.sum())
-    if n_trained < _FEWEST_SCORED or not prospects.fields or is_won[usable].nunique() < 2:
-        text = (
-            f"A score needs at least {_FEWEST_SCORED} {prospects.table} whose outcome is known; there are fewer. "
-            "Collect more outcomes, or fields known at hand-off."
-        )
-        draft.missing |= dict.fromkeys(("quality", "calibration"), text)
+    if why := _why_unlearned(prospects):
+        draft.missing |= dict.fromkeys(("quality", "calibration"), why)
         return None
     when = prospects.when[usable].sort_values(kind="stable").tail(_MOST_TRAINED)
     rows = prospects.rows.loc[when.index, prospects.fields]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,22 @@ _AT_ONCE = 5  # worlds that a process is given together
 _taken: list[NullMarket] = []  # in a worker process: the market whose worlds it makes
 
 
-def self_test(market: str, out: Path, n_worlds: int = 200, n_workers: int = 0) -> dict[str, Any]:
+def self_test(
+    market: str, out: Path, n_worlds: int = 200, n_workers: int = 0, *, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
 
     Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). ``n_workers`` 0 is one for each
-    core; the figures do not depend on it. Errors: ParameterError for an unknown market, one without outcomes, or too
-    few worlds.
+    core; the figures do not depend on it. ``tell`` is told how far it is. Errors: ParameterError for an unknown market,
+    one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
     cut = null_market(market, out)
-    found = _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1)
+    found = []
+    for world in _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1):
+        found.append(world)
+        tell(f"{market}: {len(found)} of {n_worlds} shuffled worlds")
     report = {
         "market": market,
         "worlds": n_worlds,
@@ -56,12 +61,13 @@ def one_world(market: NullMarket, number: int) -> Found:
     return look_at(market, market.shuffled(rng), rng)
 
 
-def _worlds(market: NullMarket, n_worlds: int, n_workers: int) -> list[Found]:
+def _worlds(market: NullMarket, n_worlds: int, n_workers: int) -> Iterator[Found]:
     if n_workers == 1:
-        return [one_world(market, number) for number in range(n_worlds)]
+        yield from (one_world(market, number) for number in range(n_worlds))
+        return
     spawn = multiprocessing.get_context("spawn")  # a fork would share the database's threads
     with ProcessPoolExecutor(n_workers, mp_context=spawn, initializer=_take, initargs=(market,)) as pool:
-        return list(pool.map(_world_here, range(n_worlds), chunksize=_AT_ONCE))
+        yield from pool.map(_world_here, range(n_worlds), chunksize=_AT_ONCE)
 
 
 def _take(market: NullMarket) -> None:

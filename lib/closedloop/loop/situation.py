@@ -122,8 +122,7 @@ class Situation:
         ended = deals["closed_on"].where(deals["outcome"] != "open", today)
         age = (ended - deals["created_on"]).dt.days
         month = deals["closed_on"].dt.month
-        has_calendar = self.definition.clock in ("day", "month")
-        is_end = (month % 3 == 0).astype("boolean").where(month.notna() & has_calendar)
+        is_end = (month % 3 == 0).astype("boolean").where(month.notna() & self.definition.has_calendar)
         return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end)
 
     @cached_property
@@ -153,5 +152,6 @@ class Situation:
 
     @property
     def expires_on(self) -> date | None:
-        """The day after which a claim of this period has to be looked at again."""
-        return self.period.end + timedelta(days=(self.period.end - self.period.start).days) if self.is_dated else None
+        """The day after which a claim of this period has to be looked at again; none without a calendar."""
+        days = (self.period.end - self.period.start).days
+        return self.period.end + timedelta(days=days) if self.definition.has_calendar else None

@@ -65,15 +65,23 @@ def _last_run(situation: Situation, days: pd.Series, order: list[str]) -> list[s
     return [order[-1]]
 
 
+def _why_one_wave(situation: Situation, sample: Sample) -> str:
+    """What keeps an earlier cut from being compared with today's."""
+    is_survey = sample.source == "respondents"
+    if not situation.is_dated or not any(name in sample.rows for name in DAYS):
+        return f"the {'answers' if is_survey else 'rows'} have no days; record the day of each"
+    if is_survey:
+        return (
+            f"there is one wave of answers only, or one of fewer than {_FEWEST_ROWS} people; ask as many the same "
+            "questions again, and the two cuts are compared"
+        )
+    return f"fewer than {_FEWEST_ROWS} rows came in the last periods, or before them"
+
+
 def held(draft: Draft, situation: Situation, sample: Sample, found: Segmentation, waves: Waves | None) -> None:
     """Cut the rows before the last wave by themselves, and compare sizes and membership with today's cut."""
     if waves is None:
-        draft.missing["held"] = (
-            "Cannot tell: there is one wave of answers only. Ask the same questions again, "
-            f"of {_FEWEST_ROWS} people or more, and the two cuts are compared."
-            if sample.source == "respondents"
-            else "Cannot tell: the rows have no days, or too few came since. Record the day that each was created."
-        )
+        draft.missing["held"] = f"Cannot tell: {_why_one_wave(situation, sample)}."
         return
     origin = Origin("01_research", "held", sample.source, waves.first, waves.last)
     items = sample.rows[sample.items]

@@ -51,7 +51,10 @@ def _cycle(draft: Draft, situation: Situation, won_deals: pd.DataFrame, origin: 
         draft.missing["cycle"] = f"{NO_DAYS}; without them the sales cycle is unknown."
         return {}
     if len(timed) < LEAST_SHOWN:
-        draft.missing["cycle"] = "Fewer than ten deals were won, too few to show how long winning takes."
+        draft.missing["cycle"] = (
+            f"{len(timed)} of {len(won_deals)} won deals have both days, too few to show how long winning takes: "
+            f"{LEAST_SHOWN} are needed."
+        )
         return {}
     rows = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
     draft.estimate(rows, origin, "median_cycle_days", unit="days")
@@ -63,7 +66,10 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     """Mean and median amount of a won deal, and the range of the next; means are compared."""
     paid = won_deals[won_deals["won_amount"] > 0] if "won_amount" in won_deals else won_deals.head(0)
     if len(paid) < LEAST_SHOWN:
-        draft.missing["amounts"] = "Fewer than ten won deals have an amount. Collect won_amount of deals."
+        draft.missing["amounts"] = (
+            f"{len(paid)} of {len(won_deals)} won deals have an amount above 0; {LEAST_SHOWN} are needed. "
+            "Collect won_amount of deals."
+        )
         return {}
     paid = paid.astype({"won_amount": "float64"})
     medians = [{**named, **quantile(part["won_amount"])} for named, part in _groups(paid)]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.market.actions import COLUMNS
 from closedloop.market.contract import TABLES, kind_of
-from closedloop.market.ladder import Ladder, quoted
-
-_ACTIONS = ("table", "action", "reason", "column", "n", "lines")
+from closedloop.market.ladder import Ladder
+from closedloop.market.periods import as_told
+from closedloop.market.raw_files import quoted
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def take_audit(ladder: Ladder) -> Audit:
 
 
 def _actions(ladder: Ladder) -> pd.DataFrame:
-    actions = pd.DataFrame(ladder.actions, columns=list(_ACTIONS)).astype({"n": "int64"})
+    actions = pd.DataFrame(ladder.actions, columns=list(COLUMNS)).astype({"n": "int64"})
     return actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
 
 
@@ -52,14 +53,16 @@ def _tables(ladder: Ladder) -> pd.DataFrame:
 
 
 def _edges(ladder: Ladder, name: str) -> tuple[Any, Any]:
-    """The first and the last day on which something happened; forecasts do not count."""
+    """The first and the last day on which something happened, as the market tells days; forecasts do not count."""
     table = TABLES[name]
     events = [c.name for c in table.columns if c.name == table.born or c.shown == "own"]
     dates = ", ".join(quoted(c) for c in events if c in ladder.columns[name])
     if not dates:
         return None, None
     edges = (f"min(least({dates}))", f"max(greatest({dates}))")
-    return _scalar(ladder, f"select {edges[0]} from {name}"), _scalar(ladder, f"select {edges[1]} from {name}")
+    days = [_scalar(ladder, f"select {edge} from {name}") for edge in edges]
+    first, last = (None if day is None else as_told(ladder.definition, day) for day in days)
+    return first, last
 
 
 def _n_repeated(ladder: Ladder, name: str) -> int:

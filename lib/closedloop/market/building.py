@@ -9,7 +9,8 @@ import pyarrow.parquet as parquet
 from closedloop.market.audit import take_audit
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
-from closedloop.market.ladder import Ladder, quoted
+from closedloop.market.ladder import Ladder
+from closedloop.market.raw_files import quoted
 from closedloop.market.warehouse import ABOUT
 
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import pandas as pd
 import pandera.errors
 import pandera.pandas as pa
 
+from closedloop.errors import allowed
 from closedloop.market.contract import TABLES, Column, Table, kind_of
 
+_IN_WORDS = {"below 0": "0 or more", "above 1": "0 to 1", "not above 0": "above 0"}
+_MOST_LISTED = 30
 _BOUNDS = {"amount": (0, None), "count": (0, None), "rate": (0, 1)}
 
 
@@ -39,12 +43,24 @@ def schema(table: str, present: tuple[str, ...]) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(columns)
 
 
-def problems(table: Table, frame: pd.DataFrame) -> Iterator[tuple[str, str, list[int]]]:
-    """Reason, column and row positions of every value that the contract does not allow."""
+class Problem(NamedTuple):
+    """Values that the contract does not allow: why, in which column and rows, and what is allowed, in words."""
+
+    reason: str
+    column: str
+    rows: list[int]
+    allowed: str
+
+
+def problems(table: Table, frame: pd.DataFrame) -> Iterator[Problem]:
+    """Every kind of value that the contract does not allow."""
     try:
         schema(table.name, tuple(frame.columns)).validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases.dropna(subset=["index"])
-        for (column, check), part in cases.groupby(["column", "check"]):
+        for (name, check), part in cases.groupby(["column", "check"]):
             reason = "missing" if check == "not_nullable" else str(check)
-            yield reason, str(column), sorted({int(i) for i in part["index"]})
+            column = table.column(str(name))
+            listed = allowed(column.values, _MOST_LISTED) if column and reason == "not in list" else ""
+            rows = sorted({int(i) for i in part["index"]})
+            yield Problem(reason, str(name), rows, listed or _IN_WORDS.get(reason, ""))

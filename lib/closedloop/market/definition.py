@@ -178,7 +178,7 @@ class Definition(_Strict):
     sources: dict[str, Source]
     deals: Deals | None = None
     fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
-    checked: dict[str, tuple[str, ...]] = {}  # columns that people vouch for when the audit calls them a leak
+    checked: dict[str, tuple[str, ...]] = {}  # columns that people vouch for: no leak, no telephone numbers
     items: dict[str, str] = {}
     labels: dict[str, str] = {}
     goals: dict[str, Goals] = {}
@@ -186,16 +186,14 @@ class Definition(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Definition":
-        for problem in (self._fields_problem(), self._clock_problem()):
-            if problem:
-                raise ValueError(problem)
+        if problem := self._fields_problem() or self._clock_problem():
+            raise ValueError(problem)
         if self.deals is None and (self.folder / "deals.sql").exists():
             raise ValueError("deals.sql needs [deals] with the outcomes that the source records")
         return self
 
     def _fields_problem(self) -> str:
-        strange = [table for table in self.checked if table not in TABLES]
-        if strange:
+        if strange := [table for table in self.checked if table not in TABLES]:
             return f"[checked] {strange[0]} is no canonical table; allowed: {allowed(TABLES)}"
         for table, moments in self.fields.items():
             if table not in TABLES:
@@ -208,14 +206,19 @@ class Definition(_Strict):
 
     def _clock_problem(self) -> str:
         if self.clock == "none":
-            given = self.extracted_on or self.periods
-            return 'clock = "none" has no dates: leave out extracted_on and [periods]' if given else ""
+            problem = 'clock = "none" has no dates: leave out extracted_on and [periods]'
+            return problem if self.extracted_on or self.periods else ""
         if self.extracted_on is None or self.periods is None:
             return f'clock = "{self.clock}" needs extracted_on and [periods]'
         if (self.clock == "order") != isinstance(self.periods.length, int):
             wanted = "a number of positions" if self.clock == "order" else allowed(LENGTHS)
             return f'periods.length = {self.periods.length!r} does not fit clock = "{self.clock}"; allowed: {wanted}'
         return ""
+
+    @property
+    def has_calendar(self) -> bool:
+        """Do its dates stand for days? Not where they only give an order, or are not recorded."""
+        return self.clock in ("day", "month")
 
     def known_at(self, table: str) -> dict[str, str]:
         """Declared moment (``stage``, ``close+90``) of every field of a table."""
@@ -225,9 +228,9 @@ class Definition(_Strict):
         """When a column is known, declared or by the contract; None for an extra one that nobody declared."""
         declared = self.known_at(table).get(column)
         governing = TABLES[table].governing(column)
-        if declared or governing:
-            return declared or (governing.moment.name.lower() if governing else None)
-        return "research" if table == "respondents" and column in self.items else None
+        if declared or governing is None:
+            return declared or ("research" if table == "respondents" and column in self.items else None)
+        return governing.moment.name.lower()
 
     def label(self, column: str, level: object = None) -> str:
         """How people read a column, or one of its levels."""
@@ -287,8 +290,7 @@ def _first_problem(path: Path, error: ValidationError) -> DefinitionError:
 def read_definition(market: str) -> Definition:
     """The definition of ``market``, checked; errors name the file and the key."""
     check_slug("market", market)
-    path = data_folder() / market / "market.toml"
-    if not path.exists():
+    if not (path := data_folder() / market / "market.toml").exists():
         raise ParameterError(f"market = {market!r} does not exist; allowed: {allowed(markets())}; add {path}")
     try:
         return Definition(name=market, folder=path.parent, **_read_toml(path))

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from itertools import combinations
 
+from closedloop.errors import allowed
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
+from closedloop.market.periods import as_told
 
 
 @dataclass(frozen=True)
@@ -12,12 +14,15 @@ class Flag:
     """A contradiction: ``condition`` is SQL over the table's row ``t``.
 
     It is looked for when the columns it ``needs`` exist: the table's own, or ``leads.created_on`` of another table.
+    ``missing`` is the column whose gap it is about: a cell that could not be read is no gap. ``allowed``, in words.
     """
 
     table: str
     reason: str
     condition: str
     needs: tuple[str, ...] = ()
+    missing: str = ""
+    allowed: str = ""
 
     @property
     def columns(self) -> str:
@@ -40,9 +45,15 @@ _STATUS_DATES = (
 _FIXED = (
     Flag("deals", "closed before created", "closed_on < created_on", ("closed_on", "created_on")),
     Flag("deals", "open with closed_on", "outcome = 'open' and closed_on is not null", ("closed_on",)),
-    Flag("deals", "closed without closed_on", "outcome <> 'open' and closed_on is null", ("closed_on",)),
+    Flag("deals", "closed without closed_on", "outcome <> 'open' and closed_on is null", ("closed_on",), "closed_on"),
     Flag("deals", "won_amount without won", "won_amount is not null and outcome <> 'won'", ("won_amount",)),
-    Flag("deals", "won without won_amount", "won_amount is null and outcome = 'won'", ("won_amount",)),
+    Flag(
+        "deals",
+        "won without won_amount",
+        "won_amount is null and outcome = 'won'",
+        ("won_amount",),
+        missing="won_amount",
+    ),
     Flag(
         "deals",
         "loss_reason on won or open",
@@ -104,11 +115,15 @@ def _references() -> list[Flag]:
 
 
 def _dates(definition: Definition) -> list[Flag]:
-    born = [Flag(t.name, f"{t.born} missing", f"{t.born} is null", (t.born,)) for t in TABLES.values()]
+    born = [Flag(t.name, f"{t.born} missing", f"{t.born} is null", (t.born,), t.born) for t in TABLES.values()]
     if definition.extracted_on is None:
         return born
+    last = f"up to {as_told(definition, definition.extracted_on)}"
     late = [
-        Flag(t.name, f"{c.name} after extracted_on", f"{c.name} > date '{definition.extracted_on}'", (c.name,))
+        Flag(
+            *(t.name, f"{c.name} after extracted_on", f"{c.name} > date '{definition.extracted_on}'", (c.name,)),
+            allowed=last,
+        )
         for t in TABLES.values()
         for c in t.columns
         if c.name == t.born or c.shown == "own"
@@ -120,7 +135,8 @@ def _declared(definition: Definition) -> list[Flag]:
     if definition.deals is None:
         return []
     outcomes = ", ".join(f"'{outcome}'" for outcome in (*definition.deals.outcomes, "open"))
-    flags = [Flag("deals", "outcome not declared", f"outcome not in ({outcomes})")]
+    declared = allowed((*definition.deals.outcomes, "open"))
+    flags = [Flag("deals", "outcome not declared", f"outcome not in ({outcomes})", ("outcome",), allowed=declared)]
     if definition.deals.stages:
         stages = ", ".join("'" + stage.replace("'", "''") + "'" for stage in definition.deals.stages)
         flags.append(
@@ -129,6 +145,7 @@ def _declared(definition: Definition) -> list[Flag]:
                 "open in an undeclared stage",
                 f"outcome = 'open' and stage not in ({stages})",
                 ("stage",),
+                allowed=allowed(definition.deals.stages),
             )
         )
     return flags

@@ -1,30 +1,33 @@
 """From raw files to canonical tables: stop, set aside, empty the cell, or flag; nothing is lost silently."""
 
 import re
-import tempfile
-from io import StringIO
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
 
-from closedloop.errors import ContractError, DefinitionError, SourceError, allowed
-from closedloop.market import sources
+from closedloop.errors import ContractError, DefinitionError, allowed
+from closedloop.market.actions import Actions
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
-from closedloop.market.definition import Definition, Source
+from closedloop.market.definition import Definition
 from closedloop.market.flags import flags_for
+from closedloop.market.periods import as_told
+from closedloop.market.raw_files import RawFiles, file_of, quoted
+from closedloop.market.readings import Select
+from closedloop.market.unfit import FIELD_YEARS, LIKE_A_TELEPHONE, are_codes, outside, unfit
+from closedloop.market.unreadable import Unreadable
 
-_CURRENCY = r"([A-Z]{3}|kr|[^\s\w.,()''-])?"
+_CURRENCY = r"([A-Z]{3}|kr|\p{Sc})?"
 _NUMBER = r"-?([0-9]{1,3}([, \x{a0}\x{202f}''][0-9]{3})+|[0-9]+)?(\.[0-9]*)?"
-# "1.234,50" or "12k" give null: a missing amount can be seen, one that is wrong by a factor of thousand cannot.
+_THOUSANDS_OR_NOT = r"[^0-9]*[1-9][0-9]{0,2}\.[0-9]{3}[^0-9]*"
+# "1.234", "1.234,50" or "12k" give null: an amount that is not read can be seen, one a thousand times too small cannot.
 _AMOUNT = f"""create macro as_amount(x) as case
-when regexp_full_match(trim(x), '-?{_CURRENCY}\\s*{_NUMBER}\\s*{_CURRENCY}')
-then try_cast(regexp_replace(x, '[^0-9.\\-]', '', 'g') as decimal(18,2)) end"""
+when regexp_full_match(replace(trim(x), '−', '-'), '-?{_CURRENCY}\\s*{_NUMBER}\\s*{_CURRENCY}')
+and not regexp_full_match(trim(x), '{_THOUSANDS_OR_NOT}')
+then try_cast(regexp_replace(replace(x, '−', '-'), '[^0-9.\\-]', '', 'g') as decimal(18,2)) end"""
 _FLAG = """create macro as_flag(x) as case when lower(trim(x)) in ('yes', 'true', '1', 'y', 't') then true
 when lower(trim(x)) in ('no', 'false', '0', 'n', 'f') then false end"""
-_EMAIL = r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}"
-_TELEPHONE = r"(^|[\s:])(\+|00)[1-9][0-9 ().\-]{7,}[0-9]|\(?\b[0-9]{3}\)?[ .\-][0-9]{3}[ .\-][0-9]{4}\b"
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE, "DECIMAL", "DOUBLE", "FLOAT")
 _FITTING = {
@@ -36,17 +39,7 @@ _FITTING = {
     "BOOLEAN": ("BOOLEAN",),
 }
 _NOTHING = '"NULL"'  # the type of a column that holds nothing but null
-_SHOWN = 500  # characters of a line that was set aside
-Action = dict[str, Any]
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier, quoted."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+_SHOWN = 500  # characters of a row that was set aside
 
 
 class Ladder:
@@ -55,24 +48,30 @@ class Ladder:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
-        self.actions: list[Action] = []
-        self.rejected: dict[str, pd.DataFrame] = {}
+        self.actions = Actions(definition.privacy == "strict")
+        self._sources = {name: file_of(source) for name, source in definition.sources.items()}
+        self.raw = RawFiles(definition, self.connection, self.actions)
+        self.rejected = self.raw.rejected
         self.columns: dict[str, list[str]] = {}
-        for statement in (_AMOUNT, _FLAG, "create schema raw"):
+        self._files: dict[str, str] = {}  # of a table whose rows are those of one file
+        self._helpers: dict[str, Select] = {}
+        self.unreadable = Unreadable(self.connection, self._sources, self.actions)
+        for statement in (_AMOUNT, _FLAG):
             self.connection.execute(statement)
 
     def climb(self) -> None:
         """Load the raw files, stage and check every canonical table that the market has, then flag."""
         helpers, tables = self._selects()
-        for name, source in self.definition.sources.items():
-            self._load(name, source)
+        for name in self.definition.sources:
+            self.raw.load(name)
         for statement in ("set enable_external_access = false", "set lock_configuration = true"):
             self.connection.execute(statement)
         for path in helpers:
-            self._run(f"create table {quoted(path.stem)} as {self._select(path)}", path)
+            self._create(path)
         for table, path in tables:
             self._stage(table, path)
             self._check(table)
+        self.unreadable.count_elsewhere()
         self._flag()
 
     def _selects(self) -> tuple[list[Path], list[tuple[Table, Path]]]:
@@ -83,52 +82,6 @@ class Ladder:
             raise DefinitionError(f"{unknown[0]}: no canonical table; allowed: {allowed(TABLES)}, or _helper.sql")
         return helpers, [(table, paths[name]) for name, table in TABLES.items() if name in paths]
 
-    def _note(self, table: str, action: str, reason: str, column: str, n: int, lines: list[int]) -> None:
-        first = allowed(sorted(lines)[:5]) if lines else ""
-        self.actions.append(
-            {"table": table, "action": action, "reason": reason, "column": column, "n": n, "lines": first}
-        )
-
-    def _load(self, name: str, source: Source) -> None:
-        text, spoiled = sources.raw_text(self.definition, name)
-        columns = self._header(name, source, text)
-        dialect = f"delim = {_text(source.delimiter)}, quote = {_text(source.quote)}, escape = {_text(source.quote)}"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "source.csv"
-            path.write_text(text, "utf-8", newline="")
-            query = (
-                f"create table raw.{quoted(name)} as select row_number() over () as row_no, * from read_csv("
-                f"$path, header = true, auto_detect = false, all_varchar = true, columns = $columns, "
-                f"store_rejects = true, {dialect})"
-            )
-            try:
-                self.connection.execute(query, {"path": str(path), "columns": dict.fromkeys(columns, "VARCHAR")})
-            except duckdb.Error as error:
-                raise SourceError(f"{source.file} (sources.{name}) cannot be read as lines: {error}") from error
-        self._set_lines_aside(f"raw.{name}")
-        if spoiled:
-            reason = "characters that the declared encoding does not hold"
-            self._note(f"raw.{name}", "flag", reason, "", spoiled, [])
-
-    def _header(self, name: str, source: Source, text: str) -> list[str]:
-        if not text.partition("\n")[0].strip():
-            place = self.definition.folder / "market.toml"
-            raise DefinitionError(f"{place}: sources.{name}: {source.file} is empty; its first line must be the header")
-        header = pd.read_csv(StringIO(text), sep=source.delimiter, quotechar=source.quote, nrows=0)
-        return [str(column) for column in header.columns]
-
-    def _set_lines_aside(self, source: str) -> None:
-        lines = self.connection.execute(
-            "select distinct on (line) line, lower(error_type::varchar) as reason, csv_line[:$n] as content"
-            " from reject_errors order by line",
-            {"n": _SHOWN},
-        ).df()
-        self.connection.execute("delete from reject_errors")
-        if len(lines):
-            self.rejected[source] = lines
-            reason = "line that does not fit the header"
-            self._note(source, "set aside", reason, "", len(lines), lines["line"].tolist())
-
     def _select(self, path: Path) -> str:
         try:
             statements = self.connection.extract_statements(path.read_text("utf-8-sig"))
@@ -138,23 +91,54 @@ class Ladder:
             raise DefinitionError(f"{path}: holds {len(statements)} statements; allowed: one select")
         return re.sub(r";\s*\Z", "", statements[0].query)
 
-    def _run(self, statement: str, path: Path) -> None:
+    def _create(self, path: Path) -> tuple[Select | None, str | None]:
+        """Make the table or helper of a select; a table with the ``row_no`` of the raw file whose rows it tells of."""
+        written = self._select(path)
+        select, name = self._followed(written, path), path.stem
+        text, source = select.with_rows() if select and name in TABLES else (written, None)
+        try:
+            self.connection.execute(f"create table {quoted(name)} as {text}")
+        except duckdb.Error:
+            source = None
+            self._run(f"create table {quoted(name)} as {written}", path, select)
+        if select and name not in TABLES:
+            self._helpers[name.lower()] = select
+        return select, source
+
+    def _followed(self, text: str, path: Path) -> Select | None:
+        described = self.connection.execute(
+            "select table_name, list(column_name) from duckdb_columns() where schema_name = 'main' group by all"
+        )
+        try:
+            return Select(text, self.raw.columns, dict(described.fetchall()), self._helpers)
+        except Exception:  # whatever the parser raises: a market can be built without, and says so
+            reason = "select that cannot be followed: values in it that cannot be read count as missing"
+            self.actions.note(path.stem, "flag", reason, n=1)
+            return None
+
+    def _run(self, statement: str, path: Path, select: Select | None = None) -> None:
         try:
             self.connection.execute(statement)
         except duckdb.Error as error:
-            raise DefinitionError(f"{path}: {error}") from error
+            cell = self.unreadable.stopped(select.hard_readings() if select else (), str(error))
+            raise DefinitionError(f"{path}: {cell or error}") from error
 
     def _stage(self, table: Table, path: Path) -> None:
-        self._run(f"create table {table.name} as {self._select(path)}", path)
+        select, source = self._create(path)
         described = self.connection.execute(f"describe {table.name}").fetchall()
         found = {name: kind for name, kind, *_ in described}
-        line = "row_no" if "row_no" in found else "row_number() over ()"
+        line = f"coalesce({'l.line, ' if source else ''}t.row_no, 0)" if "row_no" in found else "row_number() over ()"
         found.pop("row_no", None)
         self._stop_on_columns(table, found, path)
         casts = ", ".join(f"{_cast(name, kind, path)} as {quoted(name)}" for name, kind in found.items())
-        self._run(f"create or replace table {table.name} as select {line} as _line, {casts} from {table.name}", path)
+        lines = f"left join lines.{quoted(source)} as l using (row_no)" if source else ""
+        rows = f"{table.name} as t {lines} order by t.rowid"
+        self._run(f"create or replace table {table.name} as select {line} as _line, {casts} from {rows}", path)
         self.columns[table.name] = list(found)
+        self._files[table.name] = self._sources[source] if source else ""
         self._stop_on_values(table, found, path)
+        if select:
+            self.unreadable.count(table, self.columns[table.name], select, source)
 
     def _stop_on_columns(self, table: Table, found: dict[str, str], path: Path) -> None:
         wanted = [*table.required, *self.definition.known_at(table.name)]
@@ -163,28 +147,32 @@ class Ladder:
             raise ContractError(f"{path}: column {missing[0]!r} is missing; the select gives {allowed(found, 60)}")
 
     def _stop_on_values(self, table: Table, found: dict[str, str], path: Path) -> None:
-        conditions = [(name, *bad) for name in found for bad in self._unfit(name, found[name])]
+        conditions = [(name, *bad) for name in found for bad in unfit(self.definition, table, name, found[name])]
         tests = ", ".join(f"bool_or({condition})" for *_, condition in conditions) or "false"
         seen = self.connection.execute(f"select {tests} from {table.name}").fetchone() or ()
         for (name, reason, condition), is_seen in zip(conditions, seen, strict=False):
-            if is_seen:
+            if is_seen and not (reason == LIKE_A_TELEPHONE and self._are_codes(table, name, condition)):
                 lines = self._column(f"select _line from {table.name} where {condition} order by 1 limit 5")
+                file = self._files[table.name]
+                place = f"in {file}, line {allowed(lines)}" if file else f"in row {allowed(lines)} of the select"
+                hint = (
+                    f"; if people have checked that it holds no telephone numbers, list it: "
+                    f'{table.name} = ["{name}"] under [checked] in market.toml'
+                )
                 raise ContractError(
-                    f"{path}: {name!r} holds {reason} in line {allowed(lines)}; mend or leave it out in the select"
+                    f"{path}: {name!r} holds {reason} {place}; mend or leave it out in the select"
+                    f"{hint if reason == LIKE_A_TELEPHONE else ''}"
                 )
 
-    def _unfit(self, name: str, found: str) -> list[tuple[str, str]]:
-        """Reason and SQL condition of every kind of value that must stop the loop in the column ``name``."""
-        kind, column = kind_of(name), quoted(name)
-        if kind in ("date", "timestamp"):
-            outside = f"year({column}) not between 1990 and 2100 or isinf({column})"
-            return [("a date outside 1990-2100", outside)]
-        if found != "VARCHAR" or self.definition.privacy != "strict":
-            return []
-        email = f"contains({column}, '@') and regexp_matches({column}, '{_EMAIL}')"
-        telephone = f"regexp_matches({column}, '{_TELEPHONE}')"
-        unfit = [("a value like an e-mail address", email), ("a value like a telephone number", telephone)]
-        return unfit[:1] if kind == "id" else unfit
+    def _are_codes(self, table: Table, name: str, condition: str) -> bool:
+        """Is it a list of codes? That is noted: who knows better leaves the column out."""
+        counts = f"select {quoted(name)}, count(*) from {table.name} where {condition} group by 1"
+        if not are_codes(self.connection.execute(counts).fetchall()):
+            return False
+        lines = self._column(f"select _line from {table.name} where {condition} order by 1")
+        reason = "looks like telephone numbers, kept as codes: few values, each on many rows"
+        self.actions.note(table.name, "flag", reason, name, lines=lines, file=self._files[table.name])
+        return True
 
     def _column(self, query: str) -> list[int]:
         return [int(row[0]) for row in self.connection.execute(query).fetchall()]
@@ -195,17 +183,26 @@ class Ladder:
         listed = ", ".join(map(quoted, checked(table, self.columns[table.name])))
         frame = self.connection.execute(f"select {listed} from {table.name} order by rowid").df()
         found = list(problems(table, frame))
-        for reason, column, rows in found:
-            if column in table.required:
-                self._set_rows_aside(table, reason, column, rows)
-        for reason, column, rows in found:
-            if column not in table.required:
-                self._empty(table, reason, column, rows)
+        for problem in found:
+            if problem.column in table.required:
+                self._set_rows_aside(table, *problem)
+        for problem in found:
+            if problem.column not in table.required:
+                self._empty(table, *problem)
+        self._empty_days(table)
         self._set_rows_aside(table, "repeated", table.key[0], self._repeated(table))
         self._set_rows_aside(table, "touch about nothing", "", self._aimless(table))
         self.connection.execute(
             f"create or replace table {table.name} as select * from {table.name} where _line is not null"
         )
+
+    def _empty_days(self, table: Table) -> None:
+        """Days that no field can hold are emptied; an event on such a day has stopped the loop before."""
+        for name in self.columns[table.name]:
+            if kind_of(name) in ("date", "timestamp") and table.governing(name) is None:
+                rows = self._column(f"select rowid from {table.name} where {outside(name, FIELD_YEARS)}")
+                years = f"{FIELD_YEARS[0]}-{FIELD_YEARS[1]}"
+                self._empty(table, f"a date outside {years}", name, rows, f"a day of the years {years}")
 
     def _repeated(self, table: Table) -> list[int]:
         keys = ", ".join(table.key)
@@ -223,21 +220,32 @@ class Ladder:
         query = f"select * from {table.name} where rowid in (select unnest($rows)) and _line is not null order by _line"
         return self.connection.execute(query, {"rows": rows}).df()
 
-    def _set_rows_aside(self, table: Table, reason: str, column: str, rows: list[int]) -> None:
+    def _set_rows_aside(self, table: Table, reason: str, column: str, rows: list[int], may: str = "") -> None:
         bad = self._lines_of(table, rows) if rows else pd.DataFrame()
         if bad.empty:
             return
         content = bad.drop(columns="_line").map(str).agg(" | ".join, axis=1).str[:_SHOWN]
-        aside = pd.DataFrame({"line": bad["_line"], "reason": f"{column} {reason}".strip(), "content": content})
+        unread = self.unreadable.lines[table.name, column] if reason == "missing" else set()
+        reasons = bad["_line"].map(
+            lambda line: self.unreadable.reasons[table.name, column] if line in unread else reason
+        )
+        aside = pd.DataFrame({"line": bad["_line"], "reason": (column + " " + reasons).str.strip(), "content": content})
         self.rejected[table.name] = pd.concat([self.rejected.get(table.name), aside])
-        self._note(table.name, "set aside", reason, column, len(bad), aside["line"].tolist())
+        for told, part in bad.groupby(reasons):
+            self._note(table, "set aside", str(told), column, part, may)
         self._blank(table, "_line", rows)
 
-    def _empty(self, table: Table, reason: str, column: str, rows: list[int]) -> None:
-        lines = self._lines_of(table, rows)["_line"].tolist()
-        if lines:
-            self._note(table.name, "empty the cell", reason, column, len(lines), lines)
+    def _empty(self, table: Table, reason: str, column: str, rows: list[int], may: str = "") -> None:
+        bad = self._lines_of(table, rows) if rows else pd.DataFrame()
+        if len(bad):
+            self._note(table, "empty the cell", reason, column, bad, may)
+            self.unreadable.lines[table.name, column] |= set(bad["_line"])
             self._blank(table, column, rows)
+
+    def _note(self, table: Table, action: str, reason: str, column: str, bad: pd.DataFrame, may: str) -> None:
+        values = [self._told(value) for value in bad[column].dropna()] if column else ()
+        lines, file = bad["_line"].tolist(), self._files[table.name]
+        self.actions.note(table.name, action, reason, column, lines=lines, values=values, allowed=may, file=file)
 
     def _blank(self, table: Table, column: str, rows: list[int]) -> None:
         statement = f"update {table.name} set {quoted(column)} = null where rowid in (select unnest($rows))"
@@ -245,9 +253,24 @@ class Ladder:
 
     def _flag(self) -> None:
         for flag in flags_for(self.definition, self.columns):
-            lines = self._column(f"select _line from {flag.table} t where {flag.condition} order by 1")
-            if lines:
-                self._note(flag.table, "flag", flag.reason, flag.columns, len(lines), lines)
+            names = flag.columns.split(", ") if flag.columns else []
+            shown = "".join(f", {quoted(name)}" for name in names)
+            rows = self.connection.execute(f"select _line{shown} from {flag.table} t where {flag.condition} order by 1")
+            unread = self.unreadable.lines[flag.table, flag.missing]
+            found = [row for row in rows.fetchall() if row[0] not in unread]
+            values = [[self._told(value) for value in row[1:] if value is not None] for row in found]
+            if found:
+                self.actions.note(
+                    *(flag.table, "flag", flag.reason, flag.columns),
+                    lines=[row[0] for row in found],
+                    values=[", ".join(row) for row in values if row],
+                    allowed=flag.allowed,
+                    file=self._files[flag.table],
+                )
+
+    def _told(self, value: object) -> str:
+        day = value.date() if isinstance(value, datetime) else value
+        return as_told(self.definition, day) if isinstance(day, date) else str(value)
 
 
 def _cast(name: str, kind: str, path: Path) -> str:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from closedloop.errors import DefinitionError, ParameterError, allowed
 from closedloop.market.definition import Definition
 
-_EPOCH = date(2000, 1, 1)
+EPOCH = date(2000, 1, 1)  # position 0 of a market that only has an order
 FOREVER = date(9999, 12, 31)
 _MONTHS = {"month": 1, "quarter": 3, "half": 6, "year": 12}
 _PATTERNS = {
@@ -41,6 +41,11 @@ class Period:
 ALL = Period(FOREVER, FOREVER, "all")
 
 
+def as_told(definition: Definition, day: date) -> str:
+    """A day as the market knows it: by the calendar, or where it only has an order, as a position."""
+    return f"position {(day - EPOCH).days:,}" if definition.clock == "order" else f"{day}"
+
+
 def _month_start(months: int) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
@@ -63,8 +68,8 @@ def period_of(day: date, length: str | int) -> Period:
     """The period that holds ``day``; for an integer length, periods of that many positions from 2000-01-01."""
     if isinstance(length, str):
         return _calendar_period(day.year * 12 + day.month - 1, length)
-    number = (day - _EPOCH).days // length
-    start = _EPOCH + timedelta(days=number * length)
+    number = (day - EPOCH).days // length
+    start = EPOCH + timedelta(days=number * length)
     return Period(start, start + timedelta(days=length), f"p{number + 1:03d}")
 
 
@@ -81,7 +86,7 @@ def _first(definition: Definition) -> Period:
 
 def _numbered(numbers: list[int], length: str | int) -> Period:
     if isinstance(length, int):
-        return period_of(_EPOCH + timedelta(days=(numbers[0] - 1) * length), length)
+        return period_of(EPOCH + timedelta(days=(numbers[0] - 1) * length), length)
     year, number = [*numbers, 1][:2]
     return _calendar_period(year * 12 + (number - 1) * _MONTHS[length], length)
 

@@ -107,7 +107,9 @@ def waited(shown: Evidence) -> list[Sentence]:
         return []
     untouched = f"{backed(never, shown.words)} of all were never touched by sales"
     if median is None:
-        return [stating(f"{untouched}: too many for a median wait.", never)]
+        has_days = shown.words.definition.has_calendar
+        why = ": too many for a median wait" if has_days else "; how long the others waited cannot be told without days"
+        return [stating(f"{untouched}{why}.", never)]
     return [stating(f"The median lead waited {backed(median, shown.words)}; {untouched}.", median, never)]
 
 

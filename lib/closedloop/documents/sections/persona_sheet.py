@@ -136,9 +136,12 @@ def history(shown: Evidence) -> Pieces:
     frame = shown.table("history")
     entries = [_entry(row) for row in records(frame)]
     review = shown.table("set").get("review_on", pd.Series(dtype="datetime64[us]")).dropna()
-    told = f"Next review: {numbers.day(review.iloc[0])}, when the period has ended." if len(review) else (
-        "Next review: when new records come in; this market records no dates."
+    when = f"{numbers.day(review.iloc[0])}, when the period has ended" if len(review) else (
+        "when new records come in; this market records no dates"
+        if shown.words.definition.clock == "none"
+        else f"when {shown.period} has ended"
     )  # fmt: skip
+    told = f"Next review: {when}."
     if not entries:
         return Sentence(_AS_FOUND), Note(told)
     rows = tuple(
