@@ -151,7 +151,7 @@ def test_check_counts_what_the_contract_did(project: Path) -> None:
     shown = " ".join(_call("check", "tiny").output.split())
     assert "deals 2 1" in shown  # two rows kept, the second D1 set aside
     assert "set aside, 1 time: deals.deal_id repeated; found 'D1'; deals.csv, line 3" in shown
-    assert "No column looks like a leak." in shown
+    assert "cannot tell: only won deals are recorded, so nobody can say which columns know the outcome." in shown
     assert "1 notebooks can be read." in shown
 
 

@@ -141,7 +141,9 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
     from closedloop.batch.notebooks import notebooks
     from closedloop.batch.progress import telling
     from closedloop.loop.leaks import market_leaks
+    from closedloop.loop.leaks import told as leaks_told
     from closedloop.market.actions import told
+    from closedloop.market.audit import held_back
     from closedloop.market.warehouse import open_warehouse
 
     n_notebooks = len(notebooks())
@@ -156,11 +158,7 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
     if audit.actions.empty:
         print("Nothing was set aside, emptied or marked.")
     print()
-    for leak in leaks.round({"auc_within": 2}).fillna({"auc_within": "not known"}).to_dict("records"):
-        alone = f"AUC alone: {leak['auc_within']}"
-        print(f"{leak['finding']}: {leak['table']}.{leak['column']} {leak['why']} ({alone}). {leak['advice']}")
-    if leaks.empty:
-        print("No column looks like a leak.")
+    print(*held_back(audit), *leaks_told(leaks), sep="\n")
     print(f"\n{n_notebooks} notebooks can be read.")
 
 

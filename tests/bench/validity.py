@@ -198,6 +198,10 @@ FIGURES = (
     Figure("off-policy-coverage", "value of another order of calling, from drawn places: coverage", 6, 0.87, 0.93),
     # known-at firewall
     Figure("leak-bank", "bank: the call's duration is named as a leak", 8, low=1, shown=".0f"),
+    Figure("leak-null", "markets without leaks, AUC about .78: any column named", 8, high=0.05),
+    Figure("leak-alone", "planted leaks of AUC .87: named", 8, low=0.90),
+    Figure("leak-threes", "planted threes, each of AUC .78, correlated: columns named", 8, low=0.90),
+    Figure("leak-gaps", "columns filled more often, or only, for won deals: named", 8, low=0.90),
     Figure("leak-honest", "honest columns named as leaks, all markets", 8, high=2, shown=".0f"),
 )
 BY_KEY = {figure.key: figure for figure in FIGURES}

@@ -43,7 +43,10 @@ def plain(section: object) -> str:
 
 def test_an_alarm_is_named_with_its_figures_and_kept_out() -> None:
     text = plain(shown("alarm"))
-    assert "seconds (seconds): tells the outcome too well; kept out of the score. Move it." in text
+    assert (
+        "seconds (seconds): tells the outcome too well; kept out of scores, comparisons, segments and rules. Move it."
+        in text
+    )
     assert "0.89 (0.88–0.9, n = 5,000)" in text
     assert "25 %" in text
     assert "The most telling column that is no leak, number of sites, has an AUC of 0.61 alone" in text
@@ -55,6 +58,42 @@ def test_a_remark_is_named_and_nothing_was_kept_out() -> None:
     text = plain(shown("remark"))
     assert "seconds (seconds): tells the outcome too well. Move it." in text
     assert "kept out" not in text
+
+
+def test_columns_that_tell_together_are_listed_with_what_they_reach() -> None:
+    together = [{"field": "seconds", "estimate": 0.93, "low": 0.91, "high": 0.95, "baseline": 0.8, "n": 5000}]
+    stated = estimated(together, ORIGIN, measure="together_auc", unit="ratio", kind="predictive")
+    claims = stacked([ledger(), outside(stated, market="yard", period="2025-q1")], CLAIM_COLUMNS)
+    text = plain(render("leads", "leaks", evidence("leads", told("alarm", why="tells together"), claims)))
+    assert "AUC together with those below" in text
+    assert "0.89 (0.88–0.9, n = 5,000) 0.93 (0.91–0.95, n = 5,000)" in " ".join(text.split())
+
+
+def test_a_level_that_no_won_record_has_is_one_line_of_its_column() -> None:
+    why = "has a level that no won record has: 'Proposal' (0 of 61 won)"
+    row = [{"field": "seconds", "level": "Proposal", "estimate": 0.0, "low": 0.0, "high": 0.04, "n": 61}]
+    stated = estimated(row, ORIGIN, measure="level_won_rate")
+    claims = stacked([ledger(), outside(stated, market="yard", period="2025-q1")], CLAIM_COLUMNS)
+    section = render("leads", "leaks", evidence("leads", told("remark", why=why), claims))
+    text = plain(section)
+    assert f"seconds (seconds): {why}. Move it." in text
+    assert "kept out" not in text
+    assert text.count("0.89 (0.88–0.9, n = 5,000)") == 1
+    assert claims["claim_id"].iloc[-1] in section._repr_html_()
+
+
+def test_fields_that_nobody_is_compared_by_are_told_with_the_sample() -> None:
+    known = Origin("01_research", "sample", "deals", "2025-q1", "2025-q1")
+    rows = [{"field": "account_hash", "level": "an identifier", "estimate": 495, "n": 512}]
+    sizes = [counted([{"estimate": n}], known, measure=name) for name, n in
+             (("n_rows", 512), ("n_columns", 4), ("n_advised", 240))]  # fmt: skip
+    parts = [outside(part, market="yard", period="2025-q1")
+             for part in (*sizes, counted(rows, known, measure="n_values"))]  # fmt: skip
+    text = plain(render("research", "sample", evidence("research", {}, stacked(parts, CLAIM_COLUMNS))))
+    assert (
+        "account hash (account_hash of deals) looks like an identifier: 495 values among 512 records; it is kept out "
+        "of rules, segments, comparisons and scores. List it under [checked] of market.toml if it is a field."
+    ) in text
 
 
 def test_honest_columns_are_said_to_be_honest() -> None:

@@ -15,6 +15,11 @@ def test_rules_are_told_in_the_markets_words() -> None:
     }
 
 
+def test_all_other_levels_are_told_by_those_that_are_left_out() -> None:
+    rest = _told(((Among("product", ("plan", "gate"), missing=True, others=True),), "rest"))
+    assert rest["rest"][0] == "product: none of Yard Plan, gate or not recorded"
+
+
 def _told(*branches: tuple[tuple[Among | Between, ...], str]) -> dict[str, list[str]]:
     made = tuple(Branch(conditions, label, 10, 0.9) for conditions, label in branches)
     return rule_sentences(Rule(made, "rest", ("product", "sites")), words())

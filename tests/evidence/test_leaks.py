@@ -8,10 +8,12 @@ from closedloop.evidence.leaks import (
     COLUMNS,
     FILL_TELLS,
     FILLED_AFTER,
+    TELLS_TOGETHER,
     TELLS_TOO_WELL,
     TOO_WELL,
     Cases,
     judge_columns,
+    one_sided_levels,
 )
 
 N, N_OPEN = 600, 100
@@ -187,3 +189,101 @@ def test_no_columns_give_no_rows_and_an_absent_one_is_an_error() -> None:
     assert judge_columns(cases({}), []).empty
     with pytest.raises(ParameterError, match=r"columns \['z'\] are absent"):
         judge_columns(cases({"x": 1.0}), ["z"])
+
+
+# columns that leak together
+
+
+def three(distance: float = 1.092) -> dict[str, object]:
+    """Three normals ``distance`` apart: AUC Phi(distance / root 2) = .78 alone, Phi(1.891 / root 2) = .91 together."""
+    return {f"x{i}": noise(N + N_OPEN, 20 + i) + distance * outcome().fillna(0) for i in range(3)}
+
+
+def test_three_columns_that_together_tell_too_well_are_all_named() -> None:
+    rows = three() | {"honest": noise(N + N_OPEN, 30) + 0.5 * outcome().fillna(0)}
+    found = judge_columns(cases(rows), list(rows), known_early=list(rows)).set_index("column")
+    assert (found.loc[["x0", "x1", "x2"], "why"] == TELLS_TOGETHER).all()
+    assert (found.loc[["x0", "x1", "x2"], "auc_within_low"] < TOO_WELL).all()
+    assert found.loc["honest", "why"] == ""
+    assert np.isnan(found.loc["honest", "auc_together"])
+    # with the honest one the four are 1.956 apart: AUC Phi(1.956 / root 2) = .917, less what bands and 400 rows cost
+    assert 0.86 < found["auc_together"].max() < 0.917
+
+
+def test_columns_that_are_declared_late_are_not_judged_together() -> None:
+    assert set(judge_columns(cases(three()), list(three()))["why"]) == {""}
+
+
+def test_honest_columns_that_together_reach_what_scores_reach_are_not_named() -> None:
+    """Three normals .65 apart: together Phi(1.126 / root 2) = .787."""
+    rows = three(0.65)
+    assert set(judge_columns(cases(rows), list(rows), known_early=list(rows))["why"]) == {""}
+
+
+def test_one_leak_does_not_make_its_neighbours_suspect() -> None:
+    rows = {
+        "leak": noise(N + N_OPEN, 40) + 2 * outcome().fillna(0),
+        "honest": noise(N + N_OPEN, 41) + outcome().fillna(0),
+    }
+    found = judge_columns(cases(rows), list(rows), known_early=list(rows)).set_index("column")["why"]
+    assert found.to_dict() == {"leak": TELLS_TOO_WELL, "honest": ""}
+
+
+# gaps
+
+
+def filled(for_won: float, for_lost: float) -> pd.Series:
+    chance = outcome().map({1.0: for_won, 0.0: for_lost}).fillna(1.0)
+    return pd.Series(np.where(np.random.default_rng(50).random(N + N_OPEN) < chance, "a", None))
+
+
+def test_gaps_of_what_is_known_early_must_not_tell_the_outcome() -> None:
+    """Filled for 85 % of won and 35 % of lost: AUC of the gaps .5 + .50 / 2 = .75."""
+    values = cases({"x": filled(0.85, 0.35)})
+    assert judge_columns(values, ["x"], known_early=["x"])["why"].tolist() == [FILL_TELLS]
+    assert judge_columns(values, ["x"])["why"].tolist() == [""]  # selling fills it, and won deals were sold longer
+
+
+def test_gaps_that_differ_a_little_name_nobody() -> None:
+    values = cases({"x": filled(0.9, 0.75)})
+    assert judge_columns(values, ["x"], known_early=["x"])["why"].tolist() == [""]
+
+
+@pytest.mark.parametrize(("for_won", "for_lost"), [(0.2, 0.0), (0.0, 0.2)])
+def test_what_only_one_outcome_has_is_named_however_rare(for_won: float, for_lost: float) -> None:
+    assert judged(filled(for_won, for_lost), told_when_born=False)["why"] == FILL_TELLS
+
+
+def test_a_gap_that_goes_with_the_period_tells_nothing() -> None:
+    """Recorded from the second half on, when nearly all was won: within a period gaps are alike."""
+    period = np.repeat(["a", "b"], 400)
+    won = pd.Series(np.random.default_rng(8).random(800) < np.repeat([0.1, 0.9], 400), dtype="boolean")
+    rows = pd.DataFrame({"x": np.where(period == "b", "filled", None)})
+    found = judge_columns(Cases(rows, won, won.isna(), pd.Series(period), pd.Series(period)), ["x"], known_early=["x"])
+    assert found["why"].tolist() == [""]
+
+
+# levels of which none was won
+
+
+def test_a_level_that_no_won_record_has_is_found_with_its_counts() -> None:
+    """61 of 240 decided records, of which half were won: by luck once in 2 ** 61."""
+    won = pd.Series([True] * 120 + [False] * 120, dtype="boolean")
+    level = pd.Series(["Negotiation"] * 179 + ["Proposal"] * 61)
+    period = pd.Series(np.tile(["a", "b"], 120))
+    found = one_sided_levels(Cases(pd.DataFrame({"last": level}), won, won.isna(), period, period), ["last"])
+    assert found.to_dict("records") == [{"column": "last", "level": "Proposal", "k": 0.0, "n": 61}]
+
+
+def test_a_level_of_a_period_in_which_nothing_was_won_is_no_surprise() -> None:
+    won = pd.Series([True] * 80 + [False] * 20 + [False] * 60 + [True], dtype="boolean")
+    period = pd.Series(["a"] * 100 + ["b"] * 61)
+    level = pd.Series(np.where(period == "b", "new", "old")).where(won.index < 160, "old")
+    assert one_sided_levels(Cases(pd.DataFrame({"x": level}), won, won.isna(), period, period), ["x"]).empty
+
+
+def test_few_records_of_a_level_prove_nothing() -> None:
+    """(1 - .3) ** 19 is .001, and fewer than 20 are not looked at."""
+    values = pd.Series(np.where((outcome() == 0) & (np.arange(N + N_OPEN) < 24), "rare", "usual"))
+    assert (values == "rare").sum() < 20
+    assert one_sided_levels(cases({"x": values}), ["x"]).empty

@@ -108,6 +108,64 @@ def test_nan_and_null_are_both_missing_in_the_database():
     assert duckdb.sql(query).df()["label"].tolist() == ["out", "out", "in", "out"]
 
 
+def many_levels(n_levels: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Of ``n_levels`` codes the first eight are half of all records; the first three of them lead to one label."""
+    draw = rng(9)
+    chance = np.where(np.arange(n_levels) < 8, 9.0, 72 / (n_levels - 8))
+    code = draw.choice(n_levels, 3000, p=chance / chance.sum())
+    fields = pd.DataFrame({"code": [f"C{value:03d}" for value in code], "is_client": draw.random(3000) < 0.5})
+    return fields, pd.Series(np.where(np.isin(code, [0, 1, 2]), "first", "rest"))
+
+
+def test_a_branch_names_few_of_many_levels_and_pools_the_others():
+    fields, labels = many_levels(300)
+    rule = assignment_rule(fields, labels, rng=rng())
+    named = [condition for branch in rule.branches for condition in branch.conditions]
+    assert {branch.label for branch in rule.branches} == {"first", "rest"}
+    assert max(len(condition.levels) for condition in named) <= 8
+    assert (rule.assign(fields) == labels).all()
+    assert in_database(rule, fields) == labels.tolist()
+    assert rule.sentences() == {
+        "first": ["code is C000, C001 or C002"],
+        "rest": ["code is none of C000, C001 or C002", "everyone else"],
+    }
+    assert Rule.from_dict(json.loads(json.dumps(rule.to_dict(), allow_nan=False))) == rule
+
+
+def test_fifteen_levels_are_all_named():
+    fields, labels = many_levels(15)
+    rule = assignment_rule(fields, labels, rng=rng())
+    rest = next(branch for branch in rule.branches if branch.label == "rest").conditions[0]
+    assert rest.levels == tuple(f"C{value:03d}" for value in range(3, 15))
+    assert not rest.others
+
+
+def test_all_others_are_those_that_are_known():
+    rows = pd.DataFrame({"a": ["x", "y", "z", None]})
+    for missing in (False, True):
+        rule = Rule((Branch((Among("a", ("x", "y"), missing, others=True),), "in", 1, 1.0),), "out", ("a",))
+        assert rule.assign(rows).tolist() == ["out", "out", "in", "in" if missing else "out"]
+        assert in_database(rule, rows) == rule.assign(rows).tolist()
+    known = Among("a", (), others=True)
+    assert known.holds(rows).tolist() == [True, True, True, False]
+    assert in_database(Rule((Branch((known,), "in", 1, 1.0),), "out", ("a",)), rows) == ["in", "in", "in", "out"]
+    assert known.sentence() == "a is known"
+
+
+def test_conditions_on_levels_combine_as_the_rows_that_they_hold_do():
+    rows = pd.DataFrame({"a": ["x", "y", "z", None]})
+    some = [(), ("x",), ("x", "y"), ("y", "z")]
+    every = [Among("a", levels, gaps, others) for levels in some for gaps in (False, True) for others in (False, True)]
+    for one in every:
+        assert (one.opposite().holds(rows) == ~one.holds(rows)).all()
+        for other in every:
+            assert (one.both(other).holds(rows) == one.holds(rows) & other.holds(rows)).all()
+            if one.is_within(other):
+                assert not (one.holds(rows) & ~other.holds(rows)).any()
+    assert Among("a", ("x",)).is_within(Among("a", ("y",), others=True))
+    assert not Among("a", ("x",), others=True).is_within(Among("a", ("y", "z")))
+
+
 def test_names_and_values_are_quoted():
     rule = Rule((Branch((Among('a"; DROP', ("it's", "x' OR '1'='1")),), "o'k", 1, 1.0),), "no", ('a"; DROP',))
     rows = pd.DataFrame({'a"; DROP': ["it's", "y", "x' OR '1'='1"]})

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.leaks import FILL_TELLS, FILLED_AFTER, TELLS_TOO_WELL
+from closedloop.evidence.leaks import FILL_TELLS, FILLED_AFTER, TELLS_TOGETHER, TELLS_TOO_WELL
 from closedloop.evidence.rules import Rule
-from closedloop.loop.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks
+from closedloop.loop.comparisons import deal_levels
+from closedloop.loop.deals import comparisons as compare_deals
+from closedloop.loop.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks, told
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.prospects import prospects_of
 from closedloop.loop.records import lead_frame
+from closedloop.loop.research import sample_of
 from closedloop.loop.scoring import score_step
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
@@ -76,8 +80,8 @@ def planted(root: Path, more: str) -> Warehouse:
 
 
 def found(leaks: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
-    told = leaks[leaks["finding"] != ""]
-    return {row["column"]: (row["known"], row["finding"], row["why"]) for row in told.to_dict("records")}
+    named = leaks[leaks["finding"] != ""]
+    return {row["column"]: (row["known"], row["finding"], row["why"]) for row in named.to_dict("records")}
 
 
 def test_planted_leaks_are_alarms_until_they_are_declared_at_the_close(root: Path) -> None:
@@ -154,9 +158,72 @@ def _planning(warehouse: Warehouse, period: object) -> tuple[Situation, str, pd.
 def test_a_market_without_outcomes_or_fields_has_no_leaks(root: Path) -> None:
     text = "deal_id,created_on,closed_on,outcome\nD1,2024-01-02,2024-02-01,won\nD2,2024-01-03,,open\n"
     write_market(root, {"deals": text})
-    assert market_leaks(open_warehouse("tiny")).empty
+    leaks = market_leaks(open_warehouse("tiny"))
+    assert told(leaks) == [
+        "cannot tell: only won deals are recorded, so nobody can say which columns know the outcome. "
+        "Collect the outcomes of at least 20 won and 20 lost records."
+    ]
     draft = scored(open_warehouse("tiny"))
-    assert "at least 20 won and 20 lost" in draft.missing["leaks"]
+    assert draft.missing["leaks"] == (
+        "Whether a column knows the answer cannot be told: only won deals are recorded. "
+        "Collect the outcomes of at least 20 won and 20 lost records."
+    )
+
+
+def stored(root: Path, frame: pd.DataFrame, fields: str) -> Warehouse:
+    """The deals with more columns of their own."""
+    write_market(root, {"deals": frame.to_csv(index=False)}, {"deals": select(frame)}, f"[fields.deals]\n{fields}")
+    return open_warehouse("tiny")
+
+
+def test_columns_that_leak_together_are_named_and_no_comparison_segment_or_score_reads_them(root: Path) -> None:
+    """Each filled while selling, yes for 78 % of won and 22 % of lost: AUC .78 alone, .93 together."""
+    rng, frame = np.random.default_rng(6), deals(1000).drop(columns=["result", "invoice_id", "answer", "remark_code"])
+    late = [f"late_{i}" for i in range(3)]
+    for name in late:
+        frame[name] = np.where(rng.random(1000) < np.where(frame["outcome"] == "won", 0.78, 0.22), "yes", "no")
+    warehouse = stored(root, frame, f"creation = {['size', 'n_talks', *late]}")
+    leaks = market_leaks(warehouse)
+    assert found(leaks) == dict.fromkeys(late, ("creation", ALARM, TELLS_TOGETHER))
+    assert leaks["auc_within_low"].max() < 0.8
+    assert leaks["auc_together"].max() > 0.9
+    line = told(leaks)[0]
+    assert line.startswith(f"alarm: deals.{leaks['column'][0]} tells the outcome too well together with others (AUC al")
+    situation = Situation.looking_back(warehouse, warehouse.periods[-1])
+    assert situation.fields("deals") == situation.deal_fields() == ["size", "n_talks"]
+    assert set(deal_levels(situation, situation.closed_deals)) == {"size", "n_talks", "is_quarter_end"}
+    assert sample_of(situation).items == ["size", "n_talks"]
+    assert prospects_of(situation, None).fields == ["size", "n_talks"]
+
+
+def test_sellers_recorded_only_at_the_win_are_compared_with_nobody(root: Path) -> None:
+    rng, frame = (
+        np.random.default_rng(7),
+        deals(1000)[["deal_id", "created_on", "closed_on", "outcome", "size", "n_talks"]],
+    )
+    is_filled = rng.random(1000) < np.where(frame["outcome"] == "won", 0.97, 0.09)
+    frame["rep_id"] = np.where(is_filled, rng.choice(["r1", "r2"], 1000), "")
+    frame["rep_team"] = np.where(is_filled, "north", "")
+    warehouse = stored(root, frame, 'creation = ["size", "n_talks"]')
+    assert found(market_leaks(warehouse)) == dict.fromkeys(("rep_id", "rep_team"), ("stage", ALARM, FILL_TELLS))
+    situation = Situation.looking_back(warehouse, warehouse.periods[-1])
+    everyone = PersonaSet("tiny", situation.period.name, "research", Rule((), "everyone", ()), ())
+    step = compare_deals(situation, everyone)
+    assert set(step.looks["field"]) >= {"size"}
+    assert not {"rep_id", "rep_team"} & set(step.looks["field"])
+    assert step.missing["reps"].startswith("Sellers cannot be compared: who sold looks like a leak")
+
+
+def test_a_level_that_no_won_deal_has_is_named_beside_the_leaks(root: Path) -> None:
+    frame = deals()[["deal_id", "created_on", "closed_on", "outcome", "size", "n_talks"]]
+    is_left = (frame["outcome"] == "lost") & (np.arange(500) % 3 == 0)
+    frame["last_stage"] = np.where(is_left, "Proposal", "Negotiation")
+    leaks = market_leaks(stored(root, frame, 'creation = ["size", "n_talks", "last_stage"]'))
+    why = f"has a level that no won record has: 'Proposal' (0 of {is_left.sum()} won)"
+    assert found(leaks) == {"last_stage": ("creation", REMARK, why)}
+    assert "If it is set once the outcome is known, move it to close" in leaks["advice"][0]
+    checked = 'creation = ["size", "n_talks", "last_stage"]\n[checked]\ndeals = ["last_stage"]'
+    assert market_leaks(stored(root, frame, checked)).empty
 
 
 def test_a_market_of_accounts_alone_has_no_leaks(root: Path) -> None:

@@ -26,7 +26,10 @@ ABOUT = Origin("02_personas", "attributes", "respondents", "1", "1")
 class _Situation:
     """A market whose leads know the fields of the survey's respondents."""
 
-    view = SimpleNamespace(has=lambda table: table == "leads", inherited=lambda table: FIELDS)
+    view = SimpleNamespace(has=lambda table: table == "leads")
+
+    def fields(self, table: str) -> list[str]:
+        return FIELDS
 
     def rng(self, step: str) -> np.random.Generator:
         return np.random.default_rng(len(step))

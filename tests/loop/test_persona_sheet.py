@@ -35,10 +35,11 @@ class _Situation:
     is_dated = True
     definition = SimpleNamespace(has_calendar=True)
     period = SimpleNamespace(name="3", end=pd.Timestamp(2025, 7, 1))
-    view = SimpleNamespace(
-        has=lambda table: table != "respondents", inherited=lambda table: ["size", "channel", "campaign"]
-    )
+    view = SimpleNamespace(has=lambda table: table != "respondents")
     closed_deals = pd.DataFrame({"closed_on": ["1"]})
+
+    def fields(self, table: str) -> list[str]:
+        return ["size", "channel", "campaign"]
 
     def rng(self, step: str) -> np.random.Generator:
         return np.random.default_rng(5)

@@ -39,16 +39,22 @@ _AUDIT_PARTS = (
     (
         "leaks",
         "Columns that know the answer",
-        "Columns that alone tell the outcome too well, or are filled only afterwards. Alarm: declared known before the "
-        "outcome, so left out of the score. Remark: declared at the close or not at all, or vouched for by people.",
+        "Columns that alone or together tell the outcome too well, or are filled because of it. Alarm: declared known "
+        "before the outcome, so kept out of scores, comparisons, segments and rules. Remark: declared at the close or "
+        "not at all, vouched for by people, or with a level of which none or all were won.",
     ),
-    ("columns", "Columns", "When each column is known, and the share of its cells that are empty."),
+    (
+        "columns",
+        "Columns",
+        "When each column is known, the share of its cells that are empty, and what keeps it out of rules, segments, "
+        "comparisons and scores, until it is listed under [checked].",
+    ),
 )
 
 
 _EMPTY = {"leaks": "No column looks like a leak."}
 _MOST_FALSE, _USUAL_EFFECT = 0.10, 0.10
-_LEFT_OUT = ["auc_within_low", "auc_within_high"]
+_LEFT_OUT = ["auc_within_low", "auc_within_high", "auc_together_low", "auc_together_high", "level", "k", "n_level"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from closedloop.documents import numbers
 from closedloop.documents.persona_names import SURELY, is_most
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import Words, records
-from closedloop.evidence.rules import Among, Between, Branch, Condition, Rule
+from closedloop.evidence.conditions import Among, Between, Condition
+from closedloop.evidence.rules import Branch, Rule
 
 THE_REST = "everyone whom no other rule takes"
 
@@ -61,8 +62,7 @@ def _alone(branch: Branch, earlier: Sequence[Branch]) -> tuple[list[Condition], 
             continue
         same = next((c for c in held if isinstance(c, Among) and c.field == taken.field), None)
         if isinstance(taken, Among) and same is not None:
-            rest = tuple(level for level in same.levels if level not in taken.levels)
-            held[held.index(same)] = Among(same.field, rest, same.missing and not taken.missing)
+            held[held.index(same)] = same.both(taken.opposite())
         else:
             but.append(taken)
     return held, but
@@ -81,7 +81,7 @@ def _more(conditions: Sequence[Condition], than: Sequence[Condition]) -> Conditi
 
 
 def _within(narrow: Condition, wide: Among) -> bool:
-    return isinstance(narrow, Among) and set(narrow.levels) <= set(wide.levels) and wide.missing >= narrow.missing
+    return isinstance(narrow, Among) and narrow.is_within(wide)
 
 
 def _joined(conditions: Sequence[Condition]) -> list[Condition]:
@@ -90,8 +90,7 @@ def _joined(conditions: Sequence[Condition]) -> list[Condition]:
     for condition in conditions:
         same = next((c for c in found if isinstance(c, Among) and c.field == condition.field), None)
         if isinstance(condition, Among) and same is not None:
-            both = tuple(level for level in same.levels if level in condition.levels)
-            found[found.index(same)] = Among(same.field, both, same.missing and condition.missing)
+            found[found.index(same)] = same.both(condition)
         else:
             found.append(condition)
     return found
@@ -101,5 +100,7 @@ def _condition(condition: Condition, words: Words) -> str:
     label = words.column(condition.field)
     if isinstance(condition, Between):
         return condition.sentence().replace(condition.field, label, 1)
-    levels = [words.level(condition.field, level) for level in condition.levels]
-    return f"{label}: {' or '.join([*levels, *(['not recorded'] if condition.missing else [])])}"
+    levels, gaps = [words.level(condition.field, level) for level in condition.levels], ["not recorded"]
+    if condition.others:
+        levels = [f"none of {', '.join(levels)}" if levels else "any recorded"]
+    return f"{label}: {' or '.join([*levels, *(gaps if condition.missing else [])])}"

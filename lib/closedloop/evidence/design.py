@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.errors import ParameterError
-from closedloop.evidence.indicators import Floats, is_metric, level_text
+from closedloop.evidence.indicators import Floats, common_levels, is_metric, level_text
 
 MISSING = "missing"
 _CLOCK_SHARE = 0.15
@@ -37,7 +37,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class Design:
-    """The columns learned from training rows; a level that was not seen there raises no flag."""
+    """The columns learned from training rows; a level that was not seen there, or hardly ever, raises no flag."""
 
     fields: tuple[_Field, ...]
     usual: dict[str, object]
@@ -92,7 +92,7 @@ def shown_levels(values: pd.Series) -> pd.Series:
 def _learn(values: pd.Series) -> _Field:
     name = str(values.name)
     if not is_metric(values):
-        return _Field(name, tuple(sorted(shown_levels(values).unique())))
+        return _Field(name, common_levels(shown_levels(values)))
     numbers = values.astype(float)
     return _Field(name, (), float(numbers.mean()), float(numbers.std(ddof=0)) or 1.0, bool(numbers.isna().any()))
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from closedloop.evidence.indicators import Floats, level_text
 
 Levels = tuple[str | None, ...]
+_MOST_LEVELS = 15  # of a category that are told apart; the largest field that a person still reads at a glance
+_MOST_NAMED = 8  # of a category with more levels than that
+_OTHERS = "\0others"  # all its levels that are not named
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf: the levels allowed per category, the bounds per number, and whom it holds."""
+    """One leaf: the levels allowed per category, the bounds per number, and whom it holds.
+
+    ``barred``: of categories whose unnamed levels are allowed, the named ones that are not.
+    """
 
     label: str
     n: int
     share_right: float
     allowed: dict[str, Levels] = field(default_factory=dict)
     bounds: dict[str, Bounds] = field(default_factory=dict)
+    barred: dict[str, Levels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class _Category:
 
     def column(self, frame: pd.DataFrame) -> Floats:
         place = dict(zip(self.levels, self.places, strict=True))
-        return np.array([place[level] for level in _texts(frame[self.name])], dtype=float)
+        return np.array([place.get(level, place.get(_OTHERS)) for level in _texts(frame[self.name])], dtype=float)
 
     def split(self, threshold: float, goes_left: bool) -> Levels:
         inside = (self.places <= threshold) == goes_left
@@ -81,12 +88,13 @@ def grown_leaves(
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    features = _features(rows, labels)
+    least = max(5, len(rows) // 100)
+    features = _features(rows, labels, least)
     if not features:
         return []
     tree = DecisionTreeClassifier(
         max_leaf_nodes=max(max_leaves, 2),
-        min_samples_leaf=max(5, len(rows) // 100),
+        min_samples_leaf=least,
         random_state=int(rng.integers(2**31)),
     ).fit(np.column_stack([f.column(rows) for f in features]), labels)
     grown = _Grown(tree.tree_, list(tree.classes_), features, rows)
@@ -201,22 +209,36 @@ def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Lea
     allowed = {name: levels for name, levels in leaf.allowed.items() if set(levels) != every[name]}
     free = {name for name, b in leaf.bounds.items() if b.above is None and b.up_to is None and b.known}
     bounds = {name: b for name, b in leaf.bounds.items() if not (name in free and b.missing == gaps[name])}
-    return replace(leaf, allowed=allowed, bounds=bounds)
+    barred = {name: _barred(levels, every[name]) for name, levels in allowed.items() if _OTHERS in levels}
+    return replace(leaf, allowed=allowed, bounds=bounds, barred=barred)
 
 
-def _features(rows: pd.DataFrame, labels: NDArray[np.object_]) -> list[_Feature]:
+def _barred(allowed: Levels, every: set[str | None]) -> Levels:
+    return tuple(sorted(level for level in every - set(allowed) if level is not None))
+
+
+def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> list[_Feature]:
     found: list[_Feature] = []
     for name in map(str, rows.columns):
         if pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name]):
             if rows[name].isna().any() or rows[name].nunique() > 1:
                 found.append(_Number(name, np.unique(_numbers(rows[name].dropna()))))
             continue
-        levels, table = _label_shares(_texts(rows[name]), labels)
+        levels, table = _label_shares(_named(_texts(rows[name]), least), labels)
         if len(levels) > 1:
             found.append(_Category(name, levels, _ordered(table)))
             if len(levels) > 2:  # one level against the rest, which an order of levels cannot always say
-                found += [_Category(name, levels, _single(j, len(levels))) for j in range(min(len(levels), 40))]
+                found += [_Category(name, levels, _single(j, len(levels))) for j in range(len(levels))]
     return found
+
+
+def _named(texts: list[str | None], least: int) -> list[str | None]:
+    """The texts with one name for all levels but the most frequent, of ``least`` rows or more, if they are many."""
+    sizes = pd.Series(texts, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    if len(sizes) <= _MOST_LEVELS:
+        return texts
+    named = set(sizes[sizes >= least].index[:_MOST_NAMED])
+    return [text if text is None or text in named else _OTHERS for text in texts]
 
 
 def _label_shares(texts: list[str | None], labels: NDArray[np.object_]) -> tuple[Levels, Floats]:

@@ -14,6 +14,7 @@ from closedloop.errors import ParameterError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_MOST_LEVELS = 30  # of a category; in samples of some thousand rows rarer ones are too few to tell anything
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Coding:
     """How each field is cut into levels; kept, so that later rows are coded alike.
 
     ``levels[j]`` names the levels of field j in order; ``edges[j]`` holds the inner cut points of a numeric field
-    (empty for a categorical one). A level that was not seen before counts as missing.
+    (empty for a categorical one). A level that was not seen before, or hardly ever, counts as missing.
     """
 
     fields: tuple[str, ...]
@@ -85,6 +86,12 @@ def is_metric(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and values.nunique() > 2
 
 
+def common_levels(values: pd.Series) -> tuple[str, ...]:
+    """The levels of a category in alphabetical order: all, or of very many the 30 most frequent."""
+    sizes = level_text(values).dropna().value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return tuple(sorted(sizes.index[:_MOST_LEVELS]))
+
+
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
     """Learn the levels of each field; numbers are cut at their quantiles into ``n_bands`` bands."""
     learned = [_learn(items[name], n_bands) for name in items.columns]
@@ -123,7 +130,7 @@ def _level_name(value: object) -> str | None:
 
 def _learn(values: pd.Series, n_bands: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
     if not is_metric(values):
-        return tuple(sorted(level_text(values).dropna().unique())), ()
+        return common_levels(values), ()
     cuts = np.unique(np.nanquantile(values.astype(float), np.arange(1, n_bands) / n_bands))
     return _band_names(cuts), tuple(float(cut) for cut in cuts)
 

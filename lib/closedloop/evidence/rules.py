@@ -2,98 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.evidence.growing import Bounds, grown_leaves
-from closedloop.evidence.indicators import level_text
-
-Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Among:
-    """The field's text is one of ``levels``; ``missing`` says whether a missing value passes."""
-
-    field: str
-    levels: tuple[str, ...]
-    missing: bool = False
-
-    def holds(self, frame: pd.DataFrame) -> Flags:
-        """(n,) which rows meet the condition."""
-        text = level_text(_column(frame, self.field))
-        passed: Flags = text.isin(list(self.levels)).to_numpy(dtype=bool)
-        return passed | (text.isna().to_numpy(dtype=bool) & self.missing)
-
-    def to_sql(self) -> str:
-        """The condition in DuckDB's dialect; never NULL."""
-        name = _name(self.field)
-        listed = ", ".join(_text(level) for level in self.levels)
-        parts = [f"coalesce({_level_sql(name)} IN ({listed}), FALSE)"] if self.levels else []
-        parts += [f"{name} IS NULL"] if self.missing else []
-        return _any(parts)
-
-    def sentence(self) -> str:
-        """The condition in words."""
-        named = [*self.levels, *(["missing"] if self.missing else [])]
-        return f"{self.field} is {_listed(named)}"
-
-
-@dataclass(frozen=True)
-class Between:
-    """``above`` < field <= ``up_to`` (None: no bound); ``missing``: gaps pass; not ``known``: only gaps may pass."""
-
-    field: str
-    above: float | None = None
-    up_to: float | None = None
-    missing: bool = False
-    known: bool = True
-
-    def holds(self, frame: pd.DataFrame) -> Flags:
-        """(n,) which rows meet the condition."""
-        values = pd.to_numeric(_column(frame, self.field), errors="coerce")
-        numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        absent = np.isnan(numbers)
-        passed: Flags = ~absent & self.known
-        if self.above is not None:
-            passed &= numbers > self.above
-        if self.up_to is not None:
-            passed &= numbers <= self.up_to
-        return np.asarray(passed | (absent & self.missing), dtype=bool)
-
-    def to_sql(self) -> str:
-        """The condition in DuckDB's dialect; never NULL. NaN counts as missing, as in pandas."""
-        number = f"TRY_CAST({_name(self.field)} AS DOUBLE)"
-        bounds = [f"NOT isnan({number})" if self.known else "FALSE"]
-        bounds += [f"{number} > {_double(self.above)}"] if self.above is not None else []
-        bounds += [f"{number} <= {_double(self.up_to)}"] if self.up_to is not None else []
-        parts = [f"coalesce({' AND '.join(bounds)}, FALSE)"]
-        return _any(parts + ([f"coalesce(isnan({number}), TRUE)"] if self.missing else []))
-
-    def sentence(self) -> str:
-        """The condition in words."""
-        if not self.known:
-            return f"{self.field} is missing"
-        bounds = [f"above {self.above:g}"] if self.above is not None else []
-        bounds += [f"up to {self.up_to:g}"] if self.up_to is not None else []
-        known = " and ".join(bounds) or "known"
-        return f"{self.field} is {known}" + (" or missing" if self.missing else "")
-
-
-Condition = Among | Between
-
-
-def implies(met: Condition, asked: Condition) -> bool:
-    """Does ``met`` name only values that ``asked`` names as well?"""
-    if not (isinstance(met, Among) and isinstance(asked, Among) and met.field == asked.field):
-        return False
-    return set(met.levels) <= set(asked.levels) and met.missing <= asked.missing
+from closedloop.evidence.conditions import Among, Between, Condition, condition_of, plain_condition, quoted
+from closedloop.evidence.growing import Leaf, grown_leaves
 
 
 @dataclass(frozen=True)
@@ -129,10 +47,10 @@ class Rule:
     def to_sql(self) -> str:
         """One CASE expression in DuckDB's dialect, names and values quoted."""
         whens = [
-            f"WHEN {' AND '.join(c.to_sql() for c in branch.conditions) or 'TRUE'} THEN {_text(branch.label)}"
+            f"WHEN {' AND '.join(c.to_sql() for c in branch.conditions) or 'TRUE'} THEN {quoted(branch.label)}"
             for branch in self.branches
         ]
-        return f"CASE {' '.join(whens)} ELSE {_text(self.default)} END" if whens else _text(self.default)
+        return f"CASE {' '.join(whens)} ELSE {quoted(self.default)} END" if whens else quoted(self.default)
 
     def sentences(self) -> dict[str, list[str]]:
         """Label -> the ways to get it, each a list of conditions in words; the default label also takes the rest."""
@@ -146,7 +64,12 @@ class Rule:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, texts and numbers, fit for YAML or JSON."""
         branches = [
-            {"label": b.label, "n": b.n, "share_right": b.share_right, "when": [_plain(c) for c in b.conditions]}
+            {
+                "label": b.label,
+                "n": b.n,
+                "share_right": b.share_right,
+                "when": [plain_condition(c) for c in b.conditions],
+            }
             for b in self.branches
         ]
         return {"default": self.default, "fields": list(self.fields), "branches": branches}
@@ -156,7 +79,7 @@ class Rule:
         """The rule that ``to_dict`` wrote; raises ParameterError when a part is absent or unknown."""
         try:
             branches = tuple(
-                Branch(tuple(_condition(c) for c in b["when"]), str(b["label"]), int(b["n"]), float(b["share_right"]))
+                Branch(tuple(condition_of(c) for c in b["when"]), str(b["label"]), int(b["n"]), float(b["share_right"]))
                 for b in plain["branches"]
             )
             return cls(branches, str(plain["default"]), tuple(plain["fields"]))
@@ -182,7 +105,8 @@ def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int 
     ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
     left out. A level or a gap that was never seen leads to the largest label. Raises ParameterError when nothing is
     labelled. Method: CART (Breiman et al., 1984; scikit-learn), categories ordered by the first principal component
-    of their label shares (Coppersmith, Hong & Hosking, 1999).
+    of their label shares (Coppersmith, Hong & Hosking, 1999). Of a category of more than 15 levels the eight most
+    frequent ones are told apart from all others, so that every branch can be read.
     """
     known = labels.notna().to_numpy()
     if not known.any() or len(fields) != len(labels):
@@ -190,9 +114,7 @@ def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int 
     rows, wanted = fields.loc[known], labels[known].map(_label_text)
     default = str(wanted.value_counts(sort=False).sort_index().idxmax())
     leaves = grown_leaves(rows, wanted.to_numpy(dtype=object), max_leaves, rng)
-    branches = tuple(
-        Branch(_conditions(leaf.allowed, leaf.bounds), leaf.label, leaf.n, leaf.share_right) for leaf in leaves
-    )
+    branches = tuple(Branch(_conditions(leaf), leaf.label, leaf.n, leaf.share_right) for leaf in leaves)
     read = sorted({c.field for branch in branches for c in branch.conditions}, key=list(fields.columns).index)
     return Rule(branches, default, tuple(read))
 
@@ -233,61 +155,15 @@ def cross_validated_error(
     return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
 
 
-def _conditions(allowed: Mapping[str, tuple[str | None, ...]], bounds: Mapping[str, Bounds]) -> tuple[Condition, ...]:
-    among = [Among(f, tuple(v for v in levels if v is not None), None in levels) for f, levels in allowed.items()]
-    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in bounds.items()]
+def _conditions(leaf: Leaf) -> tuple[Condition, ...]:
+    named = {f: leaf.barred.get(f, levels) for f, levels in leaf.allowed.items()}
+    among = [
+        Among(f, tuple(v for v in levels if v is not None), None in leaf.allowed[f], f in leaf.barred)
+        for f, levels in named.items()
+    ]
+    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in leaf.bounds.items()]
     return (*among, *between)
-
-
-def _plain(condition: Condition) -> dict[str, Any]:
-    if isinstance(condition, Among):
-        return {"field": condition.field, "among": list(condition.levels), "missing": condition.missing}
-    return {
-        "field": condition.field,
-        "above": condition.above,
-        "up_to": condition.up_to,
-        "missing": condition.missing,
-        "known": condition.known,
-    }
-
-
-def _condition(plain: Mapping[str, Any]) -> Condition:
-    if "among" in plain:
-        return Among(str(plain["field"]), tuple(map(str, plain["among"])), bool(plain["missing"]))
-    return Between(
-        str(plain["field"]), plain["above"], plain["up_to"], bool(plain["missing"]), bool(plain.get("known", True))
-    )
-
-
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    if name not in frame.columns:
-        raise ParameterError(f"the rule reads the field {name!r}, which is absent from {list(frame.columns)}")
-    return frame[name]
 
 
 def _label_text(label: object) -> str:
     return f"{label:g}" if isinstance(label, (float, np.floating)) else str(label)
-
-
-def _name(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _level_sql(name: str) -> str:
-    return f"CAST({name} AS VARCHAR)"
-
-
-def _double(value: float) -> str:
-    return f"CAST('{value!r}' AS DOUBLE)"  # a bare decimal literal would be read as a fixed-point number
-
-
-def _any(parts: Iterable[str]) -> str:
-    return "(" + (" OR ".join(parts) or "FALSE") + ")"
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]

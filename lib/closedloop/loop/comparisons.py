@@ -76,7 +76,7 @@ def lead_window(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
 
 def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Every field of leads that is looked at, as levels: known at creation, and the persona."""
-    fields = [f for f in situation.view.inherited("leads", Moment.CREATION) if f in leads and f not in _DRAWN[:2]]
+    fields = [f for f in situation.fields("leads") if f in leads and f not in _DRAWN[:2]]
     return levels(leads, fields, RARE).assign(persona=leads["persona"])
 
 

@@ -12,6 +12,7 @@ from closedloop.evidence.rates import spread_beyond_luck
 from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, known_before, late_fields, recording, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, RARE, counts, levels, rates, shares
+from closedloop.loop.leaks import leaking
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
@@ -189,6 +190,12 @@ def _reps(draft: Draft, situation: Situation, ended: pd.DataFrame) -> None:
     """Do sellers differ beyond luck? Only then are they compared one by one, within personas and periods."""
     draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
     decided = ended[won(ended).notna() & ended["rep_id"].notna()] if "rep_id" in ended else ended.head(0)
+    if "rep_id" in leaking(situation):
+        draft.missing["reps"] = (
+            "Sellers cannot be compared: who sold looks like a leak, recorded more often for one outcome than for the "
+            "other. Record who sold every deal, from its start."
+        )
+        return
     if "rep_id" not in ended or ended["rep_id"].nunique() < 2:
         draft.missing["reps"] = "Fewer than two reps are recorded. Collect deals.rep_id as a code."
         return

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.evidence.claims import close_family, stacked
+from closedloop.evidence.conditions import Among, Condition, implies
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import Origin, meta_of
 from closedloop.evidence.rates import ShrunkRates, shrink_rates
-from closedloop.evidence.rules import Among, Branch, Condition, Rule, implies
+from closedloop.evidence.rules import Branch, Rule
 from closedloop.evidence.strata import standardised, stratified_difference_p
 from closedloop.loop.counting import crossed_counts
 from closedloop.loop.persona import Persona, PersonaSet, estimate

@@ -1,10 +1,13 @@
 """Leaks of a market: which columns know the answer, measured against the moment at which they are declared known."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from closedloop.evidence.leaks import COLUMNS, Cases, judge_columns
+from closedloop.evidence.leaks import COLUMNS, FEWEST_EACH, Cases, judge_columns, one_sided_levels
 from closedloop.loop.records import column, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.market.contract import TABLES, kind_of
@@ -15,19 +18,23 @@ from closedloop.terms import Moment
 
 ALARM = "alarm"
 REMARK = "remark"
+CANNOT_TELL = "cannot tell"
 NOT_DECLARED = "not declared"
+ADVICE = f"Collect the outcomes of at least {FEWEST_EACH} won and {FEWEST_EACH} lost records."
 _PLACE = ("table", "column", "known", "finding")
-LEAK_COLUMNS = (*_PLACE, *(name for name in COLUMNS if name != "column"), "advice")
+_LEVEL = ("level", "k", "n_level")
+_TOLD_AREAS = (("alone", "auc_within"), ("together", "auc_together"))
+LEAK_COLUMNS = (*_PLACE, *(name for name in COLUMNS if name != "column"), *_LEVEL, "advice")
 _TOLD_BY_CONTRACT = ("stage", "status")  # how far a record came is the outcome itself, seen earlier
 
 
 def _can_leak(table: str, name: str) -> bool:
-    """Fields, and canonical columns that the contract does not itself call an outcome, an id or a date of the way."""
+    """Fields, and canonical columns that the contract does not itself call an outcome, a key or a date of the way."""
     governing = TABLES[table].governing(name)
     if governing is None:
         return True
     is_told = governing.shown in ("row", "handoff", "stage") and governing.name not in _TOLD_BY_CONTRACT
-    return is_told and not governing.internal and governing.name != TABLES[table].born and kind_of(name) != "id"
+    return is_told and governing.name != TABLES[table].born and name not in TABLES[table].key
 
 
 def _cases(situation: Situation, table: str, frame: pd.DataFrame) -> Cases:
@@ -48,37 +55,69 @@ def _periods(situation: Situation, days: pd.Series) -> pd.Series:
     return days.map(names).astype("object")
 
 
-def _judged(situation: Situation, home: str, cases: Cases, born_with: Sequence[str]) -> pd.DataFrame:
-    """The columns of ``home`` among the cases, each with its declared moment and what to do about it."""
-    names = [name for name in situation.warehouse.tables[home].columns if name in cases.rows and _can_leak(home, name)]
-    ids = [name for name in names if kind_of(name) == "id"]
+def _judged(situation: Situation, home: dict[str, str], cases: Cases, born_with: Sequence[str]) -> pd.DataFrame:
+    """The columns of the cases, each with its table (``home``), its declared moment and what to do about it."""
+    definition = situation.definition
+    names = [name for name, table in home.items() if name in cases.rows and _can_leak(table, name)]
+    held = situation.view.held_back
+    unread = [name for name in names if (kind_of(name) == "id" and name != "rep_id") or name in held[home[name]]]
+    early = [name for name in names if _is_early(definition.moment(home[name], name))]
     compared = Cases(cases.rows[names], cases.is_won, cases.is_open, cases.period, cases.born)
-    comparable = [name for name in names if name in born_with]
-    found = judge_columns(compared, names, fill_only=ids, told_when_born=comparable)
-    placed = [_placed(situation.definition, home, name, why) for name, why in found[["column", "why"]].to_numpy()]
-    told = pd.DataFrame(placed, columns=["known", "finding", "advice"], dtype="str")
-    return found.assign(table=home, **told)[list(LEAK_COLUMNS)]
+    born = [name for name in names if name in born_with]
+    found = judge_columns(compared, names, fill_only=unread, told_when_born=born, known_early=early)
+    honest = [name for name in early if name not in (*unread, *found.loc[found["why"] != "", "column"])]
+    found = found.merge(_one_sided(compared, honest), "left", on="column")
+    found = found.assign(table=found["column"].map(home))
+    placed = [_placed(definition, row["table"], row["column"], row["why"], row["said"]) for _, row in found.iterrows()]
+    told = pd.DataFrame(placed, columns=["known", "finding", "why", "advice"], dtype="str")
+    return found.assign(**told)[list(LEAK_COLUMNS)]
 
 
-def _placed(definition: Definition, table: str, name: str, why: str) -> tuple[str, str, str]:
-    """Declared moment, finding, and what to do."""
+def _is_early(moment: str | None) -> bool:
+    return moment is not None and Moment.named(moment) <= Moment.HANDOFF
+
+
+def _one_sided(cases: Cases, names: Sequence[str]) -> pd.DataFrame:
+    """Of each column its largest level of which no record, or every one, was won, and what to say of it."""
+    found = one_sided_levels(cases, names).sort_values(["n", "level"], ascending=[False, True], kind="stable")
+    found = found.drop_duplicates("column").rename(columns={"n": "n_level"})
+    said = [
+        f"has a level that no {'lost' if k else 'won'} record has: {level!r} ({k:.0f} of {n} won)"
+        for level, k, n in found[["level", "k", "n_level"]].itertuples(index=False)
+    ]
+    return found.assign(said=pd.Series(said, index=found.index, dtype="str"))
+
+
+def _placed(definition: Definition, table: str, name: str, why: str, level: str) -> tuple[str, str, str, str]:
+    """Declared moment, finding, why, and what to do; ``level``: what is to be said of a level, if anything."""
     known = definition.moment(table, name) or NOT_DECLARED
-    if not why:
-        return known, "", ""
+    is_checked, has_level = name in definition.checked.get(table, ()), isinstance(level, str)
+    if not why and (is_checked or not has_level):
+        return known, "", "", ""
     if known.startswith("close"):
-        return known, REMARK, f"Declared known at {known}: no score reads it."
+        return known, REMARK, why, f"Declared known at {known}: no score reads it."
     if known == NOT_DECLARED:
-        return known, REMARK, f"No view shows it. To use it, declare it under close in [fields.{table}] of market.toml."
-    if name in definition.checked.get(table, ()):
-        return known, REMARK, f"Declared known at {known}, which people vouch for in [checked] of market.toml."
-    return (
-        known,
-        ALARM,
-        (
-            f"Declared known at {known}. Move it to close in [fields.{table}] of market.toml; "
-            f'if people have checked that it is known before the outcome, list it: {table} = ["{name}"] in [checked].'
-        ),
-    )
+        text = f"No view shows it. To use it, declare it under close in [fields.{table}] of market.toml."
+        return known, REMARK, why, text
+    if is_checked:
+        return known, REMARK, why, f"Declared known at {known}, which people vouch for in [checked] of market.toml."
+    move = f"ove it to close in [fields.{table}] of market.toml"
+    vouch = f'if people have checked that it is known before the outcome, list it: {table} = ["{name}"] in [checked].'
+    if why:
+        return known, ALARM, why, f"Declared known at {known}. M{move}; {vouch}"
+    return known, REMARK, level, f"Declared known at {known}. If it is set once the outcome is known, m{move}; {vouch}"
+
+
+def _untold(table: str, cases: Cases) -> str:
+    """Why nobody can tell which columns know the outcome; nothing where it can be told."""
+    n_won, n_lost = int(cases.is_won.eq(True).sum()), int(cases.is_won.eq(False).sum())
+    if min(n_won, n_lost) >= FEWEST_EACH:
+        return ""
+    if not n_won and not n_lost:
+        return f"no outcome of {table} is recorded"
+    if not n_won or not n_lost:
+        return f"only {'won' if n_won else 'lost'} {table} are recorded"
+    return f"{n_won} won and {n_lost} lost {table} are too few"
 
 
 def _stored(warehouse: Warehouse, table: str, key: pd.Series) -> pd.DataFrame:
@@ -94,31 +133,72 @@ def market_leaks(warehouse: Warehouse) -> pd.DataFrame:
     audit only: it reads past the firewall.
     """
     situation = Situation(warehouse, warehouse.periods[-1], FOREVER)
-    frames = {"deals": situation.deals} if warehouse.has("deals") else {}
-    frames |= {"leads": lead_frame(situation)} if warehouse.has("leads") else {}
     found = []
-    for table, frame in frames.items():
-        cases = _cases(situation, table, frame)
-        first = table == next(iter(frames))
-        for home in (table, "accounts") if first and warehouse.has("accounts") and "account_id" in frame else (table,):
-            rows = _stored(warehouse, home, cases.rows[TABLES[home].key[0]])
-            stored = Cases(rows, cases.is_won, cases.is_open, cases.period, cases.born)
-            found.append(_judged(situation, home, stored, list(rows.columns)))
+    for table, frame in _frames(situation).items():
+        cases, home = _cases(situation, table, frame), dict[str, str]()
+        parts = []
+        for upper in dict.fromkeys((table, "leads", "accounts")):
+            if warehouse.has(upper) and (key := TABLES[upper].key[0]) in frame:
+                rows = _stored(warehouse, upper, cases.rows[key])
+                parts.append(rows[[name for name in rows if name not in home]])
+                home |= dict.fromkeys(map(str, parts[-1]), upper)
+        stored = Cases(pd.concat(parts, axis=1), cases.is_won, cases.is_open, cases.period, cases.born)
+        found += [_judged(situation, home, stored, list(home)), _not_told(table, cases)]
     leaks = pd.concat(found) if found else pd.DataFrame(columns=list(LEAK_COLUMNS))
-    leaks = leaks[leaks["finding"] != ""]
-    return leaks.sort_values(["auc_within", "table", "column"], ascending=[False, True, True], ignore_index=True)
+    leaks = leaks[leaks["finding"] != ""].sort_values(
+        ["auc_within", "table", "column"], ascending=[False, True, True], ignore_index=True
+    )
+    return leaks.drop_duplicates(["table", "column"], ignore_index=True)  # a lead's column is judged by its deals too
+
+
+def _frames(situation: Situation) -> dict[str, pd.DataFrame]:
+    """Deals and leads, as far as the market has them."""
+    deals = {"deals": situation.deals} if situation.view.has("deals") else {}
+    return deals | ({"leads": lead_frame(situation)} if situation.view.has("leads") else {})
+
+
+def _not_told(table: str, cases: Cases) -> pd.DataFrame:
+    """One row that says why the columns of a table cannot be judged; none where they can."""
+    why = _untold(table, cases)
+    rows = [{"table": table, "column": "", "finding": CANNOT_TELL, "n": int(cases.is_won.notna().sum()), "why": why,
+             "advice": ADVICE}]  # fmt: skip
+    return pd.DataFrame(rows if why else [], columns=list(LEAK_COLUMNS))
+
+
+def told(leaks: pd.DataFrame) -> list[str]:
+    """What ``market_leaks`` found, a line each."""
+    return [_line(row) for row in leaks.to_dict("records")] or ["No column looks like a leak."]
+
+
+def _line(row: dict[Any, Any]) -> str:
+    if row["finding"] == CANNOT_TELL:
+        return f"{CANNOT_TELL}: {row['why']}, so nobody can say which columns know the outcome. {row['advice']}"
+    areas = [f"AUC {of}: {round(row[name], 2)}" for of, name in _TOLD_AREAS if not np.isnan(row[name])]
+    figures = ", ".join(areas) or "AUC alone: not known"
+    return f"{row['finding']}: {row['table']}.{row['column']} {row['why']} ({figures}). {row['advice']}"
 
 
 def known_leaks(situation: Situation, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Every column of leads or deals, own and inherited, as judged on what was known on the situation's day.
 
-    Returns LEAK_COLUMNS, the most telling first; ``finding`` is empty for a column that does not look like a leak.
+    Returns LEAK_COLUMNS, the most telling first; ``finding`` is empty for a column that does not look like a leak. A
+    last row without a column says why, where nobody can tell.
     """
-    cases, found, seen = _cases(situation, table, frame), [], set[str]()
-    born_with = situation.view.inherited(table, Moment.HANDOFF)
-    for home in [name for name in dict.fromkeys((table, "leads", "accounts")) if situation.view.has(name)]:
-        names = [name for name in cases.rows if name not in seen]
-        seen |= set(situation.warehouse.tables[home].columns)
-        own = Cases(cases.rows[names], cases.is_won, cases.is_open, cases.period, cases.born)
-        found.append(_judged(situation, home, own, born_with))
-    return pd.concat(found).sort_values("auc_within", ascending=False, kind="stable", ignore_index=True)
+    cases, home = _cases(situation, table, frame), dict[str, str]()
+    for upper in dict.fromkeys((table, "leads", "accounts")):
+        if situation.view.has(upper):
+            own = [name for name in situation.warehouse.tables[upper].columns if name in cases.rows]
+            home |= {name: upper for name in own if name not in home}
+    judged = _judged(situation, home, cases, situation.view.inherited(table, Moment.HANDOFF))
+    return pd.concat([judged, _not_told(table, cases)], ignore_index=True)
+
+
+@lru_cache(maxsize=4)  # several steps of a moment ask for the same fields
+def leaks_of(situation: Situation) -> dict[str, pd.DataFrame]:
+    """``known_leaks`` of deals and leads, as far as the market has them."""
+    return {table: known_leaks(situation, table, frame) for table, frame in _frames(situation).items()}
+
+
+def leaking(situation: Situation) -> set[str]:
+    """The columns that look like leaks on what was known on the situation's day, and that nobody vouches for."""
+    return {name for found in leaks_of(situation).values() for name in found.loc[found["finding"] == ALARM, "column"]}

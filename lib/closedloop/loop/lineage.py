@@ -19,11 +19,10 @@ _VOLATILE = ("campaign", "experiment", "arm", "first_touch")
 
 def shared_fields(situation: Situation, sample: Sample) -> list[str]:
     """Fields that the sample shares with the records that a rule has to assign."""
-    view = situation.view
-    records = next((table for table in ("leads", "deals") if view.has(table)), None)
+    records = next((table for table in ("leads", "deals") if situation.view.has(table)), None)
     if records is None or sample.rows.empty:
         return []
-    known = view.inherited(records)
+    known = situation.fields(records)
     return [name for name in known if name in sample.rows and name not in _VOLATILE and sample.rows[name].nunique() > 1]
 
 

@@ -28,6 +28,7 @@ from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
+from closedloop.loop.leaks import leaking
 from closedloop.loop.null_arms import Arms
 from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
@@ -226,7 +227,7 @@ class _Cut:
         rows = self._rows(ended)
         late = late_fields(situation)
         yield self._comparison(DEALS, rows, deal_levels(situation, ended), "win_rate", late=late)
-        if "rep_id" in ended:
+        if "rep_id" in ended and "rep_id" not in leaking(situation):
             reps = self._comparison(DEALS, rows, levels(ended, ["rep_id"], RARE), "win_rate", late=late)
             groups = pd.factorize(ended["persona"] + " " + pd.Series(reps.groups, ended.index).astype("str"))[0]
             yield replace(reps, groups=groups.astype(np.int64), spread=Tally.of(ended[["rep_id"]]))

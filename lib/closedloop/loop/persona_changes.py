@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.evidence.rules import Condition, Rule, implies
+from closedloop.evidence.conditions import Condition, implies
+from closedloop.evidence.rules import Rule
 from closedloop.loop.changelog import COMMIT, EDITS, MERGE, RETIRE, SPLIT, Change, change_of
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.terms import Verdict

@@ -137,7 +137,7 @@ def _what_came(draft: Draft, situation: Situation, before: PersonaSet) -> None:
 def _whom_fields(situation: Situation) -> list[str]:
     """The fields that say who somebody is, not how the lead came about."""
     table = next((table for table in ("leads", "deals") if situation.view.has(table)), None)
-    return [name for name in situation.view.inherited(table) if name not in _OF_PEOPLE] if table else []
+    return [name for name in situation.fields(table) if name not in _OF_PEOPLE] if table else []
 
 
 def _origin(situation: Situation, cell: str, table: str, days: pd.Series) -> Origin:

@@ -40,7 +40,7 @@ class Prospects:
 def prospects_of(situation: Situation, leads: pd.DataFrame | None) -> Prospects:
     """Leads with the fields known at their hand-off; deals where no leads are recorded."""
     if leads is not None and len(leads):
-        known = situation.view.inherited("leads", Moment.HANDOFF)
+        known = situation.fields("leads", Moment.HANDOFF)
         fields = [name for name in known if name in leads and name not in _NOT_SCORED_BY]
         handed = leads[leads["handed_off_on"].notna()] if "handed_off_on" in leads else leads
         day = column(handed, "handed_off_on").fillna(column(handed, "created_on")).reindex(leads.index)

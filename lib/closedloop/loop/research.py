@@ -62,7 +62,7 @@ def _sample_of_records(situation: Situation) -> Sample:
             continue
         inherited = table != "accounts"
         rows = fetched(view.with_fields(table, Moment.CREATION) if inherited else view.known(table), key)
-        own = view.inherited(table) if inherited else view.fields(table)
+        own = situation.fields(table) if inherited else view.fields(table)
         fields = [
             name
             for name in own
@@ -78,6 +78,7 @@ def research(situation: Situation) -> Research:
     sample = sample_of(situation)
     draft = Draft("research")
     _state_sample(draft, sample, _origin(situation, sample, "sample"))
+    _state_held_back(draft, situation)
     if situation.view.has("deals"):
         ended = situation.closed_deals
         origin = Origin("01_research", "segmenting", "deals", *situation.span(ended["closed_on"]))
@@ -118,6 +119,17 @@ def _state_sample(draft: Draft, sample: Sample, origin: Origin) -> None:
     for measure, n in (("n_rows", len(sample.rows)), ("n_columns", len(sample.items))):
         draft.count([{"estimate": n}], origin, measure)
     draft.count([{"estimate": _ADVISED * len(sample.items)}], origin, "n_advised")
+
+
+def _state_held_back(draft: Draft, situation: Situation) -> None:
+    """How many values the fields have by which nobody can be compared, and among how many records."""
+    for table, fields in situation.view.held_back.items():
+        rows = [
+            {"field": name, "level": found.kind, "estimate": found.n_values, "n": found.n}
+            for name, found in fields.items()
+        ]
+        known = Origin("01_research", "sample", table, situation.period.name, situation.period.name)
+        draft.count(rows, known, "n_values")
 
 
 def _describe(draft: Draft, situation: Situation, sample: Sample, found: Segmentation) -> None:

@@ -9,8 +9,8 @@ from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.leaks import TOO_WELL
 from closedloop.evidence.scores import LEARNERS, Score, calibration_table, fit_score
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.leaks import ALARM, known_leaks
+from closedloop.loop.counting import LEAST_SHOWN, rates
+from closedloop.loop.leaks import ADVICE, ALARM, CANNOT_TELL, REMARK, leaks_of
 from closedloop.loop.next_leads import next_leads
 from closedloop.loop.over_stage import over_stage
 from closedloop.loop.persona import PersonaSet
@@ -28,9 +28,6 @@ _QUALITY = {
     "gain_over_base_rate": "gain",
 }
 _MOST_GROUPS = 10
-_NO_OUTCOMES = (
-    "Whether a column knows the answer cannot be told: collect the outcomes of at least 20 won and 20 lost records."
-)
 
 
 def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, in_force: PersonaSet) -> None:
@@ -38,7 +35,8 @@ def score_step(draft: Draft, situation: Situation, leads: pd.DataFrame | None, i
     prospects = prospects_of(situation, leads)
     draft.results |= {"prospects": prospects.table, "score_verdict": "no usable signal", "shown_as": None}
     draft.results |= {"auc": None, "auc_within": None}
-    prospects = _persona_too(_without_leaks(draft, situation, prospects), in_force)
+    _state_leaks(draft, situation, prospects)
+    prospects = _persona_too(prospects, in_force)
     score = _learned(draft, situation, prospects)
     if score is not None:
         over_stage(draft, situation, prospects, in_force)
@@ -53,27 +51,36 @@ def _persona_too(prospects: Prospects, in_force: PersonaSet) -> Prospects:
     return replace(prospects, rows=rows, fields=[*prospects.fields, "persona"])
 
 
-def _without_leaks(draft: Draft, situation: Situation, prospects: Prospects) -> Prospects:
-    """The prospects without the fields that know the answer; what was found is stated."""
+def _state_leaks(draft: Draft, situation: Situation, prospects: Prospects) -> None:
+    """State which columns know the answer, or why that cannot be told; the prospects' fields are without them."""
     if prospects.rows.empty:
         draft.missing["leaks"] = f"No {prospects.table} are recorded, so no column can know their outcome."
-        return prospects
-    judged = known_leaks(situation, prospects.table, prospects.rows)
-    told = judged[judged["auc_within"].notna() | (judged["finding"] != "")]
-    if told.empty:
-        draft.missing["leaks"] = _NO_OUTCOMES
+        return
+    judged = leaks_of(situation)[prospects.table]
+    is_told = judged["auc_within"].notna() | judged["finding"].isin([ALARM, REMARK])
+    told = judged[is_told]
+    for why in judged.loc[judged["finding"] == CANNOT_TELL, "why"] if told.empty else ():
+        draft.missing["leaks"] = f"Whether a column knows the answer cannot be told: {why}. {ADVICE}"
     _state(draft, told, Origin("03_leads", "leaks", prospects.table, *situation.span(prospects.when)))
-    kept_out = [name for name in judged.loc[judged["finding"] == ALARM, "column"] if name in prospects.fields]
     draft.tables["leaks"] = told[["table", "column", "known", "finding", "why", "advice"]]
+    kept_out = list(told.loc[told["finding"] == ALARM, "column"])
     draft.results |= {"n_leaks": int((told["finding"] != "").sum()), "kept_out": kept_out}
-    return replace(prospects, fields=[name for name in prospects.fields if name not in kept_out])
 
 
 def _state(draft: Draft, told: pd.DataFrame, origin: Origin) -> None:
     """How well each column alone tells the outcome; of those that look like a leak, how often they are filled."""
     areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
-    rows = told.rename(columns={"column": "field", **areas})
+    rows = told.rename(columns={"column": "field", **areas}).assign(level="")
     draft.estimate(rows.assign(baseline=TOO_WELL), origin, "column_auc", unit="ratio", kind="predictive")
+    together = {name.replace("within", "together"): end for name, end in areas.items()}
+    rows = told.rename(columns={"column": "field", **together})
+    rows = rows[rows["estimate"].notna()].assign(baseline=TOO_WELL, level="")
+    draft.estimate(rows, origin, "together_auc", unit="ratio", kind="predictive")
+    rows = told[told["level"].notna() & (told["finding"] != "")]
+    levels = zip(*(rows[name] for name in ("column", "level", "k", "n_level")), strict=True)
+    for name, level, k, n in levels:
+        draft.estimate(rates([(level, k, n)], name), origin, "level_won_rate")
+    rows = told.rename(columns={"column": "field"}).assign(level="")
     for fate in ("open", "won", "lost"):
         filled = rows.assign(estimate=rows[f"{fate}_filled_share"], low=np.nan, high=np.nan)
         filled = filled[filled["estimate"].notna() & (filled["finding"] != "")]

@@ -138,10 +138,17 @@ class Situation:
             return self.period.name, self.period.name
         return self.name_of(known.min()), self.name_of(known.max())
 
+    def fields(self, table: str, up_to: Moment = Moment.CREATION) -> list[str]:
+        """Fields of a table, own and inherited, to cut, compare and score by: none that looks like a leak."""
+        from closedloop.loop.leaks import leaking  # which is found by reading a situation
+
+        leaks = leaking(self)
+        return [name for name in self.view.inherited(table, up_to) if name not in leaks]
+
     def deal_fields(self, up_to: Moment = Moment.CREATION) -> list[str]:
         """Fields of deals to compare by, known by ``up_to``; not internal ones."""
         present = set(self.deals.columns)
-        return [name for name in self.view.inherited("deals", up_to) if name in present]
+        return [name for name in self.fields("deals", up_to) if name in present]
 
     def in_period(self, days: pd.Series) -> pd.Series:
         """Which ``days`` lie within the period, before the day of the view."""

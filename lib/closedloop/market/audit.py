@@ -8,6 +8,7 @@ import pandas as pd
 
 from closedloop.market.actions import COLUMNS
 from closedloop.market.contract import TABLES, kind_of
+from closedloop.market.fields import FIELD_TABLES, is_field, likeness
 from closedloop.market.ladder import Ladder
 from closedloop.market.periods import as_told
 from closedloop.market.raw_files import quoted
@@ -79,9 +80,29 @@ def _columns(ladder: Ladder) -> pd.DataFrame:
         for column in columns:
             moment = ladder.definition.moment(name, column) or "not declared: in no view"
             share = _scalar(ladder, f"select avg(({quoted(column)} is null)::int) from {name}")
-            rows.append([name, column, moment, share])
-    frame = pd.DataFrame(rows, columns=["table", "column", "known", "null_share"])
-    return frame.astype({"null_share": "float64"})
+            rows.append([name, column, moment, share, _held_back(ladder, name, column)])
+    frame = pd.DataFrame(rows, columns=["table", "column", "known", "null_share", "held_back"])
+    return frame.astype({"null_share": "float64", "held_back": "str"})
+
+
+def _held_back(ladder: Ladder, table: str, name: str) -> str:
+    """What a field looks like by which nobody can be compared; nothing of all other columns."""
+    is_vouched_for = name in ladder.definition.checked.get(table, ())
+    is_shown = table in FIELD_TABLES and ladder.definition.moment(table, name) is not None
+    if is_vouched_for or not is_shown or not is_field(TABLES[table], name):
+        return ""
+    values = ladder.connection.execute(f"select {quoted(name)} from {table}").df()[name]
+    return str(likeness(values) or "")
+
+
+def held_back(audit: Audit) -> list[str]:
+    """A line for each field that looks like an identifier or free text: what it is kept out of, how to vouch for it."""
+    rows = audit.columns[audit.columns["held_back"] != ""]
+    return [
+        f"held back: {table}.{name} {why}; it is kept out of rules, segments, comparisons and scores. "
+        f'List it under [checked] of market.toml if it is a field: {table} = ["{name}"].'
+        for table, name, why in rows[["table", "column", "held_back"]].itertuples(index=False)
+    ]
 
 
 def _scalar(ladder: Ladder, query: str) -> Any:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 import ibis
 import ibis.expr.types as ir
 
 from closedloop.errors import ParameterError, allowed
-from closedloop.market.contract import TABLES, Table, kind_of
+from closedloop.market.contract import TABLES, Table
 from closedloop.market.definition import Definition
+from closedloop.market.fields import FIELD_TABLES, Likeness, is_field, likeness
 from closedloop.terms import Moment
 
 _STATUS_STEPS = (
@@ -21,16 +23,6 @@ _STATUS_STEPS = (
     ("disqualified_on", "disqualified"),
 )
 _NOT_INHERITED = ("status", "rejection_reason", "product")
-_NO_FIELDS = ("outcome", "stage", "text", "title")
-
-
-def _is_field(table: Table, name: str) -> bool:
-    if name in _NO_FIELDS or kind_of(name) in ("date", "timestamp"):
-        return False  # a day groups nothing
-    column = table.governing(name)
-    if column is None:
-        return True
-    return kind_of(name) == "text" and column.shown not in ("own", "share") and not column.internal
 
 
 def _uppers(name: str, tables: Mapping[str, ir.Table]) -> list[str]:
@@ -81,10 +73,32 @@ class View:
         return self.definition.moment(table, column)
 
     def fields(self, table: str, up_to: Moment = Moment.CREATION) -> list[str]:
-        """Columns to compare and segment by: declared fields and canonical categories, known by ``up_to``."""
+        """Columns to compare and segment by, known by ``up_to``: declared fields and canonical categories.
+
+        Those that look like an identifier or free text are held back.
+        """
+        held = self.held_back[table]
+        return [column for column in self._declared(table, up_to) if column not in held]
+
+    def _declared(self, table: str, up_to: Moment) -> list[str]:
+        """Declared fields and canonical categories, whatever their values look like."""
         moments = {column: self.moment(table, column) for column in self.tables[table].columns}
         known = [column for column, moment in moments.items() if moment and Moment.named(moment) <= up_to]
-        return [column for column in known if _is_field(TABLES[table], column)]
+        return [column for column in known if is_field(TABLES[table], column)]
+
+    @cached_property
+    def held_back(self) -> dict[str, dict[str, Likeness]]:
+        """Of each table the fields that nobody can be compared by, as far as their values are known on this day.
+
+        A field that people vouch for in ``[checked]`` of market.toml is not among them.
+        """
+        return {table: self._held_back(table) for table in FIELD_TABLES if table in self.tables}
+
+    def _held_back(self, table: str) -> dict[str, Likeness]:
+        vouched = self.definition.checked.get(table, ())
+        names = [name for name in self._declared(table, Moment.CLOSE) if name not in vouched]
+        rows = self.known(table).select(*names).execute() if names else {}
+        return {name: found for name in names if (found := likeness(rows[name])) is not None}
 
     def with_fields(self, name: str, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """Deals or leads with the visible fields that they lack taken from their lead, then from their account."""
@@ -98,13 +112,14 @@ class View:
     def inherited(self, name: str, up_to: Moment = Moment.CREATION) -> list[str]:
         """The fields that ``with_fields`` gives, own ones first."""
         given = set(self.with_fields(name, up_to).columns)
-        fields = self.fields(name, up_to)
+        fields, held = self.fields(name, up_to), set(self.held_back[name])
         for upper in _uppers(name, self.tables):
-            fields += [f for f in self._handed_down(upper, up_to) if f in given and f not in fields]
+            held |= set(self.held_back[upper])
+            fields += [f for f in self._handed_down(upper, up_to) if f in given and f not in (*fields, *held)]
         return fields
 
     def _handed_down(self, upper: str, up_to: Moment) -> list[str]:
-        return [field for field in self.fields(upper, up_to) if field not in _NOT_INHERITED]
+        return [field for field in self._declared(upper, up_to) if field not in _NOT_INHERITED]
 
     def _inherit(self, rows: ir.Table, upper: str, key: str, up_to: Moment) -> ir.Table:
         wanted = [field for field in self._handed_down(upper, up_to) if field not in rows.columns]

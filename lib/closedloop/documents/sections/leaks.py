@@ -20,19 +20,19 @@ def _leaks(shown: Evidence) -> Pieces:
     areas = claims[claims["measure"] == "column_auc"].sort_values("estimate", ascending=False, kind="stable")
     honest = areas[~is_leak.reindex(areas.index)]
     kept = {*claims.loc[is_leak, "field"], *honest["field"].head(_MOST_HONEST)}
-    rows = claims[claims["field"].isin(kept)].set_index("field").loc[[f for f in areas["field"] if f in kept]]
+    listed = claims[claims["field"].isin(kept) & (claims["measure"] != "level_won_rate")]
+    rows = listed.set_index("field").loc[[f for f in areas["field"] if f in kept]]
     columns: dict[str, str | tuple[str, Column]] = {
         "column_auc": ("AUC alone, within periods", "backed"),
+        "together_auc": ("AUC together with those below", "backed"),
         "open_filled_rate": "filled while open",
         "won_filled_rate": "filled when won",
         "lost_filled_rate": "filled when lost",
         "known": ("declared known at", _told(found["known"])),
         "why": ("looks like a leak", _told(found["why"])),
     }
-    listed = table_of(
-        rows.reset_index(), shown.words, "column", columns, label=lambda c: shown.words.column(c["field"])
-    )
-    return listed, *_findings(shown, claims, found), *_most_telling(shown, honest)
+    table = table_of(rows.reset_index(), shown.words, "column", columns, label=lambda c: shown.words.column(c["field"]))
+    return table, *_findings(shown, claims, found), *_most_telling(shown, honest)
 
 
 def _told(texts: pd.Series) -> Callable[[Mapping[str, Claim]], str]:
@@ -44,10 +44,10 @@ def _findings(shown: Evidence, claims: pd.DataFrame, found: pd.DataFrame) -> lis
     """What looks like a leak, what became of it, and what to do about it."""
     pieces: list[Piece] = []
     for name, row in found[found["finding"] != ""].iterrows():
-        fate = "; kept out of the score" if row["finding"] == ALARM else ""
+        fate = "; kept out of scores, comparisons, segments and rules" if row["finding"] == ALARM else ""
         text = f"{shown.words.column(str(name))} ({name}): {row['why']}{fate}. {row['advice']}"
         pieces.append(stating(text, claims[claims["field"] == name]))
-    return pieces or [Sentence("No column looks like a leak.")]
+    return pieces or [stating("No column looks like a leak.", claims[claims["measure"] == "column_auc"])]
 
 
 def _most_telling(shown: Evidence, honest: pd.DataFrame) -> list[Sentence]:

@@ -1,10 +1,12 @@
 """The sections of 01 research."""
 
+from functools import partial
+
 import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.charts import heat
-from closedloop.documents.findings import Column, backed, dots_of, first, table_of, value, where
+from closedloop.documents.findings import Claim, Column, backed, dots_of, first, table_of, value, where
 from closedloop.documents.pieces import Listing, Sentence, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, level_of
 from closedloop.documents.sections.targets import HELD, IDEAL, OFFER, SEGMENTING, TARGETS, on_scale
@@ -35,7 +37,16 @@ def sample(shown: Evidence) -> Sentence:
 
 
 def _sample(shown: Evidence) -> Pieces:
-    return (sample(shown),)
+    return sample(shown), *map(partial(_held_back, shown), records(shown.of("n_values")))
+
+
+def _held_back(shown: Evidence, claim: Claim) -> Sentence:
+    """A field by which nobody can be compared, and how to vouch for it."""
+    name, table = claim["field"], claim["source_table"]
+    n_values, n = numbers.count(claim["estimate"]), numbers.count(claim["n"])
+    text = f"{shown.words.column(str(name))} ({name} of {table}) looks like {claim['level']}: {n_values} values among "
+    text += f"{n} records; it is kept out of rules, segments, comparisons"
+    return stating(f"{text} and scores. List it under [checked] of market.toml if it is a field.", claim)
 
 
 def chosen(shown: Evidence) -> pd.DataFrame:
