@@ -316,5 +316,5 @@ def test_diff_tells_a_committed_set_from_researchs(project: Path, tmp_path: Path
         "[{label: big, n: 3, share_right: 1.0, when: [{field: size, among: [big], missing: false}]}]}\n"
     )
     told = _call("diff", "tiny", "2024-q1", "2024-q2", "--out", str(tmp_path / "out")).output
-    assert "+ Big: was part of Everyone\n    recognised by: size: big" in told
-    assert "2024-q2  people put another set into force: a decision, not a finding" in told
+    assert "+ Big: was part of everyone\n    recognised by: size: big" in told
+    assert "2024-q2  People put another set into force: a decision, not a finding" in told

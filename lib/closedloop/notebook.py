@@ -23,7 +23,7 @@ from closedloop.loop.persona import PersonaSet, read_set
 from closedloop.loop.step import Step, as_csv, no_claims, read_frame, read_step, replace_file
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period, find_period
-from closedloop.market.place import runs_folder
+from closedloop.market.place import runs_folder, slug
 from closedloop.market.warehouse import read_again
 
 RESULTS = "application/vnd.closedloop.results+json"
@@ -130,7 +130,7 @@ class Run:
 
     @property
     def _name(self) -> str:
-        return "-".join([self.notebook, *self.chosen.values()])
+        return "-".join([self.notebook, *map(slug, self.chosen.values())])
 
     def save(self) -> Note:
         """Write the claims that this page rests on, as a CSV file that is safe to open in a spreadsheet.

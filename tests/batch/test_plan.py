@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from closedloop.batch.notebooks import Notebook
 from closedloop.batch.parameters import Parameter
-from closedloop.batch.plan import PeriodPlan, Planner, chains, chosen_periods, slug
+from closedloop.batch.plan import PeriodPlan, Planner, chains, chosen_periods
 from closedloop.errors import ParameterError
+from closedloop.market.place import slug
 
 BASIC = tuple(Parameter(name, ("str",), "", "") for name in ("market", "period", "out"))
 PERSONA, COMPETITOR = (Parameter(name, ("str",), "", "") for name in ("persona", "competitor"))

@@ -1,5 +1,6 @@
 """Figures: told in words, the same bytes for the same data, never more rows than can be read."""
 
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -100,3 +101,26 @@ def test_hostile_labels_stay_text_in_alt_and_caption() -> None:
     assert parser.tags == ["figure", "img", "figcaption"]
     assert set(parser.images[0]) == {"alt", "src"}
     assert str(parser.images[0]["src"]).startswith("data:image/png;base64,")
+
+
+def test_a_script_that_the_font_lacks_is_numbered_in_the_figure_and_told_below_it() -> None:
+    labels = ["業種: 卸売業", "قطاع: بناء", "🚀 rocket", "Сектор: торговля", "業種: 卸売業, yes"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a sign without a glyph is drawn as an empty box, with a warning
+        picture = charts.dots(rows(5).assign(label=labels), "Who?", "share won")
+    assert picture.caption.endswith("[1]: 業種: 卸売業; [2]: قطاع: بناء; [3]: 🚀")
+    assert all(label in picture.alt for label in labels)
+    named = rows(5).assign(label=["[1]", "[2]", "[3] rocket", "Сектор: торговля", "[1], yes"])
+    assert picture.png == charts.dots(named, "Who?", "share won").png
+    item = PROFILE.set_axis(["望む 価格", "b"], axis=1).set_axis(["価格", "速度"])
+    assert charts.heat(item, CELLS, "What?").caption == "[1]: 望む 価格; [2]: 価格; [3]: 速度"
+
+
+def test_no_label_is_read_as_a_formula() -> None:
+    odd = rows(1).assign(label=[r"from $5 to $9_{x}^\frac"])
+    assert charts.dots(odd, "Who?", "share won").png != charts.dots(rows(1), "Who?", "share won").png
+
+
+def test_long_labels_that_begin_alike_are_drawn_apart() -> None:
+    first, second = (rows(1).assign(label=["the same beginning of a label " * 3 + end]) for end in ("one", "two"))
+    assert charts.dots(first, "Who?", "share").png != charts.dots(second, "Who?", "share").png

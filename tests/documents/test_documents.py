@@ -360,9 +360,11 @@ def test_the_brief_begins_with_the_arm_that_won_in_its_channels() -> None:
     first, size, *_ = brief.bottom_line(dossier())
     assert first.text.startswith("Use “short” instead of “long” in search: sales accepted 60")
     assert set(first.claims) >= {"arm-1"} and len(first.claims) == 5
-    assert size.text.startswith("Fast start: ")
+    assert size.text.startswith("Persona Fast start: ")
     elsewhere = PLAN.assign(level=PLAN["level"].where(PLAN["measure"] != "n_drawn_leads", "fair"))
-    assert brief.bottom_line(dossier(plan=elsewhere))[0].text.startswith("Fast start: "), "it reaches none of its leads"
+    assert brief.bottom_line(dossier(plan=elsewhere))[0].text.startswith("Persona Fast start: "), (
+        "it reaches none of its leads"
+    )
     everybody = brief.bottom_line(dossier(chosen="slow", plan=elsewhere))
     assert everybody[0].text.startswith("Use “short”"), "where a persona has no channels told, all channels are its own"
 
@@ -379,7 +381,8 @@ def test_what_the_control_did_better_is_kept() -> None:
 
 def test_the_brief_goes_on_with_size_need_and_promise() -> None:
     assert said(brief.bottom_line(dossier())[1:]) == [
-        "Fast start: 60 % (50–70 %, n = 60) of known customers and leads. Our choice – target: more attractive.",
+        "Persona Fast start: 60 % (50–70 %, n = 60) of known customers and leads. "
+        "Our choice – target: more attractive.",
         "Speak to: price.",
         "Win rate to expect: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1).",
     ]
@@ -399,7 +402,7 @@ def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
         "EUR 900 over the other channels; of this persona's own 5 of 40 leads were won, too few to tell."
     ]
     assert [line.text.split(" – ")[0] for line in others.lines] == [
-        "Fast start, channel: search", "Channel: fair", "Channel: search",
+        "Persona Fast start, channel: search", "Channel: fair", "Channel: search",
     ]  # fmt: skip
     assert all(line.claims for part in (advised, others) for line in part.lines)
     everybody, advised, _ = brief.render(dossier(chosen="slow"), "channels").pieces

@@ -49,7 +49,7 @@ yard: personas of 2024-q4 (research) and of 2025-q1 (refined)
 Win rate of all deals when the promises were made: 40 % -> 36 %
 Personas: 2 -> 3
 
-~ Fast start: part of it is now Fast start, large
+~ Fast start: part of it is now persona Fast start, large
     no longer: product: Yard Plan
     recognised by: product: Yard Plan; but not number of sites: over 20
     promised win rate: 40–52 % (n = 80) -> 36–44 % (n = 120)
@@ -58,19 +58,19 @@ Personas: 2 -> 3
 ~ Slow: its win rate rests on deals of its own now
     promised win rate: assumed, without deals of its own -> 20–30 % (n = 60)
 
-+ Fast start, large: was part of Fast start
++ Fast start, large: was part of persona Fast start
     recognised by: product: Yard Plan; number of sites: over 20
     promised win rate: 60–79 % (n = 68)
 
 Why
-  2025-q1  Fast start, large is split from Fast start: 70 % won (60–79 %, n = 68) against 50 %, q = 0.000625, \
-deals to 2024-q4; claim win-rate-7"""
+  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won (60–79 %, n = 68) against 50 %, \
+q = 0.000625, deals to 2024-q4; claim win-rate-7"""
     )
 
 
 def test_the_way_back_retires_what_was_split() -> None:
     back = told(AFTER, BEFORE, NAMES)
-    assert "- Fast start, large: its people now count as Fast start" in back
+    assert "- Fast start, large: its people now count as persona Fast start" in back
     assert "Why" not in back
 
 
@@ -83,8 +83,10 @@ def test_equal_sets_have_no_difference_even_when_carried_over() -> None:
 
 
 def test_each_kind_of_edit_is_told() -> None:
-    assert edit_told(replace(SPLIT, edit="merge", into="slow"), NAMES) == "Fast start is now part of Slow"
-    assert edit_told(replace(SPLIT, edit="retire", into="slow"), NAMES).endswith("its people count as Slow")
+    assert (
+        edit_told(replace(SPLIT, edit="merge", into="slow"), NAMES) == "Persona Fast start is now part of persona Slow"
+    )
+    assert edit_told(replace(SPLIT, edit="retire", into="slow"), NAMES).endswith("its people count as persona Slow")
     assert edit_evidence(Change("2025-q1", "commit")) == "a decision, not a finding"
 
 

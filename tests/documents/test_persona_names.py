@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from closedloop.documents.persona_names import words_for
 from closedloop.errors import DefinitionError
-from closedloop.evidence.rules import Rule
+from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.changelog import Change
 from closedloop.loop.persona import Persona, PersonaSet
 
@@ -66,6 +66,48 @@ def test_a_part_is_called_by_its_whole_and_its_cut(tmp_path: Path) -> None:
     (tmp_path / "personas").mkdir()
     (tmp_path / "personas" / "names.toml").write_text('one = "Yard people"')
     assert _names(*personas, changelog=cuts, folder=tmp_path)["one-large"] == "Yard people, number of sites: over 20"
+
+
+def _cut_from_everyone(*personas: Persona, level: str = "over 20") -> dict[str, str]:
+    """The names after a part was cut out of everyone, who keep what the part's rule leaves."""
+    rule = Rule((Branch((Among("sites", (level,)),), "part", 1, 1.0),), "everyone", ("sites",))
+    cut = Change("2", "split", persona="everyone", into="part", field="sites", level=level)
+    after = PersonaSet("yard", "2025-q1", "refined", rule, personas, changelog=(cut,))
+    before = _set(Persona("everyone", "Everyone"))
+    return dict(words_for(definition(folder=Path("nowhere")), before, after).names)
+
+
+def test_everyone_beside_others_is_all_others_and_the_part_bears_its_level_alone() -> None:
+    found = _cut_from_everyone(Persona("everyone", "Everyone"), Persona("part"))
+    assert found == {"everyone": "All others", "part": "Number of sites: over 20"}
+    assert _names(Persona("everyone", "Everyone")) == {"everyone": "Everyone"}
+    written = _cut_from_everyone(Persona("everyone", "Small firms"), Persona("part"))
+    assert written["everyone"] == "Small firms", "what people wrote stays"
+
+
+def test_a_default_with_a_rule_of_its_own_is_not_all_others() -> None:
+    rule = Rule((Branch((Among("product", ("plan",)),), "one", 1, 1.0),), "one", ("product",))
+    found = PersonaSet("yard", "2025-q1", "research", rule, (_persona(0.95), Persona("two", field="sites")))
+    assert dict(words_for(definition(folder=Path("nowhere")), found).names)["one"] == "Product: Yard Plan"
+
+
+def test_a_persona_that_lost_the_level_it_was_called_by_is_other_than_that() -> None:
+    cut = Change("2", "split", persona="one", into="one-product-plan", field="product", level="plan")
+    found = _names(_persona(0.7), Persona("one-product-plan"), changelog=(cut,))
+    assert found == {"one": "Other than product: Yard Plan", "one-product-plan": "Product: Yard Plan"}
+    assert _names(_persona(0.7), changelog=(cut,))["one"] == "Mostly product: Yard Plan", "the part went back"
+
+
+def test_a_name_is_field_and_level_as_written() -> None:
+    for level in ("卸売業", "C++", "<5", ">5", "+", "50%", "Торговля", "تجارة", "🚀", "A_b", "*a*"):
+        assert _names(_persona(1.0, "業種", level)) == {"one": f"業種: {level}"}
+
+
+def test_long_levels_are_cut_for_display_and_stay_two() -> None:
+    one, two = (_names(_persona(1.0, "sites", "the same beginning " * 16 + end))["one"] for end in "ab")
+    assert one != two
+    assert one.startswith("Number of sites: the same beginning the same beginning")
+    assert max(len(one), len(two)) <= len("Number of sites: ") + 60
 
 
 def test_two_of_one_name_are_told_apart() -> None:

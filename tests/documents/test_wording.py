@@ -2,8 +2,9 @@
 
 import pandas as pd
 import pytest
+from closedloop.documents.findings import label_of
 from closedloop.documents.summaries import summary
-from closedloop.documents.wording import one_of_each_pair, sentences
+from closedloop.documents.wording import one_of_each_pair, records, sentences
 
 from tests.documents.ledger import claims, words
 
@@ -79,11 +80,49 @@ def test_an_arm_is_told_beside_the_arm_that_it_is_compared_with() -> None:
 
 
 def test_personas_are_named_and_survey_questions_are_quoted() -> None:
-    assert said(field="persona", level="fast").startswith("Fast start – won more often")
+    assert said(field="persona", level="fast").startswith("Persona Fast start – won more often")
     text = said(measure="share", subject="fast", field="wants_price", level="yes")
     assert text.startswith(
-        "Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of the whole market"
+        "Persona Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of the whole market"
     )
+
+
+def test_a_persona_that_is_called_like_a_level_is_told_as_a_persona() -> None:
+    """The persona is three kinds of people; the level itself differs from nothing: two lines, two beginnings."""
+    named = words(multi="Product: Yard Plan")
+    ledger = claims(
+        {"field": "persona", "level": "multi"},
+        {"field": "product", "level": "plan", "verdict": "indistinguishable"},
+        {"field": "product", "level": "plan", "subject": "multi"},
+    )
+    persona, level, within = (sentence.text for sentence in sentences(ledger, named))
+    assert persona.startswith("Persona Product: Yard Plan – won more often")
+    assert level.startswith("Product: Yard Plan, share of decided deals won – no detectable difference")
+    assert within.startswith("Persona Product: Yard Plan, product: Yard Plan – won more often")
+    rows = [label_of(named)(claim) for claim in records(ledger)]
+    assert rows == [
+        "persona Product: Yard Plan",
+        "product: Yard Plan",
+        "persona Product: Yard Plan, product: Yard Plan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("cold_store", "cold store"),
+        ("Cold_Store", "Cold_Store"),
+        ("a  b", "a␣␣b"),
+        (" a", "␣a"),
+        ("a\nb", "a↵b"),
+        ("a b", "a b"),
+        ("<5", "<5"),
+        ("C++", "C++"),
+        ("業種　東京", "業種　東京"),
+    ],
+)
+def test_a_level_is_shown_as_written_with_the_blanks_that_nobody_would_see(level: str, shown: str) -> None:
+    assert words().level("kind", level) == shown
 
 
 def test_an_estimate_and_a_count_stand_without_a_baseline() -> None:

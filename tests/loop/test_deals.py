@@ -236,3 +236,72 @@ def test_no_findings_are_left_in_tables_and_no_small_group_is_stated(step: Step)
     groups = step.statements[step.statements["field"] != ""]
     assert groups["n"].min() >= LEAST_SHOWN
     assert step.looks["n"].min() >= LEAST_SHOWN
+
+
+def _same_day(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(age_days=frame["age_days"].where(frame["outcome"] == "open", 0))
+
+
+def _won(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The deals with the ``n`` that were won last, and no other won one."""
+    won = frame[frame["outcome"] == "won"].sort_values("closed_on")
+    return frame.drop(index=won.index[:-n])
+
+
+@pytest.mark.parametrize(
+    ("change", "gap", "reason"),
+    [
+        (_same_day, "curve", "Every deal ends on the day it is opened: no curve."),
+        (_same_day, "cycle", "Every deal ends on the day it is opened: winning takes no day"),
+        (
+            lambda d: d.assign(age_days=np.nan, created_on=pd.NaT),
+            "curve",
+            "No deal records created_on, so how many days",
+        ),
+        (
+            lambda d: d.assign(age_days=np.nan, created_on=pd.NaT),
+            "cycle",
+            "No deal records created_on, so how many days",
+        ),
+        (lambda d: d.tail(9), "curve", "Fewer than ten deals with a known age were opened within the window"),
+        (lambda d: _won(d, 9), "cycle", "Fewer than ten deals were won, too few to show how long"),
+        (lambda d: _won(d, 9), "amounts", "Fewer than ten deals were won, too few to show what one is worth"),
+        (lambda d: d.assign(age_days=d["age_days"].mask(d["outcome"] == "won")), "cycle", "Only 0 of "),
+        (lambda d: d.assign(won_amount=np.nan), "amounts", "No won deal records its amount"),
+        (lambda d: d.drop(columns="won_amount"), "amounts", "No won deal records its amount"),
+        (
+            lambda d: d.assign(won_amount=d["won_amount"] * 0),
+            "amounts",
+            "amounts of won deals is 0, which tells no price",
+        ),
+    ],
+)
+def test_a_gap_says_its_own_reason(change: Callable[[pd.DataFrame], pd.DataFrame], gap: str, reason: str) -> None:
+    step = deals(looking_back(change=change), SET)
+    assert reason in step.missing[gap]
+    measures = {
+        "curve": ["won_by", "lost_by"],
+        "cycle": ["median_cycle_days"],
+        "amounts": ["median_amount", "mean_amount"],
+    }
+    assert not step.statements["measure"].isin(measures[gap]).any()
+
+
+@pytest.mark.parametrize(("n", "is_shown"), [(9, False), (10, True)])
+def test_medians_and_curves_keep_the_floor_of_rates(n: int, is_shown: bool) -> None:
+    """Of nine won deals there is no median of days or amounts and no key figure; of ten there is."""
+
+    def only_won(frame: pd.DataFrame) -> pd.DataFrame:
+        return _won(frame, n)[lambda rows: rows["outcome"] == "won"]
+
+    step = deals(looking_back(change=only_won), SET)
+    told = {"median_cycle_days", "median_amount", "mean_amount", "won_by"} & set(step.statements["measure"])
+    assert told == ({"median_cycle_days", "median_amount", "mean_amount", "won_by"} if is_shown else set())
+    figures = [step.results.get(name) for name in ("sales_cycle_days", "median_amount", "win_rate")]
+    assert [figure is not None for figure in figures] == [is_shown] * 3
+
+
+def test_without_a_known_deal_no_deal_is_recorded() -> None:
+    step = deals(looking_back(change=lambda frame: frame.head(0)), SET)
+    assert step.missing["totals"].startswith("No deals are recorded")
+    assert step.statements.empty

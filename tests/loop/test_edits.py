@@ -110,3 +110,29 @@ def test_a_good_month_is_not_taken_for_a_good_level() -> None:
     split = edits[(edits["measure"] == SPLIT) & (edits["field"] == "site")]
     assert crude["port"] - crude["store"] > 0.2
     assert (split["p"] > 0.05).all() and split["effect"].abs().max() < 0.05
+
+
+def test_two_parts_whose_levels_begin_alike_stay_two() -> None:
+    """Both parents and all levels are longer than an id may be; the ids of the parts were equal once."""
+    closed = _closed(0.8, 0.2, n=800)
+    long = "a level of which the first sixty-four characters are the same, number "
+    closed = closed.assign(site=long + closed["site"])
+    wide = Rule((Branch((Among("region", ("n",)),), "w" * 60 + "-n", 0, 0.0),), "w" * 60 + "-s", ("region",))
+    personas = (Persona("w" * 60 + "-n"), Persona("w" * 60 + "-s"))
+    before = PersonaSet("m", "2024-q1", "research", wide, personas, base_rate=0.5, fields=("region",))
+    challenger, _ = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    assert len(set(challenger.ids)) == len(challenger.ids) == 4
+    assert all(len(id_) <= 64 for id_ in challenger.ids)
+    assert challenger.assign(closed).nunique() == 4
+
+
+def test_what_is_left_of_a_split_persona_bears_its_level_only_as_far_as_it_has_it() -> None:
+    """Before the split 70 % of the deals were from the north; all of them are in the part at the port."""
+    closed = _closed(0.7, 0.3).assign(region=lambda rows: np.where(rows["site"] == "port", "n", "s"))
+    one = Persona("north", field="region", level="n", share=0.7)
+    before = PersonaSet("m", "2024-q1", "research", Rule((), "north", ()), (one,), base_rate=0.5)
+    rows = closed.assign(region=np.where(np.arange(len(closed)) % 10 < 3, "s", "n"))
+    challenger, edits = propose(_Situation(), rows, before)  # type: ignore[arg-type]
+    left = rows[challenger.assign(rows) == "north"]
+    assert (edits["verdict"] == "supported").any()
+    assert challenger.persona("north").share == (left["region"] == "n").mean()

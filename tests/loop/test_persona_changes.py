@@ -60,8 +60,8 @@ def test_a_split_says_from_whom_and_a_return_to_whom() -> None:
     }  # fmt: skip
     assert found(SPLIT, BEFORE)["port-size-large"] == ("retired", "port")
     told = worded(BEFORE, SPLIT)
-    assert told["port"] == "part of it is now Port-size-large"
-    assert told["port-size-large"] == "was part of Port"
+    assert told["port"] == "part of it is now persona Port-size-large"
+    assert told["port-size-large"] == "was part of persona Port"
 
 
 def test_a_part_of_the_rest_was_split_from_the_rest() -> None:
@@ -75,7 +75,7 @@ def test_a_merged_persona_says_into_whom() -> None:
     assert found(BEFORE, merged)["store"] == ("merged", "port")
     assert found(BEFORE, after)["store"] == ("retired", "port")
     told = worded(BEFORE, merged)
-    assert told["store"] == "now part of Port"
+    assert told["store"] == "now part of persona Port"
     assert told["port"] == "recognised differently"
 
 

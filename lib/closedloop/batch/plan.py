@@ -1,7 +1,5 @@
 """From markets and periods to a graph of runs, which grows when a plan names its personas and competitors."""
 
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +8,7 @@ from closedloop.batch.ledger import Entry
 from closedloop.batch.notebooks import Notebook
 from closedloop.batch.parameters import Value, check_values
 from closedloop.errors import ParameterError, allowed
+from closedloop.market.place import slug
 from closedloop.terms import Status
 
 PLAN, OUTCOME = "plan", "outcome"
@@ -70,15 +69,6 @@ class Job:
     def entry(self, status: Status, **details: Any) -> Entry:
         """An entry of the ledger for this run."""
         return Entry(self.id, self.market, self.period, self.notebook, dict(self.parameters), status, **details)
-
-
-def slug(name: str) -> str:
-    """``name`` as a safe part of a file name; a changed name gets a mark, so that two stay two."""
-    safe = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:40]
-    if safe == name:
-        return safe
-    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{safe}-{mark}" if safe else mark
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,10 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     """What experiments in its channels showed to use, whom it is for, the need it speaks to, and what to expect."""
     need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
     size, promise = size_of(dossier), promise_of(dossier)
+    who = capital(dossier.words.told(dossier.chosen))
     return [
         *winners(dossier.plan, dossier.words, set(_brought(dossier)["level"])),
-        joined([Sentence(f"{dossier.name}: {size.text}.", size.claims), chosen(dossier)]),
+        joined([Sentence(f"{who}: {size.text}.", size.claims), chosen(dossier)]),
         Sentence(need),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
     ]

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -12,16 +14,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from closedloop.documents import numbers
+from closedloop.documents.labels import legible, short, wrapped
 from closedloop.documents.pieces import citing, claim_ids
 
 MOST_ROWS = 12
 INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
 _STYLES = ((INK, "-"), (MIDDLE, "--"), (RULE, ":"), (PALE, "-."))
 _WIDTH, _DPI, _FONT = 7.2, 110, "DejaVu Sans"
-_LONGEST_LABEL = 46
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +101,7 @@ def dots(
     _points(axes, shown, places)
     if baseline is not None and not numbers.is_missing(baseline):
         axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
-    _name_rows(axes, [f"{_short(row['label'])}  (n = {numbers.count(row['n'])})" for _, row in shown.iterrows()])
+    _name_rows(axes, [f"{short(row['label'])}  (n = {numbers.count(row['n'])})" for _, row in shown.iterrows()])
     _scale(axes, unit, currency)
     told = [_told(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
@@ -119,7 +123,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     for place, (value, text) in enumerate(zip(values, texts, strict=True)):
         axes.text(value + 0.01 * room, place, text, va="center", fontsize=9, fontfamily=_FONT, color=INK)
     axes.set_xlim(0, room * 1.45)
-    _name_rows(axes, [_short(label) for label in shown["label"]])
+    _name_rows(axes, [short(label) for label in shown["label"]])
     _scale(axes, "count", "")
     told = [f"{label}: {text}" for label, text in zip(shown["label"], texts, strict=True)]
     return _picture(figure, title, told, f"{caption} {_left_out(rows, 'in the ledger')}", _ids(rows))
@@ -162,8 +166,8 @@ def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "
         ink = "white" if shades[row, column] > 0.7 else INK
         text = numbers.written(value, unit, "")
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=ink)
-    axes.set_xticks(range(len(shown.columns)), [_short(str(name)) for name in shown.columns], fontsize=9)
-    axes.set_yticks(range(len(shown)), [_wrapped(str(item)) for item in shown.index], fontsize=8.5)
+    axes.set_xticks(range(len(shown.columns)), [short(str(name)) for name in shown.columns], fontsize=9)
+    axes.set_yticks(range(len(shown)), [wrapped(str(item)) for item in shown.index], fontsize=8.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
@@ -248,19 +252,6 @@ def _formatter(unit: str, currency: str) -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}")
 
 
-def _short(label: object) -> str:
-    text = str(label)
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1].rstrip() + "…"
-
-
-def _wrapped(label: str) -> str:
-    """A long question on two lines."""
-    if len(label) <= _LONGEST_LABEL:
-        return label
-    cut = label.rfind(" ", 0, _LONGEST_LABEL)
-    return f"{label[:cut]}\n{_short(label[cut + 1 :])}"
-
-
 def _told(row: pd.Series, unit: str, currency: str) -> str:
     value = numbers.written(row["estimate"], unit, currency)
     ends = numbers.interval(row["low"], row["high"], unit, currency)
@@ -279,6 +270,31 @@ def _ids(rows: pd.DataFrame) -> tuple[str, ...]:
 
 def _picture(figure: Figure, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...] = ()) -> Picture:
     """The figure as bytes without a date or version in it, and its words."""
+    below = " ".join(f"{caption} {_made_legible(figure)}".split())
     memory = io.BytesIO()
     figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
-    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", " ".join(caption.split()), claims)
+    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", below, claims)
+
+
+def _made_legible(figure: Figure) -> str:
+    """Put numbers where the font lacks a script, and say what they stand for; no text is read as a formula.
+
+    Other fonts of the machine are not asked: a figure has the same bytes everywhere.
+    """
+    numbered: dict[str, str] = {}
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        said = [label.get_text() for label in axis.get_ticklabels()]
+        told = [legible(label, numbered, _is_drawn) for label in said]
+        if told != said and isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_ticklabels(told)  # an axis writes its own anew when it is drawn
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(legible(text.get_text(), numbered, _is_drawn))
+    return "; ".join(f"{number}: {said}" for said, number in numbered.items())
+
+
+@cache
+def _is_drawn(sign: str) -> bool:
+    """Has the font this sign? Scripts from right to left would be drawn backwards."""
+    is_reversed = unicodedata.bidirectional(sign) in ("R", "AL")
+    return sign == "\n" or (not is_reversed and get_font(findfont(_FONT)).get_char_index(ord(sign)) > 0)

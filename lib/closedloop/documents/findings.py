@@ -72,7 +72,7 @@ def label_of(words: Words) -> Label:
 
     def named(claim: Claim) -> str:
         column, subject = str(claim["field"] or ""), str(claim["subject"])
-        said = [] if subject == "market" else [words.name(subject)]
+        said = [] if subject == "market" else [words.told(subject)]
         said += [words.short(column, claim["level"])] if column else []
         return ", ".join(said) or "all together"
 

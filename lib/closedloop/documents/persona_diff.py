@@ -7,9 +7,9 @@ from typing import Any
 from closedloop.documents import numbers
 from closedloop.documents.findings import where
 from closedloop.documents.rule_words import rule_sentences
-from closedloop.documents.wording import Words
+from closedloop.documents.wording import Words, capital
 from closedloop.loop.changelog import COMMIT, MERGE, RETIRE, SPLIT, Change
-from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.persona_changes import Difference, compare
 from closedloop.loop.step import read_frame
 
@@ -29,7 +29,7 @@ def known_sizes(folder: Path) -> Sizes:
 
 def detail(row: Mapping[str, Any], words: Words) -> str:
     """One difference in words, without figures; ``row``: one of ``persona_changes.changes``."""
-    other = words.name(row["other"]) if row["other"] else ""
+    other = _told(row["other"], words) if row["other"] else ""
     told = {
         "new": "recognised by a rule of its own" if row["is_rule_changed"] else "found by research",
         "split": f"was part of {other}",
@@ -40,9 +40,14 @@ def detail(row: Mapping[str, Any], words: Words) -> str:
     return told or "; ".join(_adjusted(row, words))
 
 
+def _told(whole: str, words: Words) -> str:
+    """Whom a part was cut out of: the persona that was once everyone may be called all others now."""
+    return EVERYONE if whole == EVERYONE else words.told(whole)
+
+
 def _adjusted(row: Mapping[str, Any], words: Words) -> Iterator[str]:
     if row["parts"]:
-        yield f"part of it is now {' and '.join(map(words.name, row['parts'].split()))}"
+        yield f"part of it is now {' and '.join(map(words.told, row['parts'].split()))}"
     elif row["is_rule_changed"]:
         yield "recognised differently"
     if row["is_first_promise"]:
@@ -51,14 +56,14 @@ def _adjusted(row: Mapping[str, Any], words: Words) -> Iterator[str]:
 
 def edit_told(entry: Change, words: Words) -> str:
     """What an edit did, in a few words."""
-    who, into = words.name(entry.persona), words.name(entry.into)
+    who, into = _told(entry.persona, words), words.told(entry.into)
     told = {
         SPLIT: f"{into} is split from {who}",
         MERGE: f"{who} is now part of {into}",
         RETIRE: f"{who} is retired; its people count as {into}" if into else f"{who} is retired",
         COMMIT: "people put another set into force",
     }
-    return told.get(entry.edit, f"{who}: {entry.edit.replace('_', ' ')}")
+    return capital(told.get(entry.edit, f"{who}: {entry.edit.replace('_', ' ')}"))
 
 
 def edit_evidence(entry: Change) -> str:

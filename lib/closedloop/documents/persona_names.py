@@ -9,24 +9,46 @@ from closedloop.documents.numbers import is_missing
 from closedloop.documents.wording import Words, capital
 from closedloop.errors import DefinitionError
 from closedloop.loop.changelog import SPLIT
-from closedloop.loop.persona import PersonaSet
+from closedloop.loop.persona import EVERYONE, PersonaSet
 from closedloop.market.definition import Definition
 
 SURELY = 0.9  # the share of a persona's members from which on it bears the name of a level
+ALL_OTHERS = "All others"
 _LONGEST = 60
 
 
 def words_for(definition: Definition, *sets: PersonaSet) -> Words:
-    """The market's words with the name of every persona of these sets, and of those that the team names."""
+    """The market's words with the name of every persona of these sets, and of those that the team names.
+
+    Of a persona that is in several sets the last one says what it is called.
+    """
     team, plain = team_names(definition.folder), Words(definition)
-    names = {p.id: default_name(vars(p), plain) for of in sets for p in of.personas}
-    for entry in (entry for of in sets for entry in of.changelog if entry.edit == SPLIT):
-        if not names.get(entry.into):
-            whole = team.get(entry.persona) or names.get(entry.persona) or plain.name(entry.persona)
-            names[entry.into] = f"{whole}, {plain.short(entry.field, entry.level)}"
+    names: dict[str, str] = {}
+    for of in sets:
+        names |= _names_of(of, plain, team)
     names = {id_: name or capital(id_.replace("-", " ")) for id_, name in names.items()} | team
     shared = {name for name in names.values() if list(names.values()).count(name) > 1}
     return Words(definition, {id_: f"{name} ({id_})" if name in shared else name for id_, name in names.items()})
+
+
+def _names_of(of: PersonaSet, words: Words, team: Mapping[str, str]) -> dict[str, str]:
+    """The names of a set's personas and of the parts that were ever split off: a part by its whole and its level."""
+    names = {p.id: default_name(vars(p), words) for p in of.personas}
+    rest = next((p for p in of.personas if p.id == of.rule.default), None)
+    has_rule = rest is None or any(branch.label == rest.id for branch in of.rule.branches)
+    if rest is not None and not has_rule and len(of.personas) > 1 and names[rest.id] in ("", EVERYONE.capitalize()):
+        names[rest.id] = ALL_OTHERS
+    traits = {p.id: (p.field, p.level) for p in of.personas if not p.name}
+    for entry in (entry for entry in of.changelog if entry.edit == SPLIT):
+        part = words.short(entry.field, entry.level)
+        is_own = traits.get(entry.persona) == (entry.field, entry.level)  # the very level that its whole is called by
+        whole = names.get(entry.persona) or words.name(entry.persona)
+        is_whole_market = entry.persona == EVERYONE or whole == ALL_OTHERS
+        whole = team.get(entry.persona, "" if is_own or is_whole_market else whole)
+        names[entry.into] = names.get(entry.into) or (f"{whole}, {part}" if whole else capital(part))
+        if is_own and entry.into in of.ids:
+            names[entry.persona] = f"Other than {part}"
+    return names
 
 
 def default_name(persona: Mapping[str, Any], words: Words) -> str:

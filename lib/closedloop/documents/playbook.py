@@ -14,7 +14,7 @@ from closedloop.documents.persona_diff import detail
 from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
 from closedloop.documents.promises import promise_history, promise_of
 from closedloop.documents.tables import Table
-from closedloop.documents.wording import records, sentence
+from closedloop.documents.wording import capital, records, sentence
 from closedloop.errors import ParameterError, allowed
 
 MOST = 3
@@ -24,7 +24,7 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     """Who it is about, what to expect, and how much of the page rests on outcomes."""
     size, promise, changed = size_of(dossier), promise_of(dossier), _changed(dossier)
     return [
-        Sentence(f"{dossier.name}: {size.text}.", size.claims),
+        Sentence(f"{capital(dossier.words.told(dossier.chosen))}: {size.text}.", size.claims),
         Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
         Sentence(f"Since last period: {'; '.join(line.text for line in changed)}.", cited(changed)),
     ]

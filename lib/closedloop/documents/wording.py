@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.levels import as_written
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.evidence.recording import FEW_RECORDED, FILLED
@@ -62,12 +63,16 @@ class Words:
         if column in _NAMED:
             return self.name(str(value))
         label = self.definition.label(column, value)
-        return _YES_NO.get(label, label.replace("_", " "))
+        return _YES_NO.get(label, as_written(label))
 
     def name(self, subject: str) -> str:
         """The display name of a persona or competitor; numbered segments are called so."""
         plain = f"segment {subject}" if subject.isdecimal() else subject.replace("_", " ")
         return self.names.get(subject, plain)
+
+    def told(self, subject: str) -> str:
+        """The name as it stands beside fields and levels: a persona is called one, for it may bear a level's name."""
+        return f"persona {self.name(subject)}" if subject in self.names else self.name(subject)
 
     def reasons(self, moved: Iterable[Iterable[str]]) -> str:
         """What moves a score, from field and level of each: "kind of site: depot; job function: IT"."""
@@ -96,7 +101,7 @@ class Words:
         if self.is_item(column):
             return f"{self.level(column, value)} to “{self.column(column)}”"
         if column in _NAMED and str(value):
-            return self.name(str(value))
+            return self.told(str(value))
         return f"{self.column(column)}: {self.level(column, value)}" if str(value) else self.column(column)
 
 
@@ -148,7 +153,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def about(claim: Mapping[str, Any], words: Words) -> str:
     """Whom or what a claim speaks about, as the beginning of a sentence."""
     column, subject = str(claim["field"] or ""), str(claim["subject"] or "market")
-    parts = [] if subject == "market" else [words.name(subject)]
+    parts = [] if subject == "market" else [words.told(subject)]
     parts += [words.condition(column, claim["level"])] if column else []
     parts += [] if numbers.is_missing(claim["within"]) or not claim["within"] else [_within(claim, words)]
     return capital(", ".join(parts) or words.definition.title)

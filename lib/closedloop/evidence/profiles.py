@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.indicators import coding_of, is_metric
+from closedloop.evidence.indicators import coding_of, is_metric, level_text
 from closedloop.evidence.rates import wilson
 
 
@@ -35,3 +35,12 @@ def indicator_columns(values: pd.Series) -> pd.DataFrame:
     if len(levels) == 2:  # yes/no: the second level in order is the yes
         return pd.DataFrame({name: shares[f"{name}={levels[1]}"]}, index=values.index)
     return pd.DataFrame(shares, index=values.index)
+
+
+def field_and_level(column: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """What a column of a profile of ``rows`` counts: a field and its level, of two the second; of a number no level."""
+    if column not in rows:
+        field = next(str(name) for name in rows if column.startswith(f"{name}="))
+        return field, column.removeprefix(f"{field}=")
+    values = rows[column]
+    return column, "" if is_metric(values) else str(level_text(values).dropna().max())

@@ -106,7 +106,7 @@ def _spent(situation: Situation, field: str, first: pd.Timestamp, until: pd.Time
 
 def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
     """What each channel cost and brought, and whether a won deal costs less there than in the others."""
-    if not situation.view.has("spend"):
+    if not situation.holds("spend"):
         draft.missing["cost"] = (
             "No spend is recorded, so the cost of an accepted lead or a won deal is unknown. "
             "Collect `spend` per channel and month."
@@ -116,7 +116,8 @@ def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
         draft.missing["channels"] = _TOO_FEW if several else _NO_CHANNEL
         return
     origin = Origin("03_leads", "channels", "leads", *grown.span)
-    if grown.days_to_win is not None and situation.definition.has_calendar:
+    has_days = grown.days_to_win is not None and situation.definition.has_calendar
+    if has_days and grown.leads["is_won"].sum() >= LEAST_SHOWN:
         draft.count([{"estimate": grown.days_to_win, "n": len(grown.leads)}], origin, "days_to_win", unit="days")
     totals = grown.totals("channel")
     _state(draft, totals, "channel", origin)

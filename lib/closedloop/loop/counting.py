@@ -11,7 +11,7 @@ from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.rates import multinomial_intervals, wilson
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
-RARE = "(rare)"  # recorded, but under a name too seldom recorded to be compared
+RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
 _MOST_LEVELS = 30
 _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
 

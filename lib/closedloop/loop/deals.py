@@ -18,7 +18,7 @@ from closedloop.loop.records import won
 from closedloop.loop.remarks import remarks
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
-from closedloop.loop.worth import NO_DAYS, worth
+from closedloop.loop.worth import SAME_DAY, no_days, worth
 from closedloop.terms import OUTCOMES
 
 _CURVE_POINTS = 30
@@ -29,7 +29,7 @@ _SECTIONS = ("totals", "win_rates", "curve", "adjusted", "cycle", "amounts", "lo
 def deals(situation: Situation, in_force: PersonaSet) -> Step:
     """Win rates, win curves, cycle, amounts, loss reasons and comparisons, as known when the period ended."""
     draft = Draft("deals")
-    if not situation.view.has("deals"):
+    if not situation.view.has("deals") or situation.deals.empty:
         draft.missing |= dict.fromkeys(_SECTIONS, "No deals are recorded: collect `deals` with dates and outcomes.")
         return draft.done()
     every, ended, by = _with_levels(situation, in_force)
@@ -94,13 +94,13 @@ def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
 
 
 def _total_results(draft: Draft, n: dict[str, int], amount: float | None) -> None:
-    """The key figures of the period; a rate of no deals is undefined."""
+    """The key figures of the period; a rate of fewer than ten deals is not told."""
     decided, ended = n["won"] + n["lost"], n["won"] + n["lost"] + n["no_decision"]
     draft.results |= {f"n_{outcome}": count for outcome, count in n.items()}
     draft.results |= {
         "n_deals": ended,
-        "win_rate": n["won"] / decided if decided else None,
-        "win_rate_broad": n["won"] / ended if ended else None,
+        "win_rate": n["won"] / decided if decided >= LEAST_SHOWN else None,
+        "win_rate_broad": n["won"] / ended if ended >= LEAST_SHOWN else None,
         "won_amount": amount,
     }
 
@@ -109,8 +109,8 @@ def _curve(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     """The share of deals that had ended in each way by each day; a day at which nothing is known is not stated."""
     rows = every.dropna(subset=["age_days"])
     rows = situation.in_window(rows, rows["created_on"])
-    if not situation.is_dated or situation.definition.clock != "day" or rows.empty or rows["age_days"].max() == 0:
-        draft.missing["curve"] = f"{NO_DAYS}, so no win curve over time can be drawn."
+    if reason := no_days(situation, every) or _no_curve(rows):
+        draft.missing["curve"] = reason
         return
     last = float(rows["age_days"].quantile(0.95))
     at = np.unique(np.round(np.linspace(0, max(last, 1.0), _CURVE_POINTS)))
@@ -120,6 +120,15 @@ def _curve(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     declared = situation.definition.deals
     for outcome in OUTCOMES[:3] if declared is None else declared.outcomes:
         draft.estimate(told[told["cause"] == outcome], origin, f"{outcome}_by")
+
+
+def _no_curve(rows: pd.DataFrame) -> str:
+    """Why the ages of these deals make no curve; nothing where they do."""
+    if len(rows) < LEAST_SHOWN:
+        return "Fewer than ten deals with a known age were opened within the window: too few for a curve."
+    if rows.loc[rows["outcome"] != "open", "age_days"].max() == 0:
+        return f"{SAME_DAY}: no curve."
+    return ""
 
 
 def _loss_reasons(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame) -> None:
@@ -152,7 +161,7 @@ def _agreement(draft: Draft, lost: pd.DataFrame, said: pd.DataFrame, origin: Ori
     both = lost.merge(said[["deal_id", "topic"]], on="deal_id").dropna(subset=["loss_reason", "topic"])
     is_same = both["loss_reason"] == both["topic"]
     draft.estimate(rates([("", is_same.sum(), len(both))], ""), origin, "loss_reason_agreement")
-    draft.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) else None
+    draft.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) >= LEAST_SHOWN else None
 
 
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:

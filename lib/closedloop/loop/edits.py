@@ -17,6 +17,7 @@ from closedloop.evidence.rules import Branch, Rule
 from closedloop.evidence.strata import standardised, stratified_difference_p
 from closedloop.loop.counting import crossed_counts
 from closedloop.loop.persona import Persona, PersonaSet, estimate
+from closedloop.loop.persona_ids import persona_id
 from closedloop.loop.promises import GATE
 from closedloop.loop.simplifying import simplified
 from closedloop.loop.situation import Situation
@@ -49,14 +50,31 @@ def propose(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) ->
     changed = replace(in_force, rule=rule, personas=tuple(personas), fields=fields)
     if rule != in_force.rule:
         changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
+    wholes = {*splits["subject"], *undone.loc[undone["verdict"] == Verdict.SUPPORTED, "level"]}
+    changed = _with_shares(changed, closed, wholes)
     return estimate(changed, recent, situation.names_of(recent["closed_on"])), pd.concat(
         [edits, undone], ignore_index=True
     )
 
 
+def _with_shares(changed: PersonaSet, closed: pd.DataFrame, wholes: set[str]) -> PersonaSet:
+    """The set with the share of the ``wholes``' deals that have the level they are called by, as far as deals hold it.
+
+    What was cut out of a persona or went back to it may have had that level more often, or less often, than the rest.
+    """
+    assigned = changed.assign(closed)
+    personas = []
+    for persona in changed.personas:
+        if persona.id in wholes and persona.level and persona.field in closed:
+            has_level = level_text(closed.loc[assigned == persona.id, persona.field]).dropna() == persona.level
+            persona = replace(persona, share=float(has_level.mean()) if len(has_level) else None)
+        personas.append(persona)
+    return replace(changed, personas=tuple(personas))
+
+
 def _split(rule: Rule, personas: list[Persona], parent: str, field: str, level: str) -> tuple[Rule, list[Persona]]:
     condition = Among(field, (level,))
-    child = f"{parent}-{_slug(field, level)}"[:64]
+    child = persona_id(f"{field}={level}", [p.id for p in personas], whole=parent)
     branches: list[Branch] = []
     for branch in rule.branches:
         if branch.label == parent:
@@ -77,11 +95,6 @@ def _narrowed(conditions: tuple[Condition, ...], more: Among) -> tuple[Condition
 
 def _without_nan(branch: Branch) -> Branch:
     return branch if np.isfinite(branch.share_right) else replace(branch, share_right=0.0)
-
-
-def _slug(field: str, level: str) -> str:
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in f"{field.removeprefix('is_')}-{level}".lower())
-    return "-".join(part for part in kept.split("-") if part)
 
 
 def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> pd.DataFrame:

@@ -84,24 +84,22 @@ def _waterfall(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figu
     draft.estimate(accepted, origin, "accepted_rate")
     draft.results |= {
         "n_handed_off": whole,
-        "accepted_rate": float(decided.mean()) if len(decided) else None,
+        "accepted_rate": float(decided.mean()) if accepted else None,
         "n_decided": len(decided),
     }
     return accepted[0] if accepted else {}
 
 
-def _tells_first_touch(situation: Situation) -> bool:
-    """Are touches recorded with all that tells when sales first touched a lead?"""
-    needed = {"from_team", "lead_id", "touched_on"}
-    return situation.view.has("touches") and needed <= set(situation.view.known("touches").columns)
+def _sales_touches(situation: Situation) -> pd.DataFrame:
+    """The touches of sales with a lead: lead_id and touched_on; none where the source records no such touch."""
+    touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
+    sales = touches.reindex(columns=["lead_id", "touched_on", "from_team"]).query("from_team == 'sales'")
+    return sales.assign(touched_on=pd.to_datetime(sales["touched_on"])).dropna(subset=["lead_id"])
 
 
 def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
     """Days from hand-off to the first sales touch; missing: never touched so far."""
-    if not _tells_first_touch(situation):
-        return pd.Series(np.nan, index=cohort.index)
-    touches = fetched(situation.view.known("touches"))
-    sales = touches[touches["from_team"] == "sales"].assign(touched_on=lambda t: pd.to_datetime(t["touched_on"]))
+    sales = _sales_touches(situation)
     joined = cohort[["lead_id", "handed_off_on"]].reset_index().merge(sales[["lead_id", "touched_on"]], on="lead_id")
     after = joined[joined["touched_on"] >= joined["handed_off_on"]]
     first = after.groupby("index")["touched_on"].min().reindex(cohort.index)
@@ -110,12 +108,8 @@ def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
 
 def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figure:
     """Days to the first touch, of all and by channel, persona and representative; returns the median of all."""
-    if not _tells_first_touch(situation):
-        draft.missing["first_touch"] = (
-            "Touches are recorded, but not the team, the lead and the day of each: collect all three."
-            if situation.view.has("touches")
-            else "No touches are recorded: collect `touches` with team, lead and date."
-        )
+    if _sales_touches(situation).empty:
+        draft.missing["first_touch"] = "No touches of sales are recorded: collect `touches` with team, lead and date."
         draft.results |= {"first_touch_median_days": None, "never_touched_share": None}
         return {}
     origin = _origin(situation, "first_touch")._replace(source_table="touches")
@@ -138,7 +132,7 @@ def _in_time(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
     """Share of the leads touched within the promised days; one whose days are not over yet is not judged."""
     goals = situation.definition.goals.get(situation.period.name)
     promised = goals.first_touch_days if goals else None
-    if promised is None or not situation.definition.has_calendar or not _tells_first_touch(situation):
+    if promised is None or not situation.definition.has_calendar or _sales_touches(situation).empty:
         return
     is_over = cohort["handed_off_on"] + pd.Timedelta(days=promised) < pd.Timestamp(situation.on)
     days = cohort.loc[is_over, "touch_days"]
@@ -184,7 +178,7 @@ def _disagreements(
     returned = frame["recycled_on"].notna() if "recycled_on" in frame else pd.Series(False, index=frame.index)
     later_won = returned & frame["is_won"].eq(True).fillna(False)
     rows = [("rejected or recycled, yet won later", later_won.sum(), returned.sum())]
-    if _tells_first_touch(situation):
+    if not _sales_touches(situation).empty:
         rejected, is_untouched = cohort["is_accepted"].eq(False).fillna(False), cohort["touch_days"].isna()
         rows.insert(0, (REJECTED_UNTOUCHED, (rejected & is_untouched).sum(), rejected.sum()))
         rows.append((ACCEPTED_UNTOUCHED, (accepted & is_untouched).sum(), accepted.sum()))
@@ -252,9 +246,9 @@ def _won_amount(situation: Situation) -> Figure:
 
 def _touches_before_giving_up(situation: Situation, cohort: pd.DataFrame) -> Figure:
     """Median number of sales touches of leads that were touched and given up."""
-    if not situation.view.has("touches") or "disqualified_on" not in cohort:
+    sales = _sales_touches(situation)
+    if sales.empty or "disqualified_on" not in cohort:
         return {}
-    touches = fetched(situation.view.known("touches"))
-    n = touches.loc[touches["from_team"] == "sales", "lead_id"].value_counts()
+    n = sales["lead_id"].value_counts()
     given_up = cohort.loc[cohort["disqualified_on"].notna() & cohort["touch_days"].notna(), "lead_id"]
     return quantile(given_up.map(n).fillna(0)) if len(given_up) >= LEAST_SHOWN else {}

@@ -1,16 +1,19 @@
 """Where the personas in force come from: the segment behind each, and the respondents that each is told of."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import pandas as pd
 
-from closedloop.evidence.indicators import is_metric, level_text
+from closedloop.evidence.indicators import level_text
+from closedloop.evidence.profiles import field_and_level
 from closedloop.evidence.rules import RuleError, cross_fitted
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.changelog import COMMIT, SPLIT
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.persona_ids import persona_id
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
 
@@ -35,32 +38,26 @@ class Trait(NamedTuple):
 
 
 def segment_traits(profile: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Trait]:
-    """The trait of each segment; ``profile`` was made of ``rows``."""
+    """The trait of each segment; ``profile`` was made of ``rows``. Without one that is free, a segment has its number.
+
+    What two columns would both be called is neither's id, so that an id stays the same whatever else was cut.
+    """
     segments = profile.drop(index="market")
     scale = profile.loc["market"].abs().clip(lower=1.0)
+    plain = Counter(persona_id(str(column)) for column in segments.columns)
+    shared = [id_ for id_, times in plain.items() if times > 1]
     taken: set[str] = set()
     traits = {}
     for segment in segments.index:
         others = segments.drop(index=segment)
         apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
-        column = next((str(c) for c in apart.index if _slug(str(c)) not in taken), f"segment-{segment}")
-        taken.add(_slug(column))
-        traits[str(segment)] = Trait(_slug(column), *_field_and_level(column, rows))
+        column = next((str(name) for name in apart.index if name not in taken), None)
+        if column is None:
+            traits[str(segment)] = Trait(f"segment-{segment}", "", "")
+            continue
+        taken.add(column)
+        traits[str(segment)] = Trait(persona_id(column, shared), *field_and_level(column, rows))
     return traits
-
-
-def _slug(column: str) -> str:
-    plain = column.removeprefix("wants_").removeprefix("is_").lower()
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in plain)
-    return "-".join(part for part in kept.split("-") if part)[:48]
-
-
-def _field_and_level(column: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """What a column of a profile (``evidence.profiles``) counts: a level, of two the second; or a number's mean."""
-    name, _, level = column.partition("=")
-    if level or name not in rows or is_metric(rows[name]):
-        return name, level
-    return name, str(level_text(rows[name]).dropna().max())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pandas as pd
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.scores import Score
 from closedloop.loop.call_list import RANDOM, listed
+from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.prospects import Prospects
 from closedloop.loop.records import column
@@ -71,8 +72,9 @@ def _state(
     origin = Origin("03_leads", "next_leads", prospects.table, *situation.span(column(to_call, "created_on")))
     draft.count([{"estimate": len(to_call)}], origin, "n_listed")
     draft.count([{"estimate": (to_call["slot"] == RANDOM).sum(), "n": len(to_call)}], origin, "n_drawn")
-    if to_call["age_days"].notna().any():
-        rows = [{"estimate": to_call["age_days"].median(), "n": len(to_call)}]
+    ages = to_call["age_days"].dropna()
+    if len(ages) >= LEAST_SHOWN:
+        rows = [{"estimate": ages.median(), "n": len(ages)}]
         draft.count(rows, origin, "median_age_days", unit="days")
     if to_call.empty:
         draft.missing["next_leads"] = (
@@ -132,7 +134,7 @@ def _with_contact(situation: Situation, prospects: Prospects, rows: pd.DataFrame
     age = (on - column(rows, "created_on")).dt.days
     last = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
     touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
-    if {prospects.key, "touched_on"} <= set(touches):
+    if len(touches) and {prospects.key, "touched_on"} <= set(touches):
         last = rows[prospects.key].map(pd.to_datetime(touches["touched_on"]).groupby(touches[prospects.key]).max())
     return rows.assign(age_days=age.where(age > 0), last_touch_on=last)
 

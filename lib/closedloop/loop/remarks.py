@@ -20,8 +20,11 @@ def remarks(situation: Situation, in_force: PersonaSet) -> pd.DataFrame:
     notes = fetched(situation.view.known("notes"), "note_id").reindex(columns=_COLUMNS)
     notes = notes.assign(written_on=pd.to_datetime(notes["written_on"]))
     notes = situation.in_window(notes, notes["written_on"])
-    of_deal = notes["deal_id"].map(_personas(situation, in_force, "deals"))
-    return notes.assign(persona=of_deal.fillna(notes["lead_id"].map(_personas(situation, in_force, "leads"))))
+    of_deal, of_lead = (
+        notes[f"{table}_id"].map(_personas(situation, in_force, f"{table}s")).astype("str")
+        for table in ("deal", "lead")
+    )
+    return notes.assign(persona=of_deal.fillna(of_lead))
 
 
 def _personas(situation: Situation, in_force: PersonaSet, table: str) -> "pd.Series[str]":

@@ -11,7 +11,7 @@ from closedloop.evidence.indicators import is_metric
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, segmentation
 from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
-from closedloop.loop.exploring import explore
+from closedloop.loop.exploring import answer, explore
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
@@ -45,14 +45,19 @@ class Research:
 
 def sample_of(situation: Situation) -> Sample:
     """Survey answers when there are any; else leads, accounts or deals by the fields known at creation."""
-    view, definition = situation.view, situation.definition
-    if view.has("respondents") and definition.items:
-        rows = fetched(view.known("respondents", Moment.RESEARCH), "respondent_id")
-        if len(rows) >= _FEWEST_ROWS:
-            items = [item for item in definition.items if item in rows]
-            apart = [name for name in view.fields("respondents") if name not in items]
-            return Sample("respondents", rows, items, apart)
+    rows, items = _survey(situation)
+    if len(rows) >= _FEWEST_ROWS and rows[items].notna().any(axis=None):
+        apart = [name for name in situation.view.fields("respondents") if name not in items]
+        return Sample("respondents", rows, items, apart)
     return _sample_of_records(situation)
+
+
+def _survey(situation: Situation) -> tuple[pd.DataFrame, list[str]]:
+    """The respondents known on the day, and the questions that they were asked."""
+    if not situation.view.has("respondents"):
+        return pd.DataFrame(), []
+    rows = fetched(situation.view.known("respondents", Moment.RESEARCH), "respondent_id")
+    return rows, [item for item in situation.definition.items if item in rows]
 
 
 def _sample_of_records(situation: Situation) -> Sample:
@@ -84,6 +89,12 @@ def research(situation: Situation) -> Research:
         origin = Origin("01_research", "segmenting", "deals", *situation.span(ended["closed_on"]))
         draft.count([{"estimate": len(ended)}], origin, "n_ended")
     draft.results |= {"source": sample.source, "n": len(sample.rows), "n_items": len(sample.items)}
+    asked, questions = _survey(situation)
+    if len(asked) and questions and asked[questions].isna().all(axis=None):
+        draft.missing["sample"] = (
+            f"The survey is blank: none of its {len(asked)} rows answers any of its {len(questions)} questions, so it "
+            "says nothing about needs. Check the columns of `respondents` that [items] in market.toml names."
+        )
     if len(sample.rows) < _FEWEST_ROWS or not sample.items:
         _nothing_to_cut(draft, sample)
         return Research(draft.done(), sample, None)
@@ -91,7 +102,7 @@ def research(situation: Situation) -> Research:
     explore(draft, situation, sample, _origin(situation, sample, "explore"))
     _describe(draft, situation, sample, found)
     held(draft, situation, sample, found, waves_of(situation, sample))
-    if sample.source != "respondents":
+    if sample.source != "respondents" and "sample" not in draft.missing:
         draft.missing["needs"] = (
             "No survey: the segments describe records, not needs. Collect `respondents`: "
             "a dozen yes/no questions about needs, asked of at least 60 people per question."
@@ -100,8 +111,13 @@ def research(situation: Situation) -> Research:
 
 
 def _nothing_to_cut(draft: Draft, sample: Sample) -> None:
+    found = (
+        f"Only {len(sample.rows)} rows with {len(sample.items)} columns were known at the period's start"
+        if sample.items
+        else f"At the period's start no table held {_FEWEST_ROWS} rows with a field that is known from the beginning"
+    )
     text = (
-        f"Only {len(sample.rows)} rows with {len(sample.items)} columns were known at the period's start: "
+        f"{found}: "
         "too little to cut into segments. Collect survey answers (`respondents`), "
         "or fields of leads or accounts that are known at creation."
     )
@@ -179,7 +195,8 @@ def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Or
     answered.loc["market"] = answered.sum()
     tall = found.profile.rename_axis("subject").reset_index().melt("subject", value_name="estimate").dropna()
     tall = tall.rename(columns={tall.columns[1]: "item"})
-    tall[["field", "level"]] = [_named(str(item)) for item in tall["item"]]
+    named = [answer(str(item), sample.rows) for item in tall["item"]]
+    tall = tall.assign(field=[field for field, _ in named], level=[level for _, level in named])
     tall["n"] = [answered.loc[s, f] for s, f in zip(tall["subject"], tall["field"], strict=True)]
     tall = tall[tall["n"] >= LEAST_SHOWN]
     is_mean = tall["field"].map({name: is_metric(sample.rows[name]) for name in sample.items}).astype(bool)
@@ -191,12 +208,6 @@ def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Or
     spread = [_error(sample.rows.loc[_members(labels, s), f]) for s, f in zip(means.subject, means.field, strict=True)]
     ends = {"low": means["estimate"] - spread, "high": means["estimate"] + spread}
     draft.estimate(means.assign(**ends), origin, "profile_mean", unit="ratio")
-
-
-def _named(item: str) -> tuple[str, str]:
-    """An item of a profile as field and level; a yes/no question is meant with its yes."""
-    field, is_level, level = item.partition("=")
-    return field, level if is_level else "yes"
 
 
 def _members(labels: pd.Series, segment: str) -> pd.Series:
@@ -214,7 +225,7 @@ def _state_sizes(draft: Draft, situation: Situation, found: Segmentation, origin
     rows = found.sizes.assign(estimate=found.sizes["share"], field="segment", level=found.sizes["segment"].astype(str))
     rows["n"] = len(found.labels)
     draft.estimate(rows, origin, "segment_share")
-    if situation.view.has("accounts"):
+    if situation.holds("accounts"):
         n = int(situation.view.known("accounts").count().execute())
         scaled = {name: rows[name] * n for name in ("estimate", "low", "high")}
         draft.estimate(rows.assign(**scaled), origin, "n_accounts", unit="count")

@@ -80,6 +80,10 @@ class Situation:
         """All that was known on the day."""
         return self.warehouse.view(self.on)
 
+    def holds(self, table: str) -> bool:
+        """Was any row of the table known on the day? A source may have the table, and nothing in it."""
+        return self.view.has(table) and int(self.view.known(table).count().execute()) > 0
+
     def rng(self, step: str) -> np.random.Generator:
         """The step's own generator: the same market, period and step always draw the same numbers."""
         seed = hashlib.sha256(f"{self.market}/{self.period.name}/{step}".encode()).digest()

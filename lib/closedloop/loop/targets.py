@@ -127,7 +127,7 @@ def _knock_outs(draft: Draft, criteria: Criteria) -> pd.DataFrame:
         "recognised": _tested(low, high, limits.least_recognised),
         "stability": _tested(slsw, slsw, limits.least_stability),
     }
-    if limits.smallest_accounts and criteria.situation.view.has("accounts"):
+    if limits.smallest_accounts and criteria.situation.holds("accounts"):
         known = int(criteria.situation.view.known("accounts").count().execute())
         tests["accounts"] = _tested(sizes["low"] * known, sizes["high"] * known, limits.smallest_accounts)
     return pd.DataFrame(tests, index=criteria.ids)

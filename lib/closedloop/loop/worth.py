@@ -17,7 +17,7 @@ from closedloop.loop.records import won
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
-NO_DAYS = "The source records no exact days of opening and closing: collect created_on and closed_on of deals"
+SAME_DAY = "Every deal ends on the day it is opened"
 PER_DECIDED = "won_amount_per_decided"
 _FIELDS = ("persona", "product")
 Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
@@ -43,18 +43,10 @@ def worth(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.Dat
 def _cycle(draft: Draft, situation: Situation, won_deals: pd.DataFrame, origin: Origin) -> Known:
     """Median days to win; means are compared."""
     timed = won_deals.dropna(subset=["age_days"])
-    median = (
-        cycle_days(timed["age_days"], timed["outcome"])["estimate"] if situation.definition.clock == "day" else None
-    )
-    draft.results["sales_cycle_days"] = median if len(timed) else None
-    if median is None or timed.empty:
-        draft.missing["cycle"] = f"{NO_DAYS}; without them the sales cycle is unknown."
-        return {}
-    if len(timed) < LEAST_SHOWN:
-        draft.missing["cycle"] = (
-            f"{len(timed)} of {len(won_deals)} won deals have both days, too few to show how long winning takes: "
-            f"{LEAST_SHOWN} are needed."
-        )
+    reason = no_days(situation, situation.deals) or _no_cycle(won_deals, timed)
+    draft.results["sales_cycle_days"] = None if reason else cycle_days(timed["age_days"], timed["outcome"])["estimate"]
+    if reason:
+        draft.missing["cycle"] = reason
         return {}
     rows = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
     draft.estimate(rows, origin, "median_cycle_days", unit="days")
@@ -62,16 +54,53 @@ def _cycle(draft: Draft, situation: Situation, won_deals: pd.DataFrame, origin: 
     return _known(rows)
 
 
+def no_days(situation: Situation, deals: pd.DataFrame) -> str:
+    """Why no deal of the market has an age in days; nothing where some have one."""
+    clock = situation.definition.clock
+    if clock != "day":
+        kept = {"month": "only months", "order": "only the order of deals", "none": "no dates"}[clock]
+        return f"The source records {kept}, so how many days a deal takes is unknown: collect the day of both its ends."
+    if deals["age_days"].notna().any() or deals.empty:
+        return ""
+    lacking = [name for name in ("created_on", "closed_on") if deals[name].isna().all()]
+    if lacking:
+        return f"No deal records {' or '.join(lacking)}, so how many days a deal takes is unknown: collect it."
+    return "No deal records both its days, created_on and not before it closed_on: collect both of every deal."
+
+
+def _no_cycle(won_deals: pd.DataFrame, timed: pd.DataFrame) -> str:
+    """Why the won deals do not tell how long winning takes; nothing where they do."""
+    if len(won_deals) < LEAST_SHOWN:
+        return "Fewer than ten deals were won, too few to show how long winning takes."
+    if len(timed) < LEAST_SHOWN:
+        return (
+            f"Only {len(timed)} of {len(won_deals)} won deals record when they were opened and closed, too few to show "
+            "how long winning takes: collect created_on and closed_on of every deal."
+        )
+    return f"{SAME_DAY}: winning takes no day, and there is nothing to compare." if timed["age_days"].max() == 0 else ""
+
+
+def _no_amounts(won_deals: pd.DataFrame) -> str:
+    """Why the won deals do not tell what a deal is worth; nothing where they do."""
+    if len(won_deals) < LEAST_SHOWN:
+        return "Fewer than ten deals were won, too few to show what one is worth."
+    if "won_amount" not in won_deals or won_deals["won_amount"].isna().all():
+        return "No won deal records its amount: collect won_amount of deals."
+    n, n_zero = int((won_deals["won_amount"] > 0).sum()), int((won_deals["won_amount"] == 0).sum())
+    if n >= LEAST_SHOWN:
+        return ""
+    if not n:
+        return f"Each of the {n_zero} amounts of won deals is 0, which tells no price: collect won_amount of deals."
+    zeros = f", {n_zero} have 0" if n_zero else ""
+    return f"Only {n} of {len(won_deals)} won deals have an amount above 0{zeros}: collect won_amount of every deal."
+
+
 def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     """Mean and median amount of a won deal, and the range of the next; means are compared."""
-    paid = won_deals[won_deals["won_amount"] > 0] if "won_amount" in won_deals else won_deals.head(0)
-    if len(paid) < LEAST_SHOWN:
-        draft.missing["amounts"] = (
-            f"{len(paid)} of {len(won_deals)} won deals have an amount above 0; {LEAST_SHOWN} are needed. "
-            "Collect won_amount of deals."
-        )
+    if reason := _no_amounts(won_deals):
+        draft.missing["amounts"] = reason
         return {}
-    paid = paid.astype({"won_amount": "float64"})
+    paid = won_deals[won_deals["won_amount"] > 0].astype({"won_amount": "float64"})
     medians = [{**named, **quantile(part["won_amount"])} for named, part in _groups(paid)]
     draft.estimate(medians, origin, "median_amount", unit="amount")
     means = [*_means(paid, ""), *_means(paid, "persona")]

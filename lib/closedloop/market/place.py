@@ -1,6 +1,8 @@
 """Where things are on disk: the project's root, its data, its run folder, and what is kept there."""
 
+import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
@@ -38,3 +40,12 @@ def remembered(path: Path, find: Callable[[], str]) -> str:
         temporary.write_text(find())
         temporary.replace(path)
     return path.read_text()
+
+
+def slug(name: str) -> str:
+    """``name`` as a safe part of a file name; a changed name gets a mark, so that two stay two."""
+    safe = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:40]
+    if safe == name:
+        return safe
+    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{safe}-{mark}" if safe else mark

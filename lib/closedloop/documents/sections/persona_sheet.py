@@ -12,7 +12,7 @@ from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_id
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
 from closedloop.documents.tables import Table
 from closedloop.documents.turning import turning
-from closedloop.documents.wording import one_of_each_pair, records, sentences
+from closedloop.documents.wording import capital, one_of_each_pair, records, sentences
 from closedloop.loop.changelog import COMMIT, Change
 
 _STABLE = 0.75  # the bar of METHODS, 2
@@ -44,10 +44,9 @@ def stability(shown: Evidence) -> Pieces:
     if not weakest:
         return (listed,)
     verdict = "stable enough to plan with" if weakest[0]["estimate"] >= _STABLE else "too loose to plan with alone"
-    name = _persona(shown)(weakest[0])
-    return listed, stating(
-        f"Each is found again with {value(weakest[0], shown.words)} or more ({name}): {verdict}.", *weakest
-    )
+    text = f"Each is found again with {value(weakest[0], shown.words)} or more"
+    name = shown.words.told(weakest[0]["level"])
+    return listed, stating(f"{text} ({name}): {verdict}.", *weakest)
 
 
 def funnel(shown: Evidence) -> Pieces:
@@ -120,7 +119,7 @@ def actions(shown: Evidence) -> Pieces:
         top = (part if alone.empty else alone).sort_values("effect", ascending=False, kind="stable").head(_MOST_LED)
         listed = ", ".join(_against(claim, shown) for claim in records(top))
         tail = "" if alone.empty else " No other persona shares that."
-        lines.append(stating(f"{shown.words.name(str(persona))} – lead with: {listed}.{tail}", top))
+        lines.append(stating(f"{capital(shown.words.told(str(persona)))} – lead with: {listed}.{tail}", top))
     if not lines:
         return (stating("Nothing is shown to set the personas apart.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
@@ -201,7 +200,7 @@ def no_different(shown: Evidence) -> Listing | None:
         for persona, mine in part.groupby("subject", sort=False):
             by_names.setdefault(_names(mine, shown), []).append(str(persona))
         for names, personas in by_names.items():
-            who = "Every persona" if len(personas) == everyone else "; ".join(map(shown.words.name, personas))
+            who = "Every persona" if len(personas) == everyone else capital("; ".join(map(shown.words.told, personas)))
             lines.append(stating(f"{who} – {told}: {names}.", part[part["subject"].isin(personas)]))
     return Listing(lines) if lines else None
 

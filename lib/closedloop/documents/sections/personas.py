@@ -23,7 +23,7 @@ from closedloop.documents.sections.persona_sheet import (
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import records, span
+from closedloop.documents.wording import capital, records, span
 from closedloop.loop.comparisons import TURNS
 
 SAME = "Nothing changed since the last period."
@@ -73,7 +73,7 @@ def _rules(shown: Evidence) -> Pieces:
     told = [(name, makeup(where(shares, subject=name), shown.words)) for name in shown.rules]
     rows = tuple((shown.words.name(name), said.text) for name, found in told for said in found)
     cited = tuple(said.claims for _, found in told for said in found)
-    ways = [f"{shown.words.name(name)}: {way}" for name, found in shown.rules.items() for way in found]
+    ways = [f"{capital(shown.words.told(name))}: {way}" for name, found in shown.rules.items() for way in found]
     queries = [Query("The same rule as SQL", str(text)) for text in shown.table("set").get("sql", [])]
     listed = [Table(("persona", "who they are"), rows, (False, False), claims=cited)] if rows else []
     return *listed, rule_quality(shown), Query("The whole rule in words", "\n".join(ways)), *queries
@@ -139,7 +139,7 @@ def _nearest(shown: Evidence) -> Pieces:
     listed = table_of(claims, shown.words, "persona", columns, label=lambda claim: shown.words.name(claim["subject"]))
     told = [_pair_of(shares, best[subject]) for subject in claims["subject"].head(len(listed.rows))]
     closest = records(claims.head(1))[0]
-    alike = f"{shown.words.name(closest['subject'])} and {level_of(shown.words)(closest)}"
+    alike = " and ".join(map(shown.words.told, (closest["subject"], closest["level"])))
     cited = tuple((*ids, *found) for ids, found in zip(listed.claims, told, strict=True))
     return replace(listed, claims=cited), stating(f"Look twice before you tell them apart: {alike}.", closest)
 
@@ -165,7 +165,7 @@ def _prevalence(shown: Evidence) -> Pieces:
     listed = table_of(claims, shown.words, "persona", columns)
     fewest = records(shown.of("n_all").sort_values("estimate", kind="stable").head(1))[0]
     text = (
-        f"Rarest is the full description of {shown.words.name(fewest['subject'])}: {value(fewest, shown.words)} of "
+        f"Rarest is the full description of {shown.words.told(fewest['subject'])}: {value(fewest, shown.words)} of "
         f"{numbers.count(fewest['n'])} real records match every trait."
     )
     return listed, stating(text, fewest)

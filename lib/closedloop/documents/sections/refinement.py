@@ -50,7 +50,7 @@ def one_play(shown: Evidence) -> Sentence:
 
 
 def _listed(claims: pd.DataFrame, shown: Evidence) -> str:
-    names = [f"“{shown.words.name(str(level))}”" for level in claims["level"]]
+    names = [f"{shown.words.told(str(level))}" for level in claims["level"]]
     return f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
 
 

@@ -93,10 +93,10 @@ def _criterion(claim: Claim) -> str:
 
 
 def named(shown: Evidence, segment: str, most: int | None = None) -> str:
-    """A segment with the personas that stand for it, or the first of them: "segment 0 (Fast start)"."""
+    """A segment with the personas that stand for it, or the first of them: "segment 0 (persona Low price)"."""
     rows = shown.table("targets")
     personas = rows.loc[rows["segment"] == segment, "personas"] if len(rows) else pd.Series(dtype="str")
-    names = [shown.words.name(name) for told in personas if told for name in told.split(", ")][:most]
+    names = [shown.words.told(name) for told in personas if told for name in told.split(", ")][:most]
     return f"{shown.words.name(segment)} ({' and '.join(names)})" if names else shown.words.name(segment)
 
 
@@ -196,7 +196,7 @@ def _offered(shown: Evidence, row: Claim) -> tuple[tuple[str, ...], tuple[str, .
     wishes = _wishes(shown, segment)
     ready = shown.first("criterion_materials_ready", level=segment)
     wanted = [f"{words.short(str(c['field']), c['level'])} {value(c, words)}" for c in wishes]
-    pages = [words.name(name) for name in str(row["personas"]).split(", ") if name]
+    pages = [words.told(name) for name in str(row["personas"]).split(", ") if name]
     told = (
         f"campaign brief and sales playbook of {' and of '.join(pages)}" if pages else "none: no persona stands for it"
     )

@@ -1,0 +1,93 @@
+"""A market in other scripts and signs: its ids, names, pages and files, from raw rows to what people read."""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.documents.sections import catalogue
+from closedloop.loop import turn
+from closedloop.loop.persona import read_set
+from closedloop.notebook import STEPS, open_run
+
+from tests.market.conftest import project_at, write_market
+
+PERIOD = "2024-q2"
+FIELDS = '[fields.accounts]\nresearch = ["業種", "規模"]\n'
+INDUSTRY = ["卸売業", "製造業", "物流業"]
+PRODUCTS = ["C", "C++", "<b>C</b>", "تجارة", "Everyone", "a\nb", "very long " * 30 + "1", "very long " * 30 + "2"]
+
+
+def market() -> dict[str, str]:
+    """Accounts of three industries, that go with three sizes, and deals on products that differ by signs alone."""
+    rng, n = np.random.default_rng(3), 480
+    born = pd.Timestamp("2024-01-02") + pd.to_timedelta(np.sort(rng.integers(0, 150, n)), unit="D")
+    kind = rng.integers(0, 3, n)
+    size = np.where(rng.random(n) < 0.9, kind, rng.integers(0, 3, n))
+    won = rng.random(n) < np.array([0.25, 0.4, 0.75])[kind]
+    keys, day = [f"A{i}" for i in range(n)], born.strftime("%Y-%m-%d")
+    accounts = {"account_id": keys, "業種": np.array(INDUSTRY)[kind], "規模": np.array(["小", "中", "大"])[size]}
+    deals = {"deal_id": keys, "account_id": keys, "created_on": day, "stage": "proposal"}
+    deals |= {"outcome": np.where(won, "won", "lost")}
+    deals |= {"closed_on": (born + pd.to_timedelta(rng.integers(1, 25, n), unit="D")).strftime("%Y-%m-%d")}
+    deals |= {"product": np.array(PRODUCTS, dtype=object)[rng.integers(0, len(PRODUCTS), n)]}
+    tables = {"accounts": accounts, "deals": deals}
+    return {name: pd.DataFrame(table).to_csv(index=False) for name, table in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with project_at(tmp_path_factory.mktemp("scripts")) as root:
+        write_market(root, market(), more=FIELDS)
+        turn.plan("tiny", PERIOD, root / "runs")
+        turn.look_back("tiny", PERIOD, root / "runs")
+        yield root / "runs"
+
+
+def page(notebook: str, out: Path, **chosen: str) -> str:
+    """All that a page shows, as HTML; a warning on the way is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # such as a sign that a font lacks
+        run = open_run(notebook, "tiny", PERIOD, str(out), **chosen)
+        names = catalogue.names(STEPS[notebook]) if notebook in STEPS else ["glance", "fit", "evidence"]
+        shown = [run.bottom_line(), *(run.show(name) for name in names)]
+        run.save()
+    return "".join(piece._repr_html_() for piece in shown)
+
+
+def test_every_persona_has_an_id_a_name_and_files_of_its_own(out: Path) -> None:
+    personas = read_set(out / "tiny" / PERIOD / "personas.yml")
+    accounts = pd.read_csv(io.StringIO(market()["accounts"]))
+    levels = {(name, level) for name in ("業種", "規模") for level in accounts[name]}
+    assert len(set(personas.ids)) == 3
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*", id_) for id_ in personas.ids)
+    for persona in personas.personas:
+        text = page("sales_playbook", out, persona=persona.id)
+        assert (persona.field, persona.level) in levels
+        members = accounts[personas.assign(accounts) == persona.id]
+        assert persona.share == pytest.approx((members[persona.field] == persona.level).mean(), abs=1e-6)
+        assert persona.share >= 0.9, "it bears the level alone"
+        assert f"Persona {persona.field}: {persona.level}: " in text
+        assert (out / "tiny" / PERIOD / "documents" / f"sales_playbook-{persona.id}.csv").exists()
+
+
+@pytest.mark.parametrize("notebook", STEPS)
+def test_no_page_warns_or_shows_a_segment_in_place_of_a_level(out: Path, notebook: str) -> None:
+    text = page(notebook, out)
+    assert "Higher segment" not in text
+    assert "<b>C</b>" not in text, "signs of markup are text"
+
+
+def test_levels_that_differ_by_signs_are_told_apart(out: Path) -> None:
+    claims = pd.read_parquet(out / "tiny" / PERIOD / "claims.parquet")
+    levels = claims.loc[(claims["field"] == "product") & (claims["measure"] == "win_rate"), "level"]
+    assert set(levels) == set(PRODUCTS)
+    words = open_run("05_deals", "tiny", PERIOD, str(out))._words
+    shown = [words.level("product", level) for level in PRODUCTS]
+    assert shown[:6] == ["C", "C++", "<b>C</b>", "تجارة", "Everyone", "a↵b"]
+    assert len(set(shown)) == len(PRODUCTS)
+    assert max(map(len, shown)) == 60
