@@ -77,6 +77,11 @@ FIGURES = (
     # every sentence has a claim
     Figure("null-rates", "null market: any claim among 60 rates", 1, high=0.10),
     Figure("null-shares", "null market: any claim among 128 shares of personas", 1, high=0.10),
+    Figure("null-weighted-shares", "null market, unequal weights: any claim among 24 shares of personas", 1, high=0.10),
+    *(
+        Figure(f"coverage-weighted-share-{n}", f"coverage of a weighted share: n = {n}", 2, 0.87, 0.93)
+        for n in (120, 240)
+    ),
     Figure("null-costs", "null market: any claim among seven channels of equal cost", 10, high=0.10),
     Figure("null-per-decided", "null market: any of five won amounts per decided deal", 10, high=0.10),
     *(

@@ -278,8 +278,9 @@ def _experiment(draft: Draft, at: Origin) -> None:
                 (("short", 60, 100), ("long", 36, 90))]  # fmt: skip
     draft.count(accepted, at, "n_arm_accepted", subject="opening")
     gap = {"field": "arm", "level": "short", "against": "long", **_figures(0.2, 0.08, 0.31, 190)}
-    draft.estimate([gap], at, "arm_difference", unit="points", subject="opening", kind="causal")
+    draft.estimate([gap], at, "arm_accepted_rate_difference", unit="points", subject="opening", kind="causal")
     draft.count(_counts("channel", 190, search=190), at, "n_drawn_leads", subject="opening")
+    draft.count(_counts("arm", 190, short=100, long=90), at, "n_arm_leads", subject="opening")
 
 
 def won_by(arm: str = "short", against: str = "long", effect: float = 0.2) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import pytest
 import scipy
 from closedloop.evidence.rates import multinomial_intervals, wilson
 from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.arm_outcomes import experiments
 from closedloop.loop.call_list import CALL_LIST, RANKED
-from closedloop.loop.comparisons import experiments
 from closedloop.loop.counting import LEAST_SHOWN, rates
 from closedloop.loop.handoff import handoff
 from closedloop.loop.leads import leads
@@ -196,11 +196,13 @@ def test_two_drawn_arms_are_compared_with_each_other(planned: Step) -> None:
     known = raw[days].apply(pd.to_datetime, errors="coerce") < pd.Timestamp(2025, 4, 1)
     decided, accepted = raw[known.any(axis=1)], known["SAL Date"]
     k, n = (part.groupby(raw["Test Arm"]).sum() for part in (accepted[decided.index], accepted[decided.index] | True))
-    (look,) = planned.looks[planned.looks["kind"] == "causal"].to_dict("records")
+    causal = planned.looks[planned.looks["kind"] == "causal"]
+    assert causal["measure"].tolist() == ["accepted_rate", "qualified_rate", "won_rate", "won_amount_per_lead"]
+    look = causal.iloc[0].to_dict()
     assert (look["level"], look["against"], look["subject"]) == ("start_small", "save_time", "opening-message")
     rates = k / n
     assert [look["estimate"], look["baseline"]] == pytest.approx([rates["start_small"], rates["save_time"]])
-    gap = stated(planned, "arm_difference").loc["start_small"]
+    gap = stated(planned, "arm_accepted_rate_difference").loc["start_small"]
     assert [gap["estimate"], gap["n"]] == pytest.approx([rates["start_small"] - rates["save_time"], n.sum()])
     low, high = wilson(k, n)  # Newcombe's interval, worked out from Wilson's
     small, time = (list(k.index).index(arm) for arm in ("start_small", "save_time"))

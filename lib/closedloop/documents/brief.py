@@ -26,6 +26,7 @@ from closedloop.loop.comparisons import TURNS
 
 Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
+NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
 NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
 
 PROMISED = "promised"
@@ -76,7 +77,8 @@ def message(dossier: Dossier) -> Parts:
     """Which need, which message, and the tests behind it."""
     topics = dossier.topics[:3]
     texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
-    tests = where(dossier.plan, kind="causal", unit="rate")
+    tests = where(dossier.plan, kind="causal").loc[lambda claims: claims["family"] != "none"]
+    is_logged = len(where(dossier.plan, measure="n_arm_leads")) > 0
     ahead = planned_tests(dossier.plan, dossier.words)
     why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
     return (
@@ -86,7 +88,7 @@ def message(dossier: Dossier) -> Parts:
             empty=f"No value proposition. {NO_TEXTS}",
         ),
         Part("Messages", assumed(texts, 6), empty=f"No messages. {NO_TEXTS}"),
-        Part("Tests behind them", _lines(tests, dossier), empty=NO_TESTS),
+        Part("Tests behind them", _lines(tests, dossier), empty=NO_OUTCOMES if is_logged else NO_TESTS),
         Part("Tests to run next", [Line.of(said) for said in ahead[:_MOST]], empty=why_none),
     )
 

@@ -91,8 +91,8 @@ def dots(
 ) -> Picture:
     """Estimates with their 90 % intervals, one row each, a line or a tick of each row at the baseline.
 
-    ``rows``: label, estimate, low, high, n, in the order to show, optionally baseline and is_sure (a hollow
-    point otherwise) and claim_id; the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
+    ``rows``: label, estimate, low, high, n, in the order to show, optionally n_effective, baseline, is_sure (a
+    hollow point otherwise) and claim_id; the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
     figure, axes = _sheet(title, axis, len(shown))
@@ -101,7 +101,7 @@ def dots(
     _points(axes, shown, places)
     if baseline is not None and not numbers.is_missing(baseline):
         axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
-    _name_rows(axes, [f"{short(row['label'])}  (n = {numbers.count(row['n'])})" for _, row in shown.iterrows()])
+    _name_rows(axes, [f"{short(row['label'])}  ({_size(row)})" for _, row in shown.iterrows()])
     _scale(axes, unit, currency)
     told = [_told(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
@@ -255,7 +255,11 @@ def _formatter(unit: str, currency: str) -> FuncFormatter:
 def _told(row: pd.Series, unit: str, currency: str) -> str:
     value = numbers.written(row["estimate"], unit, currency)
     ends = numbers.interval(row["low"], row["high"], unit, currency)
-    return f"{row['label']}: {value} ({ends}, n = {numbers.count(row['n'])})"
+    return f"{row['label']}: {value} ({ends}, {_size(row)})"
+
+
+def _size(row: pd.Series) -> str:
+    return numbers.sample(row["n"], row.get("n_effective"))
 
 
 def _left_out(rows: pd.DataFrame, where: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.cases import cases, is_weighted
 from closedloop.documents.charts import Picture, bars, dots
 from closedloop.documents.pieces import Sentence, claim_ids
 from closedloop.documents.tables import LIMIT, Table
@@ -61,9 +62,7 @@ def backed(claim: Claim | None, words: Words) -> str:
         n = 0 if claim is None or numbers.is_missing(claim["n"]) else claim["n"]
         return f"too few to tell (n = {numbers.count(n)})"
     parts = [] if numbers.is_missing(claim["low"]) else [ends(claim, words)]
-    parts += (
-        [] if numbers.is_missing(claim["n"]) or claim["verdict"] == "counted" else [f"n = {numbers.count(claim['n'])}"]
-    )
+    parts += [] if numbers.is_missing(claim["n"]) or claim["verdict"] == "counted" else [cases(claim)]
     return f"{value(claim, words)} ({', '.join(parts)})" if parts else value(claim, words)
 
 
@@ -80,10 +79,12 @@ def label_of(words: Words) -> Label:
 
 
 def rows_of(claims: pd.DataFrame, label: Label) -> pd.DataFrame:
-    """Claims as rows to draw: label, estimate, low, high, n, baseline, is_sure, claim_id, in the frame's order."""
-    drawn = claims[["estimate", "low", "high", "n", "baseline", "claim_id"]].reset_index(drop=True)
+    """Claims as rows to draw: as ``charts.dots`` wants them, with their claim_id, in the frame's order."""
+    drawn = claims[["estimate", "low", "high", "n", "n_effective", "baseline", "claim_id"]].reset_index(drop=True)
     is_sure = ~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]).to_numpy()
-    return drawn.assign(label=[label(claim) for claim in records(claims)], is_sure=is_sure)
+    told = records(claims)
+    drawn["n_effective"] = [claim["n_effective"] if is_weighted(claim) else np.nan for claim in told]
+    return drawn.assign(label=[label(claim) for claim in told], is_sure=is_sure)
 
 
 def dots_of(

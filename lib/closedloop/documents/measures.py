@@ -85,6 +85,17 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
         "wave_share": Measure(
             "more common in the last wave", "less common in the last wave", "of all rows", "share of the last wave"
         ),
+        "qualified_rate": Measure(
+            "qualified by sales more often", "qualified by sales less often", "of all leads of the same periods",
+            "share of leads that sales qualified",
+        ),
+        "won_amount_per_lead": Measure(
+            "worth more for each lead", "worth less for each lead", "over all leads", "won amount per lead"
+        ),
+        "arm_share": Measure(
+            "more of the leads than were drawn into it", "fewer of the leads than were drawn into it", "drawn",
+            "share of the experiment's leads"
+        ),
         "won_amount_per_decided": Measure(
             "worth more for each decided deal", "worth less for each decided deal", "over all decided deals",
             "won amount per decided deal",
@@ -99,7 +110,15 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "ari": "agreement between samples (adjusted Rand index)",
         "ari_shuffled": "agreement between samples of shuffled answers",
         "arm_accepted_rate": "share of the arm's leads that sales accepted",
-        "arm_difference": "difference in the share that sales accepted",
+        "arm_accepted_rate_difference": "difference in the share that sales accepted",
+        "arm_qualified_rate": "share of the arm's leads that sales qualified",
+        "arm_qualified_rate_days": "days within which nine of ten qualified leads were qualified",
+        "arm_qualified_rate_difference": "difference in the share that sales qualified",
+        "arm_accepted_rate_days": "days within which nine of ten accepted leads were accepted",
+        "arm_won_amount_per_lead_difference": "difference in the won amount per lead",
+        "arm_won_rate": "share of the arm's leads that were won",
+        "arm_won_rate_days": "days within which nine of ten won leads were won",
+        "arm_won_rate_difference": "difference in the share that was won",
         "attractiveness_weight": "weight in attractiveness",
         "auc": "AUC",
         "auc_open": "AUC among deals that were open",
@@ -159,6 +178,9 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_all": "real records that match all traits",
         "n_all_but_one": "real records that match all traits but one at most",
         "n_arm_accepted": "leads of the arm that sales accepted",
+        "n_arm_leads": "leads drawn into the arm",
+        "n_arm_qualified": "leads of the arm that sales qualified",
+        "n_arm_won": "leads of the arm that were won",
         "n_assumed": "personas without outcomes of their own",
         "n_columns": "columns that segments are cut by",
         "n_described": "rows that the personas are described by",
@@ -166,6 +188,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_disagreements": "leads on which the teams disagree",
         "n_drawn": "records on the list to call that were drawn",
         "n_drawn_leads": "leads of the experiment",
+        "n_effective_rows": "answers of equal weight that would be as sure",
         "n_ended": "deals that ended",
         "n_groups_inside": "groups whose predicted rate lies within the interval of the observed one",
         "n_last_wave": "rows of the last wave",
@@ -194,6 +217,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "n_won_without_amount": "won deals without an amount",
         "n_values": "different values of a field",
         "n_used": "contacts in which it was used",
+        "n_without_weight": "respondents without a weight",
         "n_wake_up": "open records that are known for too long",
         "n_won": "won deals",
         "never_touched_share": "share never touched by sales",
@@ -228,6 +252,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "smallest_share": "smallest share of the market",
         "sought_accepted_rate": "share accepted that the data point to",
         "sought_persona_accepted_rate": "share of the persona's leads accepted that the data point to",
+        "sought_qualified_rate": "share qualified that the data point to",
         "sought_win_rate": "share of decided deals won that the data point to",
         "sought_won_rate": "share turned into won deals that the data point to",
         "spent_amount": "spent",

@@ -48,6 +48,11 @@ def count(value: Any) -> str:
     return MISSING if is_missing(value) else f"{round(float(value)):,d}"
 
 
+def sample(n: Any, effective: Any = None) -> str:
+    """How many cases are behind a figure; of a weighted survey also how many equal ones: "n = 240, effective 146"."""
+    return f"n = {count(n)}" if is_missing(effective) else f"n = {count(n)}, effective {count(effective)}"
+
+
 def days(value: Any) -> str:
     """A duration: 54.2 -> "54 days", 2.5 -> "2.5 days"."""
     if is_missing(value):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from closedloop.documents import numbers, selling
+from closedloop.documents.cases import cases
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import backed, first
 from closedloop.documents.heard import heard, market_topics, own_topics, so_far
@@ -80,7 +81,7 @@ def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
     name = dossier.words.short(str(claim["field"]), claim["level"])
     sizes = f"{numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market"
     watch = "" if claim["verdict"] == "supported" else "watch"
-    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, n = {numbers.count(claim['n'])}", watch, claim_ids(claim))
+    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, {cases(claim)}", watch, claim_ids(claim))
 
 
 def _objection(dossier: Dossier) -> list[Line]:

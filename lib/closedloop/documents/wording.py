@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.cases import cases, is_weighted
 from closedloop.documents.levels import as_written
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
@@ -186,8 +187,8 @@ def _repeated(claim: Mapping[str, Any]) -> str:
 
 def _size(claim: Mapping[str, Any]) -> str:
     """How many cases are behind a claim; of two arms the smaller one's."""
-    is_of_arms = claim["kind"] == "causal" and claim["unit"] == "rate"
-    return f"n = {numbers.count(claim['n'])}{' in the smaller arm' if is_of_arms else ''}"
+    is_of_arms = claim["kind"] == "causal" and claim["family"] != "none"
+    return f"{cases(claim)}{' in the smaller arm' if is_of_arms else ''}"
 
 
 def span(claim: Mapping[str, Any]) -> str:
@@ -217,8 +218,8 @@ def _everyone(claim: Mapping[str, Any], words: Words) -> str:
     everyone = measure_of(str(claim["measure"])).everyone
     if not numbers.is_missing(claim["against"]) and claim["against"]:
         return f"{everyone} {claim['against']}"
-    is_compared = not numbers.is_missing(claim["n_effective"]) and claim["field"] not in _NEVER_MISSING
-    return f"{everyone} that record it" if is_compared else everyone
+    is_compared = not numbers.is_missing(claim["n_effective"]) and not is_weighted(claim)
+    return f"{everyone} that record it" if is_compared and claim["field"] not in _NEVER_MISSING else everyone
 
 
 def other_arm(claim: Mapping[str, Any], words: Words) -> str:
@@ -252,22 +253,22 @@ def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
         if claim["unit"] == "rate"
         else _value(claim, "visible_difference", words)
     )
-    size = f"n = {numbers.count(claim['n'])} could show {shown} or more"
+    could = f"{cases(claim)} could show {shown} or more"
     everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
-    return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({size}, {span(claim)})."
+    return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({could}, {span(claim)})."
 
 
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
     if reason := _REASONS.get(claim["reason"]):
         return f"{_about_measure(claim, words)} – cannot be compared: {reason} ({span(claim)})."
-    found = f"{_about_measure(claim, words)} – cannot tell: n = {numbers.count(claim['n'])}"
+    found = f"{_about_measure(claim, words)} – cannot tell: {cases(claim)}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
     points = f"a difference of {numbers.points(words.definition.claims.smallest_worth)}"
     ratio = _WORTH_RATIO.get(str(claim["family"]), "a difference of a quarter")
     worth = points if claim["unit"] == "rate" else ratio
     needed = numbers.count(claim["needed_n"])
-    enough = claim["n"] >= claim["needed_n"]
+    enough = (claim["n_effective"] if is_weighted(claim) else claim["n"]) >= claim["needed_n"]
     lack = "and the test could not be made" if enough else f"needs about {needed} for {worth}"
     return f"{found}, {lack} ({span(claim)})."
 

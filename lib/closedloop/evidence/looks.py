@@ -9,6 +9,7 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.indicators import Floats
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
 from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import compare_in_strata, standardised
@@ -163,7 +164,8 @@ def share_looks(
 
     ``counts``: one row a subject, field and level, with k of the subject's n rows and k_rest of the n_rest
     others. The estimate is shrunk over the subjects, the baseline is the share in the market (subject and
-    others), p the exact mid-p value of the subject against the others.
+    others), p the exact mid-p value of the subject against the others. Of a survey with weights the counts are
+    effective ones (``survey_weights``), beside ``n_rows`` of the subject and the market's ``share_of_all``.
     """
     require_columns(counts, ("subject", "field", "level", "k", "n", "k_rest", "n_rest"))
     meta = meta_of(origin, measure, "rate", kind)
@@ -176,8 +178,10 @@ def _share_level(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataF
     """The looks at one level of one field, a row for each subject."""
     k, n, k_rest, n_rest = (rows[name].to_numpy(dtype=float) for name in ("k", "n", "k_rest", "n_rest"))
     shrunk = shrink_rates(k, n, level)
-    everyone = n + n_rest
+    everyone, is_weighted = n + n_rest, "n_rows" in rows
     base = np.divide(k + k_rest, everyone, out=np.full(len(rows), np.nan), where=everyone > 0)
+    if is_weighted:
+        base = rows["share_of_all"].to_numpy(dtype=float)
     return pd.DataFrame(
         {
             "subject": rows["subject"].astype(str),
@@ -188,11 +192,18 @@ def _share_level(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataF
             "high": shrunk.high,
             "baseline": base,
             "effect": shrunk.mean - base,
-            "n": n.astype(np.int64),
-            "p": exact_difference_p(k, n, k_rest, n_rest),
+            "n": rows["n_rows" if is_weighted else "n"].to_numpy(dtype=np.int64),
+            "n_effective": n if is_weighted else np.nan,
+            "p": exact_difference_p(*_whole(k, n), *_whole(k_rest, n_rest)),
             "beyond": shrunk.beyond(threshold, base),
         }
     )
+
+
+def _whole(k: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """The whole counts next to effective ones: no more cases than there are, and the same share."""
+    cases = np.floor(n + 1e-9)
+    return np.rint(np.divide(k * cases, n, out=np.zeros_like(k), where=n > 0)), cases
 
 
 def amount_looks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weigh
     with warnings.catch_warnings():  # fewer distinct rows than k is an answer (empty segments), not an alarm
         warnings.simplefilter("ignore")
         fitted = KMeans(k, n_init=starts, random_state=int(rng.integers(2**31))).fit(x, sample_weight=weights)
-    order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
+    order = np.argsort(-np.bincount(fitted.labels_, weights, k), kind="stable")
     labels = np.argsort(order)[fitted.labels_]
     return Centres(fitted.cluster_centers_[order].astype(float), labels.astype(np.int64), float(fitted.inertia_))
 
@@ -62,21 +63,30 @@ def match_labels(centres_old: Floats, centres_new: Floats) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Answers:
-    """Categorical rows for latent classes."""
+    """Categorical rows for latent classes; ``row_weights`` (n,) of a survey."""
 
     codes: Ints
     n_levels: Ints
     patterns: Patterns
+    row_weights: Floats
 
     @classmethod
-    def of(cls, codes: Ints, n_levels: Ints) -> Answers:
-        """From level numbers (n, m), -1 where missing."""
-        return cls(codes, n_levels, patterns_of(codes, n_levels))
+    def of(cls, codes: Ints, n_levels: Ints, row_weights: Floats) -> Answers:
+        """From level numbers (n, m), -1 where missing; rows of one pattern have the same answers and weight."""
+        kind = np.unique(row_weights, return_inverse=True)[1]
+        return cls(codes, n_levels, patterns_of(np.column_stack([codes, kind]), n_levels), row_weights)
 
     @property
     def counts(self) -> Floats:
         """(P,) rows per pattern."""
         return self.patterns.counts
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(P,) what a row of each pattern counts."""
+        found = np.empty(len(self.counts))
+        found[self.patterns.pattern_of_row] = self.row_weights
+        return found
 
     def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Cut:
         """Latent classes; ``careful`` climbs on until the likelihood stands still."""
@@ -90,7 +100,7 @@ class Answers:
 
     def without_structure(self, rng: np.random.Generator) -> Answers:
         """Each column shuffled on its own."""
-        return Answers.of(rng.permuted(self.codes, axis=0), self.n_levels)
+        return Answers.of(rng.permuted(self.codes, axis=0), self.n_levels, self.row_weights)
 
     def rival_density(self, weights: Floats, k: int) -> Floats:
         """One continuous trait; of any shape when there are classes enough to draw one (two would always fit)."""
@@ -103,9 +113,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Standardised numbers (n, m) for k-means."""
+    """Standardised numbers (n, m) for k-means; ``weights`` (n,) of a survey."""
 
     x: Floats
+    weights: Floats
 
     @property
     def counts(self) -> Floats:
@@ -134,7 +145,7 @@ class Measurements:
 
     def without_structure(self, rng: np.random.Generator) -> Measurements:
         """Independent normal columns: gaps inside a single column are structure that segments may rest on."""
-        return Measurements(rng.standard_normal(self.x.shape))
+        return Measurements(rng.standard_normal(self.x.shape), self.weights)
 
     def rival_density(self, weights: Floats, k: int) -> Floats:
         """One normal cloud with free correlations."""
@@ -188,13 +199,14 @@ class Reader:
             return cls(method, None, Scale.of(items))
         return cls(method, coding_of(items), None)
 
-    def material(self, items: pd.DataFrame) -> Answers | Measurements:
-        """The rows, ready to be cut."""
+    def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Answers | Measurements:
+        """The rows, ready to be cut; without ``weights`` (n,) each counts 1."""
+        counted = np.ones(len(items)) if weights is None else weights
         if self.scale is not None:
-            return Measurements(self.scale.standardised(items))
+            return Measurements(self.scale.standardised(items), counted)
         assert self.coding is not None
         levels = np.array([len(names) for names in self.coding.levels], dtype=np.int64)
-        return Answers.of(self.coding.codes(items), levels)
+        return Answers.of(self.coding.codes(items), levels, counted)
 
     def labels(self, items: pd.DataFrame, model: Mixtures | Floats) -> Ints:
         """(n,) segment of each row under the first fit of ``model``."""

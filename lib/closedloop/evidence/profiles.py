@@ -3,25 +3,50 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.indicators import coding_of, is_metric, level_text
+from closedloop.evidence.indicators import Floats, coding_of, is_metric, level_text
 from closedloop.evidence.rates import wilson
+from closedloop.evidence.survey_weights import effective_counts
 
 
-def sizes_of(labels: pd.Series, k: int) -> pd.DataFrame:
-    """Columns segment, size, share, low, high (90 % Wilson interval of the share), one row per segment."""
+def sizes_of(labels: pd.Series, k: int, weights: Floats | None = None) -> pd.DataFrame:
+    """Columns segment, size (rows), share, low, high (90 % Wilson interval of the share), one row per segment.
+
+    ``weights``: (rows,) of a survey; then ``n_effective`` is what each share's interval rests on, else missing.
+    """
     sizes = np.bincount(labels, minlength=k)
-    low, high = wilson(sizes, np.full(k, len(labels)))
-    return pd.DataFrame(
-        {"segment": np.arange(k), "size": sizes, "share": sizes / len(labels), "low": low, "high": high}
-    )
+    is_member = (labels.to_numpy()[:, None] == np.arange(k)).astype(float)
+    hits, n = (sizes, np.full(k, len(labels))) if weights is None else effective_counts(is_member, weights)
+    low, high = wilson(hits, n)
+    table = pd.DataFrame({"segment": np.arange(k), "size": sizes, "share": hits / n, "low": low, "high": high})
+    return table.assign(n_effective=np.nan if weights is None else n)
 
 
-def profile_of(items: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
-    """One row per segment and one for the market; answers as shares of those who answered, numbers as means."""
+def profile_of(items: pd.DataFrame, labels: pd.Series, weights: Floats | None = None) -> pd.DataFrame:
+    """One row per segment and one for the market; answers as shares of those who answered, numbers as means.
+
+    ``weights``: (rows,) of a survey; every row counts the same without them.
+    """
     numbers = pd.concat([indicator_columns(items[name]) for name in items.columns], axis=1)
-    by_segment = numbers.groupby(labels).mean()
-    market = numbers.mean().to_frame("market").T
+    if weights is None:
+        by_segment, market = numbers.groupby(labels).mean(), numbers.mean().to_frame("market").T
+    else:
+        weighed = numbers.notna().mul(weights, axis=0)
+        everyone = pd.Series("market", index=numbers.index)
+        by_segment, market = (
+            numbers.mul(weights, axis=0).groupby(by).sum() / weighed.groupby(by).sum() for by in (labels, everyone)
+        )
     return pd.concat([by_segment.set_axis(by_segment.index.astype(str)), market]).rename_axis("segment")
+
+
+def profile_sizes(items: pd.DataFrame, labels: pd.Series, weights: Floats) -> pd.DataFrame:
+    """The effective n of everything in ``profile_of`` with weights, in its shape."""
+    numbers = pd.concat([indicator_columns(items[name]) for name in items.columns], axis=1)
+    is_number = [name in items and is_metric(items[name]) for name in numbers.columns]
+    known = numbers.mask(numbers.notna() & np.array(is_number), 0.0).to_numpy()  # of means: Kish's
+    names = labels.astype(str).to_numpy()
+    parts = {name: names == name for name in sorted(set(names))} | {"market": np.full(len(names), True)}
+    sizes = {name: effective_counts(known[part], weights[part])[1] for name, part in parts.items()}
+    return pd.DataFrame(sizes, index=numbers.columns).T.rename_axis("segment")
 
 
 def indicator_columns(values: pd.Series) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from closedloop.evidence.stability import (
     fold_weights,
     replicated_labels,
 )
+from closedloop.evidence.survey_weights import as_effective, effective_size
 
 __all__ = ["Centres", "Classes", "Segmentation", "k_means", "latent_classes", "match_labels", "segmentation"]
 
@@ -68,7 +69,8 @@ class Segmentation:
     held_out_log_likelihood, smallest_slsw, entropy. ``slsw``: k, segment, slsw, size. ``recommended_k``: 1 means no
     segments. ``disagreement``: lowest and highest k that a criterion names. ``labels``: segment number of each row of
     ``items`` (0 is the largest). ``profile``: share or mean of each item per segment, and of the "market".
-    ``sizes``: segment, size, share, low, high (90 % Wilson). ``sample_warning``: fewer than 60 rows per item.
+    ``sizes``: as of ``sizes_of``. ``sample_warning``: fewer than 60 rows (of a survey with weights: effective ones) per
+    item.
     """
 
     method: str
@@ -93,6 +95,7 @@ class Segmentation:
 def segmentation(
     items: pd.DataFrame,
     *,
+    weights: pd.Series | None = None,
     method: Method = "auto",
     ks: Iterable[int] = range(2, 9),
     bootstraps: int = 20,
@@ -101,8 +104,10 @@ def segmentation(
 ) -> Segmentation:
     """Cut rows into segments, and say whether there are any.
 
-    ``items``: answers (yes/no, 0/1), categories or numbers; missing is allowed. "auto" takes k-means when every column
-    is a measured number, else latent classes (numbers in quartile bands). ``bootstraps``: pairs of bootstrap samples
+    ``items``: answers (yes/no, 0/1), categories or numbers; missing is allowed. ``weights``: of a survey, one a row:
+    fits, criteria, profile and sizes count each row by it, together as much as their effective size. "auto" takes
+    k-means when every column is a measured number, else latent classes (numbers in quartile bands). ``bootstraps``:
+    pairs of bootstrap samples
     per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows: a random part of that
     size is searched, and all rows are labelled. Recommended is
     the largest k whose median bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and
@@ -114,7 +119,8 @@ def segmentation(
     chosen = _method(items, method)
     part = _part(items, most_rows, rng)
     reader = Reader.of(part, chosen)
-    material = reader.material(part)
+    counted = None if weights is None else as_effective(weights.loc[part.index].to_numpy())
+    material = reader.material(part, counted)
     tried = {
         k: _try(material, k, bootstraps, rng) for k in sorted({1, *ks}) if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)
     }
@@ -122,6 +128,8 @@ def segmentation(
     k = max([1, *_stable_ks(criteria)])
     reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
     labels = _labelled(reader, tried[k].cut, items)
+    of_rows = None if weights is None else weights.to_numpy(dtype=float)
+    n_effective = len(items) if of_rows is None else effective_size(of_rows)
     return Segmentation(
         method=chosen,
         criteria=criteria,
@@ -131,9 +139,9 @@ def segmentation(
         reason=reason,
         disagreement=_disagreement(k, reason),
         labels=labels,
-        profile=profile_of(items, labels),
-        sizes=sizes_of(labels, k),
-        sample_warning=len(items) < ROWS_PER_ITEM * items.shape[1],
+        profile=profile_of(items, labels, of_rows),
+        sizes=sizes_of(labels, k, of_rows),
+        sample_warning=n_effective < ROWS_PER_ITEM * items.shape[1],
         reader=reader,
         cut=tried[k].cut,
     )
@@ -165,8 +173,14 @@ def _part(items: pd.DataFrame, most_rows: int, rng: np.random.Generator) -> pd.D
     return items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))]
 
 
+def _mass(material: Material) -> Floats:
+    """(P,) what all rows of each pattern count together."""
+    mass: Floats = material.weights * material.counts
+    return mass
+
+
 def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) -> _Attempt:
-    cut = material.fit(material.counts[None, :], k, rng, careful=True)
+    cut = material.fit(_mass(material)[None, :], k, rng, careful=True)
     assert isinstance(cut, Cut)
     jaccard, ari, null = _stability(material, cut.labels[0], k, bootstraps, rng)
     sizes = np.bincount(cut.labels[0], material.counts, minlength=k)
@@ -176,7 +190,7 @@ def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) 
         "ari_median": ari,
         "ari_null_median": null,
         **_information(material, cut, k),
-        "held_out_log_likelihood": float(_held_out(material, k, rng) @ material.counts),
+        "held_out_log_likelihood": float(_held_out(material, k, rng) @ _mass(material)),
         "smallest_slsw": float(jaccard.min()),
     }
     return _Attempt(row, slsw, cut)
@@ -189,12 +203,12 @@ def _stability(
     if k == 1:
         return np.ones(1), np.nan, np.nan
     again = replicated_labels(material, k, max(bootstraps // 4, 2), rng)
-    if _median_ari(again, material.counts) > HOPELESS_ARI:  # what falls apart at the first look needs no second one
+    if _median_ari(again, _mass(material)) > HOPELESS_ARI:  # what falls apart at the first look needs no second one
         again = np.concatenate([again, replicated_labels(material, k, bootstraps - len(again) // 2, rng)])
     unrelated = material.without_structure(rng)
     null = replicated_labels(unrelated, k, max(bootstraps // 3, 2), rng)
-    jaccard = _full(best_jaccard(labels, again, material.counts).mean(axis=0), k)
-    return jaccard, _median_ari(again, material.counts), _median_ari(null, unrelated.counts)
+    jaccard = _full(best_jaccard(labels, again, _mass(material)).mean(axis=0), k)
+    return jaccard, _median_ari(again, _mass(material)), _median_ari(null, _mass(unrelated))
 
 
 def _full(jaccard: Floats, k: int) -> Floats:
@@ -207,8 +221,9 @@ def _median_ari(labels: Ints, counts: Floats) -> float:
 
 
 def _information(material: Material, cut: Cut, k: int) -> dict[str, float]:
-    n = material.counts.sum()
-    log_likelihood, entropy = float(cut.density[0] @ material.counts), float(cut.uncertainty[0] @ material.counts)
+    mass = _mass(material)
+    n = mass.sum()
+    log_likelihood, entropy = float(cut.density[0] @ mass), float(cut.uncertainty[0] @ mass)
     bic = -2 * log_likelihood + material.n_parameters(k) * np.log(n)
     clear = 1 - entropy / (n * np.log(k)) if k > 1 else np.nan
     return {"bic": bic, "icl": bic + 2 * entropy, "log_likelihood": log_likelihood, "entropy": clear}
@@ -216,9 +231,9 @@ def _information(material: Material, cut: Cut, k: int) -> dict[str, float]:
 
 def _held_out(material: Material, k: int, rng: np.random.Generator, n_folds: int = 5) -> Floats:
     """(P,) mean held-out log density of each pattern's rows over the folds."""
-    folds = fold_weights(material.counts, n_folds, rng)
-    density = material.fit(material.counts - folds, k, rng).density
-    mean: Floats = (density * folds).sum(axis=0) / material.counts
+    folds = material.weights * fold_weights(material.counts, n_folds, rng)
+    density = material.fit(_mass(material) - folds, k, rng).density
+    mean: Floats = (density * folds).sum(axis=0) / _mass(material)
     return mean
 
 
@@ -254,10 +269,10 @@ def _beyond_trait(material: Material, k: int, rng: np.random.Generator, n_folds:
     """Standard errors by which k segments beat one continuous structure on held-out rows; missing for k = 1."""
     if k == 1:
         return float("nan")
-    folds = fold_weights(material.counts, n_folds, rng)
-    ours = material.fit(material.counts - folds, k, rng).density
-    rival = np.stack([material.rival_density(material.counts - fold, k) for fold in folds])
-    gain, n = ours - rival, material.counts.sum()
+    folds, mass = material.weights * fold_weights(material.counts, n_folds, rng), _mass(material)
+    ours = material.fit(mass - folds, k, rng).density
+    rival = np.stack([material.rival_density(mass - fold, k) for fold in folds])
+    gain, n = ours - rival, mass.sum()
     mean = (gain * folds).sum() / n
     variance = ((gain - mean) ** 2 * folds).sum() / n
     return float(mean / np.sqrt(max(variance, 1e-12) / n))

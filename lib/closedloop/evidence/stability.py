@@ -32,6 +32,10 @@ class Material(Protocol):
     def counts(self) -> Floats:
         """(P,) rows per pattern."""
 
+    @property
+    def weights(self) -> Floats:
+        """(P,) what a row of each pattern counts."""
+
     def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Fits:
         """Fit k segments to every sample; ``weights`` (R, P)."""
 
@@ -83,7 +87,7 @@ def resampled(counts: Floats, n_samples: int, rng: np.random.Generator) -> Float
 
 def replicated_labels(material: Material, k: int, n_pairs: int, rng: np.random.Generator) -> Ints:
     """Labels (2 x pairs, P) of the material by fits on bootstrap samples; rows 2i and 2i + 1 are a pair."""
-    return material.fit(resampled(material.counts, 2 * n_pairs, rng), k, rng).labels
+    return material.fit(material.weights * resampled(material.counts, 2 * n_pairs, rng), k, rng).labels
 
 
 def fold_weights(counts: Floats, n_folds: int, rng: np.random.Generator) -> Floats:

@@ -8,7 +8,6 @@ import pandas as pd
 from closedloop.evidence.claims import Origin, rate_looks
 from closedloop.evidence.looks import LOOK_COLUMNS, typed
 from closedloop.evidence.recording import recorded_shares
-from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
@@ -95,14 +94,6 @@ def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         for persona, part in by.groupby("persona"):
             if len(part) >= LEAST_SHOWN:
                 yield str(persona), part[fields]
-
-
-def experiments(leads: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The decided leads of every experiment whose arms were drawn; the list to call has places that were ranked."""
-    if "experiment" in leads:
-        drawn = leads.dropna(subset=["experiment", "arm", "is_accepted"])
-        for name, part in drawn[drawn["experiment"] != CALL_LIST].groupby("experiment"):
-            yield str(name), part
 
 
 def control_of(definition: Definition, experiment: str) -> str | None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.indicators import is_metric, level_text
+from closedloop.evidence.indicators import Floats, is_metric, level_text
 from closedloop.evidence.rates import multinomial_intervals, wilson
+from closedloop.evidence.survey_weights import effective_counts
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
 RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
@@ -108,8 +109,12 @@ def shares(values: pd.Series, field: str) -> pd.DataFrame:
     return table.assign(estimate=table["k"] / table["n"])[table["k"] >= LEAST_SHOWN]
 
 
-def share_counts(rows: pd.DataFrame, subjects: pd.Series) -> pd.DataFrame:
-    """k of n in every subject and k_rest of n_rest in the others, by every level of every column of ``rows``."""
+def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | None = None) -> pd.DataFrame:
+    """k of n in every subject and k_rest of n_rest in the others, by every level of every column of ``rows``.
+
+    ``weights``: of a survey, one a row; then the counts are effective ones, beside ``n_rows`` (answers of the subject)
+    and ``share_of_all``, the weighted share in the market.
+    """
     sizes = subjects.value_counts()
     tables = []
     for name in rows.columns:
@@ -122,7 +127,31 @@ def share_counts(rows: pd.DataFrame, subjects: pd.Series) -> pd.DataFrame:
         tall = table.rename_axis(index="subject", columns="level").reset_index().melt("subject", value_name="k")
         tall = tall.assign(field=name, n=tall["subject"].map(known))
         totals = tall["level"].map(column_sums).fillna(0)
-        tables.append(tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"]))
+        tall = tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"])
+        tables.append(tall if weights is None else _weighted(tall, rows[name], subjects, weights.to_numpy(dtype=float)))
     shown = sizes[sizes >= LEAST_SHOWN].index
     frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_SHARE_COLUMNS)
     return frame[frame["subject"].isin(shown) & (frame["n"] > 0) & (frame["n_rest"] > 0)]
+
+
+def sizes_told(counted: pd.DataFrame) -> pd.DataFrame:
+    """Of counts as of ``share_counts`` what a statement tells: field, level, n (rows) and n_effective, if weighted."""
+    named = counted[["field", "level"]]
+    if "n_rows" in counted:
+        return named.assign(n=counted["n_rows"], n_effective=counted["n"])
+    return named.assign(n=counted["n"])
+
+
+def _weighted(tall: pd.DataFrame, values: pd.Series, subjects: pd.Series, weights: Floats) -> pd.DataFrame:
+    """The counts of one column as effective ones."""
+    names = pd.Index(tall["level"].unique(), name="level")
+    hit = np.where(values.notna().to_numpy()[:, None], values.to_numpy()[:, None] == names.to_numpy(), np.nan)
+    k, n = effective_counts(hit, weights)
+    share_of_all = pd.Series(np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0), names)
+    parts = []
+    for subject in tall["subject"].unique():
+        is_in = (subjects == subject).to_numpy()
+        (k, n), (k_rest, n_rest) = (effective_counts(hit[part], weights[part]) for part in (is_in, ~is_in))
+        told = {"k": k, "n": n, "k_rest": k_rest, "n_rest": n_rest, "share_of_all": share_of_all}
+        parts.append(pd.DataFrame({**told, "subject": subject}, index=names).reset_index())
+    return tall[["subject", "field", "level"]].assign(n_rows=tall["n"]).merge(pd.concat(parts))

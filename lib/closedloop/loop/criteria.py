@@ -15,6 +15,7 @@ from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.profiles import indicator_columns
 from closedloop.evidence.rates import shrink_rates
 from closedloop.evidence.segments import Segmentation
+from closedloop.evidence.survey_weights import effective_size
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.lineage import roots
 from closedloop.loop.persona import PersonaSet
@@ -43,7 +44,10 @@ _SERVING, _SELLING = ("value_proposition",), ("message", "proof", "answer")
 
 @dataclass(frozen=True)
 class Value:
-    """A criterion in every segment, (k,) each: estimate, 90 % interval (NaN where unknown), n, and its table."""
+    """A criterion in every segment, (k,) each: estimate, 90 % interval (NaN where unknown), n, and its table.
+
+    ``n_effective``: of a survey with weights; None where all rows count the same.
+    """
 
     estimate: np.ndarray
     low: np.ndarray
@@ -51,6 +55,7 @@ class Value:
     n: np.ndarray
     source: str
     days: pd.Series
+    n_effective: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,8 @@ class Criteria:
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
         share, low, high = (sizes[end].to_numpy(dtype=float) for end in ("share", "low", "high"))
-        return Value(share, low, high, np.full(len(sizes), n), self.sample.source, _days(self.sample.rows))
+        sure, days = sizes["n_effective"].to_numpy(dtype=float), _days(self.sample.rows)
+        return Value(share, low, high, np.full(len(sizes), n), self.sample.source, days, sure)
 
     def _growth(self) -> Value | None:
         """Share of the records that came in the last period, less its share in the rest of the window."""
@@ -201,9 +207,11 @@ class Criteria:
         if wishes.empty:
             return None
         told = pd.DataFrame({"met": wishes.loc[:, is_ready].sum(axis=1), "all": wishes.sum(axis=1)})
-        parts = [_ratio(told[self.found.labels.astype(str) == segment]) for segment in self.ids]
+        members, weights = [self.found.labels.astype(str) == segment for segment in self.ids], self.sample.weights
+        parts = [_ratio((told if weights is None else told.mul(weights, axis=0))[part]) for part in members]
         share, low, high, n = (np.array([part[place] for part in parts]) for place in range(4))
-        return Value(share, low, high, n, "respondents", _days(self.sample.rows))
+        sure = None if weights is None else np.array([effective_size(weights[part].to_numpy()) for part in members])
+        return Value(share, low, high, n, "respondents", _days(self.sample.rows), sure)
 
     def _topics(self, kinds: tuple[str, ...]) -> set[str]:
         """The topics that texts of every one of these kinds speak about, as released on the day."""

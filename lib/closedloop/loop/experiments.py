@@ -14,7 +14,8 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.market.periods import FOREVER
 
-_DRAWN = {**LEAD_HITS, "persona_accepted_rate": "is_accepted"}  # measures of leads: a lead can be drawn before them
+# measures of leads: a lead can be drawn before them
+_DRAWN = {**LEAD_HITS, "persona_accepted_rate": "is_accepted", "qualified_rate": "is_qualified"}
 _DRAWABLE = (*MESSAGES, "arm")  # what a team can give to a lead by lot; who a lead is cannot be drawn
 _MOST_WEEKS = 104
 _DAYS = 7.0
@@ -61,20 +62,19 @@ class _Flow:
     def __init__(self, situation: Situation, in_force: PersonaSet) -> None:
         leads = lead_frame(situation) if situation.view.has("leads") else pd.DataFrame()
         self.leads = lead_window(situation, leads.assign(persona=in_force.assign(leads))) if len(leads) else leads
-        self.deals = situation.closed_deals
+        self.deals = situation.closed_deals if situation.view.has("deals") else pd.DataFrame()
         when = handed_off(self.leads) if len(self.leads) else self.deals["closed_on"]
         on = pd.Timestamp(situation.on) if situation.on < FOREVER else when.max()
         start = max(situation.window_start, when.min())
         self.weeks = max((on - start).days, 1) / _DAYS
-        self.wait = {"is_accepted": self._accepting(), "is_won": self._winning()}
+        self.wait = {
+            "is_accepted": self._reaching("sales_accepted_on"),
+            "is_qualified": self._reaching("sales_qualified_on"),
+            "is_won": _median_weeks(self.deals["closed_on"] - self.deals["created_on"]) if len(self.deals) else 0.0,
+        }
 
-    def _accepting(self) -> float:
-        if "sales_accepted_on" not in self.leads:
-            return 0.0
-        return _median_weeks(self.leads["sales_accepted_on"] - handed_off(self.leads))
-
-    def _winning(self) -> float:
-        return _median_weeks(self.deals["closed_on"] - self.deals["created_on"])
+    def _reaching(self, day: str) -> float:
+        return _median_weeks(self.leads[day] - handed_off(self.leads)) if day in self.leads else 0.0
 
     def plan(self, claim: dict[str, Any]) -> dict[str, Any]:
         """A line's identity and rates with ``per_arm``, ``harm`` and ``weeks`` of a test, or ``more`` and ``weeks``."""
@@ -84,9 +84,15 @@ class _Flow:
         line |= {"usual": usual, "other": other}
         if claim["field"] not in _DRAWABLE or measure not in _DRAWN:
             return line | self._waiting(claim)
+        return line | _drawn(usual, other, self._counted(claim) / self.weeks, self.wait[_DRAWN[measure]])
+
+    def _counted(self, claim: dict[str, Any]) -> int:
+        """The leads that would count: those decided on, and where arms are followed for some time all that come."""
+        measure = str(claim["measure"])
+        if claim["field"] == "arm" and measure in ("qualified_rate", "won_rate"):
+            return len(self.leads)
         whose = self.leads["persona"] == claim["subject"] if measure == "persona_accepted_rate" else slice(None)
-        n_decided = self.leads.loc[whose, _DRAWN[measure]].notna().sum()
-        return line | _drawn(usual, other, n_decided / self.weeks, self.wait[_DRAWN[measure]])
+        return int(self.leads.loc[whose, _DRAWN[measure]].notna().sum())
 
     def _waiting(self, claim: dict[str, Any]) -> dict[str, Any]:
         """What the present comparison lacks to see a difference as large as it seems to be (precision grows with n)."""

@@ -4,14 +4,12 @@ from itertools import pairwise
 
 import pandas as pd
 
-from closedloop.evidence.arms import arm_differences, arm_looks
 from closedloop.evidence.claims import Origin
+from closedloop.loop.arms import arms
 from closedloop.loop.channels import channels, matured, within_personas
 from closedloop.loop.comparisons import (
     LEAD_HITS,
-    control_of,
     decided_before,
-    experiments,
     handed_off,
     lead_levels,
     lead_measures,
@@ -73,7 +71,7 @@ def _compared(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
         channels(draft, situation, grown)
         _compare(draft, situation, frame)
         within_personas(draft, situation, frame, grown)
-        _experiments(draft, situation, frame)
+        arms(draft, situation, frame)
 
 
 def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
@@ -117,40 +115,3 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
         if measure == "accepted_rate":
             draft.looks.append(recording(situation, part[compared], hit, handed_off(part), origin))
         draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
-
-
-def _experiments(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
-    """Every experiment's arms, how they differ, and through which channels its leads came."""
-    found = list(experiments(frame))
-    if not found:
-        draft.missing["experiments"] = (
-            "No randomised comparison of messages is recorded. Collect `leads.experiment`, `arm` and `arm_rate`: "
-            "only drawn arms can show causes."
-        )
-    for name, part in found:
-        control = control_of(situation.definition, name)
-        table = part.groupby("arm")["is_accepted"].agg(k="sum", n="count").rename_axis("level").reset_index()
-        table = table[table["n"] >= LEAST_SHOWN].astype({"k": float})
-        origin = Origin("03_leads", "experiments", "leads", *situation.span(part["created_on"]))
-        draft.count(table.assign(field="arm", estimate=table["k"]), origin, "n_arm_accepted", subject=name)
-        draft.estimate(rates(table.to_numpy(), "arm"), origin, "arm_accepted_rate", subject=name)
-        _channels_of(draft, name, part, origin)
-        if control is not None and control not in set(table["level"]):
-            draft.missing["experiments"] = (
-                f"The arms of {name} cannot be compared: fewer than ten leads of its control {control!r} are decided. "
-                f"Wait for more, or mend [experiments.{name}] in market.toml."
-            )
-            continue
-        threshold = situation.definition.claims.practical_threshold
-        looks = arm_looks(table, origin, measure="accepted_rate", experiment=name, control=control, threshold=threshold)
-        draft.looks.append(looks)
-        differences = arm_differences(table, control)
-        draft.estimate(differences, origin, "arm_difference", unit="points", subject=name, kind="causal")
-
-
-def _channels_of(draft: Draft, experiment: str, leads: pd.DataFrame, origin: Origin) -> None:
-    """How many of an experiment's leads came through each channel."""
-    if "channel" in leads:
-        n = leads["channel"].value_counts()
-        rows = [{"field": "channel", "level": name, "estimate": size} for name, size in n[n >= LEAST_SHOWN].items()]
-        draft.count(rows, origin, "n_drawn_leads", subject=experiment)

@@ -14,7 +14,7 @@ from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_arms import ArmAmounts, Arms
 from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
 from closedloop.loop.null_sizes import Sizes, Spending
@@ -121,7 +121,7 @@ class Family:
     name: str
     comparisons: tuple[Comparison, ...]
     sizes: tuple[Sizes | Spending, ...] = ()
-    arms: tuple[Arms, ...] = ()
+    arms: tuple[Arms | ArmAmounts, ...] = ()
 
     def n_looks(self, world: World) -> int:
         """How many looks it has in that world."""

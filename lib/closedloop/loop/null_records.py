@@ -9,14 +9,15 @@ import pandas as pd
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.indicators import level_text
-from closedloop.evidence.looks import SHORTEST_DAYS
+from closedloop.evidence.looks import SHORTEST_DAYS, Origin
 from closedloop.loop import turn
+from closedloop.loop.arm_outcomes import AMOUNT, experiments, outcomes
+from closedloop.loop.arms import is_fair, uneven
 from closedloop.loop.channels import Matured, matured, spending
 from closedloop.loop.comparisons import (
     LEAD_HITS,
     control_of,
     deal_levels,
-    experiments,
     handed_off,
     late_fields,
     lead_levels,
@@ -29,7 +30,7 @@ from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.leaks import leaking
-from closedloop.loop.null_arms import Arms
+from closedloop.loop.null_arms import ArmAmounts, Arms
 from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
@@ -42,6 +43,8 @@ from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
 _DAYS = "sales_cycle_days"
+_NOWHERE = Origin("03_leads", "experiments", "leads", "", "")  # of looks that nobody reads
+_WORTH = 0.10  # of amounts: the factor less 1 that ``arm_amount_looks`` takes to matter
 _SHARES = 20_000  # that a period's money is cut into: so many that two won leads seldom fall on the same
 
 
@@ -136,7 +139,7 @@ class _Cut:
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
         looked_at = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
         compared = tuple(part for part in looked_at if isinstance(part, Comparison))
-        arms = tuple(part for part in looked_at if isinstance(part, Arms))
+        arms = tuple(part for part in looked_at if isinstance(part, (Arms, ArmAmounts)))
         return Family(situation.period.name, "plan", compared, arms=arms)
 
     def _costs(self, situation: Situation, in_force: PersonaSet) -> Family:
@@ -174,7 +177,7 @@ class _Cut:
             deals = situation.closed_deals
             yield self._comparison(DEALS, self._rows(deals), in_force.assign(deals).to_frame("persona"), "win_rate")
 
-    def _leads(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison | Arms]:
+    def _leads(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison | Arms | ArmAmounts]:
         frame = lead_frame(situation) if self.has_leads else pd.DataFrame()
         if frame.empty:
             return
@@ -190,7 +193,8 @@ class _Cut:
         pool, place = places["accepted_rate"]
         for persona, told in persona_levels(by[part["is_accepted"].notna()]):
             yield self._comparison(pool, place[told.index].to_numpy(), told, "persona_accepted_rate", persona)
-        yield from self._experiments(frame, pool, place)
+        for name, drawn in experiments(frame):
+            yield from self._experiment(situation, name, drawn)
 
     def _pool_leads(self, situation: Situation, frame: pd.DataFrame, measure: str) -> tuple[str, pd.Series]:
         """The pool of the leads decided by then, and each one's place in it."""
@@ -199,14 +203,23 @@ class _Cut:
         self.pools[name] = Pool(_hits(decided[LEAD_HITS[measure]]).to_numpy(), _groups(situation, handed_off(decided)))
         return name, pd.Series(np.arange(len(decided)), index=decided.index)
 
-    def _experiments(self, frame: pd.DataFrame, pool: str, place: pd.Series) -> Iterator[Arms]:
-        threshold = self.definition.claims.practical_threshold
-        for name, part in experiments(frame):
-            shown = part[part.groupby("arm")["arm"].transform("size") >= LEAST_SHOWN]
-            control = control_of(self.definition, name)
-            if control is None or (shown["arm"] == control).any():
-                tally = Tally.of(shown[["arm"]])
-                yield Arms(pool, place[shown.index].to_numpy(), tally, "accepted_rate", threshold, name, control)
+    def _experiment(self, situation: Situation, name: str, leads: pd.DataFrame) -> Iterator[Arms | ArmAmounts]:
+        """One experiment's arms by every outcome; its leads change places with each other alone."""
+        control, threshold = control_of(self.definition, name), self.definition.claims.practical_threshold
+        if not is_fair(uneven(leads, name, _NOWHERE)):
+            return
+        for outcome in outcomes(situation, leads):
+            pool, table = f"{outcome.measure} {name} {situation.period.name}", outcome.by_arm(leads)
+            told = leads[outcome.hit.notna() & leads["arm"].astype("str").isin(table["level"])]
+            hit, groups = outcome.hit[told.index].to_numpy(), _groups(situation, handed_off(told))
+            if control is not None and control not in set(table["level"]):
+                continue
+            amount = {} if outcome.amount is None else {"amount": outcome.amount[told.index].to_numpy()}
+            self.pools[pool] = Pool(hit, groups, amount)
+            rows, tally = np.arange(len(told)), Tally.of(told[["arm"]])
+            yield Arms(pool, rows, tally, outcome.measure, threshold, name, control)
+            if len(outcome.brought(leads)):
+                yield ArmAmounts(pool, rows, tally, AMOUNT, _WORTH, name, control)
 
     def _outcome(self, situation: Situation, in_force: PersonaSet) -> Family:
         if not self.has_deals:

@@ -13,7 +13,7 @@ from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
 from closedloop.loop.comparisons import deal_levels, known_before, shown_rates
-from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts
+from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts, sizes_told
 from closedloop.loop.lineage import Lineage, Trait, segment_traits, shared_fields
 from closedloop.loop.observed import observe
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
@@ -187,7 +187,7 @@ def _attributes(draft: Draft, lineage: Lineage) -> None:
         draft.missing |= dict.fromkeys(("attributes", "nearest", "prevalence"), text)
         return
     rows, assigned = levels(sample.rows, columns), lineage.assigned
-    found = share_counts(rows, assigned)
+    found = share_counts(rows, assigned, sample.weights)
     origin = Origin("02_personas", "attributes", sample.source, *lineage.asked)
     draft.looks.append(share_looks(found, origin))
     draft.count([{"estimate": len(rows)}], origin, "n_described")
@@ -223,7 +223,7 @@ def _nearest(found: pd.DataFrame) -> pd.DataFrame:
     wide = found.assign(share=found["k"] / found["n"]).pivot_table(
         index="subject", columns=["field", "level"], values="share"
     )
-    values, sizes = wide.fillna(0.0).to_numpy(), found.groupby("subject")["n"].max()
+    values, sizes = wide.fillna(0.0).to_numpy(), sizes_told(found).groupby(found["subject"])["n"].max()
     gaps = np.abs(values[:, None, :] - values[None, :, :])
     distance = gaps.mean(axis=2) + np.diag(np.full(len(values), np.inf))
     rows = []

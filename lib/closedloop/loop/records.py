@@ -12,12 +12,24 @@ from closedloop.terms import Moment
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows that are cut into segments: from which table, and the columns that are cut by."""
+    """The rows that are cut into segments: from which table, and the columns that are cut by.
+
+    ``n_without_weight``: answers of a weighted survey that are left out, as nobody knows how many people they are of.
+    """
 
     source: str
     rows: pd.DataFrame
     items: list[str]
     held_apart: list[str]
+    n_without_weight: int = 0
+
+    @property
+    def weights(self) -> pd.Series | None:
+        """What each respondent counts, of which only the ratios matter; None where all rows count the same."""
+        if self.source != "respondents" or "weight" not in self.rows:
+            return None
+        found = self.rows["weight"].astype(float)
+        return found if found.nunique() > 1 else None
 
 
 def won(deals: pd.DataFrame) -> pd.Series:

@@ -8,8 +8,10 @@ import scipy
 
 from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.indicators import is_metric
+from closedloop.evidence.profiles import profile_sizes
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, segmentation
+from closedloop.evidence.survey_weights import effective_size, weighted_mean
 from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
 from closedloop.loop.exploring import answer, explore
 from closedloop.loop.records import Sample
@@ -46,9 +48,10 @@ class Research:
 def sample_of(situation: Situation) -> Sample:
     """Survey answers when there are any; else leads, accounts or deals by the fields known at creation."""
     rows, items = _survey(situation)
-    if len(rows) >= _FEWEST_ROWS and rows[items].notna().any(axis=None):
+    weighted = _with_weights(rows)
+    if len(weighted) >= _FEWEST_ROWS and weighted[items].notna().any(axis=None):
         apart = [name for name in situation.view.fields("respondents") if name not in items]
-        return Sample("respondents", rows, items, apart)
+        return Sample("respondents", weighted, items, apart, len(rows) - len(weighted))
     return _sample_of_records(situation)
 
 
@@ -58,6 +61,12 @@ def _survey(situation: Situation) -> tuple[pd.DataFrame, list[str]]:
         return pd.DataFrame(), []
     rows = fetched(situation.view.known("respondents", Moment.RESEARCH), "respondent_id")
     return rows, [item for item in situation.definition.items if item in rows]
+
+
+def _with_weights(answers: pd.DataFrame) -> pd.DataFrame:
+    """Of a weighted survey the answers that have a weight: of others nobody knows how many people they stand for."""
+    is_weighted = "weight" in answers and answers["weight"].notna().any()
+    return answers.dropna(subset=["weight"]).reset_index(drop=True) if is_weighted else answers
 
 
 def _sample_of_records(situation: Situation) -> Sample:
@@ -98,7 +107,7 @@ def research(situation: Situation) -> Research:
     if len(sample.rows) < _FEWEST_ROWS or not sample.items:
         _nothing_to_cut(draft, sample)
         return Research(draft.done(), sample, None)
-    found = segmentation(sample.rows[sample.items], rng=situation.rng("research"))
+    found = segmentation(sample.rows[sample.items], weights=sample.weights, rng=situation.rng("research"))
     explore(draft, situation, sample, _origin(situation, sample, "explore"))
     _describe(draft, situation, sample, found)
     held(draft, situation, sample, found, waves_of(situation, sample))
@@ -135,6 +144,12 @@ def _state_sample(draft: Draft, sample: Sample, origin: Origin) -> None:
     for measure, n in (("n_rows", len(sample.rows)), ("n_columns", len(sample.items))):
         draft.count([{"estimate": n}], origin, measure)
     draft.count([{"estimate": _ADVISED * len(sample.items)}], origin, "n_advised")
+    if sample.weights is not None:
+        worth = round(effective_size(sample.weights.to_numpy()))
+        draft.count([{"estimate": worth, "n": len(sample.rows)}], origin, "n_effective_rows")
+    if sample.n_without_weight:
+        n = len(sample.rows) + sample.n_without_weight
+        draft.count([{"estimate": sample.n_without_weight, "n": n}], origin, "n_without_weight")
 
 
 def _state_held_back(draft: Draft, situation: Situation) -> None:
@@ -189,7 +204,10 @@ def _state_criteria(draft: Draft, found: Segmentation, origin: Origin) -> None:
 
 
 def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Origin) -> None:
-    """Every item in every segment and in the market: shares with Wilson's interval, numbers as means."""
+    """Every item in every segment and in the market: shares with Wilson's interval, numbers as means.
+
+    Of a survey with weights both are weighted, as ``found.profile`` is, with the effective n.
+    """
     labels = found.labels.astype(str)
     answered = sample.rows[sample.items].notna().groupby(labels).sum()
     answered.loc["market"] = answered.sum()
@@ -198,14 +216,19 @@ def _state_profile(draft: Draft, sample: Sample, found: Segmentation, origin: Or
     named = [answer(str(item), sample.rows) for item in tall["item"]]
     tall = tall.assign(field=[field for field, _ in named], level=[level for _, level in named])
     tall["n"] = [answered.loc[s, f] for s, f in zip(tall["subject"], tall["field"], strict=True)]
+    tall["n_effective"] = np.nan
+    if sample.weights is not None:
+        sizes = profile_sizes(sample.rows[sample.items], found.labels, sample.weights.to_numpy())
+        tall["n_effective"] = [sizes.loc[s, item] for s, item in zip(tall["subject"], tall["item"], strict=True)]
     tall = tall[tall["n"] >= LEAST_SHOWN]
     is_mean = tall["field"].map({name: is_metric(sample.rows[name]) for name in sample.items}).astype(bool)
     means, shares = tall[is_mean].assign(level=""), tall[~is_mean]
-    low, high = wilson(shares["estimate"] * shares["n"], shares["n"])
+    sure = shares["n_effective"].fillna(shares["n"])
+    low, high = wilson(shares["estimate"] * sure, sure)
     shares, is_market = shares.assign(low=low, high=high), shares["subject"] == "market"
     draft.estimate(shares[~is_market], origin, "profile_share")
     draft.estimate(shares[is_market], origin._replace(cell="explore"), "profile_share")
-    spread = [_error(sample.rows.loc[_members(labels, s), f]) for s, f in zip(means.subject, means.field, strict=True)]
+    spread = [_error(sample, _members(labels, s), f) for s, f in zip(means.subject, means.field, strict=True)]
     ends = {"low": means["estimate"] - spread, "high": means["estimate"] + spread}
     draft.estimate(means.assign(**ends), origin, "profile_mean", unit="ratio")
 
@@ -214,10 +237,14 @@ def _members(labels: pd.Series, segment: str) -> pd.Series:
     return pd.Series(segment == "market", index=labels.index) | (labels == segment)
 
 
-def _error(values: pd.Series) -> float:
+def _error(sample: Sample, members: pd.Series, field: str) -> float:
     """Half the width of the 90 % interval of a mean (Student's t)."""
-    known = values.dropna().astype(float)
-    return float(scipy.stats.t.isf(0.05, len(known) - 1) * known.std() / np.sqrt(len(known)))
+    known = sample.rows.loc[members, field].dropna().astype(float)
+    if sample.weights is None:
+        return float(scipy.stats.t.isf(0.05, len(known) - 1) * known.std() / np.sqrt(len(known)))
+    weights = sample.weights[known.index].to_numpy()
+    reach = scipy.stats.t.isf(0.05, effective_size(weights) - 1)
+    return float(reach * weighted_mean(known.to_numpy(), weights)[1])
 
 
 def _state_sizes(draft: Draft, situation: Situation, found: Segmentation, origin: Origin) -> None:
@@ -233,4 +260,5 @@ def _state_sizes(draft: Draft, situation: Situation, found: Segmentation, origin
 
 def _held_apart(situation: Situation, sample: Sample, found: Segmentation) -> pd.DataFrame:
     rows = levels(sample.rows, sample.held_apart)
-    return share_looks(share_counts(rows, found.labels.astype(str)), _origin(situation, sample, "described"))
+    counted = share_counts(rows, found.labels.astype(str), sample.weights)
+    return share_looks(counted, _origin(situation, sample, "described"))

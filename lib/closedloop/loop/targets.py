@@ -76,7 +76,7 @@ def _state_values(draft: Draft, criteria: Criteria, values: dict[str, Value | No
         origin = Origin("01_research", "targets", value.source, *criteria.situation.span(value.days))
         rows = pd.DataFrame(
             {"estimate": value.estimate, "low": value.low, "high": value.high, "n": value.n, "level": criteria.ids}
-        )
+        ).assign(n_effective=value.n_effective)
         rows = rows[rows["estimate"].notna()].assign(field="segment")
         draft.estimate(rows, origin, f"criterion_{name}", unit=UNITS[name])
 

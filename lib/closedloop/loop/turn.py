@@ -37,7 +37,7 @@ _FAMILIES = {
     "association": "answers",
     "rep_spread": "sellers",
 }
-_RECORDING = "recorded_share"
+_RECORDING = ("recorded_share", "arm_share")
 _RATES = {"plan recording": 0.01, "outcome recording": 0.01, "sellers": 0.05}  # of error, where it is not one in ten
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
@@ -148,7 +148,7 @@ def _closed(
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)
     recording = f"{family} recording"
-    of_family = looks["measure"].map({**_FAMILIES, _RECORDING: recording}).fillna(family)
+    of_family = looks["measure"].map({**_FAMILIES, **dict.fromkeys(_RECORDING, recording)}).fillna(family)
     compared = [
         close_family(
             looks[of_family == name],

@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.evidence.agreement import agreement, difference_interval, matched
 from closedloop.evidence.claims import Origin, share_looks
 from closedloop.evidence.segments import Segmentation, segmentation
-from closedloop.loop.counting import share_counts
+from closedloop.loop.counting import share_counts, sizes_told
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
@@ -86,14 +86,16 @@ def held(draft: Draft, situation: Situation, sample: Sample, found: Segmentation
     origin = Origin("01_research", "held", sample.source, waves.first, waves.last)
     items = sample.rows[sample.items]
     most = max(found.recommended_k, 2) + 2
-    old = segmentation(items[~waves.is_last], rng=situation.rng("wave"), ks=range(2, most + 1), **_QUICK)  # type: ignore[arg-type]
+    weights = None if sample.weights is None else sample.weights[~waves.is_last]
+    rng, ks = situation.rng("wave"), range(2, most + 1)
+    old = segmentation(items[~waves.is_last], weights=weights, rng=rng, ks=ks, **_QUICK)  # type: ignore[arg-type]
     draft.count([{"estimate": int(waves.is_last.sum()), "n": len(items)}], origin, "n_last_wave")
     draft.count([{"estimate": old.recommended_k, "n": int((~waves.is_last).sum())}], origin, "earlier_segments")
     draft.results |= {"earlier_k": old.recommended_k, "earlier_verdict": old.verdict}
     if min(old.recommended_k, found.recommended_k) < 2:
         return
     _state_agreement(draft, situation, items[waves.is_last], old, found, origin)
-    _state_sizes(draft, found, waves, origin)
+    _state_sizes(draft, found, waves, sample.weights, origin)
 
 
 def _state_agreement(
@@ -108,14 +110,14 @@ def _state_agreement(
     draft.tables["matched"] = pd.DataFrame({"segment": ids, "earlier": earlier}, dtype="str")
 
 
-def _state_sizes(draft: Draft, found: Segmentation, waves: Waves, origin: Origin) -> None:
+def _state_sizes(draft: Draft, found: Segmentation, waves: Waves, weights: pd.Series | None, origin: Origin) -> None:
     """Each segment's share of the last wave against the waves before, both by today's cut."""
     wave = pd.Series(_EARLIER, index=found.labels.index).mask(waves.is_last, _LATEST)
     labels = found.labels.astype(str)
-    counted = share_counts(labels.to_frame("segment"), wave)
+    counted = share_counts(labels.to_frame("segment"), wave, weights)
     mine = counted[counted["subject"] == _LATEST]
     looks = share_looks(counted, origin, measure="wave_share")
     draft.looks.append(looks[looks["subject"] == _LATEST].assign(subject="market"))
     gap, low, high = difference_interval(mine["k"], mine["n"], mine["k_rest"], mine["n_rest"])
-    rows = mine[["field", "level", "n"]].assign(estimate=gap, low=low, high=high)
+    rows = sizes_told(mine).assign(estimate=gap, low=low, high=high)
     draft.estimate(rows, origin, "wave_share_change", unit="points")

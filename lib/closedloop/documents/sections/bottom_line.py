@@ -22,7 +22,7 @@ def bottom_line(evidence: Evidence) -> Shown:
 
 def _finding(evidence: Evidence) -> list[Sentence]:
     """The largest effect that holds, else that nothing does."""
-    is_recording = evidence.claims["measure"] == "recorded_share"
+    is_recording = evidence.claims["family"].str.endswith("recording")
     looked = evidence.claims[(evidence.claims["family"] != "none") & ~is_recording]
     held = ranked(looked[looked["verdict"] == "supported"])
     if len(held):

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from closedloop.documents import numbers
-from closedloop.documents.arms import winners
+from closedloop.documents.arms import compared_by, winners
 from closedloop.documents.channel_advice import advise
 from closedloop.documents.charts import calibration
-from closedloop.documents.findings import Claim, Column, backed, ends, table_of, value, where
-from closedloop.documents.pieces import Listing, Note, Sentence, stating
+from closedloop.documents.findings import Claim, Column, backed, ends, joined, table_of, value, where
+from closedloop.documents.measures import measure_of
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
 from closedloop.documents.planned_tests import planned_tests
 from closedloop.documents.sections.leaks import LEAKS
 from closedloop.documents.sections.section import (
@@ -20,7 +21,7 @@ from closedloop.documents.sections.section import (
     status_bars,
 )
 from closedloop.documents.tables import record_table
-from closedloop.documents.wording import records
+from closedloop.documents.wording import records, sentence
 from closedloop.terms import Verdict
 
 _MOST_CELLS = 40  # personas by channels
@@ -130,18 +131,28 @@ def _accepted(shown: Evidence) -> Pieces:
 
 def _experiments(shown: Evidence) -> Pieces:
     columns: dict[str, str | tuple[str, Column]] = {
+        "n_arm_leads": "leads drawn",
         "arm_accepted_rate": ("accepted (90 % interval)", "backed"),
         "n_arm_accepted": "accepted leads",
+        "arm_qualified_rate": ("qualified (90 % interval)", "backed"),
+        "arm_won_rate": ("won (90 % interval)", "backed"),
     }
-    listed = table_of(shown.of("arm_accepted_rate", "n_arm_accepted"), shown.words, "experiment and arm", columns)
-    causal = shown.claims[shown.claims["kind"] == "causal"]
-    best = winners(shown.claims, shown.words)
-    told = (Listing(best),) if best else ()
-    return (
-        *told,
-        listed,
-        *claim_pieces(causal, shown.words, "What did the experiments show?", "share accepted by sales"),
-    )
+    listed = table_of(shown.of(*columns), shown.words, "experiment and arm", columns)
+    causal = where(shown.claims, kind="causal").loc[lambda claims: claims["family"] != "none"]
+    told = [*winners(shown.claims, shown.words), *_uneven(shown), *compared_by(shown.claims, shown.words)]
+    judged: list[Piece] = []
+    for measure in causal["measure"].unique():
+        name = measure_of(measure).name
+        title = f"What did the experiments show: {name}?"
+        judged += claim_pieces(where(causal, measure=measure), shown.words, title, name)
+    return *((Listing(told),) if told else ()), listed, *judged
+
+
+def _uneven(shown: Evidence) -> list[Sentence]:
+    """Arms that are not as large as they were drawn."""
+    tail = "Leads of an arm may be lost: find out why before you rely on the comparison."
+    held = where(shown.of("arm_share"), verdict="supported")
+    return [joined([sentence(claim, shown.words), Sentence(tail)]) for claim in records(held)]
 
 
 def _tests(shown: Evidence) -> Pieces:
@@ -249,7 +260,14 @@ LEADS = (
     Section(
         "leads", "persona_channels", "Which channel suits whom?", _persona_channels, measures=("persona_accepted_rate",)
     ),
-    Section("leads", "experiments", "What did the experiments show?", _experiments, measures=("arm_accepted_rate",)),
+    Section(
+        "leads",
+        "experiments",
+        "What did the experiments show?",
+        _experiments,
+        measures=("n_arm_leads",),
+        gaps=("arm_outcomes", "arm_amounts"),
+    ),
     Section("leads", "tests", "Which test would settle what is open?", _tests, measures=("test_weeks", "wait_weeks")),
     *LEAKS,
     Section("leads", "quality", "Can leads be ranked?", _quality, measures=("brier",), gaps=("over_stage",)),

@@ -5,6 +5,7 @@ from functools import partial
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.cases import cases
 from closedloop.documents.charts import heat
 from closedloop.documents.findings import Claim, Column, backed, dots_of, first, table_of, value, where
 from closedloop.documents.pieces import Listing, Sentence, stating
@@ -29,15 +30,20 @@ def sample(shown: Evidence) -> Sentence:
     rows, columns, advised = (shown.first(name) for name in ("n_rows", "n_columns", "n_advised"))
     if rows is None or columns is None or advised is None:
         return Sentence("Nothing is recorded that could be cut into segments.")
+    worth = shown.first("n_effective_rows")
+    counted = rows if worth is None else worth
     enough = (
-        "enough" if rows["estimate"] >= advised["estimate"] else "too few to be sure, so look at the stability first"
+        "enough" if counted["estimate"] >= advised["estimate"] else "too few to be sure, so look at the stability first"
     )
-    text = f"{value(rows, shown.words)} rows of {rows['source_table']} for {value(columns, shown.words)} columns: "
-    return stating(f"{text}{enough} (advised are {value(advised, shown.words)}).", rows, columns, advised)
+    told = "" if worth is None else f", as sure as {value(worth, shown.words)} of equal weight,"
+    text = (
+        f"{value(rows, shown.words)} rows of {rows['source_table']}{told} for {value(columns, shown.words)} columns: "
+    )
+    return stating(f"{text}{enough} (advised are {value(advised, shown.words)}).", rows, columns, advised, counted)
 
 
 def _sample(shown: Evidence) -> Pieces:
-    return sample(shown), *map(partial(_held_back, shown), records(shown.of("n_values")))
+    return sample(shown), *_weights(shown), *map(partial(_held_back, shown), records(shown.of("n_values")))
 
 
 def _held_back(shown: Evidence, claim: Claim) -> Sentence:
@@ -47,6 +53,24 @@ def _held_back(shown: Evidence, claim: Claim) -> Sentence:
     text = f"{shown.words.column(str(name))} ({name} of {table}) looks like {claim['level']}: {n_values} values among "
     text += f"{n} records; it is kept out of rules, segments, comparisons"
     return stating(f"{text} and scores. List it under [checked] of market.toml if it is a field.", claim)
+
+
+def _weights(shown: Evidence) -> list[Sentence]:
+    """What is weighted and what is not, and whose answers have no weight; nothing where none is recorded."""
+    worth, lost = shown.first("n_effective_rows"), shown.first("n_without_weight")
+    said = []
+    if worth is not None:
+        said.append(stating(
+            "Answers count by their weights: segments, shares, sizes, means and comparisons are the market's, not the "
+            "sample's; effective n is how many answers of equal weight would be as sure. Counted by heads are missing "
+            "answers, what goes together, and how well segments are recognised.", worth))  # fmt: skip
+    if lost is not None:
+        text = (
+            f"{value(lost, shown.words)} of {numbers.count(lost['n'])} respondents have no weight and are left out: "
+            "nobody knows how many people they stand for."
+        )
+        said.append(stating(text, lost))
+    return said
 
 
 def chosen(shown: Evidence) -> pd.DataFrame:
@@ -141,7 +165,7 @@ def _profile(shown: Evidence) -> Pieces:
     claims = shown.of("profile_share", "profile_mean")
     claims = claims[claims["subject"] != "market"]
     labels = [shown.words.item(f, v) if v else shown.words.column(f) for f, v in claims[["field", "level"]].to_numpy()]
-    segments = [f"{shown.words.name(str(s))} (n = {numbers.count(n)})" for s, n in _sizes(claims).items()]
+    segments = [f"{shown.words.name(str(claim['subject']))} ({cases(claim)})" for claim in _largest(claims)]
     wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
     order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
@@ -150,9 +174,10 @@ def _profile(shown: Evidence) -> Pieces:
     return picture, stating(f"They are cut above all by: {', '.join(map(str, order[:3]))}.", claims)
 
 
-def _sizes(claims: pd.DataFrame) -> pd.Series:
-    """The rows of each segment: the most that answered any question."""
-    return claims.groupby("subject", sort=False)["n"].max()
+def _largest(claims: pd.DataFrame) -> list[Claim]:
+    """Of each segment the claim on the question that most answered, for its size."""
+    most = claims.sort_values(["n", "n_effective"], ascending=False, kind="stable")
+    return [records(most[most["subject"] == subject].head(1))[0] for subject in claims["subject"].unique()]
 
 
 def _segments(shown: Evidence) -> Pieces:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import numbers
+from closedloop.documents.cases import cases
 from closedloop.documents.findings import backed, ends, first, value, where
 from closedloop.documents.pieces import Listing, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section
@@ -39,9 +40,15 @@ Claim = Mapping[str, Any]
 def _segmenting(shown: Evidence) -> Pieces:
     """Is there enough to cut, and something to judge a cut by?"""
     rows, columns, advised, ended = (shown.first(name) for name in ("n_rows", "n_columns", "n_advised", "n_ended"))
+    worth = shown.first("n_effective_rows")
+    counted = rows if worth is None else worth
     before = shown.first("earlier_segments")
     checks = [
-        ("rows to cut, beside those advised", [rows, advised], _at_least(rows, advised)),
+        (
+            f"{'' if worth is None else 'effective '}rows to cut, beside those advised",
+            [counted, advised],
+            _at_least(counted, advised),
+        ),
         ("questions or fields to cut by", [columns], _at_least(columns)),
         ("ended deals to judge segments by", [ended], _at_least(ended)),
         ("segments before the last wave", [before], "no" if before is None else "yes"),
@@ -166,7 +173,7 @@ def _cell(shown: Evidence, claim: Claim | None) -> str:
 def on_scale(claim: Claim, *, with_n: bool = True) -> str:
     """A figure on a scale to 1 or around 0 with its interval: "0.95 (0.90 to 0.99, n = 300)"."""
     found, low, high = (numbers.decimal(claim[name]) for name in ("estimate", "low", "high"))
-    n = f", n = {numbers.count(claim['n'])}" if with_n else ""
+    n = f", {cases(claim)}" if with_n else ""
     return f"{found} ({low} to {high}{n})"
 
 

@@ -1,0 +1,137 @@
+"""A survey with weights: what pages and claims say of the market, recomputed from the raw answers with plain pandas."""
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop import notebook
+from closedloop.documents.wording import Words, sentence
+from closedloop.loop import turn
+from closedloop.market.definition import read_definition
+
+from tests.market.conftest import project_at, write_market
+
+ITEMS = ["wants_speed", "wants_price", "wants_care", "wants_choice", "wants_fame", "wants_calm"]
+MORE = '[fields.leads]\ncreation = ["industry"]\n[fields.respondents]\nresearch = ["industry"]\n[items]\n' + "".join(
+    f'{item} = "{item.replace("_", " ")}"\n' for item in ITEMS
+)
+N_LOST = 12
+PERIOD = "2024-q3"
+
+
+def answers() -> pd.DataFrame:
+    """Farms were asked as often as shops, of which there are nine times as many; two in three want what is theirs."""
+    rng = np.random.default_rng(75)
+    n = 360
+    industry = np.array(["shop", "farm"])[np.arange(n) % 2]
+    liked = np.where(np.arange(6) < 3, (industry == "shop")[:, None], (industry == "farm")[:, None])
+    wants = (rng.random((n, 6)) < np.where(liked, 0.9, 0.1)).astype(int)
+    found = pd.DataFrame(wants, columns=ITEMS).assign(respondent_id=[f"r{i:03d}" for i in range(n)], industry=industry)
+    found["answered_on"] = np.where(np.arange(n) % 3, "2024-01-10", "2023-05-10")
+    return found.assign(weight=np.where(industry == "shop", 9.0, 1.0))
+
+
+def files() -> dict[str, str]:
+    told = answers()
+    told["weight"] = told["weight"].mask(told.index < N_LOST)
+    leads = pd.DataFrame({"lead_id": [f"L{i}" for i in range(80)], "created_on": "2024-02-01",
+                          "industry": ["shop", "farm"] * 40})  # fmt: skip
+    return {"respondents": told.to_csv(index=False), "leads": leads.to_csv(index=False)}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("weighted")
+    with project_at(root):
+        texts = files()
+        selects = {"respondents": _select(texts["respondents"])}
+        write_market(root, texts, selects, MORE, deals="")
+        turn.plan("tiny", PERIOD, root / "out")
+        yield root / "out"
+
+
+def _select(text: str) -> str:
+    names = pd.read_csv(StringIO(text)).columns
+    kinds = {"weight": "double", "answered_on": "date"} | dict.fromkeys(ITEMS, "integer")
+    cells = [f'nullif("{name}", \'\')::{kinds[name]} as "{name}"' if name in kinds else f'"{name}"' for name in names]
+    return f"select {', '.join(cells)} from raw.respondents"
+
+
+@pytest.fixture(scope="module")
+def claims(planned: Path) -> pd.DataFrame:
+    return pd.read_parquet(planned / "tiny" / PERIOD / "claims-plan.parquet")
+
+
+def weighed() -> pd.DataFrame:
+    """The answers that have a weight."""
+    return answers().iloc[N_LOST:]
+
+
+def text(planned: Path, which: str, section: str) -> str:
+    return repr(notebook.open_run(which, "tiny", PERIOD, planned).show(section)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_page_tells_the_markets_shares_and_how_sure_they_are(planned: Path, claims: pd.DataFrame) -> None:
+    rows = weighed()
+    kish = rows["weight"].sum() ** 2 / (rows["weight"] ** 2).sum()
+    told = claims[(claims["measure"] == "profile_share") & (claims["subject"] == "market")].set_index("field")
+    for item in ITEMS:
+        assert told.loc[item, "estimate"] == pytest.approx(np.average(rows[item], weights=rows["weight"]))
+        assert told.loc[item, "n"] == len(rows)
+        assert told.loc[item, "n_effective"] <= kish + 1e-9
+    share, plain = told.loc["wants_speed", "estimate"], rows["wants_speed"].mean()
+    assert share > plain + 0.25
+    page = text(planned, "01_research", "explore")
+    assert f"wants speed: {round(100 * share)} % (" in page
+    assert f"n = {len(rows)}, effective {round(told.loc['wants_speed', 'n_effective'])}" in page
+    assert f"as sure as {round(kish)} of equal weight" in text(planned, "01_research", "sample")
+
+
+def test_answers_without_a_weight_are_left_out_and_told(planned: Path) -> None:
+    page = text(planned, "01_research", "sample")
+    assert f"{N_LOST} of 360 respondents have no weight and are left out" in page
+    assert "Answers count by their weights" in page
+    assert "348 rows of respondents" in page
+
+
+def test_segments_are_as_large_as_in_the_market(planned: Path, claims: pd.DataFrame) -> None:
+    sizes = claims[claims["measure"] == "segment_share"].sort_values("level")
+    assert sizes["estimate"].tolist() == pytest.approx([0.9, 0.1], abs=0.04)
+    assert (sizes["n"] == 348).all() and (sizes["n_effective"] < 250).all()
+    known = claims[claims["measure"] == "criterion_size"].sort_values("level")
+    assert known["estimate"].tolist() == pytest.approx(sizes["estimate"].tolist())
+    assert known["n_effective"].tolist() == pytest.approx(sizes["n_effective"].tolist())
+    assert "effective" in text(planned, "01_research", "segments")
+
+
+def test_personas_are_told_from_the_market_by_weighted_shares(planned: Path, claims: pd.DataFrame) -> None:
+    rows = weighed()
+    shares = claims[(claims["measure"] == "share") & (claims["notebook"] == "02_personas") & (claims["level"] == "1")]
+    assert shares.groupby("subject")["field"].nunique().tolist() == [6, 6]
+    for claim in shares.itertuples():
+        assert claim.baseline == pytest.approx(np.average(rows[claim.field], weights=rows["weight"]))
+    assert (shares["n_effective"] <= shares["n"] + 1e-9).all()
+    supported = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
+    assert len(supported)
+    page = text(planned, "02_personas", "attributes")
+    told = supported.sort_values("effect").iloc[-1]
+    assert f"▲ {round(100 * told.estimate)} % ({round(100 * told.low)}–{round(100 * told.high)} %)" in page
+    sentence_of = sentence(told.to_dict(), Words(read_definition("tiny"))).text
+    assert "of the whole market (" in sentence_of
+    assert f"n = {told.n}, effective {round(told.n_effective)}, " in sentence_of
+
+
+def test_the_waves_are_compared_by_weight(claims: pd.DataFrame) -> None:
+    rows = weighed().assign(is_last=lambda told: told["answered_on"] == "2024-01-10")
+    gaps = claims[claims["measure"] == "wave_share_change"].sort_values("level")
+    assert len(gaps) == 2
+    shop = (rows["industry"] == "shop").to_numpy(float)
+    last, before = (
+        np.average(shop[part], weights=rows.loc[part, "weight"]) for part in (rows["is_last"], ~rows["is_last"])
+    )
+    assert gaps["estimate"].iloc[0] == pytest.approx(last - before, abs=0.05)
+    assert gaps["n"].iloc[0] == rows["is_last"].sum()
+    assert gaps["n_effective"].iloc[0] < gaps["n"].iloc[0]
