@@ -95,9 +95,7 @@ def claims_of(period: str, out: Path) -> pd.DataFrame:
 
 
 def page(which: str, section: str, period: str, out: Path) -> str:
-    return repr(notebook.open_run(which, "tiny", period, out, **chosen).show(section)).replace(
-        "\N{NO-BREAK SPACE}", " "
-    )
+    return repr(notebook.open_run(which, "tiny", period, out).show(section)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def expected(kind: str) -> pd.DataFrame:

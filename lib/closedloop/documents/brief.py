@@ -180,12 +180,15 @@ def expected(dossier: Dossier) -> Parts:
 def judged(dossier: Dossier) -> Parts:
     """What will be measured at the end of the period, agreed before it starts."""
     until, promise = dossier.valid_until, promise_of(dossier)
+    how = "Win rate of this persona's deals, against the promised range"
+    if dossier.result("personas", "only_won"):
+        how = "Share of this persona's leads won in time, against the last one; win rate"
     when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
     lines = [
         Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
         Line("Share of handed-off leads that sales accepts, against the promise above"),
         Line("Cost per accepted lead and per won deal, by channel"),
-        Line("Win rate of this persona's deals, against the promised range", promise.text, claims=promise.claims),
+        Line(how, promise.text, claims=promise.claims),
     ]
     return (Part("How the result will be judged", lines),)
 

@@ -10,9 +10,11 @@ from closedloop.documents import numbers
 from closedloop.documents.findings import backed, ends, first, value, where
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import Words, records
+from closedloop.loop.comparisons import CONVERSION
 
 Claim = Mapping[str, Any]
 
+_RATES = {"won_rate": "", CONVERSION: " within the usual time"}  # judge a channel without spend
 _ORDER = ("use", "keep", "test", "stop")
 
 
@@ -62,7 +64,8 @@ def _advice(leads: pd.DataFrame, words: Words, channel: str, subject: str) -> Ad
 def _judged_by(leads: pd.DataFrame, channel: str, subject: str) -> Claim | None:
     """The claim that a channel is judged by: its cost, without spend the share of its leads that were won."""
     cost = first(leads, measure="cost_per_won_amount", subject=subject, level=channel)
-    return first(leads, measure="won_rate", subject=subject, level=channel) if cost is None else cost
+    rates = leads[leads["measure"].isin(_RATES)]
+    return first(rates, subject=subject, level=channel) if cost is None else cost
 
 
 def _word(claim: Claim | None) -> str:
@@ -70,7 +73,7 @@ def _word(claim: Claim | None) -> str:
     if claim is None:
         return "test"
     if claim["verdict"] == "supported":
-        is_better = claim["effect"] > 0 if claim["measure"] == "won_rate" else claim["effect"] < 0
+        is_better = claim["effect"] > 0 if claim["measure"] in _RATES else claim["effect"] < 0
         return "use" if is_better else "stop"
     enough = not numbers.is_missing(claim["needed_n"]) and claim["n"] >= claim["needed_n"]
     return "keep" if enough else "test"
@@ -80,15 +83,15 @@ def _place(claim: Claim | None) -> float:
     """Cheaper first, else won more often; what is unknown comes last."""
     if claim is None or numbers.is_missing(claim["estimate"]):
         return math.inf
-    return float(-claim["estimate"] if claim["measure"] == "won_rate" else claim["estimate"])
+    return float(-claim["estimate"] if claim["measure"] in _RATES else claim["estimate"])
 
 
 def _reason(leads: pd.DataFrame, words: Words, claim: Claim) -> Sentence:
     """The figures behind a verdict, without a full stop."""
     base = numbers.written(claim["baseline"], claim["unit"], words.currency)
     tail = {"keep": ", no detectable difference", "test": ", too few to tell"}.get(_word(claim), "")
-    if claim["measure"] == "won_rate":
-        rate = f"{backed(claim, words)} of its leads were won"
+    if claim["measure"] in _RATES:
+        rate = f"{backed(claim, words)} of its leads were won{_RATES[claim['measure']]}"
         return stating(f"no spend is recorded; {rate}, against {base} of all{tail}", claim)
     won = _won_of(leads, str(claim["level"]), str(claim["subject"]))
     if numbers.is_missing(claim["estimate"]):

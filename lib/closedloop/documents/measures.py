@@ -33,6 +33,10 @@ _MEASURES: Mapping[str, Measure] = MappingProxyType(
             "turned into won deals more often", "turned into won deals less often", "of all leads of the same periods",
             "share of leads that became a won deal",
         ),
+        "usual_conversion_rate": Measure(
+            "won within the usual time more often", "won within the usual time less often",
+            "of all leads that came in the same periods", "share of leads won within the usual time",
+        ),
         "cost_per_won_amount": Measure(
             "dearer for each won deal", "cheaper for each won deal", "over the other channels", "cost per won deal"
         ),
@@ -254,6 +258,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "sought_persona_accepted_rate": "share of the persona's leads accepted that the data point to",
         "sought_qualified_rate": "share qualified that the data point to",
         "sought_win_rate": "share of decided deals won that the data point to",
+        "sought_usual_conversion_rate": "share of leads won within the usual time that the data point to",
         "sought_won_rate": "share turned into won deals that the data point to",
         "spent_amount": "spent",
         "split_kept_share": "share of samples of the deals in which the split holds",
@@ -268,6 +273,9 @@ _NAMES: Mapping[str, str] = MappingProxyType(  # of figures that are stated alon
         "touched_in_time_share": "share touched by sales within the promised days",
         "trigger_share": "share of triggers heard",
         "uncoded_loss_share": "share of lost deals without a reason recorded",
+        "n_uncounted": "leads not counted, for they came when it was not recorded",
+        "n_uncovered": "leads left out, for they came when it was not recorded",
+        "usual_days": "days within which nine of ten won leads had been won",
         "unseen_share": "share of deals with values never seen before",
         "wait_records": "more records that would settle it",
         "wait_weeks": "weeks until there are so many",

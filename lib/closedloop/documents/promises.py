@@ -6,12 +6,15 @@ from closedloop.documents.findings import backed, ends, first, value
 from closedloop.documents.part import Line
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import span
+from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS
 
 
 def promise_of(dossier: Dossier) -> Sentence:
     """The win rate that the persona set promises and the deals behind it; or why there is none."""
     claim = first(dossier.plan, measure="promised_win_rate", level=dossier.chosen)
     won = first(dossier.plan, measure="n_promised_won", level=dossier.chosen)
+    if dossier.result("personas", "only_won"):
+        return _of_leads(dossier)
     if claim is None or won is None:
         nothing = "no evidence yet, collect outcomes of its deals"
         return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
@@ -19,6 +22,17 @@ def promise_of(dossier: Dossier) -> Sentence:
     return stating(
         f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals})", claim, won
     )
+
+
+def _of_leads(dossier: Dossier) -> Sentence:
+    """That there is no win rate where only won deals are recorded, and how many of the persona's leads are won."""
+    nothing = "not known, because only won deals are recorded"
+    wanted = {"notebook": "02_personas", "field": "persona", "level": dossier.chosen}
+    rate, days = first(dossier.plan, measure=CONVERSION, **wanted), first(dossier.plan, measure=USUAL_DAYS)
+    if rate is None or days is None or numbers.is_missing(rate["estimate"]):
+        return Sentence(f"{nothing}; record lost ones as well")
+    told = f"{backed(rate, dossier.words)} of its leads are won within {value(days, dossier.words)}"
+    return stating(f"{nothing}; {told}", rate, days)
 
 
 def promise_history(dossier: Dossier) -> list[Line]:

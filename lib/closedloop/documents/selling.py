@@ -16,6 +16,7 @@ from closedloop.documents.promises import promise_history
 from closedloop.documents.tables import Table, record_table
 from closedloop.documents.turning import firm, honestly, turning
 from closedloop.documents.wording import records, sentences, span
+from closedloop.loop.comparisons import CONVERSION
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
@@ -24,7 +25,7 @@ NO_TEXTS = "Write them in the team's `materials` file."
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _CLOSING = "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
 _MOST_MEASURED = 8
-_EXPECTED = ("promised_win_rate", "median_cycle_days", "median_amount", "mean_amount", "next_amount",
+_EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
              "sales_velocity_per_day")  # fmt: skip
 
 
@@ -172,8 +173,9 @@ def qualification(dossier: Dossier) -> Parts:
 
 
 def _measured(dossier: Dossier, is_meant: Callable[[str], bool]) -> pd.DataFrame:
-    """Last period's win rates that hold and do not turn round, by these fields, the largest effect first."""
-    held = where(dossier.outcome, family="outcome", subject="market", measure="win_rate", verdict="supported")
+    """Last period's rates of winning that hold and do not turn round, by these fields, the largest effect first."""
+    held = where(dossier.outcome, family="outcome", subject="market", notebook="05_deals", verdict="supported")
+    held = held[held["measure"].isin(["win_rate", CONVERSION])]
     held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, dossier.outcome, "yes", "maybe")]
     return held.sort_values("effect", ascending=False, kind="stable")
 
@@ -259,9 +261,12 @@ def expected(dossier: Dossier) -> Parts:
     own = dossier.claims[(dossier.claims["subject"] == "market") & (dossier.claims["field"] == "persona")]
     own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
     lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
+    first_one = "This is the first promise."
+    if dossier.result("personas", "only_won"):
+        first_one = "No win rate is promised while only won deals are recorded: record lost ones as well."
     return (
         Part("Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."),
-        Part("What was promised, and what came", promise_history(dossier), empty="This is the first promise."),
+        Part("What was promised, and what came", promise_history(dossier), empty=first_one),
     )
 
 

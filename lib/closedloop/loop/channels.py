@@ -20,7 +20,7 @@ from closedloop.loop.comparisons import (
     shown_rates,
 )
 from closedloop.loop.counting import LEAST_SHOWN, counts
-from closedloop.loop.records import column
+from closedloop.loop.records import ALL_DAYS, column, deal_records, has_days, uncovered
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 from closedloop.market.warehouse import fetched
@@ -40,6 +40,7 @@ class Matured:
     leads: pd.DataFrame
     days_to_win: float | None  # None where no dates tell; positions where they only give an order
     span: tuple[str, str]
+    left_out: tuple[dict[str, object], ...] = ()  # leads that came when deals or spend were not recorded, as statements
 
     def totals(self, field: str, persona: str = "") -> pd.DataFrame:
         """Leads, accepted and won ones and money of every level, of all or of one persona; index: the level."""
@@ -60,11 +61,16 @@ def matured(situation: Situation, frame: pd.DataFrame) -> Matured:
     shift = timedelta(days=wait or 0)
     first, until = situation.window_start - shift, pd.Timestamp(situation.on) - shift if wait is not None else None
     is_in = ~(born < first) & (True if until is None else ~(born >= until))
+    left_out: list[dict[str, object]] = []
+    for table, (begins, ends) in (("deals", deal_records(situation)), ("spend", _spend_records(situation))):
+        left_out += uncovered(born[is_in], begins, ends, table)
+        is_in &= ~(born < begins) & ~(born > ends)
+        first, until = max(first, begins), until if until is None else min(until, ends + timedelta(days=1))
     part = frame[is_in]
     for field in (name for name in MESSAGES if name in part):
         price = _spent(situation, field, first, until) / part[field].value_counts()
         part = part.assign(**{f"{field}_amount": part[field].map(price).astype("float64")})
-    return Matured(part, wait, situation.span(born[is_in]))
+    return Matured(part, wait, situation.span(born[is_in]), tuple(left_out))
 
 
 def _days_to_win(situation: Situation, frame: pd.DataFrame, born: pd.Series) -> float | None:
@@ -75,7 +81,7 @@ def _days_to_win(situation: Situation, frame: pd.DataFrame, born: pd.Series) -> 
     ended = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
     won_on = ended.reindex(frame["lead_id"]).set_axis(frame.index)
     days = (won_on.fillna(pd.Timestamp(situation.on)) - born).dt.days
-    known = days[days >= 0]
+    known = days[(days >= 0) & frame["is_followed"]]
     outcome = pd.Series(np.where(won_on.notna(), "won", "open"), index=frame.index)[known.index]
     channel = column(frame, "channel").astype("str")[known.index]
     n_won = channel[outcome == "won"].value_counts()
@@ -83,6 +89,15 @@ def _days_to_win(situation: Situation, frame: pd.DataFrame, born: pd.Series) -> 
     waits = [days_to_most(known[channel == name], outcome[channel == name]) for name in names]
     longest = max(waits, default=days_to_most(known, outcome))
     return longest if np.isfinite(longest) else None
+
+
+def _spend_records(situation: Situation) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day that spend is recorded for, of any channel; the ends of time where no days are known."""
+    spend = fetched(situation.view.known("spend")) if situation.view.has("spend") else pd.DataFrame()
+    if spend.empty or not has_days(situation):
+        return ALL_DAYS
+    starts, ends = pd.to_datetime(spend["starts_on"]), pd.to_datetime(column(spend, "ends_on"))
+    return starts.min(), ends.fillna(starts).clip(lower=starts).max()
 
 
 def _spent(situation: Situation, field: str, first: pd.Timestamp, until: pd.Timestamp | None) -> pd.Series:
@@ -119,6 +134,8 @@ def channels(draft: Draft, situation: Situation, grown: Matured) -> None:
     has_days = grown.days_to_win is not None and situation.definition.has_calendar
     if has_days and grown.leads["is_won"].sum() >= LEAST_SHOWN:
         draft.count([{"estimate": grown.days_to_win, "n": len(grown.leads)}], origin, "days_to_win", unit="days")
+    for row in grown.left_out:
+        draft.count([row], origin._replace(source_table=str(row["table"])), "n_uncounted")
     totals = grown.totals("channel")
     _state(draft, totals, "channel", origin)
     spent = _rows(totals, "channel", estimate=totals["spent"])

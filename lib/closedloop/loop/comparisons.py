@@ -16,6 +16,7 @@ from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
+CONVERSION, USUAL_DAYS = "usual_conversion_rate", "usual_days"  # of leads, where only won deals are recorded
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
 # does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval
 TURNS: Mapping[str, str] = MappingProxyType(
@@ -79,9 +80,10 @@ def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     return levels(leads, fields, RARE).assign(persona=leads["persona"])
 
 
-def lead_measures(by: pd.DataFrame) -> dict[str, list[str]]:
-    """The fields that each measure of leads is compared by."""
-    return {"accepted_rate": list(by.columns), "won_rate": ["channel"] if "channel" in by else []}
+def lead_measures(situation: Situation, by: pd.DataFrame) -> dict[str, list[str]]:
+    """The fields that each measure of leads is compared by; where only won deals are recorded, see ``conversions``."""
+    won = {} if situation.has_only_won else {"won_rate": ["channel"] if "channel" in by else []}
+    return {"accepted_rate": list(by.columns), **won}
 
 
 def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

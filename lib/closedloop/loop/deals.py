@@ -9,12 +9,13 @@ from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import win_curve
 from closedloop.evidence.looks import LOOK_COLUMNS, meta_of, typed
 from closedloop.evidence.rates import spread_beyond_luck
+from closedloop.loop import conversions
 from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.comparisons import REP_LUCK, deal_levels, known_before, late_fields, recording, shown_rates
 from closedloop.loop.counting import LEAST_SHOWN, RARE, counts, levels, rates, shares
 from closedloop.loop.leaks import leaking
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import won
+from closedloop.loop.records import ONLY_WON, lead_frame, won
 from closedloop.loop.remarks import remarks
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
@@ -36,7 +37,7 @@ def deals(situation: Situation, in_force: PersonaSet) -> Step:
     _totals(draft, situation, every)
     _curve(draft, situation, every)
     _loss_reasons(draft, situation, in_force, ended)
-    _compared(draft, situation, every, ended, by)
+    _compared(draft, situation, in_force, every, ended, by)
     _adjust(draft, situation, in_force, ended, by)
     return draft.done()
 
@@ -45,7 +46,7 @@ def comparisons(situation: Situation, in_force: PersonaSet) -> Step:
     """All that 05 compares, and nothing else."""
     draft = Draft("deals")
     if situation.view.has("deals"):
-        _compared(draft, situation, *_with_levels(situation, in_force))
+        _compared(draft, situation, in_force, *_with_levels(situation, in_force))
     return draft.done()
 
 
@@ -56,8 +57,15 @@ def _with_levels(situation: Situation, in_force: PersonaSet) -> tuple[pd.DataFra
     return every, ended, deal_levels(situation, ended)
 
 
-def _compared(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.DataFrame, by: pd.DataFrame) -> None:
+def _compared(
+    draft: Draft, situation: Situation, in_force: PersonaSet, every: pd.DataFrame, ended: pd.DataFrame, by: pd.DataFrame
+) -> None:
     worth(draft, situation, every, ended)
+    if situation.has_only_won:
+        _converted(draft, situation, in_force)
+        draft.missing |= dict.fromkeys(("win_rates", "adjusted", "reps"), ONLY_WON)
+        draft.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
+        return
     _compare(draft, situation, ended, by)
     _reps(draft, situation, ended)
 
@@ -74,6 +82,7 @@ def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     n["open"] = int((every["outcome"] == "open").sum())
     declared = situation.definition.deals
     named = OUTCOMES if declared is None else (*declared.outcomes, "open")
+    named = tuple(name for name in named if name != "lost" or not situation.has_only_won)  # not recorded is not 0
     origin = Origin("05_deals", "totals", "deals", situation.period.name, situation.period.name)
     for outcome in named:
         draft.count([{"estimate": n[outcome], "n": sum(n.values())}], origin, f"n_{outcome}")
@@ -81,16 +90,20 @@ def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     if amount is not None:
         draft.count([{"estimate": amount, "n": n["won"]}], origin, "total_won_amount", unit="amount")
     decided = n["won"] + n["lost"]
-    definitions = {"win_rate": decided}
-    definitions |= {"win_rate_broad": decided + n["no_decision"]} if "no_decision" in named else {}
+    definitions = {} if situation.has_only_won else {"win_rate": decided}
+    if "no_decision" in named and (definitions or (every["outcome"] == "no_decision").any()):
+        definitions["win_rate_broad"] = decided + n["no_decision"]
     for measure, size in definitions.items():
         draft.estimate(rates([("", n["won"], size)], ""), origin._replace(cell="win_rates"), measure)
-    if decided < LEAST_SHOWN:
+    if definitions and decided < LEAST_SHOWN:
         so_far = " so far" if situation.period.running else ""
         draft.missing["win_rates"] = (
             f"{decided} deals were won or lost in this period{so_far}; {LEAST_SHOWN} are needed for a rate."
         )
     _total_results(draft, n, amount)
+    draft.results["only_won"] = situation.has_only_won
+    if situation.has_only_won:
+        draft.results |= {"win_rate": None, "win_rate_broad": None}
 
 
 def _total_results(draft: Draft, n: dict[str, int], amount: float | None) -> None:
@@ -109,7 +122,7 @@ def _curve(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     """The share of deals that had ended in each way by each day; a day at which nothing is known is not stated."""
     rows = every.dropna(subset=["age_days"])
     rows = situation.in_window(rows, rows["created_on"])
-    if reason := no_days(situation, every) or _no_curve(rows):
+    if reason := ONLY_WON if situation.has_only_won else no_days(situation, every) or _no_curve(rows):
         draft.missing["curve"] = reason
         return
     last = float(rows["age_days"].quantile(0.95))
@@ -164,6 +177,12 @@ def _agreement(draft: Draft, lost: pd.DataFrame, said: pd.DataFrame, origin: Ori
     draft.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) >= LEAST_SHOWN else None
 
 
+def _converted(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
+    """How many leads became won ones, and which, in place of win rates."""
+    leads = lead_frame(situation) if situation.view.has("leads") else pd.DataFrame()
+    conversions.compare(draft, situation, leads.assign(persona=in_force.assign(leads)), ("05_deals", "findings"))
+
+
 def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.DataFrame) -> None:
     hit = won(ended)
     days, before = situation.names_of(ended["closed_on"]), known_before(situation, ended)
@@ -182,6 +201,8 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
 
 def _adjust(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame, by: pd.DataFrame) -> None:
     """Crude beside adjusted differences of every level of every field that is compared."""
+    if situation.has_only_won:
+        return
     rows = adjusted(situation, in_force, ended, by)
     if not rows:
         draft.missing["adjusted"] = (

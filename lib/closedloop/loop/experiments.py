@@ -7,13 +7,14 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.trials import trial
-from closedloop.loop.comparisons import LEAD_HITS, MESSAGES, handed_off, lead_window
+from closedloop.loop.comparisons import CONVERSION, LEAD_HITS, MESSAGES, handed_off, lead_window
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.market.periods import FOREVER
 
+_WON = ("win_rate", CONVERSION)
 # measures of leads: a lead can be drawn before them
 _DRAWN = {**LEAD_HITS, "persona_accepted_rate": "is_accepted", "qualified_rate": "is_qualified"}
 _DRAWABLE = (*MESSAGES, "arm")  # what a team can give to a lead by lot; who a lead is cannot be drawn
@@ -32,7 +33,7 @@ def planned_tests(situation: Situation, in_force: PersonaSet, claims: pd.DataFra
     the fewest weeks. What needs more than two years of records is left open.
     """
     draft = Draft("leads")
-    open_lines = claims[(claims["verdict"] == "leaning") & claims["measure"].isin(["win_rate", *_DRAWN])]
+    open_lines = claims[(claims["verdict"] == "leaning") & claims["measure"].isin([*_WON, *_DRAWN])]
     if open_lines.empty:
         draft.missing["tests"] = "No line of this plan leans either way: there is nothing to settle by a test."
         return draft.done()

@@ -9,7 +9,7 @@ from closedloop.evidence.claims import Origin
 from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import lead_frame
+from closedloop.loop.records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.market.warehouse import fetched
@@ -44,7 +44,10 @@ def handoff(situation: Situation, in_force: PersonaSet) -> Step:
         _nothing(draft, "Fewer than ten leads were handed off in this period so far: too few to show.")
         return draft.done()
     cohort = cohort.assign(persona=in_force.assign(cohort))
-    cohort = cohort.assign(touch_days=_touch_days(situation, cohort))
+    days, (begins, ends) = _touch_days(situation, frame)
+    handed = cohort["handed_off_on"]
+    cohort = cohort.assign(touch_days=days[cohort.index], is_covered=~(handed < begins) & ~(handed > ends))
+    draft.count(uncovered(handed, begins, ends, "touches"), _of_touches(situation), "n_uncovered")
     accepted = _waterfall(draft, situation, cohort)
     touched = _first_touch(draft, situation, cohort)
     _in_time(draft, situation, cohort)
@@ -97,13 +100,20 @@ def _sales_touches(situation: Situation) -> pd.DataFrame:
     return sales.assign(touched_on=pd.to_datetime(sales["touched_on"])).dropna(subset=["lead_id"])
 
 
-def _touch_days(situation: Situation, cohort: pd.DataFrame) -> pd.Series:
-    """Days from hand-off to the first sales touch; missing: never touched so far."""
+def _of_touches(situation: Situation) -> Origin:
+    return _origin(situation, "first_touch")._replace(source_table="touches")
+
+
+def _touch_days(situation: Situation, leads: pd.DataFrame) -> tuple[pd.Series, tuple[pd.Timestamp, pd.Timestamp]]:
+    """Days from hand-off to the first sales touch, missing: never touched so far; first and last day of the records."""
     sales = _sales_touches(situation)
-    joined = cohort[["lead_id", "handed_off_on"]].reset_index().merge(sales[["lead_id", "touched_on"]], on="lead_id")
+    if sales.empty:
+        return pd.Series(np.nan, index=leads.index), ALL_DAYS
+    joined = leads[["lead_id", "handed_off_on"]].reset_index().merge(sales[["lead_id", "touched_on"]], on="lead_id")
     after = joined[joined["touched_on"] >= joined["handed_off_on"]]
-    first = after.groupby("index")["touched_on"].min().reindex(cohort.index)
-    return (first - cohort["handed_off_on"]).dt.days
+    first = after.groupby("index")["touched_on"].min().reindex(leads.index)
+    recorded = recorded_between(situation, leads["handed_off_on"], first) if has_days(situation) else ALL_DAYS
+    return (first - leads["handed_off_on"]).dt.days, recorded
 
 
 def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figure:
@@ -112,8 +122,12 @@ def _first_touch(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Fi
         draft.missing["first_touch"] = "No touches of sales are recorded: collect `touches` with team, lead and date."
         draft.results |= {"first_touch_median_days": None, "never_touched_share": None}
         return {}
-    origin = _origin(situation, "first_touch")._replace(source_table="touches")
-    days = cohort["touch_days"]
+    cohort = cohort[cohort["is_covered"]]
+    origin, days = _of_touches(situation), cohort["touch_days"]
+    if len(days) < LEAST_SHOWN:
+        draft.missing["first_touch"] = "Fewer than ten leads were handed off while touches were recorded: too few."
+        draft.results |= {"first_touch_median_days": None, "never_touched_share": None}
+        return {}
     for field in ("", *(name for name in ("channel", "persona", "rep_id") if name in cohort)):
         parts = [(str(level), part) for level, part in days.groupby(cohort[field])] if field else [("", days)]
         for measure, q in _WAITS if situation.definition.has_calendar else ():
@@ -135,8 +149,8 @@ def _in_time(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> None:
     if promised is None or not situation.definition.has_calendar or _sales_touches(situation).empty:
         return
     is_over = cohort["handed_off_on"] + pd.Timedelta(days=promised) < pd.Timestamp(situation.on)
-    days = cohort.loc[is_over, "touch_days"]
-    origin = _origin(situation, "first_touch")._replace(source_table="touches")
+    days = cohort.loc[is_over & cohort["is_covered"], "touch_days"]
+    origin = _of_touches(situation)
     draft.estimate(rates([("", (days <= promised).sum(), len(days))], ""), origin, "touched_in_time_share")
 
 
@@ -179,9 +193,11 @@ def _disagreements(
     later_won = returned & frame["is_won"].eq(True).fillna(False)
     rows = [("rejected or recycled, yet won later", later_won.sum(), returned.sum())]
     if not _sales_touches(situation).empty:
-        rejected, is_untouched = cohort["is_accepted"].eq(False).fillna(False), cohort["touch_days"].isna()
+        covered = cohort[cohort["is_covered"]]
+        rejected, is_untouched = covered["is_accepted"].eq(False).fillna(False), covered["touch_days"].isna()
+        taken = accepted[covered.index]
         rows.insert(0, (REJECTED_UNTOUCHED, (rejected & is_untouched).sum(), rejected.sum()))
-        rows.append((ACCEPTED_UNTOUCHED, (accepted & is_untouched).sum(), accepted.sum()))
+        rows.append((ACCEPTED_UNTOUCHED, (taken & is_untouched).sum(), taken.sum()))
     rows += _fit_against_verdict(cohort, in_force)
     told = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in rows if n >= LEAST_SHOWN]
     draft.count(told, _origin(situation, "disagreements"), "n_disagreements")

@@ -17,6 +17,7 @@ from closedloop.loop.comparisons import (
     recording,
     shown_rates,
 )
+from closedloop.loop.conversions import compare as compare_conversions
 from closedloop.loop.counting import LEAST_SHOWN, counts, rates
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
@@ -86,14 +87,18 @@ def _funnel(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
         return
     reached = {"inquiry": pd.Series(True, index=part.index)}
     reached |= {name: part[day].notna() for name, day in _FUNNEL if day in part}
-    if part["is_won"].notna().any():
+    if part["is_won"].notna().any() and not situation.has_only_won:
         reached["won"] = part["is_won"].fillna(False).astype(bool)
     origin = Origin("03_leads", "funnel", "leads", *situation.span(handed_off(part)))
     totals = [
         {"field": "status", "level": name, "estimate": hit.sum(), "n": len(part)} for name, hit in reached.items()
     ]
     draft.count(totals, origin, "n_reached")
-    steps = [(name, (hit & before).sum(), before.sum()) for (_, before), (name, hit) in pairwise(reached.items())]
+    known = {"won": part["is_followed"]}  # who came before deals were recorded may have been won
+    steps = [
+        (name, (hit & before).sum(), (before & known.get(name, True)).sum())
+        for (_, before), (name, hit) in pairwise(reached.items())
+    ]
     draft.estimate(rates(steps, "status"), origin, "conversion_rate")
 
 
@@ -101,7 +106,11 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
     part = lead_window(situation, frame)
     by = lead_levels(situation, part)
     first, last = situation.span(handed_off(part))
-    for measure, compared in lead_measures(by).items():
+    if situation.has_only_won:
+        compare_conversions(
+            draft, situation, frame, ("03_leads", "won"), [str(name) for name in by if name != "persona"]
+        )
+    for measure, compared in lead_measures(situation, by).items():
         hit = part[LEAD_HITS[measure]]
         if hit.notna().sum() < LEAST_SHOWN or not compared:
             found = f"it is known of {hit.notna().sum()} of {len(part)} leads, and {LEAST_SHOWN} are needed"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.leaks import COLUMNS, FEWEST_EACH, Cases, judge_columns, one_sided_levels
-from closedloop.loop.records import column, lead_frame, won
+from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.definition import Definition
@@ -41,7 +41,9 @@ def _cases(situation: Situation, table: str, frame: pd.DataFrame) -> Cases:
     """Leads that were handed off, or deals, with what became of them."""
     created = column(frame, "created_on")
     if table == "deals":
-        is_won, is_open, when = won(frame), frame["outcome"] == "open", frame["closed_on"]
+        is_decided = frame["outcome"].isin(["won", "lost"])
+        is_won = (frame["outcome"] == "won").where(is_decided).astype("boolean")  # with or without lost ones
+        is_open, when = frame["outcome"] == "open", frame["closed_on"]
     else:
         frame = frame[frame["handed_off_on"].notna()] if "handed_off_on" in frame else frame
         created, is_won = column(frame, "created_on"), frame["is_won"]

@@ -15,6 +15,7 @@ from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.null_arms import ArmAmounts, Arms
+from closedloop.loop.null_conversions import Conversions
 from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
 from closedloop.loop.null_sizes import Sizes, Spending
@@ -120,7 +121,7 @@ class Family:
     period: str
     name: str
     comparisons: tuple[Comparison, ...]
-    sizes: tuple[Sizes | Spending, ...] = ()
+    sizes: tuple[Sizes | Spending | Conversions, ...] = ()
     arms: tuple[Arms | ArmAmounts, ...] = ()
 
     def n_looks(self, world: World) -> int:

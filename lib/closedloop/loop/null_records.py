@@ -25,12 +25,14 @@ from closedloop.loop.comparisons import (
     lead_window,
     persona_levels,
 )
+from closedloop.loop.conversions import cohorts
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.leaks import leaking
 from closedloop.loop.null_arms import ArmAmounts, Arms
+from closedloop.loop.null_conversions import Conversions
 from closedloop.loop.null_drift import Drifting
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
@@ -86,7 +88,8 @@ class _Cut:
 
     def _pool_deals(self, final: Situation) -> None:
         ended = _ended(final.deals)
-        sizes = {measure: ended[name].to_numpy(dtype=float) for measure, name in self._sizes(final)}
+        paid = ended.where(ended["outcome"] == "won")
+        sizes = {measure: paid[name].to_numpy(dtype=float) for measure, name in self._sizes(final)}
         self.pools[DEALS] = Pool(_hits(won(ended)).to_numpy(), _groups(final, ended["closed_on"]), sizes)
         self.place = pd.Series(np.arange(len(ended)), index=ended["deal_id"])
 
@@ -140,7 +143,20 @@ class _Cut:
         looked_at = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
         compared = tuple(part for part in looked_at if isinstance(part, Comparison))
         arms = tuple(part for part in looked_at if isinstance(part, (Arms, ArmAmounts)))
-        return Family(situation.period.name, "plan", compared, arms=arms)
+        converted = tuple(self._conversions(situation, in_force, "plan"))
+        return Family(situation.period.name, "plan", compared, converted, arms)
+
+    def _conversions(self, situation: Situation, in_force: PersonaSet, moment: str) -> Iterator[Conversions]:
+        """What 02 and 03, or 05, compare of how leads become won ones; nothing where lost deals are recorded."""
+        frame = lead_frame(situation) if self.has_leads else pd.DataFrame()
+        if frame.empty or not situation.has_only_won:
+            return
+        followed = cohorts(situation, frame.assign(persona=in_force.assign(frame)))
+        if followed is not None:
+            name = f"conversions {moment} {situation.period.name}"
+            self.pools[name] = Conversions.pool_of(followed)
+            by = {str(field): levels for field, levels in followed.by(situation).items()}
+            yield Conversions(name, followed, by, self.definition.claims.practical_threshold)
 
     def _costs(self, situation: Situation, in_force: PersonaSet) -> Family:
         """What channels cost: won leads that fall on shares of the money, all of which are alike in a null world."""
@@ -185,7 +201,7 @@ class _Cut:
         places = {measure: self._pool_leads(situation, frame, measure) for measure in LEAD_HITS}
         part = lead_window(situation, frame)
         by = lead_levels(situation, part)
-        for measure, fields in lead_measures(by).items():
+        for measure, fields in lead_measures(situation, by).items():
             known = part.index[part[LEAD_HITS[measure]].notna()]
             if len(known) >= LEAST_SHOWN and fields:
                 pool, place = places[measure]
@@ -233,7 +249,8 @@ class _Cut:
         ]
         if "won_amount" in deals:
             sizes.append(Sizes(DEALS, PER_DECIDED, rows, names, tally, "won_amount", is_per_decided=True))
-        return Family(situation.period.name, "outcome", tuple(self._deals(situation, in_force)), tuple(sizes))
+        converted = self._conversions(situation, in_force, "outcome")
+        return Family(situation.period.name, "outcome", tuple(self._deals(situation, in_force)), (*sizes, *converted))
 
     def _deals(self, situation: Situation, in_force: PersonaSet) -> Iterator[Comparison]:
         ended = situation.closed_deals.assign(persona=in_force.assign(situation.closed_deals))

@@ -63,7 +63,7 @@ class Sizes:
         """Each persona's mean against that of all."""
         outcome, size = world[self.pool][self.rows], world[f"{self.pool} {self.size}"][self.rows]
         has_size = (size > 0) | (np.isfinite(size) & (self.least > 0))
-        known = ~np.isnan(outcome) if self.is_per_decided else (outcome == 1) & has_size
+        known = ~np.isnan(outcome) if self.is_per_decided else has_size  # only won deals have sizes
         personas = pd.Series(self.personas[known])
         counted = personas.map(personas.value_counts()).to_numpy(dtype=float) >= LEAST_SHOWN
         won, amount, group = (

@@ -94,6 +94,7 @@ def _funnel(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
     judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
     draft.estimate(rates([(p, hit.sum(), len(hit)) for p, hit in judged], "persona"), origin, "lead_accepted_rate")
     if leads["is_won"].notna().any():
+        parts = [(name, part[part["is_followed"]]) for name, part in parts]
         came = [(name, part["is_won"].fillna(False).sum(), len(part)) for name, part in parts]
         still = [(name, part["is_won"].isna().sum(), len(part)) for name, part in parts]
         draft.estimate(rates(came, "persona"), origin, "lead_won_rate")

@@ -13,13 +13,14 @@ from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
 from closedloop.loop.comparisons import deal_levels, known_before, shown_rates
+from closedloop.loop.conversions import compare as compare_conversions
 from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts, sizes_told
 from closedloop.loop.lineage import Lineage, Trait, segment_traits, shared_fields
 from closedloop.loop.observed import observe
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.persona_changes import changes
 from closedloop.loop.persona_sheet import sheet
-from closedloop.loop.records import Sample, column, won
+from closedloop.loop.records import Sample, column, lead_frame, won
 from closedloop.loop.rivals import competitors, rivals
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
@@ -99,6 +100,7 @@ def personas(
     campaigns(draft, situation, in_force)
     draft.results |= {
         "n_personas": len(in_force.personas),
+        "only_won": situation.has_only_won,
         "origin": in_force.origin,
         "n_assumed": sum(persona.is_assumed for persona in in_force.personas),
         "personas": in_force.ids,
@@ -258,6 +260,11 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
             else "No deals are recorded"
         )
         draft.missing["win_rates"] = f"{why}, so win rates by persona are assumed. Collect `deals` with outcomes."
+        return
+    if situation.has_only_won:
+        leads = lead_frame(situation) if situation.view.has("leads") else pd.DataFrame()
+        leads = leads.assign(persona=in_force.assign(leads))
+        compare_conversions(draft, situation, leads, ("02_personas", "win_rate"), ["persona"])
         return
     deals = situation.closed_deals
     first, last = situation.span(deals["closed_on"])

@@ -3,11 +3,19 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
+from closedloop.evidence.coverage import recorded_days
 from closedloop.loop.situation import Situation
 from closedloop.market.warehouse import fetched
 from closedloop.terms import Moment
+
+ALL_DAYS = (pd.Timestamp(1900, 1, 1), pd.Timestamp(2200, 1, 1))  # more than any that a source may hold
+ONLY_WON = (
+    "Only won deals are recorded, so no win rate can be told. Record lost deals as well, with outcome `lost` and the "
+    "day on which they ended (deals.outcome, deals.closed_on)."
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +41,69 @@ class Sample:
 
 
 def won(deals: pd.DataFrame) -> pd.Series:
-    """True for won, False for lost, missing for no decision and open: what the narrow win rate counts."""
-    return (deals["outcome"] == "won").where(deals["outcome"].isin(["won", "lost"])).astype("boolean")
+    """True for won, False for lost, missing for no decision and open: what the narrow win rate counts.
+
+    Missing for all where lost deals are not recorded (``tells_lost``, as of ``Situation.deals``).
+    """
+    is_decided = deals["outcome"].isin(["won", "lost"]) & deals["tells_lost"]
+    return (deals["outcome"] == "won").where(is_decided).astype("boolean")
 
 
 @lru_cache(maxsize=4)  # several steps of a moment read the same leads
 def lead_frame(situation: Situation) -> pd.DataFrame:
-    """Leads as known on the day, with inherited fields, ``is_accepted`` and ``is_won`` (missing while undecided)."""
+    """Leads as known on the day, with inherited fields, ``is_accepted`` and ``is_won`` (missing while undecided).
+
+    ``is_followed``: did it come while deals were recorded? If not, ``is_won`` is missing.
+    """
+    frame = _dated(situation)
+    begins, ends = deal_records(situation)
+    is_followed = ~(came(frame) < begins) & ~(came(frame) > ends)
+    is_won = _won(situation, frame).where(is_followed)
+    return frame.assign(is_accepted=_accepted(frame), is_won=is_won, is_followed=is_followed)
+
+
+@lru_cache(maxsize=4)
+def _dated(situation: Situation) -> pd.DataFrame:
     frame = fetched(situation.view.with_fields("leads", Moment.CLOSE), "lead_id")
-    dates = [c for c in frame.columns if c.endswith("_on")]
-    frame = frame.assign(**{c: pd.to_datetime(frame[c]) for c in dates})
-    return frame.assign(is_accepted=_accepted(frame), is_won=_won(situation, frame))
+    return frame.assign(**{c: pd.to_datetime(frame[c]) for c in frame.columns if c.endswith("_on")})
+
+
+@lru_cache(maxsize=4)
+def deal_records(situation: Situation) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day on which it is recorded how leads end as deals; the ends of time where that is all along."""
+    if not has_days(situation) or not situation.view.has("leads", "deals") or "lead_id" not in situation.deals:
+        return ALL_DAYS
+    leads, deals = _dated(situation), situation.deals
+    ended = deals[deals["outcome"] != "open"].groupby("lead_id")["closed_on"].min()
+    return recorded_between(situation, came(leads), ended.reindex(leads["lead_id"]).set_axis(leads.index))
+
+
+def has_days(situation: Situation) -> bool:
+    """Does the source record days that lie as far apart as they say?"""
+    return situation.definition.clock in ("day", "month")
+
+
+def recorded_between(situation: Situation, start: pd.Series, event: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day on which it is recorded what happens to cases that ``start`` (``evidence.coverage``)."""
+    zero, day = pd.Timestamp(situation.last_day), pd.Timedelta(days=1)
+    first, last = recorded_days((start - zero) / day, (event - zero) / day, 0)
+    begins = zero + first * day if np.isfinite(first) else ALL_DAYS[0]
+    return begins, zero + last * day if np.isfinite(last) else ALL_DAYS[1]
+
+
+def uncovered(days: pd.Series, begins: pd.Timestamp, ends: pd.Timestamp, table: str) -> list[dict[str, object]]:
+    """Statements of how many cases fall on days before or after those on which ``table`` was recorded."""
+    outside = {"recorded_from": (begins, days < begins), "recorded_until": (ends, days > ends)}
+    return [
+        {"field": name, "level": f"{day:%Y-%m-%d}", "subject": table, "table": table, "estimate": int(is_out.sum())}
+        for name, (day, is_out) in outside.items()
+        if is_out.any()
+    ]
+
+
+def came(leads: pd.DataFrame) -> pd.Series:
+    """The day on which each lead came: its creation, else its hand-off."""
+    return column(leads, "created_on").fillna(column(leads, "handed_off_on"))
 
 
 def column(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -9,7 +9,7 @@ from closedloop.loop.off_policy import other_orders
 from closedloop.loop.persona import PersonaSet, Proposal
 from closedloop.loop.persona_changes import changed_by
 from closedloop.loop.promises import review_promises
-from closedloop.loop.records import decided
+from closedloop.loop.records import ONLY_WON, decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft, Step
 from closedloop.terms import Verdict
@@ -51,6 +51,8 @@ def _cannot(situation: Situation, following: str | None) -> str:
         return (
             "The source records no dates, so nothing can be checked against a later period. Collect closed_on of deals."
         )
+    if situation.has_only_won:
+        return f"{ONLY_WON} Without lost deals neither duel, edits nor drift can be told."
     if following is None:
         return "The period is still running: the duel and the edits wait for its end."
     n = int(situation.in_period(decided(situation)["closed_on"]).sum())

@@ -15,6 +15,7 @@ from closedloop.loop.next_leads import next_leads
 from closedloop.loop.over_stage import over_stage
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.prospects import MATURE_SHARE, Prospects, prospects_of, with_personas
+from closedloop.loop.records import ONLY_WON
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
@@ -117,6 +118,8 @@ def _learned(draft: Draft, situation: Situation, prospects: Prospects) -> Score 
     usable, is_won = prospects.is_mature, prospects.is_won
     n_trained = int(usable.sum())
     if why := _why_unlearned(prospects):
+        if situation.has_only_won:
+            why = f"{ONLY_WON} Until then there is nothing that a score could tell won ones from."
         draft.missing |= dict.fromkeys(("quality", "calibration"), why)
         return None
     when = prospects.when[usable].sort_values(kind="stable").tail(_MOST_TRAINED)

@@ -172,7 +172,7 @@ def _worst(worst: dict[str, Any]) -> str:
 
 def _edits(null: dict[str, Any]) -> str:
     if null["any_edit_rate"] is None:
-        return "Personas are not refined here: that needs dated deals, and enough of them in a complete period."
+        return "Personas are not refined here: that needs dated deals, won and lost, and enough in a complete period."
     made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
     made = f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
     return f"{made} In {_percent(null, 'any_promise')} of the periods a promise was said to be broken that was not."
@@ -181,6 +181,6 @@ def _edits(null: dict[str, Any]) -> str:
 def _found(planted: dict[str, Any]) -> str:
     points = f"{planted['effect'] * 100:.0f} points"
     if not planted["n_worlds"]:
-        return f"{points}: no level has room for it."
+        return f"{points}: not tried, for no level of a win rate has room for it."
     sizes = ", ".join(f"{part['found_rate']:.0%} at n = {part['median_n']:,.0f}" for part in planted["by_size"])
     return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes}), denied {planted['alike_rate']:.0%}."

@@ -75,6 +75,11 @@ class Situation:
         """Does the market record when things happened?"""
         return self.definition.clock != "none"
 
+    @property
+    def last_day(self) -> date:
+        """The last day of which anything is known."""
+        return min(self.on - timedelta(days=1), self.warehouse.extracted_on)
+
     @cached_property
     def view(self) -> "View":
         """All that was known on the day."""
@@ -114,7 +119,10 @@ class Situation:
 
     @cached_property
     def deals(self) -> pd.DataFrame:
-        """Deals as known on the day, with the fields they inherit; ``age_days`` of open ones counts up to the day."""
+        """Deals as known on the day, with the fields they inherit; ``age_days`` of open ones counts up to the day.
+
+        ``tells_lost``: are lost deals recorded at all? Where they are not, nobody knows how often deals are won.
+        """
         table = self.view.with_fields("deals", Moment.CLOSE)
         frame = fetched(table, "deal_id")
         for column in ("created_on", "closed_on"):
@@ -122,12 +130,21 @@ class Situation:
         return self._with_derived(frame)
 
     def _with_derived(self, deals: pd.DataFrame) -> pd.DataFrame:
+        declared = self.definition.deals
+        tells_lost = bool((deals["outcome"] == "lost").any()) and (declared is None or "lost" in declared.outcomes)
         today = pd.Timestamp(self.on) if self.on < FOREVER else pd.NaT
         ended = deals["closed_on"].where(deals["outcome"] != "open", today)
         age = (ended - deals["created_on"]).dt.days
         month = deals["closed_on"].dt.month
         is_end = (month % 3 == 0).astype("boolean").where(month.notna() & self.definition.has_calendar)
-        return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end)
+        return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end, tells_lost=tells_lost)
+
+    @cached_property
+    def has_only_won(self) -> bool:
+        """Are won deals recorded and no lost ones, so that nobody can tell how often deals are won?"""
+        if not self.view.has("deals"):
+            return False
+        return bool((self.deals["outcome"] == "won").any() and not self.deals["tells_lost"].any())
 
     @cached_property
     def closed_deals(self) -> pd.DataFrame:

@@ -34,7 +34,7 @@ def worth(draft: Draft, situation: Situation, every: pd.DataFrame, ended: pd.Dat
     days = _cycle(draft, situation, won_deals, origin)
     origin = origin._replace(cell="amounts")
     amounts = _amounts(draft, won_deals, origin)
-    if amounts:
+    if amounts and not situation.has_only_won:
         _per_decided(draft, ended[won(ended).notna()], origin)
     speeds = [_velocity(every, ended, level, amounts[level], days[level]) for level in days if level in amounts]
     draft.estimate([row for row in speeds if row], origin, "sales_velocity_per_day", unit="amount")
@@ -118,7 +118,7 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
 def state_by_channel(draft: Draft, situation: Situation, persona: pd.Series) -> None:
     """What a decided deal of each channel brings, of the window's deals: of all, and of every persona's."""
     ended = situation.closed_deals if situation.view.has("deals") else pd.DataFrame()
-    if not {"channel", "won_amount"} <= set(ended):
+    if situation.has_only_won or not {"channel", "won_amount"} <= set(ended):
         return
     decided = ended[won(ended).notna()]
     deals = decided.assign(is_won=decided["outcome"] == "won", amount=decided["won_amount"].astype("float64"))

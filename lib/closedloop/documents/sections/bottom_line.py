@@ -3,6 +3,7 @@
 from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
+from closedloop.documents.sections.conversions import how_many
 from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import accepted, neglected, waited
 from closedloop.documents.sections.leads import score_verdict
@@ -69,6 +70,11 @@ def _deals(evidence: Evidence) -> list[Sentence]:
     counts = {told: claim for told, claim in found.items() if claim is not None}
     told = ", ".join(f"{value(claim, evidence.words)} {outcome}" for outcome, claim in counts.items())
     tail = f"; {told}." if told else "."
+    if rate is None and evidence.result("only_won"):
+        return [
+            stating(f"Only won deals are recorded, so no win rate can be told{tail}", *counts.values()),
+            *how_many(evidence),
+        ]
     if rate is None:
         return [stating(f"Too few deals are decided for a win rate{tail}", *counts.values())]
     takes = "" if days is None else f", after {value(days, evidence.words)} (median)"

@@ -8,6 +8,7 @@ from closedloop.documents import numbers
 from closedloop.documents.charts import curve
 from closedloop.documents.findings import Claim, Column, backed, bars_of, dots_of, ends, table_of, value, where
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
+from closedloop.documents.sections.conversions import conversions, how_many
 from closedloop.documents.sections.section import (
     FEW_EACH,
     Evidence,
@@ -20,7 +21,7 @@ from closedloop.documents.sections.section import (
 )
 from closedloop.documents.turning import turned
 from closedloop.documents.wording import records
-from closedloop.loop.comparisons import TURNS
+from closedloop.loop.comparisons import CONVERSION, TURNS
 from closedloop.terms import Verdict
 
 _OUTCOMES = {"n_won": "won", "n_lost": "lost", "n_no_decision": "no decision", "n_open": "still open"}
@@ -44,6 +45,8 @@ def _totals(shown: Evidence) -> Pieces:
 
 def _win_rates(shown: Evidence) -> Pieces:
     rows = shown.cell("win_rates")
+    if rows.empty and len(shown.of(CONVERSION)):
+        return tuple(how_many(shown))
     if rows.empty:
         return ()  # too few are decided, which the step says
     title, axis = "How many deals are won?", "share won"
@@ -67,6 +70,8 @@ def _curve(shown: Evidence) -> Pieces:
 
 def _findings(shown: Evidence) -> Pieces:
     rates = shown.of("win_rate", TURNS["yes"])
+    if len(shown.of(CONVERSION)):
+        return conversions(shown, "findings")
     title, axis = "What do won deals have in common?", "share of decided deals won"
     return *claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis), *recording(shown)
 
@@ -232,7 +237,8 @@ def _reps(shown: Evidence) -> Pieces:
 
 DEALS = (
     Section("deals", "totals", "What became of the deals?", _totals, measures=("n_won",)),
-    Section("deals", "win_rates", "How many deals are won?", _win_rates, measures=("win_rate", "win_rate_broad")),
+    Section("deals", "win_rates", "How many deals are won?", _win_rates,
+            measures=("win_rate", "win_rate_broad", CONVERSION)),
     Section("deals", "curve", "How do deals end as time goes by?", _curve, measures=tuple(_CURVES)),
     Section("deals", "findings", "What do won deals have in common?", _findings),
     Section("deals", "adjusted", "Is it the same within groups?", _adjusted, measures=_ADJUSTED),

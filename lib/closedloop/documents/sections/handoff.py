@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of, value, where
 from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.sections.conversions import uncovered
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, status_bars
 from closedloop.documents.wording import records
 from closedloop.terms import REJECTED_UNTOUCHED
@@ -96,8 +97,8 @@ def _first_touch(shown: Evidence) -> Pieces:
         "first_touch_p90_days": "nine of ten within",
     }
     caption = f"{numbers.MISSING}: not reached so far, because too many were not touched yet."
-    listed = table_of(shown.cell("first_touch"), shown.words, "leads", columns, caption=caption, limit=25)
-    return *neglected(shown), listed, *waited(shown)
+    listed = table_of(shown.of(*columns), shown.words, "leads", columns, caption=caption, limit=25)
+    return *neglected(shown), listed, *waited(shown), *uncovered(shown, "first_touch")
 
 
 def waited(shown: Evidence) -> list[Sentence]:

@@ -10,6 +10,7 @@ from closedloop.documents.findings import Claim, Column, backed, ends, joined, t
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
 from closedloop.documents.planned_tests import planned_tests
+from closedloop.documents.sections.conversions import conversions, uncovered
 from closedloop.documents.sections.leaks import LEAKS
 from closedloop.documents.sections.section import (
     Evidence,
@@ -22,6 +23,7 @@ from closedloop.documents.sections.section import (
 )
 from closedloop.documents.tables import record_table
 from closedloop.documents.wording import records, sentence
+from closedloop.loop.comparisons import CONVERSION
 from closedloop.terms import Verdict
 
 _MOST_CELLS = 40  # personas by channels
@@ -79,15 +81,15 @@ def _marks(shown: Evidence) -> Column:
 
 def _matured(shown: Evidence) -> list[Sentence]:
     """Which leads and which money count."""
-    wait = shown.first("days_to_win")
+    wait, left_out = shown.first("days_to_win"), uncovered(shown, "channels")
     if wait is None:
-        return []
+        return left_out
     text = (
         f"Counted are {numbers.count(wait['n'])} leads that had {value(wait, shown.words)} to be won, and the money of "
         "the same days: by then nine of ten won leads had been won, of the slowest channel too. Later leads, and what "
         "they cost, are left out."
     )
-    return [stating(text, wait)]
+    return [stating(text, wait), *left_out]
 
 
 def _persona_channels(shown: Evidence) -> Pieces:
@@ -111,6 +113,8 @@ def _persona_channels(shown: Evidence) -> Pieces:
 
 
 def _findings(shown: Evidence) -> Pieces:
+    if len(shown.of(CONVERSION)):
+        return conversions(shown, "won")
     claims = shown.of("accepted_rate", "won_rate")
     plain = claims[claims["kind"] != "causal"]
     told = plain[plain["measure"] == "won_rate"] if (plain["measure"] == "won_rate").any() else plain

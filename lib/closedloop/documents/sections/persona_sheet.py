@@ -14,6 +14,7 @@ from closedloop.documents.tables import Table
 from closedloop.documents.turning import turning
 from closedloop.documents.wording import capital, one_of_each_pair, records, sentences
 from closedloop.loop.changelog import COMMIT, Change
+from closedloop.loop.comparisons import CONVERSION
 
 _STABLE = 0.75  # the bar of METHODS, 2
 _MOST = 8
@@ -22,7 +23,7 @@ _MOST_ROWS = 20
 NO_ANTI_PERSONA = "No anti-persona is supported: nobody is shown to be won less often than the rest."
 _JUDGED = "Sales accepts these less often. That is its judgement and no outcome: compare how often they are won."
 _AS_FOUND = "No edit has been made: the set is as research found it."
-_WON, _ACCEPTED = ("win_rate", "won_rate"), ("accepted_rate",)
+_WON, _ACCEPTED = ("win_rate", "won_rate", CONVERSION), ("accepted_rate",)
 Columns = Mapping[str, str | tuple[str, Column]]
 
 

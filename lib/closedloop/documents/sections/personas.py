@@ -11,6 +11,7 @@ from closedloop.documents.persona_diff import detail
 from closedloop.documents.persona_names import default_name
 from closedloop.documents.pieces import Note, Query, Sentence, stating
 from closedloop.documents.rule_words import makeup
+from closedloop.documents.sections.conversions import conversions
 from closedloop.documents.sections.persona_sheet import (
     actions,
     attribute_table,
@@ -24,7 +25,7 @@ from closedloop.documents.sections.section import Evidence, Pieces, Section, cla
 from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table, table
 from closedloop.documents.wording import capital, records, span
-from closedloop.loop.comparisons import TURNS
+from closedloop.loop.comparisons import CONVERSION, TURNS
 
 SAME = "Nothing changed since the last period."
 
@@ -35,7 +36,9 @@ def counted_personas(shown: Evidence) -> Sentence:
     if n is None or assumed is None:
         return Sentence("No persona is in force.")
     held = "all rest on outcomes"
-    if assumed["estimate"]:
+    if shown.result("only_won"):
+        held = "what they promise cannot be told: only won deals are recorded"
+    elif assumed["estimate"]:
         held = f"{value(assumed, shown.words)} still assumed, without outcomes of its own"
     return stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)
 
@@ -62,6 +65,8 @@ def _persona_shares(shown: Evidence) -> Pieces:
 def _basis(row: Mapping[str, Claim], shown: Evidence) -> str:
     """The deals that a promise rests on."""
     promise, won = row.get("promised_win_rate"), row.get("n_promised_won")
+    if shown.result("only_won"):
+        return "no win rate: only won deals are recorded"
     if promise is None or won is None:
         return "assumed: too few deals of its own"
     return f"{value(won, shown.words)} won of {numbers.count(promise['n'])} decided, {span(promise)}"
@@ -112,6 +117,8 @@ def _measured_on(shown: Evidence) -> Pieces:
 
 
 def _win_by_persona(shown: Evidence) -> Pieces:
+    if len(shown.of(CONVERSION)):
+        return conversions(shown, "win_rate")
     title = "Which personas are won more often?"
     claims = shown.of("win_rate", TURNS["yes"])
     return claim_pieces(claims[claims["field"] == "persona"], shown.words, title, "share of decided deals won")

@@ -1,0 +1,109 @@
+"""Which leads become won ones where only won deals are recorded: what was not won yet is not lost, but still open."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from closedloop.evidence.claims import Origin
+from closedloop.evidence.conversions import Followed, compare_conversions, converted, usual_days
+from closedloop.evidence.looks import LOOK_COLUMNS, stacked, typed
+from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS, lead_levels
+from closedloop.loop.counting import LEAST_SHOWN, RARE
+from closedloop.loop.records import ONLY_WON, came, deal_records, has_days, uncovered
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Draft
+
+_NOT_FOLLOWED = (
+    f"{ONLY_WON} Until then leads can be followed until they are won, where it is recorded when they came "
+    "(leads.created_on), and which deal is of which lead (deals.lead_id)."
+)
+_TOO_FEW = f"{ONLY_WON} Until then leads are followed until they are won; fewer than ten were so far."
+
+
+class Cohorts(NamedTuple):
+    """Leads that were followed from their coming, one row each; ``until``: the days by which they are compared."""
+
+    rows: pd.DataFrame
+    leads: Followed
+    until: float
+
+    def by(self, situation: Situation) -> pd.DataFrame:
+        """The levels that they are compared by: the fields known when they came, and the persona."""
+        return lead_levels(situation, self.rows)
+
+
+def cohorts(situation: Situation, frame: pd.DataFrame) -> Cohorts | None:
+    """The leads of ``frame`` (as of ``lead_frame``, with the persona) that came in the window or just before it.
+
+    Left out are those that came when no deals were recorded. None where it is not recorded when leads came and were
+    won, or fewer than ten were won.
+    """
+    if not situation.view.has("deals") or not has_days(situation):
+        return None
+    deals, (_, ends) = situation.deals, deal_records(situation)
+    if "lead_id" not in deals:
+        return None
+    last = min(pd.Timestamp(situation.last_day), ends)
+    won_on = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min().reindex(frame["lead_id"])
+    won_on = won_on.set_axis(frame.index)
+    is_won = won_on <= last
+    seen, days = (last - came(frame)).dt.days, (won_on.where(is_won, last) - came(frame)).dt.days
+    is_in = frame["is_followed"] & (seen >= 0) & (days >= 0)
+    every = _followed(situation, frame, is_won, days, seen, is_in)
+    if every.is_won.sum() < LEAST_SHOWN:
+        return None
+    until = usual_days(every)
+    is_in &= ~(came(frame) < situation.window_start - timedelta(days=until))
+    leads = _followed(situation, frame, is_won, days, seen, is_in)
+    return Cohorts(frame[is_in], leads, until) if leads.is_won.sum() >= LEAST_SHOWN else None
+
+
+def _followed(situation: Situation, frame: pd.DataFrame, *parts: pd.Series) -> Followed:
+    is_won, days, seen, is_in = parts
+    cohort = pd.factorize(situation.names_of(came(frame)[is_in]))[0].astype(np.int64)
+    numbers = (part[is_in].to_numpy(dtype=float) for part in (days, seen))
+    return Followed(next(numbers), is_won[is_in].to_numpy(dtype=bool), next(numbers), cohort)
+
+
+def compare(
+    draft: Draft, situation: Situation, frame: pd.DataFrame, at: tuple[str, str], fields: Sequence[str] = ()
+) -> None:
+    """State by when leads are usually won and how many are, and compare ``fields`` (all without any), at a cell.
+
+    ``frame``: leads with the persona, as of ``lead_frame``; ``at``: notebook and cell. One persona for everyone is
+    stated, not compared.
+    """
+    found = cohorts(situation, frame) if len(frame) else None
+    if found is None:
+        is_dated = has_days(situation) and len(frame) and "lead_id" in situation.deals
+        draft.missing[at[1]] = _TOO_FEW if is_dated else _NOT_FOLLOWED
+        return
+    draft.missing[at[1]] = ONLY_WON
+    origin = Origin(*at, "leads", *situation.span(came(found.rows)))
+    draft.count([{"estimate": found.until, "n": len(found.rows)}], origin, USUAL_DAYS, unit="days")
+    draft.estimate([converted(found.leads, found.until)], origin, CONVERSION)
+    left_out = uncovered(came(frame), *deal_records(situation), "deals")
+    draft.count(left_out, origin._replace(source_table="deals"), "n_uncovered")
+    by = found.by(situation)
+    for name in fields or list(by.columns):
+        if name == "persona" and by[name].nunique() == 1 and fields:
+            row = {"field": name, "level": by[name].iloc[0]}
+            draft.estimate([row | converted(found.leads, found.until)], origin, CONVERSION)
+    draft.looks.append(_looks(situation, found, by[list(fields)] if fields else by, origin))
+
+
+def _looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+    threshold = situation.definition.claims.practical_threshold
+    known = came(found.rows) < pd.Timestamp(situation.previous.on) if situation.previous else None
+    parts = []
+    for name in by:
+        table = compare_conversions(
+            found.leads, by[name], found.until, least=LEAST_SHOWN, rare=RARE, threshold=threshold
+        )
+        before = table["level"].map(known.groupby(by[name]).sum()) if known is not None else None
+        parts.append(table.assign(field=str(name), n_before=before))
+    meta = {**origin._asdict(), "measure": CONVERSION, "unit": "rate", "kind": "descriptive"}
+    return stacked(typed(part.assign(**meta, subject="market", within="", against=""), LOOK_COLUMNS) for part in parts)
