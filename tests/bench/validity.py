@@ -95,6 +95,10 @@ FIGURES = (
         for n, most in ((5, 300), (5, 80), (20, 200))
     ),
     Figure("null-amounts", "null market: any claim among 40 amounts", 1, high=0.10),
+    *(
+        Figure(f"null-amounts-{name}", f"null market: any claim among 40 amounts, {text}", 1, high=0.10)
+        for name, text in (("1.5", "deviation 1.5"), ("2.0", "deviation 2"), ("mixed", "one in fifty a hundredfold"))
+    ),
     Figure("null-cycles", "null market: any claim among 40 sales cycles", 1, high=0.10),
     Figure("null-mixed", "null market: any claim in a family of rates, shares, amounts and cycles", 1, high=0.10),
     Figure("fdr-10", "false discoveries, 10 points planted both ways", 1, high=0.10),
@@ -164,6 +168,24 @@ FIGURES = (
     Figure("crossed-top", "coverage of the top-ranked rep, crossed with segments", 5),
     Figure("amounts-all", "coverage of mean amounts, all groups", 5, 0.87, 0.93),
     Figure("amounts-top", "coverage of mean amounts, the top-ranked group", 5, 0.87, 0.93),
+    *(
+        Figure(f"{key}-{deviation}-{n}", f"{what}: log-normal, deviation {deviation}, n {n}", 5, low, high)
+        for key, what, low, high in (
+            ("mean", "coverage of a mean amount", 0.86, 0.93),
+            ("refused", "log-normality refused where it holds", None, 0.02),
+        )
+        for deviation in (0.8, 1.5, 2.0)
+        for n in (30, 100, 400)
+    ),
+    *(
+        Figure(f"refused-mixed-{n}", f"one deal in fifty a hundredfold: no interval, n {n}", 5, 0.95)
+        for n in (100, 400)
+    ),
+    *(Figure(f"median-{n}", f"coverage of a median amount, n {n}", 5, 0.87, 0.98) for n in (30, 100, 400)),
+    *(
+        Figure(f"groups-{deviation}", f"coverage of mean amounts told, 5 groups, deviation {deviation}", 5, 0.86, 0.95)
+        for deviation in (0.8, 1.5, 2.0)
+    ),
     Figure("league-null", "12 reps that do not differ (n 30): found to differ at 5 %", 5, high=0.08),
     Figure("league-small", "6 reps that do not differ (n 8): found to differ at 5 %", 5, high=0.08),
     Figure("league-real", "12 reps of 20 to 50 % (n 60): found to differ at 5 %", 5, low=0.80),

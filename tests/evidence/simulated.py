@@ -54,9 +54,10 @@ def share_counts(persona: np.ndarray, attributes: np.ndarray, n_levels: int = 4)
     return counts.assign(n_rest=persona.size - counts["n"])
 
 
-def null_amounts(rng: np.random.Generator) -> pd.DataFrame:
-    """40 looks: 400 amounts of one population, eight fields of five levels."""
-    return amount_looks(_by_fields({"amount": np.exp(9 + 0.9 * rng.standard_normal(400))}, rng), ABOUT)
+def null_amounts(rng: np.random.Generator, deviation: float = 0.9, times: float = 1.0) -> pd.DataFrame:
+    """40 looks: 400 amounts of one population, one in fifty ``times`` as large; eight fields of five levels."""
+    amount = np.exp(9 + deviation * rng.standard_normal(400)) * np.where(rng.random(400) < 0.02, times, 1)
+    return amount_looks(_by_fields({"amount": amount}, rng), ABOUT)
 
 
 def null_cycles(rng: np.random.Generator) -> pd.DataFrame:

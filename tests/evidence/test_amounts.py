@@ -3,16 +3,22 @@
 import numpy as np
 import pytest
 from closedloop.evidence.amounts import (
+    ONE_DEAL,
+    UNEVEN,
     conformal_range,
+    mean_amounts,
     needed_n_ratio,
     shrink_amounts,
     velocity,
     visible_ratio,
 )
+from closedloop.evidence.quantiles import quantile
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate
 from scipy.stats import norm, ttest_1samp
+
+from tests.evidence.simulated import runs
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +51,8 @@ def _posterior_log_means(amount, group):
 def test_shrunk_amounts_equal_direct_integration(deals):
     amount, group = deals
     table = shrink_amounts(amount, group)
-    residual = np.log(amount) - np.array([np.log(amount[group == g]).mean() for g in group])
-    expected = np.exp(_posterior_log_means(amount, group)) * np.exp(residual).mean()
+    variance = sum(((x := np.log(amount[group == g])) - x.mean()).var() * x.size for g in "abcd") / (len(amount) - 4)
+    expected = np.exp(_posterior_log_means(amount, group) + variance / 2)
     assert table["estimate"].to_numpy() == pytest.approx(expected, rel=0.01)
 
 
@@ -55,7 +61,13 @@ def test_the_table_of_amounts_reconciles_with_the_raw_ones(deals):
     table = shrink_amounts(amount, group).set_index("group")
     assert table["n"].to_dict() == {"a": 6, "b": 15, "c": 40, "d": 80}
     assert table["median"]["c"] == pytest.approx(np.median(amount[group == "c"]))
-    assert table["baseline"].to_numpy() == pytest.approx(np.full(4, amount.mean()))
+    residual = np.log(amount) - np.array([np.log(amount[group == g]).mean() for g in group])
+    variance = (residual**2).sum() / (len(amount) - 4)
+    law = np.exp(variance / 2) / np.exp(residual).mean()  # of the mean under the law to the plain one
+    assert table["baseline"].to_numpy() == pytest.approx(np.full(4, amount.mean() * law))
+    assert law == pytest.approx(1, abs=0.02)
+    largest = {name: amount[group == name].max() / amount[group == name].sum() for name in "abcd"}
+    assert table["largest"].to_dict() == pytest.approx(largest)
     assert ((table["low"] < table["estimate"]) & (table["estimate"] < table["high"])).all()
     raw = np.log(amount[group == "a"]).mean()
     assert table["estimate"]["a"] < np.exp(raw) * table["estimate"]["d"] / np.exp(np.log(amount[group == "d"]).mean())
@@ -103,6 +115,81 @@ def test_amounts_without_any_pair_have_no_interval():
     alone = shrink_amounts([5, 8], ["a", "b"])
     assert alone["estimate"].isna().all() or alone["low"].isna().all()
     assert alone["p"].isna().all()
+
+
+def test_the_interval_of_one_mean_is_that_of_its_two_parts_by_hand():
+    """Logs -1, 0, 1 twice: mean 0, s^2 = 4 / 5. t(5) .95 = 2.015, chi-squared(5) .05 = 1.1455 and .95 = 11.0705.
+
+    log mean = .4; below: hypot(2.015 sqrt(.8 / 6), .4 - 2 / 11.0705), above: hypot(the same, 2 / 1.1455 - .4).
+    """
+    row = shrink_amounts(np.exp([-1, 0, 1, -1, 0, 1]), np.zeros(6)).iloc[0]
+    part = 2.01505 * np.sqrt(0.8 / 6)
+    assert np.log(row["estimate"]) == pytest.approx(0.4)
+    assert np.log(row["low"]) == pytest.approx(0.4 - np.hypot(part, 0.4 - 2 / 11.0705), abs=1e-4)
+    assert np.log(row["high"]) == pytest.approx(0.4 + np.hypot(part, 2 / 1.1455 - 0.4), abs=1e-3)
+
+
+def test_days_are_bounded_and_keep_their_plain_mean():
+    days = np.concatenate([np.full(80, 1.0), np.arange(30, 60)])
+    row = shrink_amounts(days, np.zeros(110), is_bounded=True).iloc[0]
+    assert row[["estimate", "baseline"]].tolist() == pytest.approx([days.mean()] * 2)
+    assert row["low"] < row["estimate"] < row["high"] and row["reason"] == ""
+    assert row["high"] - days.mean() < 3 * days.std() / np.sqrt(110), "no wider than the days themselves ask for"
+
+
+def test_one_mistyped_amount_leaves_the_plain_mean_without_an_interval():
+    rng = np.random.default_rng(4)
+    amount = np.append(np.exp(10 + 0.5 * rng.standard_normal(50)), 1e9)
+    for table in (shrink_amounts(amount, np.zeros(51)), mean_amounts(amount, np.zeros(51))):
+        row = table.iloc[0]
+        assert row["estimate"] == pytest.approx(amount.mean())
+        assert row[["low", "high", "beyond", "p"]].isna().all()
+    assert shrink_amounts(amount, np.zeros(51))["reason"].item() == UNEVEN
+    assert mean_amounts(amount, np.zeros(51))["reason"].item() == ONE_DEAL
+
+
+def test_of_a_group_with_one_deal_over_a_third_only_the_mean_is_told():
+    amount = [10, 12, 11, 9, 8, 7, 12, 9, 11, 50, 10, 12, 11, 9, 8, 7, 12, 9, 11, 40]  # 50 of 139, 40 of 129
+    group = list("aaaaaaaaaa") + list("bbbbbbbbbb")
+    plain, told = (of(amount, group).set_index("group") for of in (shrink_amounts, mean_amounts))
+    assert plain["low"].notna().all()
+    assert told["reason"].to_dict() == {"a": ONE_DEAL, "b": ""}
+    assert told.loc["a", ["low", "high", "beyond", "p"]].isna().all()
+    assert told["estimate"]["a"] == pytest.approx(13.9), "the raw mean"
+    assert told.loc["b"].tolist() == plain.loc["b"].tolist()
+
+
+def _contaminated(rng, n):
+    """One deal in fifty is a hundred times as large."""
+    return np.exp(0.8 * rng.standard_normal(n)) * np.where(rng.random(n) < 0.02, 100, 1)
+
+
+@pytest.mark.parametrize("deviation", [0.8, 1.5, 2.0])
+@pytest.mark.parametrize("n", [30, 100, 400])
+def test_the_interval_of_a_mean_holds_the_truth_nine_times_of_ten(validity, deviation, n):
+    rng = np.random.default_rng(int(10 * deviation) + n)
+    truth, inside, refused = np.exp(deviation**2 / 2), [], []
+    for _ in runs(300):
+        row = shrink_amounts(np.exp(deviation * rng.standard_normal(n)), np.zeros(n)).iloc[0]
+        inside.append(row["low"] <= truth <= row["high"])
+        refused.append(row["reason"] == UNEVEN)
+    validity(f"mean-{deviation}-{n}", inside)
+    validity(f"refused-{deviation}-{n}", refused)
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_amounts_with_a_far_heavier_tail_have_no_interval(validity, n):
+    rng = np.random.default_rng(n)
+    drawn = [_contaminated(rng, n) for _ in runs(100)]
+    seen = [x for x in drawn if (x > 30).any()]  # without a large deal nobody can know
+    validity(f"refused-mixed-{n}", [mean_amounts(x, np.zeros(n))["reason"].item() != "" for x in seen])
+
+
+@pytest.mark.parametrize("n", [30, 100, 400])
+def test_the_median_that_takes_the_headline_holds_the_truth(validity, n):
+    rng, truth = np.random.default_rng(n), 1.0
+    found = [quantile(np.exp(2 * rng.standard_normal(n))) for _ in runs(200)]
+    validity(f"median-{n}", [row["low"] <= truth <= row["high"] for row in found])
 
 
 def test_needed_n_and_visible_ratio_by_hand():

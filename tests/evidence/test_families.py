@@ -1,6 +1,7 @@
 """Families of claims: few on markets without effects, true ones on markets with, and what maven holds."""
 
 import zipfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,9 @@ MAVEN_FIELDS = ("sector", "regional_office", "office_location", "manager", "sale
     [
         ("rates", null_rates, 80),
         ("amounts", null_amounts, 80),
+        ("amounts-1.5", partial(null_amounts, deviation=1.5), 40),
+        ("amounts-2.0", partial(null_amounts, deviation=2.0), 40),
+        ("amounts-mixed", partial(null_amounts, deviation=0.8, times=100.0), 40),
         ("cycles", null_cycles, 80),
         ("mixed", null_market, 40),
     ],

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.amounts import conformal_range, shrink_amounts
+from closedloop.evidence.amounts import conformal_range, mean_amounts, shrink_amounts
 from closedloop.evidence.confounders import mantel_haenszel
 from closedloop.evidence.crossed import shrink_crossed
 from closedloop.evidence.curves import CAUSES, cycle_days, win_curve
@@ -83,6 +83,19 @@ def test_shrunk_amounts_cover_overall_and_for_the_top_ranked_group(validity):
         top.append(inside[table["estimate"].argmax()])
     validity("amounts-all", everyone)
     validity("amounts-top", top)
+
+
+@pytest.mark.parametrize("deviation", [0.8, 1.5, 2.0])
+def test_means_that_are_told_cover_in_every_group(validity, deviation):
+    rng, inside = np.random.default_rng(16), []
+    for _ in runs(120):
+        n, theta = rng.integers(15, 200, 5), 9 + 0.3 * rng.standard_normal(5)
+        group = np.repeat(np.arange(5), n)
+        table = mean_amounts(np.exp(theta[group] + deviation * rng.standard_normal(n.sum())), group)
+        truth = np.exp(theta + deviation**2 / 2)
+        told = table["low"].notna()
+        inside += [((table["low"] <= truth) & (truth <= table["high"]))[told].mean()] if told.any() else []
+    validity(f"groups-{deviation}", inside)
 
 
 HAZARDS = np.array([0.006, 0.008, 0.004])  # a day: won, lost, no decision

@@ -14,9 +14,9 @@ from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_li
 from closedloop.documents.pieces import Piece, claim_ids, stating
 from closedloop.documents.promises import promise_history
 from closedloop.documents.tables import Table, record_table
-from closedloop.documents.turning import firm, honestly, turning
+from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import records, sentences, span
-from closedloop.loop.comparisons import CONVERSION
+from closedloop.loop.comparisons import CONVERSION, turning
 
 Parts = tuple[Part, ...]
 NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
@@ -173,10 +173,10 @@ def qualification(dossier: Dossier) -> Parts:
 
 
 def _measured(dossier: Dossier, is_meant: Callable[[str], bool]) -> pd.DataFrame:
-    """Last period's rates of winning that hold and do not turn round, by these fields, the largest effect first."""
+    """Last period's rates of winning that hold, like for like too, by these fields, the largest effect first."""
     held = where(dossier.outcome, family="outcome", subject="market", notebook="05_deals", verdict="supported")
     held = held[held["measure"].isin(["win_rate", CONVERSION])]
-    held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, dossier.outcome, "yes", "maybe")]
+    held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, dossier.outcome)]
     return held.sort_values("effect", ascending=False, kind="stable")
 
 

@@ -8,17 +8,22 @@ from closedloop.documents import numbers
 from closedloop.documents.pieces import Sentence, stating
 from closedloop.documents.wording import Words
 from closedloop.evidence.equivalence import alike
+from closedloop.loop.comparisons import turning
+
+_UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
 def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """How many comparisons were made and what became of them; plainly said when nothing holds.
 
-    ``claims``: rows of one family. Claims outside families are not comparisons and are left out.
+    ``claims``: rows of one family, and what is known of their differences like for like. Other claims outside families
+    are not comparisons and are left out.
     """
     looked = claims[claims["family"] != "none"]
     if looked.empty:
         return [Sentence("Nothing could be compared yet: no evidence.")]
-    verdicts = looked["verdict"].value_counts()
+    is_unlike = (looked["verdict"] == "supported") & turning(looked, claims)
+    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
     counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
     return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]
 
@@ -26,6 +31,12 @@ def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
 def _tally(verdicts: Mapping[str, int], n: int) -> str:
     said = {"supported": "hold", "leaning": "to watch", "indistinguishable": "show no detectable difference",
             "refused": "cannot be told"}  # fmt: skip
+    if verdicts.get(_UNLIKE):
+        said = {
+            "supported": said.pop("supported"),
+            _UNLIKE: f"do{'es' * (verdicts[_UNLIKE] == 1)} not hold like for like",
+            **said,
+        }
     parts = ", ".join(f"{verdicts.get(verdict, 0)} {text}" for verdict, text in said.items())
     return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
 

@@ -12,6 +12,7 @@ from closedloop.documents.cases import cases, is_weighted
 from closedloop.documents.levels import as_written
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, stating
+from closedloop.evidence.amounts import ONE_DEAL, UNEVEN
 from closedloop.evidence.recording import FEW_RECORDED, FILLED
 from closedloop.loop.comparisons import TURNS
 from closedloop.market.definition import Definition
@@ -38,6 +39,8 @@ _REASONS = MappingProxyType(
     {
         FEW_RECORDED: "fewer than ten of either outcome record it",
         FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
+        ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
+        UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
     }
 )
 
@@ -132,12 +135,18 @@ def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
     return stating(text, claim)
 
 
+def why_not(claim: Mapping[str, Any]) -> str:
+    """What hinders a comparison, or an interval, beside the number of cases."""
+    return _REASONS[str(claim["reason"])]
+
+
 def not_compared(claims: pd.DataFrame, words: Words) -> Sentence:
-    """Why the levels of a field cannot be compared; ``claims``: those that have one reason."""
+    """Why the levels of a field cannot be compared; ``claims``: those on one measure that have one reason."""
     column, reason = str(claims["field"].iloc[0]), str(claims["reason"].iloc[0])
     named = ", ".join(words.level(column, level) for level in claims["level"])
     what = capital(words.column(column)) if reason == FEW_RECORDED else f"{capital(words.column(column))}: {named}"
-    return stating(f"{what} – cannot be compared: {_REASONS[reason]}.", claims)
+    measure = "" if claims["unit"].iloc[0] == "rate" else f", {measure_of(str(claims['measure'].iloc[0])).name}"
+    return stating(f"{what}{measure} – cannot be compared: {_REASONS[reason]}.", claims)
 
 
 def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
@@ -174,6 +183,7 @@ def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     level = "95 %" if claim["measure"] in TURNS.values() else "90 %"
     parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {_interval(claim, words)}"]
     parts += [] if numbers.is_missing(claim["n"]) else [_size(claim)]
+    parts += [f"no interval: {why_not(claim)}"] if not parts[:-1] and claim["reason"] else []
     return ", ".join([*parts, span(claim)]) + _repeated(claim)
 
 

@@ -12,7 +12,14 @@ Floats = NDArray[np.float64]
 Estimate: TypeAlias = float | tuple[float, float, float]
 
 _TAU_POINTS = 61
-_COLUMNS = ("group", "n", "estimate", "low", "high", "median", "baseline", "beyond", "p", "log_deviation")
+_REFUSED, _TELLING, _MOST_TESTED = 0.01, 0.5, 5_000
+MOST_OF_ALL = 1 / 3  # of a group's money: one deal that makes more of it makes the mean
+_TIMES_EQUAL = 3  # and so many times its equal share: of three deals each makes a third
+UNEVEN, ONE_DEAL = "not log-normal", "one deal"
+REASONS = ("", UNEVEN, ONE_DEAL)
+_COLUMNS = ("group", "n", "estimate", "low", "high", "mean", "median", "baseline", "beyond", "p", "log_deviation",
+            "factor", "largest", "reason")  # fmt: skip
+_RESTING = ["low", "high", "beyond", "p"]  # what rests on the law of the amounts
 
 
 class _Groups(NamedTuple):
@@ -38,16 +45,27 @@ def _grouped(amount: ArrayLike, group: ArrayLike) -> _Groups:
     return _Groups(money[kept], np.log(money[kept]), codes, names, n)
 
 
-def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, threshold: float = 0.10) -> pd.DataFrame:
-    """Mean amount of each group, pulled together on the log scale and brought back by smearing.
+def shrink_amounts(
+    amount: ArrayLike,
+    group: ArrayLike,
+    level: float = 0.90,
+    threshold: float = 0.10,
+    *,
+    is_bounded: bool = False,
+) -> pd.DataFrame:
+    """Mean amount of each group, pulled together on the log scale and brought back to money.
 
-    log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1))
-    on a grid. One row a group, in sorted order: group, n, estimate, low, high (money), median (of the raw
-    amounts), baseline (mean of all amounts), beyond (posterior probability that the group's mean differs
-    from it by more than the factor 1 + ``threshold``), p (Student's test on logs against the baseline,
-    its smearing factor taken off) and log_deviation (within groups). Zero and missing amounts are left out;
-    intervals are NaN without two amounts in one group. Sources: Gelman et al., BDA3, 5.4; Duan (1983), JASA
-    78, 605-610 (smearing).
+    log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1)) on a grid;
+    a mean is exp(theta_i + s^2 / 2), its interval that of both parts together. One row a group, in sorted order:
+    group, n, estimate, low, high (money), mean and median (of the raw amounts), baseline (mean of all), beyond
+    (posterior probability that the group's mean differs from it by more than the factor 1 + ``threshold``), p
+    (Student's test on logs against the baseline), log_deviation (within groups), factor (of a mean to its typical
+    amount, exp(theta)), largest (share of the group's money in its largest amount) and reason (one of ``REASONS``).
+    Zero and missing amounts are left out; interval, beyond and p are NaN without two amounts in one group, and where
+    the amounts are shown not to be log-normal (``UNEVEN``): the raw means then stand alone. ``is_bounded``: no value
+    can lie far beyond those seen, as days; the factor is the smearing factor with its own error, whatever the law.
+    Sources: Gelman et al., BDA3, 5.4; Zou, Huo and Taleban (2009), Environmetrics 20, 172-180 (interval); Duan (1983),
+    JASA 78, 605-610 (smearing).
     """
     rows = _grouped(amount, group)
     if not rows.money.size:
@@ -56,24 +74,82 @@ def shrink_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, thr
     residual = rows.logs - mean[rows.codes]
     variance = float((residual**2).sum() / freedom) if freedom > 0 else math.nan
     theta, error = _shrunk_means(mean, rows.n, variance)
+    smear, gate = np.exp(residual), math.log1p(threshold)
+    centre = math.log(float(rows.money.mean() / smear.mean()))  # the log mean of a group whose mean is that of all
+    is_heavy = not is_bounded and _is_refused(rows, residual, variance, float(error.min()))
+    if is_bounded or is_heavy:
+        spread = float(scipy.stats.norm.isf((1 - level) / 2) * scipy.stats.sem(smear) / smear.mean())
+        factor = _Factor(float(smear.mean()), spread, spread)
+    else:
+        factor = _log_normal_factor(variance, freedom, level)
     reach = error * (float(scipy.special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
-    smear, gate = float(np.exp(residual).mean()), math.log1p(threshold)
-    centre = math.log(float(rows.money.mean()) / smear)  # the log mean of a group whose mean amount is that of all
     off = theta - centre
-    medians = pd.Series(rows.money).groupby(rows.codes).median()
     with np.errstate(divide="ignore", invalid="ignore"):  # equal amounts have no error
         beyond = scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error)
-    columns = (
-        rows.names,
-        rows.n.astype(np.int64),
-        *(np.exp(part) * smear for part in (theta, theta - reach, theta + reach)),
-        medians.to_numpy(),
-        float(rows.money.mean()),
-        beyond,
-        _from_baseline(rows, centre),
-        math.sqrt(variance),
+    estimate, by_group, sums = (
+        np.exp(theta) * factor.factor,
+        pd.Series(rows.money).groupby(rows.codes),
+        rows.sums(rows.money),
     )
-    return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+    columns = (
+        rows.names, rows.n.astype(np.int64), estimate, estimate * np.exp(-np.hypot(reach, factor.below)),
+        estimate * np.exp(np.hypot(reach, factor.above)), sums / rows.n,
+        by_group.median().to_numpy(), math.exp(centre) * factor.factor, beyond, _from_baseline(rows, centre),
+        math.sqrt(variance), factor.factor, by_group.max().to_numpy() / sums, "",
+    )  # fmt: skip
+    table = pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+    return _withheld(table, np.full(len(table), is_heavy), UNEVEN)
+
+
+def mean_amounts(amount: ArrayLike, group: ArrayLike, level: float = 0.90, threshold: float = 0.10) -> pd.DataFrame:
+    """``shrink_amounts`` as it may be told: of a group of which one amount makes over a third, the mean alone."""
+    table = shrink_amounts(amount, group, level, threshold)
+    is_one = (table["largest"] > MOST_OF_ALL) & (table["largest"] * table["n"] > _TIMES_EQUAL)
+    return _withheld(table, is_one.to_numpy(dtype=bool), ONE_DEAL)
+
+
+def _withheld(table: pd.DataFrame, which: NDArray[np.bool_], reason: str) -> pd.DataFrame:
+    """The raw means of these groups, without what would rest on a law of their amounts."""
+    if not which.any():
+        return table
+    chosen = pd.Series(which, index=table.index)
+    rests = table[_RESTING].mask(chosen)
+    return table.assign(
+        **rests, estimate=table["estimate"].mask(chosen, table["mean"]), reason=table["reason"].mask(chosen, reason)
+    )
+
+
+class _Factor(NamedTuple):
+    """Of a mean to its typical amount, and how far its interval reaches below and above, in logs."""
+
+    factor: float
+    below: float
+    above: float
+
+
+def _log_normal_factor(variance: float, freedom: int, level: float) -> _Factor:
+    """exp(s^2 / 2) with chi-squared limits of s^2: what a mean adds to them is added in squares (MOVER)."""
+    if not freedom > 0:
+        return _Factor(math.nan, math.nan, math.nan)
+    high, low = (
+        variance * freedom / scipy.special.chdtri(freedom, tail) for tail in ((1 + level) / 2, (1 - level) / 2)
+    )
+    return _Factor(math.exp(variance / 2), (variance - float(low)) / 2, (float(high) - variance) / 2)
+
+
+def _is_refused(rows: _Groups, residual: Floats, variance: float, error: float) -> bool:
+    """Are the amounts shown not to be log-normal, and does that matter for their mean?
+
+    Shapiro & Wilk's test of the logs at 1 %: of truly log-normal amounts so few lose their interval. Of thousands every
+    small departure is seen, so the mean under the law has to be off as well, by half a standard error or more.
+    """
+    has_others = rows.n[rows.codes] > 1
+    tested = np.sort((residual * np.sqrt(rows.n / np.maximum(rows.n - 1, 1))[rows.codes])[has_others])
+    tested = tested[:: math.ceil(tested.size / _MOST_TESTED) or 1]
+    if tested.size < 3 or not variance > 0 or scipy.stats.shapiro(tested).pvalue > _REFUSED:
+        return False
+    off = math.log(float(np.exp(residual).mean())) - variance / 2
+    return abs(off) > _TELLING * math.hypot(error, variance / math.sqrt(2 * (rows.money.size - rows.names.size)))
 
 
 def _shrunk_means(mean: Floats, n: Floats, variance: float) -> tuple[Floats, Floats]:

@@ -38,6 +38,17 @@ class Adjusted:
         """Does the difference turn round? yes: surely; maybe: only its estimate is on the other side; else no."""
         return "yes" if self.reversal else "maybe" if self.crude * self.adjusted < 0 else "no"
 
+    def answer(self, worth: float) -> str:
+        """``turns``, or "nothing" where like compared with like surely leaves no difference of ``worth`` (a fraction).
+
+        That is so where the interval holds 0, lies within ``worth`` either side of it, and leaves out the crude
+        difference. An interval of that kind which is too wide for it shows that the difference may not hold: "maybe".
+        """
+        is_less = self.low <= 0 <= self.high and not self.low <= self.crude <= self.high
+        if is_less and max(-self.low, self.high) <= worth:
+            return "nothing"
+        return "maybe" if is_less and not self.reversal else self.turns
+
 
 def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
     """Mantel-Haenszel's difference of rates between a group and the rest over the strata of a confounder.

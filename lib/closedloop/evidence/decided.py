@@ -7,10 +7,11 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.amounts import mean_amounts
 from closedloop.evidence.rates import shrink_rates
 
-_COLUMNS = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "beyond", "p", "log_deviation")
+_COLUMNS = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "beyond", "p", "log_deviation",
+            "reason")  # fmt: skip
 
 
 def won_per_decided(
@@ -23,8 +24,9 @@ def won_per_decided(
     an amount, in sorted order: group, n (decided), k (won), n_paid (won with an amount), estimate, low, high, baseline
     (of all deals), beyond (posterior probability of a factor over 1 + ``threshold`` from it), p (Student's test of the
     unshrunk logarithm against it) and log_deviation (of the logarithm, for one decided deal of any group). The log
-    errors of rate, amount and smearing factor are added as independent ones (delta method); NaN without two amounts in
-    one group. Sources: ``rates.shrink_rates``; ``amounts.shrink_amounts``; Duan (1983), JASA 78, 605-610.
+    errors of rate and mean amount are added as independent ones, each side for itself (MOVER); interval, beyond and p
+    are NaN where the mean amount has no interval (``reason``). Sources: ``rates.shrink_rates``,
+    ``amounts.mean_amounts``.
     """
     deals = pd.DataFrame({"won": np.asarray(is_won, dtype=bool), "amount": np.asarray(amount, dtype=float)})
     deals = deals.assign(group=np.asarray(group, dtype=object)).dropna(subset="group")
@@ -36,24 +38,23 @@ def won_per_decided(
     log_variance = scipy.special.polygamma(1, rates.alpha) - scipy.special.polygamma(1, rates.alpha + rates.beta)
     logs = paid.groupby("group")["log"].agg(n_paid="size", mean="mean", variance="var")
     groups = counted.assign(rate=rates.mean, rate_variance=log_variance).join(logs, how="inner")
-    money = shrink_amounts(paid["amount"], paid["group"], level).set_index("group").loc[groups.index]
-    ratio = np.exp(paid["log"] - paid["group"].map(logs["mean"]))  # of an amount to its group's typical one
-    smear, smear_variance = float(ratio.mean()), float(ratio.var() / ratio.mean() ** 2 / len(ratio))
-    z, baseline = float(scipy.stats.norm.isf((1 - level) / 2)), float(deals["won"].mean() * paid["amount"].mean())
-    amount_variance = (np.log(money["high"] / money["low"]) / (2 * z)) ** 2
-    error = np.sqrt(groups["rate_variance"] + amount_variance + smear_variance)
-    estimate = groups["rate"] * money["estimate"]
-    off, gate = np.log(estimate / baseline), math.log1p(threshold)
+    money = mean_amounts(paid["amount"], paid["group"], level).set_index("group").loc[groups.index]
+    z, share = float(scipy.stats.norm.isf((1 - level) / 2)), float(deals["won"].mean())
+    estimate, baseline = groups["rate"] * money["estimate"], share * money["baseline"]
+    by_rate = z * np.sqrt(groups["rate_variance"])
+    below, above = (np.hypot(by_rate, np.log(money[end] / money["estimate"])) for end in ("low", "high"))
+    error, off, gate = (below + above) / (2 * z), np.log(estimate / baseline), math.log1p(threshold)
     table: pd.DataFrame = groups.assign(
-        estimate=estimate, low=estimate * np.exp(-z * error), high=estimate * np.exp(z * error), baseline=baseline,
+        estimate=estimate, low=estimate * np.exp(-below), high=estimate * np.exp(above), baseline=baseline,
         beyond=scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error),
-        p=_from_baseline(groups, math.log(baseline / smear)),
-        log_deviation=math.sqrt((1 - deals["won"].mean() + money["log_deviation"].iloc[0] ** 2) / deals["won"].mean()),
+        p=_from_baseline(groups, np.log(baseline / money["factor"])).where(money["low"].notna()),
+        log_deviation=math.sqrt((1 - share + money["log_deviation"].iloc[0] ** 2) / share),
+        reason=money["reason"],
     )  # fmt: skip
     return table.rename_axis("group").reset_index().loc[:, list(_COLUMNS)]
 
 
-def _from_baseline(groups: pd.DataFrame, centre: float) -> pd.Series:
+def _from_baseline(groups: pd.DataFrame, centre: pd.Series) -> pd.Series:
     """Student's test of each group's unshrunk log of rate times typical amount against ``centre``; NaN below two.
 
     As for amounts, the baseline is taken as given though the group is part of it: that errs on the safe side.

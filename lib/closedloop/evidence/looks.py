@@ -1,6 +1,7 @@
 """Comparisons, before their family is closed: a level's rate, share, amount or days against its baseline."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
-from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.amounts import mean_amounts, shrink_amounts
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.rates import exact_difference_p, midp, shrink_rates
 from closedloop.evidence.recording import unfit
@@ -41,7 +42,7 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "beyond": "float64",  # posterior probability of an effect beyond the practical threshold
         "log_deviation": "float64",  # standard deviation of the logs; missing for rates
         "kind": "str",
-        "reason": "str",  # why it cannot be compared (``recording.REASONS``); empty when it was
+        "reason": "str",  # why it cannot be compared (``REASONS`` of ``recording``, ``amounts``); empty when it was
         "source_table": "str",
     }
 )
@@ -220,19 +221,21 @@ def amount_looks(
     """Looks at the mean amount of every level of every field against the mean of all.
 
     ``amounts``: one row a deal and field, with field, level and amount. Estimates are shrunk on the log scale
-    (``shrink_amounts``), p is Student's test on logs against the mean of all, beyond the posterior probability
-    of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one level gives no look.
+    (``mean_amounts``; days as bounded ones, ``shrink_amounts``), p is Student's test on logs against the mean of all,
+    beyond the posterior probability of a factor over 1 + ``threshold``. Zero and missing amounts are left out; one
+    level gives no look.
     """
     require_columns(amounts, ("field", "level", "amount"))
     meta = meta_of(origin, measure, unit, kind) | {"subject": subject}
     fields = amounts.dropna(subset=["level"]).groupby("field", sort=True)
-    looks = stacked(_amount_field(str(name), rows, threshold, level) for name, rows in fields)
+    means = partial(shrink_amounts, is_bounded=True) if unit == "days" else mean_amounts
+    tables = {str(name): means(rows["amount"], rows["level"].astype(str), level, threshold) for name, rows in fields}
+    looks = stacked(_amount_field(name, table) for name, table in tables.items())
     return typed(looks.assign(**meta), LOOK_COLUMNS)
 
 
-def _amount_field(name: str, rows: pd.DataFrame, threshold: float, level: float) -> pd.DataFrame:
+def _amount_field(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The looks of one field."""
-    table = shrink_amounts(rows["amount"], rows["level"].astype(str), level, threshold)
     if len(table) < 2:
         return typed([], LOOK_COLUMNS)
     effect = table["estimate"] - table["baseline"]

@@ -20,8 +20,14 @@ CONVERSION, USUAL_DAYS = "usual_conversion_rate", "usual_days"  # of leads, wher
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
 # does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval
 TURNS: Mapping[str, str] = MappingProxyType(
-    {"yes": "win_rate_reversed", "maybe": "win_rate_perhaps_reversed", "no": "win_rate_adjusted"}
+    {
+        "yes": "win_rate_reversed",
+        "nothing": "win_rate_explained",
+        "maybe": "win_rate_perhaps_reversed",
+        "no": "win_rate_adjusted",
+    }
 )
+UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so is nothing to act on
 _DRAWN = ("experiment", "arm", "arm_rate")
 
 
@@ -96,6 +102,15 @@ def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         for persona, part in by.groupby("persona"):
             if len(part) >= LEAST_SHOWN:
                 yield str(persona), part[fields]
+
+
+def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":
+    """Which of these claims are win rates whose difference does not hold like for like (``UNLIKE``, or ``answers``)."""
+    asked = ledger[ledger["measure"].isin([TURNS[answer] for answer in answers or UNLIKE])]
+    found = set(zip(asked["field"], asked["level"], strict=True))
+    is_met = [pair in found for pair in zip(claims["field"], claims["level"], strict=True)]
+    is_whole = (claims["measure"] == "win_rate") & (claims["subject"] == "market")
+    return pd.Series(is_met, index=claims.index, dtype=bool) & is_whole
 
 
 def control_of(definition: Definition, experiment: str) -> str | None:

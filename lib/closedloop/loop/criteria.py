@@ -9,7 +9,7 @@ import pandas as pd
 import scipy
 
 from closedloop.evidence.agreement import difference_interval
-from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.amounts import mean_amounts
 from closedloop.evidence.curves import cycle_days
 from closedloop.evidence.decided import won_per_decided
 from closedloop.evidence.profiles import indicator_columns
@@ -169,7 +169,7 @@ class Criteria:
         if self._deals is None or "won_amount" not in self._deals:
             return None
         paid = self._deals[(self._deals["outcome"] == "won") & (self._deals["won_amount"] > 0)]
-        table = shrink_amounts(paid["won_amount"].astype(float), paid["segment"]).set_index("group").reindex(self.ids)
+        table = mean_amounts(paid["won_amount"].astype(float), paid["segment"]).set_index("group").reindex(self.ids)
         return self._grouped(table, paid)
 
     def _won_amount_per_decided(self) -> Value | None:

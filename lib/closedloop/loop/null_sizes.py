@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.amounts import mean_amounts, shrink_amounts
 from closedloop.evidence.costs import compare_costs
 from closedloop.evidence.decided import won_per_decided
 from closedloop.loop.counting import LEAST_SHOWN
@@ -71,7 +71,10 @@ class Sizes:
             np.maximum(size[known], self.least)[counted],
             personas[counted],
         )
-        table = won_per_decided(won, amount, group) if self.is_per_decided else shrink_amounts(amount, group)
+        if self.is_per_decided:
+            table = won_per_decided(won, amount, group)
+        else:  # days have a least value, and are bounded
+            table = shrink_amounts(amount, group, is_bounded=True) if self.least else mean_amounts(amount, group)
         table = table if len(table) > 1 else table.head(0)
         place = {level: i for i, level in enumerate(self.tally.level)}
         return Sized.of(np.array([place[level] for level in table["group"]], dtype=np.int64), table)

@@ -12,7 +12,7 @@ from closedloop.evidence.segments import Segmentation
 from closedloop.loop.adjusting import adjusted, state
 from closedloop.loop.campaigns import campaigns
 from closedloop.loop.changelog import Change
-from closedloop.loop.comparisons import deal_levels, known_before, shown_rates
+from closedloop.loop.comparisons import UNLIKE, deal_levels, known_before, shown_rates
 from closedloop.loop.conversions import compare as compare_conversions
 from closedloop.loop.counting import LEAST_SHOWN, counts, levels, rates, share_counts, sizes_told
 from closedloop.loop.lineage import Lineage, Trait, segment_traits, shared_fields
@@ -274,4 +274,4 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
     origin = Origin("02_personas", "win_rate", "deals", first, last)
     draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
     like_with_like = adjusted(situation, in_force, deals, deal_levels(situation, deals), ["persona"])
-    state(draft, like_with_like, origin, ["yes", "maybe"])
+    state(draft, like_with_like, origin, UNLIKE)

@@ -202,4 +202,6 @@ def _explain(draft: Draft, situation: Situation, scores: dict[str, Scores]) -> N
     draft.results["criteria_unavailable"] = lacking
     if lacking:
         told = "; ".join(f"{name.replace('_', ' ')} ({COLLECT[name]})" for name in lacking)
-        draft.missing["uncounted"] = f"Not counted, because some segment has too few rows or none: {told}."
+        draft.missing["uncounted"] = (
+            f"Not counted, because some segment has too few rows, none, or a mean without an interval: {told}."
+        )

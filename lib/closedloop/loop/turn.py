@@ -8,6 +8,7 @@ import pandas as pd
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.basis import is_of, written_on
 from closedloop.loop.call_list import plainly, to_log
+from closedloop.loop.comparisons import turning
 from closedloop.loop.in_force import (
     OUTCOME,
     PLAN,
@@ -130,7 +131,8 @@ def is_current(market: str, period: str, moment: str, out: Path) -> bool:
 
 def _claim_counts(claims: pd.DataFrame) -> dict[str, int]:
     looked = claims[claims["family"] == OUTCOME]
-    return {"n_looks": len(looked), "n_supported": int((looked["verdict"] == "supported").sum())}
+    is_held = (looked["verdict"] == "supported") & ~turning(looked, claims)
+    return {"n_looks": len(looked), "n_supported": int(is_held.sum())}
 
 
 def _closed(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.amounts import conformal_range, shrink_amounts, velocity
+from closedloop.evidence.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity
 from closedloop.evidence.claims import Origin, amount_looks, cycle_looks
 from closedloop.evidence.curves import cycle_days
 from closedloop.evidence.decided import won_per_decided
@@ -19,7 +19,9 @@ from closedloop.loop.step import Draft
 
 SAME_DAY = "Every deal ends on the day it is opened"
 PER_DECIDED = "won_amount_per_decided"
+LARGE = "large_amount"
 _FIELDS = ("persona", "product")
+_MOST_NAMED, _TIMES_MEDIAN = 3, 10
 Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
 Known = dict[str, tuple[float, float, float]]  # estimate, low and high of all ("") and of each persona
 
@@ -96,7 +98,10 @@ def _no_amounts(won_deals: pd.DataFrame) -> str:
 
 
 def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
-    """Mean and median amount of a won deal, and the range of the next; means are compared."""
+    """Mean and median amount of a won deal, and the range of the next; means are compared.
+
+    Where the mean of all has no interval, the deals that make it are named.
+    """
     if reason := _no_amounts(won_deals):
         draft.missing["amounts"] = reason
         return {}
@@ -106,6 +111,8 @@ def _amounts(draft: Draft, won_deals: pd.DataFrame, origin: Origin) -> Known:
     means = [*_means(paid, ""), *_means(paid, "persona")]
     products = _means(paid, "product") if "product" in paid else []
     draft.estimate([means[0], *products], origin, "mean_amount", unit="amount")
+    if means[0]["reason"]:
+        draft.count(_large(paid), origin, LARGE, unit="amount")
     draft.looks.append(amount_looks(_by_persona(paid, "won_amount", "amount"), origin))
     coming = [{**row, **_next(part["won_amount"])} for row, (_, part) in zip(medians, _groups(paid), strict=True)]
     ranges = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]
@@ -132,7 +139,7 @@ def state_by_channel(draft: Draft, situation: Situation, persona: pd.Series) -> 
 def _brought(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
     """Statements of what a decided deal of each level brings; those of fewer than ten deals are left out."""
     table = won_per_decided(deals["is_won"], deals["amount"], by).rename(columns={"group": "level"})
-    return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n"]].assign(field=field)
+    return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n", "reason"]].assign(field=field)
 
 
 def _per_decided(draft: Draft, decided: pd.DataFrame, origin: Origin) -> None:
@@ -150,6 +157,14 @@ def _per_decided(draft: Draft, decided: pd.DataFrame, origin: Origin) -> None:
         draft.count([{"estimate": n_unpaid, "n": int(deals["is_won"].sum())}], origin, "n_won_without_amount")
 
 
+def _large(paid: pd.DataFrame) -> pd.DataFrame:
+    """The largest won deals, three at most, that are far from the others: their ids and amounts."""
+    amounts = paid["won_amount"]
+    is_large = (amounts > _TIMES_MEDIAN * amounts.median()) | (amounts > MOST_OF_ALL * amounts.sum())
+    named = paid[is_large].nlargest(_MOST_NAMED, "won_amount").rename(columns={"won_amount": "estimate"})
+    return named[["estimate"]].assign(field="deal_id", level=named["deal_id"].astype(str), n=len(paid))
+
+
 def _next(amounts: pd.Series) -> dict[str, float]:
     """The range that holds the next amount nine times of ten."""
     return dict(zip(("low", "high"), conformal_range(amounts), strict=True))
@@ -160,9 +175,9 @@ def _means(paid: pd.DataFrame, field: str) -> list[Row]:
     by = _levels(paid).get(field) if field else pd.Series("", index=paid.index)
     if by is None:
         return []
-    table = shrink_amounts(paid["won_amount"], by)
+    table = mean_amounts(paid["won_amount"], by)
     rows = table[table["n"] >= LEAST_SHOWN].assign(field=field, level=table["group"])
-    columns = ["field", "level", "estimate", "low", "high", "n"]
+    columns = ["field", "level", "estimate", "low", "high", "n", "reason"]
     return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
 
 

@@ -1,5 +1,7 @@
 """The first thing people read on a page: one to three computed sentences."""
 
+import pandas as pd
+
 from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
 from closedloop.documents.pieces import Listing, Sentence, Shown, stating
@@ -12,7 +14,7 @@ from closedloop.documents.sections.refinement import duel_verdict, edits_summary
 from closedloop.documents.sections.research import chosen
 from closedloop.documents.sections.section import Evidence, ranked
 from closedloop.documents.summaries import summary
-from closedloop.documents.turning import honestly
+from closedloop.documents.turning import holding, honestly
 
 
 def bottom_line(evidence: Evidence) -> Shown:
@@ -22,13 +24,14 @@ def bottom_line(evidence: Evidence) -> Shown:
 
 
 def _finding(evidence: Evidence) -> list[Sentence]:
-    """The largest effect that holds, else that nothing does."""
-    is_recording = evidence.claims["family"].str.endswith("recording")
-    looked = evidence.claims[(evidence.claims["family"] != "none") & ~is_recording]
-    held = ranked(looked[looked["verdict"] == "supported"])
+    """The largest effect that holds, like for like too; else one that does not, said so; else that nothing differs."""
+    claims = evidence.claims[~evidence.claims["family"].str.endswith("recording")]
+    looked = claims[claims["family"] != "none"]
+    supported = looked[looked["verdict"] == "supported"]
+    held = pd.concat([ranked(part) for part in (holding(looked, claims), supported)])
     if len(held):
         return honestly(held.head(1), evidence.claims, evidence.words)
-    return [] if looked.empty else summary(looked, evidence.words)
+    return [] if looked.empty else summary(claims, evidence.words)
 
 
 def _research(evidence: Evidence) -> list[Sentence]:
@@ -89,8 +92,10 @@ def _refinement(evidence: Evidence) -> list[Sentence]:
 
 def _review(evidence: Evidence) -> list[Sentence]:
     looked = evidence.claims[evidence.claims["family"] == "outcome"]
-    held, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
-    text = f"{held} finding{'s hold' if held != 1 else ' holds'}, {leaning} to watch; "
+    supported, leaning, refused = (int((looked["verdict"] == v).sum()) for v in ("supported", "leaning", "refused"))
+    held = len(holding(looked, evidence.claims))
+    less = f", {supported - held} not like for like" if supported > held else ""
+    text = f"{held} finding{'s hold' if held != 1 else ' holds'}{less}, {leaning} to watch; "
     counted = stating(f"{text}for {refused} comparisons the data are too few.", looked)
     return [*neglected(evidence), counted, *worth_order(evidence)]
 

@@ -18,9 +18,10 @@ from closedloop.documents.sections.section import (
     compared,
     level_of,
     recording,
+    without_comparison,
 )
 from closedloop.documents.turning import turned
-from closedloop.documents.wording import records
+from closedloop.documents.wording import records, why_not
 from closedloop.loop.comparisons import CONVERSION, TURNS
 from closedloop.terms import Verdict
 
@@ -69,9 +70,9 @@ def _curve(shown: Evidence) -> Pieces:
 
 
 def _findings(shown: Evidence) -> Pieces:
-    rates = shown.of("win_rate", TURNS["yes"])
     if len(shown.of(CONVERSION)):
         return conversions(shown, "findings")
+    rates = shown.of("win_rate", *TURNS.values())
     title, axis = "What do won deals have in common?", "share of decided deals won"
     return *claim_pieces(rates[rates["field"] != "rep_id"], shown.words, title, axis), *recording(shown)
 
@@ -80,8 +81,8 @@ def _adjusted(shown: Evidence) -> Pieces:
     claims = shown.of(*_ADJUSTED)
     shift = (claims["estimate"] - claims["baseline"]).abs()
     answers = {measure: answer for answer, measure in TURNS.items()}
-    is_less = claims["measure"] != TURNS["yes"]
-    ordered = claims.assign(_less=is_less, _shift=-shift).sort_values(["_less", "_shift"], kind="stable")
+    order = claims["measure"].map(_ADJUSTED.index)
+    ordered = claims.assign(_order=order, _shift=-shift).sort_values(["_order", "_shift"], kind="stable")
     columns: dict[str, str | tuple[str, Column]] = {
         "counted": ("difference as counted", lambda row: numbers.signed_points(_only(row)["baseline"])),
         "adjusted": ("like compared with like (95 % interval)", lambda row: backed(_only(row), shown.words)),
@@ -89,11 +90,14 @@ def _adjusted(shown: Evidence) -> Pieces:
         "turns": ("turns round", lambda row: answers[_only(row)["measure"]]),
     }
     listed = table_of(ordered, shown.words, "group", columns)
-    note = Note("Yes: the interval lies wholly on the other side. Maybe: the estimate does, the interval holds 0.")
-    reversed_ones = shown.of(TURNS["yes"])
-    if reversed_ones.empty:
+    note = Note(
+        "Yes: the interval lies wholly on the other side. Nothing: it holds 0, but neither a difference worth knowing "
+        "nor the one counted. Maybe: the estimate is on the other side, or the interval holds 0 but not the one counted."
+    )
+    sure = shown.of(TURNS["yes"], TURNS["nothing"])
+    if sure.empty:
         return listed, note, stating("No difference is shown to turn round once like meets like.", claims)
-    return listed, note, Listing([turned(claim, shown.words) for claim in records(reversed_ones)])
+    return listed, note, Listing([turned(claim, shown.words) for claim in records(sure)])
 
 
 def _only(row: Mapping[str, Claim]) -> Claim:
@@ -118,8 +122,12 @@ def _cycle(shown: Evidence) -> Pieces:
 
 
 def worth_order(shown: Evidence) -> list[Sentence]:
-    """Personas, and products, by what a decided deal of theirs brings: more often won is not yet worth more."""
+    """Personas, and products, by what a decided deal of theirs brings: more often won is not yet worth more.
+
+    One without an interval has no place in an order.
+    """
     rows = shown.of("won_amount_per_decided").sort_values("estimate", ascending=False, kind="stable")
+    rows = rows[rows["low"].notna()]
     parts = [(name, rows[rows["field"] == field]) for field, name in _ORDERED.items()]
     told = [
         f"{name}: " + ", ".join(f"{level_of(shown.words)(row)} ({value(row, shown.words)})" for row in records(part))
@@ -144,6 +152,7 @@ def _amounts(shown: Evidence) -> Pieces:
         "sales_velocity_per_day": ("open deals make a day", "backed"),
     }
     pieces: list[Piece] = [*_typical_amount(shown), *worth_order(shown), *_unpaid(shown)]
+    pieces += without_comparison(where(shown.cell("amounts"), unit="amount"), shown.words)
     for measure, title, axis in _COMPARED:
         claims = shown.of(measure)
         looked = claims[claims["family"] != "none"]
@@ -162,7 +171,7 @@ def _by_worth(shown: Evidence) -> pd.DataFrame:
     groups = shown.claims["field"].isin(_ORDERED)
     beside = shown.claims["measure"].isin(["win_rate", "median_cycle_days"])
     rows = pd.concat([shown.cell("amounts"), shown.claims[groups & beside & (shown.claims["cell"] != "amounts")]])
-    rows = rows[rows["measure"] != "n_won_without_amount"]
+    rows = rows[~rows["measure"].isin(["n_won_without_amount", "large_amount"])]
     brings = shown.of("won_amount_per_decided").set_index(["field", "level"])["estimate"]
     keys = pd.MultiIndex.from_frame(rows[["field", "level"]])
     ordered = rows.assign(_worth=brings.reindex(keys).to_numpy())
@@ -192,8 +201,19 @@ def _typical_amount(shown: Evidence) -> list[Sentence]:
     mean, median = (shown.first(measure, field="") for measure in ("mean_amount", "median_amount"))
     if mean is None or median is None:
         return []
+    if mean["reason"]:
+        return [_median_first(shown, mean, median)]
     text = f"A won deal is worth {backed(mean, shown.words)} on average; half are under {value(median, shown.words)}."
     return [stating(text, mean, median)]
+
+
+def _median_first(shown: Evidence, mean: Claim, median: Claim) -> Sentence:
+    """What won deals are worth where the mean says little, with the deals that make it by their ids in the CRM."""
+    large = shown.of("large_amount")
+    named = ", ".join(f"{row['level']} ({value(row, shown.words)})" for row in records(large))
+    text = f"Half of the won deals are under {backed(median, shown.words)}. Their mean is {value(mean, shown.words)}: "
+    tail = f" Check {named} in the CRM." if named else ""
+    return stating(f"{text}{why_not(mean)}.{tail}", mean, median, large)
 
 
 def _loss_reasons(shown: Evidence) -> Pieces:

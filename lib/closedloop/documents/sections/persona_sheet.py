@@ -11,10 +11,9 @@ from closedloop.documents.persona_diff import edit_evidence, edit_told
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, stating
 from closedloop.documents.sections.section import Evidence, Pieces, level_of, ranked
 from closedloop.documents.tables import Table
-from closedloop.documents.turning import turning
 from closedloop.documents.wording import capital, one_of_each_pair, records, sentences
 from closedloop.loop.changelog import COMMIT, Change
-from closedloop.loop.comparisons import CONVERSION
+from closedloop.loop.comparisons import CONVERSION, turning
 
 _STABLE = 0.75  # the bar of METHODS, 2
 _MOST = 8
@@ -69,7 +68,7 @@ def turned_down(shown: Evidence) -> pd.DataFrame:
     all_claims = shown.ledger if len(shown.ledger) else shown.claims
     held = all_claims[(all_claims["verdict"] == "supported") & all_claims["measure"].isin([*_WON, *_ACCEPTED])]
     less = held[(held["effect"] < 0) & held["field"].isin(whom) & (held["within"].fillna("") == "")]
-    less = less[~turning(less, all_claims, "yes", "maybe")]
+    less = less[~turning(less, all_claims)]
     reasons = all_claims[all_claims["measure"] == "sales_rejection_share"]
     return pd.concat([less, reasons])
 

@@ -120,7 +120,7 @@ def _win_by_persona(shown: Evidence) -> Pieces:
     if len(shown.of(CONVERSION)):
         return conversions(shown, "win_rate")
     title = "Which personas are won more often?"
-    claims = shown.of("win_rate", TURNS["yes"])
+    claims = shown.of("win_rate", *TURNS.values())
     return claim_pieces(claims[claims["field"] == "persona"], shown.words, title, "share of decided deals won")
 
 

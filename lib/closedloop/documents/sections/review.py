@@ -2,12 +2,12 @@
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import backed, first, value
-from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.pieces import Listing, Note, Sentence, stating
 from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
-from closedloop.documents.turning import honestly
+from closedloop.documents.turning import holding, honestly, turned, unlike
 from closedloop.documents.wording import records
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
@@ -16,14 +16,18 @@ _MOST_HELD = 8
 
 def _held(shown: Evidence) -> Pieces:
     looked = shown.claims[shown.claims["family"] == "outcome"]
-    held = looked[looked["verdict"] == "supported"]
-    if held.empty:
+    held, supported = holding(looked, shown.claims), looked[looked["verdict"] == "supported"]
+    if supported.empty:
         return (stating("Nothing was shown to differ in this period.", looked),)
+    less = [turned(claim, shown.words) for claim in records(unlike(shown.claims, supported.drop(held.index)))]
+    others = (Note("As counted these differ; like compared with like they do not hold:"), Listing(less)) if less else ()
+    if held.empty:
+        return (stating("Nothing that differs holds like for like in this period.", looked), *others)
     largest = ranked(held).head(_MOST_HELD)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
-    return Listing(honestly(largest, shown.claims, shown.words)), said, *worth_order(shown)
+    return Listing(honestly(largest, shown.claims, shown.words)), said, *others, *worth_order(shown)
 
 
 def _asks(shown: Evidence) -> Pieces:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from closedloop.documents.charts import Picture
 from closedloop.documents.findings import bars_of, dots_of, ends, first, joined, value, where
-from closedloop.documents.pieces import Listing, Missing, Piece, claim_ids
+from closedloop.documents.pieces import Listing, Missing, Piece, Sentence, claim_ids
 from closedloop.documents.summaries import summary
-from closedloop.documents.turning import honestly, turning
+from closedloop.documents.turning import honestly
 from closedloop.documents.wording import Words, not_compared, one_of_each_pair, recorded, records
+from closedloop.loop.comparisons import turning
 from closedloop.loop.step import Step, no_claims
 
 MOST_SENTENCES = 6
@@ -114,7 +115,7 @@ def claim_pieces(
     ``looked``: the claims to count where more was looked at than is drawn.
     """
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
-    rows = rows[rows["estimate"].notna()]
+    rows = rows[rows[["estimate", "low"]].notna().any(axis=1) & (rows["reason"].fillna("") == "")]
     if rows.empty:
         return compared(claims, words, looked)
     picture = dots_of(rows, words, title, axis, caption="Filled point: the difference holds; hollow: it does not.")
@@ -126,7 +127,7 @@ def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = N
     rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], words))
     held = rows[rows["verdict"].isin(["supported", "leaning"])]
     is_first = pd.Series(range(len(held)), index=held.index) < MOST_SENTENCES
-    said = held[is_first | turning(held, claims, "yes")]
+    said = held[is_first | turning(held, claims)]
     listed = (Listing(honestly(said, claims, words)),) if len(said) else ()
     return (joined(summary(claims if looked is None else looked, words)), *listed)
 
@@ -134,10 +135,15 @@ def compared(claims: pd.DataFrame, words: Words, looked: pd.DataFrame | None = N
 def recording(evidence: Evidence) -> tuple[Piece, ...]:
     """Fields recorded more often for one outcome, with both shares, and those not compared; nothing without any."""
     held = where(evidence.of("recorded_share"), verdict="supported")
-    unfit = evidence.claims[evidence.claims["reason"].fillna("") != ""]
     lines = [recorded(claim, evidence.words) for claim in records(held)]
-    lines += [not_compared(part, evidence.words) for _, part in unfit.groupby(["field", "reason"])]
+    lines += without_comparison(where(evidence.claims, unit="rate"), evidence.words)
     return (Listing(lines),) if lines else ()
+
+
+def without_comparison(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """Levels of which something else than their number hinders a comparison, by measure, field and reason."""
+    unfit = claims[(claims["family"] != "none") & (claims["reason"].fillna("") != "")]
+    return [not_compared(part, words) for _, part in unfit.groupby(["measure", "field", "reason"])]
 
 
 def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
