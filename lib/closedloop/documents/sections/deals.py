@@ -92,7 +92,7 @@ def _adjusted(shown: Evidence) -> Pieces:
     listed = table_of(ordered, shown.words, "group", columns)
     note = Note(
         "Yes: the interval lies wholly on the other side. Nothing: it holds 0, but neither a difference worth knowing "
-        "nor the one counted. Maybe: the estimate is on the other side, or the interval holds 0 but not the one counted."
+        "nor the one counted. Maybe: the estimate is on the other side, or it holds 0 but not the one counted."
     )
     sure = shown.of(TURNS["yes"], TURNS["nothing"])
     if sure.empty:
