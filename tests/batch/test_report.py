@@ -13,7 +13,10 @@ from closedloop.batch.report import write_audit, write_index
 from closedloop.loop.leaks import LEAK_COLUMNS
 from closedloop.market.audit import Audit
 from closedloop.market.definition import read_definition
+from closedloop.market.warehouse import open_warehouse
 from closedloop.terms import Status
+
+from tests.market.conftest import project_at, write_market
 
 NO_LEAKS = pd.DataFrame(columns=list(LEAK_COLUMNS))
 
@@ -114,6 +117,34 @@ def test_the_audit_page_shows_every_count(tmp_path: Path, monkeypatch: pytest.Mo
     assert '<td>&lt;x&gt;</td><td>stage</td><td class="number">12.5%</td>' in html
     assert "<td>3, 4, 5, 6, 7, 8, 9, 10, 11, 12 …</td>" in html
     assert (tmp_path / "m" / "audit.html").exists()
+
+
+def test_a_market_whose_definition_broke_since_stays_in_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _market(tmp_path, monkeypatch)
+    (folder / "market.toml").write_text("title = ")
+    assert "<h2" in write_index(tmp_path / "runs", ENTRIES).read_text()
+
+
+def test_the_audit_page_shows_values_lines_and_what_is_allowed(tmp_path: Path) -> None:
+    text = 'id,opened,result,paid,why\nD1,2024-01-02,won,"12,5o",\nD2,2024-01-03,lost,,too dear\n'
+    select = (
+        "select id as deal_id, opened::date as created_on, result as outcome, as_amount(paid) as won_amount,"
+        " nullif(why, '') as loss_reason from raw.deals"
+    )
+    with project_at(tmp_path):
+        write_market(tmp_path, {"deals": text.encode()}, {"deals": select})
+        warehouse = open_warehouse("tiny")
+        html = write_audit(tmp_path, warehouse.definition, warehouse.audit, NO_LEAKS).read_text()
+    rows = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)]
+    (unread,) = (row for row in rows if "unreadable" in row)
+    (listed,) = (row for row in rows if "not in list" in row)
+    for part in ("won_amount", "unreadable as an amount", "&#39;12,5o&#39;", "1,234.50", "deals.csv", "|2|"):
+        assert part in unread
+    for part in ("loss_reason", "&#39;too dear&#39;", "price, budget, timing", "deals.csv", "|3|"):
+        assert part in listed
+    assert "won without won_amount" not in html
 
 
 def test_a_clean_audit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
