@@ -1,5 +1,6 @@
 """A market in other scripts and signs: its ids, names, pages and files, from raw rows to what people read."""
 
+import html
 import io
 import re
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.documents import battlecard, playbook
 from closedloop.documents.sections import catalogue
 from closedloop.loop import turn
 from closedloop.loop.persona import read_set
@@ -17,7 +19,9 @@ from closedloop.notebook import STEPS, open_run
 from tests.market.conftest import project_at, write_market
 
 PERIOD = "2024-q2"
+SECTIONS = {"sales_playbook": playbook.SECTIONS, "battlecard": battlecard.SECTIONS}
 FIELDS = '[fields.accounts]\nresearch = ["業種", "規模"]\n'
+RIVALS = ["C", "C++", "../../競合/x"]
 INDUSTRY = ["卸売業", "製造業", "物流業"]
 PRODUCTS = ["C", "C++", "<b>C</b>", "تجارة", "Everyone", "a\nb", "very long " * 30 + "1", "very long " * 30 + "2"]
 
@@ -35,6 +39,7 @@ def market() -> dict[str, str]:
     deals |= {"outcome": np.where(won, "won", "lost")}
     deals |= {"closed_on": (born + pd.to_timedelta(rng.integers(1, 25, n), unit="D")).strftime("%Y-%m-%d")}
     deals |= {"product": np.array(PRODUCTS, dtype=object)[rng.integers(0, len(PRODUCTS), n)]}
+    deals |= {"competitor": np.array([*RIVALS, "none"])[np.arange(n) % 4]}
     tables = {"accounts": accounts, "deals": deals}
     return {name: pd.DataFrame(table).to_csv(index=False) for name, table in tables.items()}
 
@@ -53,7 +58,7 @@ def page(notebook: str, out: Path, **chosen: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as a sign that a font lacks
         run = open_run(notebook, "tiny", PERIOD, str(out), **chosen)
-        names = catalogue.names(STEPS[notebook]) if notebook in STEPS else ["glance", "fit", "evidence"]
+        names = catalogue.names(STEPS[notebook]) if notebook in STEPS else list(SECTIONS[notebook])
         shown = [run.bottom_line(), *(run.show(name) for name in names)]
         run.save()
     return "".join(piece._repr_html_() for piece in shown)
@@ -91,3 +96,13 @@ def test_levels_that_differ_by_signs_are_told_apart(out: Path) -> None:
     assert shown[:6] == ["C", "C++", "<b>C</b>", "تجارة", "Everyone", "a↵b"]
     assert len(set(shown)) == len(PRODUCTS)
     assert max(map(len, shown)) == 60
+
+
+def test_every_rival_has_a_card_and_a_file_that_stays_in_its_folder(out: Path) -> None:
+    folder = out / "tiny" / PERIOD / "documents"
+    before = set(out.parent.rglob("*.csv"))
+    for rival in RIVALS:
+        assert f"{rival} was met in " in html.unescape(page("battlecard", out, competitor=rival))
+    written = set(out.parent.rglob("*.csv")) - before
+    assert len(written) == len(RIVALS)
+    assert {path.parent for path in written} == {folder}
