@@ -82,6 +82,7 @@ FIGURES = (
         Figure(f"coverage-weighted-share-{n}", f"coverage of a weighted share: n = {n}", 2, 0.87, 0.93)
         for n in (120, 240)
     ),
+    Figure("null-arms", "null worlds: any claim among two arms by two outcomes", 1, high=0.10),
     Figure("null-costs", "null market: any claim among seven channels of equal cost", 10, high=0.10),
     Figure("null-per-decided", "null market: any of five won amounts per decided deal", 10, high=0.10),
     *(

@@ -379,6 +379,19 @@ def test_what_the_control_did_better_is_kept() -> None:
     assert "Use" not in brief.bottom_line(dossier(plan=watched))[0].text
 
 
+def test_the_later_outcome_decides_and_an_earlier_one_against_it_is_told() -> None:
+    later = won_by("long", "short", 0.2).assign(claim_id="arm-2", measure="won_rate", estimate=0.3, baseline=0.1)
+    plan = pd.concat([PLAN, later], ignore_index=True)
+    first, second, third, *_ = brief.bottom_line(dossier(plan=plan))
+    assert first.text.startswith("Use “long” instead of “short” in search: won 30")
+    assert second.text.startswith("Mind that “long” does worse before: sales accepted 40")
+    assert "arm-1" in second.claims and third.text.startswith("Fast start: ")
+    agreed = won_by("short", "long", 0.2).assign(claim_id="arm-2", measure="won_rate", estimate=0.3, baseline=0.1)
+    first, second, *_ = brief.bottom_line(dossier(plan=pd.concat([PLAN, agreed], ignore_index=True)))
+    assert first.text.startswith("Use “short” instead of “long” in search: won 30")
+    assert second.text.startswith("Fast start: ")
+
+
 def test_the_brief_goes_on_with_size_need_and_promise() -> None:
     assert said(brief.bottom_line(dossier())[1:]) == [
         "Persona Fast start: 60 % (50–70 %, n = 60) of known customers and leads. "

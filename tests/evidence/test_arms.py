@@ -3,7 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.arms import ALL_OTHERS, arm_differences, arm_looks, pairs
+import scipy
+from closedloop.evidence.arms import (
+    ALL_OTHERS,
+    amount_differences,
+    arm_amount_looks,
+    arm_differences,
+    arm_looks,
+    mean_pairs,
+    pairs,
+    uneven_look,
+)
 from closedloop.evidence.looks import LOOK_COLUMNS, Origin
 
 AT = Origin("03_leads", "experiments", "leads", "2025-q1", "2025-q2")
@@ -76,3 +86,62 @@ def test_arms_that_are_alike_are_rarely_told_apart() -> None:
         p = np.array([pairs(row, sizes).p[0] for row in k[:1500]])
         assert (p <= 0.05).mean() <= 0.065
         assert (p <= 0.20).mean() == pytest.approx(0.20, abs=0.03)
+
+
+def brought(seed: int = 3) -> pd.DataFrame:
+    """What each lead brought: mostly nothing, else a log-normal amount; arm a twice as often as b and c."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat(["a", "b", "c"], [90, 60, 50])
+    hit = rng.random(200) < np.where(level == "a", 0.6, 0.3)
+    return pd.DataFrame({"level": level, "amount": np.where(hit, rng.lognormal(7, 0.8, 200), 0.0)})
+
+
+@pytest.mark.parametrize("control", [None, "b"])
+def test_amounts_are_compared_by_welchs_test_and_interval(control: str | None) -> None:
+    rows = brought()
+    found = arm_amount_looks(rows, AT, measure="won", experiment="opening", control=control).set_index("level")
+    gaps = amount_differences(rows, control).set_index("level")
+    assert found.index.tolist() == (["a", "c"] if control else ["a", "b", "c"])
+    for level, look in found.iterrows():
+        mine = rows.loc[rows["level"] == level, "amount"]
+        others = rows.loc[(rows["level"] == control) if control else (rows["level"] != level), "amount"]
+        wanted = scipy.stats.ttest_ind(mine, others, equal_var=False)
+        means = [look["estimate"], look["baseline"], look["p"]]
+        assert means == pytest.approx([mine.mean(), others.mean(), wanted.pvalue])
+        ends = wanted.confidence_interval(0.90)
+        assert gaps.loc[level, ["low", "high"]].tolist() == pytest.approx([ends.low, ends.high])
+        own = scipy.stats.t.interval(0.90, len(mine) - 1, mine.mean(), mine.sem())
+        assert [look["low"], look["high"]] == pytest.approx([max(own[0], 0.0), own[1]])
+        assert (look["unit"], look["kind"], look["against"]) == ("amount", "causal", control or "")
+        assert look["log_deviation"] == pytest.approx(rows["amount"].std() / rows["amount"].mean())
+
+
+def test_the_chance_of_an_amount_beyond_the_threshold_is_the_normal_posteriors() -> None:
+    rows = brought().query("level != 'c'")
+    found = mean_pairs(rows["amount"], (rows["level"] == "b").astype(int), 2)
+    error = np.hypot(*(rows.loc[rows["level"] == arm, "amount"].sem() for arm in "ab"))
+    drawn = np.random.default_rng(1).normal(found.effect[0], error, 400_000)
+    assert found.beyond(0.10)[0] == pytest.approx((np.abs(drawn) > 0.10 * found.mean_other[0]).mean(), abs=0.005)
+    same = mean_pairs([1.0, 0.0, 1.0, 0.0], [0, 0, 1, 1], 2)
+    assert same.beyond(0.0)[0] == 0.0 and same.p[0] == 1.0
+
+
+def test_amounts_of_arms_that_are_alike_are_rarely_told_apart_and_their_interval_holds() -> None:
+    rng, truth = np.random.default_rng(4), 0.3 * np.exp(7 + 1 / 2)
+    arm, factor, p, held = np.repeat([0, 1], 150), np.repeat([1.0, 1.5], 150), [], []
+    for _ in range(1000):
+        amounts = np.where(rng.random(300) < 0.3, rng.lognormal(7, 1.0, 300), 0.0)
+        p.append(mean_pairs(amounts, arm, 2).p[0])
+        found = mean_pairs(amounts * factor, arm, 2)
+        _, low, high = found.difference()
+        held.append(low[0] <= (0.5 if found.arm[0] else -0.5) * truth <= high[0])
+    assert np.mean(np.array(p) <= 0.10) <= 0.10 + 2 * 0.0095
+    assert 0.86 <= np.mean(held) <= 0.93
+
+
+def test_arms_are_held_against_the_draw_by_pearsons_test() -> None:
+    sizes, shares = pd.Series({"a": 300, "b": 260, "c": 140}), pd.Series({"a": 0.4, "b": 0.4, "c": 0.2})
+    (look,) = uneven_look(sizes, shares, AT, measure="arm_share", experiment="opening").to_dict("records")
+    assert look["p"] == pytest.approx(scipy.stats.chisquare([300, 260, 140], [280, 280, 140]).pvalue)
+    assert (look["level"], look["n"], look["kind"]) == ("a", 700, "descriptive")
+    assert [look["estimate"], look["baseline"], look["effect"]] == pytest.approx([3 / 7, 0.4, 3 / 7 - 0.4])

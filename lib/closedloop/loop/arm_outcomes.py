@@ -95,7 +95,7 @@ def _deals(situation: Situation) -> pd.DataFrame:
 def _so_far(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
     """For every outcome that is recorded who has come so far, as 1, 0 or missing."""
     found: dict[str, pd.Series] = {}
-    if "status" in leads:
+    if "status" in leads and not any(day in leads for day in _DAYS.values()):
         told = leads["status"].notna()
         found |= {name: _flags(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
     found |= {name: leads[day].notna().astype(float) for name, day in _DAYS.items() if day in leads}

@@ -48,7 +48,7 @@ def arms(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
             )
     lacking = [where for measure, where in _RECORD.items() if measure not in known]
     if lacking:
-        draft.missing["arm_outcomes"] = f"By more than that arms can be compared: record {'; '.join(lacking)}."
+        draft.missing["arm_outcomes"] = f"Other outcomes of the arms. Record {'; '.join(lacking)}."
 
 
 def uneven(leads: pd.DataFrame, name: str, origin: Origin) -> pd.DataFrame:
