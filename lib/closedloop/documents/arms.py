@@ -7,8 +7,8 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, first, value, where
-from closedloop.documents.pieces import Sentence, stating
-from closedloop.documents.wording import Words, other_arm, records, span
+from closedloop.documents.pieces import Sentence, span, stating
+from closedloop.documents.wording import Words, other_arm, records
 from closedloop.loop.arms import ARM_RATES
 
 # the later an outcome, the more it counts for the choice of an arm

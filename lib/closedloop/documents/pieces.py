@@ -45,9 +45,45 @@ class Sentence:
         return self.text
 
 
+def span(claim: Mapping[str, Any] | pd.Series) -> str:
+    """The periods that a claim covers."""
+    first, last = str(claim["first_period"]), str(claim["last_period"])
+    named = first if first == last else f"{first} to {last}"
+    return "all data, in sample" if named == "all" else named
+
+
 def stating(text: str, *claims: Claims) -> Sentence:
-    """A sentence that rests on these claims: frames or rows of the ledger."""
-    return Sentence(text, claim_ids(*claims))
+    """A sentence that rests on these claims: frames or rows of the ledger.
+
+    Where they cover different periods and the text does not name each, it ends with what each period is of.
+    """
+    return Sentence(_dated(text, _sources(claims)), claim_ids(*claims))
+
+
+def _sources(claims: Sequence[Claims]) -> dict[str, list[str]]:
+    """Period -> the tables that claims of it are made of, in their order."""
+    found: dict[str, list[str]] = {}
+    for part in claims:
+        rows: list[Any] = [part]
+        if isinstance(part, pd.DataFrame):
+            rows = part[["first_period", "last_period", "source_table"]].drop_duplicates().to_dict("records")
+        for row in rows:
+            tables = found.setdefault(span(row), [])
+            tables += [str(row["source_table"])] if str(row["source_table"]) not in tables else []
+    return found
+
+
+def _dated(text: str, sources: Mapping[str, Sequence[str]]) -> str:
+    """The text with the periods that it leaves out; one period is that of the page, or said by the sentence."""
+    rest, unsaid = text, []
+    for period in sorted(sources, key=len, reverse=True):  # a longer name may hold a shorter one
+        unsaid += [] if period in rest else [period]
+        rest = rest.replace(period, "")
+    if len(sources) < 2 or not unsaid:
+        return text
+    told = "; ".join(f"{' and '.join(tables)} of {period}" for period, tables in sources.items())
+    end = "." if text.endswith(".") else ""
+    return f"{text.removesuffix('.')} ({told}){end}"
 
 
 @dataclass(frozen=True, repr=False)

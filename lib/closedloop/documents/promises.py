@@ -4,8 +4,7 @@ from closedloop.documents import numbers
 from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import backed, ends, first, value
 from closedloop.documents.part import Line
-from closedloop.documents.pieces import Sentence, stating
-from closedloop.documents.wording import span
+from closedloop.documents.pieces import Sentence, span, stating
 from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS
 
 

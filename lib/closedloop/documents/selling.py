@@ -11,11 +11,11 @@ from closedloop.documents.dossier import Dossier
 from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
 from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import Piece, claim_ids, stating
+from closedloop.documents.pieces import Piece, claim_ids, span, stating
 from closedloop.documents.promises import promise_history
 from closedloop.documents.tables import Table, record_table
 from closedloop.documents.turning import firm, honestly
-from closedloop.documents.wording import records, sentences, span
+from closedloop.documents.wording import records, sentences
 from closedloop.loop.comparisons import CONVERSION, turning
 
 Parts = tuple[Part, ...]

@@ -11,7 +11,7 @@ from closedloop.documents import numbers
 from closedloop.documents.cases import cases, is_weighted
 from closedloop.documents.levels import as_written
 from closedloop.documents.measures import measure_of
-from closedloop.documents.pieces import Sentence, stating
+from closedloop.documents.pieces import Sentence, span, stating
 from closedloop.evidence.amounts import ONE_DEAL, UNEVEN
 from closedloop.evidence.recording import FEW_RECORDED, FILLED
 from closedloop.loop.comparisons import TURNS
@@ -199,13 +199,6 @@ def _size(claim: Mapping[str, Any]) -> str:
     """How many cases are behind a claim; of two arms the smaller one's."""
     is_of_arms = claim["kind"] == "causal" and claim["family"] != "none"
     return f"{cases(claim)}{' in the smaller arm' if is_of_arms else ''}"
-
-
-def span(claim: Mapping[str, Any]) -> str:
-    """The periods that a claim covers."""
-    first, last = str(claim["first_period"]), str(claim["last_period"])
-    named = first if first == last else f"{first} to {last}"
-    return "all data, in sample" if named == "all" else named
 
 
 def _direction(claim: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from closedloop.documents.arms import winners
 from closedloop.documents.findings import value
-from closedloop.documents.pieces import Listing, Sentence, Shown, stating
+from closedloop.documents.pieces import Listing, Sentence, Shown, span, stating
 from closedloop.documents.sections.conversions import how_many
 from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import accepted, neglected, waited
@@ -80,9 +80,13 @@ def _deals(evidence: Evidence) -> list[Sentence]:
         ]
     if rate is None:
         return [stating(f"Too few deals are decided for a win rate{tail}", *counts.values())]
-    takes = "" if days is None else f", after {value(days, evidence.words)} (median)"
+    takes, when = "", ""
+    if days is not None:
+        is_apart = span(days) != span(rate)
+        when, of = (f" in {span(rate)}", f" of {span(days)}") if is_apart else ("", "")
+        takes = f", after {value(days, evidence.words)} (median{of})"
     cited = [rate, *([] if days is None else [days]), *counts.values()]
-    won = stating(f"{value(rate, evidence.words)} of decided deals are won{takes}{tail}", *cited)
+    won = stating(f"{value(rate, evidence.words)} of decided deals are won{when}{takes}{tail}", *cited)
     return [won, *worth_order(evidence)]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.documents import numbers
 from closedloop.documents.charts import curve
 from closedloop.documents.findings import Claim, Column, backed, bars_of, dots_of, ends, table_of, value, where
-from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, span, stating
 from closedloop.documents.sections.conversions import conversions, how_many
 from closedloop.documents.sections.section import (
     FEW_EACH,
@@ -92,7 +92,7 @@ def _adjusted(shown: Evidence) -> Pieces:
     listed = table_of(ordered, shown.words, "group", columns)
     note = Note(
         "Yes: the interval lies wholly on the other side. Nothing: it holds 0, but neither a difference worth knowing "
-        "nor the one counted. Maybe: the estimate is on the other side, or it holds 0 but not the one counted."
+        "nor the one counted. Maybe: the estimate is on the other side, or the interval holds 0 but not that counted."
     )
     sure = shown.of(TURNS["yes"], TURNS["nothing"])
     if sure.empty:
@@ -134,8 +134,10 @@ def worth_order(shown: Evidence) -> list[Sentence]:
         for name, part in parts
         if len(part)
     ]
-    text = f"Won amount per decided deal (win rate times amount), highest first; {'; '.join(told)}."
-    return [stating(text, *(part for _, part in parts))] if told else []
+    if not told:
+        return []
+    of = f"Won amount per decided deal (win rate times amount) of {span(records(rows)[0])}"
+    return [stating(f"{of}, highest first; {'; '.join(told)}.", *(part for _, part in parts))]
 
 
 _ORDERED = {"persona": "personas", "product": "products"}

@@ -9,7 +9,7 @@ from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, first, joined, table_of, value, where
 from closedloop.documents.persona_diff import detail
 from closedloop.documents.persona_names import default_name
-from closedloop.documents.pieces import Note, Query, Sentence, stating
+from closedloop.documents.pieces import Note, Query, Sentence, span, stating
 from closedloop.documents.rule_words import makeup
 from closedloop.documents.sections.conversions import conversions
 from closedloop.documents.sections.persona_sheet import (
@@ -24,7 +24,7 @@ from closedloop.documents.sections.persona_sheet import (
 from closedloop.documents.sections.section import Evidence, Pieces, Section, claim_pieces, compared, level_of
 from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table, table
-from closedloop.documents.wording import capital, records, span
+from closedloop.documents.wording import capital, records
 from closedloop.loop.comparisons import CONVERSION, TURNS
 
 SAME = "Nothing changed since the last period."

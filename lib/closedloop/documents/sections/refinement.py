@@ -7,9 +7,9 @@ import pandas as pd
 
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, Column, backed, dots_of, table_of, where
-from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, span, stating
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of
-from closedloop.documents.wording import records, sentences, span
+from closedloop.documents.wording import records, sentences
 from closedloop.evidence.drift import FEWEST_EARLIER
 from closedloop.evidence.equivalence import alike
 from closedloop.loop.changelog import EDITS, MERGE, RETIRE, SPLIT

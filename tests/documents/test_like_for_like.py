@@ -1,0 +1,116 @@
+"""What turns round or vanishes like for like: a small market looked back on, and all its pages read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop import notebook
+from closedloop.documents.sections import catalogue
+from closedloop.loop import turn
+
+from tests.market.conftest import HEAD, project_at, write_market
+
+from .test_grounding import RECORDS, SECTIONS, pages, texts_of
+
+# Partners win 20 points more often of either product, and sell the one that is won less often. North is as often won as
+# south of either product, and buys that one too. (channel, product, region): deals, won ones.
+CELLS = {
+    ("partner", "large", "north"): (320, 128),
+    ("partner", "large", "south"): (80, 32),
+    ("web", "large", "north"): (64, 13),
+    ("web", "large", "south"): (16, 3),
+    ("partner", "small", "north"): (16, 14),
+    ("partner", "small", "south"): (64, 58),
+    ("web", "small", "north"): (80, 56),
+    ("web", "small", "south"): (320, 224),
+}
+PERIOD = "2024-q4"
+
+
+def deals() -> pd.DataFrame:
+    """The cells' deals, spread evenly over the year."""
+    rows = [(*cell, "won" if place < won else "lost") for cell, (n, won) in CELLS.items() for place in range(n)]
+    frame = pd.DataFrame(rows, columns=["channel", "product", "region", "outcome"])
+    days = pd.Timestamp("2024-01-10") + pd.to_timedelta(np.arange(len(frame)) * 7 % 340, unit="D")
+    frame = frame.assign(created_on=days, closed_on=days + pd.Timedelta(days=10))
+    return frame.rename_axis("deal_id").reset_index().assign(deal_id=lambda d: "D" + d["deal_id"].astype(str))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("project")
+    with project_at(root):
+        head = HEAD.replace("2024-06-30", "2024-12-31")
+        declared = '[deals]\nstages = ["open"]\noutcomes = ["won", "lost"]\n'
+        known = '[fields.deals]\ncreation = ["region"]\n'
+        write_market(root, {"deals": deals().to_csv(index=False)}, more=known, head=head, deals=declared)
+        turn.look_back("tiny", "2024-q3", root / "out")
+        turn.plan("tiny", PERIOD, root / "out")
+        turn.look_back("tiny", PERIOD, root / "out")
+        yield root / "out"
+
+
+@pytest.fixture(scope="module")
+def told(out: Path) -> dict[tuple[str, str], list[str]]:
+    """(page, section) -> its computed texts."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in pages("tiny", PERIOD, out):
+        names = [name for name in SECTIONS.get(run.notebook) or catalogue.names(run.step.name) if name not in RECORDS]
+        for name, shown in {"bottom line": run.bottom_line(), **{name: run.show(name) for name in names}}.items():
+            found[run.notebook, name] = [text for piece in shown.pieces for text, _ in texts_of(piece)]
+    return found
+
+
+def test_the_claims_say_what_becomes_of_each_difference(out: Path) -> None:
+    claims = pd.read_parquet(out / "tiny" / PERIOD / "claims-outcome.parquet")
+    within = claims[claims["within"] == "product"].set_index(["field", "level"])
+    answers = within["measure"].to_dict()
+    assert answers["channel", "partner"] == answers["channel", "web"] == "win_rate_reversed"
+    assert answers["region", "north"] == answers["region", "south"] == "win_rate_explained"
+    frame = deals()
+    rates = (frame["outcome"] == "won").groupby(frame["region"]).mean()
+    north = within.loc[("region", "north")]
+    assert north["baseline"] == pytest.approx(rates["north"] - rates["south"])
+    assert north["low"] < 0 < north["high"] < 0.10 and abs(north["estimate"]) < 0.02
+
+
+def test_what_does_not_hold_like_for_like_is_not_among_what_holds(
+    out: Path, told: dict[tuple[str, str], list[str]]
+) -> None:
+    claims = pd.read_parquet(out / "tiny" / PERIOD / "claims-outcome.parquet")
+    rates = claims[(claims["measure"] == "win_rate") & (claims["verdict"] == "supported")]
+    # 06 has made a persona of the north, which is the north once more
+    assert rates["field"].value_counts().to_dict() == {"channel": 2, "product": 2, "region": 2, "persona": 2}
+    assert "2 findings hold." in told["07_review", "findings"]
+    assert any(text.startswith("2 findings hold, 6 not like for like") for text in told["07_review", "bottom line"])
+    assert any("2 hold, 6 do not hold like for like" in text for text in told["05_deals", "findings"])
+    assert notebook.open_run("05_deals", "tiny", PERIOD, out).step.results["n_supported"] == 2
+    assert any(text.startswith("Product: ") for text in told["05_deals", "bottom line"])
+
+
+def test_the_crude_line_stands_nowhere_without_the_other(told: dict[tuple[str, str], list[str]]) -> None:
+    other = {"Channel: partner": "turns round", "Channel: web": "turns round"}
+    other |= {f"Region: {name}": "nothing is left of the difference" for name in ("north", "south")}
+    seen = set()
+    for place, texts in told.items():
+        for text in texts:
+            for who, what in other.items():
+                if f"{who} – won" in text:
+                    assert what in text, (place, text)
+                    seen.add((place[0], who))
+    assert seen == {("05_deals", who) for who in other}, "and outside 05 not at all"
+
+
+def test_what_to_look_for_holds_like_for_like(told: dict[tuple[str, str], list[str]]) -> None:
+    said = [text for text in told["sales_playbook", "qualification"] if "of all deals decided" in text]
+    assert said and all(text.startswith("Product: ") for text in said)
+
+
+def test_it_is_said_what_it_is(told: dict[tuple[str, str], list[str]]) -> None:
+    found = [text.replace("\N{NO-BREAK SPACE}", " ") for text in told["07_review", "findings"]]
+    start = "Region: north, within product – nothing is left of the difference: "
+    said = [text for text in found if text.startswith(start)]
+    assert len(said) == 1 and "against −22 points as counted: it is the product (95 % interval" in said[0]
+    assert any(text.startswith("Channel: partner, within product – the difference turns round: +2") for text in found)
