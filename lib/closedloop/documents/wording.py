@@ -165,12 +165,9 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     column, subject = str(claim["field"] or ""), str(claim["subject"] or "market")
     parts = [] if subject == "market" else [words.told(subject)]
     parts += [words.condition(column, claim["level"])] if column else []
-    parts += [] if numbers.is_missing(claim["within"]) or not claim["within"] else [_within(claim, words)]
+    is_within = not numbers.is_missing(claim["within"]) and bool(claim["within"])
+    parts += [f"within {words.column(str(claim['within']))}"] if is_within else []
     return capital(", ".join(parts) or words.definition.title)
-
-
-def _within(claim: Mapping[str, Any], words: Words) -> str:
-    return f"within {words.column(str(claim['within']))}"
 
 
 def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
@@ -285,7 +282,6 @@ def _counted(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _stated(claim: Mapping[str, Any], words: Words) -> str:
-    """What a claim outside the families says, beside its baseline where it has one."""
     found = _value(claim, "estimate", words) if numbers.is_missing(claim["baseline"]) else _against(claim, words)
     return f"{about(claim, words)} – {measure_of(str(claim['measure'])).name}: {found}"
 

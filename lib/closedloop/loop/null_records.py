@@ -27,18 +27,17 @@ from closedloop.loop.comparisons import (
 )
 from closedloop.loop.conversions import cohorts
 from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
-from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.leaks import leaking
 from closedloop.loop.null_arms import ArmAmounts, Arms
 from closedloop.loop.null_conversions import Conversions
-from closedloop.loop.null_drift import Drifting
+from closedloop.loop.null_drift import drifts
 from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import decided, lead_frame, won
+from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.worth import PER_DECIDED
 from closedloop.market.periods import Period
@@ -112,9 +111,9 @@ class _Cut:
             families += [self._costs(situation, in_force), self._plan(situation, in_force)]
             if turn.has_begun(name, period.name):
                 families.append(self._outcome(Situation.looking_back(self.warehouse, period), in_force))
-        reviews, drifts = tuple(self._reviews(sets)), tuple(self._drifts(sets))
+        reviews, moves = tuple(self._reviews(sets)), drifts(self.warehouse, sets)
         planted_in, worth = self._planted_in(families), self.definition.claims.smallest_worth
-        cut = NullMarket(name, self.pools, tuple(families), reviews, planted_in, drifts, worth)
+        cut = NullMarket(name, self.pools, tuple(families), reviews, planted_in, moves, worth)
         if not any(family.n_looks(cut.world) for family in families):
             raise ParameterError(
                 f"{name!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
@@ -269,19 +268,6 @@ class _Cut:
             if not period.running and period != self.warehouse.periods[-1]:
                 promise = self._promise(Situation.planning(self.warehouse, period), in_force)
                 yield from self._review(Situation.looking_back(self.warehouse, period), in_force, promise)
-
-    def _drifts(self, sets: dict[Period, PersonaSet]) -> Iterator[Drifting]:
-        if not self.has_deals or self.definition.clock == "none":
-            return
-        for period, in_force in sets.items():
-            situation = Situation.looking_back(self.warehouse, period)
-            if period.running or situation.in_period(decided(situation)["closed_on"]).sum() < FEWEST_DEALS:
-                continue
-            deals, names = by_period(situation, in_force)
-            if len(names) > 1:
-                of = (deals[["persona", "is_won", "period"]], names, in_force.ids)
-                for family, measure in ((OUTCOME, RATE), (MIX, SHARE)):
-                    yield Drifting(period.name, measure, family, *of, self.definition.claims.practical_threshold)
 
     def _promise(self, situation: Situation, in_force: PersonaSet) -> Promise:
         ended = situation.closed_deals

@@ -12,6 +12,7 @@ from closedloop.market.actions import Actions
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.flags import flags_for
+from closedloop.market.outliers import far_amounts
 from closedloop.market.periods import as_told
 from closedloop.market.raw_files import RawFiles, file_of, quoted
 from closedloop.market.readings import Select
@@ -39,7 +40,6 @@ _FITTING = {
     "BOOLEAN": ("BOOLEAN",),
 }
 _NOTHING = '"NULL"'  # the type of a column that holds nothing but null
-_FAR_TIMES, _FAR_DEVIATIONS, _FEWEST_BESIDE = 100, 5, 10
 _SHOWN = 500  # characters of a row that was set aside
 
 
@@ -269,36 +269,14 @@ class Ladder:
                     file=self._files[flag.table],
                 )
         for table, columns in self.columns.items():
-            for column in columns:
-                if kind_of(column) == "amount":
-                    self._flag_far(table, column)
+            for column in (name for name in columns if kind_of(name) == "amount"):
+                told, far, amounts = far_amounts(self.connection, table, column)
+                if told:
+                    self.actions.note(table, "flag", told, column, lines=far, values=amounts, file=self._files[table])
 
     def _told(self, value: object) -> str:
         day = value.date() if isinstance(value, datetime) else value
         return as_told(self.definition, day) if isinstance(day, date) else str(value)
-
-    def _flag_far(self, table: str, column: str) -> None:
-        """Amounts so far above the others that a slip is likelier than a deal: digits too many, a comma lost.
-
-        Far on both scales: a hundred times the median, and five robust deviations of the logarithms above it, so that
-        amounts which are uneven by nature are left alone.
-        """
-        paid = f"select _line, {quoted(column)}::double as amount from {table} where {quoted(column)} > 0"
-        found = self.connection.execute(
-            f"select _line, amount, amount / middle as times, n from ({paid}), (select median(amount) as middle,"
-            f" 1.4826 * mad(ln(amount)) as deviation, count(*) as n from ({paid}))"
-            f" where n >= {_FEWEST_BESIDE} and amount > {_FAR_TIMES} * middle"
-            f" and ln(amount / middle) > {_FAR_DEVIATIONS} * deviation order by amount desc, _line"
-        ).fetchall()
-        if found:
-            times, n = found[-1][2], found[0][3]
-            told = f"{len(found)} of {n} {'is' if len(found) == 1 else 'are over'} {float(f'{times:.1g}'):,.0f} times"
-            self.actions.note(
-                *(table, "flag", f"{told} the median", column),
-                lines=[int(line) for line, *_ in found],
-                values=[f"{amount:.15g}" for _, amount, *_ in found],
-                file=self._files[table],
-            )
 
 
 def _cast(name: str, kind: str, path: Path) -> str:
