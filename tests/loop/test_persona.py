@@ -18,7 +18,7 @@ def _set() -> PersonaSet:
 
 def _deals(n_won_big: int, n_won_small: int) -> pd.DataFrame:
     outcome = ["won"] * n_won_big + ["lost"] * (50 - n_won_big) + ["won"] * n_won_small + ["lost"] * (50 - n_won_small)
-    return pd.DataFrame({"size": ["large"] * 50 + ["tiny"] * 50, "outcome": outcome, "tells_lost": True})
+    return pd.DataFrame({"size": ["large"] * 50 + ["tiny"] * 50, "outcome": outcome})
 
 
 def _in_one_period(deals: pd.DataFrame) -> PersonaSet:
@@ -42,9 +42,7 @@ def test_a_broken_set_names_its_file(tmp_path: Path) -> None:
 
 
 def test_win_rates_are_pulled_together_and_no_decisions_do_not_count() -> None:
-    deals = pd.concat(
-        [_deals(40, 10), pd.DataFrame({"size": ["large"] * 99, "outcome": "no_decision", "tells_lost": True})]
-    )
+    deals = pd.concat([_deals(40, 10), pd.DataFrame({"size": ["large"] * 99, "outcome": ["no_decision"] * 99})])
     found = _in_one_period(deals.reset_index(drop=True))
     assert found.base_rate == 0.5
     assert 0.5 < found.persona("big").win_rate < 0.8

@@ -74,7 +74,7 @@ def leads_of(n: int) -> pd.DataFrame:
     )
     accepted = pd.Series(i % 5 != 4).where(pd.Series(i % 2 == 0)).astype("boolean")
     won = pd.Series(i % 10 == 0).where(pd.Series(i % 4 == 0) | (i % 10 == 0)).astype("boolean")
-    return frame.assign(is_accepted=accepted, is_won=won)
+    return frame.assign(is_accepted=accepted, is_won=won, is_followed=True)
 
 
 def test_a_split_that_the_later_deals_contradict_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,10 @@ class Sample:
 def won(deals: pd.DataFrame) -> pd.Series:
     """True for won, False for lost, missing for no decision and open: what the narrow win rate counts.
 
-    Missing for all where lost deals are not recorded (``tells_lost``, as of ``Situation.deals``).
+    Missing for all where lost deals are not recorded (``tells_lost``, as of ``Situation.deals``; taken to be recorded
+    where that column is not there).
     """
-    is_decided = deals["outcome"].isin(["won", "lost"]) & deals["tells_lost"]
+    is_decided = deals["outcome"].isin(["won", "lost"]) & deals.get("tells_lost", True)
     return (deals["outcome"] == "won").where(is_decided).astype("boolean")
 
 

@@ -51,11 +51,12 @@ def _cannot(situation: Situation, following: str | None) -> str:
         return (
             "The source records no dates, so nothing can be checked against a later period. Collect closed_on of deals."
         )
-    if situation.has_only_won:
+    closed = decided(situation)
+    if closed.empty and (situation.deals["outcome"] == "won").any():
         return f"{ONLY_WON} Without lost deals neither duel, edits nor drift can be told."
     if following is None:
         return "The period is still running: the duel and the edits wait for its end."
-    n = int(situation.in_period(decided(situation)["closed_on"]).sum())
+    n = int(situation.in_period(closed["closed_on"]).sum())
     if n < FEWEST_DEALS:
         return f"{n} deals were won or lost in this period; a duel needs at least {FEWEST_DEALS}."
     return ""
