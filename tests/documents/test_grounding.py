@@ -12,7 +12,7 @@ from closedloop import notebook
 from closedloop.documents import battlecard, brief, numbers, playbook
 from closedloop.documents.charts import Picture
 from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
-from closedloop.documents.pieces import Listing, Sentence, stating
+from closedloop.documents.pieces import Listing, Sentence, span, stating
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
@@ -111,6 +111,16 @@ def ungrounded(told: Told, ledger: pd.DataFrame, words: Words, labels: Iterable[
     return [number for number in found if number not in sayable(ledger.loc[list(ids)], words)] if found else []
 
 
+def undated(told: Told, ledger: pd.DataFrame) -> list[str]:
+    """The periods of a text's claims that it leaves out, where they are several."""
+    text, periods = told[0], {span(claim) for claim in ledger.loc[list(told[1])].to_dict("records")}
+    unsaid = []
+    for period in sorted(periods, key=len, reverse=True):  # "2025-q1" stands inside "2024-q2 to 2025-q1"
+        unsaid += [] if period in text else [period]
+        text = text.replace(period, "")
+    return unsaid if len(periods) > 1 else []
+
+
 def texts_of(piece: object) -> Iterator[Told]:
     """The computed texts of a piece, each with the claims that it cites."""
     if isinstance(piece, Sentence):
@@ -130,6 +140,16 @@ def texts_of(piece: object) -> Iterator[Told]:
     elif isinstance(piece, Glance):
         for part in (*piece.facts, *piece.cards):
             yield from texts_of(part)
+
+
+def sentences_of(piece: object) -> Iterator[Told]:
+    """The texts of a piece that are read as sentences: tables and figures have headings of their own."""
+    if isinstance(piece, Glance):
+        yield from (told for part in (*piece.facts, *piece.cards) for told in sentences_of(part))
+    elif isinstance(piece, Part):
+        yield from (told for line in piece.lines for told in texts_of(line))
+    elif isinstance(piece, Sentence | Listing | Line):
+        yield from texts_of(piece)
 
 
 def pages(market: str, period: str, out: Path) -> Iterator[notebook.Run]:
@@ -188,7 +208,7 @@ def is_unclaimed(told: Told, ledger: pd.DataFrame) -> bool:
 
 
 def unfounded(market: str, period: str, out: Path) -> list[str]:
-    """Every computed text of a period with a number that none of its claims holds, or a comparison that is none."""
+    """Every computed text of a period with a number or a comparison that no claim holds, or that hides its period."""
     found = []
     for run in pages(market, period, out):
         ledger, words = ledger_of(market, out), run._words
@@ -202,6 +222,9 @@ def unfounded(market: str, period: str, out: Path) -> list[str]:
             for told in (told for piece in output.pieces for told in said_by(piece)):
                 if is_unclaimed(told, ledger):
                     found.append(f"{run.notebook} {name}: a comparison that is no claim in {told[0]!r}")
+            for told in (told for piece in output.pieces for told in sentences_of(piece)):
+                unsaid = undated(told, ledger)
+                found += [f"{run.notebook} {name}: {unsaid} unsaid in {told[0]!r}"] if unsaid else []
     return found
 
 
@@ -276,6 +299,23 @@ def test_no_sentence_written_without_a_claim_compares() -> None:
     assert len(templates) > 15
     found = {place: text for place, text in templates.items() if COMPARES.search(text)}
     assert [text for text in found.values() if not any(known.lower() in text.lower() for known in NO_COMPARISON)] == []
+
+
+def test_figures_of_different_periods_are_marked_in_one_sentence() -> None:
+    rate = {"measure": "win_rate", "first_period": "2025-q1"}
+    days = {"measure": "median_cycle_days", "first_period": "2024-q2", "source_table": "leads"}
+    both = claims(rate, days)
+    assert stating("44 % are won, after 30 days.", both).text == (
+        "44 % are won, after 30 days (deals of 2025-q1; leads of 2024-q2 to 2025-q1)."
+    )
+    marked = "44 % are won in 2025-q1, after 30 days (2024-q2 to 2025-q1)."
+    assert stating(marked, both.iloc[0], both.iloc[1]).text == marked
+    half = "44 % are won, after 30 days (2024-q2 to 2025-q1)."
+    assert "deals of 2025-q1" in stating(half, both).text, "the last period's name stands inside the other's"
+    assert stating("44 % are won.", claims(rate, rate)).text == "44 % are won.", "one period is the page's"
+    by_id = both.set_index("claim_id", drop=False)
+    assert undated((half, tuple(both["claim_id"])), by_id) == ["2025-q1"]
+    assert undated((marked, tuple(both["claim_id"])), by_id) == []
 
 
 def test_a_loop_without_notebooks_writes_the_same_claims(tmp_path: Path) -> None:

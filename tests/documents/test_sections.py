@@ -214,6 +214,32 @@ def test_no_difference_that_turns_round_is_told_so() -> None:
     assert "No difference is shown to turn round once like meets like." in told
 
 
+def test_the_median_is_the_headline_where_the_mean_has_no_interval() -> None:
+    whole = {
+        "cell": "amounts",
+        "field": "",
+        "level": "",
+        "unit": "amount",
+        "n": 51,
+        "baseline": float("nan"),
+        "family": "none",
+    }
+    alone = {"low": float("nan"), "high": float("nan")}
+    ledger = claims(
+        whole | alone | {"measure": "mean_amount", "estimate": 2e7, "verdict": "estimated", "reason": "one deal"},
+        whole | {"measure": "median_amount", "estimate": 49_000, "low": 31_000, "high": 65_000, "verdict": "estimated"},
+        whole | alone | {"measure": "large_amount", "field": "deal_id", "level": "D37", "estimate": 1e9}
+        | {"verdict": "counted"},
+    )  # fmt: skip
+    told = plain(render("deals", "amounts", evidence("deals", {}, ledger)))
+    assert (
+        "Half of the won deals are under EUR 49,000 (EUR 31,000–65,000, n = 51). Their mean is EUR 20,000,000: one "
+        "deal makes over a third of the amount, so the mean has no interval. Check D37 (EUR 1,000,000,000) in the CRM."
+        in told
+    )
+    assert "highest first" not in told and told.count("D37") == 1
+
+
 def test_a_finding_that_turns_round_is_told_with_it_wherever_it_stands() -> None:
     """Even beyond the findings that are told, and in the first lines of the page."""
     crude = {"field": "product", "level": "plan", "effect": -0.08, "claim_id": "crude"}

@@ -70,6 +70,31 @@ def test_an_answer_is_what_its_interval_shows():
         assert found.turns == wanted
 
 
+def test_nothing_is_left_where_the_interval_holds_0_and_neither_the_crude_nor_a_worthwhile_difference():
+    """40 % of hard and 80 % of easy deals are won by both; the group has 300 of its 400 in the hard ones."""
+    k1, n1, k0, n0 = (np.array(part, dtype=float) for part in ([120, 80], [300, 100], [40, 240], [100, 300]))
+    found = adjusted_difference(k1, n1, k0, n0, 0.95)
+    half = found.high
+    assert (found.crude, found.adjusted) == (pytest.approx(-0.2), pytest.approx(0.0, abs=1e-12))
+    assert found.low == pytest.approx(-half) and 0.05 < half < 0.10
+    assert found.answer(0.10) == "nothing"
+    assert found.answer(half - 0.001) == "maybe", "too wide to say so, yet the difference may not hold"
+    few = adjusted_difference(k1 / 20, n1 / 20, k0 / 20, n0 / 20, 0.95)
+    assert few.low < few.crude < 0 < few.high and few.answer(0.10) == few.turns, "its interval holds what was counted"
+
+
+def test_a_reversal_and_a_difference_that_stays_are_told_as_before():
+    assert adjusted_difference(*_cells_of(_stones(times=4)), 0.95).answer(0.10) == "yes"
+    stays = adjusted_difference(np.array([150.0]), np.array([300.0]), np.array([90.0]), np.array([300.0]), 0.95)
+    assert stays.answer(0.10) == stays.turns == "no"
+
+
+def _cells_of(stones):
+    """k and n of the group and of the rest, by stratum."""
+    sides = [stones[stones["group"] == side].sort_values("stratum") for side in (True, False)]
+    return tuple(side[name].to_numpy(dtype=float) for side in sides for name in ("k", "n"))
+
+
 def test_one_balanced_stratum_has_the_plain_interval():
     """Sato's variance is then p1 q1 / n + p0 q0 / n, so crude and adjusted agree in all."""
     table = pd.DataFrame({"group": [True, False], "stratum": ["a", "a"], "k": [30, 20], "n": [50, 50]})

@@ -190,6 +190,17 @@ def test_planted_reversals_are_flagged_and_honest_differences_are_not(validity):
     validity("reversal-plain", [mantel_haenszel(_two_teams(rng, 0.15, (0.5, 0.5))).reversal for _ in runs(50)])
 
 
+def test_nothing_is_said_to_be_left_where_only_the_mix_differs(validity):
+    rng = np.random.default_rng(33)
+
+    def said(inside, shares, n):
+        return [mantel_haenszel(_two_teams(rng, inside, shares, n), 0.95).answer(0.10) == "nothing" for _ in runs(100)]
+
+    validity("explained-mix", said(0.0, (0.2, 0.8), 1800))
+    validity("explained-real", said(0.10, (0.2, 0.8), 1800))
+    validity("explained-plain", said(0.10, (0.5, 0.5), 1800))
+
+
 def test_adjusted_differences_cover(validity):
     rng = np.random.default_rng(32)
     found = [mantel_haenszel(_two_teams(rng, 0.08, (0.3, 0.6), n=400)) for _ in runs(300)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.amounts import shrink_amounts
+from closedloop.evidence.amounts import ONE_DEAL, shrink_amounts
 from closedloop.evidence.claims import close_family
 from closedloop.evidence.confounders import mantel_haenszel
 from closedloop.evidence.rates import wilson
@@ -110,6 +110,30 @@ def test_days_and_amounts_are_those_of_won_deals(step: Step, window: pd.DataFram
     assert products["low"]["plan"] > mean["estimate"]
     assert set(looked["cell"]) == {"amounts"}
     assert set(step.looks.loc[step.looks["measure"] == "sales_cycle_days", "cell"]) == {"cycle"}
+
+
+def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(window: pd.DataFrame) -> None:
+    largest = window.loc[window["outcome"] == "won", "won_amount"].idxmax()
+    name = window.loc[largest, "deal_id"]
+    change = lambda d: d.assign(won_amount=d["won_amount"].mask(d["deal_id"] == name, 10**9))  # noqa: E731
+    step = deals(looking_back(change=change), SET)
+    won = window[window["outcome"] == "won"].assign(
+        won_amount=lambda d: d["won_amount"].mask(d["deal_id"] == name, 1e9)
+    )
+    mean = stated(step, "mean_amount").loc[""]
+    assert mean["estimate"] == pytest.approx(won["won_amount"].mean())
+    assert mean[["low", "high"]].isna().all() and mean["reason"] == ONE_DEAL
+    assert stated(step, "large_amount", "deal_id")["estimate"].to_dict() == {name: 1e9}
+    median = stated(step, "median_amount").loc[""]
+    assert median["low"] <= won["won_amount"].median() <= median["high"]
+    per_decided = stated(step, "won_amount_per_decided").loc[""]
+    assert per_decided["estimate"] > 1e6 and np.isnan(per_decided["low"])
+    looks = step.looks[step.looks["measure"].isin(["won_amount", "won_amount_per_decided"])]
+    assert (
+        len(looks) == 4 and looks[["low", "high", "p", "beyond"]].isna().all().all() and (looks["reason"] != "").all()
+    )
+    closed = close_family(looks, family="outcome", market="harbor", period="2025-q2")
+    assert set(closed["verdict"]) == {"refused"}
 
 
 def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame, window: pd.DataFrame) -> None:

@@ -1,8 +1,10 @@
 """Contradictions: counted with their lines; the rows stay as they are."""
 
+import numpy as np
 import pytest
 from closedloop.market.definition import Definition
 from closedloop.market.ladder import Ladder
+from scipy.stats import norm
 
 from .conftest import HEAD, TinyMarket
 
@@ -153,6 +155,25 @@ def test_contradictions_are_flagged_and_kept(
     n_lines = sum(len(str(text).strip().splitlines()) - 1 for text in files.values())
     counts = [ladder.connection.execute(f"select count(*) from {table}").fetchone() for table in files]
     assert sum(count[0] for count in counts if count) == n_lines
+
+
+def test_an_amount_far_above_all_others_is_flagged_with_its_value_and_line(tiny_market: TinyMarket) -> None:
+    amounts = [20_000, 30_000, 40_000, 50_000, 60_000] * 10
+    amounts[36] = 1_000_000_000  # 25,000 times 40,000
+    rows = [f"D{i},won,2024-01-01,{amount}.00" for i, amount in enumerate(amounts)]
+    text = "\n".join(["deal_id,outcome,closed_on,won_amount", *rows])
+    actions = [action for action in climb(tiny_market({"deals": text})).actions if "median" in action["reason"]]
+    wanted = {"table": "deals", "action": "flag", "column": "won_amount", "n": 1, "lines": "37"}
+    assert actions == [wanted | {"reason": "1 of 50 is 20,000 times the median: 1000000000"}]
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1.5, 2.5])
+def test_amounts_that_are_uneven_by_nature_are_not_flagged(tiny_market: TinyMarket, deviation: float) -> None:
+    """The very amounts that log-normal ones lie at on average, to the most extreme of 400."""
+    amounts = np.exp(10 + deviation * norm.ppf((np.arange(400) + 0.5) / 400))
+    rows = [f"D{i},won,2024-01-01,{amount:.2f}" for i, amount in enumerate(amounts)]
+    text = "\n".join(["deal_id,outcome,closed_on,won_amount", *rows])
+    assert not [a for a in climb(tiny_market({"deals": text})).actions if "median" in a["reason"]]
 
 
 def test_an_outcome_that_is_not_declared_is_flagged(tiny_market: TinyMarket) -> None:

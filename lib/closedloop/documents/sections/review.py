@@ -7,7 +7,7 @@ from closedloop.documents.sections.deals import worth_order
 from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
-from closedloop.documents.turning import holding, honestly, turned, unlike
+from closedloop.documents.turning import holding, honestly
 from closedloop.documents.wording import records
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
@@ -19,7 +19,7 @@ def _held(shown: Evidence) -> Pieces:
     held, supported = holding(looked, shown.claims), looked[looked["verdict"] == "supported"]
     if supported.empty:
         return (stating("Nothing was shown to differ in this period.", looked),)
-    less = [turned(claim, shown.words) for claim in records(unlike(shown.claims, supported.drop(held.index)))]
+    less = honestly(ranked(supported.drop(held.index)).head(_MOST_HELD), shown.claims, shown.words)
     others = (Note("As counted these differ; like compared with like they do not hold:"), Listing(less)) if less else ()
     if held.empty:
         return (stating("Nothing that differs holds like for like in this period.", looked), *others)
