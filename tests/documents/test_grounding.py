@@ -147,7 +147,7 @@ def sentences_of(piece: object) -> Iterator[Told]:
     if isinstance(piece, Glance):
         yield from (told for part in (*piece.facts, *piece.cards) for told in sentences_of(part))
     elif isinstance(piece, Part):
-        yield from (told for line in piece.lines for told in texts_of(line))
+        yield from (told for line in piece.lines if line.mark not in WRITTEN for told in texts_of(line))
     elif isinstance(piece, Sentence | Listing | Line):
         yield from texts_of(piece)
 
@@ -185,20 +185,6 @@ def labels_of(run: notebook.Run) -> Iterator[str]:
         yield from [] if run.dossier.valid_until is None else [numbers.day(run.dossier.valid_until)]
 
 
-def said_by(piece: object) -> Iterator[Told]:
-    """The sentences of a piece; tables and figures show figures and let readers compare."""
-    if isinstance(piece, (Picture, Table)):
-        return
-    if isinstance(piece, Glance):
-        for part in (*piece.facts, *piece.cards):
-            yield from said_by(part)
-    elif isinstance(piece, Part):
-        for line in piece.lines:
-            yield from () if line.mark in WRITTEN else texts_of(line)
-    else:
-        yield from texts_of(piece)
-
-
 def is_unclaimed(told: Told, ledger: pd.DataFrame) -> bool:
     """Does a text compare although no claim of a family, with its verdict, stands behind it?"""
     text, ids = told
@@ -219,12 +205,11 @@ def unfounded(market: str, period: str, out: Path) -> list[str]:
             for told in (told for piece in output.pieces for told in texts_of(piece)):
                 lacking = ungrounded(told, ledger, words, labels)
                 found += [f"{run.notebook} {name}: {lacking} in {told[0]!r}"] if lacking else []
-            for told in (told for piece in output.pieces for told in said_by(piece)):
-                if is_unclaimed(told, ledger):
-                    found.append(f"{run.notebook} {name}: a comparison that is no claim in {told[0]!r}")
             for told in (told for piece in output.pieces for told in sentences_of(piece)):
                 unsaid = undated(told, ledger)
                 found += [f"{run.notebook} {name}: {unsaid} unsaid in {told[0]!r}"] if unsaid else []
+                is_open = is_unclaimed(told, ledger)
+                found += [f"{run.notebook} {name}: a comparison that is no claim in {told[0]!r}"] if is_open else []
     return found
 
 

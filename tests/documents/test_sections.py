@@ -245,11 +245,12 @@ def test_a_finding_that_turns_round_is_told_with_it_wherever_it_stands() -> None
     crude = {"field": "product", "level": "plan", "effect": -0.08, "claim_id": "crude"}
     others = [{"claim_id": f"other-{i}", "level": str(i), "effect": 0.5} for i in range(9)]
     ledger = pd.concat([CLAIMS["deals"].query("cell == 'adjusted'"), claims(crude, *others)], ignore_index=True)
-    turn = "n = 210, 2024-q2 to 2025-q1). Product: Yard Plan, within number of sites – the difference turns round"
+    turns = "Product: Yard Plan, within number of sites – the difference turns round"
+    turn = f"n = 210, 2024-q2 to 2025-q1). {turns}"
     assert turn in plain(render("deals", "findings", evidence("deals", {}, ledger)))
     alone = ledger[~ledger["claim_id"].str.startswith("other")]
     assert turn in plain(catalogue.bottom_line(evidence("deals", {}, alone)))
-    assert turn in plain(render("review", "findings", evidence("review", {}, alone)))
+    assert turns in plain(render("review", "findings", evidence("review", {}, alone)))
 
 
 def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> None:
