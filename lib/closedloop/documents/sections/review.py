@@ -8,10 +8,18 @@ from closedloop.documents.sections.handoff import team_promises
 from closedloop.documents.sections.personas import persona_changes
 from closedloop.documents.sections.section import Evidence, Pieces, Section, level_of, ranked
 from closedloop.documents.turning import holding, honestly
-from closedloop.documents.wording import records
+from closedloop.documents.wording import records, sentences
+from closedloop.loop.drift import MIX, OUTCOME
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 
 _MOST_HELD = 8
+
+
+def _learned(shown: Evidence) -> Pieces:
+    """What differs, and what has moved against the periods before."""
+    moved = shown.claims[shown.claims["family"].isin([OUTCOME, MIX]) & (shown.claims["verdict"] == "supported")]
+    told = (Note("Against the periods before:"), Listing(sentences(moved, shown.words))) if len(moved) else ()
+    return (*_held(shown), *told)
 
 
 def _held(shown: Evidence) -> Pieces:
@@ -68,7 +76,7 @@ def _of_sales(shown: Evidence) -> list[Sentence]:
 
 REVIEW = (
     Section("review", "promises", "What was promised, and was it kept?", team_promises, measures=("promise",)),
-    Section("review", "findings", "What did we learn?", _held),
+    Section("review", "findings", "What did we learn?", _learned),
     Section("review", "changes", "What changes in the personas?", persona_changes),
     Section("review", "asks", "What does each team ask of the other?", _asks),
 )
