@@ -134,7 +134,7 @@ SAID = [
     ("refinement", "off_policy", "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer would"),
     ("refinement", "off_policy", "at random             cannot tell                          31"),
     ("review", "findings", "1 finding holds."),
-    ("review", "findings", "Against the periods before:\n- Persona Fast start – won less often than before: 20 % against"),
+    ("review", "findings", "Against the periods before:\n- Persona Fast start – won less often than before: 20 %"),
     ("review", "asks", "Sales: touch every lead before giving it back, 9 of 18 never were."),
     ("review", "asks", "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of rejected leads."),
 ]  # fmt: skip
