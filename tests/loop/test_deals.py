@@ -10,7 +10,8 @@ from closedloop.evidence.claims import close_family
 from closedloop.evidence.confounders import mantel_haenszel
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.comparisons import TURNS
+from closedloop.loop.adjusting import adjusted
+from closedloop.loop.comparisons import TURNS, deal_levels
 from closedloop.loop.counting import LEAST_SHOWN, shares
 from closedloop.loop.deals import deals
 from closedloop.loop.persona import Persona, PersonaSet
@@ -134,6 +135,19 @@ def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(windo
     )
     closed = close_family(looks, family="outcome", market="harbor", period="2025-q2")
     assert set(closed["verdict"]) == {"refused"}
+
+
+def test_a_field_that_settles_the_persona_and_the_persona_are_never_adjusted_by_each_other() -> None:
+    """As the persona's own rule fields: a field made of them would erase the persona, and be erased by it."""
+    situation = looking_back()
+    ended = situation.closed_deals.assign(persona=SET.assign(situation.closed_deals))
+    is_port = (ended["persona"] == "ports") ^ (np.arange(len(ended)) % 80 == 0)  # a slip in eighty
+    by = deal_levels(situation, ended).assign(berth=is_port.map({True: "quay", False: "land"}))
+    found = {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, by)}
+    assert {"persona", "berth"} <= {field for field, _ in found}
+    assert not found & {("persona", "berth"), ("berth", "persona"), ("persona", "site_type"), ("site_type", "persona")}
+    loose = by.assign(berth=by["berth"].where(np.arange(len(ended)) % 3 > 0, "land"))
+    assert ("berth", "persona") in {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, loose)}
 
 
 def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame, window: pd.DataFrame) -> None:
