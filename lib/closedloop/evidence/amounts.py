@@ -77,20 +77,14 @@ def shrink_amounts(
     smear, gate = np.exp(residual), math.log1p(threshold)
     centre = math.log(float(rows.money.mean() / smear.mean()))  # the log mean of a group whose mean is that of all
     is_heavy = not is_bounded and _is_refused(rows, residual, variance, float(error.min()))
-    if is_bounded or is_heavy:
-        spread = float(scipy.stats.norm.isf((1 - level) / 2) * scipy.stats.sem(smear) / smear.mean())
-        factor = _Factor(float(smear.mean()), spread, spread)
-    else:
-        factor = _log_normal_factor(variance, freedom, level)
+    is_free = is_bounded or is_heavy
+    factor = _smearing_factor(smear, level) if is_free else _log_normal_factor(variance, freedom, level)
     reach = error * (float(scipy.special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
     off = theta - centre
     with np.errstate(divide="ignore", invalid="ignore"):  # equal amounts have no error
         beyond = scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error)
-    estimate, by_group, sums = (
-        np.exp(theta) * factor.factor,
-        pd.Series(rows.money).groupby(rows.codes),
-        rows.sums(rows.money),
-    )
+    estimate, sums = np.exp(theta) * factor.factor, rows.sums(rows.money)
+    by_group = pd.Series(rows.money).groupby(rows.codes)
     columns = (
         rows.names, rows.n.astype(np.int64), estimate, estimate * np.exp(-np.hypot(reach, factor.below)),
         estimate * np.exp(np.hypot(reach, factor.above)), sums / rows.n,
@@ -125,6 +119,14 @@ class _Factor(NamedTuple):
     factor: float
     below: float
     above: float
+
+
+def _smearing_factor(smear: Floats, level: float) -> _Factor:
+    """The mean of what residuals of the logs bring in money, with its own error."""
+    mean = float(smear.mean())
+    error = float(scipy.stats.sem(smear)) / mean if smear.size > 1 else math.nan
+    reach = float(scipy.stats.norm.isf((1 - level) / 2)) * error
+    return _Factor(mean, reach, reach)
 
 
 def _log_normal_factor(variance: float, freedom: int, level: float) -> _Factor:
