@@ -1,5 +1,7 @@
 """What the steps of leads and the hand-off state, against the bundled market's records counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -259,8 +261,8 @@ def test_too_few_leads_are_calm(warehouse: Warehouse) -> None:
 def test_marketings_fit_stands_against_sales_verdict(warehouse: Warehouse) -> None:
     rule = Rule((Branch((Among("sites", ("1",)),), "single", 100, 1.0),), "several", ("sites",))
     told = (
-        Persona("single", "Single", win_rate=0.5, low=0.4, high=0.6),
-        Persona("several", "Several", win_rate=0.2, low=0.15, high=0.28),
+        Persona("single", "Single", win_rate=0.5, low=0.4, high=0.6, n=70, is_assumed=False),
+        Persona("several", "Several", win_rate=0.2, low=0.15, high=0.28, n=110, is_assumed=False),
     )
     in_force = PersonaSet("harbor", "2025-q2", "research", rule, told, base_rate=0.3, fields=("sites",))
     step = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q2")), in_force)
@@ -271,6 +273,10 @@ def test_marketings_fit_stands_against_sales_verdict(warehouse: Warehouse) -> No
     fits = found.loc["of a persona that wins more often, yet given back"]
     assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
     assert found.loc["of a persona that wins less often, yet accepted", "n"] == len(decided) - len(single)
+    few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in told))
+    step = handoff(Situation.looking_back(warehouse, find_period(warehouse.periods, "2025-q2")), few)
+    kinds = stated(step, "n_disagreements").index
+    assert not any("of a persona that wins" in kind for kind in kinds), "a rate of nine deals tells nobody's fit"
 
 
 def test_the_score_stands_beside_the_stage_of_open_deals(planned: Step) -> None:

@@ -208,10 +208,11 @@ def _disagreements(
 def _fit_against_verdict(cohort: pd.DataFrame, in_force: PersonaSet) -> list[tuple[str, int, int]]:
     """Decided leads on whose persona the set in force and sales differ: kind, how many, of how many such leads.
 
-    A persona fits when its promised win rate lies above the market's with its whole interval, and does not when below.
+    A persona fits when its promised win rate lies above the market's with its whole interval, and does not when below;
+    of one whose rate rests on fewer than ten deals nobody can tell.
     """
     base, decided = in_force.base_rate, cohort[cohort["is_accepted"].notna()]
-    known = [p for p in in_force.personas if p.low is not None and p.high is not None]
+    known = [p for p in in_force.personas if p.low is not None and p.high is not None and not p.is_assumed]
     fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
     misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
     accepted = {name: int(part["is_accepted"].sum()) for name, part in (("fits", fits), ("misfits", misfits))}
