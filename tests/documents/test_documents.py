@@ -385,11 +385,11 @@ def test_the_later_outcome_decides_and_an_earlier_one_against_it_is_told() -> No
     first, second, third, *_ = brief.bottom_line(dossier(plan=plan))
     assert first.text.startswith("Use “long” instead of “short” in search: won 30")
     assert second.text.startswith("Mind that “long” does worse before: sales accepted 40")
-    assert "arm-1" in second.claims and third.text.startswith("Fast start: ")
+    assert "arm-1" in second.claims and third.text.startswith("Persona Fast start: ")
     agreed = won_by("short", "long", 0.2).assign(claim_id="arm-2", measure="won_rate", estimate=0.3, baseline=0.1)
     first, second, *_ = brief.bottom_line(dossier(plan=pd.concat([PLAN, agreed], ignore_index=True)))
     assert first.text.startswith("Use “short” instead of “long” in search: won 30")
-    assert second.text.startswith("Fast start: ")
+    assert second.text.startswith("Persona Fast start: ")
 
 
 def test_the_brief_goes_on_with_size_need_and_promise() -> None:

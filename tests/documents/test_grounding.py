@@ -61,6 +61,11 @@ NO_COMPARISON = (
     "Two arms drawn by lot",
     "of a leak the whole interval lies above",
     "Look twice before you tell them apart",
+    "turns round",  # judged by a 95 % interval of its own, beside the claim that it is about
+    "turn round",
+    "nothing is left of the difference",
+    "may not hold",
+    ": no, within ",
     "are known for more than",
     "more are qualified but not handed off",
     "or more (",

@@ -1,5 +1,7 @@
 """Adjusted differences: the kidney stone table, hand-worked weights, statsmodels as oracle, and reversals."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.confounders import adjusted_difference, mantel_haenszel
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .simulated import runs
 
 
 def _stones(times=1):
@@ -133,3 +137,20 @@ def test_without_a_rest_everything_is_missing():
 def test_a_frame_without_the_columns_is_refused():
     with pytest.raises(ParameterError, match="no column stratum"):
         mantel_haenszel(pd.DataFrame({"group": [True], "won": [True]}))
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.8])
+def test_where_nothing_differs_hardly_any_difference_is_said_to_turn_round(mix: float) -> None:
+    """Every level of six fields within every other field, which share their levels as far as ``mix`` says."""
+    rng, found = np.random.default_rng(int(10 * mix)), []
+    for _ in runs(15):
+        shared = rng.integers(0, 4, 900)
+        fields = [np.where(rng.random(900) < mix, shared, rng.integers(0, 4, 900)) for _ in range(6)]
+        won = rng.random(900) < 0.36
+        cells = [
+            mantel_haenszel(pd.DataFrame({"group": one == level, "stratum": other, "won": won}))
+            for one, other in itertools.permutations(fields, 2)
+            for level in range(4)
+        ]
+        found.append(any(cell.reversal for cell in cells))
+    assert np.mean(found) <= 0.10 + 2 * np.sqrt(0.09 / len(found))

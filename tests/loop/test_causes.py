@@ -62,8 +62,11 @@ def test_too_few_known_outcomes(steps: Build) -> None:
 
 def test_one_outcome_only(steps: Build) -> None:
     plan, _, _ = steps({"deals": deal_rows(1071, 0)})
-    assert plan.missing["quality"] == (
-        "Of 1,071 deals to learn from 1,071 were won and 0 lost; a score needs 10 of each. Collect both outcomes."
+    assert plan.missing["quality"].startswith("Only won deals are recorded, so no win rate can be told.")
+    assert plan.missing["quality"].endswith("Until then there is nothing that a score could tell won ones from.")
+    few, _, _ = steps({"deals": deal_rows(1071, 4)})
+    assert few.missing["quality"] == (
+        "Of 1,075 deals to learn from 1,071 were won and 4 lost; a score needs 10 of each. Collect both outcomes."
     )
 
 
@@ -107,7 +110,7 @@ def test_amounts_of_some_won_deals(steps: Build) -> None:
     priced = [f"{line},{500 if i < 7 else ''}" for i, line in enumerate(lines)]
     _, back, _ = steps({"deals": "\n".join([f"{head},won_amount", *priced])})
     assert back.missing["amounts"] == (
-        "7 of 40 won deals have an amount above 0; 10 are needed. Collect won_amount of deals."
+        "Only 7 of 40 won deals have an amount above 0: collect won_amount of every deal."
     )
 
 
@@ -140,6 +143,8 @@ def test_touches_that_do_not_say_of_whom_are_no_untouched_leads(steps: Build) ->
         "touches": "touch_id,touched_on,account_id\nT1,2024-04-05,A1",
     }
     _, _, handed = steps(files, deals_part="")
-    assert handed.missing["first_touch"].startswith("Touches are recorded, but not the team, the lead and the day")
+    assert handed.missing["first_touch"].startswith(
+        "No touches of sales are recorded: collect `touches` with team, lead"
+    )
     assert handed.results["never_touched_share"] is None
     assert "never_touched_share" not in set(handed.statements["measure"])

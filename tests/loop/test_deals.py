@@ -265,7 +265,7 @@ def test_a_seller_who_wins_more_of_the_same_deals_is_found() -> None:
 def test_sellers_who_differ_by_luck_are_not_compared(step: Step) -> None:
     assert not step.results["is_rep_spread_beyond_luck"]
     assert "rep_id" not in set(step.looks["field"])
-    spread = stated(step, "rep_spread").iloc[0]
+    spread = step.looks[step.looks["measure"] == "rep_spread"].iloc[0]
     assert spread["p"] == spread["estimate"] > 0.05
 
 

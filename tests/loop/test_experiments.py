@@ -10,6 +10,7 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step
+from closedloop.market.definition import Definition
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 
@@ -76,6 +77,7 @@ def test_nothing_open_is_said(situation: Situation) -> None:
 
 def test_without_dates_nobody_can_say_how_long(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Situation, "is_dated", False)
+    monkeypatch.setattr(Definition, "has_calendar", False)
     assert "no dates" in planned(situation, {}).missing["tests"]
 
 

@@ -382,7 +382,7 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_maven_shows_effects_where_it_has_the_deals_for_them(tmp_path: Path) -> None:
     found = self_test("maven", tmp_path, n_worlds=10, n_workers=1)
     families = {(f["period"], f["family"]): f for f in found["null"]["families"]}
-    assert set(families) == {(f"2017-q{quarter}", "outcome") for quarter in (2, 3, 4)}
+    assert set(families) == {(f"2017-q{n}", family) for n in (2, 3, 4) for family in ("outcome", "drift")}
     assert families["2017-q4", "outcome"]["n_looks"] == 87
     assert found["null"]["any_edit_rate"] == 0.0
     assert 0.2 < found["planted"][2]["found_rate"] <= 1.0

@@ -3,11 +3,9 @@
 from copy import copy
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from closedloop.evidence.rules import Among, Branch
-from closedloop.evidence.weighing import Scores
 from closedloop.loop import research, targets, waves
 from closedloop.loop.changelog import SPLIT, Change
 from closedloop.loop.criteria import Criteria
@@ -80,7 +78,8 @@ def test_values_are_those_that_the_records_hold(planned: Planned) -> None:
 
 
 def test_nothing_that_is_stated_covers_the_period_that_is_planned(planned: Planned) -> None:
-    told = chosen(planned).statements
+    step = chosen(planned)
+    told = pd.concat([step.statements, step.closed])
     assert set(told["cell"]) == {"ideal", "targets"}
     assert told["last_period"].max() == "2025-q2"
     scores = told[told["measure"] == "strength_score"]  # answers of 2023 on, deals until yesterday
@@ -105,7 +104,7 @@ def test_a_size_whose_interval_holds_the_limit_cannot_be_told(planned: Planned) 
 
 def test_the_weights_of_the_market_decide(planned: Planned) -> None:
     def score(**weights: float) -> pd.Series:
-        told = chosen(planned, Asked(attractiveness=Attractiveness(**weights))).statements
+        told = chosen(planned, Asked(attractiveness=Attractiveness(**weights))).closed
         mine = told[told["measure"] == "attractiveness_score"]
         return mine.set_index("level")["estimate"]
 
@@ -122,7 +121,7 @@ def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named() -> No
     assert {"win_rate", "sales_cycle", "won_amount"} <= set(step.results["criteria_unavailable"])
     assert "win rate (record outcomes of deals)" in step.missing["uncounted"]
     assert not (step.statements["measure"] == "criterion_win_rate").any()
-    assert (step.statements["measure"] == "attractiveness_score").any()
+    assert (step.closed["measure"] == "attractiveness_score").any()
 
 
 def test_one_persona_for_everyone_recognises_no_segment(planned: Planned) -> None:
@@ -174,10 +173,11 @@ def test_only_intervals_make_a_target(tests: dict[str, str], attractive: str, st
     assert targets._choice(tests, attractive, strong)[0] == choice
 
 
-def test_the_side_of_a_score_is_that_of_its_whole_interval() -> None:
-    score = Scores(np.array([1.0, 1.0, -1.0]), np.array([0.5, -0.1, -2.0]), np.array([2.0, 2.0, -0.5]), ("size",))
-    assert [targets._side(score, place) for place in range(3)] == ["above", "around", "below"]
-    assert targets._side(score._replace(counted=()), 0) == "unknown"
+def test_the_side_of_a_score_is_that_of_its_claim() -> None:
+    judged = pd.DataFrame({"measure": "strength_score", "level": ["0", "1", "2"], "effect": [1.0, 1.0, -1.0]})
+    judged = judged.assign(verdict=["supported", "leaning", "supported"])
+    assert [targets._side(judged, "strength", level) for level in "0123"] == ["above", "around", "below", "unknown"]
+    assert targets._side(judged, "attractiveness", "0") == "unknown"
 
 
 # waves

@@ -94,7 +94,11 @@ def test_facts_on_the_glance_hold_for_one_in_twenty_and_are_not_the_rule(planned
         assert run.dossier is not None
         members = described(market, run).query("persona == @run.dossier.chosen")
         for fact in run.dossier.facts.itertuples():
-            has = members[fact.field].astype(bool) if fact.level == "yes" else members[fact.field] == fact.level
+            has = (
+                members[fact.field].fillna(False).astype(bool)
+                if fact.level == "yes"
+                else members[fact.field] == fact.level
+            )
             assert has.sum() >= 0.05 * len(members)
             assert fact.field not in run.personas.rule.fields
             n_facts += 1

@@ -99,7 +99,8 @@ def test_values_that_the_contract_does_not_allow() -> None:
             "fit_rate": [0.0, 1.0, 1.01, -0.01],
         }
     )
-    assert sorted(problems(TABLES["deals"], frame)) == [
+    found = sorted(problems(TABLES["deals"], frame))
+    assert [tuple(one)[:3] for one in found] == [
         ("above 1", "fit_rate", [2]),
         ("below 0", "fit_rate", [3]),
         ("below 0", "n_seats", [1]),
@@ -112,7 +113,7 @@ def test_values_that_the_contract_does_not_allow() -> None:
 
 def test_a_weight_is_above_zero() -> None:
     frame = pd.DataFrame({"respondent_id": ["R1", "R2", "R3"], "weight": [0.0, 0.5, None]})
-    assert list(problems(TABLES["respondents"], frame)) == [("not above 0", "weight", [0])]
+    assert list(problems(TABLES["respondents"], frame)) == [("not above 0", "weight", [0], "above 0")]
 
 
 def test_an_empty_table_has_no_problems() -> None:

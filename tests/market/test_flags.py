@@ -163,8 +163,9 @@ def test_an_amount_far_above_all_others_is_flagged_with_its_value_and_line(tiny_
     rows = [f"D{i},won,2024-01-01,{amount}.00" for i, amount in enumerate(amounts)]
     text = "\n".join(["deal_id,outcome,closed_on,won_amount", *rows])
     actions = [action for action in climb(tiny_market({"deals": text})).actions if "median" in action["reason"]]
-    wanted = {"table": "deals", "action": "flag", "column": "won_amount", "n": 1, "lines": "37"}
-    assert actions == [wanted | {"reason": "1 of 50 is 20,000 times the median: 1000000000"}]
+    wanted = {"table": "deals", "action": "flag", "column": "won_amount", "n": 1, "file": "deals.csv", "lines": "38"}
+    wanted |= {"reason": "1 of 50 is 20,000 times the median", "values": "'1000000000'", "allowed": ""}
+    assert actions == [wanted]
 
 
 @pytest.mark.parametrize("deviation", [0.5, 1.5, 2.5])

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -12,16 +14,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from closedloop.documents import numbers
-from closedloop.documents.labels import FONT, made_legible, short, wrapped
+from closedloop.documents.labels import legible, short, size, told_of, wrapped
 from closedloop.documents.pieces import citing, claim_ids
 
 MOST_ROWS = 12
 INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
 _STYLES = ((INK, "-"), (MIDDLE, "--"), (RULE, ":"), (PALE, "-."))
-_WIDTH, _DPI = 7.2, 110
+_WIDTH, _DPI, _FONT = 7.2, 110, "DejaVu Sans"
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,7 +69,7 @@ def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights), squeeze=False)[:, 0]
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=FONT)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
     for axes in panels:
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(RULE)
@@ -97,9 +101,9 @@ def dots(
     _points(axes, shown, places)
     if baseline is not None and not numbers.is_missing(baseline):
         axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
-    _name_rows(axes, [f"{short(row['label'])}  ({_size(row)})" for _, row in shown.iterrows()])
+    _name_rows(axes, [f"{short(row['label'])}  ({size(row)})" for _, row in shown.iterrows()])
     _scale(axes, unit, currency)
-    told = [_told(row, unit, currency) for _, row in shown.iterrows()]
+    told = [told_of(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
     below = f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
     return _picture(figure, title, told, below, _ids(rows))
@@ -117,7 +121,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     room = max([*values, 1.0])
     texts = [f"{numbers.count(row['n'])}  {row['remark']}".strip() for _, row in shown.iterrows()]
     for place, (value, text) in enumerate(zip(values, texts, strict=True)):
-        axes.text(value + 0.01 * room, place, text, va="center", fontsize=9, fontfamily=FONT, color=INK)
+        axes.text(value + 0.01 * room, place, text, va="center", fontsize=9, fontfamily=_FONT, color=INK)
     axes.set_xlim(0, room * 1.45)
     _name_rows(axes, [short(label) for label in shown["label"]])
     _scale(axes, "count", "")
@@ -206,7 +210,7 @@ def _sheet(title: str, axis: str, n_rows: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, 1.15 + 0.36 * max(n_rows, 1)), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=FONT)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
     axes.set_xlabel(axis, fontsize=9, color=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
@@ -248,16 +252,6 @@ def _formatter(unit: str, currency: str) -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}")
 
 
-def _told(row: pd.Series, unit: str, currency: str) -> str:
-    value = numbers.written(row["estimate"], unit, currency)
-    ends = numbers.interval(row["low"], row["high"], unit, currency)
-    return f"{row['label']}: {value} ({ends}, {_size(row)})"
-
-
-def _size(row: pd.Series) -> str:
-    return numbers.sample(row["n"], row.get("n_effective"))
-
-
 def _left_out(rows: pd.DataFrame, where: str) -> str:
     n = len(rows) - MOST_ROWS
     return f"{n} more {'row is' if n == 1 else 'rows are'} {where}." if n > 0 else ""
@@ -270,7 +264,31 @@ def _ids(rows: pd.DataFrame) -> tuple[str, ...]:
 
 def _picture(figure: Figure, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...] = ()) -> Picture:
     """The figure as bytes without a date or version in it, and its words."""
-    below = " ".join(f"{caption} {made_legible(figure)}".split())
+    below = " ".join(f"{caption} {_made_legible(figure)}".split())
     memory = io.BytesIO()
     figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
     return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", below, claims)
+
+
+def _made_legible(figure: Figure) -> str:
+    """Put numbers where the font lacks a script, and say what they stand for; no text is read as a formula.
+
+    Other fonts of the machine are not asked: a figure has the same bytes everywhere.
+    """
+    numbered: dict[str, str] = {}
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        said = [label.get_text() for label in axis.get_ticklabels()]
+        told = [legible(label, numbered, _is_drawn) for label in said]
+        if told != said and isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_ticklabels(told)  # an axis writes its own anew when it is drawn
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(legible(text.get_text(), numbered, _is_drawn))
+    return "; ".join(f"{number}: {said}" for said, number in numbered.items())
+
+
+@cache
+def _is_drawn(sign: str) -> bool:
+    """Has the font this sign? Scripts from right to left would be drawn backwards."""
+    is_reversed = unicodedata.bidirectional(sign) in ("R", "AL")
+    return sign == "\n" or (not is_reversed and get_font(findfont(_FONT)).get_char_index(ord(sign)) > 0)

@@ -1,15 +1,11 @@
 """Labels of figures: short enough to stand beside what they name, and of signs that the figure's font has."""
 
-import unicodedata
 from collections.abc import Callable
-from functools import cache
 
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator
+import pandas as pd
 
-FONT = "DejaVu Sans"
+from closedloop.documents import numbers
+
 _LONGEST, _TAIL = 46, 14
 
 
@@ -36,25 +32,13 @@ def legible(text: str, numbered: dict[str, str], is_drawn: Callable[[str], bool]
     return text.replace(said, numbered.setdefault(said, f"[{len(numbered) + 1}]"))
 
 
-def made_legible(figure: Figure) -> str:
-    """Put numbers where the font lacks a script, and say what they stand for; no text is read as a formula.
-
-    Other fonts of the machine are not asked: a figure has the same bytes everywhere.
-    """
-    numbered: dict[str, str] = {}
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        said = [label.get_text() for label in axis.get_ticklabels()]
-        told = [legible(label, numbered, _is_drawn) for label in said]
-        if told != said and isinstance(axis.get_major_locator(), FixedLocator):
-            axis.set_ticklabels(told)  # an axis writes its own anew when it is drawn
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_text(legible(text.get_text(), numbered, _is_drawn))
-    return "; ".join(f"{number}: {said}" for said, number in numbered.items())
+def told_of(row: pd.Series, unit: str, currency: str) -> str:
+    """A drawn row in words: label, estimate, interval and how many cases."""
+    value = numbers.written(row["estimate"], unit, currency)
+    ends = numbers.interval(row["low"], row["high"], unit, currency)
+    return f"{row['label']}: {value} ({ends}, {size(row)})"
 
 
-@cache
-def _is_drawn(sign: str) -> bool:
-    """Has the font this sign? Scripts from right to left would be drawn backwards."""
-    is_reversed = unicodedata.bidirectional(sign) in ("R", "AL")
-    return sign == "\n" or (not is_reversed and get_font(findfont(FONT)).get_char_index(ord(sign)) > 0)
+def size(row: pd.Series) -> str:
+    """How many cases are behind a drawn row."""
+    return numbers.sample(row["n"], row.get("n_effective"))
