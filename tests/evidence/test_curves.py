@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.evidence.curves import CAUSES, cycle_days, win_curve
+from closedloop.evidence.curves import CAUSES, cycle_days, share_by, win_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sksurv.nonparametric import cumulative_incidence_competing_risks
@@ -112,3 +112,9 @@ def test_cycle_days_of_too_few_and_of_none():
     none = cycle_days([4], ["open"])
     assert np.isnan(none["estimate"])
     assert none["n"] == 0
+
+
+def test_a_share_by_a_day_is_the_curve_and_stays_beyond_its_end() -> None:
+    """Four cases: two are won on days 1 and 3, one is seen for 2 days, one for 4: 1 / 4, then half of what is left."""
+    found = share_by([1, 2, 3, 4], [True, False, True, False], [-1, 0, 1, 2, 3, 99])
+    assert found.tolist() == pytest.approx([0, 0, 1 / 4, 1 / 4, 5 / 8, 5 / 8])

@@ -41,6 +41,8 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
             f"{dossier.name} was met in {sizes} that record whom we met ({numbers.rate(share['estimate'])}).", n, share
         )
     ]
+    if dossier.result("personas", "only_won"):
+        return [*told, Sentence("Only won deals are recorded: how often we win against them cannot be told.")]
     rate, everyone = _first(dossier, "win_rate"), first(dossier.plan, **_STATED, subject="market", measure="win_rate")
     if rate is None or everyone is None:
         return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]

@@ -1,11 +1,10 @@
 """From which day to which day a source recorded what happens to cases that another source names."""
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from closedloop.evidence.curves import Floats, win_curve
+from closedloop.evidence.curves import Floats, share_by
 
 NO_LUCK = 1e-4  # so seldom would there be as few records by luck
 _TRIED = 10  # records at either end that may be strays
@@ -73,8 +72,4 @@ def _share_by(entered: Floats, event: Floats, last: float, ages: Floats) -> Floa
     """The share of cases to which it has happened by each age, cases without a record followed until ``last``."""
     happened = event <= last
     days = np.where(happened, event, last) - entered
-    held = days >= 0
-    curve = win_curve(days[held], np.where(happened[held], "won", "open"))
-    won = curve[curve["cause"] == "won"]
-    steps = np.r_[0.0, pd.Series(won["estimate"].to_numpy()).ffill().to_numpy()]
-    return np.asarray(steps[np.searchsorted(won["day"].to_numpy(), ages, side="right")], dtype=float)
+    return share_by(days[days >= 0], happened[days >= 0], ages)

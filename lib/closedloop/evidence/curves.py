@@ -71,6 +71,16 @@ def days_to_most(days: ArrayLike, outcome: ArrayLike, share: float = 0.90) -> fl
     return float(curve.times[np.searchsorted(won, share * won[-1])])
 
 
+def share_by(days: ArrayLike, happened: ArrayLike, at_days: ArrayLike) -> Floats:
+    """Share of cases to which it has happened by each of ``at_days``: 1 - Kaplan & Meier, as of ``win_curve``.
+
+    ``days``: until it happened, else until the case was last seen. Beyond the last day what was known then.
+    """
+    curve = _incidence(*_clean(days, np.where(happened, "won", "open")))
+    steps = np.r_[0.0, curve.estimate[CAUSES.index("won")]]
+    return np.asarray(steps[np.searchsorted(curve.times, at_days, side="right")], dtype=float)
+
+
 def _clean(days: ArrayLike, outcome: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
     """Ages and outcomes of the deals that have both."""
     ages, ends = np.asarray(days, dtype=float), np.asarray(outcome, dtype=object)

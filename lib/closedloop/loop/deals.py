@@ -103,7 +103,7 @@ def _totals(draft: Draft, situation: Situation, every: pd.DataFrame) -> None:
     _total_results(draft, n, amount)
     draft.results["only_won"] = situation.has_only_won
     if situation.has_only_won:
-        draft.results |= {"win_rate": None, "win_rate_broad": None}
+        draft.results |= {"n_lost": None, "win_rate": None, "win_rate_broad": None}
 
 
 def _total_results(draft: Draft, n: dict[str, int], amount: float | None) -> None:
