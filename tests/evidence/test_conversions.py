@@ -1,7 +1,5 @@
 """Leads followed until they are won: against libraries, by hand, and against what was planted."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,8 @@ from closedloop.evidence.conversions import Followed, compare_conversions, conve
 from closedloop.evidence.curves import win_curve
 from statsmodels.duration.survfunc import survdiff
 
-FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
+from .simulated import FULL
+
 WORLDS = 2_000 if FULL else 150
 MEAN_DAYS = 50.0
 

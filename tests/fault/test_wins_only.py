@@ -15,6 +15,7 @@ import pytest
 from closedloop.loop.null_records import null_market
 from closedloop.loop.self_test import one_world
 
+from tests.evidence.simulated import FULL
 from tests.market.conftest import HEAD, project_at, select_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,7 +193,7 @@ def test_null_worlds_count_these_looks_and_hardly_any_makes_a_claim(root: Path, 
         looks = {(family.period, family.name): family.n_looks(cut.world) for family in cut.families}
         in_ledger = claims(runs, "declared").query("family == 'outcome'")
         assert looks[PERIOD, "outcome"] == len(in_ledger)
-        n_worlds = 40 if os.environ.get("CLOSEDLOOP_FULL") else 8
+        n_worlds = 40 if FULL else 8
         made = np.array([one_world(cut, number).supported for number in range(n_worlds)]) > 0
     real = [sum((~np.isnan(effects)).sum() for _, _, effects in f.supported(cut.world)) for f in cut.families]
     assert max(real) >= 2  # search and mail

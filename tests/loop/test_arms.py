@@ -1,6 +1,5 @@
 """Drawn arms are compared by whatever became of their leads: small markets with a planted effect, against raw rows."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -14,9 +13,9 @@ from closedloop.loop import turn
 from closedloop.loop.null_arms import ArmAmounts, Arms
 from closedloop.loop.null_records import null_market
 
+from tests.evidence.simulated import FULL
 from tests.market.conftest import DEALS, HEAD, project_at, write_market
 
-FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
 N = 600
 EXTRACTED = pd.Timestamp("2024-06-30")
 UNDATED = HEAD.replace('"day"', '"none"').split("[periods]")[0].replace("extracted_on = 2024-06-30\n", "")

@@ -45,8 +45,8 @@ def judged(in_force: PersonaSet) -> Step:
 
 
 def stated(step: Step, measure: str) -> pd.DataFrame:
-    """Statements and claims on a measure: orders are claims against what was called."""
-    every = pd.concat([step.statements, step.closed])
+    """Statements and looks on a measure: orders are looked at against what was called."""
+    every = pd.concat([step.statements, step.looks])
     return every[every["measure"] == measure].set_index("level")
 
 

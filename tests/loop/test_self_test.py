@@ -420,7 +420,7 @@ def test_the_bundled_markets_families_are_the_loops_own(tmp_path: Path) -> None:
 
 
 def test_drift_in_null_worlds_is_that_of_periods_drawn_anew(cut: NullMarket) -> None:
-    assert {drift.family for drift in cut.drifts} <= {"drift", "drift mix"}
+    assert {drift.name for drift in cut.drifts} <= {"drift", "drift mix"}
     rng = np.random.default_rng(4)
     n = 900
     deals = pd.DataFrame({"persona": rng.choice(["a", "b"], n), "period": np.repeat(["q1", "q2", "q3"], n // 3)})

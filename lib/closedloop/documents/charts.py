@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from closedloop.documents import numbers
-from closedloop.documents.labels import legible, short, size, told_of, wrapped
+from closedloop.documents.labels import in_words, legible, short, size, wrapped
 from closedloop.documents.pieces import citing, claim_ids
 
 MOST_ROWS = 12
@@ -103,7 +103,7 @@ def dots(
         axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
     _name_rows(axes, [f"{short(row['label'])}  ({size(row)})" for _, row in shown.iterrows()])
     _scale(axes, unit, currency)
-    told = [told_of(row, unit, currency) for _, row in shown.iterrows()]
+    told = [in_words(row, unit, currency) for _, row in shown.iterrows()]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
     below = f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
     return _picture(figure, title, told, below, _ids(rows))

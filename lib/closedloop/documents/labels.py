@@ -32,7 +32,7 @@ def legible(text: str, numbered: dict[str, str], is_drawn: Callable[[str], bool]
     return text.replace(said, numbered.setdefault(said, f"[{len(numbered) + 1}]"))
 
 
-def told_of(row: pd.Series, unit: str, currency: str) -> str:
+def in_words(row: pd.Series, unit: str, currency: str) -> str:
     """A drawn row in words: label, estimate, interval and how many cases."""
     value = numbers.written(row["estimate"], unit, currency)
     ends = numbers.interval(row["low"], row["high"], unit, currency)

@@ -7,18 +7,18 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
+from closedloop.evidence.amounts import MOST_OF_ALL
 from closedloop.evidence.curves import days_to_most
 from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.comparisons import handed_off
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.records import column
+from closedloop.loop.records import as_numbers, column, first_won
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import FOREVER
 
 AMOUNT = "won_amount_per_lead"
 _DAYS = {"accepted_rate": "sales_accepted_on", "qualified_rate": "sales_qualified_on"}
 _STATUSES = {"accepted_rate": ("sales_accepted", "sales_qualified"), "qualified_rate": ("sales_qualified",)}
-_MOST_OF_ALL = 1 / 3  # of the money from one lead: a mean says nothing
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Outcome:
         rows = pd.DataFrame({"level": leads["arm"].astype("str"), "amount": amount}).dropna()
         rows = rows[rows["level"].isin(self.by_arm(leads)["level"])]
         n_paying = (rows["amount"] > 0).groupby(rows["level"]).sum().min()
-        is_fit = n_paying >= LEAST_SHOWN and rows["amount"].max() <= _MOST_OF_ALL * rows["amount"].sum()
+        is_fit = n_paying >= LEAST_SHOWN and rows["amount"].max() <= MOST_OF_ALL * rows["amount"].sum()
         return rows if is_fit else rows.head(0)
 
 
@@ -75,15 +75,10 @@ def outcomes(situation: Situation, leads: pd.DataFrame) -> list[Outcome]:
         timed = {measure: _in_time(situation, measure, born, day) for measure, day in _days(situation, leads).items()}
         found |= {measure: outcome for measure, outcome in timed.items() if outcome is not None}
     if leads["is_accepted"].nunique() > 1:
-        found["accepted_rate"] = Outcome("accepted_rate", _flags(leads["is_accepted"]))
+        found["accepted_rate"] = Outcome("accepted_rate", as_numbers(leads["is_accepted"]))
     if "won_rate" in found:
         found["won_rate"] = replace(found["won_rate"], amount=_amounts(situation, leads))
     return [outcome for outcome in found.values() if (outcome.hit > 0).any()]
-
-
-def _flags(values: pd.Series) -> pd.Series:
-    """A flag as 1, 0 or missing."""
-    return values.astype("Float64").astype("float64")
 
 
 def _deals(situation: Situation) -> pd.DataFrame:
@@ -97,14 +92,14 @@ def _so_far(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
     found: dict[str, pd.Series] = {}
     if "status" in leads and not any(day in leads for day in _DAYS.values()):
         told = leads["status"].notna()
-        found |= {name: _flags(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
+        found |= {name: as_numbers(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
     found |= {name: leads[day].notna().astype(float) for name, day in _DAYS.items() if day in leads}
     deals = _deals(situation)
     if len(deals):
         is_won, is_open = (
             leads["lead_id"].isin(deals.loc[deals["outcome"] == outcome, "lead_id"]) for outcome in ("won", "open")
         )
-        found["won_rate"] = _flags(is_won.where(is_won | ~is_open))
+        found["won_rate"] = as_numbers(is_won.where(is_won | ~is_open))
     return found
 
 
@@ -113,8 +108,7 @@ def _days(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
     found = {name: leads[day] for name, day in _DAYS.items() if day in leads}
     deals = _deals(situation)
     if len(deals) and deals["closed_on"].notna().any():
-        won_on = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
-        found["won_rate"] = won_on.reindex(leads["lead_id"]).set_axis(leads.index)
+        found["won_rate"] = first_won(deals, leads)
     return found
 
 

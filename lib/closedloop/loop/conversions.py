@@ -9,10 +9,10 @@ import pandas as pd
 
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.conversions import Followed, compare_conversions, converted, usual_days
-from closedloop.evidence.looks import LOOK_COLUMNS, stacked, typed
+from closedloop.evidence.looks import LOOK_COLUMNS, meta_of, stacked, typed
 from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS, lead_levels
 from closedloop.loop.counting import LEAST_SHOWN, RARE
-from closedloop.loop.records import ONLY_WON, came, deal_records, has_days, uncovered
+from closedloop.loop.records import ONLY_WON, came, deal_records, first_won, has_days, uncovered
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
@@ -47,8 +47,7 @@ def cohorts(situation: Situation, frame: pd.DataFrame) -> Cohorts | None:
     if "lead_id" not in deals:
         return None
     last = min(pd.Timestamp(situation.last_day), ends)
-    won_on = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min().reindex(frame["lead_id"])
-    won_on = won_on.set_axis(frame.index)
+    won_on = first_won(deals, frame)
     is_won = won_on <= last
     seen, days = (last - came(frame)).dt.days, (won_on.where(is_won, last) - came(frame)).dt.days
     is_in = frame["is_followed"] & (seen >= 0) & (days >= 0)
@@ -105,5 +104,5 @@ def _looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origi
         )
         before = table["level"].map(known.groupby(by[name]).sum()) if known is not None else None
         parts.append(table.assign(field=str(name), n_before=before))
-    meta = {**origin._asdict(), "measure": CONVERSION, "unit": "rate", "kind": "descriptive"}
-    return stacked(typed(part.assign(**meta, subject="market", within="", against=""), LOOK_COLUMNS) for part in parts)
+    meta = meta_of(origin, CONVERSION, "rate", "descriptive") | {"subject": "market"}
+    return stacked(typed(part.assign(**meta), LOOK_COLUMNS) for part in parts)

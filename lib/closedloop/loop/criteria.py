@@ -132,8 +132,8 @@ class Criteria:
         rows = fetched(self.situation.view.with_fields(table, Moment.CREATION))
         if "created_on" not in rows:
             return None
-        rows = self.situation.in_window(rows, pd.to_datetime(rows["created_on"]))
-        days = pd.to_datetime(rows["created_on"])
+        rows = self.situation.in_window(rows, rows["created_on"])
+        days = rows["created_on"]
         mine, is_last = self._segments(rows), days >= pd.Timestamp(past[-1].start)
         k, k_before = (_counted(mine[part], self.ids) for part in (is_last, ~is_last))
         if min(is_last.sum(), (~is_last).sum()) < LEAST_SHOWN:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, close_family
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.drift import Drift, drift
 from closedloop.evidence.indicators import is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS, meta_of, typed
@@ -21,7 +21,7 @@ SHARE_THRESHOLD = 0.05
 
 
 def review_drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> None:
-    """Claims on each persona's win rate and share of decided deals against those of up to eight earlier periods."""
+    """Looks at each persona's win rate and share of decided deals against those of up to eight earlier periods."""
     deals, names = by_period(situation, in_force)
     if names[-1:] != [situation.period.name] or len(names) < 2:
         draft.missing["drift"] = "There is no earlier period to compare with."
@@ -30,18 +30,7 @@ def review_drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> No
     draft.results |= {"n_earlier_periods": len(names) - 1, "period_deviation": found[RATE][1].deviation}
     origin = Origin("06_refinement", "drift", "deals", situation.period.name, situation.period.name)
     before = names[0] if len(names) == 2 else f"{names[0]} to {names[-2]}"
-    for family, measure in ((OUTCOME, RATE), (MIX, SHARE)):
-        looks = _looks(*found[measure], origin, measure, before)
-        draft.closed.append(
-            close_family(
-                looks,
-                family=family,
-                market=situation.market,
-                period=situation.period.name,
-                smallest_worth=situation.definition.claims.smallest_worth,
-                expires_on=situation.expires_on,
-            )
-        )
+    draft.looks += [_looks(*found[measure], origin, measure, before) for measure in (RATE, SHARE)]
     _unseen(draft, deals, situation, in_force, origin)
 
 

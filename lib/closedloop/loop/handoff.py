@@ -1,5 +1,6 @@
 """04 Hand-off: what did each team promise the other, and was it kept?"""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def _waterfall(draft: Draft, situation: Situation, cohort: pd.DataFrame) -> Figu
     return accepted[0] if accepted else {}
 
 
+@lru_cache(maxsize=2)  # asked for by every section
 def _sales_touches(situation: Situation) -> pd.DataFrame:
     """The touches of sales with a lead: lead_id and touched_on; none where the source records no such touch."""
     touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()

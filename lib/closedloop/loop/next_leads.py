@@ -118,7 +118,6 @@ def _arriving(situation: Situation) -> pd.DataFrame:
     """Leads that came in during the period, each with the fields known at its hand-off and nothing later."""
     later = situation.warehouse.view(situation.period.end if situation.period.end < FOREVER else FOREVER)
     rows = fetched(later.with_fields("leads", Moment.HANDOFF), "lead_id")
-    rows = rows.assign(created_on=pd.to_datetime(rows["created_on"]))
     return rows[rows["created_on"] >= pd.Timestamp(situation.period.start)]
 
 
@@ -135,7 +134,7 @@ def _with_contact(situation: Situation, prospects: Prospects, rows: pd.DataFrame
     last = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
     touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
     if len(touches) and {prospects.key, "touched_on"} <= set(touches):
-        last = rows[prospects.key].map(pd.to_datetime(touches["touched_on"]).groupby(touches[prospects.key]).max())
+        last = rows[prospects.key].map(touches["touched_on"].groupby(touches[prospects.key]).max())
     return rows.assign(age_days=age.where(age > 0), last_touch_on=last)
 
 

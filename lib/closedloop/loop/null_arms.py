@@ -33,6 +33,10 @@ class Arms:
     subject: str
     control: str | None = None
 
+    def _control(self, named: Ints) -> int | None:
+        """The place of the declared control among the ``named`` arms."""
+        return self.tally.level[named].tolist().index(self.control) if self.control else None
+
     def is_made(self, world: World) -> bool:
         """It is compared in every world."""
         return True
@@ -41,9 +45,7 @@ class Arms:
         """Each arm against the control, the other, or all others."""
         k, n = self.tally.counts(world[self.pool][self.rows])
         named = np.flatnonzero(self.tally.is_named)
-        found = pairs(
-            k[named], n[named], self.tally.level[named].tolist().index(self.control) if self.control else None
-        )
+        found = pairs(k[named], n[named], self._control(named))
         return Drawn(named[found.arm], found.p, found)
 
     def effects(self, tested: Drawn, q: Floats) -> Floats:
@@ -53,16 +55,8 @@ class Arms:
 
 
 @dataclass(frozen=True)
-class ArmAmounts:
-    """What a lead of each arm brings, as ``evidence.arms.arm_amount_looks`` compares it; fields as of ``Arms``."""
-
-    pool: str
-    rows: Ints
-    tally: Tally
-    measure: str
-    threshold: float
-    subject: str
-    control: str | None = None
+class ArmAmounts(Arms):
+    """What a lead of each arm brings, as ``evidence.arms.arm_amount_looks`` compares it."""
 
     def _brought(self, world: World) -> tuple[Floats, Ints]:
         """The amount of each lead, 0 where nothing is won, and the place of its arm among those named."""
@@ -79,11 +73,5 @@ class ArmAmounts:
         """Each arm against the control, the other, or all others."""
         amount, place = self._brought(world)
         named = np.flatnonzero(self.tally.is_named)
-        control = self.tally.level[named].tolist().index(self.control) if self.control else None
-        found = mean_pairs(amount, place, len(named), control)
+        found = mean_pairs(amount, place, len(named), self._control(named))
         return Drawn(named[found.arm], found.p, found)
-
-    def effects(self, tested: Drawn, q: Floats) -> Floats:
-        """The effect of each look whose claim is supported; missing for all others."""
-        is_supported = (q <= SUPPORTED_Q) & (tested.compared.beyond(self.threshold) > SUPPORTED_BEYOND)
-        return np.where(is_supported, tested.compared.effect, np.nan)

@@ -24,7 +24,7 @@ class Drifting:
 
     period: str
     measure: str
-    family: str
+    name: str
     deals: pd.DataFrame
     names: list[str]
     personas: list[str]

@@ -37,7 +37,7 @@ from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise,
 from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
 from closedloop.loop.null_sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.records import lead_frame, won
+from closedloop.loop.records import as_numbers, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.worth import PER_DECIDED
 from closedloop.market.periods import Period
@@ -59,11 +59,6 @@ def null_market(market: str, out: Path) -> NullMarket:
 
 def _ended(deals: pd.DataFrame) -> pd.DataFrame:
     return deals[deals["outcome"] != "open"]
-
-
-def _hits(flags: pd.Series) -> pd.Series:
-    """A flag as 1, 0 or missing."""
-    return flags.astype("Float64").astype("float64")
 
 
 def _groups(situation: Situation, days: pd.Series) -> Ints:
@@ -89,7 +84,7 @@ class _Cut:
         ended = _ended(final.deals)
         paid = ended.where(ended["outcome"] == "won")
         sizes = {measure: paid[name].to_numpy(dtype=float) for measure, name in self._sizes(final)}
-        self.pools[DEALS] = Pool(_hits(won(ended)).to_numpy(), _groups(final, ended["closed_on"]), sizes)
+        self.pools[DEALS] = Pool(as_numbers(won(ended)).to_numpy(), _groups(final, ended["closed_on"]), sizes)
         self.place = pd.Series(np.arange(len(ended)), index=ended["deal_id"])
 
     def _sizes(self, situation: Situation) -> Iterator[tuple[str, str]]:
@@ -141,7 +136,7 @@ class _Cut:
     def _plan(self, situation: Situation, in_force: PersonaSet) -> Family:
         looked_at = [*self._by_persona(situation, in_force), *self._leads(situation, in_force)]
         compared = tuple(part for part in looked_at if isinstance(part, Comparison))
-        arms = tuple(part for part in looked_at if isinstance(part, (Arms, ArmAmounts)))
+        arms = tuple(part for part in looked_at if isinstance(part, Arms))
         converted = tuple(self._conversions(situation, in_force, "plan"))
         return Family(situation.period.name, "plan", compared, converted, arms)
 
@@ -178,7 +173,7 @@ class _Cut:
         """The pool of the money's shares, with the leads won in each; returns persona and channel of every share."""
         leads = grown.leads
         leads = leads[leads["channel_amount"] > 0] if "channel_amount" in leads else leads.head(0)
-        by = leads.assign(won=_hits(leads["is_won"]).fillna(0.0)).groupby(["persona", "channel"])
+        by = leads.assign(won=as_numbers(leads["is_won"]).fillna(0.0)).groupby(["persona", "channel"])
         cells = by.agg(spent=("channel_amount", "sum"), won=("won", "sum"))
         n = np.ceil(_SHARES * cells["spent"] / cells["spent"].sum()).astype(np.int64)
         dealt = [np.arange(k) % of for k, of in zip(cells["won"].astype(int), n, strict=True)]
@@ -215,7 +210,9 @@ class _Cut:
         """The pool of the leads decided by then, and each one's place in it."""
         decided = frame[frame[LEAD_HITS[measure]].notna()]
         name = f"{measure} {situation.period.name}"
-        self.pools[name] = Pool(_hits(decided[LEAD_HITS[measure]]).to_numpy(), _groups(situation, handed_off(decided)))
+        self.pools[name] = Pool(
+            as_numbers(decided[LEAD_HITS[measure]]).to_numpy(), _groups(situation, handed_off(decided))
+        )
         return name, pd.Series(np.arange(len(decided)), index=decided.index)
 
     def _experiment(self, situation: Situation, name: str, leads: pd.DataFrame) -> Iterator[Arms | ArmAmounts]:

@@ -75,7 +75,7 @@ def _stage_days(situation: Situation, deals: pd.DataFrame) -> pd.DataFrame:
     history = fetched(situation.view.known("stage_history"))
     moves = history[history["deal_id"].isin(deals["deal_id"])].sort_values(["deal_id", "change_no"], kind="stable")
     changed = moves[moves["stage"] != moves.groupby("deal_id")["stage"].shift()]
-    entered = pd.to_datetime(changed["entered_on"])
+    entered = changed["entered_on"]
     left = entered.groupby(changed["deal_id"]).shift(-1)
     return changed[["deal_id", "stage"]].assign(days=(left - entered).dt.days).dropna(subset=["days"])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin, close_family
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.off_policy import LEAST_EFFECTIVE, RuleValue, rule_value, taken_first
 from closedloop.loop.call_list import CALL_LIST
@@ -64,8 +64,7 @@ def _log(situation: Situation) -> pd.DataFrame:
 
 def _state(draft: Draft, situation: Situation, orders: dict[str, RuleValue], log: pd.DataFrame) -> None:
     """Every order's rate of won leads, and how many leads its part of the log is worth; a refused one has no rate."""
-    period = situation.period.name
-    origin = Origin("06_refinement", "off_policy", "leads", period, period)
+    origin = Origin("06_refinement", "off_policy", "leads", situation.period.name, situation.period.name)
     called = float(log["is_won"].mean())
     rows = [
         {"field": "order", "level": name, "estimate": v.estimate, "low": v.low, "high": v.high, "n": v.n}
@@ -75,9 +74,7 @@ def _state(draft: Draft, situation: Situation, orders: dict[str, RuleValue], log
     draft.estimate(rates([(AS_CALLED, log["is_won"].sum(), len(log))], "order"), origin, "order_won_rate")
     looks = gain_looks(pd.DataFrame(rows, columns=_COLUMNS).assign(baseline=called), origin, measure="order_won_rate",
                        unit="rate")  # fmt: skip
-    draft.closed.append(
-        close_family(looks, family="order", market=situation.market, period=period, expires_on=situation.expires_on)
-    )
+    draft.looks.append(looks)
     sizes = [
         {"field": "order", "level": name, "estimate": v.effective_n, "n": v.n, "baseline": LEAST_EFFECTIVE}
         for name, v in orders.items()

@@ -50,13 +50,24 @@ def won(deals: pd.DataFrame) -> pd.Series:
     return (deals["outcome"] == "won").where(is_decided).astype("boolean")
 
 
+def as_numbers(flags: pd.Series) -> pd.Series:
+    """A flag as 1, 0 or missing."""
+    return flags.astype("Float64").astype("float64")
+
+
+def first_won(deals: pd.DataFrame, leads: pd.DataFrame) -> pd.Series:
+    """The day on which the first deal of each lead was won; missing where none was."""
+    won_on = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
+    return won_on.reindex(leads["lead_id"]).set_axis(leads.index)
+
+
 @lru_cache(maxsize=4)  # several steps of a moment read the same leads
 def lead_frame(situation: Situation) -> pd.DataFrame:
     """Leads as known on the day, with inherited fields, ``is_accepted`` and ``is_won`` (missing while undecided).
 
     ``is_followed``: did it come while deals were recorded? If not, ``is_won`` is missing.
     """
-    frame = _dated(situation)
+    frame = _known_leads(situation)
     begins, ends = deal_records(situation)
     is_followed = ~(came(frame) < begins) & ~(came(frame) > ends)
     is_won = _won(situation, frame).where(is_followed)
@@ -64,9 +75,8 @@ def lead_frame(situation: Situation) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=4)
-def _dated(situation: Situation) -> pd.DataFrame:
-    frame = fetched(situation.view.with_fields("leads", Moment.CLOSE), "lead_id")
-    return frame.assign(**{c: pd.to_datetime(frame[c]) for c in frame.columns if c.endswith("_on")})
+def _known_leads(situation: Situation) -> pd.DataFrame:
+    return fetched(situation.view.with_fields("leads", Moment.CLOSE), "lead_id")
 
 
 @lru_cache(maxsize=4)
@@ -74,7 +84,7 @@ def deal_records(situation: Situation) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First and last day on which it is recorded how leads end as deals; the ends of time where that is all along."""
     if not has_days(situation) or not situation.view.has("leads", "deals") or "lead_id" not in situation.deals:
         return ALL_DAYS
-    leads, deals = _dated(situation), situation.deals
+    leads, deals = _known_leads(situation), situation.deals
     ended = deals[deals["outcome"] != "open"].groupby("lead_id")["closed_on"].min()
     return recorded_between(situation, came(leads), ended.reindex(leads["lead_id"]).set_axis(leads.index))
 

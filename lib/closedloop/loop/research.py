@@ -1,6 +1,7 @@
 """01 Research: who is in the target market, and in which segments?"""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,7 @@ def sample_of(situation: Situation) -> Sample:
     return _sample_of_records(situation)
 
 
+@lru_cache(maxsize=2)  # the sample is made of it, and told of it
 def _survey(situation: Situation) -> tuple[pd.DataFrame, list[str]]:
     """The respondents known on the day, and the questions that they were asked."""
     if not situation.view.has("respondents"):

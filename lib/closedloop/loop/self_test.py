@@ -13,7 +13,8 @@ import numpy as np
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.rates import wilson
-from closedloop.loop.null_market import NullMarket
+from closedloop.loop.null_drift import Drifting
+from closedloop.loop.null_market import Family, NullMarket
 from closedloop.loop.null_records import null_market
 from closedloop.loop.null_world import EFFECTS, Found, look_at
 from closedloop.loop.situation import Situation
@@ -88,7 +89,8 @@ def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
 
 def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
     looks = [family.n_looks(market.world) for family in market.families] + [drift.n_looks for drift in market.drifts]
-    names = [(one.period, one.name) for one in market.families] + [(one.period, one.family) for one in market.drifts]
+    tried: tuple[Family | Drifting, ...] = (*market.families, *market.drifts)
+    names = [(one.period, one.name) for one in tried]
     tested = [number for number, n in enumerate(looks) if n]
     supported = np.array([world.supported for world in found])[:, tested]
     n_reports = len({family.period for family in market.families})

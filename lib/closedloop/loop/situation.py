@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from closedloop.market.view import View
 
 _LONG_AGO = date(1900, 1, 1)
+
+
+@lru_cache(maxsize=16)  # every step asks for the same
+def _fields(situation: "Situation", table: str, up_to: Moment) -> tuple[str, ...]:
+    from closedloop.loop.leaks import leaking  # which is found by reading a situation
+
+    leaks = leaking(situation)
+    return tuple(name for name in situation.view.inherited(table, up_to) if name not in leaks)
 
 
 @dataclass(frozen=True)
@@ -161,10 +169,7 @@ class Situation:
 
     def fields(self, table: str, up_to: Moment = Moment.CREATION) -> list[str]:
         """Fields of a table, own and inherited, to cut, compare and score by: none that looks like a leak."""
-        from closedloop.loop.leaks import leaking  # which is found by reading a situation
-
-        leaks = leaking(self)
-        return [name for name in self.view.inherited(table, up_to) if name not in leaks]
+        return list(_fields(self, table, up_to))
 
     def deal_fields(self, up_to: Moment = Moment.CREATION) -> list[str]:
         """Fields of deals to compare by, known by ``up_to``; not internal ones."""

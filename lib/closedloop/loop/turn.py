@@ -8,7 +8,7 @@ import pandas as pd
 from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, close_family, outside, stacked
 from closedloop.loop.basis import is_of, written_on
 from closedloop.loop.call_list import plainly, to_log
-from closedloop.loop.comparisons import turning
+from closedloop.loop.comparisons import REP_LUCK, turning
 from closedloop.loop.in_force import (
     OUTCOME,
     PLAN,
@@ -37,9 +37,13 @@ _FAMILIES = {
     "gain_over_stage": "score",
     "association": "answers",
     "rep_spread": "sellers",
+    "order_won_rate": "order",
+    "drift_win_rate": "drift",
+    "drift_share": "drift mix",
 }
 _RECORDING = ("recorded_share", "arm_share")
-_RATES = {"plan recording": 0.01, "outcome recording": 0.01, "sellers": 0.05}  # of error, where it is not one in ten
+# of error, where it is not one in ten
+_RATES = {"plan recording": 0.01, "outcome recording": 0.01, "sellers": REP_LUCK}
 _WORTH_RATIO = {"cost": 1.0}  # what is worth knowing: a cost twice as high; of other amounts and days a quarter more
 _FINDING = ["notebook", "measure", "subject", "field", "level", "within", "side"]
 

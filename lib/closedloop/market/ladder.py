@@ -14,7 +14,7 @@ from closedloop.market.definition import Definition
 from closedloop.market.flags import flags_for
 from closedloop.market.outliers import far_amounts
 from closedloop.market.periods import as_told
-from closedloop.market.raw_files import RawFiles, file_of, quoted
+from closedloop.market.raw_files import SHOWN, RawFiles, file_of, quoted
 from closedloop.market.readings import Select
 from closedloop.market.unfit import FIELD_YEARS, LIKE_A_TELEPHONE, are_codes, outside, unfit
 from closedloop.market.unreadable import Unreadable
@@ -40,7 +40,6 @@ _FITTING = {
     "BOOLEAN": ("BOOLEAN",),
 }
 _NOTHING = '"NULL"'  # the type of a column that holds nothing but null
-_SHOWN = 500  # characters of a row that was set aside
 
 
 class Ladder:
@@ -225,7 +224,7 @@ class Ladder:
         bad = self._lines_of(table, rows) if rows else pd.DataFrame()
         if bad.empty:
             return
-        content = bad.drop(columns="_line").map(str).agg(" | ".join, axis=1).str[:_SHOWN]
+        content = bad.drop(columns="_line").map(str).agg(" | ".join, axis=1).str[:SHOWN]
         unread = self.unreadable.lines[table.name, column] if reason == "missing" else set()
         reasons = bad["_line"].map(
             lambda line: self.unreadable.reasons[table.name, column] if line in unread else reason

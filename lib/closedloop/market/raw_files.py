@@ -13,7 +13,7 @@ from closedloop.market import sources
 from closedloop.market.actions import Actions
 from closedloop.market.definition import Definition, Source
 
-_SHOWN = 500  # characters of a line that was set aside
+SHOWN = 500  # characters of what was set aside
 
 
 def quoted(name: str) -> str:
@@ -83,7 +83,7 @@ class RawFiles:
         rejected = self._connection.execute(
             "select distinct on (line) line, lower(error_type::varchar) as reason, csv_line[:$n] as content"
             " from reject_errors order by line",
-            {"n": _SHOWN},
+            {"n": SHOWN},
         ).df()
         self._connection.execute("delete from reject_errors")
         starts = _record_lines(text, source)

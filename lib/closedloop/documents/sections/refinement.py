@@ -196,15 +196,12 @@ def _spread(shown: Evidence) -> str:
     """Whether the test counts that periods differ anyway."""
     n = int(shown.result("n_earlier_periods") or 0)
     if n < FEWEST_EARLIER:
-        return (
-            f"How far periods differ anyway is known from {FEWEST_EARLIER} earlier ones on; there {_are(n)}, so only "
-            "luck is counted."
+        are = "is 1" if n == 1 else f"are {n}"
+        text = (
+            f"How far periods differ anyway is known from {FEWEST_EARLIER} earlier ones on; there {are}, so only luck"
         )
+        return f"{text} is counted."
     return "The verdicts count how far earlier periods differed anyway, beyond luck."
-
-
-def _are(n: int) -> str:
-    return "is 1" if n == 1 else f"are {n}"
 
 
 def _off_policy(shown: Evidence) -> Pieces:
