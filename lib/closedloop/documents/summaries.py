@@ -13,16 +13,16 @@ from closedloop.loop.comparisons import turning
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
-def summary(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = None) -> list[Sentence]:
     """How many comparisons were made and what became of them; plainly said when nothing holds.
 
-    ``claims``: rows of one family, and what is known of their differences like for like. Other claims outside families
-    are not comparisons and are left out.
+    ``claims``: claims outside families are not comparisons and are left out. ``ledger``: where it stands what becomes
+    of their differences like for like; ``claims`` themselves unless given.
     """
     looked = claims[claims["family"] != "none"]
     if looked.empty:
         return [Sentence("Nothing could be compared yet: no evidence.")]
-    is_unlike = (looked["verdict"] == "supported") & turning(looked, claims)
+    is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
     verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
     counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
     return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]

@@ -13,12 +13,13 @@ from closedloop.documents.levels import as_written
 from closedloop.documents.measures import measure_of
 from closedloop.documents.pieces import Sentence, span, stating
 from closedloop.evidence.amounts import ONE_DEAL, UNEVEN
+from closedloop.evidence.claims import COST
 from closedloop.evidence.recording import FEW_RECORDED, FILLED
 from closedloop.loop.comparisons import TURNS
 from closedloop.market.definition import Definition
 from closedloop.terms import Verdict
 
-_WORTH_RATIO = MappingProxyType({"cost": "twice the cost"})  # what ``needed_n`` of amounts and days is worked out for
+_WORTH_RATIO = MappingProxyType({COST: "twice the cost"})  # what ``needed_n`` of amounts and days is worked out for
 _OWN_LABELS = MappingProxyType(
     {
         "age_days": "days since the deal was opened",
@@ -185,11 +186,11 @@ def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _repeated(claim: Mapping[str, Any]) -> str:
-    """How many cases of a finding that comes back had been in it before: its windows overlap."""
+    """How many cases were known a period ago as well: windows overlap, and what comes back is no new evidence."""
     if numbers.is_missing(claim["n_before"]):
         return ""
     cases = f"{numbers.count(claim['n_before'])} of {numbers.count(claim['n'])} {claim['source_table']}"
-    return f"; {cases} were in the last confirmation"
+    return f"; {cases} were known a period ago"
 
 
 def _size(claim: Mapping[str, Any]) -> str:
@@ -265,7 +266,7 @@ def _refused(claim: Mapping[str, Any], words: Words) -> str:
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
     points = f"a difference of {numbers.points(words.definition.claims.smallest_worth)}"
-    ratio = _WORTH_RATIO.get(str(claim["family"]), "a difference of a quarter")
+    ratio = _WORTH_RATIO.get(str(claim["measure"]), "a difference of a quarter")
     worth = points if claim["unit"] == "rate" else ratio
     needed = numbers.count(claim["needed_n"])
     enough = (claim["n_effective"] if is_weighted(claim) else claim["n"]) >= claim["needed_n"]

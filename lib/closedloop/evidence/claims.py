@@ -54,26 +54,7 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = (
-    "profile",
-    "cost",
-    "plan",
-    "plan recording",
-    "outcome",
-    "outcome recording",
-    "promise",
-    "drift",
-    "drift mix",
-    "duel",
-    "score",
-    "order",
-    "targets",
-    "answers",
-    "sellers",
-    "edit",
-    "simplify",
-    "none",
-)
+FAMILIES = ("who they are", "how they end", "recording", "promise", "duel", "targets", "edit", "simplify", "none")
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -92,6 +73,7 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "field": "str",
         "level": "str",
         "within": "str",
+        "among": "str",
         "against": "str",
         "estimate": "float64",
         "low": "float64",
@@ -110,12 +92,15 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "needed_n": "Int64",
         "visible_difference": "float64",
         "source_table": "str",
+        "is_retrospective": "boolean",
         "fingerprint": "str",
         "expires_on": "datetime64[us]",
     }
 )
 STATEMENT_COLUMNS: Mapping[str, str] = MappingProxyType({**LOOK_COLUMNS, "verdict": "str"})
-_IDENTITY = ["market", "period", "family", "notebook", "measure", "subject", "field", "level", "within"]
+COST = "cost_per_won_amount"
+_WORTH_RATIO, _WORTH_COST = 0.25, 1.0  # what is worth knowing: a quarter more; of costs, twice as much
+_IDENTITY = ["market", "period", "family", "notebook", "measure", "subject", "field", "level", "within", "among"]
 
 
 def close_family(
@@ -127,7 +112,6 @@ def close_family(
     smallest_worth: float = 0.10,
     rate: float = 0.10,
     watch_rate: float | None = None,
-    worth_ratio: float = 0.25,
     fingerprint: str = "",
     expires_on: date | None = None,
 ) -> pd.DataFrame:
@@ -138,15 +122,15 @@ def close_family(
     ``simplify``, which asks whether a difference is small). Leaning: q <= ``watch_rate`` (twice
     the rate unless given) where q misses the rate, or beyond > .25 where q meets it. Otherwise indistinguishable if
     n reaches ``needed_n``, else refused. ``needed_n`` is the size at which a worthwhile difference shows with 80 %
-    power: ``smallest_worth`` (a fraction, 10 points) for rates; for amounts and days a factor of 1 +
-    ``worth_ratio`` on the baseline. Errors: ParameterError for an unknown family or for two looks at the
+    power: ``smallest_worth`` (a fraction, 10 points) for rates; for amounts and days a quarter more than
+    the baseline, for costs twice as much. Errors: ParameterError for an unknown family or for two looks at the
     same thing.
     """
     require_known("family", family, FAMILIES)
     claims = typed(looks, LOOK_COLUMNS).assign(market=market, period=period, family=family)
     claims = claims.assign(family_size=len(claims), fingerprint=fingerprint, expires_on=_day(expires_on))
     claims["q"] = false_discovery_q(claims["p"].to_numpy())
-    claims["needed_n"] = _needed(claims, smallest_worth, worth_ratio)
+    claims["needed_n"] = _needed(claims, smallest_worth)
     claims["visible_difference"] = _visible(claims)
     claims["verdict"] = _verdicts(claims, rate, 2 * rate if watch_rate is None else watch_rate)
     return _identified(claims)
@@ -172,9 +156,10 @@ def _verdicts(claims: pd.DataFrame, rate: float, watch_rate: float) -> list[str]
     return [str(v) for v in np.select([supported, leaning, shows], choices, default=Verdict.REFUSED)]
 
 
-def _needed(claims: pd.DataFrame, smallest_worth: float, worth_ratio: float) -> pd.Series:
+def _needed(claims: pd.DataFrame, smallest_worth: float) -> pd.Series:
     """Size at which a worthwhile difference shows, by the look's unit; missing where the baseline is."""
-    ratios = needed_n_ratio(claims["log_deviation"].to_numpy(), worth_ratio)
+    deviation, is_cost = claims["log_deviation"].to_numpy(), (claims["measure"] == COST).to_numpy()
+    ratios = np.where(is_cost, needed_n_ratio(deviation, _WORTH_COST), needed_n_ratio(deviation, _WORTH_RATIO))
     sizes = [
         (needed_n(base, smallest_worth) if unit == "rate" else ratio) if np.isfinite(base) else np.nan
         for unit, base, ratio in zip(claims["unit"], claims["baseline"], ratios, strict=True)

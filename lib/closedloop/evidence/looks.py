@@ -29,6 +29,7 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "field": "str",  # canonical column name; empty when the whole subject is meant
         "level": "str",
         "within": "str",  # the column within whose levels like is compared with like; empty for plain figures
+        "among": "str",  # which cases were chosen in a cell; empty for all of the period's
         "against": "str",  # the level that is the baseline, as an arm is another's; empty where it is all or the others
         "estimate": "float64",
         "low": "float64",
@@ -44,6 +45,7 @@ LOOK_COLUMNS: Mapping[str, str] = MappingProxyType(
         "kind": "str",
         "reason": "str",  # why it cannot be compared (``REASONS`` of ``recording``, ``amounts``); empty when it was
         "source_table": "str",
+        "is_retrospective": "boolean",  # looking back only: by what is known later than hand-off
     }
 )
 

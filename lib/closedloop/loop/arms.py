@@ -73,7 +73,7 @@ def is_fair(look: pd.DataFrame) -> bool:
 
 def _by_outcomes(draft: Draft, situation: Situation, name: str, leads: pd.DataFrame, origin: Origin) -> set[str]:
     """State and compare one experiment's arms; returns the measures of which something is known."""
-    control, threshold = control_of(situation.definition, name), situation.definition.claims.practical_threshold
+    control, threshold = control_of(situation.definition, name), situation.claims.practical_threshold
     known = set()
     for outcome in outcomes(situation, leads):
         table, measure = outcome.by_arm(leads), outcome.measure

@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.claims import Origin
+from closedloop.evidence.claims import COST, Origin
 from closedloop.evidence.curves import days_to_most
 from closedloop.evidence.money_looks import cost_looks
 from closedloop.evidence.rates import wilson
@@ -25,7 +25,7 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 from closedloop.market.warehouse import fetched
 
-COST_PER_WON = "cost_per_won_amount"
+COST_PER_WON = COST
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def within_personas(draft: Draft, situation: Situation, frame: pd.DataFrame, gro
     part = lead_window(situation, frame)
     by, first_last = lead_levels(situation, part), situation.span(handed_off(part))
     origin = Origin("03_leads", "persona_channels", "leads", *first_last)
-    strata, threshold = situation.names_of(handed_off(part)), situation.definition.claims.practical_threshold
+    strata, threshold = situation.names_of(handed_off(part)), situation.claims.practical_threshold
     for persona, told in persona_levels(by[part["is_accepted"].notna()]):
         mine = part.loc[told.index]
         before = decided_before(situation, mine, "is_accepted")

@@ -120,11 +120,16 @@ def control_of(definition: Definition, experiment: str) -> str | None:
 
 
 def shown_rates(
-    counted: pd.DataFrame, origin: Origin, measure: str, threshold: float, persona: str = ""
+    counted: pd.DataFrame,
+    origin: Origin,
+    measure: str,
+    threshold: float,
+    persona: str = "",
+    least: int = LEAST_SHOWN,
 ) -> pd.DataFrame:
     """Looks at the rates of all levels that are large enough to be shown; ``counted`` as of ``counting.counts``.
 
     ``persona``: whom alone the cases are, if anybody.
     """
     subject = persona or "market"
-    return rate_looks(counted, origin, measure=measure, subject=subject, threshold=threshold, least=LEAST_SHOWN)
+    return rate_looks(counted, origin, measure=measure, subject=subject, threshold=threshold, least=least)

@@ -95,7 +95,7 @@ def compare(
 
 
 def _looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origin) -> pd.DataFrame:
-    threshold = situation.definition.claims.practical_threshold
+    threshold = situation.claims.practical_threshold
     known = came(found.rows) < pd.Timestamp(situation.previous.on) if situation.previous else None
     parts = []
     for name in by:

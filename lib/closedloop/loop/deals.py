@@ -196,7 +196,7 @@ def _compare(draft: Draft, situation: Situation, ended: pd.DataFrame, by: pd.Dat
         return
     origin = _origin(situation, "findings", ended)
     draft.looks.append(recording(situation, ended[by.columns], hit, ended["closed_on"], origin))
-    draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
+    draft.looks.append(shown_rates(table, origin, "win_rate", situation.claims.practical_threshold))
 
 
 def _adjust(draft: Draft, situation: Situation, in_force: PersonaSet, ended: pd.DataFrame, by: pd.DataFrame) -> None:
@@ -252,7 +252,7 @@ def _rep_looks(situation: Situation, decided: pd.DataFrame, origin: Origin) -> p
 
     p compares a seller with the others within persona and period, as all rates are compared within periods.
     """
-    hit, threshold = won(decided), situation.definition.claims.practical_threshold
+    hit, threshold = won(decided), situation.claims.practical_threshold
     by = levels(decided, ["rep_id"], RARE).assign(persona=decided["persona"])
     strata = situation.names_of(decided["closed_on"]) + " " + decided["persona"].astype("str")
     compared = counts(by, ["rep_id"], hit, strata, late_fields(situation), known_before(situation, decided))

@@ -26,7 +26,7 @@ def review_drift(draft: Draft, situation: Situation, in_force: PersonaSet) -> No
     if names[-1:] != [situation.period.name] or len(names) < 2:
         draft.missing["drift"] = "There is no earlier period to compare with."
         return
-    found = compared(deals, names, in_force.ids, situation.definition.claims.practical_threshold)
+    found = compared(deals, names, in_force.ids, situation.claims.practical_threshold)
     draft.results |= {"n_earlier_periods": len(names) - 1, "period_deviation": found[RATE][1].deviation}
     origin = Origin("06_refinement", "drift", "deals", situation.period.name, situation.period.name)
     before = names[0] if len(names) == 2 else f"{names[0]} to {names[-2]}"

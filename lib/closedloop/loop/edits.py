@@ -106,8 +106,8 @@ def _edits(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet) -> 
         family="edit",
         market=situation.market,
         period=situation.period.name,
-        smallest_worth=situation.definition.claims.smallest_worth,
-        rate=0.10 / situation.definition.claims.planned_periods,
+        smallest_worth=situation.claims.smallest_worth,
+        rate=0.10 / situation.claims.planned_periods,
         watch_rate=0.10,
         expires_on=situation.expires_on,
     )

@@ -123,4 +123,4 @@ def _compare(draft: Draft, situation: Situation, frame: pd.DataFrame) -> None:
         origin = Origin("03_leads", "accepted" if measure == "accepted_rate" else "won", "leads", first, last)
         if measure == "accepted_rate":
             draft.looks.append(recording(situation, part[compared], hit, handed_off(part), origin))
-        draft.looks.append(shown_rates(table, origin, measure, situation.definition.claims.practical_threshold))
+        draft.looks.append(shown_rates(table, origin, measure, situation.claims.practical_threshold))

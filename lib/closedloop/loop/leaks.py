@@ -134,7 +134,7 @@ def market_leaks(warehouse: Warehouse) -> pd.DataFrame:
     Returns LEAK_COLUMNS; ``finding`` is "alarm" for a column declared known before the outcome, else "remark". For the
     audit only: it reads past the firewall.
     """
-    situation = Situation(warehouse, warehouse.periods[-1], FOREVER)
+    situation = Situation(warehouse, warehouse.periods[-1], FOREVER, warehouse.definition.claims)
     found = []
     for table, frame in _frames(situation).items():
         cases, home = _cases(situation, table, frame), dict[str, str]()

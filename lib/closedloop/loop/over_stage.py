@@ -31,7 +31,7 @@ def over_stage(draft: Draft, situation: Situation, prospects: Prospects, in_forc
     if why := _why_not(situation, past):
         draft.missing["over_stage"] = f"Whether the score tells more than the stage cannot be told: {why}."
         return
-    then = Situation(situation.warehouse, past[-1], past[-1].start)
+    then = Situation(situation.warehouse, past[-1], past[-1].start, situation.claims)
     deals = _decided_since(situation, then)
     score = _learned_then(then, prospects, in_force)
     rows = _rows_of(deals, prospects)

@@ -272,6 +272,6 @@ def _win_rates(draft: Draft, situation: Situation, in_force: PersonaSet) -> None
     strata, before = situation.names_of(deals["closed_on"]), known_before(situation, deals)
     table = counts(deals, ["persona"], won(deals), strata, is_before=before)
     origin = Origin("02_personas", "win_rate", "deals", first, last)
-    draft.looks.append(shown_rates(table, origin, "win_rate", situation.definition.claims.practical_threshold))
+    draft.looks.append(shown_rates(table, origin, "win_rate", situation.claims.practical_threshold))
     like_with_like = adjusted(situation, in_force, deals, deal_levels(situation, deals), ["persona"])
     state(draft, like_with_like, origin, UNLIKE)

@@ -71,7 +71,7 @@ def kept_promises(situation: Situation, closed: pd.DataFrame, in_force: PersonaS
         family="promise",
         market=situation.market,
         period=situation.period.name,
-        smallest_worth=situation.definition.claims.smallest_worth,
+        smallest_worth=situation.claims.smallest_worth,
         expires_on=situation.expires_on,
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 from closedloop.evidence.coverage import recorded_days
 from closedloop.loop.situation import Situation
 from closedloop.market.warehouse import fetched
+from closedloop.market.where import meeting
 from closedloop.terms import Moment
 
 ALL_DAYS = (pd.Timestamp(1900, 1, 1), pd.Timestamp(2200, 1, 1))  # more than any that a source may hold
@@ -76,7 +77,8 @@ def lead_frame(situation: Situation) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _known_leads(situation: Situation) -> pd.DataFrame:
-    return fetched(situation.view.with_fields("leads", Moment.CLOSE), "lead_id")
+    leads = situation.view.with_fields("leads", Moment.CLOSE)
+    return fetched(meeting(situation.where, leads, situation.view), "lead_id")
 
 
 @lru_cache(maxsize=4)

@@ -30,7 +30,7 @@ def simplified(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet)
     family ``simplify``, subject the persona; measure ``merge_gap``, level the persona it goes back to; or
     ``remaining_share``. A family of their own: they ask whether a difference is small, not whether there is one.
     """
-    settings, assigned = situation.definition.claims, in_force.assign(closed)
+    settings, assigned = situation.claims, in_force.assign(closed)
     rows = [*_merges(situation, closed, assigned, in_force), *_retirements(situation, closed, assigned, in_force)]
     claims = close_family(
         typed(rows, LOOK_COLUMNS),
@@ -79,7 +79,7 @@ def _merges(
             _look(Origin("06_refinement", CELL, "deals", *situation.span(later["closed_on"])), MERGE, split.into)
             | {"field": "persona", "level": split.persona, "estimate": own[0] / own[1], "low": low, "high": high}
             | {"baseline": old[0] / old[1], "n": own[1], "effect": own[0] / own[1] - old[0] / old[1]}
-            | _equivalence(own, old, situation.definition.claims.smallest_worth)
+            | _equivalence(own, old, situation.claims.smallest_worth)
         )
     return rows
 

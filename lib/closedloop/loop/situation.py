@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from closedloop.market.definition import Definition
+from closedloop.market.definition import Claims, Definition
 from closedloop.market.periods import FOREVER, Period, period_of
 from closedloop.market.warehouse import Warehouse, fetched
+from closedloop.market.where import meeting
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:
@@ -35,16 +36,23 @@ class Situation:
     warehouse: Warehouse
     period: Period
     on: date
+    claims: Claims  # the statistical settings in force: the market's own, or those of a notebook's parameters
+    where: str = ""  # a condition that deals and leads have to meet (``market.where``)
 
     @classmethod
-    def planning(cls, warehouse: Warehouse, period: Period) -> "Situation":
-        """The situation at the period's start."""
-        return cls(warehouse, period, period.planned_on)
+    def planning(
+        cls, warehouse: Warehouse, period: Period, claims: Claims | None = None, where: str = ""
+    ) -> "Situation":
+        """The situation at the period's start; without ``claims`` under the market's own settings."""
+        return cls(warehouse, period, period.planned_on, claims or warehouse.definition.claims, where)
 
     @classmethod
-    def looking_back(cls, warehouse: Warehouse, period: Period) -> "Situation":
+    def looking_back(
+        cls, warehouse: Warehouse, period: Period, claims: Claims | None = None, where: str = ""
+    ) -> "Situation":
         """The situation when the period has ended, or so far while it is running."""
-        return cls(warehouse, period, period.looked_back_on(warehouse.extracted_on))
+        on = period.looked_back_on(warehouse.extracted_on)
+        return cls(warehouse, period, on, claims or warehouse.definition.claims, where)
 
     @classmethod
     def latest(cls, warehouse: Warehouse) -> "Situation":
@@ -60,7 +68,7 @@ class Situation:
         if not place:
             return None
         moment = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
-        return moment(self.warehouse, self.warehouse.periods[place - 1])
+        return moment(self.warehouse, self.warehouse.periods[place - 1], self.claims, self.where)
 
     @property
     def seen(self) -> dict[str, str]:
@@ -106,9 +114,9 @@ class Situation:
     def window_start(self) -> pd.Timestamp:
         """First day of the last ``window`` periods before the day; long ago when there are fewer."""
         past = [period for period in self.warehouse.periods if period.end <= self.on]
-        if not self.is_dated or len(past) < self.definition.claims.window:
+        if not self.is_dated or len(past) < self.claims.window:
             return pd.Timestamp(_LONG_AGO)
-        return pd.Timestamp(past[-self.definition.claims.window].start)
+        return pd.Timestamp(past[-self.claims.window].start)
 
     def name_of(self, day: pd.Timestamp | date | None) -> str:
         """The name of the period that holds ``day``; ``all`` in a market without dates."""
@@ -132,7 +140,7 @@ class Situation:
         ``tells_lost``: are lost deals recorded at all? Where they are not, nobody knows how often deals are won.
         """
         table = self.view.with_fields("deals", Moment.CLOSE)
-        frame = fetched(table, "deal_id")
+        frame = fetched(meeting(self.where, table, self.view), "deal_id")
         for column in ("created_on", "closed_on"):
             frame[column] = pd.to_datetime(frame[column]) if column in frame else pd.NaT
         return self._with_derived(frame)

@@ -114,13 +114,14 @@ def read_frame(path: Path) -> pd.DataFrame:
         return frame
 
 
-def _scalar(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A key figure as JSON has it: numbers of this language, and None for what is undefined."""
     if isinstance(value, dict):
-        return {str(key): _scalar(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_scalar(part) for part in value]
-    plain = value.item() if hasattr(value, "item") else value
-    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
+        return [plain(part) for part in value]
+    found = value.item() if hasattr(value, "item") else value
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def write_step(folder: Path, step: Step) -> None:
@@ -130,7 +131,7 @@ def write_step(folder: Path, step: Step) -> None:
             path.unlink()
     for name, frame in step.tables.items():
         write_frame(folder / "tables" / f"{step.name}.{name}.parquet", frame)
-    text = json.dumps({"results": _scalar(step.results), "missing": step.missing}, indent=1, sort_keys=True)
+    text = json.dumps({"results": plain(step.results), "missing": step.missing}, indent=1, sort_keys=True)
     replace_file(folder / "tables" / f"{step.name}.json", text.encode())
 
 

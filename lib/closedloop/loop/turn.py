@@ -149,7 +149,7 @@ def _closed(
     findings of a period ago, with which the window overlaps; only a finding that comes back says how many of its cases
     it had then as well.
     """
-    settings, market, period = situation.definition.claims, situation.market, situation.period.name
+    settings, market, period = situation.claims, situation.market, situation.period.name
     fingerprint, expires_on = situation.warehouse.fingerprint(situation.on), situation.expires_on
     looks = stacked(step.looks for step in steps)
     told = stacked((step.statements for step in steps), STATEMENT_COLUMNS)

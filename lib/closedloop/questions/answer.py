@@ -1,0 +1,185 @@
+"""What a verb gives back: a table of estimates, a figure, a sentence and claims; it shows itself."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from closedloop.documents.charts import Picture
+from closedloop.documents.pieces import Missing, Note, Piece, Sentence, Shown
+from closedloop.documents.tables import LIMIT, Table
+from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, Origin, counted, estimated, stacked
+from closedloop.questions import families
+from closedloop.questions.evidence import Evidence
+from closedloop.terms import Moment
+
+if TYPE_CHECKING:
+    from closedloop.questions.period import OpenPeriod
+
+PROVISIONAL = Note("Provisional: verdicts come when the families of this notebook are closed, at its end.")
+_KEY = ["measure", "subject", "field", "level", "within", "among"]
+_PLAIN = {"estimate": "estimate", "low": "low", "high": "high", "baseline": "baseline", "effect": "effect", "n": "n"}
+Render = Callable[[Evidence, str], Sequence[Piece]]
+
+
+@dataclass
+class Answer:
+    """What one call of a verb found.
+
+    ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
+    what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
+    ``redraws``: how the comparisons are made again on other outcomes (the self-test).
+    """
+
+    now: "OpenPeriod"
+    verb: str
+    section: str
+    table_name: str
+    render: Render
+    headline: Callable[[Evidence], list[Sentence]] | None = None
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    among: str = ""
+    is_recorded: bool = True
+    comparisons: list[pd.DataFrame] = field(default_factory=list)
+    statements: list[pd.DataFrame] = field(default_factory=list)
+    closed: list[pd.DataFrame] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    redraws: list[Any] = field(default_factory=list)
+
+    def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
+        """Where figures of this answer come from; ``days``: of the records that went in."""
+        span = self.now.situation.span(days)
+        return Origin(self.now.notebook, section or self.section, table or self.table_name, *span)
+
+    @property
+    def origin_now(self) -> Origin:
+        """``origin`` of figures of the period itself."""
+        period = self.now.period.name
+        return Origin(self.now.notebook, self.section, self.table_name, period, period)
+
+    def compare(self, comparisons: pd.DataFrame, redraw: Any = None) -> None:
+        """Add comparisons, before their verdicts: they join the families of the notebook."""
+        late = [self.now.known_at(str(name)) > Moment.HANDOFF for name in comparisons["field"].fillna("")]
+        is_chosen = bool(self.among) and not self.now.is_chosen_early(self.among)
+        marked = comparisons.assign(among=self.among, is_retrospective=pd.array(late, dtype="boolean") | is_chosen)
+        self.comparisons.append(marked)
+        self.redraws += [] if redraw is None else [redraw]
+
+    def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
+        self.statements.append(estimated(rows, origin, measure=measure, **about).assign(among=self.among))
+
+    def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        """State totals (``evidence.claims.counted``)."""
+        self.statements.append(counted(rows, origin, measure=measure, **about).assign(among=self.among))
+
+    @property
+    def stated(self) -> pd.DataFrame:
+        """All statements that the answer makes, without comparisons."""
+        return stacked(self.statements, STATEMENT_COLUMNS)
+
+    @property
+    def compared(self) -> pd.DataFrame:
+        """All comparisons that the answer makes, before their verdicts."""
+        return stacked(self.comparisons, LOOK_COLUMNS)
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """The claims of the answer; none of its comparisons before the families are closed."""
+        if not self.now.is_closed:
+            return families.stated(self.stated, self.now.situation)
+        ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
+        keys = set(own.fillna("").itertuples(index=False, name=None))
+        keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
+        is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
+        return ledger[is_own]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The estimates as a tidy frame, a row a group; once the families are closed with p, q and verdict."""
+        frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated], ignore_index=True)
+        shown = frame.rename(columns={"level": "group"})
+        names = ["measure", "subject", "field", "group", "within", "among", *_PLAIN]
+        names += ["p", "q", "verdict"] if self.now.is_closed and len(self.compared) else []
+        kept = [name for name in names if name in shown and shown[name].replace("", pd.NA).notna().any()]
+        return shown[kept].reset_index(drop=True)
+
+    @property
+    def is_final(self) -> bool:
+        """Is all of it settled, whatever else is compared in the notebook?"""
+        return self.now.is_closed or not self.comparisons
+
+    def figure(self, title: str = "") -> "Live":
+        """What is drawn or tabulated of it, under a title that asks the question."""
+        return Live(self.now, lambda: self._shown(title, lambda piece: isinstance(piece, Picture | Table)), self)
+
+    @property
+    def sentence(self) -> "Live":
+        """What is said of it, every number from a claim; or what is missing, and what to collect."""
+        return Live(self.now, lambda: self._shown("", lambda piece: not isinstance(piece, Picture | Table)), self)
+
+    def _shown(self, title: str, is_wanted: Callable[[Piece], bool]) -> Shown:
+        return Shown(tuple(piece for piece in self.pieces(title) if is_wanted(piece)))
+
+    def pieces(self, title: str = "") -> Sequence[Piece]:
+        """Everything that a page shows of the answer."""
+        reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
+        if not (self.comparisons or self.statements or self.closed or self.tables):
+            return reasons or [Missing("nothing is recorded that would answer it.")]
+        if not self.is_final:
+            return [PROVISIONAL, _plainly(self.table)]
+        return [*self.render(self.evidence, title), *reasons]
+
+    @property
+    def evidence(self) -> Evidence:
+        """What its pieces may render."""
+        own = self.now.evidence
+        return replace(own, claims=self.claims, tables=self.tables, results=self.results, missing=self.missing)
+
+    def _ipython_display_(self) -> None:
+        Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()
+
+    def __repr__(self) -> str:
+        return repr(Shown(tuple(self.pieces())))
+
+
+class Live:
+    """Something on the page that is shown again when the families are closed."""
+
+    def __init__(self, now: "OpenPeriod", make: Callable[[], Shown], answer: Answer | None = None) -> None:
+        self.now, self.make, self.answer = now, make, answer
+
+    def _ipython_display_(self) -> None:
+        self.now.display(self)
+
+    @property
+    def is_final(self) -> bool:
+        """Will it stay as it is?"""
+        return self.now.is_closed or (self.answer is not None and self.answer.is_final)
+
+    def _repr_html_(self) -> str:
+        return self.make()._repr_html_()
+
+    def __repr__(self) -> str:
+        return repr(self.make())
+
+
+def _plainly(frame: pd.DataFrame) -> Table:
+    """The estimates as they are, while their verdicts are not known."""
+    rows = frame.head(LIMIT)
+    is_number = tuple(bool(pd.api.types.is_float_dtype(kind)) for kind in rows.dtypes)
+    cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in rows.to_numpy()]
+    n_more = max(len(frame) - LIMIT, 0)
+    return Table(tuple(map(str, rows.columns)), tuple(map(tuple, cells)), is_number, n_left_out=n_more)
+
+
+def fingerprint(verb: str, arguments: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    """The identity of a question: its verb, its arguments, and the rows that it was asked of."""
+    digest = hashlib.sha256(f"{verb} {sorted(arguments.items(), key=str)!r} {list(rows.columns)}".encode())
+    digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes() if len(rows.columns) else b"")
+    return digest.hexdigest()[:16]
