@@ -68,7 +68,7 @@ def _compared(node: ast.expr, where: str) -> tuple[str, ast.cmpop, Any]:
     one = value if is_list else [value]
     if not all(isinstance(part, str | int | float | bool) for part in one):
         raise ParameterError(f"where = {where!r}: {value!r} is no text, number or flag; {_HOW}")
-    if is_list != isinstance(sign, ast.In | ast.NotIn) or not isinstance(sign, ast.In | ast.NotIn | tuple(_SIGNS)):
+    if is_list != isinstance(sign, ast.In | ast.NotIn) or not isinstance(sign, (ast.In, ast.NotIn, *_SIGNS)):
         raise ParameterError(f"where = {where!r}: found {ast.unparse(node)!r}; {_HOW}")
     return node.left.id, sign, value
 
