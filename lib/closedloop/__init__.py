@@ -14,7 +14,7 @@ _HOMES = {
     "win_curve": "win_rates",
     "win_rates": "win_rates",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

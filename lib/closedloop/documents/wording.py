@@ -168,6 +168,8 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     parts += [words.condition(column, claim["level"])] if column else []
     is_within = not numbers.is_missing(claim["within"]) and bool(claim["within"])
     parts += [f"within {words.column(str(claim['within']))}"] if is_within else []
+    chosen = claim.get("among")
+    parts += [f"among {chosen}"] if not numbers.is_missing(chosen) and chosen else []
     return capital(", ".join(parts) or words.definition.title)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SIGNS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = MappingProxyType(
     {ast.Eq: eq, ast.NotEq: ne, ast.Lt: lt, ast.LtE: le, ast.Gt: gt, ast.GtE: ge}
 )
-_HOW = "a condition is column, sign, value: sites == \"over 20\", channel in [\"web\", \"fair\"], and / or / not"
+_HOW = 'a condition is column, sign, value: sites == "over 20", channel in ["web", "fair"], and / or / not'
 
 
 def meeting(where: str, rows: "ir.Table", view: "View") -> "ir.Table":

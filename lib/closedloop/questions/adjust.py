@@ -28,6 +28,7 @@ _MOST_STRATA = 12
 _SETTLED = 0.9
 _PERIOD = "period"
 
+
 def adjust(
     deals: pd.DataFrame,
     fields: Sequence[str],

@@ -223,7 +223,6 @@ def _velocity(every: pd.DataFrame, ended: pd.DataFrame, persona: str, amount: An
     return {"field": field, "level": persona, **found, "n": len(hit)} if np.isfinite(found["estimate"]) else {}
 
 
-
 def typical_cycle(shown: Evidence) -> list[Sentence]:
     """How long the median won deal takes."""
     typical = shown.first("median_cycle_days", field="")

@@ -44,7 +44,9 @@ def comparison(
     said = in_words(claims, evidence, counted)
     if rows.empty:
         return said
-    caption = "Filled point: the difference holds; hollow: it does not."
+    chosen = ", ".join(dict.fromkeys(rows["among"].fillna("")))
+    among = f"Among {chosen}. " if chosen else ""
+    caption = f"{among}Filled point: the difference holds; hollow: it does not."
     return (dots_of(rows, evidence.words, title, axis, caption=caption), *said)
 
 
@@ -56,7 +58,9 @@ def in_words(claims: pd.DataFrame, evidence: Evidence, counted: pd.DataFrame | N
     said = held[is_first | turning(held, evidence.ledger)]
     listed = (Listing(honestly(said, evidence.ledger, evidence.words)),) if len(said) else ()
     own = claims if counted is None else counted
-    return (joined(summary(own, evidence.words, evidence.ledger)), *listed)
+    chosen = ", ".join(dict.fromkeys(name for name in own["among"].fillna("") if name))
+    among = [Sentence(f"Among {chosen}:")] if chosen else []
+    return (joined([*among, *summary(own, evidence.words, evidence.ledger)]), *listed)
 
 
 def strongest(evidence: Evidence) -> list[Sentence]:

@@ -1,12 +1,13 @@
 """One period of a market, opened by a notebook: frames as known on the day, and the families of what is compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from closedloop.documents.persona_names import words_for
@@ -35,8 +36,13 @@ _KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "resp
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
+_CHANGED = Note(
+    "Cells were changed and run again: what they compared before counts as well, and this is a draft. "
+    "Restart and run all, and what stands in the notebook counts alone."
+)
 _opened: list["OpenPeriod"] = []  # the open periods of this process, the last one in use
 _silent: list[bool] = []
+_sessions: dict[tuple[str, str, str], dict[str, Answer]] = {}  # what this process asked, by notebook, market, period
 
 
 def open_period(
@@ -131,13 +137,21 @@ class OpenPeriod:
         self.notebook, self.situation, self.out = notebook, situation, out
         self.standing = out or runs_folder()
         self.answers: dict[str, Answer] = {}
+        self._earlier: set[str] = set()
         self.is_silent = bool(_silent)
         self._claims = no_claims()
         self._n_closed = -1  # answers in the families when they were closed last
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
+        self._draft: Path | None = None
         self._declared: dict[str, Moment] = {}
         self._chosen_early: set[str] = set()
+        self._asked: dict[str, tuple[int, set[str]]] = {}  # by cell, its last run and what that asked
+        if not self.is_silent and _shell():  # what was asked before in this session was seen, so it counts
+            before = _sessions.get((notebook, situation.market, situation.period.name), {})
+            self.answers = {key: replace(answer, now=self) for key, answer in before.items()}
+            self._earlier = set(before)
+            _sessions[notebook, situation.market, situation.period.name] = self.answers
         if out is not None:
             store.set_aside(self.folder, notebook)
 
@@ -267,10 +281,10 @@ class OpenPeriod:
         if frame.index.name != table.removesuffix("s") or table not in self.records:
             return frame, False
         every = self.records[table]
-        place = pd.Series(every.index, index=_codes(every[_KEYS[table]]))
-        if not frame.index.isin(place.index).all() or frame.index.has_duplicates:
+        place = dict(zip(_codes(every[_KEYS[table]]), every.index, strict=True))
+        if not frame.index.isin(list(place)).all() or frame.index.has_duplicates:
             return frame, False
-        rows = every.loc[place.loc[frame.index]]
+        rows = every.loc[[place[code] for code in frame.index]]
         return rows.assign(**{str(name): frame[name].array for name in frame.columns}), True
 
     def declare(self, name: str, known_at: str) -> None:
@@ -315,14 +329,32 @@ class OpenPeriod:
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
         answer.arguments = arguments
         if not _is_example():
-            self.answers[fingerprint(verb, arguments | {"among": chosen}, frame)] = answer
+            self._join(fingerprint(verb, arguments | {"among": chosen}, frame), answer)
         return answer
+
+    def _join(self, key: str, answer: Answer) -> None:
+        """Take the answer into the notebook; what a cell asked before it was changed stays, for it was seen."""
+        cell, number = _running_cell()
+        last, asked = self._asked.get(cell, (number, set()))
+        if last != number:  # it was run before: what it asked then is only as good as what it asks now
+            self._earlier |= asked
+            asked = set()
+        self._asked[cell] = number, asked | {key}
+        self._earlier.discard(key)
+        self.answers[key] = answer
+
+    @property
+    def is_changed(self) -> bool:
+        """Was anything asked in this session that the notebook, run from the top, would not ask?"""
+        return bool(self._earlier)
 
     def _chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
         if not is_recorded or not len(frame):
             return ""
-        whole = [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        whole = (
+            [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        )
         if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
             return ""
         around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
@@ -372,8 +404,11 @@ class OpenPeriod:
 
     def _write(self) -> None:
         folder, today = self.folder, store.basis_of(self.situation, self.notebook)
-        if self.out is None:
+        if self.out is None or self.is_changed:
             folder = store.draft_folder(folder, self.notebook, _cells(), self.settings.to_csv())
+            if self._draft not in (None, folder):
+                rmtree(self._draft, ignore_errors=True)  # of this session, and outdated by what was asked since
+            self._draft = folder
         store.write(folder, self.notebook, self.step, self._claims, today)
 
     # the page
@@ -399,8 +434,10 @@ class OpenPeriod:
     def _bottom_line(self) -> Shown:
         if not self.is_closed:
             return Shown((Note("Not yet computed."),), "bottom-line")
+        pieces: list[Piece] = [_CHANGED] if self.is_changed else []
         lines = [line for answer in self._first if answer.headline for line in answer.headline(answer.evidence)]
-        return Shown((Listing([*lines, *strongest(self.evidence)][:3]),), "bottom-line")
+        pieces.append(Listing([*lines, *strongest(self.evidence)][:3]))
+        return Shown(tuple(pieces), "bottom-line")
 
     def gaps(self) -> Live:
         """What the data could not answer, each with what to collect."""
@@ -417,7 +454,8 @@ class OpenPeriod:
             return
         from IPython.display import display
 
-        handle = display(_bundle(live.make()), raw=True, display_id=f"closedloop-{len(self._shown)}")
+        name = f"closedloop-{len(self._shown)}"
+        handle = display(_bundle(live.make()), raw=True, display_id=name)  # type: ignore[no-untyped-call]
         self._shown.append((live, handle))
 
     def _show_again(self) -> None:
@@ -476,10 +514,10 @@ class Closing:
         return "\n".join(f"{key}: {value}" for key, value in self.results.items())
 
 
-def _codes(ids: pd.Series) -> Sequence[str]:
+def _codes(ids: pd.Series) -> list[str]:
     """Short codes for ids, always the same for the same id."""
     hashed = pd.util.hash_array(ids.astype(object).to_numpy(), categorize=False)
-    return np.array([f"{value:016x}"[:12] for value in hashed])
+    return [f"{value:016x}"[:12] for value in hashed]
 
 
 def _bundle(shown: Shown) -> dict[str, str]:
@@ -490,6 +528,14 @@ def _cells() -> list[str]:
     """The sources of the cells that this session has run; none outside a notebook."""
     shell = _shell()
     return [str(source) for source in shell.user_ns.get("In", [])] if shell else []
+
+
+def _running_cell() -> tuple[str, int]:
+    """Id and number of the running cell; a cell without an id is never run twice."""
+    shell = _shell()
+    number = int(shell.execution_count) if shell else 0
+    parent: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    return str(parent.get("metadata", {}).get("cellId") or f"run {number}"), number
 
 
 def _is_example() -> bool:
@@ -506,6 +552,4 @@ def _shell() -> Any:
         return None
     from IPython import get_ipython
 
-    return get_ipython()  # type: ignore[no-untyped-call]
-
-
+    return get_ipython()

@@ -161,7 +161,8 @@ def win_rates(
     hit, days = won(rows), rows["closed_on"]
     cut = levels(rows, [name for name in fields if name in rows], RARE)
     cut = cut.loc[:, [name not in ("persona", "is_quarter_end") or cut[name].nunique() > 1 for name in cut]]
-    late = [name for name in cut if now.known_at(name) > Moment.CREATION and name != "is_quarter_end"]
+    names = [str(name) for name in cut if name != "is_quarter_end"]
+    late = [name for name in names if now.known_at(name) > Moment.CREATION]
     table = counts(cut, list(cut.columns), hit, situation.names_of(days), late, known_before(situation, rows))
     if table.empty:
         answer.missing["comparisons"] = (
