@@ -174,7 +174,7 @@ def self_test_(
     from json import dumps
 
     from closedloop.batch.progress import telling
-    from closedloop.loop.self_test import self_test, told
+    from closedloop.validation.self_test import self_test, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
 
@@ -196,7 +196,7 @@ def backtest_(
     from json import dumps
 
     from closedloop.batch.progress import telling
-    from closedloop.loop.backtest import backtest, told
+    from closedloop.validation.backtest import backtest, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
 

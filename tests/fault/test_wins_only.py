@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.loop.null_records import null_market
-from closedloop.loop.self_test import one_world
+from closedloop.validation.market import null_market
+from closedloop.validation.self_test import one_world
 
 from tests.evidence.simulated import FULL
 from tests.market.conftest import HEAD, project_at, select_of

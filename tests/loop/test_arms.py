@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from closedloop import notebook
 from closedloop.loop import turn
-from closedloop.loop.null_arms import ArmAmounts, Arms
-from closedloop.loop.null_records import null_market
+from closedloop.validation.arms import ArmAmounts, Arms
+from closedloop.validation.market import null_market
 
 from tests.evidence.simulated import FULL
 from tests.market.conftest import DEALS, HEAD, project_at, write_market

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.loop.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, told
+from closedloop.validation.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, told
 
 
 @pytest.fixture(scope="module")

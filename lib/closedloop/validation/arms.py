@@ -6,7 +6,7 @@ import numpy as np
 
 from closedloop.evidence.arms import MeanPairs, Pairs, mean_pairs, pairs
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Tally, World
+from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Tally, World
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from closedloop.evidence.amounts import mean_amounts, shrink_amounts
 from closedloop.evidence.costs import compare_costs
 from closedloop.evidence.decided import won_per_decided
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Tally, World
+from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Tally, World
 
 
 @dataclass(frozen=True)

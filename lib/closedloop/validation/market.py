@@ -30,12 +30,12 @@ from closedloop.loop.counting import LEAST_SHOWN, RARE, levels
 from closedloop.loop.edits import FEWEST_DEALS, split_fields
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.leaks import leaking
-from closedloop.loop.null_arms import ArmAmounts, Arms
-from closedloop.loop.null_conversions import Conversions
-from closedloop.loop.null_drift import drifts
-from closedloop.loop.null_market import Comparison, Family, NullMarket, Promise, Review
-from closedloop.loop.null_pools import DEALS, Ints, Pool, Tally
-from closedloop.loop.null_sizes import Sizes, Spending
+from closedloop.validation.arms import ArmAmounts, Arms
+from closedloop.validation.conversions import Conversions
+from closedloop.validation.drift import drifts
+from closedloop.validation.rates import Comparison, Family, NullMarket, Promise, Review
+from closedloop.validation.worlds import DEALS, Ints, Pool, Tally
+from closedloop.validation.sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import as_numbers, lead_frame, won
 from closedloop.loop.situation import Situation

@@ -13,10 +13,10 @@ import numpy as np
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.rates import wilson
-from closedloop.loop.null_drift import Drifting
-from closedloop.loop.null_market import Family, NullMarket
-from closedloop.loop.null_records import null_market
-from closedloop.loop.null_world import EFFECTS, Found, look_at
+from closedloop.validation.drift import Drifting
+from closedloop.validation.rates import Family, NullMarket
+from closedloop.validation.market import null_market
+from closedloop.validation.refinement import EFFECTS, Found, look_at
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import open_warehouse

@@ -11,8 +11,8 @@ from closedloop.evidence.equivalence import alike
 from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.edits import is_splittable, shrunk_splits
-from closedloop.loop.null_market import Comparison, Family, NullMarket, Review, Tested
-from closedloop.loop.null_pools import DEALS, SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, World
+from closedloop.validation.rates import Comparison, Family, NullMarket, Review, Tested
+from closedloop.validation.worlds import DEALS, SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, World
 from closedloop.loop.persona import PersonaSet, promised
 from closedloop.loop.promises import GATE, beyond_promise, promise_p
 

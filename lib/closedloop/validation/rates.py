@@ -14,11 +14,11 @@ from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.null_arms import ArmAmounts, Arms
-from closedloop.loop.null_conversions import Conversions
-from closedloop.loop.null_drift import Drifting
-from closedloop.loop.null_pools import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
-from closedloop.loop.null_sizes import Sizes, Spending
+from closedloop.validation.arms import ArmAmounts, Arms
+from closedloop.validation.conversions import Conversions
+from closedloop.validation.drift import Drifting
+from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
+from closedloop.validation.sizes import Sizes, Spending
 from closedloop.loop.persona import PersonaSet
 
 
