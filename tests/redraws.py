@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from closedloop.market.simulation import simulate
+from tests.simulation import simulate
 
 from tests.conftest import ROOT
 

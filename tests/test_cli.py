@@ -75,7 +75,6 @@ def test_help_imports_nothing_heavy() -> None:
         "print('loaded:', *sorted(heavy & set(sys.modules)))"
     )
     shown = _python("-c", code)
-    assert "simulate" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "loaded:"
 
 
@@ -94,7 +93,6 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         (["run", "tiny", "--set", "colour=red"], "closedloop: no notebook has a parameter 'colour' to set; allowed: n"),
         (["run", "tiny", "--set", "n=many"], "closedloop: n = 'many' is no int; allowed: one like 3"),
         (["describe", "09"], "closedloop: notebook = '09' does not exist; allowed: 05_deals"),
-        (["simulate", "tiny"], "closedloop: 'tiny' has no truth.toml; allowed: nothing"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(project: Path, arguments: list[str], message: str) -> None:
@@ -268,15 +266,6 @@ def test_a_period_is_a_name_and_no_path(project: Path) -> None:
     with pytest.raises(ParameterError, match="is no name"):
         raise _call("accept", "tiny", "../tiny/2024-q1").exception or AssertionError("accepted")
 
-
-def test_simulate_writes_the_same_bytes_again(project: Path) -> None:
-    market = project / "data" / "again"
-    market.mkdir()
-    (market / "truth.toml").write_bytes((ROOT / "data" / "harbor" / "truth.toml").read_bytes())
-    (market / "market.toml").write_bytes((ROOT / "data" / "harbor" / "market.toml").read_bytes())
-    assert _call("simulate", "again").exit_code == 0
-    for path in sorted((ROOT / "data" / "harbor" / "raw").iterdir()):
-        assert (market / "raw" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_self_test_prints_one_json_document_and_keeps_it(project: Path) -> None:

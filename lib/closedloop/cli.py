@@ -207,21 +207,6 @@ def backtest_(
 
 
 @app.command()
-def simulate(market: Market) -> None:
-    """Write the raw files of a fictional market again from its truth.toml: the same truth, the same bytes."""
-    from closedloop.market.definition import check_slug
-    from closedloop.market.place import data_folder
-    from closedloop.market.simulation import simulate as write
-
-    folder = data_folder() / check_slug("market", market)
-    if not (folder / "truth.toml").exists():
-        fictional = sorted(path.parent.name for path in data_folder().glob("*/truth.toml"))
-        raise ParameterError(f"{market!r} has no truth.toml; allowed: {allowed(fictional)}")
-    write(folder, folder / "raw")
-    print(f"wrote {folder / 'raw'}")
-
-
-@app.command()
 def dictionary(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when it is not current")] = False,
 ) -> None:

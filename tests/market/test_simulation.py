@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import DefinitionError
-from closedloop.market.simulation import simulate
-from closedloop.market.simulation.demand import draw_leads
-from closedloop.market.simulation.draws import Draws
-from closedloop.market.simulation.population import draw_accounts
-from closedloop.market.simulation.sales import draw_changes, draw_deals
+from tests.simulation import simulate
+from tests.simulation.demand import draw_leads
+from tests.simulation.draws import Draws
+from tests.simulation.population import draw_accounts
+from tests.simulation.sales import draw_changes, draw_deals
 
 from tests.market.harbor import HARBOR, MARKET, ORDER, TRUTH, harbor_database, harbor_tables
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from closedloop.evidence.segments import segmentation
-from closedloop.market.simulation import hidden_segments
+from tests.simulation import hidden_segments
 from scipy.stats import chi2_contingency
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier

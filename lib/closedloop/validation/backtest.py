@@ -21,7 +21,6 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
-from closedloop.market.simulation import hidden_win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
 FILE = "backtest.json"
@@ -48,19 +47,24 @@ class Replayed:
 
 
 def backtest(
-    market: str, out: Path, capacity: float = CAPACITY, *, tell: Callable[[str], None] = lambda _: None
+    market: str,
+    out: Path,
+    capacity: float = CAPACITY,
+    *,
+    truth: pd.Series | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Replay all complete periods of a market: accuracy and lift of each contender, by period and pooled; it is kept.
 
     Rates and lifts are fractions; gains are better minus worse, with paired 90 % intervals; ``oracle_share`` is the
-    share of the lift that the planted truth would give, None in a real market. ``tell`` is told how far it is. Errors:
-    ParameterError for an unknown market, or one with no period that can be predicted. Method: prequential evaluation
-    (Dawid, 1984).
+    share of the lift that ``truth`` would give (each deal's chance of winning, by deal_id), None without it. ``tell``
+    is told how far it is. Errors: ParameterError for an unknown market, or one with no period that can be predicted.
+    Method: prequential evaluation (Dawid, 1984).
     """
     warehouse = open_warehouse(market)
     if warehouse.definition.clock == "none":
         raise ParameterError(f"market = {market!r} records no dates, so no period can be predicted from an earlier one")
-    truth, found = _truth(warehouse), Replayed()
+    found = Replayed()
     for number, period in enumerate(warehouse.periods, 1):
         tell(f"{market}: replaying {period.name}, {number} of {len(warehouse.periods)} periods")
         if not period.running:
@@ -77,11 +81,6 @@ def backtest(
     report["headline"] = headline(report)
     replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def _truth(warehouse: Warehouse) -> pd.Series | None:
-    folder = warehouse.definition.folder
-    return hidden_win_rates(folder) if (folder / "truth.toml").exists() else None
 
 
 def _replay(found: Replayed, warehouse: Warehouse, after: Situation, truth: pd.Series | None, out: Path) -> None:

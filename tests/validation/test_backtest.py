@@ -8,11 +8,14 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.validation.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, told
 
+from tests.conftest import ROOT
+from tests.simulation import hidden_win_rates
+
 
 @pytest.fixture(scope="module")
 def harbor(tmp_path_factory: pytest.TempPathFactory) -> dict:
     out = tmp_path_factory.mktemp("runs")
-    report = backtest("harbor", out)
+    report = backtest("harbor", out, truth=hidden_win_rates(ROOT / "data" / "harbor"))
     assert json.loads((out / "harbor" / FILE).read_text()) == report
     return report
 
