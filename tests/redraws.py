@@ -10,9 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from tests.simulation import simulate
-
 from tests.conftest import ROOT
+from tests.simulation import simulate
 
 HARBOR = ROOT / "data" / "harbor"
 _SEED = re.compile(r"^seed = \d+$", re.MULTILINE)

@@ -267,7 +267,6 @@ def test_a_period_is_a_name_and_no_path(project: Path) -> None:
         raise _call("accept", "tiny", "../tiny/2024-q1").exception or AssertionError("accepted")
 
 
-
 def test_self_test_prints_one_json_document_and_keeps_it(project: Path) -> None:
     rows = [f"D{i},2024-0{1 + i % 6}-0{1 + i % 9},{'won' if i % 3 else 'lost'}" for i in range(300)]
     (project / "data" / "tiny" / "deals.csv").write_text("\n".join(["id,opened,result", *rows]) + "\n")

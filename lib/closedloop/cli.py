@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from closedloop.errors import ClosedLoopError, LockedError, ParameterError, allowed
+from closedloop.errors import ClosedLoopError, LockedError, ParameterError
 
 # what a command needs is imported when it runs, so that --help answers at once
 _HELP = "Closed Loop: marketing plans with what sales learned, sales works with what marketing researched."
@@ -167,6 +167,7 @@ def self_test_(
     market: Market,
     worlds: Annotated[int, typer.Option(help="how often the outcomes are shuffled")] = 200,
     workers: Annotated[int, typer.Option(min=0, help="processes at once; 0 is one for each core")] = 0,
+    notebook: Annotated[Path | None, typer.Option(help="a notebook of one's own, in place of all", exists=True)] = None,
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
@@ -174,14 +175,15 @@ def self_test_(
     from json import dumps
 
     from closedloop.batch.progress import telling
-    from closedloop.validation.self_test import self_test, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
+    from closedloop.validation.self_test import self_test, told
 
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
     with telling(f"{market}: reading its data, and what is compared in each period") as tell:
-        report = self_test(market, (out or runs_folder()).resolve(), worlds, workers, tell=tell)
+        own, place = [notebook] if notebook else [], (out or runs_folder()).resolve()
+        report = self_test(market, place, worlds, workers, notebooks=own, tell=tell)
     print(dumps(report, indent=1) if json else told(report))
 
 
@@ -196,9 +198,9 @@ def backtest_(
     from json import dumps
 
     from closedloop.batch.progress import telling
-    from closedloop.validation.backtest import backtest, told
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
+    from closedloop.validation.backtest import backtest, told
 
     read_definition(market)
     with telling(f"{market}: reading its data") as tell:

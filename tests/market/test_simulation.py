@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import DefinitionError
+
+from tests.market.harbor import HARBOR, MARKET, ORDER, TRUTH, harbor_database, harbor_tables
 from tests.simulation import simulate
 from tests.simulation.demand import draw_leads
 from tests.simulation.draws import Draws
 from tests.simulation.population import draw_accounts
 from tests.simulation.sales import draw_changes, draw_deals
-
-from tests.market.harbor import HARBOR, MARKET, ORDER, TRUTH, harbor_database, harbor_tables
 
 TYPES = {"_id": "VARCHAR", "_on": "DATE", "_amount": "DECIMAL(18,2)", "_rate": "DOUBLE", "_no": "INTEGER"}
 COLUMNS = {

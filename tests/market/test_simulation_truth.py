@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from closedloop.evidence.segments import segmentation
-from tests.simulation import hidden_segments
 from scipy.stats import chi2_contingency
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from tests.market.harbor import HARBOR, MARKET, TRUTH, harbor_tables
+from tests.simulation import hidden_segments
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-
 from closedloop.errors import DefinitionError
 
 from .draws import Floats, Texts

@@ -15,16 +15,16 @@ from closedloop.evidence.rules import Rule
 from closedloop.loop import turn
 from closedloop.loop.counting import RARE, counts
 from closedloop.loop.drift import RATE, compared
-from closedloop.validation.arms import Arms
-from closedloop.validation.drift import Drifting
-from closedloop.validation.rates import Comparison, Family, NullMarket, Promise, Review
-from closedloop.validation.worlds import DEALS, Pool, Tally
-from closedloop.validation.market import null_market
-from closedloop.validation.refinement import look_at
 from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.validation.self_test import FILE, one_world, self_test, told
 from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
+from closedloop.validation.arms import Arms
+from closedloop.validation.drift import Drifting
+from closedloop.validation.market import null_market
+from closedloop.validation.rates import Comparison, Family, NullMarket, Promise, Review
+from closedloop.validation.refinement import look_at
+from closedloop.validation.self_test import FILE, one_world, self_test, told
+from closedloop.validation.worlds import DEALS, Pool, Tally
 
 TOML = """title = "Tiny market"
 licence = "CC0"

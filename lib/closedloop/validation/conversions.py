@@ -10,8 +10,8 @@ from closedloop.evidence.conversions import compare_conversions
 from closedloop.loop.comparisons import CONVERSION
 from closedloop.loop.conversions import Cohorts
 from closedloop.loop.counting import LEAST_SHOWN, RARE
-from closedloop.validation.worlds import Floats, Pool, World
 from closedloop.validation.sizes import Sized
+from closedloop.validation.worlds import Floats, Pool, World
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
-"""What null worlds of a market are made of: its outcomes in pools to shuffle, and all that is compared with them."""
+"""Rates in null worlds, the families of a notebook, and the market that worlds are made of."""
 
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.rates import midp, shrink_rates, spread_beyond_luck
@@ -14,12 +13,7 @@ from closedloop.evidence.recording import unfit
 from closedloop.evidence.strata import as_counted, standardised
 from closedloop.loop.comparisons import REP_LUCK
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.validation.arms import ArmAmounts, Arms
-from closedloop.validation.conversions import Conversions
-from closedloop.validation.drift import Drifting
 from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Pool, Tally, World
-from closedloop.validation.sizes import Sizes, Spending
-from closedloop.loop.persona import PersonaSet
 
 
 @dataclass(frozen=True)
@@ -115,23 +109,58 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The spread of a field's levels against what luck alone would give: one comparison."""
+
+    pool: str
+    rows: Ints
+    tally: Tally
+    measure: str = "rep_spread"
+
+    def is_made(self, world: World) -> bool:
+        """It is compared in every world."""
+        return True
+
+    def tested(self, world: World) -> "Luck":
+        """The p value of the spread between all levels."""
+        k, n = self.tally.counts(world[self.pool][self.rows])
+        named = self.tally.is_named
+        return Luck(np.array([spread_beyond_luck(k[named], n[named])]))
+
+    def effects(self, tested: "Luck", q: Floats) -> Floats:
+        """One less the p value where the claim is supported; missing where it is not."""
+        return np.where((q <= SUPPORTED_Q) & (1 - tested.p > SUPPORTED_BEYOND), 1 - tested.p, np.nan)
+
+
+class Luck(NamedTuple):
+    """The test of one spread in one world."""
+
+    p: Floats
+
+
+@dataclass(frozen=True)
 class Family:
-    """All looks at outcomes of one moment."""
+    """One family of a notebook in one period: every comparison in it that is made again in each world."""
 
     period: str
+    notebook: str
     name: str
-    comparisons: tuple[Comparison, ...]
-    sizes: tuple[Sizes | Spending | Conversions, ...] = ()
-    arms: tuple[Arms | ArmAmounts, ...] = ()
+    parts: tuple[Any, ...]
 
-    def n_looks(self, world: World) -> int:
-        """How many looks it has in that world."""
+    @property
+    def widest(self) -> Comparison | None:
+        """The comparison of the whole market's rates by most levels, in which effects are planted; None without any."""
+        wide = [part for part in self.parts if isinstance(part, Comparison) and part.spread is None]
+        own = [part for part in wide if part.measure == "win_rate" and part.subject == "market"]
+        return max(own, key=lambda part: len(part.tally.level), default=None)
+
+    def n_compared(self, world: World) -> int:
+        """How many comparisons it holds in that world."""
         return sum(len(tested.p) for _, tested, _ in self.supported(world))
 
     def supported(self, world: World) -> list[tuple[Any, Any, Floats]]:
         """Each comparison made in that world, its tests, and the effects of those that are supported."""
-        parts: tuple[Any, ...] = (*self.comparisons, *self.sizes, *self.arms)
-        made = [(part, part.tested(world)) for part in parts if part.is_made(world)]
+        made = [(part, part.tested(world)) for part in self.parts if part.is_made(world)]
         sizes = np.cumsum([len(tested.p) for _, tested in made])
         q = false_discovery_q(np.concatenate([np.empty(0), *(tested.p for _, tested in made)]))
         own = np.split(q, sizes)[: len(made)]
@@ -139,43 +168,19 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """Whose the deals were from which a persona set's win rates come: rows of the pool, their personas and periods."""
-
-    rows: Ints
-    personas: NDArray[np.object_]
-    groups: Ints
-
-
-@dataclass(frozen=True)
-class Review:
-    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, ``groups`` their periods.
-
-    ``splits``: their levels by persona and field; ``now``: personas of those that ended in the period (``is_now``).
-    """
-
-    period: str
-    in_force: PersonaSet
-    promise: Promise
-    rows: Ints
-    groups: Ints
-    is_now: Bools
-    splits: Tally
-    now: Tally
-    rate: float
-
-
-@dataclass(frozen=True)
 class NullMarket:
-    """A market cut up so that any number of its null worlds can be made and looked at without its database."""
+    """A market cut up so that any number of its null worlds can be made and looked at without its database.
+
+    ``planted_in``: the family in which effects are planted. ``left_out``: what notebooks compare and worlds do not.
+    """
 
     name: str
     pools: Mapping[str, Pool]
     families: tuple[Family, ...]
-    reviews: tuple[Review, ...]
-    planted_in: int | None  # the family in which effects are planted: the outcomes of the last complete period
-    drifts: tuple[Drifting, ...] = ()
-    smallest_worth: float = 0.10
+    reviews: tuple[Any, ...]
+    planted_in: int | None
+    left_out: Mapping[str, str]
+    smallest: float = 0.10
 
     @property
     def world(self) -> World:

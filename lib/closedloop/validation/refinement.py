@@ -1,76 +1,113 @@
-"""One null world: how many claims and edits it makes though nothing differs, and whether a planted effect is found."""
+"""Edits and promises in null worlds: what 06 would change, and which promise it would call broken."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.equivalence import alike
+from closedloop.evidence.indicators import level_text
 from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.edits import is_splittable, shrunk_splits
-from closedloop.validation.rates import Comparison, Family, NullMarket, Review, Tested
-from closedloop.validation.worlds import DEALS, SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, World
+from closedloop.loop.edits import FEWEST_DEALS, is_splittable, shrunk_splits, split_fields
+from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet, promised
 from closedloop.loop.promises import GATE, beyond_promise, promise_p
-
-EFFECTS = (0.05, 0.10, 0.15)
+from closedloop.loop.records import won
+from closedloop.loop.situation import Situation
+from closedloop.market.warehouse import Warehouse
+from closedloop.validation.worlds import (
+    DEALS,
+    SUPPORTED_BEYOND,
+    SUPPORTED_Q,
+    Bools,
+    Floats,
+    Ints,
+    Pool,
+    Tally,
+    World,
+)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one null world showed.
+class Promise:
+    """Whose the deals were from which a persona set's win rates come: rows of the pool, their personas and periods."""
 
-    ``supported``: claims in each family, then in each one about drift, all of them wrong. ``n_edits``: permanent edits,
-    all of them wrong. ``n_promises``: periods in which a promise was said to be broken that was not. ``planted``: for
-    each of ``EFFECTS`` whether it was found, and at which n; none where no level has room for it. ``alike``: for each
-    of them whether the field would have been said to make no difference all the same.
+    rows: Ints
+    personas: NDArray[np.object_]
+    groups: Ints
+
+
+@dataclass(frozen=True)
+class Review:
+    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, ``groups`` their periods.
+
+    ``splits``: their levels by persona and field; ``now``: personas of those that ended in the period (``is_now``).
     """
 
-    supported: tuple[int, ...]
-    n_edits: int
-    n_promises: int
-    planted: Mapping[float, tuple[bool, int]]
-    alike: Mapping[float, bool]
+    period: str
+    in_force: PersonaSet
+    promise: Promise
+    rows: Ints
+    groups: Ints
+    is_now: Bools
+    splits: Tally
+    now: Tally
+    rate: float
 
 
-def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
-    """Everything that the loop would find in that world."""
-    supported = tuple(_claims(family, world) for family in market.families)
-    supported += tuple(drift.supported(rng) for drift in market.drifts)
-    n_edits = sum(_edits(review, world) for review in market.reviews)
-    n_promises = sum(_breaks_a_promise(review, world) for review in market.reviews)
-    planted: dict[float, tuple[bool, int]] = {}
-    unseen: dict[float, bool] = {}
-    for effect in EFFECTS if market.planted_in is not None else ():
-        result = _planted(market.families[market.planted_in or 0], world, effect, rng, market.smallest_worth)
-        if result is not None:
-            planted[effect], unseen[effect] = result
-    return Found(supported, n_edits, n_promises, planted, unseen)
+def reviews(
+    warehouse: Warehouse, out: Path, pools: Mapping[str, Pool], places: Mapping[str, pd.Series]
+) -> tuple[Review, ...]:
+    """What 06 looks at in every complete period but the last, with enough deals; none in a market without dates."""
+    if not warehouse.has("deals") or warehouse.definition.clock == "none":
+        return ()
+    return tuple(_reviews(warehouse, out, pools[DEALS].groups, places[DEALS]))
 
 
-def _claims(family: Family, world: World) -> int:
-    """Supported claims about outcomes."""
-    return sum(int((~np.isnan(effects)).sum()) for _, _, effects in family.supported(world))
+def _reviews(warehouse: Warehouse, out: Path, groups: Ints, place: pd.Series) -> Iterator[Review]:
+    for period in warehouse.periods:
+        if period.running or period == warehouse.periods[-1]:
+            continue
+        in_force = set_in_force(warehouse.definition.name, period.name, out)
+        before, after = Situation.planning(warehouse, period), Situation.looking_back(warehouse, period)
+        promising = place.loc[before.closed_deals["deal_id"]].to_numpy(dtype=np.int64)
+        owners = in_force.assign(before.closed_deals).to_numpy(object)
+        ended = after.deals[after.deals["outcome"] != "open"]
+        is_now = after.in_period(ended["closed_on"]).to_numpy(dtype=bool)
+        if won(ended)[is_now].notna().sum() < FEWEST_DEALS:
+            continue
+        closed, assigned = ended[won(ended).notna()], in_force.assign(ended)
+        levels = {name: level_text(ended[name]) for name in split_fields(after, closed)}
+        cells = {
+            f"{persona} {name}": text.where(assigned == persona)
+            for persona in in_force.ids
+            for name, text in levels.items()
+        }
+        rows = place.loc[ended["deal_id"]].to_numpy(dtype=np.int64)
+        yield Review(
+            period.name,
+            in_force,
+            Promise(promising, owners, groups[promising]),
+            rows,
+            groups[rows],
+            is_now,
+            Tally.of(pd.DataFrame(cells, index=ended.index)),
+            Tally.of(assigned.where(is_now).to_frame("persona")),
+            0.10 / warehouse.definition.claims.planned_periods,
+        )
 
 
-def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
-    """Which true differences are worth a claim, on the side where it was found?"""
-    return np.asarray((np.abs(truth) > threshold) & (np.sign(truth) == np.sign(found)))
-
-
-# edits and promises
-
-
-def _edits(review: Review, world: World) -> int:
+def n_edits(review: Review, world: World) -> int:
     """Permanent edits of one period: in a null world no level differs, so every one of them is wrong."""
     p, beyond = _split(review, world)
     return int(((false_discovery_q(p) <= review.rate) & (beyond > SUPPORTED_BEYOND)).sum())
 
 
-def _breaks_a_promise(review: Review, world: World) -> bool:
+def breaks_a_promise(review: Review, world: World) -> bool:
     """Is any promise said to be broken though it was not?
 
     The truth of each persona is the period's rate: a promise is broken only if that rate is beyond the gate from it, on
@@ -112,69 +149,6 @@ def _split(review: Review, world: World) -> tuple[Floats, Floats]:
     return p, beyond
 
 
-# planted effects
-
-
-def _planted(
-    family: Family, world: World, effect: float, rng: np.random.Generator, worth: float
-) -> tuple[tuple[bool, int], bool] | None:
-    """Is an effect found that was planted on a level drawn from all that are compared, at which n, and is it denied?"""
-    comparison = family.comparisons[0]
-    tested = comparison.tested(world)
-    for i in rng.permutation(len(tested.index)):
-        signs = [sign for sign in (1, -1) if _has_room(tested, int(i), sign * effect)]
-        if signs:
-            sign = int(rng.choice(signs))
-            altered = plant(comparison, world, tested, int(i), sign * effect, rng)
-            found = _is_found(family, altered, int(tested.index[i]), sign)
-            return (found, int(tested.n[i])), _is_denied(comparison, altered, int(tested.index[i]), worth)
-    return None
-
-
-def _others(tested: Tested, i: int, effect: float) -> float:
-    """How far the other deals have to move so that the market's rate stays."""
-    share = tested.n[i] / tested.n_field[i]
-    return float(-effect * share / (1 - share)) if share < 1 else np.inf
-
-
-def _has_room(tested: Tested, i: int, effect: float) -> bool:
-    moved = tested.base[i] + np.array([effect, _others(tested, i, effect)])
-    return bool((moved > 0).all() and (moved < 1).all())
-
-
-def plant(
-    comparison: Comparison, world: World, tested: Tested, i: int, effect: float, rng: np.random.Generator
-) -> World:
-    """That world with the true rate of the ``i``-th tested level ``effect`` from the pooled rate, which stays as it is.
-
-    Outcomes are flipped at random, inside the level one way and outside it the other way.
-    """
-    is_in = comparison.tally.member[[int(tested.index[i])]].toarray()[0] > 0
-    outcomes = world[comparison.pool].copy()
-    base = float(tested.base[i])
-    outside = _others(tested, i, effect)
-    for rows, change in ((comparison.rows[is_in], effect), (comparison.rows[~is_in], outside)):
-        outcomes[rows] = _moved(outcomes[rows], base, change, rng)
-    return {**world, comparison.pool: outcomes}
-
-
-def _moved(outcomes: Floats, base: float, change: float, rng: np.random.Generator) -> Floats:
-    """Outcomes whose rate ``base`` moves by ``change``: as many failures as needed succeed, or the other way round."""
-    chance, from_, to = (change / (1 - base), 0.0, 1.0) if change > 0 else (-change / base, 1.0, 0.0)
-    return np.where((outcomes == from_) & (rng.random(len(outcomes)) < chance), to, outcomes)
-
-
-def _is_denied(comparison: Comparison, world: World, row: int, worth: float) -> bool:
-    """Would all levels of that row's field be said to be alike?"""
-    tested = comparison.tested(world)
-    own = comparison.tally.code[tested.index] == comparison.tally.code[row]
-    rates = pd.DataFrame(
-        {"unit": "rate", "n": tested.n, "n_effective": tested.sizes, "baseline": tested.base, "p": tested.p}
-    )
-    return bool(alike(rates[own], worth).all())
-
-
-def _is_found(family: Family, world: World, row: int, sign: int) -> bool:
-    """Is the claim about that row of the first comparison supported, with the right sign?"""
-    _, tested, effects = family.supported(world)[0]
-    return bool((np.sign(effects[tested.index == row]) == sign).any())
+def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
+    """Which true differences are worth a claim, on the side where it was found?"""
+    return np.asarray((np.abs(truth) > threshold) & (np.sign(truth) == np.sign(found)))

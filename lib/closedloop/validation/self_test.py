@@ -13,13 +13,12 @@ import numpy as np
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.rates import wilson
-from closedloop.validation.drift import Drifting
-from closedloop.validation.rates import Family, NullMarket
-from closedloop.validation.market import null_market
-from closedloop.validation.refinement import EFFECTS, Found, look_at
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import open_warehouse
+from closedloop.validation.market import null_market
+from closedloop.validation.null_world import EFFECTS, Found, look_at
+from closedloop.validation.rates import NullMarket
 
 FILE = "self-test.json"
 _SIZES = ("small", "middle", "large")
@@ -30,17 +29,24 @@ _taken: list[NullMarket] = []  # in a worker process: the market whose worlds it
 
 
 def self_test(
-    market: str, out: Path, n_worlds: int = 200, n_workers: int = 0, *, tell: Callable[[str], None] = lambda _: None
+    market: str,
+    out: Path,
+    n_worlds: int = 200,
+    n_workers: int = 0,
+    *,
+    notebooks: Sequence[Path] = (),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
 
     Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). ``n_workers`` 0 is one for each
-    core; the figures do not depend on it. ``tell`` is told how far it is. Errors: ParameterError for an unknown market,
+    core; the figures do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is
+    told how far it is. Errors: ParameterError for an unknown market,
     one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
-    cut = null_market(market, out)
+    cut = null_market(market, out, notebooks)
     found = []
     for world in _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1):
         found.append(world)
@@ -51,7 +57,8 @@ def self_test(
         "data": Situation.latest(open_warehouse(market)).seen,
         **summary(cut, found),
     }
-    replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+    if not notebooks:
+        replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 
@@ -88,15 +95,14 @@ def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
-    looks = [family.n_looks(market.world) for family in market.families] + [drift.n_looks for drift in market.drifts]
-    tried: tuple[Family | Drifting, ...] = (*market.families, *market.drifts)
-    names = [(one.period, one.name) for one in tried]
+    looks = [family.n_compared(market.world) for family in market.families]
+    names = [(one.period, f"{one.notebook}, {one.name}") for one in market.families]
     tested = [number for number, n in enumerate(looks) if n]
     supported = np.array([world.supported for world in found])[:, tested]
     n_reports = len({family.period for family in market.families})
     shares = (supported > 0).mean(axis=0)
     families: list[dict[str, Any]] = [
-        {"period": names[i][0], "family": names[i][1], "n_looks": looks[i], "any_claim_rate": float(share)}
+        {"period": names[i][0], "family": names[i][1], "n_comparisons": looks[i], "any_claim_rate": float(share)}
         for i, share in zip(tested, shares, strict=True)
     ]
     return {
@@ -108,6 +114,7 @@ def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
         "n_refinements": len(market.reviews),
         "worst_family": max(families, key=lambda family: family["any_claim_rate"]),
         "families": families,
+        "not_in_the_self_test": dict(market.left_out),
     }
 
 
@@ -155,6 +162,7 @@ def told(report: dict[str, Any]) -> str:
         f"  A report had {null['expected_false_lines']:.2f} false lines on average.",
         f"  {_worst(null['worst_family'])}",
         f"  {_edits(null)}",
+        *(f"  Not in the self-test: {verb} ({why})." for verb, why in null["not_in_the_self_test"].items()),
         "Then one level of one field was given a real difference, drawn anew in every world:",
         *(f"  {_found(planted)}" for planted in report["planted"]),
     ]
@@ -169,7 +177,7 @@ def _percent(figures: dict[str, Any], name: str) -> str:
 
 def _worst(worst: dict[str, Any]) -> str:
     name = f"the {worst['family']} family of {worst['period']}"
-    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_looks']} looks)."
+    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_comparisons']} comparisons)."
 
 
 def _edits(null: dict[str, Any]) -> str:
