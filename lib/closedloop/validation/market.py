@@ -34,8 +34,8 @@ def null_market(market: str, out: Path, notebooks: Sequence[Path] = ()) -> NullM
     ``notebooks``: in place of the shipped ones. Errors: ParameterError for a market that does not exist, or has no
     outcome that could be shuffled.
     """
-    return _Cut(open_warehouse(market), out).done([store.notebook_path(name) for name in NOTEBOOKS]
-                                                  if not notebooks else notebooks)  # fmt: skip
+    shipped = [store.notebook_path(name) for name in NOTEBOOKS]
+    return _Cut(open_warehouse(market), out).done(notebooks or shipped)
 
 
 def _groups(situation: Situation, days: pd.Series) -> Ints:
@@ -62,7 +62,8 @@ class _Cut:
         """All families and reviews, period by period."""
         if self.warehouse.has("deals"):
             self._pool_deals(Situation.latest(self.warehouse))
-        found, name = [], self.warehouse.definition.name
+        found: list[Family] = []
+        name = self.warehouse.definition.name
         for period in self.warehouse.periods:
             for path in notebooks:
                 if path.stem in store.PLANNING or self.warehouse.has_begun(period):
@@ -104,9 +105,9 @@ class _Cut:
     @again.register
     def _(self, redraw: RateRedraw, now: OpenPeriod) -> list[Any]:
         pool, place = self._outcomes(redraw.table, redraw.outcome, now)
-        rows = place.reindex(redraw.ids)
-        is_known = rows.notna().to_numpy()
-        rows = rows[is_known].to_numpy(dtype=np.int64)
+        found = place.reindex(redraw.ids)
+        is_known = found.notna().to_numpy()
+        rows = found[is_known].to_numpy(dtype=np.int64)
         groups, by = self.pools[pool].groups[rows], redraw.by[is_known]
         if redraw.within is not None:
             cells = redraw.within[is_known].astype("str").to_numpy() + " " + groups.astype(str).astype(object)
@@ -124,7 +125,7 @@ class _Cut:
         return [Sizes(DEALS, redraw.measure, rows, names, tally, redraw.size, least, redraw.is_per_decided)]
 
     def _outcomes(self, table: str, outcome: str, now: OpenPeriod) -> tuple[str, pd.Series]:
-        """The pool of an outcome, and each record's place in it: deals have one, leads one for every day they are seen."""
+        """The pool of an outcome, and each record's place in it: deals have one, leads one for each day they are seen."""
         if table == DEALS:
             return DEALS, self.places[DEALS]
         leads = now.records["leads"]

@@ -40,9 +40,8 @@ def self_test(
     """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
 
     Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). ``n_workers`` 0 is one for each
-    core; the figures do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is
-    told how far it is. Errors: ParameterError for an unknown market,
-    one without outcomes, or too few worlds.
+    core; the figures do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell``
+    is told how far it is. Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
