@@ -10,12 +10,12 @@ from closedloop.evidence.claims import false_discovery_q
 from closedloop.evidence.drift import Drift
 from closedloop.loop.drift import MIX, OUTCOME, RATE, SHARE, by_period, compared
 from closedloop.loop.edits import FEWEST_DEALS
-from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse
+from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from closedloop.evidence.claims import close_family
 from closedloop.evidence.confounders import mantel_haenszel
 from closedloop.evidence.rates import wilson
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.adjusting import adjusted
 from closedloop.loop.comparisons import TURNS, deal_levels
 from closedloop.loop.counting import LEAST_SHOWN, shares
-from closedloop.loop.deals import deals
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.adjust import adjusted
+
+from tests.notebook_steps import step_of
 
 PORTS = ("bulk_port", "inland_port")
 RULE = Rule((Branch((Among("site_type", PORTS),), "ports", 100, 1.0),), "others", ("site_type",))
@@ -36,7 +37,7 @@ def looking_back(period: str = "2025-q2", change: Callable[[pd.DataFrame], pd.Da
 
 @pytest.fixture(scope="module")
 def step() -> Step:
-    return deals(looking_back(), SET)
+    return step_of("05_deals", looking_back(), SET)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_an_outcome_that_the_source_cannot_record_is_not_stated(monkeypatch: pyt
     situation = looking_back()
     two = situation.definition.deals.model_copy(update={"outcomes": ["won", "lost"]})
     monkeypatch.setattr(Situation, "definition", situation.definition.model_copy(update={"deals": two}))
-    measures = set(deals(situation, SET).statements["measure"])
+    measures = set(step_of("05_deals", situation, SET).statements["measure"])
     assert not measures & {"n_no_decision", "win_rate_broad", "no_decision_by"}
     assert {"n_won", "n_lost", "win_rate", "won_by"} <= measures
 
@@ -117,7 +118,7 @@ def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(windo
     largest = window.loc[window["outcome"] == "won", "won_amount"].idxmax()
     name = window.loc[largest, "deal_id"]
     change = lambda d: d.assign(won_amount=d["won_amount"].mask(d["deal_id"] == name, 10**9))  # noqa: E731
-    step = deals(looking_back(change=change), SET)
+    step = step_of("05_deals", looking_back(change=change), SET)
     won = window[window["outcome"] == "won"].assign(
         won_amount=lambda d: d["won_amount"].mask(d["deal_id"] == name, 1e9)
     )
@@ -133,7 +134,7 @@ def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(windo
     assert (
         len(looks) == 4 and looks[["low", "high", "p", "beyond"]].isna().all().all() and (looks["reason"] != "").all()
     )
-    closed = close_family(looks, family="outcome", market="harbor", period="2025-q2")
+    closed = close_family(looks, family="how they end", market="harbor", period="2025-q2")
     assert set(closed["verdict"]) == {"refused"}
 
 
@@ -143,11 +144,13 @@ def test_a_field_that_settles_the_persona_and_the_persona_are_never_adjusted_by_
     ended = situation.closed_deals.assign(persona=SET.assign(situation.closed_deals))
     is_port = (ended["persona"] == "ports") ^ (np.arange(len(ended)) % 80 == 0)  # a slip in eighty
     by = deal_levels(situation, ended).assign(berth=is_port.map({True: "quay", False: "land"}))
-    found = {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, by)}
+    found = {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, by, list(by))}
     assert {"persona", "berth"} <= {field for field, _ in found}
     assert not found & {("persona", "berth"), ("berth", "persona"), ("persona", "site_type"), ("site_type", "persona")}
     loose = by.assign(berth=by["berth"].where(np.arange(len(ended)) % 3 > 0, "land"))
-    assert ("berth", "persona") in {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, loose)}
+    assert ("berth", "persona") in {
+        (row["field"], row["within"]) for row in adjusted(situation, SET, ended, loose, list(loose))
+    }
 
 
 def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame, window: pd.DataFrame) -> None:
@@ -174,7 +177,9 @@ def test_reasons_are_shares_of_those_recorded(step: Step, window: pd.DataFrame) 
 
 
 def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:
-    step = deals(looking_back(change=lambda d: d.assign(loss_reason=d["loss_reason"].where(d.index % 2 == 0))), SET)
+    step = step_of(
+        "05_deals", looking_back(change=lambda d: d.assign(loss_reason=d["loss_reason"].where(d.index % 2 == 0))), SET
+    )
     uncoded = stated(step, "uncoded_loss_share").iloc[0]
     assert uncoded["estimate"] == pytest.approx(0.5, abs=0.05)
     assert stated(step, "loss_share", "loss_reason")["n"].max() < 0.6 * uncoded["n"]
@@ -224,7 +229,9 @@ def test_the_age_of_the_deal_is_tried_as_a_confounder() -> None:
         outcome = frame["outcome"].mask(is_decided, pd.Series(np.where(hit, "won", "lost"), index=frame.index))
         return frame.assign(age_days=np.where(is_old, 200.0, 20.0), rep_team=team, outcome=outcome)
 
-    rows = deals(looking_back(change=aged), SET).statements.query("cell == 'adjusted' and field == 'rep_team'")
+    rows = step_of("05_deals", looking_back(change=aged), SET).statements.query(
+        "cell == 'adjusted' and field == 'rep_team'"
+    )
     by_age = rows[rows["within"] == "age_days"].set_index("level")
     assert by_age.loc["north", "baseline"] < -0.3
     assert abs(by_age.loc["north", "estimate"]) < 0.12
@@ -242,9 +249,9 @@ def _reps(frame: pd.DataFrame, *, skill: float, ports: float) -> pd.DataFrame:
 
 
 def _rep_claims(skill: float, ports: float) -> pd.DataFrame:
-    step = deals(looking_back(change=lambda frame: _reps(frame, skill=skill, ports=ports)), SET)
+    step = step_of("05_deals", looking_back(change=lambda frame: _reps(frame, skill=skill, ports=ports)), SET)
     assert step.results["is_rep_spread_beyond_luck"]
-    closed = close_family(step.looks, family="outcome", market="harbor", period="2025-q2")
+    closed = close_family(step.looks, family="how they end", market="harbor", period="2025-q2")
     return closed[closed["field"] == "rep_id"].set_index("level")
 
 
@@ -315,7 +322,7 @@ def _won(frame: pd.DataFrame, n: int) -> pd.DataFrame:
     ],
 )
 def test_a_gap_says_its_own_reason(change: Callable[[pd.DataFrame], pd.DataFrame], gap: str, reason: str) -> None:
-    step = deals(looking_back(change=change), SET)
+    step = step_of("05_deals", looking_back(change=change), SET)
     assert reason in step.missing[gap]
     measures = {
         "curve": ["won_by", "lost_by"],
@@ -332,7 +339,7 @@ def test_medians_and_curves_keep_the_floor_of_rates(n: int, is_shown: bool) -> N
     def only_won(frame: pd.DataFrame) -> pd.DataFrame:
         return _won(frame, n)[lambda rows: rows["outcome"] == "won"]
 
-    step = deals(looking_back(change=only_won), SET)
+    step = step_of("05_deals", looking_back(change=only_won), SET)
     told = {"median_cycle_days", "median_amount", "mean_amount", "won_by"} & set(step.statements["measure"])
     assert told == ({"median_cycle_days", "median_amount", "mean_amount", "won_by"} if is_shown else set())
     figures = [step.results.get(name) for name in ("sales_cycle_days", "median_amount", "win_rate")]
@@ -340,6 +347,6 @@ def test_medians_and_curves_keep_the_floor_of_rates(n: int, is_shown: bool) -> N
 
 
 def test_without_a_known_deal_no_deal_is_recorded() -> None:
-    step = deals(looking_back(change=lambda frame: frame.head(0)), SET)
+    step = step_of("05_deals", looking_back(change=lambda frame: frame.head(0)), SET)
     assert step.missing["totals"].startswith("No deals are recorded")
     assert step.statements.empty

@@ -1,0 +1,41 @@
+"""A notebook's own cells run on a situation and a persona set of the test's making."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from closedloop.evidence.claims import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
+from closedloop.loop.persona import PersonaSet
+from closedloop.loop.situation import Situation
+from closedloop.loop.step import Step
+from closedloop.questions import cells, period, store
+from closedloop.questions.period import OpenPeriod
+
+
+def now_of(notebook: str, situation: Situation, personas: PersonaSet, out: Path | None = None) -> OpenPeriod:
+    """The period as the shipped notebook leaves it, with the situation and the set in place of those it would open."""
+    place = out or Path(tempfile.mkdtemp())
+    path, names = store.notebook_path(notebook), {}  # type: ignore[var-annotated]
+    with period.silence():
+        now = OpenPeriod(notebook, situation, place)
+        vars(now)["personas"] = personas
+        period._opened.append(now)
+        for source, _ in cells._sources(path):
+            exec(compile(source, path.name, "exec"), names)
+            names["open_period"] = lambda *_, **__: now
+        return now
+
+
+def step_of(notebook: str, situation: Situation, personas: PersonaSet, **more: Any) -> Step:
+    """All that the notebook found: comparisons before their verdicts, statements, tables, key figures, gaps."""
+    now = now_of(notebook, situation, personas, **more)
+    answers = list(now.answers.values())
+    return Step(
+        now.step.name,
+        now.step.tables,
+        stacked([answer.compared for answer in answers], LOOK_COLUMNS),
+        stacked([answer.stated for answer in answers], STATEMENT_COLUMNS),
+        stacked([claims for answer in answers for claims in answer.closed], CLAIM_COLUMNS),
+        now.step.results,
+        now.step.missing,
+    )
