@@ -1,4 +1,4 @@
-"""What a researcher does in one notebook, and nothing else: each task on a copy of a shipped notebook, run by itself."""
+"""What a researcher does in one notebook, and nothing else: each task on a copy of a shipped notebook."""
 
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,7 @@ def test_the_self_test_repeats_what_a_changed_notebook_compares(tmp_path: Path) 
     path = copy_of("05_deals", tmp_path, 'mine = win_rates(deals.assign(is_long=deals["age_days"] > 60), by="is_long")')
     own = null_market("harbor", tmp_path / "runs", [path])
     shipped = null_market("harbor", tmp_path / "runs", [notebook_path("05_deals")])
-    sizes = [family.n_compared(own.world) - family.n_compared(shipped.world)
-             for own, shipped in zip(own.families, shipped.families, strict=True)]  # fmt: skip
-    assert sizes == [2] * len(sizes)
+    pairs = zip(own.families, shipped.families, strict=True)
+    assert {mine.n_compared(own.world) - theirs.n_compared(shipped.world) for mine, theirs in pairs} == {2}
     report = summary(own, [one_world(own, number) for number in range(20)])
     assert report["null"]["any_claim_rate"] <= 0.10

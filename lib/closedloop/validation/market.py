@@ -125,7 +125,7 @@ class _Cut:
         return [Sizes(DEALS, redraw.measure, rows, names, tally, redraw.size, least, redraw.is_per_decided)]
 
     def _outcomes(self, table: str, outcome: str, now: OpenPeriod) -> tuple[str, pd.Series]:
-        """The pool of an outcome, and each record's place in it: deals have one, leads one for each day they are seen."""
+        """The pool of an outcome, and each record's place in it: deals have one, leads one a day they are seen."""
         if table == DEALS:
             return DEALS, self.places[DEALS]
         leads = now.records["leads"]
