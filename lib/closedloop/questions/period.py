@@ -17,6 +17,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
 from closedloop.loop import records
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.research import sample_of
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, no_claims
 from closedloop.market import where as conditions
@@ -32,6 +33,7 @@ from closedloop.terms import Moment
 
 RESULTS = "application/vnd.closedloop.results+json"
 _KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "respondents": "respondent_id"}
+_WITHOUT_PERSONA = ("accounts", "respondents")
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
@@ -232,6 +234,16 @@ class OpenPeriod:
         """One row a person who answered the survey."""
         return self._visible("respondents", self._known("respondents"))
 
+    def sample(self) -> pd.DataFrame:
+        """The rows to segment: people who answered the survey; without one leads, accounts or deals."""
+        sample = sample_of(self.situation)
+        return self._visible(sample.source, sample.rows)
+
+    @property
+    def items(self) -> list[str]:
+        """The columns that the sample is segmented by: the survey's questions, else fields known from the start."""
+        return list(sample_of(self.situation).items)
+
     def touches(self) -> pd.DataFrame:
         """One row a touch of either team with a lead."""
         return self._visible("touches", self._known("touches"))
@@ -264,9 +276,11 @@ class OpenPeriod:
 
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
         """The market's records of a notebook's frame, with the columns that a cell gave them; are they records?"""
-        if frame.index.name != table.removesuffix("s") or table not in self.records:
+        if frame.index.name != table.removesuffix("s"):
             return frame, False
-        every = self.records[table]
+        every = self._known(table) if table in _WITHOUT_PERSONA else self.records.get(table)
+        if every is None:
+            return frame, False
         place = pd.Series(every.index, index=_codes(every[_KEYS[table]]))
         if not frame.index.isin(place.index).all() or frame.index.has_duplicates:
             return frame, False
@@ -309,7 +323,7 @@ class OpenPeriod:
     ) -> Answer:
         """A new answer of this period's notebook, which the verb fills; asked again, it counts once."""
         rows, is_recorded = self.rows(frame, table)
-        chosen = among if among is not None else self._chosen(frame, table, is_recorded)
+        chosen = among if among is not None else self.chosen(frame, table, is_recorded)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
@@ -318,11 +332,15 @@ class OpenPeriod:
             self.answers[fingerprint(verb, arguments | {"among": chosen}, frame)] = answer
         return answer
 
-    def _chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
+    def chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
         if not is_recorded or not len(frame):
             return ""
-        whole = [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        whole = {
+            "deals": lambda: [self.deals(), self.deals(ended=False)],
+            "leads": lambda: [self.leads(), self.leads(window=False)],
+        }.get(table, lambda: [self._visible(table, self._known(table))])()
+        whole += [self.sample()] if sample_of(self.situation).source == table else []
         if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
             return ""
         around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
@@ -507,5 +525,3 @@ def _shell() -> Any:
     from IPython import get_ipython
 
     return get_ipython()  # type: ignore[no-untyped-call]
-
-
