@@ -98,10 +98,10 @@ def test_the_survey_profile_ends_with_the_market(survey_segments):
 
 
 @pytest.mark.real
-def test_predicting_the_same_rows_gives_the_same_segments(survey, survey_segments):
-    pd.testing.assert_series_equal(survey_segments.predict(survey), survey_segments.labels)
+def test_rows_that_take_no_part_are_labelled_as_their_twins_are(survey):
     some = survey.iloc[[700, 3, 12]]
-    assert survey_segments.predict(some).tolist() == survey_segments.labels.iloc[[700, 3, 12]].tolist()
+    found = segmentation(survey, ks=range(4, 5), bootstraps=6, rng=rng(1), others=some, number=4)
+    assert found.others.tolist() == found.labels.iloc[[700, 3, 12]].tolist()
 
 
 def test_latent_classes_agree_with_stepmix():
@@ -219,12 +219,23 @@ def test_categories_with_gaps_and_unseen_levels():
     items = pd.DataFrame({f"field_{j}": np.array(["a", "b", "c"])[(kind + j) % 3] for j in range(6)})
     noise = draw.random(items.shape) < 0.12
     items = items.where(~noise, draw.choice(["a", "b", "c"], items.shape)).where(draw.random(items.shape) > 0.05)
-    found = segmentation(items, ks=range(2, 5), rng=rng(1))
+    strange = items.head(3).assign(field_0="never seen")
+    found = segmentation(items, ks=range(2, 5), rng=rng(1), others=strange)
     assert found.recommended_k == 3
     assert adjusted_rand_score(kind, found.labels) > 0.95
     assert found.profile.loc["market", ["field_0=a", "field_0=b", "field_0=c"]].sum() == pytest.approx(1)
-    strange = items.head(3).assign(field_0="never seen")
-    assert found.predict(strange).tolist() == found.labels.head(3).tolist()
+    assert found.others.tolist() == found.labels.head(3).tolist()
+
+
+def test_a_number_that_somebody_wants_is_taken_and_called_unstable_where_it_is():
+    items = frame(three_classes(rng(2), n=300)[0])
+    wanted = segmentation(items, ks=range(2, 5), rng=rng(9), number=6)
+    free = segmentation(items, ks=range(2, 5), rng=rng(9))
+    assert (wanted.recommended_k, wanted.verdict, len(wanted.sizes)) == (6, "unstable", 6)
+    assert free.recommended_k < 6 and free.criteria["k"].max() == 4
+    assert segmentation(items, ks=range(2, 5), rng=rng(9), number=1).verdict == "no segments"
+    with pytest.raises(ParameterError, match="number of segments is 31; allowed are 1 to 30"):
+        segmentation(items, rng=rng(9), number=31)
 
 
 def test_measured_numbers_go_to_k_means():
@@ -233,12 +244,12 @@ def test_measured_numbers_go_to_k_means():
     items = pd.DataFrame(
         np.array([[0, 0, 0], [8, 0, 4], [0, 9, 8]])[blob] + draw.normal(size=(300, 3)), columns=list("abc")
     )
-    found = segmentation(items, ks=range(2, 6), bootstraps=6, rng=rng(1))
+    found = segmentation(items, ks=range(2, 6), bootstraps=6, rng=rng(1), others=items)
     assert found.method == "k_means"
     assert (found.recommended_k, found.verdict) == (3, "natural")
     assert adjusted_rand_score(blob, found.labels) == 1.0
     assert found.profile.loc["market", "b"] == pytest.approx(items["b"].mean())
-    pd.testing.assert_series_equal(found.predict(items), found.labels)
+    pd.testing.assert_series_equal(found.others, found.labels)
 
 
 def test_one_normal_cloud_of_numbers_is_not_cut_naturally():

@@ -66,6 +66,23 @@ def backed(claim: Claim | None, words: Words) -> str:
     return f"{value(claim, words)} ({', '.join(parts)})" if parts else value(claim, words)
 
 
+def on_scale(claim: Claim, *, with_n: bool = True) -> str:
+    """A figure on a scale to 1 or around 0 with its interval: "0.95 (0.90 to 0.99, n = 300)"."""
+    found, low, high = (numbers.decimal(claim[name]) for name in ("estimate", "low", "high"))
+    n = f", {cases(claim)}" if with_n else ""
+    return f"{found} ({low} to {high}{n})"
+
+
+def ranged(claim: Claim | None, words: Words) -> str:
+    """The estimate with its 90 % interval, without n: "44 % (38–50 %)"; alone where it is exact."""
+    if claim is None:
+        return numbers.MISSING
+    if claim["unit"] == "ratio":
+        return on_scale(claim, with_n=False)
+    estimate = value(claim, words)
+    return estimate if claim["low"] == claim["high"] else f"{estimate} ({ends(claim, words)})"
+
+
 def label_of(words: Words) -> Label:
     """How a row of claims is named: its persona or competitor, and its level in a few words."""
 

@@ -26,7 +26,7 @@ from closedloop.evidence.survey_weights import as_effective, effective_size
 __all__ = ["Centres", "Classes", "Segmentation", "k_means", "latent_classes", "match_labels", "segmentation"]
 
 Method = Literal["auto", "latent_classes", "k_means"]
-Verdict = Literal["natural", "reproducible", "constructive", "no segments"]
+Verdict = Literal["natural", "reproducible", "constructive", "unstable", "no segments"]
 
 STABLE_ARI = 0.75
 HOPELESS_ARI = 0.50
@@ -70,7 +70,7 @@ class Segmentation:
     segments. ``disagreement``: lowest and highest k that a criterion names. ``labels``: segment number of each row of
     ``items`` (0 is the largest). ``profile``: share or mean of each item per segment, and of the "market".
     ``sizes``: as of ``sizes_of``. ``sample_warning``: fewer than 60 rows (of a survey with weights: effective ones) per
-    item.
+    item. ``others``: segment number of rows that took no part, where some were given.
     """
 
     method: str
@@ -84,12 +84,7 @@ class Segmentation:
     profile: pd.DataFrame
     sizes: pd.DataFrame
     sample_warning: bool
-    reader: Reader
-    cut: Cut
-
-    def predict(self, items: pd.DataFrame) -> pd.Series:
-        """Segment number of other rows; needs the columns of the rows it was learned on."""
-        return _labelled(self.reader, self.cut, items)
+    others: pd.Series
 
 
 def segmentation(
@@ -101,6 +96,8 @@ def segmentation(
     bootstraps: int = 20,
     rng: np.random.Generator,
     most_rows: int = 5_000,
+    number: int | None = None,
+    others: pd.DataFrame | None = None,
 ) -> Segmentation:
     """Cut rows into segments, and say whether there are any.
 
@@ -113,19 +110,20 @@ def segmentation(
     the largest k whose median bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and
     whose every segment has a stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
     BIC and ICL name it too. Reproducible: stable, and beyond one trait. Constructive: stable, yet one trait explains
-    the rows as well. Method: Dolnicar, Gruen & Leisch (2018), Market Segmentation Analysis, chapters 7 and 8.
+    the rows as well. ``number``: of segments that somebody wants whatever these rules say (unstable: they would not
+    have taken it). ``others``: rows with the same columns that take no part and are labelled all the same. Errors:
+    ParameterError. Method: Dolnicar, Gruen & Leisch (2018), Market Segmentation Analysis, chapters 7 and 8.
     """
-    _check(items)
+    _check(items, number, most_rows)
     chosen = _method(items, method)
     part = _part(items, most_rows, rng)
     reader = Reader.of(part, chosen)
     counted = None if weights is None else as_effective(weights.loc[part.index].to_numpy())
     material = reader.material(part, counted)
-    tried = {
-        k: _try(material, k, bootstraps, rng) for k in sorted({1, *ks}) if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)
-    }
+    wanted = sorted({1, *ks, *([] if number is None else [number])})
+    tried = {k: _try(material, k, bootstraps, rng) for k in wanted if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)}
     criteria = pd.DataFrame([attempt.row for attempt in tried.values()])
-    k = max([1, *_stable_ks(criteria)])
+    k = number or max([1, *_stable_ks(criteria)])
     reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
     labels = _labelled(reader, tried[k].cut, items)
     of_rows = None if weights is None else weights.to_numpy(dtype=float)
@@ -142,8 +140,7 @@ def segmentation(
         profile=profile_of(items, labels, of_rows),
         sizes=sizes_of(labels, k, of_rows),
         sample_warning=n_effective < ROWS_PER_ITEM * items.shape[1],
-        reader=reader,
-        cut=tried[k].cut,
+        others=labels.iloc[:0] if others is None else _labelled(reader, tried[k].cut, others),
     )
 
 
@@ -154,9 +151,12 @@ class _Attempt:
     cut: Cut
 
 
-def _check(items: pd.DataFrame) -> None:
+def _check(items: pd.DataFrame, number: int | None, most_rows: int) -> None:
     if len(items) < 2 or not items.shape[1]:
         raise ParameterError(f"items have the shape {items.shape}; segments need two rows and one column or more")
+    most = max(min(len(items), most_rows) // FEWEST_PER_SEGMENT, 1)
+    if number is not None and not 1 <= number <= most:
+        raise ParameterError(f"the number of segments is {number}; allowed are 1 to {most}: ten rows a segment")
 
 
 def _method(items: pd.DataFrame, method: Method) -> Literal["latent_classes", "k_means"]:
@@ -281,6 +281,8 @@ def _beyond_trait(material: Material, k: int, rng: np.random.Generator, n_folds:
 def _verdict(k: int, reason: Reason) -> Verdict:
     if k == 1:
         return "no segments"
+    if k not in reason.stable_ks:
+        return "unstable"
     if not reason.beyond_trait_z > BEYOND_TRAIT_Z:
         return "constructive"
     agreed = k == reason.bic_k == reason.icl_k

@@ -10,7 +10,15 @@ import pandas as pd
 from closedloop.documents.charts import Picture
 from closedloop.documents.pieces import Missing, Note, Piece, Sentence, Shown
 from closedloop.documents.tables import LIMIT, Table
-from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, Origin, counted, estimated, stacked
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    LOOK_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    counted,
+    estimated,
+    stacked,
+)
 from closedloop.questions import families
 from closedloop.questions.evidence import Evidence
 from closedloop.terms import Moment
@@ -30,7 +38,8 @@ class Answer:
 
     ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
-    ``redraws``: how the comparisons are made again on other outcomes (the self-test).
+    ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what later verbs of
+    the notebook build on.
     """
 
     now: "OpenPeriod"
@@ -50,6 +59,7 @@ class Answer:
     missing: dict[str, str] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     redraws: list[Any] = field(default_factory=list)
+    fitted: Any = None
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -92,7 +102,7 @@ class Answer:
     def claims(self) -> pd.DataFrame:
         """The claims of the answer; none of its comparisons before the families are closed."""
         if not self.now.is_closed:
-            return families.stated(self.stated, self.now.situation)
+            return stacked([families.stated(self.stated, self.now.situation), *self.closed], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}

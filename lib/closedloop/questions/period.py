@@ -18,6 +18,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
 from closedloop.loop import records
 from closedloop.loop.persona import PersonaSet
+from closedloop.loop.research import sample_of
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, no_claims
 from closedloop.market import where as conditions
@@ -33,6 +34,7 @@ from closedloop.terms import Moment
 
 RESULTS = "application/vnd.closedloop.results+json"
 _KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "respondents": "respondent_id"}
+_WITHOUT_PERSONA = ("accounts", "respondents")
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
@@ -144,6 +146,7 @@ class OpenPeriod:
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
         self._draft: Path | None = None
+        self._given: dict[str, list[pd.Index]] = {}  # the records of every frame that was given, by table
         self._declared: dict[str, Moment] = {}
         self._chosen_early: set[str] = set()
         self._asked: dict[str, tuple[int, set[str]]] = {}  # by cell, its last run and what that asked
@@ -246,6 +249,16 @@ class OpenPeriod:
         """One row a person who answered the survey."""
         return self._visible("respondents", self._known("respondents"))
 
+    def sample(self) -> pd.DataFrame:
+        """The rows to segment: people who answered the survey; without one leads, accounts or deals."""
+        sample = sample_of(self.situation)
+        return self._visible(sample.source, sample.rows)
+
+    @property
+    def items(self) -> list[str]:
+        """The columns that the sample is segmented by: the survey's questions, else fields known from the start."""
+        return list(sample_of(self.situation).items)
+
     def touches(self) -> pd.DataFrame:
         """One row a touch of either team with a lead."""
         return self._visible("touches", self._known("touches"))
@@ -274,11 +287,15 @@ class OpenPeriod:
         shown = frame.drop(columns=[*ids, *(name for name in _INTERNAL if name in frame)])
         if (key := _KEYS.get(table, "")) in frame:
             shown.index = pd.Index(_codes(frame[key]), name=table.removesuffix("s"))
+            self._given.setdefault(table, []).append(shown.index)
         return shown
 
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
         """The market's records of a notebook's frame, with the columns that a cell gave them; are they records?"""
-        if frame.index.name != table.removesuffix("s") or table not in self.records:
+        if frame.index.name != table.removesuffix("s"):
+            return frame, False
+        every = self._known(table) if table in _WITHOUT_PERSONA else self.records.get(table)
+        if every is None:
             return frame, False
         every = self.records[table]
         place = dict(zip(_codes(every[_KEYS[table]]), every.index, strict=True))
@@ -323,7 +340,7 @@ class OpenPeriod:
     ) -> Answer:
         """A new answer of this period's notebook, which the verb fills; asked again, it counts once."""
         rows, is_recorded = self.rows(frame, table)
-        chosen = among if among is not None else self._chosen(frame, table, is_recorded)
+        chosen = among if among is not None else self.chosen(frame, table, is_recorded)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
@@ -348,16 +365,14 @@ class OpenPeriod:
         """Was anything asked in this session that the notebook, run from the top, would not ask?"""
         return bool(self._earlier)
 
-    def _chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
-        """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
-        if not is_recorded or not len(frame):
+    def chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
+        """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gave."""
+        given = self._given.get(table, [])
+        if not is_recorded or not len(frame) or not given:
             return ""
-        whole = (
-            [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
-        )
-        if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
+        if any(len(one) == len(frame) and one.isin(frame.index).all() for one in given):
             return ""
-        around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
+        around = min((one for one in given if frame.index.isin(one).all()), key=len, default=given[-1])
         return f"{len(frame):,} of {len(around):,} {table} chosen in a cell"
 
     # families

@@ -1,6 +1,6 @@
 """How a comparison is made again on other outcomes: what the self-test needs of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -36,3 +36,36 @@ class SizeRedraw:
     size: str
     measure: str
     is_per_decided: bool = False
+
+
+@dataclass(frozen=True)
+class ShareRedraw:
+    """Shares of the levels ``by`` in each of ``groups``: with nothing between them the rows of ``by`` are shuffled.
+
+    ``group``: the only group that is compared; ``weights``: of a survey, one a row, which stay with ``by``.
+    """
+
+    by: pd.DataFrame
+    groups: pd.Series
+    measure: str
+    weights: pd.Series | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class AssociationRedraw:
+    """The strongest ``pairs`` of answers to different ``items``: with nothing in common each item is shuffled alone."""
+
+    items: pd.DataFrame
+    pairs: int
+
+
+@dataclass(frozen=True)
+class TargetRedraw:
+    """Scores of segments by criteria, some of them made of deals: ``score(deals)`` gives the closed family's looks.
+
+    ``ids``: of the deals that ended, whose outcomes, amounts and days are made again.
+    """
+
+    ids: pd.Series
+    score: Callable[[pd.DataFrame], pd.DataFrame]

@@ -22,6 +22,7 @@ from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import Sample, won
 from closedloop.loop.situation import Situation
 from closedloop.market.warehouse import fetched
+from closedloop.questions.sample import days_of
 from closedloop.terms import Moment
 
 UNITS: Mapping[str, str] = {
@@ -60,12 +61,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Criteria:
-    """The segments of one moment with the personas that stand for them, and what was known of both on the day."""
+    """The segments of one day with the personas that stand for them, and what was known of both.
+
+    ``ended``: the deals that ended within the window.
+    """
 
     situation: Situation
     sample: Sample
     found: Segmentation
     in_force: PersonaSet
+    ended: pd.DataFrame
 
     @property
     def ids(self) -> list[str]:
@@ -97,7 +102,7 @@ class Criteria:
         return [name for name in self.in_force.ids if self.segment_of.get(name) == segment]
 
     def recognised(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of each segment whom the rule gives to one of its personas, and rows of each segment."""
+        """Rows of each segment that the rule gives to one of its personas, and rows of each segment."""
         labels = self.found.labels.astype(str)
         is_right = self.assigned.map(self.segment_of) == labels
         k = is_right.groupby(labels).sum().reindex(self.ids, fill_value=0)
@@ -120,7 +125,7 @@ class Criteria:
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
         share, low, high = (sizes[end].to_numpy(dtype=float) for end in ("share", "low", "high"))
-        sure, days = sizes["n_effective"].to_numpy(dtype=float), _days(self.sample.rows)
+        sure, days = sizes["n_effective"].to_numpy(dtype=float), days_of(self.sample.rows)
         return Value(share, low, high, np.full(len(sizes), n), self.sample.source, days, sure)
 
     def _growth(self) -> Value | None:
@@ -147,11 +152,10 @@ class Criteria:
 
     @cached_property
     def _deals(self) -> pd.DataFrame | None:
-        """Deals that ended within the window, with their segment; None where nothing can be said."""
-        if not self.situation.view.has("deals") or not self.segment_of or self.situation.closed_deals.empty:
+        """The deals that ended, with their segment; None where nothing can be said."""
+        if not self.segment_of or self.ended.empty:
             return None
-        deals = self.situation.closed_deals
-        return deals.assign(segment=self._segments(deals))
+        return self.ended.assign(segment=self._segments(self.ended))
 
     def _win_rate(self) -> Value | None:
         """Win rates of the segments, shrunk together; every one needs ten decided deals."""
@@ -176,8 +180,8 @@ class Criteria:
         if self._deals is None or "won_amount" not in self._deals:
             return None
         decided = self._deals[won(self._deals).notna()]
-        told = won_per_decided(decided["outcome"] == "won", decided["won_amount"].astype(float), decided["segment"])
-        return self._grouped(told.set_index("group").reindex(self.ids), decided)
+        brought = won_per_decided(decided["outcome"] == "won", decided["won_amount"].astype(float), decided["segment"])
+        return self._grouped(brought.set_index("group").reindex(self.ids), decided)
 
     def _sales_cycle(self) -> Value | None:
         if self._deals is None or self.situation.definition.clock != "day":
@@ -206,12 +210,12 @@ class Criteria:
         is_ready = np.array([str(name).partition("_")[2] in ready for name in wishes])
         if wishes.empty:
             return None
-        told = pd.DataFrame({"met": wishes.loc[:, is_ready].sum(axis=1), "all": wishes.sum(axis=1)})
+        counted = pd.DataFrame({"met": wishes.loc[:, is_ready].sum(axis=1), "all": wishes.sum(axis=1)})
         members, weights = [self.found.labels.astype(str) == segment for segment in self.ids], self.sample.weights
-        parts = [_ratio((told if weights is None else told.mul(weights, axis=0))[part]) for part in members]
+        parts = [_ratio((counted if weights is None else counted.mul(weights, axis=0))[part]) for part in members]
         share, low, high, n = (np.array([part[place] for part in parts]) for place in range(4))
         sure = None if weights is None else np.array([effective_size(weights[part].to_numpy()) for part in members])
-        return Value(share, low, high, n, "respondents", _days(self.sample.rows), sure)
+        return Value(share, low, high, n, "respondents", days_of(self.sample.rows), sure)
 
     def _topics(self, kinds: tuple[str, ...]) -> set[str]:
         """The topics that texts of every one of these kinds speak about, as released on the day."""
@@ -225,18 +229,12 @@ def _counted(values: pd.Series, ids: list[str]) -> np.ndarray:
     return values.value_counts().reindex(ids, fill_value=0).to_numpy(dtype=float)
 
 
-def _days(rows: pd.DataFrame) -> pd.Series:
-    """The days that the sample is of."""
-    name = next((c for c in ("answered_on", "created_on", "closed_on") if c in rows), None)
-    return pd.to_datetime(rows[name]) if name else pd.Series(dtype="datetime64[us]")
-
-
-def _ratio(told: pd.DataFrame) -> tuple[float, float, float, int]:
+def _ratio(wishes: pd.DataFrame) -> tuple[float, float, float, int]:
     """Wishes met of all wishes with its interval (ratio estimator, linearised) and the number of members."""
-    n, total = len(told), told["all"].sum()
+    n, total = len(wishes), wishes["all"].sum()
     if n < LEAST_SHOWN or not total:
         return np.nan, np.nan, np.nan, n
-    share = told["met"].sum() / total
-    error = np.sqrt(n * (told["met"] - share * told["all"]).var()) / total
+    share = wishes["met"].sum() / total
+    error = np.sqrt(n * (wishes["met"] - share * wishes["all"]).var()) / total
     reach = scipy.stats.norm.isf(0.05) * error
     return share, max(share - reach, 0.0), min(share + reach, 1.0), n
