@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,18 @@ from closedloop.questions.comparison import strongest
 from closedloop.questions.evidence import Evidence
 from closedloop.terms import Moment
 
+if TYPE_CHECKING:
+    from closedloop.loop.lineage import Lineage
+
 RESULTS = "application/vnd.closedloop.results+json"
-_KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "respondents": "respondent_id"}
+_KEYS = {
+    "deals": "deal_id",
+    "leads": "lead_id",
+    "accounts": "account_id",
+    "respondents": "respondent_id",
+    "notes": "note_id",
+    "touches": "touch_id",
+}
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
@@ -137,6 +147,7 @@ class OpenPeriod:
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
         self._declared: dict[str, Moment] = {}
+        self._given: dict[str, tuple[pd.DataFrame, str]] = {}  # what frames are of, and the column of its ids
         self._chosen_early: set[str] = set()
         if out is not None:
             store.set_aside(self.folder, notebook)
@@ -192,6 +203,15 @@ class OpenPeriod:
         return set_in_force(self.market, before.name, self.standing) if before else None
 
     @cached_property
+    def lineage(self) -> "Lineage":
+        """The personas in force beside the sample of market research and its segments."""
+        from closedloop.loop.lineage import Lineage
+        from closedloop.loop.research import research
+
+        found = research(self.situation)
+        return Lineage(self.situation, found.sample, found.segments, self.personas)
+
+    @cached_property
     def records(self) -> dict[str, pd.DataFrame]:
         """Deals and leads as the market has them, with their persona, by table; what is not recorded is absent."""
         view, found = self.situation.view, {}
@@ -240,11 +260,20 @@ class OpenPeriod:
         """One row a sum of money that marketing spent."""
         return self._visible("spend", self._known("spend"))
 
-    def notes(self) -> pd.DataFrame:
-        """One row a remark of the window, by kind and topic; its wording stays in the market's room."""
-        from closedloop.loop.remarks import remarks
+    def people(self) -> pd.DataFrame:
+        """One row a person, or record, of market research's sample, with the persona that its answers are counted for.
 
-        return self._visible("notes", remarks(self.situation, self.personas))
+        The persona comes from rules that did not see the row (``Lineage.assigned``).
+        """
+        lineage = self.lineage
+        frame = lineage.sample.rows.assign(persona=lineage.assigned) if len(lineage.sample.rows) else pd.DataFrame()
+        return self._visible("people", frame, _KEYS.get(lineage.sample.source, ""))
+
+    def notes(self) -> pd.DataFrame:
+        """One row a note of the window, by team, kind, topic and persona; its wording stays in the market's room."""
+        from closedloop.loop.notes import notes
+
+        return self._visible("notes", notes(self.situation, self.personas))
 
     def fields(self, table: str, up_to: str = "creation") -> list[str]:
         """The fields to compare by, known by the moment ``up_to``: none that looks like a leak or an identifier."""
@@ -254,20 +283,28 @@ class OpenPeriod:
         view = self.situation.view
         return fetched(view.known(table), None) if view.has(table) else pd.DataFrame()
 
-    def _visible(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame without internal columns, indexed by codes of its records' ids."""
+    def _visible(self, table: str, frame: pd.DataFrame, key: str = "") -> pd.DataFrame:
+        """The frame without internal columns, indexed by codes of its records' ids, which are in the column ``key``."""
         ids = [name for name in frame.columns if str(name).endswith("_id") and name != "rep_id"]
         shown = frame.drop(columns=[*ids, *(name for name in _INTERNAL if name in frame)])
-        if (key := _KEYS.get(table, "")) in frame:
+        if (key := key or _KEYS.get(table, "")) in frame:
             shown.index = pd.Index(_codes(frame[key]), name=table.removesuffix("s"))
+            self._given[table] = (frame, key)
         return shown
+
+    def _every(self, table: str) -> tuple[pd.DataFrame, str] | None:
+        """All of the market's records that a frame of this table may hold, and the column of their ids."""
+        if table in ("deals", "leads"):
+            return (self.records[table], _KEYS[table]) if table in self.records else None
+        return self._given.get(table)
 
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
         """The market's records of a notebook's frame, with the columns that a cell gave them; are they records?"""
-        if frame.index.name != table.removesuffix("s") or table not in self.records:
+        found = self._every(table) if frame.index.name == table.removesuffix("s") else None
+        if found is None:
             return frame, False
-        every = self.records[table]
-        place = pd.Series(every.index, index=_codes(every[_KEYS[table]]))
+        every, key = found
+        place = pd.Series(every.index, index=_codes(every[key]))
         if not frame.index.isin(place.index).all() or frame.index.has_duplicates:
             return frame, False
         rows = every.loc[place.loc[frame.index]]
@@ -322,7 +359,15 @@ class OpenPeriod:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
         if not is_recorded or not len(frame):
             return ""
-        whole = [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        if table in ("deals", "leads"):
+            whole = (
+                [self.deals(), self.deals(ended=False)]
+                if table == "deals"
+                else [self.leads(), self.leads(window=False)]
+            )
+        else:
+            every, key = self._given[table]
+            whole = [every.set_axis(pd.Index(_codes(every[key])))]
         if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
             return ""
         around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
@@ -507,5 +552,3 @@ def _shell() -> Any:
     from IPython import get_ipython
 
     return get_ipython()  # type: ignore[no-untyped-call]
-
-

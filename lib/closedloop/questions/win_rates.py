@@ -163,6 +163,9 @@ def win_rates(
     cut = cut.loc[:, [name not in ("persona", "is_quarter_end") or cut[name].nunique() > 1 for name in cut]]
     late = [name for name in cut if now.known_at(name) > Moment.CREATION and name != "is_quarter_end"]
     table = counts(cut, list(cut.columns), hit, situation.names_of(days), late, known_before(situation, rows))
+    if table.empty and fields == ["persona"] and len(now.personas.personas) < 2:
+        answer.missing["comparisons"] = "There is one persona for everyone, so there is nothing to compare."
+        return answer
     if table.empty:
         answer.missing["comparisons"] = (
             f"{hit.notna().sum()} deals were won or lost, but no field is recorded to compare them by."
