@@ -41,7 +41,8 @@ MATERIAL_KINDS = (
 )
 CLOCKS = ("day", "month", "order", "none")
 LENGTHS = ("month", "quarter", "half", "year")
-NO_RIVAL = ("none", "unnamed")
+NO_COMPETITOR = ("none", "unnamed")
+NO_DECISION = "no_decision"
 REJECTED_UNTOUCHED = "rejected, yet never touched by sales"  # leads on which the teams disagree
 ACCEPTED_UNTOUCHED = "accepted, yet never touched by sales"
 

@@ -18,9 +18,8 @@ from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import recorded, records
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop.comparisons import TURNS
-from closedloop.loop.rivals import NO_DECISION
+from closedloop.terms import NO_DECISION
 
-_STATED = MappingProxyType({"notebook": "battlecard"})
 _MOST = 5
 Pieces = tuple[Piece, ...]
 STATUS_QUO = "none"
@@ -43,7 +42,10 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
     ]
     if dossier.result("personas", "only_won"):
         return [*told, Sentence("Only won deals are recorded: how often we win against them cannot be told.")]
-    rate, everyone = _first(dossier, "win_rate"), first(dossier.plan, **_STATED, subject="market", measure="win_rate")
+    rate, everyone = (
+        _first(dossier, "win_rate"),
+        first(dossier.plan, cell="strong", subject="market", measure="win_rate"),
+    )
     if rate is None or everyone is None:
         return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
     against, over_all = backed(rate, dossier.words), backed(everyone, dossier.words)
@@ -53,13 +55,13 @@ def bottom_line(dossier: Dossier) -> list[Sentence]:
 
 def _recording(dossier: Dossier) -> list[Sentence]:
     """That whom we met is recorded more often in deals of one outcome, where it is."""
-    claim = first(dossier.plan, **_STATED, measure="recorded_share", verdict="supported")
+    claim = first(dossier.plan, cell="strong", measure="recorded_share", verdict="supported")
     return [] if claim is None else [recorded(claim, dossier.words)]
 
 
 def _told(dossier: Dossier, measure: str) -> pd.DataFrame:
     """The plan's claims of one measure on this rival."""
-    return where(dossier.plan, **_STATED, subject=dossier.chosen, measure=measure)
+    return where(dossier.plan, subject=dossier.chosen, measure=measure)
 
 
 def _first(dossier: Dossier, measure: str) -> Claim | None:

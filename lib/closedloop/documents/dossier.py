@@ -17,12 +17,12 @@ from closedloop.documents.rule_words import makeup, rule_sentences
 from closedloop.documents.wording import Words, one_of_each_pair, records
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop import turn
-from closedloop.loop.observed import HEARD
+from closedloop.loop.notes import HEARD
 from closedloop.loop.persona import Persona, PersonaSet, read_set
-from closedloop.loop.rivals import NO_DECISION
 from closedloop.loop.step import Step, read_frame, read_step
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import Period
+from closedloop.terms import NO_DECISION
 
 _EARLY = ("research", "creation")  # moments up to which a field is known before anybody sells
 _SCORES = ("attractiveness_score", "strength_score")

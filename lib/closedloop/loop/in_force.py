@@ -52,11 +52,12 @@ def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSe
         return committed(read_set(path), found.name)
     before = previous(warehouse.periods, found)
     if before is None:
-        from closedloop.loop import personas, research
+        from closedloop.loop.first_set import research_set
+        from closedloop.loop.research import research
 
         situation = Situation.planning(warehouse, found)
-        material = research.research(situation)
-        return personas.research_set(situation, material.sample, material.segments)
+        material = research(situation)
+        return research_set(situation, material.sample, material.segments)
     proposal = _proposal(market, before.name, out)
     if proposal.personas is not None and warehouse.definition.accept == "auto":
         return proposal.personas

@@ -1,63 +1,18 @@
-"""Where the personas in force come from: the segment behind each, and the respondents that each is told of."""
+"""Where the personas in force come from: the segment behind each, and the respondents that each is described by."""
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import pandas as pd
 
 from closedloop.evidence.indicators import level_text
-from closedloop.evidence.profiles import field_and_level
 from closedloop.evidence.rules import RuleError, cross_fitted
 from closedloop.evidence.segments import Segmentation
 from closedloop.loop.changelog import COMMIT, SPLIT
+from closedloop.loop.first_set import segment_traits, shared_fields
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.persona_ids import persona_id
 from closedloop.loop.records import Sample
 from closedloop.loop.situation import Situation
-
-_VOLATILE = ("campaign", "experiment", "arm", "first_touch")
-
-
-def shared_fields(situation: Situation, sample: Sample) -> list[str]:
-    """Fields that the sample shares with the records that a rule has to assign."""
-    records = next((table for table in ("leads", "deals") if situation.view.has(table)), None)
-    if records is None or sample.rows.empty:
-        return []
-    known = situation.fields(records)
-    return [name for name in known if name in sample.rows and name not in _VOLATILE and sample.rows[name].nunique() > 1]
-
-
-class Trait(NamedTuple):
-    """What sets a segment most apart from the others, and the id made of it; without a level, more of a number."""
-
-    id: str
-    field: str
-    level: str
-
-
-def segment_traits(profile: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Trait]:
-    """The trait of each segment; ``profile`` was made of ``rows``. Without one that is free, a segment has its number.
-
-    What two columns would both be called is neither's id, so that an id stays the same whatever else was cut.
-    """
-    segments = profile.drop(index="market")
-    scale = profile.loc["market"].abs().clip(lower=1.0)
-    plain = Counter(persona_id(str(column)) for column in segments.columns)
-    shared = [id_ for id_, times in plain.items() if times > 1]
-    taken: set[str] = set()
-    traits = {}
-    for segment in segments.index:
-        others = segments.drop(index=segment)
-        apart = ((segments.loc[segment] - others.mean()) / scale).sort_values(ascending=False, kind="stable")
-        column = next((str(name) for name in apart.index if name not in taken), None)
-        if column is None:
-            traits[str(segment)] = Trait(f"segment-{segment}", "", "")
-            continue
-        taken.add(column)
-        traits[str(segment)] = Trait(persona_id(column, shared), *field_and_level(column, rows))
-    return traits
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from closedloop.documents.findings import backed, dots_of
 from closedloop.documents.pieces import Note, Piece, Sentence, stating
 from closedloop.documents.wording import records
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
-from closedloop.loop.remarks import remarks
+from closedloop.loop.notes import notes
 from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import level_of
 from closedloop.questions.evidence import Evidence
@@ -34,8 +34,8 @@ def loss_reasons(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
         answer.estimate(shares(lost["loss_reason"], "loss_reason"), origin, "loss_share")
         uncoded = rates([("", lost["loss_reason"].isna().sum(), len(lost))], "")
         answer.estimate(uncoded, origin, "uncoded_loss_share")
-    notes = remarks(now.situation, now.personas)
-    said = notes[(notes["kind"] == "loss") & (notes["from_team"] == "buyer") & notes["deal_id"].isin(lost["deal_id"])]
+    every = notes(now.situation, now.personas)
+    said = every[(every["kind"] == "loss") & (every["from_team"] == "buyer") & every["deal_id"].isin(lost["deal_id"])]
     said = said.drop_duplicates("deal_id")
     if len(said):
         answer.estimate(shares(said["topic"], "topic"), origin._replace(source_table="notes"), "buyer_loss_share")

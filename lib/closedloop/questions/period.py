@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -32,9 +32,18 @@ from closedloop.questions.comparison import strongest
 from closedloop.questions.evidence import Evidence
 from closedloop.terms import Moment
 
+if TYPE_CHECKING:
+    from closedloop.loop.lineage import Lineage
+
 RESULTS = "application/vnd.closedloop.results+json"
-_KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "respondents": "respondent_id"}
-_WITHOUT_PERSONA = ("accounts", "respondents")
+_KEYS = {
+    "deals": "deal_id",
+    "leads": "lead_id",
+    "accounts": "account_id",
+    "respondents": "respondent_id",
+    "notes": "note_id",
+    "touches": "touch_id",
+}
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
@@ -146,7 +155,7 @@ class OpenPeriod:
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
         self._draft: Path | None = None
-        self._given: dict[str, list[pd.Index]] = {}  # the records of every frame that was given, by table
+        self._given: dict[str, list[tuple[pd.Index, pd.DataFrame]]] = {}  # by table: codes and records of each frame
         self._declared: dict[str, Moment] = {}
         self._chosen_early: set[str] = set()
         self._asked: dict[str, tuple[int, set[str]]] = {}  # by cell, its last run and what that asked
@@ -209,6 +218,15 @@ class OpenPeriod:
         return set_in_force(self.market, before.name, self.standing) if before else None
 
     @cached_property
+    def lineage(self) -> "Lineage":
+        """The personas in force beside the sample of market research and its segments."""
+        from closedloop.loop.lineage import Lineage
+        from closedloop.loop.research import research
+
+        found = research(self.situation)
+        return Lineage(self.situation, found.sample, found.segments, self.personas)
+
+    @cached_property
     def records(self) -> dict[str, pd.DataFrame]:
         """Deals and leads as the market has them, with their persona, by table; what is not recorded is absent."""
         view, found = self.situation.view, {}
@@ -267,11 +285,20 @@ class OpenPeriod:
         """One row a sum of money that marketing spent."""
         return self._visible("spend", self._known("spend"))
 
-    def notes(self) -> pd.DataFrame:
-        """One row a remark of the window, by kind and topic; its wording stays in the market's room."""
-        from closedloop.loop.remarks import remarks
+    def people(self) -> pd.DataFrame:
+        """One row a person, or record, of market research's sample, with the persona that its answers are counted for.
 
-        return self._visible("notes", remarks(self.situation, self.personas))
+        The persona comes from rules that did not see the row (``Lineage.assigned``).
+        """
+        lineage = self.lineage
+        frame = lineage.sample.rows.assign(persona=lineage.assigned) if len(lineage.sample.rows) else pd.DataFrame()
+        return self._visible("people", frame, _KEYS.get(lineage.sample.source, ""))
+
+    def notes(self) -> pd.DataFrame:
+        """One row a note of the window, by team, kind, topic and persona; its wording stays in the market's room."""
+        from closedloop.loop.notes import notes
+
+        return self._visible("notes", notes(self.situation, self.personas))
 
     def fields(self, table: str, up_to: str = "creation") -> list[str]:
         """The fields to compare by, known by the moment ``up_to``: none that looks like a leak or an identifier."""
@@ -281,27 +308,23 @@ class OpenPeriod:
         view = self.situation.view
         return fetched(view.known(table), None) if view.has(table) else pd.DataFrame()
 
-    def _visible(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame without internal columns, indexed by codes of its records' ids."""
+    def _visible(self, table: str, frame: pd.DataFrame, key: str = "") -> pd.DataFrame:
+        """The frame without internal columns, indexed by codes of its records' ids, which are in the column ``key``."""
         ids = [name for name in frame.columns if str(name).endswith("_id") and name != "rep_id"]
         shown = frame.drop(columns=[*ids, *(name for name in _INTERNAL if name in frame)])
-        if (key := _KEYS.get(table, "")) in frame:
+        if (key := key or _KEYS.get(table, "")) in frame:
             shown.index = pd.Index(_codes(frame[key]), name=table.removesuffix("s"))
-            self._given.setdefault(table, []).append(shown.index)
+            self._given.setdefault(table, []).append((shown.index, frame))
         return shown
 
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
         """The market's records of a notebook's frame, with the columns that a cell gave them; are they records?"""
-        if frame.index.name != table.removesuffix("s"):
+        given = self._given.get(table, []) if frame.index.name == table.removesuffix("s") else []
+        found = next((one for one in given if frame.index.isin(one[0]).all()), None)
+        if found is None or frame.index.has_duplicates:
             return frame, False
-        every = self._known(table) if table in _WITHOUT_PERSONA else self.records.get(table)
-        if every is None:
-            return frame, False
-        every = self.records[table]
-        place = dict(zip(_codes(every[_KEYS[table]]), every.index, strict=True))
-        if not frame.index.isin(list(place)).all() or frame.index.has_duplicates:
-            return frame, False
-        rows = every.loc[[place[code] for code in frame.index]]
+        codes, records_ = found
+        rows = records_.iloc[codes.get_indexer(frame.index)]
         return rows.assign(**{str(name): frame[name].array for name in frame.columns}), True
 
     def declare(self, name: str, known_at: str) -> None:
@@ -367,7 +390,7 @@ class OpenPeriod:
 
     def chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gave."""
-        given = self._given.get(table, [])
+        given = [codes for codes, _ in self._given.get(table, [])]
         if not is_recorded or not len(frame) or not given:
             return ""
         if any(len(one) == len(frame) and one.isin(frame.index).all() for one in given):

@@ -164,6 +164,9 @@ def win_rates(
     names = [str(name) for name in cut if name != "is_quarter_end"]
     late = [name for name in names if now.known_at(name) > Moment.CREATION]
     table = counts(cut, list(cut.columns), hit, situation.names_of(days), late, known_before(situation, rows))
+    if table.empty and fields == ["persona"] and len(now.personas.personas) < 2:
+        answer.missing["comparisons"] = "There is one persona for everyone, so there is nothing to compare."
+        return answer
     if table.empty:
         answer.missing["comparisons"] = (
             f"{hit.notna().sum()} deals were won or lost, but no field is recorded to compare them by."

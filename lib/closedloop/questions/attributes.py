@@ -1,0 +1,180 @@
+"""What is special about each persona: shares of attributes beside the rest of the market."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.findings import Claim, joined, telling, value
+from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_ids, span, stating
+from closedloop.documents.summaries import summary
+from closedloop.documents.tables import Table
+from closedloop.documents.wording import capital, one_of_each_pair, records
+from closedloop.evidence.claims import Origin, share_looks
+from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
+from closedloop.loop.records import Sample
+from closedloop.questions.answer import Answer
+from closedloop.questions.comparison import in_words
+from closedloop.questions.evidence import Evidence
+from closedloop.questions.period import opened
+
+_SETTLED = 0.005  # misses of entry, not exceptions
+_MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
+
+
+def attributes(people: pd.DataFrame, by: Sequence[str] | None = None, *, among: str | None = None) -> Answer:
+    """The share of every attribute ``by`` in every persona of ``people``, against all other people.
+
+    Shares are shrunk towards each other, and weighted where the survey is (METHODS 3, 5). Without ``by`` it is all
+    questions and fields that are no part of the rule: those follow from it. ``people``: a row a person, column persona.
+    """
+    now = opened()
+    answer = now.ask("attributes", "attributes", people, "people", _show, among=among, by=by)
+    rows = attribute_levels(answer, by)
+    if rows.empty:
+        return answer
+    members, origin = answer.rows["persona"], origin_of(answer)
+    answer.compare(share_looks(share_counts(rows, members, weights_of(answer)), origin))
+    answer.count([{"estimate": len(rows)}], origin, "n_described")
+    sizes = [{"subject": name, "estimate": n} for name, n in members.value_counts().items() if n >= LEAST_SHOWN]
+    answer.count(sizes, origin, "n_members")
+    rule = levels(answer.rows, [name for name in now.personas.rule.fields if name in answer.rows])
+    answer.tables["implied"] = _implied(rows, rule)
+    answer.results["is_cross_fitted"] = now.lineage.is_cross_fitted
+    return answer
+
+
+def attribute_levels(answer: Answer, by: Sequence[str] | None) -> pd.DataFrame:
+    """The attributes ``by`` of the people as levels; where there are none an empty frame, and the answer says why."""
+    sample, personas, rows = answer.now.lineage.sample, answer.now.personas, answer.rows
+    own = {*personas.fields, *personas.rule.fields}
+    every = [name for name in [*sample.items, *sample.held_apart] if name not in own] if by is None else list(by)
+    columns = [name for name in every if name in rows]
+    if len(personas.personas) >= 2 and columns and len(rows):
+        return levels(rows, columns)
+    answer.missing[answer.section] = (
+        "There is one persona for everyone, so nothing sets personas apart."
+        if len(personas.personas) < 2
+        else "Every known field is part of the rule, so none is left to describe the personas by. "
+        "Collect survey answers or further fields."
+    )
+    return pd.DataFrame()
+
+
+def weights_of(answer: Answer) -> pd.Series | None:
+    """What each of the answer's people counts, where the survey is weighted."""
+    return Sample(answer.now.lineage.sample.source, answer.rows, [], []).weights
+
+
+def origin_of(answer: Answer) -> Origin:
+    """Where figures of the answer's people come from, by the day on which they were asked or recorded."""
+    rows = answer.rows
+    day = next((name for name in ("answered_on", "created_on") if name in rows), None)
+    days = pd.to_datetime(rows[day]) if day else pd.Series(dtype="datetime64[us]")
+    return answer.origin(days, table=answer.now.lineage.sample.source)
+
+
+def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
+    """The levels that one field of the rule settles: in each of its levels all have them or none.
+
+    They follow from the rule, so that they are no facts about the people it finds. Columns field, level.
+    """
+    found = []
+    for name in rows.columns:
+        shares = [pd.crosstab(rule[by], rows[name], normalize="index") for by in rule.columns]
+        settled = [table.columns[((table < _SETTLED) | (table > 1 - _SETTLED)).all()] for table in shares]
+        found += [(name, level) for level in sorted({level for levels in settled for level in levels})]
+    return pd.DataFrame(found, columns=["field", "level"], dtype="str")
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    listed = attribute_table(shown, title)
+    said = [joined(summary(shown.of("share"), shown.words))] if listed else in_words(shown.of("share"), shown)
+    pieces = (listed, *said, *led_by(shown), no_different(shown), *_measured_on(shown))
+    return tuple(piece for piece in pieces if piece is not None)
+
+
+def attribute_table(shown: Evidence, title: str) -> Table | None:
+    """Every attribute in every persona beside the market: an arrow where the difference holds."""
+    shares = one_of_each_pair(shown.of("share"), shown.words)
+    held = shares[shares["verdict"] == "supported"]
+    if held.empty:
+        return None
+    personas = list(dict.fromkeys(shares["subject"]))
+    order = held.assign(size=held["effect"].abs()).sort_values("size", ascending=False, kind="stable")
+    pairs = order[["field", "level"]].drop_duplicates().to_numpy().tolist()
+    rows, cited = [], []
+    for field, level in pairs[:_MOST_ROWS]:
+        part = shares[(shares["field"] == field) & (shares["level"] == level)]
+        by_persona = {claim["subject"]: claim for claim in records(part)}
+        cells = [_cell(by_persona.get(persona)) for persona in personas]
+        rows.append((shown.words.short(field, level), numbers.rate(part["baseline"].mean()), *cells))
+        cited.append(claim_ids(part))
+    heads = ("attribute", "market", *map(shown.words.name, personas))
+    legend = "▲ more common and ▼ less common than in the market, as far as the difference holds."
+    caption = f"{title} {legend}".strip()
+    numeric = (False, *[True] * (len(heads) - 1))
+    return Table(heads, tuple(rows), numeric, caption, max(len(pairs) - _MOST_ROWS, 0), tuple(cited))
+
+
+def _cell(claim: Claim | None) -> str:
+    if claim is None:
+        return numbers.MISSING
+    arrow = ("▲" if claim["effect"] > 0 else "▼") if claim["verdict"] == "supported" else ""
+    ends = numbers.interval(claim["low"], claim["high"], "rate", "")
+    return f"{arrow} {numbers.rate(claim['estimate'])} ({ends})".strip()
+
+
+def led_by(shown: Evidence) -> tuple[Piece, ...]:
+    """What sets each persona apart from all others, or else most apart: its pages lead with it."""
+    shares = one_of_each_pair(shown.of("share"), shown.words)
+    more = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
+    more = telling(more, shown.claims, shown.table("implied"))
+    is_alone = ~more.duplicated(["field", "level"], keep=False)
+    lines = []
+    for persona, part in more.groupby("subject", sort=False):
+        alone = part[is_alone[part.index]]
+        top = (part if alone.empty else alone).sort_values("effect", ascending=False, kind="stable").head(_MOST_LED)
+        listed = ", ".join(_against(claim, shown) for claim in records(top))
+        tail = "" if alone.empty else " No other persona shares that."
+        lines.append(stating(f"{capital(shown.words.told(str(persona)))} – lead with: {listed}.{tail}", top))
+    if not lines:
+        return (stating("Nothing is shown to set the personas apart.", shares),)
+    return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
+
+
+def _against(claim: Claim, shown: Evidence) -> str:
+    name = shown.words.short(str(claim["field"]), claim["level"])
+    return f"{name} ({numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market)"
+
+
+def no_different(shown: Evidence) -> Listing | None:
+    """The attributes in which personas are no different from the market, and those that cannot be told, by persona."""
+    shares = one_of_each_pair(shown.of("share"), shown.words)
+    everyone = shares["subject"].nunique()
+    lines = []
+    for verdict, text in (("indistinguishable", "no different from the market"), ("refused", "too few to tell")):
+        part = shares[shares["verdict"] == verdict]
+        by_names: dict[str, list[str]] = {}
+        for persona, mine in part.groupby("subject", sort=False):
+            by_names.setdefault(_names(mine, shown), []).append(str(persona))
+        for names, personas in by_names.items():
+            who = "Every persona" if len(personas) == everyone else capital("; ".join(map(shown.words.told, personas)))
+            lines.append(stating(f"{who} – {text}: {names}.", part[part["subject"].isin(personas)]))
+    return Listing(lines) if lines else None
+
+
+def _names(claims: pd.DataFrame, shown: Evidence) -> str:
+    names = [shown.words.short(str(row["field"]), row["level"]) for row in records(claims)]
+    return ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
+
+
+def _measured_on(shown: Evidence) -> tuple[Sentence | Note, ...]:
+    """On whom the attributes were measured, how old that is, and how each row came to its persona."""
+    n = shown.first("n_described")
+    if n is None:
+        return ()
+    rows = stating(f"Measured on {value(n, shown.words)} rows of {n['source_table']}, {span(n)}.", n)
+    is_fair = shown.result("is_cross_fitted")
+    how = "by rules learned on the others, so that no answer proves itself" if is_fair else "by the rule in force"
+    return rows, Note(f"Each row was assigned to its persona {how}.")

@@ -1,0 +1,125 @@
+"""What is heard: the topics of notes by kind, and how deals ended in which an objection was raised."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from closedloop.documents.findings import backed, table_of
+from closedloop.documents.pieces import Listing, Note, Piece, stating
+from closedloop.documents.wording import capital, records
+from closedloop.loop.counting import LEAST_SHOWN, rates, shares
+from closedloop.loop.records import won
+from closedloop.questions.answer import Answer
+from closedloop.questions.comparison import level_of
+from closedloop.questions.evidence import Evidence
+from closedloop.questions.period import opened
+
+
+class _Kind(NamedTuple):
+    """A kind of notes: who writes them (anybody without), the section that shows them, and their name in measures."""
+
+    kind: str
+    team: str
+    section: str
+    name: str
+    words: str
+
+
+_KINDS = (
+    _Kind("pain", "", "buying", "pain", "pains"),
+    _Kind("objection", "", "objections", "objection", "objections"),
+    _Kind("question", "", "buying", "question", "questions"),
+    _Kind("trigger", "", "buying", "trigger", "triggers"),
+    _Kind("loss", "buyer", "why", "loss_topic", "buyers' reasons of losses"),
+    _Kind("feedback", "sales", "feedback", "sales_feedback", "feedback of sales"),
+    _Kind("rejection", "sales", "feedback", "sales_rejection", "reasons of rejected leads"),
+)
+_LOSS = "loss_topic"  # told of the market and of each competitor, not of each persona
+
+
+def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN, among: str | None = None) -> Answer:
+    """How many notes of each kind there are, their topics in all and as shares in each persona, and what was raised.
+
+    Shares have simultaneous multinomial intervals; a topic that was named fewer than ``least`` times (ten at least)
+    counts in the total and is not shown. Of each objection: the win rate of the persona's decided ``deals`` in which it
+    was raised.
+    """
+    now = opened()
+    answer = now.ask("topics", "objections", notes, "notes", _show, among=among, least=least)
+    if answer.rows.empty:
+        if not now.situation.view.has("notes"):
+            answer.missing["notes"] = "No notes are recorded: log pains, objections and questions with a topic each."
+        return answer
+    answer.results["logged"] = []
+    for kind in _KINDS:
+        part = of_kind(answer.rows, kind.kind, kind.team)
+        origin = answer.origin(part["written_on"], kind.section)
+        if len(part):
+            answer.results["logged"].append(f"n_{kind.name}")
+            answer.count(_logged(part, least, by_topic=True), origin, f"n_{kind.name}")
+        for persona, mine in part.groupby("persona") if kind.name != _LOSS else ():
+            origin = answer.origin(mine["written_on"], kind.section)
+            answer.count(_logged(mine, least), origin, f"n_{kind.name}", subject=str(persona))
+            answer.estimate(shares(mine["topic"], "topic"), origin, f"{kind.name}_share", subject=str(persona))
+    ended, _ = now.rows(deals, "deals")
+    for persona, mine in ended.groupby("persona") if len(ended) else ():
+        _raised(answer, str(persona), mine)
+    return answer
+
+
+def of_kind(notes: pd.DataFrame, kind: str, team: str = "") -> pd.DataFrame:
+    """The notes of one kind, of one team if it is given."""
+    return notes[(notes["kind"] == kind) & ((notes["from_team"] == team) if team else True)]
+
+
+def _logged(notes: pd.DataFrame, least: int, *, by_topic: bool = False) -> pd.DataFrame:
+    """How many notes these are, and of each topic, where they are enough to be stated."""
+    rows = pd.DataFrame({"field": [""], "level": [""], "estimate": [len(notes)], "n": [len(notes)]})
+    if by_topic:
+        k = notes["topic"].dropna().astype("str").value_counts().sort_index()
+        k = k.sort_values(ascending=False, kind="stable")
+        named = pd.DataFrame({"field": "topic", "level": k.index, "estimate": k.to_numpy(), "n": k.sum()})
+        rows = pd.concat([rows, named], ignore_index=True)
+    return rows[rows["estimate"] >= max(least, LEAST_SHOWN)]
+
+
+def _raised(answer: Answer, persona: str, deals: pd.DataFrame) -> None:
+    """How the persona's decided deals ended in which each objection was raised."""
+    notes, is_won = answer.rows[answer.rows["persona"] == persona], won(deals).dropna().astype(bool)
+    decided = deals.loc[is_won.index]
+    ended = []
+    for topic, part in of_kind(notes, "objection").groupby("topic"):
+        hits = is_won[on_records(decided, part)]
+        ended.append((topic, hits.sum(), len(hits)))
+    origin = answer.origin(deals["closed_on"], "objections", "deals")
+    answer.estimate(rates(ended, "topic"), origin, "win_rate_when_raised", subject=persona)
+
+
+def on_records(deals: pd.DataFrame, notes: pd.DataFrame) -> "pd.Series[bool]":
+    """Which deals these notes or touches are on, or on the lead of."""
+    is_met = deals["deal_id"].isin(notes["deal_id"].dropna())
+    return is_met | deals["lead_id"].isin(notes["lead_id"].dropna()) if "lead_id" in deals else is_met
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    counted = shown.claims[(shown.claims["subject"] == "market") & (shown.claims["field"] == "topic")]
+    pieces: list[Piece] = []
+    if len(counted):
+        order = counted.groupby("level")["estimate"].transform("sum")
+        ordered = counted.assign(_all=order).sort_values(["_all", "level"], ascending=[False, True], kind="stable")
+        heads = {f"n_{kind.name}": kind.words for kind in _KINDS}
+        pieces.append(
+            table_of(
+                ordered.drop(columns="_all"), shown.words, "topic", heads, label=level_of(shown.words), caption=title
+            )
+        )
+    lines = []
+    for kind in _KINDS:
+        most = shown.of(f"{kind.name}_share").sort_values("estimate", ascending=False, kind="stable")
+        for claim in records(most.head(1)):
+            who, topic = shown.words.told(claim["subject"]), shown.words.level("topic", claim["level"])
+            text = f"{capital(kind.words)}: most often {topic} by {who}, {backed(claim, shown.words)} of its own."
+            lines.append(stating(text, claim))
+    note = Note("Kinds and topics are counted; what was said stays in the market's own room.")
+    return *pieces, *([Listing(lines)] if lines else []), note
