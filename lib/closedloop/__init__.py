@@ -4,13 +4,24 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "acceptance": "acceptance",
     "adjust": "adjust",
     "amounts": "amounts",
+    "arms": "arms",
+    "call_list": "call_list",
+    "channels": "channels",
     "cycle": "amounts",
+    "funnel": "funnel",
+    "lead_win_rates": "acceptance",
+    "leaks": "leaks",
     "loss_reasons": "loss_reasons",
     "open_period": "period",
     "outcomes": "win_rates",
+    "planned_tests": "planned_tests",
+    "score": "scores",
+    "score_over_stage": "stages",
     "sellers": "sellers",
+    "wake_up": "call_list",
     "win_curve": "win_rates",
     "win_rates": "win_rates",
 }
