@@ -9,8 +9,9 @@ from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, first, value, where
 from closedloop.documents.pieces import Sentence, span, stating
 from closedloop.documents.wording import Words, other_arm, records
-from closedloop.loop.arms import ARM_RATES
 
+# rates of arms, and the measure that counts how many of each got there
+ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}
 # the later an outcome, the more it counts for the choice of an arm
 _TOLD: Mapping[str, str] = MappingProxyType(
     {

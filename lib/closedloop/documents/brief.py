@@ -103,7 +103,7 @@ def channels(dossier: Dossier) -> Parts:
     totals = _brought(dossier)
     subject = "market" if (totals["subject"] == "market").all() else dossier.chosen
     totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
-    advice = advise(dossier.plan, words, subject)
+    advice = advise(leads, words, subject)
     marks = {one.channel: one.mark for one in advice}
 
     def named(claim: Claim) -> str:

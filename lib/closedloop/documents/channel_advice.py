@@ -33,15 +33,15 @@ class Advice(NamedTuple):
         return f"{self.word} (all personas)" if self.is_markets else self.word
 
 
-def advise(plan: pd.DataFrame, words: Words, subject: str = "market") -> list[Advice]:
+def advise(leads: pd.DataFrame, words: Words, subject: str = "market") -> list[Advice]:
     """Advice on every channel that the leads of a persona, or of the market, came by; what to use comes first.
 
-    ``plan``: the claims of a plan. A channel is judged by the cost of a won deal against the other channels; without
-    spend by the share of its leads that were won.
+    ``leads``: the claims on leads (of 03). A channel is judged by the cost of a won deal against the other channels;
+    without spend by the share of its leads that were won.
     """
-    leads = where(plan, notebook="03_leads", field="channel")
-    mine = where(leads, measure="n_leads", subject=subject)
-    found = [_advice(leads, words, str(claim["level"]), subject) for claim in records(mine)]
+    of_channels = where(leads, field="channel")
+    mine = where(of_channels, measure="n_leads", subject=subject)
+    found = [_advice(of_channels, words, str(claim["level"]), subject) for claim in records(mine)]
     return sorted(found, key=lambda advice: (_ORDER.index(advice.word), advice.place))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from closedloop.evidence.indicators import Floats
 from closedloop.evidence.recency import HALF_LIVES, plain_rate
 from closedloop.evidence.ridge import integrated_ridge
 
-Name = Literal["base rate", "lagged base rate", "logistic", "boosting"]
+Name = Literal["base rate", "lagged base rate", "logistic", "boosting", "own learner"]
 MODELS: Final[tuple[Name, ...]] = ("base rate", "lagged base rate", "logistic", "boosting")
 _MEMORIES = (0.1, 0.3, 1.0)  # shares of the half-life that are tried
 _LATEST_ROWS = 400  # that judge the memories
@@ -37,9 +37,17 @@ class Learned:
 
 
 def learn(
-    name: Name, x: pd.DataFrame, y: Floats, rates: Floats, half_life_rows: float, rng: np.random.Generator
+    name: Name,
+    x: pd.DataFrame,
+    y: Floats,
+    rates: Floats,
+    half_life_rows: float,
+    rng: np.random.Generator,
+    learner: Any = None,
 ) -> Learned:
     """Fit one model to rows in order of time; a single outcome gives the base rate.
+
+    ``learner``: the classifier of scikit-learn that "own learner" is.
 
     ``half_life_rows``: after how many rows one weighs half; infinite without dates. With dates the lagged rates tell
     the time, and fields that only tell the time too are left out.
@@ -53,7 +61,10 @@ def learn(
         share = (float(y.sum()) + 0.5) / (len(y) + 1)
         return Learned(design, lambda matrix, _: np.full(len(matrix), share))
     joined = _joined(design.matrix(x), rates, dated)
-    fit = _logistic(joined, y, half_life_rows) if name == "logistic" else _boosting(joined, y, half_life_rows, seed)
+    if name == "own learner":
+        fit = _own(joined, y, learner, seed)
+    else:
+        fit = _logistic(joined, y, half_life_rows) if name == "logistic" else _boosting(joined, y, half_life_rows, seed)
     return Learned(design, lambda matrix, known: fit(_joined(matrix, known, dated)))
 
 
@@ -115,4 +126,14 @@ def _boosting(x: Floats, y: Floats, half_life_rows: float, seed: int) -> Callabl
         early_stopping=False,
         random_state=seed,
     ).fit(x, y, sample_weight=_weights(len(y), half_life_rows))
+    return lambda other: np.asarray(model.predict_proba(other)[:, 1], dtype=float)
+
+
+def _own(x: Floats, y: Floats, learner: Any, seed: int) -> Callable[[Floats], Floats]:
+    """A clone of a classifier that was handed in, seeded wherever it takes a seed."""
+    from sklearn.base import clone
+
+    model = clone(learner)
+    seeds = {name: seed for name in model.get_params() if name.split("__")[-1] == "random_state"}
+    model.set_params(**seeds).fit(x, y)
     return lambda other: np.asarray(model.predict_proba(other)[:, 1], dtype=float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,8 +47,9 @@ __all__ = [
     "paired_bootstrap",
 ]
 
-ModelName = Literal["base rate", "lagged base rate", "logistic", "boosting"]
-LEARNERS = ("logistic", "boosting")
+ModelName = Literal["base rate", "lagged base rate", "logistic", "boosting", "own learner"]
+LEARNERS: tuple[ModelName, ...] = ("logistic", "boosting", "own learner")
+_PLAIN: tuple[ModelName, ...] = ("base rate", "lagged base rate")
 _CALIBRATED_SLOPE = (0.9, 1.1)
 _CALIBRATED_ECE = 0.05
 _BLOCK_ROWS = 200
@@ -129,6 +130,7 @@ def fit_score(
     half_life_rows: float = 2000.0,
     lag_rows: int = 50,
     models: Sequence[ModelName] = MODELS,
+    learner: Any = None,
 ) -> Score:
     """Choose and fit a score on fields known at the moment of scoring.
 
@@ -136,15 +138,20 @@ def fit_score(
     With ``when`` the last 40 % are predicted in four blocks, each by models fitted on what came before, with recency
     weights of ``half_life_rows`` and base rates that lag ``lag_rows``. Without, in five folds that keep identical
     rows together. The model with the least log-loss is refitted on all rows. Too few rows or one outcome only give the
-    base rate and "no usable signal". Raises ParameterError when lengths differ or y is not 0/1.
+    base rate and "no usable signal". ``learner``: a classifier of scikit-learn in place of ``models``; it is cloned.
+    Raises ParameterError when lengths differ, y is not 0/1, or a learner gives no probabilities.
     """
     outcome = _checked(x, y, when)
+    orders: ModelName = "logistic"
+    if learner is not None:
+        _require_probabilities(learner)
+        orders, models = "own learner", (*_PLAIN, "own learner")
     order = np.arange(len(x)) if when is None else np.argsort(when.to_numpy(), kind="stable")
     rows, outcome = x.iloc[order], outcome[order]
     dated = None if when is None else when.iloc[order]
     history = RateHistory.of(outcome, dated, lag_rows)
-    task = _Task(rows, outcome, history.lagged(), half_life_rows if when is not None else np.inf, rng)
-    tested, block, guesses = _held_out(task, models if _enough(outcome) else ("base rate", "lagged base rate"))
+    task = _Task(rows, outcome, history.lagged(), half_life_rows if when is not None else np.inf, rng, learner)
+    tested, block, guesses = _held_out(task, models if _enough(outcome) else _PLAIN)
     quality = _quality(outcome[tested], block, guesses, rng)
     model = _chosen(quality)
     usable = _usable(quality, model)
@@ -158,7 +165,7 @@ def fit_score(
         held_out_y=outcome[tested],
         held_out_p=guesses[model],
         learned=learned,
-        ranking=learned if model in LEARNERS else task.fitted("logistic", np.arange(len(x))),
+        ranking=learned if model in LEARNERS else task.fitted(orders, np.arange(len(x))),
         history=history,
     )
 
@@ -201,9 +208,11 @@ class _Task:
     rates: Floats
     half_life_rows: float
     rng: np.random.Generator
+    learner: Any = None
 
     def fitted(self, model: ModelName, rows: Ints) -> Learned:
-        return learn(model, self.x.iloc[rows], self.y[rows], self.rates[rows], self.half_life_rows, self.rng)
+        seen = self.x.iloc[rows], self.y[rows], self.rates[rows]
+        return learn(model, *seen, self.half_life_rows, self.rng, self.learner)
 
     def guess(self, model: ModelName, seen: Ints, asked: Ints) -> Floats:
         return self.fitted(model, seen).predict(self.x.iloc[asked], self.rates[asked])
@@ -218,6 +227,16 @@ def _checked(x: pd.DataFrame, y: ArrayLike, when: pd.Series | None) -> Floats:
     if when is not None and when.isna().any():
         raise ParameterError(f"{int(when.isna().sum())} rows have no time; leave them out or pass when=None")
     return outcome
+
+
+def _require_probabilities(learner: Any) -> None:
+    from sklearn.base import is_classifier
+
+    if isinstance(learner, type) or not (is_classifier(learner) and hasattr(learner, "predict_proba")):
+        raise ParameterError(
+            f"learner = {learner!r} gives no probabilities; allowed: a classifier of scikit-learn with predict_proba, "
+            "such as LogisticRegression() or RandomForestClassifier()"
+        )
 
 
 def _enough(outcome: Floats) -> bool:
@@ -250,7 +269,7 @@ def _folds(x: pd.DataFrame, rng: np.random.Generator, n_folds: int = 5) -> list[
 
 
 def _quality(y: Floats, block: Ints, guesses: dict[ModelName, Floats], rng: np.random.Generator) -> pd.DataFrame:
-    plain = [guesses[m] for m in ("base rate", "lagged base rate") if m in guesses]
+    plain = [guesses[m] for m in _PLAIN if m in guesses]
     rival = min(plain, key=lambda p: log_loss(y, p))
     return pd.DataFrame([_judged(model, y, p, rival, block, rng) for model, p in guesses.items()])
 
@@ -281,7 +300,7 @@ def _judged(
 
 def _chosen(quality: pd.DataFrame) -> ModelName:
     best = quality["model"].tolist()[int(quality["log_loss"].to_numpy().argmin())]
-    return next(name for name in MODELS if name == best)
+    return next(name for name in (*MODELS, *LEARNERS) if name == best)
 
 
 def _usable(quality: pd.DataFrame, model: ModelName) -> bool:

@@ -1,6 +1,6 @@
 """What is compared with what: the levels that outcomes are looked at by, and the looks made of their counts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import pandas as pd
@@ -84,24 +84,6 @@ def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Every field of leads that is looked at, as levels: known at creation, and the persona."""
     fields = [f for f in situation.fields("leads") if f in leads and f not in _DRAWN[:2]]
     return levels(leads, fields, RARE).assign(persona=leads["persona"])
-
-
-def lead_measures(situation: Situation, by: pd.DataFrame) -> dict[str, list[str]]:
-    """The fields that each measure of leads is compared by; where only won deals are recorded, see ``conversions``."""
-    won = {} if situation.has_only_won else {"won_rate": ["channel"] if "channel" in by else []}
-    return {"accepted_rate": list(by.columns), **won}
-
-
-def persona_levels(by: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every persona's decided leads by channel and campaign, where there are enough to show.
-
-    What reaches one persona need not reach another.
-    """
-    fields = [name for name in MESSAGES if name in by]
-    if fields and by["persona"].nunique() > 1:
-        for persona, part in by.groupby("persona"):
-            if len(part) >= LEAST_SHOWN:
-                yield str(persona), part[fields]
 
 
 def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":

@@ -16,11 +16,11 @@ from closedloop.loop.records import ONLY_WON, came, deal_records, first_won, has
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
 
-_NOT_FOLLOWED = (
+NOT_FOLLOWED = (
     f"{ONLY_WON} Until then leads can be followed until they are won, where it is recorded when they came "
     "(leads.created_on), and which deal is of which lead (deals.lead_id)."
 )
-_TOO_FEW = f"{ONLY_WON} Until then leads are followed until they are won; fewer than ten were so far."
+TOO_FEW = f"{ONLY_WON} Until then leads are followed until they are won; fewer than ten were so far."
 
 
 class Cohorts(NamedTuple):
@@ -78,7 +78,7 @@ def compare(
     found = cohorts(situation, frame) if len(frame) else None
     if found is None:
         is_dated = has_days(situation) and len(frame) and "lead_id" in situation.deals
-        draft.missing[at[1]] = _TOO_FEW if is_dated else _NOT_FOLLOWED
+        draft.missing[at[1]] = TOO_FEW if is_dated else NOT_FOLLOWED
         return
     draft.missing[at[1]] = ONLY_WON
     origin = Origin(*at, "leads", *situation.span(came(found.rows)))
@@ -91,10 +91,11 @@ def compare(
         if name == "persona" and by[name].nunique() == 1 and fields:
             row = {"field": name, "level": by[name].iloc[0]}
             draft.estimate([row | converted(found.leads, found.until)], origin, CONVERSION)
-    draft.looks.append(_looks(situation, found, by[list(fields)] if fields else by, origin))
+    draft.looks.append(looks(situation, found, by[list(fields)] if fields else by, origin))
 
 
-def _looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+def looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+    """Each level of the columns ``by`` against all leads that came in the same periods."""
     threshold = situation.claims.practical_threshold
     known = came(found.rows) < pd.Timestamp(situation.previous.on) if situation.previous else None
     parts = []

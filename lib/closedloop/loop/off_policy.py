@@ -6,12 +6,12 @@ import pandas as pd
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.off_policy import LEAST_EFFECTIVE, RuleValue, rule_value, taken_first
-from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.counting import rates
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft
+from closedloop.questions.call_list import CALL_LIST
 
 AS_CALLED, BY_PERSONAS, AT_RANDOM = "as called", "by the personas' promise", "at random"
 _COLUMNS = ["field", "level", "estimate", "low", "high", "n"]

@@ -115,7 +115,7 @@ def _per_decided(answer: Answer, decided: pd.DataFrame, by: str) -> None:
     cut = _levels(deals)
     stated = {"": pd.Series("", index=deals.index), **{str(name): cut[name] for name in cut if name != by}}
     for field, level in stated.items():
-        answer.estimate(_brought(deals, level, field), origin, PER_DECIDED, unit="amount")
+        answer.estimate(per_decided(deals, level, field), origin, PER_DECIDED, unit="amount")
     if deals[by].nunique() > 1:
         groups = levels(deals, [by])[by]
         redraw = SizeRedraw("deals", deals["deal_id"], groups, "won_amount", PER_DECIDED, is_per_decided=True)
@@ -164,7 +164,7 @@ def _no_amounts(won_deals: pd.DataFrame) -> str:
     return f"Only {n} of {len(won_deals)} won deals have an amount above 0{zeros}: collect won_amount of every deal."
 
 
-def _brought(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
+def per_decided(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
     """Statements of what a decided deal of each level brings; those of fewer than ten deals are left out."""
     table = won_per_decided(deals["is_won"], deals["amount"], by).rename(columns={"group": "level"})
     return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n", "reason"]].assign(field=field)

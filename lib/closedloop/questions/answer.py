@@ -38,8 +38,10 @@ class Answer:
 
     ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
-    ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what later verbs of
-    the notebook build on.
+    ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
+    learned, for verbs that go on from it. ``files``: lists for other systems, written at the closing; None takes an
+    earlier one back. ``conclude``: called with the answer and the judged claims when the families are closed, to state
+    what follows from them.
     """
 
     now: "OpenPeriod"
@@ -60,6 +62,8 @@ class Answer:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     redraws: list[Any] = field(default_factory=list)
     fitted: Any = None
+    files: dict[str, pd.DataFrame | None] = field(default_factory=dict)
+    conclude: Callable[["Answer", pd.DataFrame], None] | None = None
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -72,9 +76,13 @@ class Answer:
         period = self.now.period.name
         return Origin(self.now.notebook, self.section, self.table_name, period, period)
 
-    def compare(self, comparisons: pd.DataFrame, redraw: Any = None) -> None:
-        """Add comparisons, before their verdicts: they join the families of the notebook."""
-        late = [self.now.known_at(str(name)) > Moment.HANDOFF for name in comparisons["field"].fillna("")]
+    def compare(self, comparisons: pd.DataFrame, redraw: Any = None, known_at: str = "") -> None:
+        """Add comparisons, before their verdicts: they join the families of the notebook.
+
+        ``known_at``: when their field is known, where it is no column of a table.
+        """
+        fields = comparisons["field"].fillna("").astype(str)
+        late = [(Moment.named(known_at) if known_at else self.now.known_at(name)) > Moment.HANDOFF for name in fields]
         is_chosen = bool(self.among) and not self.now.is_chosen_early(self.among)
         marked = comparisons.assign(among=self.among, is_retrospective=pd.array(late, dtype="boolean") | is_chosen)
         self.comparisons.append(marked)
@@ -122,7 +130,7 @@ class Answer:
     @property
     def is_final(self) -> bool:
         """Is all of it settled, whatever else is compared in the notebook?"""
-        return self.now.is_closed or not self.comparisons
+        return self.now.is_closed or not (self.comparisons or self.conclude)
 
     def figure(self, title: str = "") -> "Live":
         """What is drawn or tabulated of it, under a title that asks the question."""
@@ -138,6 +146,8 @@ class Answer:
 
     def pieces(self, title: str = "") -> Sequence[Piece]:
         """Everything that a page shows of the answer."""
+        if self.conclude and not self.now.is_closed:
+            return [PROVISIONAL]
         reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
         if not (self.comparisons or self.statements or self.closed or self.tables):
             return reasons or [Missing("nothing is recorded that would answer it.")]

@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from closedloop.documents import numbers
 from closedloop.documents.findings import Claim, backed, value, where
 from closedloop.documents.pieces import Note, Piece, Sentence, stating
 from closedloop.documents.wording import capital, records
-from closedloop.loop import conversions
+from closedloop.evidence.conversions import converted
 from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS
+from closedloop.loop.conversions import NOT_FOLLOWED, TOO_FEW, cohorts, looks
+from closedloop.loop.counting import RARE, levels
+from closedloop.loop.records import ONLY_WON, came, deal_records, has_days, uncovered
 from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import comparison
 from closedloop.questions.evidence import Evidence
+from closedloop.questions.redraws import ConversionRedraw
 
 _NOTE = (
     "A lead that is not won yet counts for as long as it was seen, not as lost. Groups are compared with all leads "
@@ -19,9 +25,36 @@ _NOTE = (
 
 
 def followed(answer: Answer, fields: Sequence[str]) -> Answer:
-    """The answer with how many leads became won ones, and which, by the fields known when they came."""
-    leads = answer.now.records.get("leads")
-    conversions.compare(answer, answer.now.situation, leads, answer.section, fields)
+    """The answer with how many leads became won ones by the usual time, and which, by the fields known when they came.
+
+    Followed are the leads that a cell chose, else all that are known; who comes shortly before the window counts too.
+    """
+    now, section = answer.now, answer.section
+    situation, leads = now.situation, now.records.get("leads", pd.DataFrame())
+    if answer.among and answer.table_name == "leads":
+        leads = answer.rows
+    found = cohorts(situation, leads) if len(leads) else None
+    if found is None:
+        is_dated = has_days(situation) and len(leads) and "lead_id" in situation.deals
+        answer.missing[section] = TOO_FEW if is_dated else NOT_FOLLOWED
+        return answer
+    answer.missing[section] = ONLY_WON
+    days = came(found.rows)
+    origin = answer.origin(days, table="leads")
+    answer.count([{"estimate": found.until, "n": len(found.rows)}], origin, USUAL_DAYS, unit="days")
+    answer.estimate([converted(found.leads, found.until)], origin, CONVERSION)
+    early_or_late = uncovered(came(leads), *deal_records(situation), "deals")
+    answer.count(early_or_late, origin._replace(source_table="deals"), "n_uncovered")
+    by = levels(found.rows, [name for name in fields if name in found.rows and name != "persona"], RARE)
+    by = by.assign(persona=found.rows["persona"]) if "persona" in fields else by
+    if "persona" in by and by["persona"].nunique() == 1:
+        row = {"field": "persona", "level": by["persona"].iloc[0]} | converted(found.leads, found.until)
+        answer.estimate([row], origin, CONVERSION)
+    if len(by.columns):
+        redraw = ConversionRedraw(
+            "leads", found.rows["lead_id"], by, found.leads, found.until, situation.claims.practical_threshold
+        )
+        answer.compare(looks(situation, found, by, origin), redraw)
     return answer
 
 
@@ -39,17 +72,17 @@ def show_conversions(shown: Evidence, title: str) -> Sequence[Piece]:
     claims = shown.of(CONVERSION)
     compared = claims[claims["family"] != "none"]
     name, axis = title or "Which leads are won?", "share of leads won within the usual time"
-    return *how_many(shown), *comparison(compared, shown, name, axis), *uncovered(shown), Note(_NOTE)
+    return *how_many(shown), *comparison(compared, shown, name, axis), *left_out(shown), Note(_NOTE)
 
 
-def uncovered(shown: Evidence, cell: str = "") -> list[Sentence]:
+def left_out(shown: Evidence, cell: str = "") -> list[Sentence]:
     """Which leads are left out, because deals, spend or touches were not recorded when they came."""
     claims = shown.of("n_uncovered", "n_uncounted")
     claims = where(claims, cell=cell) if cell else claims
-    return [stating(_left_out(claim), claim) for claim in records(claims)]
+    return [stating(_in_words(claim), claim) for claim in records(claims)]
 
 
-def _left_out(claim: Claim) -> str:
+def _in_words(claim: Claim) -> str:
     is_before = claim["field"] == "recorded_from"
     since = f"from {claim['level']} on" if is_before else f"until {claim['level']}"
     table, n = str(claim["source_table"]), numbers.count(claim["estimate"])

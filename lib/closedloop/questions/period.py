@@ -15,7 +15,7 @@ from closedloop.documents.pieces import Listing, Note, Piece, Sentence, Shown
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.wording import Words
 from closedloop.errors import ParameterError, allowed
-from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
+from closedloop.evidence.claims import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
 from closedloop.loop import records
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.research import sample_of
@@ -302,6 +302,8 @@ class OpenPeriod:
 
     def fields(self, table: str, up_to: str = "creation") -> list[str]:
         """The fields to compare by, known by the moment ``up_to``: none that looks like a leak or an identifier."""
+        if not self.situation.view.has(table):
+            return []
         return [name for name in self.situation.fields(table, Moment.named(up_to)) if name not in _DRAWN]
 
     def _known(self, table: str) -> pd.DataFrame:
@@ -419,12 +421,20 @@ class OpenPeriod:
         """
         self._first = first
         asked = list(self.answers.values())
-        self._claims = families.close(
+        following = [answer for answer in asked if answer.conclude]
+        for answer in following:
+            answer.statements, answer.missing, answer.results = [], {}, {}  # what followed from an earlier closing
+        judged = families.close(
             stacked([answer.compared for answer in asked], LOOK_COLUMNS),
             stacked([answer.stated for answer in asked], STATEMENT_COLUMNS).drop_duplicates(ignore_index=True),
             [claims for answer in asked for claims in answer.closed],
             self.situation,
         )
+        for answer in following:
+            if answer.conclude:
+                answer.conclude(answer, judged)
+        concluded = [families.stated(answer.stated, self.situation) for answer in following]
+        self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
         self._write()
         self._show_again()
@@ -447,7 +457,8 @@ class OpenPeriod:
             if self._draft not in (None, folder):
                 rmtree(self._draft, ignore_errors=True)  # of this session, and outdated by what was asked since
             self._draft = folder
-        store.write(folder, self.notebook, self.step, self._claims, today)
+        files = {name: frame for answer in self.answers.values() for name, frame in answer.files.items()}
+        store.write(folder, self.notebook, self.step, self._claims, today, files)
 
     # the page
 

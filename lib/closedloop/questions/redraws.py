@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from closedloop.evidence.conversions import Followed
+from closedloop.loop.comparisons import CONVERSION
+
 
 @dataclass(frozen=True)
 class RateRedraw:
@@ -69,3 +72,70 @@ class TargetRedraw:
 
     ids: pd.Series
     score: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class ConversionRedraw:
+    """Shares of leads won ``until`` the usual day by the levels ``by``; won, days and days seen move together.
+
+    ``leads``: in the order of ``ids``, each with the period in which it came (``cohort``), inside which it moves.
+    """
+
+    table: str
+    ids: pd.Series
+    by: pd.DataFrame
+    leads: Followed
+    until: float
+    threshold: float
+    measure: str = CONVERSION
+
+
+@dataclass(frozen=True)
+class CostRedraw:
+    """What a won lead of each of ``groups`` costs: the won ones fall on the money ``spent``, a share a lead."""
+
+    table: str
+    ids: pd.Series
+    groups: pd.Series
+    spent: pd.Series
+    measure: str
+    subject: str = "market"
+
+
+@dataclass(frozen=True)
+class ArmRedraw:
+    """Drawn ``arms`` of one experiment by an outcome ``hit`` (1, 0 or missing), inside the periods of ``days``.
+
+    Its leads change places with each other alone. ``amount``: of each lead, where what it brought is compared.
+    ``control``: the arm that the others are compared with; without one two arms stand against each other.
+    """
+
+    table: str
+    ids: pd.Series
+    arms: pd.Series
+    days: pd.Series
+    hit: pd.Series
+    measure: str
+    threshold: float
+    experiment: str
+    control: str | None = None
+    amount: pd.Series | None = None
+
+
+@dataclass(frozen=True)
+class ScoreRedraw:
+    """A score learned anew from ``rows`` in the order of ``when`` (None: without dates), on other outcomes ``is_won``.
+
+    ``asked``: rows that the refitted score puts in order, with their outcomes ``asked_is_won`` and their places by the
+    stage, ``asked_stage``; None where the score itself is judged out of time.
+    """
+
+    table: str
+    ids: pd.Series
+    rows: pd.DataFrame
+    is_won: pd.Series
+    when: pd.Series | None
+    measure: str
+    asked: pd.DataFrame | None = None
+    asked_is_won: pd.Series | None = None
+    asked_stage: pd.Series | None = None

@@ -9,12 +9,12 @@ import pandas as pd
 
 from closedloop.evidence.amounts import MOST_OF_ALL
 from closedloop.evidence.curves import days_to_most
-from closedloop.loop.call_list import CALL_LIST
 from closedloop.loop.comparisons import handed_off
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.records import as_numbers, column, first_won
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import FOREVER
+from closedloop.questions.call_list import CALL_LIST
 
 AMOUNT = "won_amount_per_lead"
 _DAYS = {"accepted_rate": "sales_accepted_on", "qualified_rate": "sales_qualified_on"}

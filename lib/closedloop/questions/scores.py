@@ -1,0 +1,193 @@
+"""Can leads be ranked? A score learned from what was known, judged on later leads than it learned from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from closedloop.documents import numbers
+from closedloop.documents.charts import calibration
+from closedloop.documents.findings import Claim, Column, ends, table_of, value
+from closedloop.documents.pieces import Piece, stating
+from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.gains import gain_looks
+from closedloop.evidence.scores import LEARNERS, Score, calibration_table, fit_score
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.records import ONLY_WON
+from closedloop.loop.situation import Situation
+from closedloop.questions.answer import Answer
+from closedloop.questions.comparison import level_of
+from closedloop.questions.evidence import Evidence
+from closedloop.questions.period import OpenPeriod, opened
+from closedloop.questions.prospects import MATURE_SHARE, Prospects, chosen_frame, prospects_of
+from closedloop.questions.redraws import ScoreRedraw
+from closedloop.terms import Moment, Verdict
+
+_FEWEST_SCORED = 200
+_MOST_TRAINED = 12_000
+_MOST_GROUPS = 10
+_QUALITY = {
+    "brier": "brier",
+    "ece": "ece",
+    "auc": "auc",
+    "auc_within": "auc_within",
+    "gain_over_base_rate": "gain",
+}
+
+
+class Scored:
+    """What ``score`` leaves for the verbs that go on from it: what was scored, and the score (None: not learned)."""
+
+    def __init__(self, prospects: Prospects, model: Score | None, learner: Any) -> None:
+        self.prospects, self.model, self.learner = prospects, model, learner
+
+
+def score(
+    leads: pd.DataFrame,
+    deals: pd.DataFrame,
+    fields: Sequence[str] | None = None,
+    *,
+    learner: Any = None,
+    among: str | None = None,
+) -> Answer:
+    """The chance of each of the ``leads`` (where none are recorded, of ``deals``) to be won, judged out of time.
+
+    The last 40 % are predicted in four blocks by models fitted on what came before: two base rates, ridge logistic
+    regression and gradient boosting, of which the least log loss chooses (METHODS 8). ``fields``: to score by, known
+    at the hand-off; ``learner``: a classifier of scikit-learn in the models' place, cloned, and not in the self-test.
+    """
+    now, (frame, table) = opened(), chosen_frame(leads, deals)
+    used = None if fields is None else list(fields)
+    answer = now.ask("score", "quality", frame, table, _show, among=among, fields=used, learner=repr(learner))
+    prospects = prospects_of(now.situation, answer.rows, table, _checked(now, used))
+    if len(now.personas.personas) > 1 and used is None and len(prospects.rows):
+        prospects.fields.append("persona")  # levels that hardly anybody has shown yet are drawn to their persona
+    answer.results |= {"prospects": table, "score_verdict": "no usable signal", "shown_as": None}
+    answer.results |= {"auc": None, "auc_within": None}
+    answer.fitted = Scored(prospects, None, learner)
+    if why := _why_unlearned(prospects):
+        if now.situation.has_only_won:
+            why = f"{ONLY_WON} Until then there is nothing that a score could tell won ones from."
+        answer.missing |= dict.fromkeys(("quality", "calibration"), why)
+        return answer
+    when = prospects.when[prospects.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
+    rows, is_won = prospects.rows.loc[when.index, prospects.fields], prospects.is_won[when.index].astype(int)
+    model = _fitted(now.situation, rows, is_won, when, learner)
+    answer.fitted = Scored(prospects, model, learner)
+    answer.results |= {"score_verdict": model.verdict, "shown_as": model.shown_as, "model": model.model}
+    answer.results["n_scored"] = int(prospects.is_mature.sum())
+    chosen = model.quality.set_index("model").loc[model.model]
+    answer.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"]}
+    ids = prospects.rows.loc[when.index, prospects.key]
+    redraw = ScoreRedraw(table, ids, rows, is_won, when if now.situation.is_dated else None, "score_auc")
+    _judge(answer, model, when, redraw if learner is None and answer.is_recorded else None)
+    return answer
+
+
+def _fitted(situation: Situation, rows: pd.DataFrame, is_won: pd.Series, when: pd.Series, learner: Any) -> Score:
+    """The score of these rows: the dear part, and the same wherever the input is the same."""
+    dates = when if situation.is_dated else None
+    return fit_score(rows, is_won, dates, rng=situation.rng("score"), learner=learner)
+
+
+def _checked(now: OpenPeriod, fields: list[str] | None) -> list[str] | None:
+    """The fields, if all are known by the hand-off; errors: ParameterError for one that is known later."""
+    late = [name for name in fields or () if now.known_at(name) > Moment.HANDOFF]
+    if late:
+        raise ParameterError(
+            f"score: {late[0]!r} is known only after the hand-off, so no score may read it; allowed: "
+            f'{allowed(now.fields("leads", "handoff"))}, or columns of one\'s own after now.declare(name, "handoff")'
+        )
+    return fields
+
+
+def _why_unlearned(prospects: Prospects) -> str:
+    """What keeps a score from being learned, with what was found and what it needs; empty where nothing does."""
+    time = "month" if isinstance(prospects.times.dtype, pd.PeriodDtype) else "period"
+    table, n_known = prospects.table, int(prospects.is_won.notna().sum())
+    mature = prospects.is_won[prospects.is_mature]
+    if not prospects.fields:
+        return f"A score needs fields of {table} that are known in time to use it; none is declared in market.toml."
+    if n_known < _FEWEST_SCORED:
+        return f"A score needs {_FEWEST_SCORED} {table} whose outcome is known; {n_known} are. Collect more outcomes."
+    if len(mature) < _FEWEST_SCORED:
+        return (
+            f"The outcome of {n_known:,} {table} is known, but only {len(mature):,} come from a {time} of which "
+            f"{MATURE_SHARE:.0%} are decided, and a score needs {_FEWEST_SCORED} such: it would learn from the quick "
+            "outcomes alone. Wait until more are decided."
+        )
+    n_won = int(mature.sum())
+    n_lost = len(mature) - n_won
+    if min(n_won, n_lost) < LEAST_SHOWN:
+        return (
+            f"Of {len(mature):,} {table} to learn from {n_won:,} were won and {n_lost:,} lost; a score needs "
+            f"{LEAST_SHOWN} of each. Collect both outcomes."
+        )
+    return ""
+
+
+def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | None) -> None:
+    """State how good every model was on rows that it had not seen, and compare the best learner with chance."""
+    origin, quality = answer.origin(when), model.quality.assign(field="model", level=model.quality["model"])
+    for measure, name in _QUALITY.items():
+        ends_ = {f"{name}_{end}": end for end in ("low", "high")}
+        rows = quality.assign(estimate=quality[name]).rename(columns=ends_)
+        answer.estimate(rows[rows["estimate"].notna()], origin, measure, unit="ratio", kind="predictive")
+    bins = min(_MOST_GROUPS, len(model.held_out_y) // LEAST_SHOWN)
+    groups = calibration_table(model.held_out_y, model.held_out_p, bins)
+    rows = groups.assign(field="score_group", level=groups["bin"], estimate=groups["observed"])
+    come_true = origin._replace(cell="calibration")
+    answer.estimate(rows.assign(baseline=groups["predicted"]), come_true, "observed_rate", kind="predictive")
+    inside = groups["predicted"].between(groups["low"], groups["high"])
+    answer.count([{"estimate": inside.sum(), "n": len(groups)}], come_true, "n_groups_inside")
+    best = quality[quality["model"].isin(LEARNERS)].nsmallest(1, "log_loss").assign(baseline=0.5)
+    areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
+    compared = gain_looks(best.rename(columns=areas), origin, measure="score_auc")
+    answer.compare(compared, redraw, known_at="handoff")
+
+
+def score_verdict(shown: Evidence) -> str:
+    """What the score's verdict says: usable only where its advantage over chance holds as a claim."""
+    found = shown.first("score_auc")
+    verdict = str(shown.result("score_verdict") or "not judged")
+    is_held = found is not None and found["verdict"] == Verdict.SUPPORTED and found["effect"] > 0
+    return verdict if verdict != "usable" or is_held else "not shown to be usable"
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    claims = shown.cell("quality")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "brier": "Brier score",
+        "ece": "calibration error",
+        "auc": ("AUC", _with_ends(shown, "auc")),
+        "auc_within": ("AUC within periods", _with_ends(shown, "auc_within")),
+        "gain_over_base_rate": ("log-loss gained", _with_ends(shown, "gain_over_base_rate")),
+        "n": ("cases", lambda row: numbers.count(next(iter(row.values()))["n"])),
+    }
+    listed = table_of(claims, shown.words, "model", columns, label=level_of(shown.words))
+    verdict = score_verdict(shown)
+    kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
+    shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
+    chosen = claims[claims["level"] == str(shown.result("model"))]
+    said = stating(f"Verdict: {verdict}; scores are shown {shown_as}.", shown.of("score_auc"), chosen)
+    return listed, *_come_true(shown), said
+
+
+def _with_ends(shown: Evidence, measure: str) -> Callable[[Mapping[str, Claim]], str]:
+    """A row's figure with its 90 % interval."""
+
+    def written(row: Mapping[str, Claim]) -> str:
+        claim = row.get(measure)
+        return numbers.MISSING if claim is None else f"{value(claim, shown.words)} ({ends(claim, shown.words)})"
+
+    return written
+
+
+def _come_true(shown: Evidence) -> Sequence[Piece]:
+    """Predicted beside observed rates."""
+    rows = shown.of("observed_rate").rename(columns={"baseline": "predicted", "estimate": "observed"})
+    picture, inside = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside")
+    if inside is None:
+        return (picture,)
+    found = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
+    return picture, stating(f"{found} the prediction lies within the 90 % interval of what happened.", inside)
