@@ -8,8 +8,7 @@ from closedloop.loop.changelog import SPLIT, Change
 from closedloop.loop.comparisons import handed_off, lead_window
 from closedloop.loop.counting import LEAST_SHOWN, rates
 from closedloop.loop.lineage import Lineage
-from closedloop.loop.persona import PersonaSet, promises
-from closedloop.loop.promises import GATE
+from closedloop.loop.persona import GATE, PersonaSet, promises
 from closedloop.loop.records import decided, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Draft

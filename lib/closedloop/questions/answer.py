@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,7 +11,16 @@ import pandas as pd
 from closedloop.documents.charts import Picture
 from closedloop.documents.pieces import Missing, Note, Piece, Sentence, Shown
 from closedloop.documents.tables import LIMIT, Table
-from closedloop.evidence.claims import LOOK_COLUMNS, STATEMENT_COLUMNS, Origin, counted, estimated, stacked
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    LOOK_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    counted,
+    estimated,
+    stacked,
+)
+from closedloop.loop.step import no_claims
 from closedloop.questions import families
 from closedloop.questions.evidence import Evidence
 from closedloop.terms import Moment
@@ -30,7 +40,9 @@ class Answer:
 
     ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
-    ``redraws``: how the comparisons are made again on other outcomes (the self-test).
+    ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``cited``: claims of other
+    answers that it only shows. ``made``: what it made beside figures, for another verb. ``leave``: writes what else
+    belongs into the notebook's folder when it closes.
     """
 
     now: "OpenPeriod"
@@ -50,6 +62,9 @@ class Answer:
     missing: dict[str, str] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     redraws: list[Any] = field(default_factory=list)
+    cited: pd.DataFrame = field(default_factory=no_claims)
+    made: Any = None
+    leave: Callable[[Path], None] | None = None
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -92,12 +107,12 @@ class Answer:
     def claims(self) -> pd.DataFrame:
         """The claims of the answer; none of its comparisons before the families are closed."""
         if not self.now.is_closed:
-            return families.stated(self.stated, self.now.situation)
+            return stacked([families.stated(self.stated, self.now.situation), self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        return ledger[is_own]
+        return stacked([ledger[is_own], self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -129,7 +144,7 @@ class Answer:
     def pieces(self, title: str = "") -> Sequence[Piece]:
         """Everything that a page shows of the answer."""
         reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
-        if not (self.comparisons or self.statements or self.closed or self.tables):
+        if not (self.comparisons or self.statements or self.closed or self.tables or len(self.cited)):
             return reasons or [Missing("nothing is recorded that would answer it.")]
         if not self.is_final:
             return [PROVISIONAL, _plainly(self.table)]
@@ -139,7 +154,9 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        return replace(own, claims=self.claims, tables=self.tables, results=self.results, missing=self.missing)
+        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
+        own = replace(own, claims=self.claims, ledger=ledger)
+        return replace(own, tables=self.tables, results=self.results, missing=self.missing)
 
     def _ipython_display_(self) -> None:
         Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()

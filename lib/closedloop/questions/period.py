@@ -34,7 +34,8 @@ RESULTS = "application/vnd.closedloop.results+json"
 _KEYS = {"deals": "deal_id", "leads": "lead_id", "accounts": "account_id", "respondents": "respondent_id"}
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
-_CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
+_CELL_MADE = {"persona": Moment.CREATION, "order": Moment.CREATION, "": Moment.CREATION}
+_CELL_MADE |= dict.fromkeys(("period", "is_quarter_end"), Moment.CLOSE)
 _opened: list["OpenPeriod"] = []  # the open periods of this process, the last one in use
 _silent: list[bool] = []
 
@@ -50,14 +51,16 @@ def open_period(
     window: int | None = None,
     threshold: float | None = None,
     smallest: float | None = None,
+    planned_periods: int | None = None,
 ) -> "OpenPeriod":
     """One period of ``market`` as known at its start (``start``), or when it had ended or so far (``ended``).
 
     ``notebook``: the name under which its claims are kept. ``latest`` is the running period at the start, the last
     complete one at the end. ``out``: a run folder that is written; without it drafts are, beside what stands in
     ``runs``. ``where``: which deals and leads count (``market.where``); ``window``: how many periods; ``threshold``: a
-    difference of rates below it is not worth a line; ``smallest``: the difference that "no difference" rules out. What
-    is not given is as market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
+    difference of rates below it is not worth a line; ``smallest``: the difference that "no difference" rules out;
+    ``planned_periods``: over which permanent edits of the personas share their rate of error. What is not given is as
+    market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
     """
     market, period = _text("market", market), _text("period", period)
     if moment not in (store.START, store.ENDED):
@@ -73,7 +76,8 @@ def open_period(
         raise ParameterError(
             f"period = {period!r} has not begun, so it has no outcomes yet; allowed: latest, {allowed(begun)}"
         )
-    settings = _settings(definition, window=window, practical_threshold=threshold, smallest_worth=smallest)
+    given = {"practical_threshold": threshold, "smallest_worth": smallest, "planned_periods": planned_periods}
+    settings = _settings(definition, window=window, **given)
     situate = Situation.planning if moment == store.START else Situation.looking_back
     situation = situate(warehouse, found, settings, where or "")
     now = OpenPeriod(notebook, situation, Path(out) if out else None)
@@ -124,12 +128,14 @@ def _settings(definition: Definition, **given: Any) -> Claims:
 class OpenPeriod:
     """A period that a notebook works on: its frames, its settings, and all that was asked in it.
 
-    ``situation``: the market on the day. ``out``: the run folder that is written; None for drafts.
+    ``situation``: the market on the day. ``out``: the run folder that is written; None for drafts, and where other
+    settings than the market's would feed the standing one.
     """
 
     def __init__(self, notebook: str, situation: Situation, out: Path | None) -> None:
-        self.notebook, self.situation, self.out = notebook, situation, out
-        self.standing = out or runs_folder()
+        self.notebook, self.situation, self.standing = notebook, situation, out or runs_folder()
+        is_feeding = self.is_market_own or self.standing.resolve() != runs_folder().resolve()
+        self.out = out = out if is_feeding else None
         self.answers: dict[str, Answer] = {}
         self.is_silent = bool(_silent)
         self._claims = no_claims()
@@ -322,7 +328,9 @@ class OpenPeriod:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
         if not is_recorded or not len(frame):
             return ""
-        whole = [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        whole = (
+            [self.deals(), self.deals(ended=False)] if table == "deals" else [self.leads(), self.leads(window=False)]
+        )
         if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
             return ""
         around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
@@ -374,6 +382,9 @@ class OpenPeriod:
         folder, today = self.folder, store.basis_of(self.situation, self.notebook)
         if self.out is None:
             folder = store.draft_folder(folder, self.notebook, _cells(), self.settings.to_csv())
+        for answer in self.answers.values():
+            if answer.leave:
+                answer.leave(folder)
         store.write(folder, self.notebook, self.step, self._claims, today)
 
     # the page
@@ -507,5 +518,3 @@ def _shell() -> Any:
     from IPython import get_ipython
 
     return get_ipython()  # type: ignore[no-untyped-call]
-
-
