@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from closedloop.documents import numbers
 from closedloop.documents.findings import where
+from closedloop.documents.persona_names import default_name
 from closedloop.documents.rule_words import rule_sentences
-from closedloop.documents.wording import Words, capital
+from closedloop.documents.tables import Table, table
+from closedloop.documents.wording import Words, capital, records
 from closedloop.loop.changelog import COMMIT, MERGE, RETIRE, SPLIT, Change
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.persona_changes import Difference, compare
@@ -25,6 +29,19 @@ def known_sizes(folder: Path) -> Sizes:
         return {}
     claims = where(read_frame(path), measure="persona_share")
     return dict(zip(claims["level"], claims["estimate"], strict=True))
+
+
+def change_table(changes: pd.DataFrame, words: Words, caption: str = "") -> Table:
+    """What becomes of each persona between two sets; ``changes``: as of ``persona_changes.changes``."""
+    rows = records(changes)
+    named = changes.assign(persona=[_name_of(row, words) for row in rows], detail=[detail(row, words) for row in rows])
+    headings = {"persona": "persona", "change": "change", "detail": "detail"}
+    return table(named, headings, words, caption=caption)
+
+
+def _name_of(row: Mapping[str, Any], words: Words) -> str:
+    """The name of a persona that may be in force no longer."""
+    return words.names.get(row["persona"]) or default_name(row, words) or words.name(row["persona"])
 
 
 def detail(row: Mapping[str, Any], words: Words) -> str:

@@ -1,21 +1,21 @@
-"""The persona set in force in a period: rules that refinement let in, with rates renewed at the period's start."""
+"""The persona set in force in a period: rules that 06 let in, with rates renewed at the period's start."""
 
-import hashlib
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
-from closedloop.loop.basis import Basis, basis
-from closedloop.loop.persona import PersonaSet, Proposal, read_set, renewed, write_set
+from closedloop.errors import ParameterError
+from closedloop.loop.basis import is_of, written_on
+from closedloop.loop.persona import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
 from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step, replace_file
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 
-# Research and refinement are imported where they run: a notebook that only reads starts without the estimators.
+# Research, and the cells of 06, are imported where they run: a notebook that only reads starts without the estimators.
 
-PLAN, OUTCOME = "plan", "outcome"
+_SET = "personas"  # the name under which it is noted what a set was made of
 
 
 def previous(every: list[Period], period: Period) -> Period | None:
@@ -24,25 +24,40 @@ def previous(every: list[Period], period: Period) -> Period | None:
     return every[index - 1] if index else None
 
 
-def _following(every: list[Period], period: Period) -> Period | None:
-    index = every.index(period)
-    return every[index + 1] if index + 1 < len(every) else None
-
-
 def committed_set(warehouse: Warehouse, period: str) -> Path:
     """Where people put a persona set that is to be in force in ``period`` whatever refinement says."""
     return warehouse.definition.folder / "personas" / f"{period}.yml"
 
 
 def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
-    """The rules in force in a period, with the rates of the window before it; computed once, then read."""
+    """The rules in force in a period, with the rates of the window before it; made once, then read.
+
+    It depends on data and the set before it, through 06 alone: where 06 of the period before has not left its proposal
+    in the run folder ``out``, or left it of something else than is there today, its cells are run first, and so on back
+    to the first period. Whoever asks for the same set at the same time waits.
+    """
+    from closedloop.questions import store
+
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
-    situation = Situation.planning(warehouse, found)
-    path = replayed(situation, PLAN, out)
-    if not path.exists():
-        write_set(path, renewed(_rules_in_force(warehouse, found, out), situation))
-    return read_set(path)
+    situation, folder = Situation.planning(warehouse, found), out / market / found.name
+    today = store.basis_of(situation, store.REFINEMENT)
+    if not is_of(folder, _SET, today):
+        with _alone(folder):
+            if not is_of(folder, _SET, today):
+                rules = _rules_in_force(warehouse, found, out)
+                with written_on(folder, _SET, today):
+                    write_set(folder / "personas.yml", renewed(rules, situation))
+    return read_set(folder / "personas.yml")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process makes the set of the period; periods are locked from late to early."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{_SET}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
@@ -58,78 +73,28 @@ def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSe
         situation = Situation.planning(warehouse, found)
         material = research(situation)
         return research_set(situation, material.sample, material.segments)
-    proposal = _proposal(market, before.name, out)
+    in_force, proposal = set_in_force(market, before.name, out), _proposal(warehouse, before, out)
     if proposal.personas is not None and warehouse.definition.accept == "auto":
         return proposal.personas
-    return set_in_force(market, before.name, out).carried_to(found.name)
+    return in_force.carried_to(found.name)
 
 
-def _is_set_known(warehouse: Warehouse, period: Period, out: Path) -> bool:
-    """Can the set in force be told as ``set_in_force`` does, from sets and proposals that are there?"""
-    before = previous(warehouse.periods, period)
-    if before is None or committed_set(warehouse, period.name).exists():
-        return True
-    if replayed(Situation.planning(warehouse, period), PLAN, out).exists():
-        return True
-    path = replayed(Situation.looking_back(warehouse, before), OUTCOME, out)
+def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
+    """What 06 concluded at the end of ``period``; its cells are run where it has not, without a page."""
+    from closedloop.questions import store
+    from closedloop.questions.cells import run_cells
+
+    market, situation = warehouse.definition.name, Situation.looking_back(warehouse, period)
+    folder = out / market / period.name
+    path = folder / "proposal.yml"
+    if not store.is_current(folder, store.REFINEMENT, store.basis_of(situation, store.REFINEMENT)):
+        print(f"{market}, {period.name}: the personas of an earlier period are made first ...", flush=True)
+        path.unlink(missing_ok=True)
+        notebook = store.notebook_path(store.REFINEMENT)
+        run_cells(notebook, {"market": market, "period": period.name, "out": str(out)})
     if not path.exists():
-        return False
-    wins = _read_proposal(path).personas is not None and warehouse.definition.accept == "auto"
-    return wins or _is_set_known(warehouse, before, out)
-
-
-def _proposal(market: str, period: str, out: Path) -> Proposal:
-    """What refinement concluded at the end of ``period``; computed once, then read."""
-    warehouse = open_warehouse(market)
-    situation = Situation.looking_back(warehouse, find_period(warehouse.periods, period))
-    path = replayed(situation, OUTCOME, out)
-    if not path.exists():
-        write_proposal(path, refined_by(market, period, out)[0])
-    return _read_proposal(path)
-
-
-def refined_by(market: str, period: str, out: Path) -> tuple[Proposal, Step]:
-    """What refinement concludes at the end of a period, and the step that shows how."""
-    from closedloop.loop import refinement
-
-    warehouse = open_warehouse(market)
-    found = find_period(warehouse.periods, period)
-    following = None if found.running else _following(warehouse.periods, found)
-    situation = Situation.looking_back(warehouse, found)
-    return refinement.refine(situation, set_in_force(market, found.name, out), following.name if following else None)
-
-
-def replayed(situation: Situation, moment: str, out: Path, what: str = "yml") -> Path:
-    """Where a period's set (plan) or proposal (outcome), or what held in it, is kept for today's basis."""
-    digest = hashlib.sha256(repr(moment_basis(situation, moment)).encode()).hexdigest()[:16]
-    return out / ".replayed" / situation.market / f"{situation.period.name}-{moment}-{digest}.{what}"
-
-
-def needs_replay(market: str, period: str, out: Path) -> bool:
-    """Would the moment have to compute earlier periods first, because today's persona sets of theirs are not there?"""
-    warehouse = open_warehouse(market)
-    found = find_period(warehouse.periods, period)
-    before = previous(warehouse.periods, found)
-    return not all(_is_set_known(warehouse, one, out) for one in (found, before) if one)
-
-
-def write_proposal(path: Path, proposal: Proposal) -> None:
-    """Write the proposed set, or why the one in force stays."""
-    if proposal.personas is not None:
-        write_set(path, proposal.personas)
-    else:
-        stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
-        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
-
-
-def _read_proposal(path: Path) -> Proposal:
-    stored = yaml.safe_load(path.read_text("utf-8"))
-    if "personas" in stored:
-        return Proposal("improved", read_set(path))
-    return Proposal(stored["verdict"], reason=stored["reason"])
-
-
-def moment_basis(situation: Situation, moment: str) -> Basis:
-    """What a moment would be computed from today."""
-    rows = situation.warehouse.fingerprint(situation.on)
-    return basis(situation.definition, situation.period.name, moment, rows)
+        raise ParameterError(
+            f"{store.REFINEMENT} left no proposal.yml in {folder}; its cells have to call next_set(...) "
+            "and now.close(), under the market's own settings"
+        )
+    return read_proposal(path)

@@ -19,6 +19,7 @@ from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 
 EVERYONE = "everyone"
+GATE = 0.05  # a difference of rates that is worth a change of the set
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,23 @@ class Proposal:
     verdict: str
     personas: PersonaSet | None = None
     reason: str = ""
+
+
+def write_proposal(path: Path, proposal: Proposal) -> None:
+    """Write the proposed set, or why the one in force stays."""
+    if proposal.personas is not None:
+        write_set(path, proposal.personas)
+    else:
+        stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
+        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
+
+
+def read_proposal(path: Path) -> Proposal:
+    """The proposal that ``write_proposal`` left."""
+    stored = yaml.safe_load(path.read_text("utf-8"))
+    if "personas" in stored:
+        return Proposal("improved", read_set(path))
+    return Proposal(stored["verdict"], reason=stored["reason"])
 
 
 def promises(personas: PersonaSet) -> list[dict[str, Any]]:

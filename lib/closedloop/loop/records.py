@@ -149,7 +149,12 @@ def _won(situation: Situation, frame: pd.DataFrame) -> pd.Series:
 
 def decided(situation: Situation) -> pd.DataFrame:
     """Every deal known to be won or lost, by the day it closed."""
-    deals = situation.deals[won(situation.deals).notna()]
-    return deals.sort_values(["closed_on", "deal_id"], kind="stable", ignore_index=True).assign(
+    return by_close(situation.deals)
+
+
+def by_close(deals: pd.DataFrame) -> pd.DataFrame:
+    """Those of the deals that were won or lost, by the day they closed, with ``is_won``."""
+    decided_ones = deals[won(deals).notna()]
+    return decided_ones.sort_values(["closed_on", "deal_id"], kind="stable", ignore_index=True).assign(
         is_won=lambda d: d["outcome"] == "won"
     )

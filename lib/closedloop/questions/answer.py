@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from closedloop.evidence.claims import (
     estimated,
     stacked,
 )
+from closedloop.loop.step import no_claims
 from closedloop.questions import families
 from closedloop.questions.evidence import Evidence
 from closedloop.terms import Moment
@@ -41,7 +43,8 @@ class Answer:
     ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
     learned, for verbs that go on from it. ``files``: lists for other systems, written at the closing; None takes an
     earlier one back. ``conclude``: called with the answer and the judged claims when the families are closed, to state
-    what follows from them.
+    what follows from them. ``cited``: claims of other answers that it only shows. ``leave``: writes what else belongs
+    into the notebook's folder when it closes.
     """
 
     now: "OpenPeriod"
@@ -64,6 +67,8 @@ class Answer:
     fitted: Any = None
     files: dict[str, pd.DataFrame | None] = field(default_factory=dict)
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
+    cited: pd.DataFrame = field(default_factory=no_claims)
+    leave: Callable[[Path], None] | None = None
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -110,12 +115,12 @@ class Answer:
     def claims(self) -> pd.DataFrame:
         """The claims of the answer; none of its comparisons before the families are closed."""
         if not self.now.is_closed:
-            return stacked([families.stated(self.stated, self.now.situation), *self.closed], CLAIM_COLUMNS)
+            return stacked([families.stated(self.stated, self.now.situation), *self.closed, self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        return ledger[is_own]
+        return stacked([ledger[is_own], self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -149,7 +154,7 @@ class Answer:
         if self.conclude and not self.now.is_closed:
             return [PROVISIONAL]
         reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
-        if not (self.comparisons or self.statements or self.closed or self.tables):
+        if not (self.comparisons or self.statements or self.closed or self.tables or len(self.cited)):
             return reasons or [Missing("nothing is recorded that would answer it.")]
         if not self.is_final:
             return [PROVISIONAL, _plainly(self.table)]
@@ -159,7 +164,9 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        return replace(own, claims=self.claims, tables=self.tables, results=self.results, missing=self.missing)
+        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
+        own = replace(own, claims=self.claims, ledger=ledger)
+        return replace(own, tables=self.tables, results=self.results, missing=self.missing)
 
     def _ipython_display_(self) -> None:
         Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()

@@ -46,7 +46,8 @@ _KEYS = {
 }
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
-_CELL_MADE = {"persona": Moment.CREATION, "period": Moment.CLOSE, "is_quarter_end": Moment.CLOSE, "": Moment.CREATION}
+_CELL_MADE = {"persona": Moment.CREATION, "order": Moment.CREATION, "": Moment.CREATION}
+_CELL_MADE |= dict.fromkeys(("period", "is_quarter_end"), Moment.CLOSE)
 _CHANGED = Note(
     "Cells were changed and run again: what they compared before counts as well, and this is a draft. "
     "Restart and run all, and what stands in the notebook counts alone."
@@ -67,14 +68,16 @@ def open_period(
     window: int | None = None,
     threshold: float | None = None,
     smallest: float | None = None,
+    planned_periods: int | None = None,
 ) -> "OpenPeriod":
     """One period of ``market`` as known at its start (``start``), or when it had ended or so far (``ended``).
 
     ``notebook``: the name under which its claims are kept. ``latest`` is the running period at the start, the last
     complete one at the end. ``out``: a run folder that is written; without it drafts are, beside what stands in
     ``runs``. ``where``: which deals and leads count (``market.where``); ``window``: how many periods; ``threshold``: a
-    difference of rates below it is not worth a line; ``smallest``: the difference that "no difference" rules out. What
-    is not given is as market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
+    difference of rates below it is not worth a line; ``smallest``: the difference that "no difference" rules out;
+    ``planned_periods``: over which permanent edits of the personas share their rate of error. What is not given is as
+    market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
     """
     market, period = _text("market", market), _text("period", period)
     if moment not in (store.START, store.ENDED):
@@ -90,7 +93,8 @@ def open_period(
         raise ParameterError(
             f"period = {period!r} has not begun, so it has no outcomes yet; allowed: latest, {allowed(begun)}"
         )
-    settings = _settings(definition, window=window, practical_threshold=threshold, smallest_worth=smallest)
+    given = {"practical_threshold": threshold, "smallest_worth": smallest, "planned_periods": planned_periods}
+    settings = _settings(definition, window=window, **given)
     situate = Situation.planning if moment == store.START else Situation.looking_back
     situation = situate(warehouse, found, settings, where or "")
     now = OpenPeriod(notebook, situation, Path(out) if out else None)
@@ -141,12 +145,14 @@ def _settings(definition: Definition, **given: Any) -> Claims:
 class OpenPeriod:
     """A period that a notebook works on: its frames, its settings, and all that was asked in it.
 
-    ``situation``: the market on the day. ``out``: the run folder that is written; None for drafts.
+    ``situation``: the market on the day. ``out``: the run folder that is written; None for drafts, and where other
+    settings than the market's would feed the standing one.
     """
 
     def __init__(self, notebook: str, situation: Situation, out: Path | None) -> None:
-        self.notebook, self.situation, self.out = notebook, situation, out
-        self.standing = out or runs_folder()
+        self.notebook, self.situation, self.standing = notebook, situation, out or runs_folder()
+        is_feeding = self.is_market_own or self.standing.resolve() != runs_folder().resolve()
+        self.out = out = out if is_feeding else None
         self.answers: dict[str, Answer] = {}
         self._earlier: set[str] = set()
         self.is_silent = bool(_silent)
@@ -458,6 +464,9 @@ class OpenPeriod:
                 rmtree(self._draft, ignore_errors=True)  # of this session, and outdated by what was asked since
             self._draft = folder
         files = {name: frame for answer in self.answers.values() for name, frame in answer.files.items()}
+        for answer in self.answers.values():
+            if answer.leave:
+                answer.leave(folder)
         store.write(folder, self.notebook, self.step, self._claims, today, files)
 
     # the page

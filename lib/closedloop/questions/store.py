@@ -16,6 +16,7 @@ from closedloop.market.sources import sha256_of
 
 PLANNING = ("01_research", "02_personas", "03_leads")
 LOOKING_BACK = ("04_handoff", "05_deals", "06_refinement", "07_review")
+REFINEMENT = "06_refinement"  # whose cells let persona sets in
 ENDED, START = "ended", "start"
 
 
@@ -31,12 +32,15 @@ def notebook_path(notebook: str) -> Path:
 
 
 def basis_of(situation: Situation, notebook: str) -> dict[str, str]:
-    """What a notebook's figures are made of today: code, settings, committed sets, the rows it may see, its cells."""
+    """What a notebook's figures are made of today: code, settings, committed sets, the rows it may see, its cells.
+
+    Persona sets are made by the cells of 06, so that every notebook depends on those as well.
+    """
     moment = START if situation.on == situation.period.planned_on else ENDED
     rows = situation.warehouse.fingerprint(situation.on)
-    path = notebook_path(notebook)
-    own = {f"notebooks/{notebook}": sha256_of(path)} if path.exists() else {}
-    return basis(situation.definition, situation.period.name, moment, rows) | own
+    paths = {name: notebook_path(name) for name in (notebook, REFINEMENT)}
+    cells = {f"notebooks/{name}": sha256_of(path) for name, path in paths.items() if path.exists()}
+    return basis(situation.definition, situation.period.name, moment, rows) | cells
 
 
 def is_current(folder: Path, notebook: str, today: dict[str, str]) -> bool:
