@@ -18,7 +18,7 @@ CLAIM: dict[str, Any] = {
     "period": "2025-q1",
     "first_period": "2024-q2",
     "last_period": "2025-q1",
-    "family": "outcome",
+    "family": "how they end",
     "family_size": 4,
     "notebook": "05_deals",
     "cell": "findings",

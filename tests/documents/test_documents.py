@@ -1,24 +1,30 @@
 """Playbook, brief and battlecard: made of claims and of the team's own texts, and of nothing else."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop.documents import battlecard, brief, playbook
+from closedloop.documents.battlecard import Battlecard
+from closedloop.documents.brief import CampaignBrief
+from closedloop.documents.document import Document
 from closedloop.documents.dossier import Dossier
-from closedloop.documents.part import Part, cited
-from closedloop.documents.pieces import Sentence
-from closedloop.errors import ParameterError
+from closedloop.documents.part import Glance, Part
+from closedloop.documents.pieces import RESULTS, Sentence
+from closedloop.documents.playbook import SalesPlaybook
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.step import Step
 from closedloop.market.periods import Period
 
+from tests.documents.dossiers import OUTCOME as ENDED
+from tests.documents.dossiers import PLAN as PLANNED
+from tests.documents.dossiers import TABLES, won_by
 from tests.documents.ledger import HOSTILE, claims, definition, words
-from tests.documents.steps import CLAIMS, RESULTS, TABLES, won_by
 
 PERIOD = Period(date(2025, 4, 1), date(2025, 7, 1), "2025-q2")
 RULE = Rule((Branch((Among("sites", ("1",)),), "fast", 40, 0.9),), "slow", ("sites",))
@@ -28,19 +34,17 @@ PERSONAS = PersonaSet(
     origin="research",
     rule=RULE,
     personas=(
-        Persona("fast", "Fast start", "0", ("sites is 1",), 0.44, 0.40, 0.52, 80, False),
+        Persona("fast", "Fast start", "0", ("sites is 1",), 0.44, 0.40, 0.52, 80, 35, False),
         Persona("slow", "Slow", "1", ("everyone else",)),
     ),
 )
 SHARE = {"measure": "share", "notebook": "02_personas", "subject": "fast", "source_table": "respondents"}
 WISH = {**SHARE, "field": "wants_price", "level": "yes", "estimate": 0.8, "baseline": 0.5, "effect": 0.3}
-CHANNEL = {"measure": "accepted_rate", "notebook": "03_leads", "cell": "accepted", "field": "channel", "family": "plan"}
-PLAN = pd.concat(
-    [claims(WISH, {**CHANNEL, "level": "search"}, {**CHANNEL, "level": "fair", "effect": -0.2}), CLAIMS["leads"],
-     CLAIMS["cards"], CLAIMS["research"]], ignore_index=True,
-)  # fmt: skip
+CHANNEL = {"measure": "accepted_rate", "notebook": "03_leads", "cell": "accepted", "field": "channel"}
+BY_CHANNEL = claims(WISH, CHANNEL | {"level": "search"}, CHANNEL | {"level": "fair", "effect": -0.2})
+PLAN = pd.concat([BY_CHANNEL, PLANNED], ignore_index=True)
 REFUSED = {"claim_id": "outcome-1", "field": "competitor", "level": "rival-a", "verdict": "refused", "n": 15}
-OUTCOME = pd.concat([claims({"claim_id": "outcome-0"}, REFUSED), CLAIMS["handoff"]], ignore_index=True)
+OUTCOME = pd.concat([claims({"claim_id": "outcome-0"}, REFUSED), ENDED], ignore_index=True)
 
 
 def material(kind: str, text: str, **columns: Any) -> dict[str, Any]:
@@ -72,15 +76,41 @@ def written(texts: list[dict[str, Any]]) -> pd.DataFrame:
 
 def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Dossier:
     """A dossier made by hand."""
-    steps = {
-        name: Step(name, TABLES[name], results=RESULTS)
-        for name in ("research", "personas", "leads", "handoff", "deals")
-    }
+    steps = {name: Step(name, tables) for name, tables in TABLES.items()}
+    steps["leads"].results["score_verdict"] = "usable"
     steps["personas"].results["competitors"] = ["rival-a", "no_decision"]
     dated = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     told = replace(words(fast="Fast start", slow="Slow"), definition=dated)
     whole = Dossier(told, PERIOD, PERSONAS, steps, PLAN, OUTCOME, written(MATERIALS))
     return replace(whole, **changes).about(kind, chosen)
+
+
+def playbook(found: Dossier) -> SalesPlaybook:
+    """The sales playbook of a dossier."""
+    return SalesPlaybook(found, Path("nowhere"))
+
+
+def brief(found: Dossier) -> CampaignBrief:
+    """The campaign brief of a dossier."""
+    return CampaignBrief(found, Path("nowhere"))
+
+
+def battlecard(found: Dossier) -> Battlecard:
+    """The battlecard of a dossier."""
+    return Battlecard(found, Path("nowhere"))
+
+
+PLAYBOOK = ("glance", "fit", "buying", "messages", "stages", "qualification", "objections", "materials", "cadence",
+            "expected", "next_leads")  # fmt: skip
+BRIEF = ("glance", "whom", "message", "channels", "offer", "feedback", "expected", "judged")
+CARD = ("glance", "met", "why", "strong", "questions", "walk_away", "verified")
+
+
+def glance(page: Document) -> Glance:
+    """The glance of a document."""
+    (shown,) = page.glance().pieces
+    assert isinstance(shown, Glance)
+    return shown
 
 
 def plain(shown: object) -> str:
@@ -90,23 +120,22 @@ def plain(shown: object) -> str:
 
 def card(name: str, found: Dossier) -> list[str]:
     """The texts on one card of the glance page."""
-    return [line.text for line in next(part for part in playbook.glance(found).cards if part.name == name).lines]
+    return [line.text for line in next(part for part in glance(playbook(found)).cards if part.name == name).lines]
 
 
 def test_the_glance_has_every_card_that_a_seller_needs() -> None:
-    names = [part.name for part in playbook.glance(dossier()).cards]
-    assert names == ["who", "sentence", "ask", "prove", "objection", "walk", "changed"]
+    names = [part.name for part in glance(playbook(dossier())).cards]
+    assert names == ["who", "sentence", "ask", "prove", "objection", "walk", "expect", "changed"]
 
 
-def test_the_facts_are_size_promise_and_the_last_day_of_the_period() -> None:
-    facts = playbook.glance(dossier()).facts
+def test_the_facts_are_size_choice_and_the_last_day_of_the_period() -> None:
+    facts = glance(playbook(dossier())).facts
     assert said(facts) == [
         "60 % (50–70 %, n = 60) of known customers and leads",
-        "win rate 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1)",
-        "our choice – target: more attractive",
+        "our choice – target",
         "valid until 2025-06-30",
     ]
-    assert all(fact.claims for fact in facts[:3])
+    assert all(fact.claims for fact in facts[:2])
 
 
 def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
@@ -116,13 +145,13 @@ def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
 
 
 def test_what_a_good_answer_sounds_like_stands_apart() -> None:
-    line = playbook.glance(dossier()).cards[2].lines[0]
+    line = glance(playbook(dossier())).cards[2].lines[0]
     assert (line.text, line.detail, line.mark) == ("What does it cost today?", "Good: a figure.", "assumed")
 
 
 def test_the_top_objection_comes_with_its_count_and_the_teams_answer() -> None:
     assert card("objection", dossier()) == ["“Trust”", "Compare the hours."]
-    (heard, _) = next(part for part in playbook.glance(dossier()).cards if part.name == "objection").lines
+    (heard, _) = next(part for part in glance(playbook(dossier())).cards if part.name == "objection").lines
     assert heard.detail.replace("\N{NO-BREAK SPACE}", " ") == "79 % (52–92 %, n = 14) of objections"
     unanswered = dossier(materials=written([text for text in MATERIALS if text["kind"] != "answer"]))
     assert card("objection", unanswered)[1] == "No answer is written yet: write one (materials, kind answer)."
@@ -145,13 +174,13 @@ def rarely_heard(*told: dict[str, Any], logged: Sequence[str] = ("n_objection",)
 
 def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_marked() -> None:
     (top, answer, here) = next(
-        part for part in playbook.glance(rarely_heard(*WHOLE, HERE)).cards if part.name == "objection"
+        part for part in glance(playbook(rarely_heard(*WHOLE, HERE))).cards if part.name == "objection"
     ).lines
     assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals")
     assert answer.text == "Compare the hours."
     assert here.text == "29 objections are logged here so far, no topic ten times"
     assert top.claims == ("claim-0",) and here.claims == ("claim-3",)
-    (detail,) = playbook.render(rarely_heard(*WHOLE, HERE), "objections").pieces
+    (detail,) = playbook(rarely_heard(*WHOLE, HERE)).objections().pieces
     assert [row[:3] for row in detail.tables[0].rows] == [
         ("trust", "61 of 223", "Compare the hours."), ("price", "50 of 223", "not written yet"),
     ]  # fmt: skip
@@ -166,20 +195,19 @@ def test_what_was_logged_fewer_than_ten_times_is_no_number() -> None:
 
 
 def test_nobody_is_asked_to_log_what_was_logged() -> None:
-    asked = ("Log objections", "Let sales log remarks")
+    asked, heard = ("Log objections", "Let sales log remarks"), ("glance", "buying", "objections")
     kinds = ("pain", "trigger", "question", "objection", "sales_feedback", "sales_rejection")
     full = rarely_heard(logged=[f"n_{kind}" for kind in kinds])
-    shown = [playbook.render(full, name) for name in ("glance", "buying", "objections")]
-    text = plain([*shown, brief.render(full, "feedback")])
+    text = plain([*(getattr(playbook(full), name)() for name in heard), brief(full).feedback()])
     assert not any(words in text for words in asked)
-    none = plain([playbook.render(rarely_heard(logged=()), name) for name in ("glance", "buying", "objections")])
+    none = plain([getattr(playbook(rarely_heard(logged=())), name)() for name in heard])
     assert all(words in none for words in asked), "nothing was logged, so it is asked for"
 
 
 def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_here() -> None:
     steps = {"personas": Step("personas", results={"logged": ["n_objection"], "competitors": ["rival-b"]})}
     found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
-    objected = battlecard.render(found, "why").pieces[2]
+    objected = battlecard(found).why().pieces[2]
     assert [line.text for line in objected.lines] == [
         "trust", "price", "Fewer than ten objections are logged here so far",
     ]  # fmt: skip
@@ -199,35 +227,63 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
         materials=written([]),
         personas=replace(PERSONAS, personas=(Persona("fast", "Fast start"), Persona("slow", "Slow"))),
     )
-    text = plain(playbook.glance(empty))
+    text = plain(glance(playbook(empty)))
     assert text.count("No evidence yet.") == 5
-    assert "win rate no evidence yet, collect outcomes of its deals" in text
+    assert "Win rate: no evidence yet, collect outcomes of its deals" in text
     assert "nan" not in text.lower()
 
 
-@pytest.mark.parametrize("section", playbook.SECTIONS)
+@pytest.mark.parametrize("section", PLAYBOOK)
 def test_every_part_of_the_playbook_renders_with_and_without_evidence(section: str) -> None:
-    full = plain(playbook.render(dossier(), section))
+    full = plain(getattr(playbook(dossier()), section)())
     none = dossier(materials=written([]), plan=claims(), outcome=claims())
     assert len(full) > 40
-    assert "nan" not in (full + plain(playbook.render(none, section))).lower()
+    assert "nan" not in (full + plain(getattr(playbook(none), section)())).lower()
 
 
 def test_the_win_rate_when_raised_is_called_an_association() -> None:
-    text = plain(playbook.render(dossier(), "objections"))
+    text = plain(playbook(dossier()).objections())
     assert "73 % (48–89 %, n = 11)" in text
-    assert "an association" in playbook.render(dossier(), "objections")._repr_html_()
+    assert "an association" in playbook(dossier()).objections()._repr_html_()
 
 
-def test_the_annex_lists_every_claim_that_the_page_cites() -> None:
-    page = dossier()
-    pieces = [piece for name in playbook.SECTIONS if name != "evidence" for piece in playbook.SECTIONS[name](page)]
-    (annex,) = playbook.render(page, "evidence").pieces
-    assert isinstance(annex, Part)
+def test_the_annex_lists_every_claim_that_the_page_has_cited_and_no_other() -> None:
+    page = playbook(dossier())
+    page.glance()
+    page.expected()
+    short = [row[0] for row in page.evidence().pieces[0].tables[0].rows]
+    for section in PLAYBOOK:
+        getattr(page, section)()
+    (annex,) = page.evidence().pieces
+    assert isinstance(annex, Part) and annex.is_internal
     listed = [row[0] for row in annex.tables[0].rows]
-    assert listed == list(cited(pieces))
-    assert len(listed) == 10 and set(listed) <= set(page.ledger["claim_id"])
-    assert set(CLAIMS["cards"].query("measure == 'win_rate_when_raised'")["claim_id"]) <= set(listed)
+    assert listed[: len(short)] == short and len(set(listed)) == len(listed)
+    assert len(listed) == 10 and set(listed) <= set(page.dossier.ledger["claim_id"])
+    raised = set(PLANNED.query("measure == 'win_rate_when_raised'")["claim_id"])
+    assert raised <= set(listed) and not raised & set(short)
+    assert page.claims["claim_id"].tolist() == listed
+
+
+def test_closing_writes_the_cited_claims_and_records_the_key_figures(tmp_path: Path) -> None:
+    page = SalesPlaybook(dossier(), tmp_path)
+    page.objections()
+    closed = page.close()
+    recorded = closed._repr_mimebundle_()[RESULTS]
+    assert json.loads(json.dumps(recorded)) == recorded
+    assert recorded == {
+        "market": "yard", "period": "2025-q2", "persona": "fast", "win_rate": 0.44, "win_rate_low": 0.40,
+        "win_rate_high": 0.52, "n_deals": 80, "is_assumed": False, "n_attributes": 1, "n_cited": 2,
+    }  # fmt: skip
+    saved = pd.read_csv(tmp_path / "documents" / "sales_playbook-fast.csv")
+    assert saved["measure"].tolist() == ["objection_share", "win_rate_when_raised"]
+
+
+def test_what_a_page_read_and_the_rule_as_sql_stand_at_its_end() -> None:
+    read = pd.DataFrame([{"notebook": "05 deals", "period": "2025-q1", "n_claims": 7, "digest": "a1b2c3"}])
+    table, _, sql = playbook(dossier(sources=read)).sources().pieces
+    assert table.rows == (("05 deals", "2025-q1", "7", "a1b2c3"),)
+    assert repr(sql).startswith("The whole rule as SQL: CASE WHEN")
+    assert "CASE WHEN" not in "".join(plain(getattr(playbook(dossier()), section)()) for section in PLAYBOOK)
 
 
 QUALIFYING = claims(
@@ -256,23 +312,23 @@ def lines_of(shown: Any) -> dict[str, list[tuple[str, ...]]]:
 
 def test_only_what_a_buyer_is_and_wins_more_is_to_be_looked_for() -> None:
     found = dossier(outcome=pd.concat([QUALIFYING, TURNING], ignore_index=True))
-    told = lines_of(playbook.render(found, "qualification"))
+    told = lines_of(playbook(found).qualification())
     assert told["What has been measured to matter"] == [("more",)]
     assert told["Won less often"] == [("less",)]
     assert told["Also won more often"] == [("channel",)]
-    assert lines_of(playbook.render(found, "stages"))["When deals close"] == [("quarter",)]
-    pages = "".join(plain(playbook.render(found, section)) for section in playbook.SECTIONS)
+    assert lines_of(playbook(found).stages())["When deals close"] == [("quarter",)]
+    pages = "".join(plain(getattr(playbook(found), section)()) for section in PLAYBOOK)
     assert "number of sites: 2-5" not in pages, "what may turn round goes into no playbook"
 
 
 def test_a_personas_own_win_rate_that_may_turn_round_is_not_handed_on() -> None:
-    own = {"claim_id": "own", "field": "persona", "level": "fast", "family": "plan"}
+    own = {"claim_id": "own", "field": "persona", "level": "fast", "family": "how they end"}
     other = own | {"claim_id": "turn", "measure": "win_rate_perhaps_reversed", "within": "product", "family": "none"}
     both = pd.concat([PLAN, claims(own, other)], ignore_index=True)
-    for page in (playbook.render(dossier(plan=both), "numbers"), brief.render(dossier(plan=both), "expected")):
+    for page in (playbook(dossier(plan=both)).expected(), brief(dossier(plan=both)).expected()):
         assert "won more often" not in plain(page)
     turned = both.replace({"measure": {"win_rate_perhaps_reversed": "win_rate_reversed"}})
-    for page in (playbook.render(dossier(plan=turned), "numbers"), brief.render(dossier(plan=turned), "expected")):
+    for page in (playbook(dossier(plan=turned)).expected(), brief(dossier(plan=turned)).expected()):
         assert ("own", "turn") in [line.claims for part in page.pieces for line in part.lines]
 
 
@@ -281,9 +337,9 @@ def test_a_personas_own_win_rate_that_may_turn_round_is_not_handed_on() -> None:
 )
 def test_brief_and_playbook_say_what_research_chose(persona: str, choice: str) -> None:
     page = dossier(chosen=persona)
-    assert any(fact.text.startswith(f"our choice – {choice}") for fact in playbook.glance(page).facts)
-    assert any(f"Our choice – {choice}" in line.text for line in brief.bottom_line(page))
-    assert f"Our choice – {choice}" in plain(brief.render(page, "whom").pieces[0])
+    assert any(fact.text == f"our choice – {choice.partition(':')[0]}" for fact in glance(playbook(page)).facts)
+    assert f"our choice – {choice}" in plain(playbook(page).fit().pieces[0])
+    assert f"Our choice – {choice}" in plain(brief(page).whom().pieces[0])
 
 
 def test_one_market_has_no_choice_to_hand_on() -> None:
@@ -304,7 +360,7 @@ def test_facts_are_what_one_in_twenty_has_and_what_the_rule_does_not_settle() ->
         plan=claims(*held, members | {"claim_id": "all"}), steps={"personas": personas, "leads": Step("leads")}
     )
     assert list(page.facts["claim_id"]) == ["told"]
-    assert [claim for part in playbook.glance(page).cards[:1] for line in part.lines for claim in line.claims] == [
+    assert [claim for part in glance(playbook(page)).cards[:1] for line in part.lines for claim in line.claims] == [
         "told"
     ]
     assert set(page.attributes["claim_id"]) == {"told", "few", "settled"}, "the detail keeps them all"
@@ -327,83 +383,91 @@ def test_rules_are_told_by_what_most_of_the_group_are() -> None:
     ]
     assert [one.claims for one in page.makeup] == [("m1",), ("m2", "m3"), ("m5",)]
     assert card("who", page)[0] == f"In the CRM: {page.makeup[0].text}"
-    for shown in (playbook.render(page, "fit"), brief.render(page, "whom")):
+    for shown in (playbook(page).fit(), brief(page).whom()):
         assert "The whole rule in words: number of sites: 1" in plain(shown)
-        assert "The whole rule as SQL: CASE WHEN" in plain(shown)
 
 
 def test_messages_for_another_persona_are_left_out() -> None:
-    assert "For the other persona." not in plain(playbook.render(dossier(), "messages"))
-    assert "For the other persona." in plain(playbook.render(dossier(chosen="slow"), "messages"))
+    assert "For the other persona." not in plain(playbook(dossier()).messages())
+    assert "For the other persona." in plain(playbook(dossier(chosen="slow")).messages())
 
 
 def test_internal_parts_are_marked() -> None:
-    shown = playbook.render(dossier(), "next_leads")
+    shown = playbook(dossier()).next_leads()
     assert [part.is_internal for part in shown.pieces if isinstance(part, Part)] == [True, True]
     assert "internal only" in shown._repr_html_()
 
 
-@pytest.mark.parametrize("section", brief.SECTIONS)
+@pytest.mark.parametrize("section", BRIEF)
 def test_every_part_of_the_brief_renders_with_and_without_evidence(section: str) -> None:
     none = dossier(materials=written([]), plan=claims(), outcome=claims())
     for found in (dossier(), none):
-        assert len(plain(brief.render(found, section))) > 40
-        assert "nan" not in plain(brief.render(found, section)).lower()
+        text = plain(getattr(brief(found), section)())
+        assert len(text) > 40
+        assert "nan" not in text.lower()
+
+
+def answer(name: str, found: Dossier) -> list[Any]:
+    """The lines of one card of the brief's glance."""
+    return list(next(part for part in glance(brief(found)).cards if part.title == name).lines)
 
 
 def test_the_brief_speaks_to_the_need_that_sets_the_persona_apart() -> None:
-    assert brief.bottom_line(dossier())[2].text == "Speak to: price."
-    assert brief.results(dossier())["topics"] == ["price", "trust"]
+    assert [line.text for line in answer("Message", dossier())][1:2] == ["Speak to: price."]
+    assert brief(dossier()).results["topics"] == ["price", "trust"]
 
 
 def test_the_brief_begins_with_the_arm_that_won_in_its_channels() -> None:
-    first, size, *_ = brief.bottom_line(dossier())
+    first, *_ = answer("Message", dossier())
     assert first.text.startswith("Use “short” instead of “long” in search: sales accepted 60")
     assert set(first.claims) >= {"arm-1"} and len(first.claims) == 5
-    assert size.text.startswith("Persona Fast start: ")
     elsewhere = PLAN.assign(level=PLAN["level"].where(PLAN["measure"] != "n_drawn_leads", "fair"))
-    assert brief.bottom_line(dossier(plan=elsewhere))[0].text.startswith("Persona Fast start: "), (
-        "it reaches none of its leads"
-    )
-    everybody = brief.bottom_line(dossier(chosen="slow", plan=elsewhere))
+    assert answer("Message", dossier(plan=elsewhere))[0].text == "Speak to: price.", "it reaches none of its leads"
+    everybody = answer("Message", dossier(chosen="slow", plan=elsewhere))
     assert everybody[0].text.startswith("Use “short”"), "where a persona has no channels told, all channels are its own"
 
 
 def test_what_the_control_did_better_is_kept() -> None:
     held = PLAN[PLAN["claim_id"] != "arm-1"]
     plan = pd.concat([held, won_by("short", "long", -0.2)], ignore_index=True)
-    assert brief.bottom_line(dossier(plan=plan))[0].text.startswith("Use “long” instead of “short”")
+    assert answer("Message", dossier(plan=plan))[0].text.startswith("Use “long” instead of “short”")
     alone = pd.concat([held, won_by("short", "", -0.2)], ignore_index=True)
-    assert brief.bottom_line(dossier(plan=alone))[0].text.startswith("Use all other arms instead of “short”")
+    assert answer("Message", dossier(plan=alone))[0].text.startswith("Use all other arms instead of “short”")
     watched = pd.concat([held, won_by().assign(verdict="leaning")], ignore_index=True)
-    assert "Use" not in brief.bottom_line(dossier(plan=watched))[0].text
+    assert "Use" not in answer("Message", dossier(plan=watched))[0].text
 
 
 def test_the_later_outcome_decides_and_an_earlier_one_against_it_is_told() -> None:
     later = won_by("long", "short", 0.2).assign(claim_id="arm-2", measure="won_rate", estimate=0.3, baseline=0.1)
     plan = pd.concat([PLAN, later], ignore_index=True)
-    first, second, third, *_ = brief.bottom_line(dossier(plan=plan))
+    first, second, third, *_ = answer("Message", dossier(plan=plan))
     assert first.text.startswith("Use “long” instead of “short” in search: won 30")
     assert second.text.startswith("Mind that “long” does worse before: sales accepted 40")
-    assert "arm-1" in second.claims and third.text.startswith("Persona Fast start: ")
+    assert "arm-1" in second.claims and third.text == "Speak to: price."
     agreed = won_by("short", "long", 0.2).assign(claim_id="arm-2", measure="won_rate", estimate=0.3, baseline=0.1)
-    first, second, *_ = brief.bottom_line(dossier(plan=pd.concat([PLAN, agreed], ignore_index=True)))
+    first, second, *_ = answer("Message", dossier(plan=pd.concat([PLAN, agreed], ignore_index=True)))
     assert first.text.startswith("Use “short” instead of “long” in search: won 30")
-    assert second.text.startswith("Persona Fast start: ")
+    assert second.text == "Speak to: price."
 
 
-def test_the_brief_goes_on_with_size_need_and_promise() -> None:
-    assert said(brief.bottom_line(dossier())[1:]) == [
-        "Persona Fast start: 60 % (50–70 %, n = 60) of known customers and leads. "
-        "Our choice – target: more attractive.",
-        "Speak to: price.",
-        "Win rate to expect: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1).",
-    ]
-    assert all(line.claims for line in brief.bottom_line(dossier())[1::2])
+def test_the_brief_answers_with_size_promise_channels_stop_and_offer() -> None:
+    assert said(glance(brief(dossier())).facts)[0] == "60 % (50–70 %, n = 60) of known customers and leads"
+    win_rate = "Win rate: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1)"
+    assert said(answer("What to expect", dossier()))[0] == win_rate
+    (used,) = answer("Channels", dossier())
+    assert used.text == "Search – use (all personas):"
+    assert used.detail.replace("\N{NO-BREAK SPACE}", " ").startswith(
+        "EUR 50 a won deal (EUR 35–80; 20 of 80 leads won)"
+    )
+    (stopped,) = answer("Stop", dossier(chosen="slow"))
+    assert stopped.text == "Fair – stop:" and stopped.claims
+    assert [line.text for line in answer("Stop", dossier())] == ["Nothing, on today's evidence."]
+    offers = dossier(materials=written([*MATERIALS, material("offer", "One site first.")]))
+    assert [line.text for line in answer("Offer", offers)] == ["One site first."]
 
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
-    listed, advised, others = brief.render(dossier(), "channels").pieces
+    listed, advised, others = brief(dossier()).channels().pieces
     assert [row[0] for row in listed.tables[0].rows] == ["search"]
     assert listed.tables[0].columns[-1] == "what to do"
     assert listed.tables[0].rows[0][-1] == "use (all personas)"
@@ -418,29 +482,29 @@ def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
         "Persona Fast start, channel: search", "Channel: fair", "Channel: search",
     ]  # fmt: skip
     assert all(line.claims for part in (advised, others) for line in part.lines)
-    everybody, advised, _ = brief.render(dossier(chosen="slow"), "channels").pieces
+    everybody, advised, _ = brief(dossier(chosen="slow")).channels().pieces
     assert [row[0] for row in everybody.tables[0].rows] == ["search", "fair"]
     assert everybody.intro.startswith("All personas together")
     assert [line.text.split(":")[0] for line in advised.lines] == ["Search – use", "Fair – stop"]
 
 
 def test_the_brief_names_the_tests_to_run_next() -> None:
-    ahead = brief.render(dossier(), "message").pieces[-1]
+    ahead = brief(dossier()).message().pieces[-1]
     assert [line.text[:15] for line in ahead.lines] == ["Channel: search", "Number of sites"]
     assert all(line.claims for line in ahead.lines)
 
 
 def test_the_brief_hands_on_what_sales_said() -> None:
-    rejected, said_here = brief.render(dossier(), "feedback").pieces
+    rejected, said_here = brief(dossier()).feedback().pieces
     assert "too early 60 % (50–70 %, n = 100) of rejected leads" in plain(rejected)
     assert "too early 70 % (50–85 %, n = 20) of remarks on rejected leads" in plain(said_here)
-    assert "No evidence yet." in plain(brief.render(dossier(chosen="slow"), "feedback").pieces[1])
+    assert "No evidence yet." in plain(brief(dossier(chosen="slow")).feedback().pieces[1])
 
 
-@pytest.mark.parametrize("section", battlecard.SECTIONS)
+@pytest.mark.parametrize("section", CARD)
 @pytest.mark.parametrize("rival", ["rival-a", "no_decision"])
 def test_every_part_of_the_battlecard_renders(section: str, rival: str) -> None:
-    text = plain(battlecard.render(dossier("competitor", rival), section))
+    text = plain(getattr(battlecard(dossier("competitor", rival)), section)())
     assert len(text) > 20
     assert "nan" not in text.lower()
 
@@ -452,36 +516,36 @@ def said(lines: Sequence[Sentence]) -> list[str]:
 
 def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -> None:
     found = dossier("competitor", "rival-a")
-    assert said(battlecard.bottom_line(found)) == [
+    assert said(battlecard(found).standing) == [
         "rival-a was met in 12 of 28 ended deals that record whom we met (43 %).",
         "We win 40 % (20–64 %, n = 12) of decided deals against it; of all that record whom we met "
         "50 % (40–60 %, n = 70).",
     ]
-    assert battlecard.results(found) == {
+    assert battlecard(found).results == {
         "n_deals": 12, "n_decided": 12, "win_rate": 0.4, "win_rate_low": 0.2, "win_rate_high": 0.64,
     }  # fmt: skip
-    undecided = battlecard.bottom_line(dossier("competitor", "no_decision"))
+    undecided = battlecard(dossier("competitor", "no_decision")).standing
     assert said(undecided) == ["11 of 40 ended deals had no decision (28 %)."]
 
 
 def test_a_rival_without_ten_deals_gets_no_figures() -> None:
     for rival in ("rival-a", "no_decision"):
         found = dossier("competitor", rival, plan=claims())
-        (only,) = said(battlecard.bottom_line(found))
+        (only,) = said(battlecard(found).standing)
         assert only.endswith("in fewer than ten of the deals that ended: too few to tell.")
-        assert battlecard.results(found)["n_deals"] is None
-        assert "Record deals.competitor" in plain(battlecard.render(found, "met"))
+        assert battlecard(found).results["n_deals"] is None
+        assert "Record deals.competitor" in plain(battlecard(found).met())
 
 
 def test_the_battlecard_is_as_old_as_the_deals_and_texts_behind_it() -> None:
-    text = plain(battlecard.render(dossier("competitor", "rival-a"), "verified"))
+    text = plain(battlecard(dossier("competitor", "rival-a")).verified())
     assert "2 questions and answers about it, the latest written in 2025-q1" in text
     assert "Latest deal with it ended in 2025-q1" in text
 
 
 def test_objections_come_with_the_claim_that_counts_them() -> None:
-    (line,) = battlecard.render(dossier("competitor", "rival-a"), "why").pieces[2].lines
-    objected = CLAIMS["cards"].query("measure == 'objection_share' and subject == 'rival-a'")
+    (line,) = battlecard(dossier("competitor", "rival-a")).why().pieces[2].lines
+    objected = PLANNED.query("measure == 'objection_share' and subject == 'rival-a'")
     assert f"{line.text} {line.detail}".replace("\N{NO-BREAK SPACE}", " ") == (
         "low price 62 % (40–80 %, n = 21) of objections"
     )
@@ -489,23 +553,37 @@ def test_objections_come_with_the_claim_that_counts_them() -> None:
 
 
 def test_the_battlecard_asks_what_was_written_about_the_rival_and_says_what_cannot_be_told() -> None:
-    assert "What do you like about it?" in plain(battlecard.render(dossier("competitor", "rival-a"), "questions"))
-    assert "cannot tell: n = 15" in plain(battlecard.render(dossier("competitor", "rival-a"), "strong"))
+    assert "What do you like about it?" in plain(battlecard(dossier("competitor", "rival-a")).questions())
+    assert "cannot tell: n = 15" in plain(battlecard(dossier("competitor", "rival-a")).strong())
 
 
-@pytest.mark.parametrize("module", [playbook, brief, battlecard], ids=["playbook", "brief", "battlecard"])
-def test_hostile_text_stays_text(module: Any) -> None:
+@pytest.mark.parametrize("kind", [SalesPlaybook, CampaignBrief, Battlecard])
+def test_hostile_text_stays_text(kind: type[Document]) -> None:
     poisoned = [{**text, "text": HOSTILE, "title": HOSTILE} for text in MATERIALS]
-    names = {"fast": HOSTILE, "slow": HOSTILE}
-    kind, chosen = ("competitor", "rival-a") if module is battlecard else ("persona", "fast")
-    found = dossier(kind, chosen, materials=written(poisoned))
-    found = replace(found, words=replace(found.words, names=names))
-    html = "".join(module.render(found, section)._repr_html_() for section in module.SECTIONS)
-    assert "<script" not in html
+    sections = {SalesPlaybook: PLAYBOOK, CampaignBrief: BRIEF, Battlecard: CARD}[kind]
+    chosen = "rival-a" if kind is Battlecard else "fast"
+    found = dossier(kind.kind, chosen, materials=written(poisoned))
+    found = replace(found, words=replace(found.words, names={"fast": HOSTILE, "slow": HOSTILE}))
+    html = "".join(getattr(kind(found, Path("nowhere")), section)()._repr_html_() for section in sections)
+    assert "alert(1)" in html and "<script" not in html
     assert "<img src=x" not in html
 
 
-@pytest.mark.parametrize("module", [playbook, brief, battlecard], ids=["playbook", "brief", "battlecard"])
-def test_an_unknown_section_lists_what_there_is(module: Any) -> None:
-    with pytest.raises(ParameterError, match="allowed: "):
-        module.render(dossier(), "gossip")
+def test_what_is_known_only_later_is_neither_looked_for_nor_in_sight() -> None:
+    late = WISH | {"claim_id": "late", "field": "wants_speed", "is_retrospective": True}
+    page = dossier(plan=claims(WISH | {"claim_id": "told"}, late))
+    assert list(page.facts["claim_id"]) == ["told"]
+    more = {"claim_id": "more", "field": "sites", "level": "over 20"}
+    held = claims(more, more | {"claim_id": "late", "level": "1", "is_retrospective": True})
+    found = lines_of(playbook(dossier(outcome=held)).qualification())
+    assert found["What has been measured to matter"] == [("more",)]
+
+
+def test_a_card_does_not_repeat_its_title() -> None:
+    assert card("walk", dossier()) == ["Nobody pays."]
+
+
+def test_a_mark_that_all_lines_bear_stands_once_at_the_heading() -> None:
+    html = glance(playbook(dossier()))._repr_html_()
+    ask = html[html.index("<h3>Ask") : html.index("<h3>Prove")]
+    assert ask.count("assumed") == 2 and "</small></h3>" in ask.replace("\n", ""), "the class and the word, once"

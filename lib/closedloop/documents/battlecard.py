@@ -1,195 +1,191 @@
 """The battlecard of one competitor, or of buyers who decide nothing."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers
+from closedloop.documents import glance, numbers
 from closedloop.documents.charts import Picture
-from closedloop.documents.dossier import Dossier
+from closedloop.documents.document import Document
 from closedloop.documents.findings import Claim, backed, dots_of, first, where
 from closedloop.documents.heard import heard
-from closedloop.documents.part import Line, Part, assumed, share_lines
-from closedloop.documents.pieces import Note, Piece, Sentence, Shown, stating
-from closedloop.documents.selling import NO_NOTES, NO_TEXTS
+from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines
+from closedloop.documents.pieces import Note, Sentence, Shown, stating
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import recorded, records
-from closedloop.errors import ParameterError, allowed
 from closedloop.loop.comparisons import TURNS
-from closedloop.terms import NO_DECISION
+from closedloop.terms import NO_DECISION, NO_RIVAL
 
-_MOST = 5
-Pieces = tuple[Piece, ...]
-STATUS_QUO = "none"
+_CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 
 
-def bottom_line(dossier: Dossier) -> list[Sentence]:
-    """How often the rival is met, and how such deals end."""
-    n, share = _first(dossier, "n_met"), _first(dossier, "met_share")
-    if n is None or share is None:
-        is_undecided = dossier.chosen == NO_DECISION
-        named = "No decision was recorded" if is_undecided else f"{dossier.name} was met"
-        return [Sentence(f"{named} in fewer than ten of the deals that ended: too few to tell.")]
-    sizes = f"{numbers.count(n['estimate'])} of {numbers.count(n['n'])} ended deals"
-    if dossier.chosen == NO_DECISION:
-        return [stating(f"{sizes} had no decision ({numbers.rate(share['estimate'])}).", n, share)]
-    told = [
-        stating(
-            f"{dossier.name} was met in {sizes} that record whom we met ({numbers.rate(share['estimate'])}).", n, share
+class Battlecard(Document):
+    """How we stand against one competitor, or against doing nothing."""
+
+    notebook = "battlecard"
+    kind = "competitor"
+
+    def glance(self, most: int = 3) -> Shown:
+        """How often we meet them and win, why buyers turn to them, what to ask and answer, when to walk away."""
+        dossier = self.dossier
+        general = [text for text in dossier.texts("limit") if numbers.is_missing(text["topic"])]
+        cards = [
+            Part("How we stand", [Line.of(said) for said in self.standing], name="who"),
+            Part("Why buyers turn to it", heard(dossier, "loss_topic", most),
+                 empty="Ask buyers who said no; log it as a note of kind loss."),
+            Part("Ask", plainly(self._asked, most), empty=f"No questions. {NO_TEXTS}"),
+            Part("Answer", plainly(self._written("answer"), most), empty=f"No answers about it. {NO_TEXTS}"),
+            glance.written(dossier, "Walk away when", "disqualifier", "walk", most),
+            Part("Never", plainly(general, 2), empty=f"No limits. {NO_TEXTS}"),
+            Part("Last verified", self._age, empty="Neither texts nor deals about it carry a date."),
+        ]  # fmt: skip
+        return self._shown(glance.page(dossier, [], cards))
+
+    def met(self) -> Shown:
+        """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""
+        shares = self._stated("met_share")
+        if shares.empty:
+            lacking = "Record deals.competitor; ten deals of a kind are enough."
+            return self._shown(Part("When you meet them", empty=lacking))
+        title = "Which deals end without a decision?" if self._is_undecided else f"Where is {self.dossier.name} met?"
+        axis = "share of ended deals of this kind" + ("" if self._is_undecided else " that record whom we met")
+        return self._shown(self._dots(shares, title, axis))
+
+    def why(self, most: int = 5) -> Shown:
+        """Why buyers consider them: what buyers and sellers said about such deals (``most`` of each)."""
+        reasons = share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
+        return self._shown(
+            Part("Why buyers turn to it, in their words' topics", heard(self.dossier, "loss_topic", most),
+                 empty="Ask buyers who said no; log it as a note of kind loss."),
+            Part("Why, as sellers recorded it", reasons, empty="Record deals.loss_reason; ten of a kind are enough."),
+            Part("What is objected in such deals", heard(self.dossier, "objection", most), empty=NO_NOTES),
+        )  # fmt: skip
+
+    def strong(self) -> Shown:
+        """Where they are strong and where we win: win rates against them by persona, product and channel."""
+        if self._is_undecided:
+            text = "See the figure above: the share of deals of each kind that ended undecided."
+            lines = [] if self._stated("met_share").empty else [Line(text)]
+            return self._shown(Part("Where deals stall", lines, empty="Record no_decision as an outcome of deals."))
+        rates = self._stated("win_rate").sort_values("estimate", ascending=False, kind="stable")
+        outcome = self.dossier.outcome
+        rows = where(outcome, field="competitor", level=self.dossier.chosen)
+        rows = firm(rows[~rows["measure"].isin(TURNS.values())], outcome)
+        compared = Part(
+            "What last period's comparison says",
+            [Line.of(said) for said in honestly(rows, outcome, self.dossier.words)],
+            empty="No comparison was made: too few deals, or the first period.",
         )
-    ]
-    if dossier.result("personas", "only_won"):
-        return [*told, Sentence("Only won deals are recorded: how often we win against them cannot be told.")]
-    rate, everyone = (
-        _first(dossier, "win_rate"),
-        first(dossier.plan, cell="strong", subject="market", measure="win_rate"),
-    )
-    if rate is None or everyone is None:
-        return [*told, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
-    against, over_all = backed(rate, dossier.words), backed(everyone, dossier.words)
-    text = f"We win {against} of decided deals against it; of all that record whom we met {over_all}."
-    return [*told, stating(text, rate, everyone), *_recording(dossier)]
+        if rates.empty:
+            lacking = "Ten decided deals of a kind against this rival are needed."
+            return self._shown(Part("Where we win and for whom", empty=lacking), compared)
+        note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
+        title = f"Where do we win against {self.dossier.name}?"
+        return self._shown(self._dots(rates, title, "share of decided deals won"), note, compared)
 
+    def questions(self, most: int = 4) -> Shown:
+        """What to ask and to answer, from the team's own texts (``most`` of each)."""
+        return self._shown(
+            Part("Ask", assumed(self._asked, most), empty=f"No questions. {NO_TEXTS}"),
+            Part("Answer", assumed(self._written("answer"), most), empty=f"No answers about it. {NO_TEXTS}"),
+        )
 
-def _recording(dossier: Dossier) -> list[Sentence]:
-    """That whom we met is recorded more often in deals of one outcome, where it is."""
-    claim = first(dossier.plan, cell="strong", measure="recorded_share", verdict="supported")
-    return [] if claim is None else [recorded(claim, dossier.words)]
+    def walk_away(self, most: int = 4) -> Shown:
+        """When to leave, and what never to say (``most`` of each)."""
+        general = [text for text in self.dossier.texts("limit") if numbers.is_missing(text["topic"])]
+        leave = assumed(self.dossier.texts("disqualifier"), most)
+        return self._shown(
+            Part("Walk away when", leave, empty=f"No disqualifiers. {NO_TEXTS}"),
+            Part("Never", assumed(general, most), empty=f"No limits. {NO_TEXTS}"),
+        )
 
+    def verified(self) -> Shown:
+        """How old the texts and the deals behind the card are."""
+        return self._shown(Part("Last verified", self._age, empty="Neither texts nor deals about it carry a date."))
 
-def _told(dossier: Dossier, measure: str) -> pd.DataFrame:
-    """The plan's claims of one measure on this rival."""
-    return where(dossier.plan, subject=dossier.chosen, measure=measure)
+    @property
+    def standing(self) -> list[Sentence]:
+        """How often the rival is met, and how such deals end."""
+        dossier, words = self.dossier, self.dossier.words
+        n, share = self._first("n_met"), self._first("met_share")
+        if n is None or share is None:
+            named = "No decision was recorded" if self._is_undecided else f"{dossier.name} was met"
+            return [Sentence(f"{named} in fewer than ten of the deals that ended: too few to tell.")]
+        sizes = f"{numbers.count(n['estimate'])} of {numbers.count(n['n'])} ended deals"
+        rate_met = numbers.rate(share["estimate"])
+        if self._is_undecided:
+            return [stating(f"{sizes} had no decision ({rate_met}).", n, share)]
+        met = stating(f"{dossier.name} was met in {sizes} that record whom we met ({rate_met}).", n, share)
+        if dossier.result("personas", "only_won"):
+            return [met, Sentence("Only won deals are recorded: how often we win against them cannot be told.")]
+        rate, everyone = self._first("win_rate"), first(self._plan, subject="market", measure="win_rate")
+        if rate is None or everyone is None:
+            return [met, Sentence("Fewer than ten of them were decided: too few for a win rate.")]
+        text = f"We win {backed(rate, words)} of decided deals against it; of all that record whom we met "
+        uneven = first(self._plan, measure="recorded_share", verdict="supported")
+        told = [] if uneven is None else [recorded(uneven, words)]
+        return [met, stating(f"{text}{backed(everyone, words)}.", rate, everyone), *told]
 
+    @property
+    def results(self) -> dict[str, Any]:
+        """Key figures of the card; None where ten deals are lacking."""
+        n, rate = self._first("n_met"), self._first("win_rate") or {}
+        return {
+            "n_deals": None if n is None else int(n["estimate"]),
+            "n_decided": rate.get("n"),
+            "win_rate": rate.get("estimate"),
+            "win_rate_low": rate.get("low"),
+            "win_rate_high": rate.get("high"),
+        }
 
-def _first(dossier: Dossier, measure: str) -> Claim | None:
-    """The claim of one measure on all deals with this rival."""
-    return first(_told(dossier, measure), field="")
+    @property
+    def _is_undecided(self) -> bool:
+        return self.dossier.chosen == NO_DECISION
 
+    @property
+    def _plan(self) -> pd.DataFrame:
+        """What the plan states of rivals."""
+        return self.dossier.plan[self.dossier.plan["cell"].isin(_CELLS)]
 
-def _dots(claims: pd.DataFrame, dossier: Dossier, title: str, axis: str) -> Picture:
-    """A figure of all deals and of kinds of deals, with a line at all deals."""
-    words = dossier.words
+    def _stated(self, measure: str) -> pd.DataFrame:
+        """What the plan states on one measure of this rival."""
+        return where(self._plan, subject=self.dossier.chosen, measure=measure)
 
-    def named(claim: Claim) -> str:
-        return words.condition(claim["field"], claim["level"]) if claim["field"] else "all deals"
+    def _first(self, measure: str) -> Claim | None:
+        """The claim on one measure of all deals with this rival."""
+        return first(self._stated(measure), field="")
 
-    whole = claims.loc[claims["field"] == "", "estimate"]
-    return dots_of(claims, words, title, axis, named, baseline=None if whole.empty else float(whole.iloc[0]))
+    def _written(self, kind: str) -> list[dict[str, Any]]:
+        """Texts about this rival; those about doing nothing for buyers who decide nothing."""
+        named = NO_RIVAL[0] if self._is_undecided else self.dossier.chosen
+        rows = self.dossier.materials
+        return records(rows[(rows["kind"] == kind) & (rows["competitor"] == named)])
 
+    @property
+    def _asked(self) -> list[dict[str, Any]]:
+        """Questions about this rival, then those that fit any deal."""
+        own = self._written("question")
+        known = {text["material_id"] for text in own}
+        return own + [text for text in self.dossier.texts("question") if text["material_id"] not in known]
 
-def met(dossier: Dossier) -> Pieces:
-    """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""
-    shares = _told(dossier, "met_share")
-    if shares.empty:
-        return (Part("When you meet them", empty="Record deals.competitor; ten deals of a kind are enough."),)
-    is_undecided = dossier.chosen == NO_DECISION
-    title = "Which deals end without a decision?" if is_undecided else f"Where is {dossier.name} met?"
-    axis = "share of ended deals of this kind" + ("" if is_undecided else " that record whom we met")
-    return (_dots(shares, dossier, title, axis),)
+    @property
+    def _age(self) -> list[Line]:
+        texts, deals = self._first("n_texts"), self._first("n_met")
+        told = []
+        if texts is not None:
+            n = numbers.count(texts["estimate"])
+            text = f"{n} questions and answers about it, the latest written in {texts['last_period']}"
+            told.append(Line.of(stating(text, texts)))
+        if deals is not None and self.dossier.words.definition.clock != "none":
+            told.append(Line.of(stating(f"Latest deal with it ended in {deals['last_period']}", deals)))
+        return told
 
+    def _dots(self, claims: pd.DataFrame, title: str, axis: str) -> Picture:
+        """A figure of all deals and of kinds of deals, with a line at all deals."""
+        words = self.dossier.words
 
-def why(dossier: Dossier) -> Pieces:
-    """Why buyers consider them: what buyers and sellers said about such deals."""
-    buyers = "Why buyers turn to it, in their words' topics"
-    return (
-        Part(buyers, heard(dossier, "loss_topic", _MOST),
-             empty="Ask buyers who said no; log it as a note of kind loss."),
-        Part("Why, as sellers recorded it", _shares(dossier, "loss_reason_share", "sellers' reasons"),
-             empty="Record deals.loss_reason; ten of a kind are enough."),
-        Part("What is objected in such deals", heard(dossier, "objection", _MOST), empty=NO_NOTES),
-    )  # fmt: skip
+        def named(claim: Claim) -> str:
+            return words.condition(claim["field"], claim["level"]) if claim["field"] else "all deals"
 
-
-def _shares(dossier: Dossier, measure: str, whole: str) -> list[Line]:
-    return share_lines(_told(dossier, measure).head(_MOST), dossier.words, whole)
-
-
-def strong(dossier: Dossier) -> Pieces:
-    """Where they are strong and where we win: win rates against them by persona, product and channel."""
-    if dossier.chosen == NO_DECISION:
-        text = "See the figure above: the share of deals of each kind that ended undecided."
-        lines = [] if _told(dossier, "met_share").empty else [Line(text)]
-        return (Part("Where deals stall", lines, empty="Record no_decision as an outcome of deals."),)
-    rates = _told(dossier, "win_rate").sort_values("estimate", ascending=False, kind="stable")
-    if rates.empty:
-        lacking = Part("Where we win and for whom", empty="Ten decided deals of a kind against this rival are needed.")
-        return (lacking, claimed(dossier))
-    note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
-    title = f"Where do we win against {dossier.name}?"
-    return (_dots(rates, dossier, title, "share of decided deals won"), note, claimed(dossier))
-
-
-def claimed(dossier: Dossier) -> Part:
-    """What the outcome claims say about this rival."""
-    rows = where(dossier.outcome, field="competitor", level=dossier.chosen)
-    rows = rows[~rows["measure"].isin(TURNS.values())]
-    lines = [Line.of(said) for said in honestly(firm(rows, dossier.outcome), dossier.outcome, dossier.words)]
-    empty = "No comparison was made: too few deals, or the first period."
-    return Part("What last period's comparison says", lines, empty=empty)
-
-
-def questions(dossier: Dossier) -> Pieces:
-    """What to ask and to answer, from the team's own texts."""
-    mine = _about(dossier, "question")
-    return (
-        Part("Ask", assumed(mine or dossier.texts("question"), 4), empty=f"No questions. {NO_TEXTS}"),
-        Part("Answer", assumed(_about(dossier, "answer"), 4), empty=f"No answers about it. {NO_TEXTS}"),
-    )
-
-
-def _about(dossier: Dossier, kind: str) -> list[dict[str, Any]]:
-    """Texts written about this rival; those about doing nothing for buyers who decide nothing."""
-    named = STATUS_QUO if dossier.chosen == NO_DECISION else dossier.chosen
-    rows = dossier.materials
-    return records(rows[(rows["kind"] == kind) & (rows["competitor"] == named)])
-
-
-def walk_away(dossier: Dossier) -> Pieces:
-    """When to leave, and what never to say."""
-    return (
-        Part("Walk away when", assumed(dossier.texts("disqualifier"), 4), empty=f"No disqualifiers. {NO_TEXTS}"),
-        Part("Never", assumed([text for text in dossier.texts("limit") if numbers.is_missing(text["topic"])], 3),
-             empty=f"No limits. {NO_TEXTS}"),
-    )  # fmt: skip
-
-
-def verified(dossier: Dossier) -> Pieces:
-    """How old the texts and the deals behind the card are."""
-    texts, deals = _first(dossier, "n_texts"), _first(dossier, "n_met")
-    is_dated = dossier.words.definition.clock != "none"
-    lines = [] if texts is None else [
-        _aged(f"{numbers.count(texts['estimate'])} questions and answers about it, the latest written", texts)
-    ]  # fmt: skip
-    lines += [] if deals is None or not is_dated else [_aged("Latest deal with it ended", deals)]
-    return (Part("Last verified", lines, empty="Neither texts nor deals about it carry a date."),)
-
-
-def _aged(text: str, claim: Claim) -> Line:
-    return Line.of(stating(f"{text} in {claim['last_period']}", claim))
-
-
-SECTIONS: Mapping[str, Callable[[Dossier], Pieces]] = MappingProxyType(
-    {"met": met, "why": why, "strong": strong, "questions": questions, "walk_away": walk_away, "verified": verified}
-)
-
-
-def render(dossier: Dossier, section: str) -> Shown:
-    """One section of the card; a ParameterError lists what there is."""
-    if section not in SECTIONS:
-        raise ParameterError(f"show({section!r}): the battlecard has no such section; allowed: {allowed(SECTIONS)}")
-    return Shown(SECTIONS[section](dossier), "document")
-
-
-def results(dossier: Dossier) -> dict[str, Any]:
-    """Key figures of the card; None where ten deals are lacking."""
-    n, rate = _first(dossier, "n_met"), _first(dossier, "win_rate") or {}
-    return {
-        "n_deals": None if n is None else int(n["estimate"]),
-        "n_decided": rate.get("n"),
-        "win_rate": rate.get("estimate"),
-        "win_rate_low": rate.get("low"),
-        "win_rate_high": rate.get("high"),
-    }
+        whole = claims.loc[claims["field"] == "", "estimate"]
+        return dots_of(claims, words, title, axis, named, baseline=None if whole.empty else float(whole.iloc[0]))

@@ -1,36 +1,30 @@
 """The campaign brief of one persona: whom, with which message, through which channels, and how it is judged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import numbers
+from closedloop.documents import glance, numbers
 from closedloop.documents.arms import winners
-from closedloop.documents.channel_advice import advise
-from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import Claim, Column, joined, table_of, where
+from closedloop.documents.channel_advice import Advice, advise
+from closedloop.documents.document import Document
+from closedloop.documents.findings import Claim, Column, table_of, where
 from closedloop.documents.heard import heard
-from closedloop.documents.part import Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import Piece, Sentence, Shown
+from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines, spoken
+from closedloop.documents.pieces import Shown
 from closedloop.documents.planned_tests import planned_tests
-from closedloop.documents.playbook import attribute_line, size_of
 from closedloop.documents.promises import promise_of
-from closedloop.documents.selling import NO_NOTES, NO_TEXTS
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import capital, records, sentences
-from closedloop.errors import ParameterError, allowed
 from closedloop.loop.comparisons import TURNS
 
-Parts = tuple[Part, ...]
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
 NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
-
 PROMISED = "promised"
-_MOST = 4
 _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
     {
         "n_leads": "leads",
@@ -43,182 +37,172 @@ _CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
 )
 
 
-def bottom_line(dossier: Dossier) -> list[Sentence]:
-    """What experiments in its channels showed to use, whom it is for, the need it speaks to, and what to expect."""
-    need = f"Speak to: {spoken(dossier.topics[0])}." if dossier.topics else "No need is known yet that sets them apart."
-    size, promise = size_of(dossier), promise_of(dossier)
-    who = capital(dossier.words.told(dossier.chosen))
-    return [
-        *winners(dossier.plan, dossier.words, set(_brought(dossier)["level"])),
-        joined([Sentence(f"{who}: {size.text}.", size.claims), chosen(dossier)]),
-        Sentence(need),
-        Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
-    ]
+class CampaignBrief(Document):
+    """What marketing needs to know to address one persona."""
 
+    notebook = "campaign_brief"
 
-def chosen(dossier: Dossier) -> Sentence:
-    """The choice of 01 research as a sentence of its own."""
-    return replace(dossier.choice, text=f"{capital(dossier.choice.text)}.")
+    def glance(self, most: int = 3) -> Shown:
+        """Whom, which message, which channels to use and to stop, what to offer, what to expect (``most`` of each)."""
+        dossier, advice = self.dossier, self._advice
+        topics = dossier.topics[:most]
+        texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
+        need = [Line(f"Speak to: {spoken(topics[0])}.")] if topics else []
+        shown_by_test = [Line.of(said) for said in winners(dossier.plan, dossier.words, set(self._brought["level"]))]
+        used = [one for one in advice if one.word in ("use", "keep")]
+        tried = [one for one in advice if one.word == "test"]
+        channels = [self._short(one) for one in (used or tried)[:most]]
+        stopped = [self._short(one) for one in advice if one.word == "stop"][:most]
+        stopped = stopped or ([Line("Nothing, on today's evidence.")] if advice else [])
+        cards = [
+            glance.who(dossier),
+            glance.written(dossier, "The one sentence", "value_proposition", "sentence", 1),
+            Part("Message", [*shown_by_test, *need, *plainly(texts, 2)], empty=f"No messages. {NO_TEXTS}"),
+            Part("Channels", channels, empty="Collect leads.channel and `spend`."),
+            Part("Stop", stopped, empty="Nothing is known about channels yet: spread, and measure."),
+            Part("Offer", plainly(dossier.texts("offer"), 2), empty=f"No offers. {NO_TEXTS}"),
+            glance.prospects(dossier),
+            Part("Leads promised", self._promised, empty="Set goals in market.toml."),
+        ]
+        return self._shown(glance.page(dossier, [glance.size_of(dossier), glance.choice(dossier)], cards))
 
+    def whom(self, most: int = 6) -> Shown:
+        """Whether to aim at them, who they are, and what sets them apart (``most`` attributes)."""
+        dossier, size = self.dossier, glance.size_of(self.dossier)
+        traits = [glance.attribute_line(row, dossier) for row in records(dossier.facts.head(most))]
+        chosen = replace(dossier.choice, text=f"{capital(dossier.choice.text)}.")
+        said = [chosen, *dossier.makeup[:4], *([size] if size.claims else [])]
+        lacking = "Collect fields that leads and survey share."
+        return self._shown(
+            Part("Whom to reach", [Line.of(one) for one in said], empty=lacking),
+            *dossier.whole_rule,
+            Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
+        )
 
-def whom(dossier: Dossier) -> tuple[Piece, ...]:
-    """Whether to aim at them, who they are, and what sets them apart."""
-    size = size_of(dossier)
-    traits = [attribute_line(row, dossier) for row in records(dossier.facts.head(6))]
-    said = [chosen(dossier), *dossier.makeup[:_MOST], *([size] if size.claims else [])]
-    return (
-        Part("Whom to reach", [Line.of(one) for one in said], empty="Collect fields that leads and survey share."),
-        *dossier.whole_rule,
-        Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
-    )
+    def message(self, most: int = 6) -> Shown:
+        """Which need, which message (``most`` of them), and the tests behind it."""
+        dossier = self.dossier
+        topics = dossier.topics[:3]
+        texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
+        tests = where(dossier.plan, kind="causal").loc[lambda claims: claims["family"] != "none"]
+        is_logged = len(where(dossier.plan, measure="n_arm_leads")) > 0
+        ahead = planned_tests(dossier.plan, dossier.words)
+        why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
+        sentence = assumed(dossier.texts("value_proposition"), 2)
+        return self._shown(
+            Part("The one sentence", sentence, empty=f"No value proposition. {NO_TEXTS}"),
+            Part("Messages", assumed(texts, most), empty=f"No messages. {NO_TEXTS}"),
+            Part("Tests behind them", self._said(tests), empty=NO_OUTCOMES if is_logged else NO_TESTS),
+            Part("Tests to run next", [Line.of(said) for said in ahead[:4]], empty=why_none),
+        )
 
+    def channels(self) -> Shown:
+        """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
+        words, totals, advice = self.dossier.words, self._brought, self._advice
+        marks = {one.channel: one.mark for one in advice}
+        intro = "All personas together" if self._is_whole_market else "This persona's leads"
 
-def message(dossier: Dossier) -> Parts:
-    """Which need, which message, and the tests behind it."""
-    topics = dossier.topics[:3]
-    texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
-    tests = where(dossier.plan, kind="causal").loc[lambda claims: claims["family"] != "none"]
-    is_logged = len(where(dossier.plan, measure="n_arm_leads")) > 0
-    ahead = planned_tests(dossier.plan, dossier.words)
-    why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
-    return (
-        Part(
-            "The one sentence",
-            assumed(dossier.texts("value_proposition"), 2),
-            empty=f"No value proposition. {NO_TEXTS}",
-        ),
-        Part("Messages", assumed(texts, 6), empty=f"No messages. {NO_TEXTS}"),
-        Part("Tests behind them", _lines(tests, dossier), empty=NO_OUTCOMES if is_logged else NO_TESTS),
-        Part("Tests to run next", [Line.of(said) for said in ahead[:_MOST]], empty=why_none),
-    )
+        def named(claim: Claim) -> str:
+            return words.level("channel", claim["level"])
 
+        def mark(row: Mapping[str, Claim]) -> str:
+            return marks.get(str(next(iter(row.values()))["level"]), numbers.MISSING)
 
-def _lines(claims: pd.DataFrame, dossier: Dossier) -> list[Line]:
-    return [Line.of(said) for said in sentences(claims, dossier.words)]
+        columns = {**_CHANNEL_COLUMNS, "advice": ("what to do", mark)}
+        totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
+        shown = [table_of(totals, words, "channel", columns, label=named)] if len(totals) else []
+        # what holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels
+        sent = where(self.dossier.plan, notebook="03_leads", family="how they end", unit="rate")
+        sent = sent[sent["verdict"].isin(["supported", "leaning"])]
+        own = where(sent, subject=self.dossier.chosen).loc[lambda rows: rows["field"].isin(["channel", "campaign"])]
+        both = [own, where(sent, subject="market", field="channel")]
+        others = pd.concat([part.sort_values("effect", key=abs, ascending=False, kind="stable") for part in both])
+        return self._shown(
+            Part("Channels", tables=shown, empty="Collect leads.channel and `spend`.",
+                 intro=f"{intro}, as far as they had time to be won, and the money of the same days."),
+            Part("What to do with each channel", [Line.of(one.line) for one in advice],
+                 empty="Nothing is known about channels yet: spread, and measure."),
+            Part("What else differs", self._said(others),
+                 empty="No channel or campaign was shown to differ in what becomes of its leads."),
+        )  # fmt: skip
 
+    def offer(self, most: int = 6) -> Shown:
+        """What can be offered and sent, from the team's own texts (``most`` of each kind)."""
+        texts = self.dossier.texts
+        return self._shown(
+            Part("Offers", assumed(texts("offer"), most, with_title=True), empty=f"No offers. {NO_TEXTS}"),
+            Part("Materials", assumed(texts("asset"), most, with_title=True), empty=f"No assets. {NO_TEXTS}"),
+            Part("Do not claim", assumed(texts("limit"), most), empty=f"No limits. {NO_TEXTS}"),
+        )
 
-def channels(dossier: Dossier) -> Parts:
-    """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
-    words, leads = dossier.words, where(dossier.plan, notebook="03_leads")
-    totals = _brought(dossier)
-    subject = "market" if (totals["subject"] == "market").all() else dossier.chosen
-    totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
-    advice = advise(leads, words, subject)
-    marks = {one.channel: one.mark for one in advice}
+    def feedback(self, most: int = 4) -> Shown:
+        """What sales said about last period's leads: reasons of rejection for all, topics for this persona."""
+        dossier = self.dossier
+        rejected = where(dossier.outcome, measure="rejection_share").head(most)
+        said = [line for kind in ("sales_feedback", "sales_rejection") for line in heard(dossier, kind, most)]
+        return self._shown(
+            Part("Why sales rejected last period's leads", share_lines(rejected, dossier.words, "rejected leads"),
+                 empty="Collect leads.rejection_reason from a short closed list."),
+            Part("What sales says about this persona's leads", said, empty=NO_NOTES),
+        )  # fmt: skip
 
-    def named(claim: Claim) -> str:
-        return words.level("channel", claim["level"])
+    def expected(self) -> Shown:
+        """How many leads were promised for the period, and what share of this persona's is accepted and won."""
+        dossier = self.dossier
+        own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
+        own = firm(own[~own["measure"].isin(TURNS.values())], dossier.ledger)
+        found = [Line.of(said) for said in honestly(own, dossier.ledger, dossier.words)]
+        lacking = "Set goals in market.toml, and collect dates of sales acceptance."
+        return self._shown(Part("What to expect", [*self._promised, *found], empty=lacking))
 
-    def mark(row: Mapping[str, Claim]) -> str:
-        return marks.get(str(next(iter(row.values()))["level"]), numbers.MISSING)
+    def judged(self) -> Shown:
+        """What will be measured at the end of the period, agreed before it starts."""
+        until, promise = self.dossier.valid_until, promise_of(self.dossier)
+        how = "Win rate of this persona's deals, against the promised range"
+        if self.dossier.result("personas", "only_won"):
+            how = "Share of this persona's leads won in time, against the last one; win rate"
+        when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
+        lines = [
+            Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
+            Line("Share of handed-off leads that sales accepts, against the promise above"),
+            Line("Cost per accepted lead and per won deal, by channel"),
+            Line(how, promise.text, claims=promise.claims),
+        ]
+        return self._shown(Part("How the result will be judged", lines))
 
-    shown = [table_of(totals, words, "channel", {**_CHANNEL_COLUMNS, "advice": ("what to do", mark)}, label=named)]
-    whose = "All personas together" if subject == "market" else "This persona's leads"
-    intro = f"{whose}, as far as they had time to be won, and the money of the same days."
-    return (
-        Part("Channels", tables=shown if len(totals) else [], intro=intro, empty="Collect leads.channel and `spend`."),
-        Part("What to do with each channel", [Line.of(one.line) for one in advice],
-             empty="Nothing is known about channels yet: spread, and measure."),
-        Part("What else differs", _lines(_other_findings(leads, dossier.chosen), dossier),
-             empty="No channel or campaign was shown to differ in what becomes of its leads."),
-    )  # fmt: skip
+    @property
+    def results(self) -> dict[str, Any]:
+        """Key figures of the brief."""
+        return {"n_attributes": len(self.dossier.attributes), "topics": self.dossier.topics[:3]}
 
+    @property
+    def _brought(self) -> pd.DataFrame:
+        """What each channel brought for the persona; where nothing is told of it alone, for the whole market."""
+        leads = where(self.dossier.plan, notebook="03_leads", field="channel")
+        return where(leads, subject="market" if self._is_whole_market else self.dossier.chosen)
 
-def _brought(dossier: Dossier) -> pd.DataFrame:
-    """What each channel brought for the persona; where nothing is told of it alone, for the whole market."""
-    leads = where(dossier.plan, notebook="03_leads", field="channel")
-    own = where(leads, measure="n_leads", subject=dossier.chosen)
-    return where(leads, subject=dossier.chosen if len(own) else "market")
+    @property
+    def _is_whole_market(self) -> bool:
+        own = where(self.dossier.plan, notebook="03_leads", field="channel", measure="n_leads")
+        return where(own, subject=self.dossier.chosen).empty
 
+    @property
+    def _advice(self) -> list[Advice]:
+        subject = "market" if self._is_whole_market else self.dossier.chosen
+        return advise(self.dossier.plan, self.dossier.words, subject)
 
-def _other_findings(leads: pd.DataFrame, chosen: str) -> pd.DataFrame:
-    """What holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels."""
-    sent = leads[leads["field"].isin(["channel", "campaign"]) & (leads["family"] == "plan")]
-    is_general = (sent["subject"] == "market") & (sent["field"] == "channel")
-    return pd.concat([_held(sent[sent["subject"] == chosen]), _held(sent[is_general])])
+    @property
+    def _promised(self) -> list[Line]:
+        """How many leads marketing promised for the period."""
+        goals = self.dossier.words.definition.goals.get(self.dossier.period.name)
+        if goals is None or goals.n_leads is None:
+            return []
+        return [Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", mark=PROMISED)]
 
+    def _short(self, advice: Advice) -> Line:
+        """What to do with a channel, and the figures behind it."""
+        named = capital(self.dossier.words.level("channel", advice.channel))
+        return Line(f"{named} – {advice.mark}:", advice.why.text, claims=advice.why.claims)
 
-def _held(claims: pd.DataFrame) -> pd.DataFrame:
-    """What holds or leans, the largest effects first."""
-    found = claims[claims["verdict"].isin(["supported", "leaning"])]
-    return found.sort_values("effect", key=abs, ascending=False, kind="stable")
-
-
-def offer(dossier: Dossier) -> Parts:
-    """What can be offered and sent, from the team's own texts."""
-    return (
-        Part("Offers", assumed(dossier.texts("offer"), 4, with_title=True), empty=f"No offers. {NO_TEXTS}"),
-        Part("Materials", assumed(dossier.texts("asset"), 6, with_title=True), empty=f"No assets. {NO_TEXTS}"),
-        Part("Do not claim", assumed(dossier.texts("limit"), 4), empty=f"No limits. {NO_TEXTS}"),
-    )
-
-
-def feedback(dossier: Dossier) -> Parts:
-    """What sales said about last period's leads: reasons of rejection for all, topics of feedback for this persona."""
-    rejected = where(dossier.outcome, measure="rejection_share")
-    reasons = share_lines(rejected.head(_MOST), dossier.words, "rejected leads")
-    said = heard(dossier, "sales_feedback", _MOST) + heard(dossier, "sales_rejection", _MOST)
-    return (
-        Part("Why sales rejected last period's leads", reasons,
-             empty="Collect leads.rejection_reason from a short closed list."),
-        Part("What sales says about this persona's leads", said, empty=NO_NOTES),
-    )  # fmt: skip
-
-
-def expected(dossier: Dossier) -> Parts:
-    """How many leads were promised for the period, and what share of this persona's is accepted and won."""
-    goals = dossier.words.definition.goals.get(dossier.period.name)
-    lines = [] if goals is None or goals.n_leads is None else [
-        Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", "", PROMISED)
-    ]  # fmt: skip
-    own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
-    own = firm(own[~own["measure"].isin(TURNS.values())], dossier.ledger)
-    lines += [Line.of(said) for said in honestly(own, dossier.ledger, dossier.words)]
-    return (Part("What to expect", lines, empty="Set goals in market.toml, and collect dates of sales acceptance."),)
-
-
-def judged(dossier: Dossier) -> Parts:
-    """What will be measured at the end of the period, agreed before it starts."""
-    until, promise = dossier.valid_until, promise_of(dossier)
-    how = "Win rate of this persona's deals, against the promised range"
-    if dossier.result("personas", "only_won"):
-        how = "Share of this persona's leads won in time, against the last one; win rate"
-    when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
-    lines = [
-        Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
-        Line("Share of handed-off leads that sales accepts, against the promise above"),
-        Line("Cost per accepted lead and per won deal, by channel"),
-        Line(how, promise.text, claims=promise.claims),
-    ]
-    return (Part("How the result will be judged", lines),)
-
-
-SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
-    {
-        "whom": whom,
-        "message": message,
-        "channels": channels,
-        "offer": offer,
-        "feedback": feedback,
-        "expected": expected,
-        "judged": judged,
-    }
-)
-
-
-def render(dossier: Dossier, section: str) -> Shown:
-    """One section of the brief; a ParameterError lists what there is."""
-    if section not in SECTIONS:
-        raise ParameterError(f"show({section!r}): the brief has no such section; allowed: {allowed(SECTIONS)}")
-    return Shown(SECTIONS[section](dossier), "document")
-
-
-def results(dossier: Dossier) -> dict[str, Any]:
-    """Key figures of the brief."""
-    parts = [part for name in SECTIONS for part in SECTIONS[name](dossier) if isinstance(part, Part)]
-    return {
-        "n_attributes": len(dossier.attributes),
-        "topics": dossier.topics[:3],
-        "n_parts": len(parts),
-        "n_parts_empty": sum(not part.has_evidence for part in parts),
-    }
+    def _said(self, claims: pd.DataFrame) -> list[Line]:
+        return [Line.of(said) for said in sentences(claims, self.dossier.words)]

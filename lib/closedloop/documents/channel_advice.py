@@ -25,6 +25,7 @@ class Advice(NamedTuple):
     word: str
     is_markets: bool  # a persona with too few won deals takes what all personas together say
     line: Sentence
+    why: Sentence  # the figures alone, for a glance
     place: float  # among channels of the same word: the cheapest first
 
     @property
@@ -53,12 +54,13 @@ def _advice(leads: pd.DataFrame, words: Words, channel: str, subject: str) -> Ad
     word, name = _word(claim), words.level("channel", channel)
     told = f"{name[:1].upper()}{name[1:]} – {word}{', as for all personas together' if is_markets else ''}"
     if claim is None:
-        return Advice(channel, word, False, Sentence(f"{told}: nothing that was won is known yet."), _place(claim))
+        nothing = Sentence("nothing that was won is known yet")
+        return Advice(channel, word, False, Sentence(f"{told}: {nothing.text}."), nothing, _place(claim))
     reason = _reason(leads, words, claim)
     few = _won_of(leads, channel, subject) if is_markets and own is not None else Sentence("")
     tail = f"; of this persona's own {few.text} were won, too few to tell" if few.text else ""
     line = Sentence(f"{told}: {reason.text}{tail}.", (*reason.claims, *few.claims))
-    return Advice(channel, word, is_markets, line, _place(claim))
+    return Advice(channel, word, is_markets, line, reason, _place(claim))
 
 
 def _judged_by(leads: pd.DataFrame, channel: str, subject: str) -> Claim | None:

@@ -1,26 +1,22 @@
 """Everything that one document is made of: plan of t, outcomes of t-1, and what people wrote before t began."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from closedloop.documents.findings import telling, where
 from closedloop.documents.numbers import is_missing
-from closedloop.documents.persona_names import words_for
-from closedloop.documents.pieces import Piece, Query, Sentence, stating
+from closedloop.documents.pieces import Query, Sentence, stating
 from closedloop.documents.rule_words import makeup, rule_sentences
 from closedloop.documents.wording import Words, one_of_each_pair, records
 from closedloop.evidence.claims import CLAIM_COLUMNS, typed
-from closedloop.loop import turn
 from closedloop.loop.notes import HEARD
-from closedloop.loop.persona import Persona, PersonaSet, read_set
-from closedloop.loop.step import Step, read_frame, read_step
-from closedloop.market.definition import read_definition
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.step import Step
 from closedloop.market.periods import Period
 from closedloop.terms import NO_DECISION
 
@@ -30,7 +26,11 @@ _SCORES = ("attractiveness_score", "strength_score")
 
 @dataclass(frozen=True)
 class Dossier:
-    """One market and period, and the persona or competitor that a page is about."""
+    """One market and period, and the persona or competitor that a page is about.
+
+    ``plan`` and ``outcome``: claims on all records, none of them among chosen ones. ``sources``: the notebooks that
+    left them, with their period, how many claims, and what they were made of.
+    """
 
     words: Words
     period: Period
@@ -41,19 +41,7 @@ class Dossier:
     materials: pd.DataFrame
     kind: str = ""
     chosen: str = ""
-
-    @classmethod
-    def gather(cls, market: str, period: Period, before: Period | None, out: Path) -> "Dossier":
-        """Read what the plan of ``period`` and the outcomes of the period ``before`` it left behind."""
-        folder = turn.period_folder(market, period.name, out)
-        earlier = turn.period_folder(market, before.name, out) if before else None
-        personas = read_set(folder / "personas.yml")
-        steps = {name: read_step(folder, name) for name in turn.PLAN_STEPS}
-        if earlier is not None:
-            steps |= {name: read_step(earlier, name) for name in turn.OUTCOME_STEPS}
-        words = words_for(read_definition(market), personas)
-        plan, outcome = _claims(folder, "plan"), _claims(earlier, "outcome")
-        return cls(words, period, personas, steps, plan, outcome, steps["personas"].tables["texts"])
+    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def choices(self, kind: str) -> list[str]:
         """The personas in force, or the competitors that the plan names; doing nothing is always one."""
@@ -89,10 +77,8 @@ class Dossier:
     @property
     def whole_rule(self) -> tuple[Query, ...]:
         """The rule in full, folded away; one persona for everyone needs none."""
-        rule = self.personas.rule
-        if not rule.branches:
-            return ()
-        return Query("The whole rule in words", "\n".join(self.ways)), Query("The whole rule as SQL", rule.to_sql())
+        has_rule = bool(self.personas.rule.branches)
+        return (Query("The whole rule in words", "\n".join(self.ways)),) if has_rule else ()
 
     @property
     def choice(self) -> Sentence:
@@ -122,17 +108,6 @@ class Dossier:
         """Every claim that a page may cite: the plan of the period, and the outcomes of the one before."""
         return typed(pd.concat([self.plan, self.outcome], ignore_index=True), CLAIM_COLUMNS)
 
-    @cached_property
-    def claims(self) -> pd.DataFrame:
-        """The claims on the page's own subject, and those that hold for the whole market."""
-        about, is_general = self.ledger, self.ledger["subject"] == "market"
-        named = (about["subject"] == self.chosen) | (is_general & self._is_chosen(about))
-        held = is_general & (about["verdict"] == "supported") & ~about["field"].isin(["persona", "competitor"])
-        return about[named | held]
-
-    def _is_chosen(self, claims: pd.DataFrame) -> "pd.Series[bool]":
-        return (claims["field"] == self.kind) & (claims["level"] == self.chosen)
-
     def stated(self, *measures: str, **wanted: str) -> pd.DataFrame:
         """The plan's claims about the page's subject on these measures, in the order in which they were stated."""
         mine = where(self.plan, subject=self.chosen, **wanted)
@@ -149,8 +124,12 @@ class Dossier:
 
     @cached_property
     def facts(self) -> pd.DataFrame:
-        """What to say of the persona in a few words: attributes that it has more of, and that enough of it have."""
-        more = self.attributes[self.attributes["effect"] > 0]
+        """What to say of the persona in a few words: attributes that it has more of, and that enough of it have.
+
+        None that is known only after a lead or deal was handed off: a glance says what to look for.
+        """
+        is_early = ~self.attributes["is_retrospective"].fillna(False).astype(bool)
+        more = self.attributes[(self.attributes["effect"] > 0) & is_early]
         return telling(more, self.plan, self.table("personas", "implied"))
 
     @cached_property
@@ -161,11 +140,6 @@ class Dossier:
         wanted = [topic_of(str(row["field"]), str(row["level"]), known) for _, row in more.iterrows()]
         spoken = [topic for kind in HEARD for topic in self.heard(kind)]
         return list(dict.fromkeys([topic for topic in [*wanted, *spoken] if topic]))
-
-    @cached_property
-    def made(self) -> dict[str, tuple[Piece, ...]]:
-        """The sections of the page that were made already, by name."""
-        return {}
 
     def heard(self, kind: str) -> list[str]:
         """Topics of remarks of one kind, most frequent first."""
@@ -206,8 +180,3 @@ def topic_of(field: str, level: str, topics: set[str]) -> str | None:
 def _place(topic: Any, order: Mapping[str, int]) -> int:
     """General texts follow the page's topics; texts on other topics come last."""
     return len(order) if is_missing(topic) else order.get(topic, len(order) + 1)
-
-
-def _claims(folder: Path | None, family: str) -> pd.DataFrame:
-    path = folder / f"claims-{family}.parquet" if folder else None
-    return read_frame(path) if path is not None and path.exists() else typed([], CLAIM_COLUMNS)

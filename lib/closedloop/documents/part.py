@@ -15,6 +15,8 @@ from closedloop.documents.tables import Table
 from closedloop.documents.wording import Words, records
 
 ASSUMED = "assumed"
+NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
+NO_TEXTS = "Write them in the team's `materials` file."
 GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for
 LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Intervals are 90 %; figures are associations."
 
@@ -51,6 +53,12 @@ class Part:
         """Is there anything to show?"""
         return bool(self.lines or self.tables)
 
+    @property
+    def mark(self) -> str:
+        """The mark that all of its lines bear: it is said once, at the heading of a card."""
+        marks = {line.mark for line in self.lines}
+        return marks.pop() if len(marks) == 1 else ""
+
     def _repr_html_(self) -> str:
         shown = [Markup(table._repr_html_()) for table in self.tables]  # a table escapes its own cells
         return _template("part.html", {**vars(self), "tables": shown})
@@ -66,7 +74,7 @@ class Part:
 
 @dataclass(frozen=True, repr=False)
 class Glance:
-    """The page that prints on one A4."""
+    """The answer of a document: in sight when the page is opened, and printed on one A4."""
 
     kicker: str
     title: str

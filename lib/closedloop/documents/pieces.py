@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+RESULTS = "application/vnd.closedloop.results+json"
 Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
 
 
@@ -126,24 +127,6 @@ class Note:
 
     def _repr_html_(self) -> str:
         return f'<p class="note">{escape(self.text)}</p>'
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, repr=False)
-class Outdated:
-    """The mark of figures that were computed from something else than what is there today."""
-
-    command: str
-
-    @property
-    def text(self) -> str:
-        """The whole mark."""
-        return f"out of date: {self.command}"
-
-    def _repr_html_(self) -> str:
-        return f'<p class="outdated"><strong>{escape(self.text)}</strong></p>'
 
     def __repr__(self) -> str:
         return self.text

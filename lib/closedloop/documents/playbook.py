@@ -1,164 +1,306 @@
-"""The sales playbook of one persona: the glance page that prints on one A4, and the detail behind it."""
+"""The sales playbook of one persona: the glance first, then whom it fits, what to say, to send and to expect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from closedloop.documents import numbers, selling
-from closedloop.documents.cases import cases
-from closedloop.documents.dossier import Dossier
-from closedloop.documents.findings import backed, first
-from closedloop.documents.heard import heard, market_topics, own_topics, so_far
-from closedloop.documents.part import Glance, Line, Part, cited, plainly, spoken
-from closedloop.documents.persona_diff import detail
-from closedloop.documents.pieces import Piece, Sentence, Shown, claim_ids, stating
-from closedloop.documents.promises import promise_history, promise_of
-from closedloop.documents.tables import Table
-from closedloop.documents.wording import capital, records, sentence
-from closedloop.errors import ParameterError, allowed
+import pandas as pd
 
-MOST = 3
+from closedloop.documents import glance, numbers
+from closedloop.documents.document import Document
+from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
+from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
+from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
+from closedloop.documents.pieces import Shown, claim_ids, span, stating
+from closedloop.documents.promises import promise_history
+from closedloop.documents.tables import Table, record_table
+from closedloop.documents.turning import firm, honestly
+from closedloop.documents.wording import records, sentences
+from closedloop.loop.comparisons import CONVERSION, turning
 
-
-def bottom_line(dossier: Dossier) -> list[Sentence]:
-    """Who it is about, what to expect, and how much of the page rests on outcomes."""
-    size, promise, changed = size_of(dossier), promise_of(dossier), _changed(dossier)
-    return [
-        Sentence(f"{capital(dossier.words.told(dossier.chosen))}: {size.text}.", size.claims),
-        Sentence(f"Win rate to expect: {promise.text}.", promise.claims),
-        Sentence(f"Since last period: {'; '.join(line.text for line in changed)}.", cited(changed)),
-    ]
+Columns = Mapping[str, str | tuple[str, Column]]
+_ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
+_EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
+             "sales_velocity_per_day")  # fmt: skip
 
 
-def size_of(dossier: Dossier) -> Sentence:
-    """How large the persona is among known records."""
-    claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
-    if claim is None:
-        return Sentence("size unknown")
-    return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
+class SalesPlaybook(Document):
+    """What a seller needs to know about one persona."""
+
+    notebook = "sales_playbook"
+
+    def glance(self) -> Shown:
+        """Who they are, the one sentence, what to ask, prove and answer, when to walk away, what to expect."""
+        dossier = self.dossier
+        cards = [
+            glance.who(dossier),
+            glance.written(dossier, "The one sentence", "value_proposition", "sentence", 1),
+            glance.written(dossier, "Ask", "question", "ask"),
+            glance.written(dossier, "Prove", "proof", "prove"),
+            glance.objection(dossier),
+            glance.written(dossier, "Walk away when", "disqualifier", "walk"),
+            glance.prospects(dossier),
+            glance.changed(dossier),
+        ]
+        return self._shown(glance.page(dossier, [glance.size_of(dossier), glance.choice(dossier)], cards))
+
+    def fit(self, most: int = 6) -> Shown:
+        """How to recognise the persona, what is special about it, and whom to leave (``most`` reasons)."""
+        dossier = self.dossier
+        rules = [Line.of(said) for said in (dossier.choice, *dossier.makeup)]
+        error, guess = (first(dossier.plan, measure=name, subject="market") for name in ("rule_error", "guess_error"))
+        if error is not None and guess is not None:
+            missed = f"{backed(error, dossier.words)} of unseen cases (guessing: {value(guess, dossier.words)})"
+            rules.append(Line.of(stating(f"The rule errs on {missed}", error, guess)))
+        columns: Columns = {
+            "share": ("share here", "backed"),
+            "market": ("market", lambda row: numbers.rate(row["share"]["baseline"])),
+            "data": ("data", lambda row: f"{row['share']['source_table']}, {span(row['share'])}"),
+            "verdict": ("verdict", lambda row: "holds" if row["share"]["verdict"] == "supported" else "watch"),
+        }
+        traits = self._listed(
+            dossier.attributes,
+            "attribute",
+            columns,
+            label=lambda claim: dossier.words.short(str(claim["field"]), claim["level"]),
+        )
+        lacking = "Collect fields that leads and survey share."
+        return self._shown(
+            Part("How to recognise them in the CRM", rules, empty=lacking),
+            *dossier.whole_rule,
+            Part("What is special about them", tables=traits, empty="Nothing was shown to differ from the market."),
+            Part("Whom to leave", assumed(dossier.texts("disqualifier"), most), empty=f"No disqualifiers. {NO_TEXTS}"),
+        )
+
+    def buying(self, most: int = 4) -> Shown:
+        """Who was met in won and lost deals; pains, triggers and questions (``most`` of each), what they weigh."""
+        dossier = self.dossier
+        columns: Columns = {
+            "met_in_won_share": ("met in won deals", "backed"),
+            "met_in_lost_share": ("met in lost deals", "backed"),
+        }
+        met = self._listed(dossier.stated("met_in_won_share", "met_in_lost_share"), "role", columns)
+        reasons = [
+            replace(line, text=f"{kind.capitalize()}: {line.text}") if line.detail else line
+            for kind in ("pain", "trigger")
+            for line in heard(dossier, kind, most)
+        ]
+        weighed = share_lines(dossier.stated("weighed_share"), dossier.words, "deals that record whom we met")
+        undecided = [
+            Line("doing nothing (no decision)", f"{backed(one, dossier.words)} of ended deals", claims=claim_ids(one))
+            for one in records(dossier.stated("no_decision_share"))
+        ]
+        return self._shown(
+            Part("Who decides", tables=met, intro="Of deals with a role recorded; met, not the cause of winning.",
+                 empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
+            Part("Why they buy", reasons, empty=NO_NOTES),
+            Part("What they ask", heard(dossier, "question", most), empty=NO_NOTES),
+            Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
+        )  # fmt: skip
+
+    def messages(self, most: int = 12) -> Shown:
+        """What to say to each role, with proof and limit of the same topic."""
+        rows = []
+        for text in self.dossier.texts("message", topics=self.dossier.topics[:6] or None)[:most]:
+            about = [str(text["topic"])]
+            proof, limit = (self.dossier.texts(kind, topics=about) for kind in ("proof", "limit"))
+            role = "everyone" if numbers.is_missing(text["buying_role"]) else spoken(text["buying_role"])
+            rows.append((role, str(text["text"]), _first(proof), str(text["material_id"]), _first(limit)))
+        heads = ("role", "message (assumed)", "proof", "source", "do not claim")
+        shown = [Table(heads, tuple(sorted(rows, key=lambda row: row[0])), (False,) * 5)] if rows else []
+        return self._shown(Part("What to say to whom", tables=shown, empty=f"No messages. {NO_TEXTS}"))
+
+    def stages(self) -> Shown:
+        """When to move on, how long it takes, and when a deal is late."""
+        columns: Columns = {"stage_days": ("typical", "backed"), "stage_late_days": ("late after", "backed")}
+        days = self._listed(self.dossier.stated(*columns), "stage", columns)
+        closing = self._measured(lambda field: field == "is_quarter_end")
+        criteria = [
+            Line(f"{spoken(text['stage']).capitalize()}: {text['text']}", "", "assumed")
+            for text in self._by_stage("exit_criterion")
+        ]
+        pattern = (
+            "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
+        )
+        return self._shown(
+            Part("When to move on", criteria, empty=f"No exit criteria. {NO_TEXTS}"),
+            Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals left the stage sooner.",
+                 empty="Record stage changes of deals (`stage_history`); ten per stage are enough."),
+            *([Part("When deals close", self._said(closing), intro=pattern)] if len(closing) else []),
+        )  # fmt: skip
+
+    def qualification(self, most: int = 8) -> Shown:
+        """Questions with what a good answer looks like, and what has been measured to matter (``most`` of each)."""
+        dossier, rows = self.dossier, []
+        for text in dossier.texts("question")[:10]:
+            question, _, answer = str(text["text"]).partition(GOOD_ANSWER)
+            topic = "anything" if numbers.is_missing(text["topic"]) else spoken(text["topic"])
+            rows.append((topic, question, answer or "not written yet", "unproven here"))
+        heads = ("topic", "question (assumed)", "a good answer", "measured weight")
+        asked = [Table(heads, tuple(rows), (False,) * 4)] if rows else []
+        whom = set(dossier.table("personas", "whom").get("field", ()))
+        matters = self._measured(lambda field: field in whom, is_early=True)
+        tried = self._measured(lambda field: field not in whom and dossier.is_known_at_creation(field), is_early=True)
+        more, less = matters[matters["effect"] > 0], matters[matters["effect"] < 0].sort_values("effect", kind="stable")
+        others = (
+            ("Won less often", less, "For the whole market; ask more before you invest time here."),
+            ("Also won more often", tried[tried["effect"] > 0],
+             "For the whole market; how the deal came about or what was offered, not who the buyer is: try and measure."),
+        )  # fmt: skip
+        return self._shown(
+            Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
+            Part("What has been measured to matter", self._said(more, most),
+                 intro="For the whole market; look for these when you qualify.",
+                 empty="Nothing known of a buyer was shown to be won more often: qualify by what the buyer says."),
+            *(Part(title, self._said(found, most), intro=intro) for title, found, intro in others if len(found)),
+        )  # fmt: skip
+
+    def objections(self, most: int = 8) -> Shown:
+        """What is objected how often, how such deals end, and what to answer; in all deals where this is too little."""
+        dossier = self.dossier
+
+        def answer(kind: str) -> Column:
+            return lambda row: _first(dossier.texts(kind, topics=[str(next(iter(row.values()))["level"])]))
+
+        answers = {kind: (head, answer(kind)) for kind, head in _ANSWERS.items()}
+        own = own_topics(dossier, "objection").head(most)
+        if own.empty:
+            told: Columns = {"n_objection": (f"heard {IN_ALL_DEALS}", lambda row: share_of(row["n_objection"]))}
+            shown = self._listed(market_topics(dossier, "objection").head(most), "objection", {**told, **answers})
+            return self._shown(Part("Objections", so_far(dossier, "objection"), shown, empty=NO_NOTES))
+        columns: Columns = {
+            "objection_share": ("share of objections", "backed"),
+            "win_rate_when_raised": ("won when raised", "backed"),
+            **answers,
+        }
+        raised = dossier.stated("win_rate_when_raised")
+        shown = self._listed(pd.concat([own, raised[raised["level"].isin(own["level"])]]), "objection", columns)
+        intro = "How deals ended in which it was raised: an association, not what the objection does."
+        return self._shown(Part("Objections", tables=shown, intro=intro, empty=NO_NOTES))
+
+    def materials(self) -> Shown:
+        """Assets and offers by stage, when they were last used, and how those deals ended."""
+        dossier, use = self.dossier, self.dossier.stated("n_used", "win_rate_when_used")
+        seen = dossier.table("personas", "materials")
+        rows, claims = [], []
+        for text in self._by_stage("asset") + self._by_stage("offer"):
+            used, won = (
+                first(use, measure=name, level=text["material_id"]) for name in ("n_used", "win_rate_when_used")
+            )
+            told = ("fewer than ten times", numbers.MISSING, numbers.MISSING)
+            if used is not None:
+                mine = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
+                last = numbers.MISSING if mine.empty else numbers.day(mine["last_on"].iloc[0])
+                ended = "too few to tell" if won is None else backed(won, dossier.words)
+                told = (value(used, dossier.words), last, ended)
+            rows.append((spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}", *told))
+            claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
+        heads = ("stage", "kind", "what", "used", "last", "won when used")
+        is_number = (False, False, False, True, False, False)
+        shown = [Table(heads, tuple(rows), is_number, claims=tuple(claims))] if rows else []
+        intro = "Won when used is an association: better deals may simply get more material."
+        return self._shown(
+            Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}")
+        )
+
+    def cadence(self) -> Shown:
+        """What both teams promised on speed and persistence, and how often won leads were touched."""
+        dossier, lines = self.dossier, []
+        goals = dossier.words.definition.goals.get(dossier.period.name)
+        if goals is not None and goals.first_touch_days is not None:
+            told = f"First touch within {numbers.days(goals.first_touch_days)} of hand-off (median)"
+            lines.append(Line(told, mark="promised"))
+        if goals is not None and goals.n_touches is not None:
+            lines.append(Line(f"{goals.n_touches} touches before giving up: the stop rule", mark="promised"))
+        waited = first(dossier.outcome, measure="first_touch_median_days", field="")
+        if waited is not None:
+            told = backed(waited, dossier.words)
+            lines.append(Line("Last period's median lead waited", told, claims=claim_ids(waited)))
+        touched = first(dossier.stated("won_touches"))
+        if touched is not None:
+            told = f"{backed(touched, dossier.words)} times (median)"
+            lines.append(Line("Won leads were touched by sales", told, claims=claim_ids(touched)))
+        return self._shown(Part("Cadence", lines, empty="Agree on goals in market.toml, and record `touches`."))
+
+    def expected(self) -> Shown:
+        """What to expect as ranges: win rate, days, amount; and what became of earlier promises."""
+        dossier = self.dossier
+        own = where(dossier.ledger, subject="market", field="persona", level=dossier.chosen)
+        own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
+        lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
+        first_one = "This is the first promise."
+        if dossier.result("personas", "only_won"):
+            first_one = "No win rate is promised while only won deals are recorded: record lost ones as well."
+        return self._shown(
+            Part(
+                "Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."
+            ),
+            Part("What was promised, and what came", promise_history(dossier), empty=first_one),
+        )
+
+    def next_leads(self, most: int = 10) -> Shown:
+        """The persona's first open records by their own rank, with reasons, and the slip to fill in; internal."""
+        frame = self.dossier.table("leads", "next_leads")
+        mine = frame[frame["persona"] == self.dossier.chosen].head(most) if len(frame) else frame
+        mine = mine.assign(rank=range(1, len(mine) + 1))
+        without = ("persona", "score", "slot")
+        shown = [record_table(mine, self.dossier.words, without=without, limit=most)] if len(mine) else []
+        verdict = self.dossier.result("leads", "score_verdict")
+        intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""
+        asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
+        slip = [Line(f"{field}: ______") for field in asked]
+        after = "Two minutes after a talk; it becomes a note, and next period's playbook."
+        nobody = "No open lead of this persona is known."
+        return self._shown(
+            Part("Whom to call next", tables=shown, intro=intro, is_internal=True, empty=nobody),
+            Part("Feedback slip", slip, intro=after, is_internal=True),
+        )
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Key figures of the page: what it promises, and on how many attributes it rests."""
+        persona = self.dossier.persona
+        return {
+            "win_rate": persona.win_rate,
+            "win_rate_low": persona.low,
+            "win_rate_high": persona.high,
+            "n_deals": persona.n,
+            "is_assumed": persona.is_assumed,
+            "n_attributes": len(self.dossier.attributes),
+        }
+
+    def _listed(
+        self, claims: pd.DataFrame, heading: str, columns: Columns, *, label: Label | None = None
+    ) -> list[Table]:
+        """Claims as a table, or nothing where there are none."""
+        words = self.dossier.words
+        named = label or (lambda claim: words.level(str(claim["field"]), claim["level"]))
+        return [table_of(claims, words, heading, columns, label=named)] if len(claims) else []
+
+    def _by_stage(self, kind: str) -> list[dict[str, Any]]:
+        """The texts of one kind that are written for a stage, in the order of the stages."""
+        deals = self.dossier.words.definition.deals
+        order = {stage: place for place, stage in enumerate(deals.stages if deals else ())}
+        texts = [text for text in self.dossier.texts(kind) if not numbers.is_missing(text["stage"])]
+        return sorted(texts, key=lambda text: order.get(text["stage"], len(order)))
+
+    def _measured(self, is_meant: Callable[[str], bool], *, is_early: bool = False) -> pd.DataFrame:
+        """Last period's rates of winning that hold, like for like too, by these fields, the largest effect first.
+
+        ``is_early``: only what is known when a lead is handed off, and so can be looked for.
+        """
+        outcome = self.dossier.outcome
+        wanted = {"family": "how they end", "subject": "market", "notebook": "05_deals", "verdict": "supported"}
+        held = where(outcome, **wanted)
+        held = held[held["measure"].isin(["win_rate", CONVERSION])]
+        held = held[held["field"].map(is_meant).astype(bool) & ~turning(held, outcome)]
+        if is_early:
+            held = held[~held["is_retrospective"].fillna(False).astype(bool)]
+        return held.sort_values("effect", ascending=False, kind="stable")
+
+    def _said(self, claims: pd.DataFrame, most: int = 8) -> list[Line]:
+        return [Line.of(said) for said in sentences(claims.head(most), self.dossier.words)]
 
 
-def glance(dossier: Dossier) -> Glance:
-    """Who, the one sentence, questions, proofs, objection, when to walk away, what changed, valid until."""
-    until = dossier.valid_until
-    valid = "valid until the next run" if until is None else f"valid until {numbers.day(until)}"
-    promise = promise_of(dossier)
-    facts = [size_of(dossier), Sentence(f"win rate {promise.text}", promise.claims), dossier.choice, Sentence(valid)]
-    kicker = f"Sales playbook · {dossier.words.definition.title} · {dossier.period.name}"
-    return Glance(kicker, dossier.name, facts, _cards(dossier))
-
-
-_WRITTEN = (
-    ("The one sentence", "value_proposition", 1, "sentence"),
-    ("Ask", "question", MOST, "ask"),
-    ("Prove", "proof", MOST, "prove"),
-    ("Walk away when", "disqualifier", MOST, "walk"),
-)
-
-
-def _cards(dossier: Dossier) -> list[Part]:
-    """The cards in the order of a talk."""
-    who = Part("Who they are", _who(dossier), empty="Collect outcomes or survey answers.", name="who")
-    empty = "Log objections as notes, with a topic."
-    objection = Part("Top objection", _objection(dossier), empty=empty, name="objection")
-    sentence, ask, prove, walk = (_written(dossier, *card) for card in _WRITTEN)
-    return [who, sentence, ask, prove, objection, walk, Part("What changed", _changed(dossier), name="changed")]
-
-
-def _written(dossier: Dossier, title: str, kind: str, limit: int, name: str) -> Part:
-    lines = plainly(dossier.texts(kind), limit)
-    return Part(title, lines, empty=f"Write a text of kind {kind} (materials).", name=name)
-
-
-def _who(dossier: Dossier) -> list[Line]:
-    rules = [Line(f"In the CRM: {said.text}", claims=said.claims) for said in dossier.makeup[:2]]
-    return rules + [attribute_line(row, dossier) for row in records(dossier.facts.head(MOST))]
-
-
-def attribute_line(claim: Mapping[str, Any], dossier: Dossier) -> Line:
-    """One attribute in a few words: its share here and in the market."""
-    name = dossier.words.short(str(claim["field"]), claim["level"])
-    sizes = f"{numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market"
-    watch = "" if claim["verdict"] == "supported" else "watch"
-    return Line(f"{name[:1].upper()}{name[1:]}", f"{sizes}, {cases(claim)}", watch, claim_ids(claim))
-
-
-def _objection(dossier: Dossier) -> list[Line]:
-    """The objection raised most often here, else in all deals, with the team's answer."""
-    own = own_topics(dossier, "objection")
-    found = own if len(own) else market_topics(dossier, "objection")
-    lines = [] if len(own) else so_far(dossier, "objection")
-    if found.empty:
-        return lines
-    top = records(found.head(1))[0]
-    told = heard(dossier, "objection", 1)[0]
-    answers = plainly(dossier.texts("answer", topics=[str(top["level"])]), 1)
-    answers = answers or [Line("No answer is written yet: write one (materials, kind answer).")]
-    return [replace(told, text=f"“{told.text.capitalize()}”"), *answers, *lines]
-
-
-def _changed(dossier: Dossier) -> list[Line]:
-    frame = dossier.table("personas", "changes")
-    mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
-    moved = [row for row in records(mine) if row["change"] != "kept"]
-    told = [Line(f"{spoken(row['change'])}: {detail(row, dossier.words)}") for row in moved]
-    return [*(told[:MOST] or [Line("who they are: nothing")]), *promise_history(dossier)]
-
-
-SECTIONS: Mapping[str, Callable[[Dossier], tuple[Piece, ...]]] = MappingProxyType(
-    {
-        "glance": lambda dossier: (glance(dossier),),
-        "fit": selling.fit,
-        "buying": selling.buying,
-        "messages": selling.messages,
-        "stages": selling.stages,
-        "qualification": selling.qualification,
-        "objections": selling.objections,
-        "materials": selling.material_by_stage,
-        "cadence": selling.cadence,
-        "numbers": selling.expected,
-        "next_leads": selling.next_leads,
-        "evidence": lambda dossier: (_annex(dossier),),
-    }
-)
-
-
-def _annex(dossier: Dossier) -> Part:
-    """Every claim that the page cites, with its verdict."""
-    pieces = (piece for name in SECTIONS if name != "evidence" for piece in _section(dossier, name))
-    ledger = dossier.ledger.set_index("claim_id", drop=False)
-    rows = records(ledger.loc[[name for name in cited(pieces) if name in ledger.index]])
-    told = [(claim["claim_id"], sentence(claim, dossier.words).text, claim["verdict"], claim["kind"]) for claim in rows]
-    heads, is_number = ("claim", "what it says", "verdict", "kind"), (False,) * 4
-    shown = [Table(heads, tuple(told), is_number, claims=tuple((row[0],) for row in told))] if told else []
-    return Part("Evidence", tables=shown, empty="No claim speaks about this persona yet.", is_internal=True)
-
-
-def _section(dossier: Dossier, name: str) -> tuple[Piece, ...]:
-    """A section, made once: the annex asks for all of them again."""
-    if name not in dossier.made:
-        dossier.made[name] = SECTIONS[name](dossier)
-    return dossier.made[name]
-
-
-def render(dossier: Dossier, section: str) -> Shown:
-    """One section of the playbook; a ParameterError lists what there is."""
-    if section not in SECTIONS:
-        raise ParameterError(f"show({section!r}): the playbook has no such section; allowed: {allowed(SECTIONS)}")
-    return Shown(_section(dossier, section), "document")
-
-
-def results(dossier: Dossier) -> dict[str, Any]:
-    """Key figures of the page: what it promises, and how many of its glance cards have something to say."""
-    persona, cards = dossier.persona, glance(dossier).cards
-    return {
-        "win_rate": persona.win_rate,
-        "win_rate_low": persona.low,
-        "win_rate_high": persona.high,
-        "n_deals": persona.n,
-        "is_assumed": persona.is_assumed,
-        "n_attributes": len(dossier.attributes),
-        "n_cards": len(cards),
-        "n_cards_empty": sum(not card.has_evidence for card in cards),
-    }
+def _first(texts: Sequence[dict[str, Any]]) -> str:
+    return str(texts[0]["text"]) if texts else "not written yet"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from closedloop.documents.persona_names import words_for
-from closedloop.documents.pieces import Listing, Note, Piece, Sentence, Shown
+from closedloop.documents.pieces import RESULTS, Listing, Note, Piece, Sentence, Shown
 from closedloop.documents.rule_words import rule_sentences
 from closedloop.documents.wording import Words
 from closedloop.errors import ParameterError, allowed
@@ -35,7 +35,6 @@ from closedloop.terms import Moment
 if TYPE_CHECKING:
     from closedloop.loop.lineage import Lineage
 
-RESULTS = "application/vnd.closedloop.results+json"
 _KEYS = {
     "deals": "deal_id",
     "leads": "lead_id",
@@ -79,7 +78,7 @@ def open_period(
     ``planned_periods``: over which permanent edits of the personas share their rate of error. What is not given is as
     market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
     """
-    market, period = _text("market", market), _text("period", period)
+    market, period = as_text("market", market), as_text("period", period)
     if moment not in (store.START, store.ENDED):
         raise ParameterError(f"moment = {moment!r} does not exist; allowed: {store.START}, {store.ENDED}")
     conditions.check(where or "")
@@ -126,7 +125,7 @@ def silence() -> Iterator[None]:
         del _opened[depth:]
 
 
-def _text(name: str, value: object) -> str:
+def as_text(name: str, value: object) -> str:
     """The parameter as text: papermill makes a number of ``-p period 2024``, and a truth value of ``True``."""
     if not isinstance(value, str | int | float):
         raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
