@@ -1,1 +1,0 @@
-"""How each step answers its questions: one module per step, and the catalogue of them all."""
