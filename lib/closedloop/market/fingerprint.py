@@ -15,7 +15,7 @@ from closedloop.market.place import remembered, runs_folder
 
 _PACKAGE = Path(terms.__file__).parent
 _TABLES = ("terms.py", "market/*.py")  # what makes canonical tables of raw files
-_COMPUTING = (*_TABLES, "evidence/**/*.py", "loop/**/*.py")
+_COMPUTING = (*_TABLES, "evidence/**/*.py", "loop/**/*.py", "questions/**/*.py")
 _WORDS = {"title", "licence", "provenance", "labels"}
 
 
@@ -44,7 +44,7 @@ def tables_code() -> str:
 
 @cache
 def computing_code() -> str:
-    """Of the code that computes moments, as this process found it first: other code renders what they wrote."""
+    """Of the code that computes, as this process found it first: other code renders what it found."""
     return _meaning(_COMPUTING)
 
 
