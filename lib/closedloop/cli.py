@@ -12,7 +12,7 @@ from closedloop.errors import ClosedLoopError, LockedError, ParameterError
 
 # what a command needs is imported when it runs, so that --help answers at once
 _HELP = "Closed Loop: marketing plans with what sales learned, sales works with what marketing researched."
-_SETTING = "NAME=VALUE: set a parameter of the notebooks that have it"
+_SETTING = "NAME=VALUE: set a parameter of the notebooks that have it; needs an --out of its own"
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Market = Annotated[str, typer.Argument(help="the name of a folder under data/")]
 
@@ -73,7 +73,7 @@ def run(
         from closedloop.batch.forecast import forecast
 
         found = forecast(request)
-        print(dumps(found.as_json()) if json else found.told())
+        print(dumps(found.as_json()) if json else found.as_text())
         return
     console = Console(stderr=True)
     summary = run(request, JsonLines() if json else Bar(console) if console.is_terminal else Lines())
@@ -122,17 +122,17 @@ def list_() -> None:
 
 
 @app.command()
-def describe(notebook: Annotated[str, typer.Argument(help="a notebook's name, like 05_deals")]) -> None:
-    """Tell what a notebook asks, reads, writes, and which parameters it takes."""
-    from closedloop.batch.notebooks import find_notebook
+def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals; all without a name")] = "") -> None:
+    """Say what a notebook asks, reads, writes, and which parameters it takes."""
+    from closedloop.batch.notebooks import find_notebook, notebooks
 
-    found = find_notebook(notebook)
-    print(found.title)
-    for label, text in (("question", found.question), ("reads", found.reads), ("writes", found.writes)):
-        print(f"  {label:<9} {text or 'not told in its first cell'}")
-    print("  parameters")
-    for parameter in found.parameters:
-        print(f"    {parameter.name}: {parameter.type} = {parameter.default!r}  # {parameter.help}")
+    for found in [find_notebook(notebook)] if notebook else notebooks().values():
+        print(found.title)
+        for label, text in (("question", found.question), ("reads", found.reads), ("writes", found.writes)):
+            print(f"  {label:<9} {text or 'not said in its first cell'}")
+        print("  parameters")
+        for parameter in found.parameters:
+            print(f"    {parameter.name}: {parameter.type} = {parameter.default!r}  # {parameter.help}")
 
 
 @app.command()
@@ -260,16 +260,17 @@ def diff(
     from closedloop.documents.persona_diff import known_sizes
     from closedloop.documents.persona_names import words_for
     from closedloop.loop.in_force import set_in_force
-    from closedloop.loop.turn import period_folder, periods
     from closedloop.market.definition import read_definition
     from closedloop.market.periods import find_period
     from closedloop.market.place import runs_folder
+    from closedloop.market.warehouse import open_warehouse
 
     definition, folder = read_definition(market), (out or runs_folder()).resolve()
-    names = [find_period(periods(market), name).name for name in (before, after)]
+    periods = open_warehouse(market).periods
+    names = [find_period(periods, name).name for name in (before, after)]
     old, new = (set_in_force(market, name, folder) for name in names)
     words = words_for(definition, old, new)
-    print(told(old, new, words, [known_sizes(period_folder(market, name, folder)) for name in names]))
+    print(told(old, new, words, [known_sizes(folder / market / name) for name in names]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A tiny project in a temporary folder: small notebooks, and moments that are computed at once."""
+"""A tiny project in a temporary folder: small notebooks whose one call does what shipped notebooks do."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 from closedloop.batch.engine import Execution
 from closedloop.batch.parameters import Value
+from closedloop.batch.plan import PeriodPlan
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, Summary, run
 from closedloop.batch.trace import Limits
@@ -21,6 +23,7 @@ from closedloop.terms import Status
 PARAMETERS = (
     'market: str = "tiny"  # which market\nperiod: str = "latest"  # which period\nout: str = ""  # run folder\n'
 )
+PERSONA, COMPETITOR = 'persona: str = ""  # for whom\n', 'competitor: str = ""  # against whom\n'
 RESULTS = "display({'application/vnd.closedloop.results+json': {%s}}, raw=True)"
 MARKET = """
 title = "Tiny"
@@ -30,37 +33,39 @@ clock = "none"
 [sources]
 """
 QUESTION = "Asks something?\n\n**Reads** deals. **Writes** claims."
+CALL = "import tiny_world; found = tiny_world.work('%s', market, period, out%s)"
 
-# worker processes import this module by name, as they import the real one
-MOMENTS = """
+# notebooks, runners in processes of their own and cluster workers import this module by name
+WORLD = """
 import json
 import os
 import time
-from closedloop.batch.moments import Turn
+from pathlib import Path
 from closedloop.batch.plan import PeriodPlan
+from closedloop.market.place import root
 
-def open_market(market, out, call):
-    data = json.loads((out.parent / "world.json").read_text())["data"]
-    first = PeriodPlan("2024-q1", True, {"plan": data[0], "outcome": data[1]})
-    return [first, PeriodPlan("2024-q2", False, {"plan": data[1]})]
+def open_market(market, out, is_stopped):
+    data = json.loads((root() / "world.json").read_text())["data"]
+    first = PeriodPlan("2024-q1", True, {"start": data[0], "ended": data[1]})
+    return [first, PeriodPlan("2024-q2", False, {"start": data[1]})]
 
-def compute(moment, market, period, out):
-    world = json.loads((out.parent / "world.json").read_text())
-    folder = out / market / period
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    with (out.parent / "computed.txt").open("a") as file:
-        file.write(f"{market}/{period}/{moment}\\n")
-    if world.get("breaks") == f"{period}/{moment}":
+def work(notebook, market, period, out, subject=""):
+    world = json.loads((root() / "world.json").read_text())
+    name = f"{period}/{notebook}"
+    with (root() / "computed.txt").open("a") as file:
+        file.write(f"{market}/{name}\\n")
+    if world.get("breaks") == name:
         raise ValueError("no such column: colour")
-    if world.get("dies") == f"{period}/{moment}":
-        os._exit(9)
-    if world.get("sleeps") == f"{period}/{moment}":
+    if world.get("dies") == name:
+        os.kill(os.getpid(), 9)
+    if world.get("sleeps") == name:
         time.sleep(60)
-    step = {"plan": "personas", "outcome": "deals"}[moment]
-    (folder / "tables" / f"{step}.json").write_text(json.dumps({"of": [market, period, world["data"]]}))
-    if moment == "plan":
-        return Turn(tuple(world["personas"]), tuple(world["competitors"]), {"research": 1, "personas": 0}, 12.5)
-    return Turn(missing={"deals": 0}, peak_mb=12.5)
+    if notebook in world["proposes"]:
+        folder = root() / out / market / period
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "proposal.yml").write_text(world["proposes"][notebook] + world["data"][1])
+    who = {name: world[name] for name in ("personas", "competitors")} if notebook == "02_personas" else {}
+    return {"period": period, "n_missing": int(notebook == "01_research"), **who}
 """
 
 
@@ -80,25 +85,37 @@ def _code(id_: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
     return {**empty, "id": id_, "metadata": metadata, "source": source}
 
 
-def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, warm: object) -> Execution:
-    """What a kernel would give for a notebook that only records its parameters."""
-    return Execution(Status.OK, "", nbformat.read(source, 4), dict(parameters), None)
+def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, *_: Any) -> Execution:
+    """What a run of one of the tiny project's notebooks would give, without a process of its own."""
+    import tiny_world  # type: ignore[import-not-found]
+
+    where = (str(parameters[name]) for name in ("market", "period", "out"))
+    try:
+        status, cause, found = Status.OK, "", tiny_world.work(source.stem, *where)
+    except ValueError as error:
+        status, cause, found = Status.FAILED, f"cell 4: ValueError: {error}", {}
+    return Execution(status, cause, nbformat.read(source, 4), found, None)
 
 
 @dataclass
 class Project:
-    """The tiny project: its folder, and the module with its moments."""
+    """The tiny project: its folder, and the module with what its notebooks do."""
 
     root: Path
-    moments: ModuleType
+    tiny: ModuleType
 
     @property
     def out(self) -> Path:
         """The run folder."""
         return self.root / "runs"
 
+    @property
+    def open_market(self) -> Callable[..., list[PeriodPlan]]:
+        """Says which periods there are."""
+        return self.tiny.open_market  # type: ignore[no-any-return]
+
     def world(self, **changes: Any) -> None:
-        """Change what the moments find."""
+        """Change what the notebooks find."""
         path = self.root / "world.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -106,15 +123,14 @@ class Project:
         """Write one notebook, as ``folder/name``."""
         write_notebook(self.root / f"{name}.ipynb", cells, parameters)
 
-    def run(self, *markets: str, in_kernels: bool = False, **request: Any) -> Summary:
-        """Run the batch here; notebooks are only pretended to run, unless it is kernels that matter."""
-        asked = Request(markets or ("tiny",), out=self.out, n_workers=2, **request)
-        execute = None if in_kernels else pretend
-        return run(asked, Lines(sys.stderr), self.moments.open_market, self.moments.compute, execute)
+    def run(self, *markets: str, in_processes: bool = False, **request: Any) -> Summary:
+        """Run the batch here; notebooks are only pretended to run, unless it is their processes that matter."""
+        asked = Request(markets or ("tiny",), **{"out": self.out, "n_workers": 2} | request)
+        return run(asked, Lines(sys.stderr), self.open_market, None if in_processes else pretend)
 
     @property
     def computed(self) -> list[str]:
-        """The moments that have been computed since the project began, in order."""
+        """The notebooks that have run since the project began, in order."""
         path = self.root / "computed.txt"
         return path.read_text().split() if path.exists() else []
 
@@ -126,23 +142,26 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """One market with two periods, of which the second only has a plan; one notebook of each kind."""
+    """One market with two periods, of which the second has not begun; six of the shipped notebooks."""
     import importlib
 
     monkeypatch.setenv("CLOSEDLOOP_ROOT", str(tmp_path))
-    monkeypatch.syspath_prepend(tmp_path / "modules")
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "tiny_moments.py").write_text(MOMENTS)
-    sys.modules.pop("tiny_moments", None)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    (tmp_path / "modules" / "tiny_world.py").write_text(WORLD)
+    sys.modules.pop("tiny_world", None)
     world = {"data": ["a", "b"], "personas": ["planner"], "competitors": ["Acme, Inc."]}
-    (tmp_path / "world.json").write_text(json.dumps(world))
+    (tmp_path / "world.json").write_text(json.dumps(world | {"proposes": {"06_refinement": "set of "}}))
     for name in ("tiny", "one", "two"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "market.toml").write_text(MARKET)
     read_again()
-    made = Project(tmp_path, importlib.import_module("tiny_moments"))
-    made.notebook("notebooks/01_research", "print(market, period)", RESULTS % "'n': 3")
-    made.notebook("notebooks/05_deals", RESULTS % "'period': period")
-    made.notebook("playbooks/sales_playbook", "print(persona)", parameters=PARAMETERS + 'persona: str = ""  # whom\n')
-    made.notebook("playbooks/battlecard", "print(competitor)", parameters=PARAMETERS + 'competitor: str = ""  # whom\n')
+    made = Project(tmp_path, importlib.import_module("tiny_world"))
+    for name in ("01_research", "02_personas", "05_deals", "06_refinement"):
+        made.notebook(f"notebooks/{name}", CALL % (name, ""), RESULTS % "**found")
+    for name, subject in (("sales_playbook", PERSONA), ("battlecard", COMPETITOR)):
+        about = subject.partition(":")[0]
+        cells = (CALL % (name, f", {about}"), f"print({about})", RESULTS % "**found")
+        made.notebook(f"playbooks/{name}", *cells, parameters=PARAMETERS + subject)
     return made

@@ -9,6 +9,8 @@ from closedloop.errors import ParameterError
 
 from .conftest import Project, write_notebook
 
+LOOP = ["01_research", "02_personas", "05_deals", "06_refinement"]
+
 
 def test_the_first_cell_tells_question_reads_and_writes(tmp_path: Path) -> None:
     path = tmp_path / "05_deals.ipynb"
@@ -33,7 +35,7 @@ def test_the_first_cell_tells_question_reads_and_writes(tmp_path: Path) -> None:
 def test_notebooks_come_in_the_order_of_the_loop_and_without_checkpoints(project: Project) -> None:
     project.notebook("notebooks/.ipynb_checkpoints/01_research-checkpoint")
     project.notebook("notebooks/.hidden")
-    assert list(notebooks()) == ["01_research", "05_deals", "battlecard", "sales_playbook"]
+    assert list(notebooks()) == [*LOOP, "battlecard", "sales_playbook"]
 
 
 @pytest.mark.parametrize("name", ["05_deals", "deals", "05_deals.ipynb", "notebooks/05_deals.ipynb"])
@@ -42,5 +44,5 @@ def test_a_notebook_is_found_by_name_step_or_file(project: Project, name: str) -
 
 
 def test_an_unknown_notebook_is_refused_with_the_known_ones(project: Project) -> None:
-    with pytest.raises(ParameterError, match="'06_x' does not exist; allowed: 01_research, 05_deals"):
+    with pytest.raises(ParameterError, match="'06_x' does not exist; allowed: 01_research, 02_personas"):
         find_notebook("06_x")

@@ -6,21 +6,25 @@ from closedloop.errors import DefinitionError, ParameterError
 from hypothesis import given
 from hypothesis import strategies as st
 
-CELL = """market: str = "a # b"  # which market
+CELL = """from typing import Optional
+market: str = "a # b"  # which market
 n: int = 3  # how many
-share: float | None = None  # a share, or none
+share: Optional[float] = None  # a share, or none
 is_new: bool = True
+by: Optional[list] = None  # fields to compare by
 """
 DECLARED = declared(CELL, "05_deals.ipynb")
 
 
 def test_a_cell_is_read_with_types_defaults_and_help() -> None:
     assert (
-        Parameter("market", ("str",), "a # b", "which market"),
-        Parameter("n", ("int",), 3, "how many"),
-        Parameter("share", ("float", "None"), None, "a share, or none"),
-        Parameter("is_new", ("bool",), True, ""),
+        Parameter("market", "str", False, "a # b", "which market"),
+        Parameter("n", "int", False, 3, "how many"),
+        Parameter("share", "float", True, None, "a share, or none"),
+        Parameter("is_new", "bool", False, True, ""),
+        Parameter("by", "list", True, None, "fields to compare by"),
     ) == DECLARED
+    assert [parameter.type for parameter in DECLARED] == ["str", "int", "Optional[float]", "bool", "Optional[list]"]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,11 @@ def test_a_cell_is_read_with_types_defaults_and_help() -> None:
         ("n = 3", r"line 1: found 'n = 3'; allowed: name: type = default"),
         ("n: int", r"line 1: found 'n: int'"),
         ("import os", r"found 'import os'"),
-        ("n: list = []", r"type 'list'; allowed: str, int, float, bool, None"),
+        ("n: set = None", r"type 'set'; allowed: str, int, float, bool, list, or Optional of one, no |"),
+        ("n: int | None = None", r"type 'int \| None'; allowed: str, int, float, bool, list, or Optional of one"),
+        ("n: Optional[dict] = None", r"type 'Optional\[dict\]'"),
+        ("n: list[str] = None", r"type 'list\[str\]'"),
+        ("n: int = None", r"default None is no int"),
         ("n: int = len('a')", r"default \"len\('a'\)\"; allowed: a plain value"),
         ("n: int = 'a'", r"default 'a' is no int"),
         ("a: int = 1\nn: int = ", r"line 2: invalid syntax"),
@@ -57,6 +65,11 @@ def test_what_is_no_declaration_is_refused_with_its_line(cell: str, message: str
         ("market", 2024, True),  # papermill makes a number of `-p market 2024`
         ("market", True, True),
         ("market", ("b",), False),
+        ("by", ["region", "size"], True),
+        ("by", "region,size", True),  # papermill makes no list of `-p by region,size`
+        ("by", None, True),
+        ("by", {"region": 1}, False),
+        ("by", [["region"]], False),
     ],
 )
 def test_a_value_must_be_of_the_declared_type(name: str, value: object, is_fine: bool) -> None:
@@ -68,7 +81,7 @@ def test_a_value_must_be_of_the_declared_type(name: str, value: object, is_fine:
 
 
 def test_an_unknown_name_is_refused_with_the_allowed_ones() -> None:
-    with pytest.raises(ParameterError, match=r"no parameter 'N'; allowed: market, n, share, is_new"):
+    with pytest.raises(ParameterError, match=r"no parameter 'N'; allowed: market, n, share, is_new, by"):
         check_values(DECLARED, {"N": 3}, "x.ipynb")
 
 
@@ -82,6 +95,10 @@ def test_an_unknown_name_is_refused_with_the_allowed_ones() -> None:
         (2, "none", None),
         (3, "false", False),
         (3, "TRUE", True),
+        (4, "region", ["region"]),
+        (4, "region, size", ["region", "size"]),
+        (4, '["a, b", "c"]', ["a, b", "c"]),
+        (4, "None", None),
     ],
 )
 def test_text_from_the_command_line_becomes_the_declared_type(number: int, text: str, value: object) -> None:
@@ -90,9 +107,23 @@ def test_text_from_the_command_line_becomes_the_declared_type(number: int, text:
     assert type(parsed) is type(value)
 
 
-@pytest.mark.parametrize(("number", "text"), [(1, "7.5"), (1, ""), (2, "inf"), (2, "half"), (3, "1"), (3, "yes")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "7.5"),
+        (1, ""),
+        (2, "inf"),
+        (2, "half"),
+        (3, "1"),
+        (3, "yes"),
+        (4, ""),
+        (4, "a,,b"),
+        (4, '["a"'),
+        (4, '[["a"]]'),
+    ],
+)
 def test_text_that_is_no_value_is_refused(number: int, text: str) -> None:
-    with pytest.raises(ParameterError, match=DECLARED[number].name):
+    with pytest.raises(ParameterError, match=f"{DECLARED[number].name} = .+; allowed: "):
         DECLARED[number].parse(text)
 
 

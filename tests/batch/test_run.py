@@ -3,79 +3,72 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from closedloop.batch.ledger import Entry
 from closedloop.errors import ParameterError
 
-from .conftest import Project
+from .conftest import PARAMETERS, RESULTS, Project
 
-BATTLECARD = "battlecard-acme-inc-c40fac"  # c40fac: first digits of the SHA-256 of "Acme, Inc."
-IDS = {
-    "tiny/2024-q1/plan",
-    "tiny/2024-q1/outcome",
-    "tiny/2024-q2/plan",
-    "tiny/2024-q1/01_research",
-    "tiny/2024-q2/01_research",
-    "tiny/2024-q1/05_deals",
-    "tiny/2024-q1/sales_playbook-planner",
-    "tiny/2024-q2/sales_playbook-planner",
-    f"tiny/2024-q1/{BATTLECARD}",
-    f"tiny/2024-q2/{BATTLECARD}",
-}
-MOMENTS = ["tiny/2024-q1/plan", "tiny/2024-q1/outcome", "tiny/2024-q2/plan"]
+CARD = "battlecard-acme-inc-c40fac"  # c40fac: first digits of the SHA-256 of "Acme, Inc."
+NAMES = ("01_research", "02_personas", "sales_playbook-planner", CARD)
+FIRST = {f"tiny/2024-q1/{name}" for name in (*NAMES, "05_deals", "06_refinement")}
+LAST = {f"tiny/2024-q2/{name}" for name in NAMES}
 
 
 def _statuses(entries: dict[str, Entry]) -> dict[str, str]:
     return {id_.removeprefix("tiny/2024-"): str(entry.status) for id_, entry in entries.items()}
 
 
-def test_another_name_of_a_persona_renders_again_and_computes_nothing(project: Project) -> None:
-    project.run()
-    names = project.root / "data" / "tiny" / "personas" / "names.toml"
-    names.parent.mkdir(parents=True)
-    names.write_text('planner = "Planners"\n')
-    again = _statuses(dict(project.run().entries))
-    assert {id_ for id_, status in again.items() if status == "cached"} == {"q1/plan", "q1/outcome", "q2/plan"}
-    assert project.computed == MOMENTS
-    assert set(_statuses(dict(project.run().entries)).values()) == {"cached"}
-
-
 def test_everything_runs_once_then_only_what_has_changed(project: Project) -> None:
-    first = project.run(in_kernels=True)
-    assert (set(first.entries), first.exit_code, first.bad) == (IDS, 0, {})
-    assert project.computed == MOMENTS
-    assert project.manifest["tiny/2024-q1/01_research"]["results"] == {"n": 3}
-    assert project.manifest["tiny/2024-q1/05_deals"]["results"] == {"period": "2024-q1"}
-    assert _statuses(dict(first.entries))["q1/01_research"] == "ok_with_warnings"
-    assert first.entries["tiny/2024-q1/01_research"].cause == "1 section without evidence"
-    assert first.entries["tiny/2024-q1/plan"].results == {
-        "personas": ["planner"],
-        "competitors": ["Acme, Inc."],
-        "missing": {"research": 1},
-    }
-    for id_ in IDS:
-        for path in first.entries[id_].outputs:
-            assert (project.out / path).is_file()
+    first = project.run(in_processes=True)
+    assert (set(first.entries), first.exit_code, first.bad) == (FIRST | LAST, 0, {})
+    assert len(project.computed) == 10
+    assert project.manifest["tiny/2024-q1/05_deals"]["results"] == {"period": "2024-q1", "n_missing": 0}
+    assert first.entries["tiny/2024-q1/02_personas"].results["competitors"] == ["Acme, Inc."]
+    research = first.entries["tiny/2024-q1/01_research"]
+    assert (str(research.status), research.cause) == ("ok_with_warnings", "1 section without evidence")
+    assert "tiny/2024-q1/proposal.yml" in first.entries["tiny/2024-q1/06_refinement"].outputs
+    for entry in first.entries.values():
+        assert {path.rpartition(".")[2] for path in entry.outputs} >= {"ipynb", "html"}
+        assert [path for path in entry.outputs if not (project.out / path).is_file()] == []
     playbook = json.loads((project.out / "tiny/2024-q1/sales_playbook-planner.ipynb").read_text())
-    assert playbook["cells"][3]["outputs"][0]["text"] == ["planner\n"]
+    assert playbook["cells"][4]["outputs"][0]["text"] == ["planner\n"]
+    assert 'out = "runs"' in "".join(playbook["cells"][2]["source"])
 
     assert set(_statuses(dict(project.run().entries)).values()) == {"cached"}
     assert set(_statuses(dict(project.run(periods=["latest"]).entries)).values()) == {"cached"}
-    assert project.computed == MOMENTS
+    assert len(project.computed) == 10
 
-    project.notebook("notebooks/05_deals", "print('changed')")
-    project.world(data=["a", "c"])  # rows that only 2024-q1's outcome and 2024-q2 may see
+
+def test_a_set_is_made_before_the_next_period_reads_it(project: Project) -> None:
+    project.run(n_workers=1)
+    order = [name.removeprefix("tiny/2024-") for name in project.computed]
+    assert order[0] == "q1/06_refinement"  # the beginning of the longest chain
+    assert order.index("q2/01_research") < order.index("q2/02_personas") < order.index("q2/sales_playbook")
+    assert order.index("q1/05_deals") < order.index("q2/sales_playbook")
+
+
+def test_a_set_that_stays_the_same_stops_the_chain(project: Project) -> None:
+    project.run()
+    project.notebook(
+        "notebooks/06_refinement", "import tiny_world; tiny_world.work('06_refinement', market, period, out)"
+    )
     again = _statuses(dict(project.run().entries))
-    current = {"q1/plan", "q1/01_research", "q1/sales_playbook-planner", f"q1/{BATTLECARD}"}
-    assert {id_ for id_, status in again.items() if status == "cached"} == current
-    assert project.computed == [*MOMENTS, *MOMENTS[1:]]
+    assert {id_ for id_, status in again.items() if status != "cached"} == {"q1/06_refinement"}
+    project.world(proposes={"06_refinement": "another set of "})
+    project.notebook("notebooks/06_refinement", "import tiny_world as w; w.work('06_refinement', market, period, out)")
+    again = _statuses(dict(project.run().entries))
+    assert {id_ for id_, status in again.items() if status == "cached"} == {
+        id_.removeprefix("tiny/2024-") for id_ in FIRST - {"tiny/2024-q1/06_refinement"}
+    }
 
 
 def test_force_runs_again_what_is_current(project: Project) -> None:
-    project.run(periods=["2024-q2"])
-    summary = project.run(periods=["2024-q2"], is_forced=True)
-    assert project.computed == MOMENTS[1:] * 2
-    assert "cached" not in _statuses(dict(summary.entries)).values()
+    project.run(only=["05_deals"])
+    summary = project.run(only=["05_deals"], is_forced=True)
+    assert project.computed == ["tiny/2024-q1/05_deals"] * 2
+    assert set(_statuses(dict(summary.entries)).values()) == {"ok"}
 
 
 def test_documents_of_personas_that_are_gone_are_retired(project: Project) -> None:
@@ -89,15 +82,64 @@ def test_documents_of_personas_that_are_gone_are_retired(project: Project) -> No
     assert "sales_playbook-builder.html" in (project.out / "index.html").read_text()
 
 
-def test_a_failing_notebook_stops_nothing_else(project: Project) -> None:
+def test_a_failing_notebook_says_so_and_takes_its_claims_back(project: Project) -> None:
+    claims = project.out / "tiny/2024-q2/claims/01_research.parquet"
+    claims.parent.mkdir(parents=True)
+    claims.write_bytes(b"of an earlier run")
     project.notebook("notebooks/01_research", "1/0", "print('later')")
-    summary = project.run(periods=["2024-q2"], in_kernels=True)
+    summary = project.run(periods=["2024-q2"], only=["01_research"], in_processes=True)
     assert summary.exit_code == 1
-    assert list(summary.bad) == ["tiny/2024-q2/01_research"]
     entry = project.manifest["tiny/2024-q2/01_research"]
     assert (entry["status"], entry["cause"]) == ("failed", "cell 4: ZeroDivisionError: division by zero")
-    assert "This cell was not run." in (project.out / "tiny/2024-q2/01_research.html").read_text()
+    page = (project.out / "tiny/2024-q2/01_research.html").read_text()
+    body = page.partition("<main")[2]
+    assert body.index("Not finished: cell 4: ZeroDivisionError: division by zero. Nothing on") < body.index("<h1")
+    assert "This cell was not run." in page
     assert "division by zero" in (project.out / "index.html").read_text()
+    assert not claims.exists()
+
+
+def test_what_needs_a_failed_notebook_is_skipped_with_the_cause(project: Project) -> None:
+    project.run()
+    project.world(breaks="2024-q1/02_personas", data=["x", "b"])
+    summary = project.run()
+    found = _statuses(dict(summary.entries))
+    assert found["q1/02_personas"] == "failed"
+    assert {id_ for id_, status in found.items() if status == "skipped"} == {"q1/sales_playbook-planner", f"q1/{CARD}"}
+    cause = "needs tiny/2024-q1/02_personas, which ended as failed"
+    assert summary.entries["tiny/2024-q1/sales_playbook-planner"].cause == cause
+    assert (found["q1/01_research"], found["q2/02_personas"]) == ("ok_with_warnings", "cached")
+
+
+def test_claims_of_a_period_are_one_table_for_readers(project: Project) -> None:
+    write = (
+        "import closedloop.questions.store as s, closedloop.loop.step as t, pathlib, pandas as pd\n"
+        "folder = pathlib.Path('%s') / market / period\n"
+        "frame = s.read_claims(None).assign().reindex(range(%d)).assign(notebook='%s', n=7)\n"
+        "t.write_frame(folder / 'claims' / '%s.parquet', frame)"
+    )
+    for name, n in (("01_research", 2), ("05_deals", 3)):
+        project.notebook(f"notebooks/{name}", write % (project.out, n, name, name))
+    project.run(only=["01_research", "05_deals"], in_processes=True)
+    first = pd.read_parquet(project.out / "tiny/2024-q1/claims.parquet")
+    assert list(first["notebook"]) == ["01_research"] * 2 + ["05_deals"] * 3
+    assert list(pd.read_csv(project.out / "tiny/2024-q2/claims.csv")["notebook"]) == ["01_research"] * 2
+
+
+def test_set_parameters_reach_every_notebook_that_has_them(project: Project, tmp_path: Path) -> None:
+    more = "from typing import Optional\n" + PARAMETERS + "by: Optional[list] = None  # fields\n"
+    for name in ("01_research", "05_deals"):
+        project.notebook(f"notebooks/{name}", RESULTS % "'by': by", parameters=more)
+    own = tmp_path / "own"
+    project.run(settings={"by": "region,size"}, only=["01_research", "05_deals"], out=own, in_processes=True)
+    runs = json.loads((own / "manifest.json").read_text())["runs"]
+    assert {run["notebook"]: run["results"].get("by") for run in runs} == {
+        "01_research": ["region", "size"],
+        "05_deals": ["region", "size"],
+        "06_refinement": None,
+    }
+    with pytest.raises(ParameterError, match="--set by: other settings than the market's own never feed"):
+        project.run(settings={"by": "region,size"})
 
 
 def test_markets_share_a_folder(project: Project) -> None:
@@ -110,20 +152,15 @@ def test_markets_share_a_folder(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "error", "message"),
+    ("request_", "message"),
     [
-        (
-            {"periods": ["2020-q1"]},
-            ParameterError,
-            "period = '2020-q1' does not exist in tiny; allowed: latest, 2024-q1",
-        ),
-        ({"settings": {"colour": "red"}}, ParameterError, "no notebook has a parameter 'colour'"),
+        ({"periods": ["2020-q1"]}, "period = '2020-q1' does not exist in tiny; allowed: latest, 2024-q1"),
+        ({"settings": {"colour": "red"}}, "no notebook has a parameter 'colour'"),
+        ({"only": ["06_x"]}, "notebook = '06_x' does not exist; allowed: 01_research"),
     ],
 )
-def test_wrong_use_is_refused_before_anything_runs(
-    project: Project, request_: dict[str, object], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
+def test_wrong_use_is_refused_before_anything_runs(project: Project, request_: dict[str, object], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
         project.run(**request_)
     assert project.computed == []
 

@@ -7,12 +7,12 @@ from typing import Any
 from distributed import Client
 
 from closedloop.batch.ledger import Entry
-from closedloop.batch.perform import Bench, Compute, Task
+from closedloop.batch.perform import Bench, Task
 from closedloop.errors import ClosedLoopError
 
 _MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed
 _CONNECT_SECONDS = 30
-_benches: dict[Compute, Bench] = {}  # in a worker process: kept from task to task
+_bench = Bench()  # in a worker process: kept from task to task
 
 
 class Cluster:
@@ -22,8 +22,7 @@ class Cluster:
     nobody answers at the address, or no worker has come.
     """
 
-    def __init__(self, address: str, compute: Compute) -> None:
-        self.compute = compute
+    def __init__(self, address: str) -> None:
         try:
             self.client: Any = Client(address, timeout=_CONNECT_SECONDS)
             self.client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
@@ -35,32 +34,30 @@ class Cluster:
 
     def submit(self, task: Task) -> "Future[Entry]":
         """Perform the task on some worker."""
-        future: Future[Entry] = self.executor.submit(_perform_here, task, self.compute)
+        future: Future[Entry] = self.executor.submit(_perform_here, task)
         return future
 
     def stop(self) -> None:
         """Cancel what waits, and kill what runs on the workers."""
         self.executor.shutdown(wait=False, cancel_futures=True)
-        self.client.run(_stop_benches)
+        self.client.run(_stop_here)
 
     def close(self) -> None:
         """Leave the cluster as it was."""
-        self.client.run(_close_benches)
+        self.client.run(_close_here)
         self.client.close()
 
 
-def _perform_here(task: Task, compute: Compute) -> Entry:
-    if compute not in _benches:
-        _benches[compute] = Bench(compute)
-        atexit.register(_close_benches)
-    return _benches[compute].perform(task)
+def _perform_here(task: Task) -> Entry:
+    return _bench.perform(task)
 
 
-def _stop_benches() -> None:
-    for bench in _benches.values():
-        bench.stop()
+def _stop_here() -> None:
+    _bench.stop()
 
 
-def _close_benches() -> None:
-    while _benches:
-        _benches.popitem()[1].close()
+@atexit.register
+def _close_here() -> None:
+    global _bench
+    _bench.close()
+    _bench = Bench()

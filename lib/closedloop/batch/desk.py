@@ -1,11 +1,11 @@
-"""The runner's desk: what each job depends on, whether it is still current, and what a plan leads to."""
+"""The runner's desk: what each job depends on, whether it is still current, and which documents 02 leads to."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from closedloop.batch.ledger import Entry, Ledger, hashes
 from closedloop.batch.perform import Task
-from closedloop.batch.plan import DOCUMENTS, PLAN, Job, Planner
+from closedloop.batch.plan import DOCUMENTS, PERSONAS, Job, PeriodPlan, Planner
 from closedloop.batch.trace import Limits
 from closedloop.loop.basis import basis
 from closedloop.market.definition import read_definition
@@ -13,7 +13,8 @@ from closedloop.market.fingerprint import package_code
 from closedloop.market.place import data_folder, root
 from closedloop.terms import Status
 
-_USUAL_SECONDS = {True: 6.0, False: 0.6}  # of a moment, of a notebook: until there are past runs
+_USUAL_SECONDS = 1.0  # of a notebook, until there are past runs
+_OF_THE_SET = ("proposal.yml", "personas.yml")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,27 @@ class Desk:
     only: Collection[str] = ()
     only_failed: bool = False
 
+    def jobs(self, market: str, periods: Sequence[PeriodPlan], names: Sequence[str]) -> list[Job]:
+        """What is asked for of a market and what that needs, with the documents that 02 led to the last time."""
+        jobs = self.planner.jobs(market, periods, names, self.only)
+        ended = [(job, self.ledger.entries.get(job.id)) for job in jobs if job.notebook == PERSONAS]
+        return jobs + [document for job, entry in ended if entry for document in self._wanted(self._led_to(job, entry))]
+
+    def grown(self, named: Job, entry: Entry) -> list[Job]:
+        """The documents for those whom 02 has just named; those of others are forgotten."""
+        documents = self._led_to(named, entry)
+        kept = {job.id for job in documents}
+        same = [e for e in self.ledger.entries.values() if (e.market, e.period) == (named.market, named.period)]
+        self.ledger.retire([e.id for e in same if e.notebook in DOCUMENTS and e.id not in kept])
+        return self._wanted(documents)
+
+    def _led_to(self, named: Job, entry: Entry) -> list[Job]:
+        personas, competitors = entry.results.get("personas") or (), entry.results.get("competitors") or ()
+        return self.planner.documents(named, personas, competitors)
+
+    def _wanted(self, documents: Iterable[Job]) -> list[Job]:
+        return [job for job in documents if not self.only or job.notebook in self.only]
+
     def current(self, job: Job) -> Entry | None:
         """The job's entry when it need not run again, else None."""
         entry = self.ledger.entries.get(job.id)
@@ -39,49 +61,33 @@ class Desk:
         return replace(entry, status=Status.CACHED) if is_current else None
 
     def inputs(self, job: Job) -> dict[str, str]:
-        """What the result depends on, by path: a moment on its basis and the lock, a notebook also on what renders it.
+        """What the result depends on, by path: rows, settings, sets, words, lock, package, and what others left to read.
 
-        That is its moment's files, the whole package, and the market's words in its TOML files.
+        Those are claims and tables; of the period before, the loop's notebooks read the persona set alone.
         """
-        if job.is_turn:
-            found = basis(read_definition(job.market), job.period, job.moment, job.data)
-            return found | hashes([root() / "requirements.lock"], root())
-        turn = self.ledger.entries[job.needs[0]]
+        found = basis(read_definition(job.market), job.period, job.moment, job.data)
         words = (data_folder() / job.market).rglob("*.toml")
-        files = hashes([self.planner.notebooks[job.notebook].path, *words], root())
-        return {**turn.inputs, **turn.outputs, "lib/closedloop": package_code(), **files}
+        files = [self.planner.notebooks[job.notebook].path, root() / "requirements.lock", *words]
+        found |= {"lib/closedloop": package_code()} | hashes(files, root())
+        for entry in (self.ledger.entries[need] for need in job.needs):
+            reads_all = job.is_document or entry.period == job.period
+            found |= {path: digest for path, digest in entry.outputs.items() if _is_read(path, reads_all)}
+        return found
 
     def task(self, job: Job) -> Task:
         """All that is needed to perform the job."""
-        task = Task(job, self.ledger.out, self.inputs(job), limits=self.limits)
-        if job.is_turn:
-            return task
         notebook = self.planner.notebooks[job.notebook]
-        missing = self.ledger.entries[job.needs[0]].results.get("missing", {})
         title = " · ".join(part for part in (notebook.title, job.subject, job.market, job.period) if part)
-        return replace(task, source=notebook.path, title=title, n_missing=int(missing.get(notebook.step, 0)))
+        return Task(job, self.ledger.out, self.inputs(job), notebook.path, title, self.limits)
 
     def seconds(self, job: Job) -> float:
-        """How long the job took last time, or else what such a job usually takes."""
+        """How long the job took last time, or else what a notebook usually takes."""
         entry = self.ledger.entries.get(job.id)
-        return entry.seconds if entry and entry.seconds else _USUAL_SECONDS[job.is_turn]
+        return entry.seconds if entry and entry.seconds else _USUAL_SECONDS
 
-    def wanted(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those of ``jobs`` that were asked for; moments always are, since notebooks read them."""
-        return [job for job in jobs if job.is_turn or not self.only or job.notebook in self.only]
 
-    def grown(self, plan: Job, entry: Entry) -> list[Job]:
-        """The documents of the personas and competitors that a plan has named; those of others are forgotten."""
-        documents = self.planner.documents(plan, entry.results["personas"], entry.results["competitors"])
-        kept = {job.id for job in documents}
-        same = [e for e in self.ledger.entries.values() if (e.market, e.period) == (plan.market, plan.period)]
-        self.ledger.retire([e.id for e in same if e.notebook in DOCUMENTS and e.id not in kept])
-        return self.wanted(documents)
-
-    def expected(self, plan: Job) -> list[Job]:
-        """The documents that a plan named the last time that it was computed."""
-        entry = self.ledger.entries.get(plan.id)
-        if plan.notebook != PLAN or entry is None or "personas" not in entry.results:
-            return []
-        documents = self.planner.documents(plan, entry.results["personas"], entry.results["competitors"])
-        return self.wanted(documents)
+def _is_read(path: str, reads_all: bool) -> bool:
+    """May another notebook read this output? Pages are for people."""
+    name = path.split("/", 2)[2]
+    is_data = name.startswith("tables/") or (name.startswith("claims/") and name.endswith(".parquet"))
+    return name in _OF_THE_SET or (reads_all and is_data)

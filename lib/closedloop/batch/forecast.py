@@ -1,20 +1,18 @@
-"""What a batch would do, told before it does it: how many runs, how many of them are current, and how long it takes."""
+"""What a batch would do, said before it does it: how many runs, how many of them are current, and how long it takes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from closedloop.batch import moments
-from closedloop.batch.desk import Desk
+from closedloop.batch import markets
 from closedloop.batch.ledger import Ledger
-from closedloop.batch.plan import PLAN, Job, PeriodPlan, chains
+from closedloop.batch.plan import Job, chains, in_order
 from closedloop.batch.run import OpenMarket, Request, desk_of, planner_of
-from closedloop.batch.workers import Workers
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Runs by id: ``current`` need not run, ``due`` will; ``grown`` of both are documents that a plan named last time.
+    """Runs by id: ``current`` need not run, ``due`` will; ``grown`` of both are documents for whom 02 named last time.
 
     ``seconds``: what the due runs took last time (or usually take), shared by ``n_workers``.
     """
@@ -34,7 +32,7 @@ class Forecast:
         """For programs."""
         return {"n_runs": self.n_runs, "n_current": len(self.current), **asdict(self)}
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         """For people."""
         lines = [f"{self.n_runs} runs: {len(self.current)} are current, {len(self.due)} would run."]
         if self.grown:
@@ -58,35 +56,22 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def forecast(request: Request, open_market: OpenMarket = moments.open_market) -> Forecast:
+def forecast(request: Request, open_market: OpenMarket = markets.open_market) -> Forecast:
     """What ``run`` would do with the request. Nothing runs, but a market that was never opened is opened.
 
     A run whose input would be made anew counts as due: it is found current after all when the bytes stay the same.
     """
     desk = desk_of(request, planner_of(request), Ledger(request.out))
-    jobs = {job.id: job for job in _jobs(request, desk, open_market)}
-    grown = {job.id: job for plan in jobs.values() for job in desk.expected(plan)}
-    every, due = jobs | grown, {}
-    for job in sorted(every.values(), key=lambda job: (job.number, not job.is_turn, job.notebook != PLAN)):
+    jobs: dict[str, Job] = {}
+    for market in request.markets:
+        periods = open_market(market, request.out, lambda: False)
+        jobs |= {job.id: job for job in desk.jobs(market, periods, request.periods)}
+    due: dict[str, Job] = {}
+    for job in in_order(jobs):
         if any(need in due for need in job.needs) or desk.current(job) is None:
             due[job.id] = job
-    current = tuple(id_ for id_ in every if id_ not in due)
-    return Forecast(current, tuple(due), tuple(grown), _seconds(due, desk, request.n_slots), request.n_slots)
-
-
-def _jobs(request: Request, desk: Desk, open_market: OpenMarket) -> Iterable[Job]:
-    workers = Workers(1)
-    try:
-        for market in request.markets:
-            periods: list[PeriodPlan] = open_market(
-                market, request.out, lambda task, *given: workers.call(given[0], task, *given)
-            )
-            yield from desk.wanted(desk.planner.jobs(market, periods, request.periods))
-    finally:
-        workers.close()
-
-
-def _seconds(due: Mapping[str, Job], desk: Desk, n_workers: int) -> float:
-    """No less than the longest chain, nor than an even share of the work."""
+    # no less than the longest chain, nor than an even share of the work
     chain = max(chains(due, desk.seconds).values(), default=0.0)
-    return round(max(chain, sum(desk.seconds(job) for job in due.values()) / n_workers), 1)
+    seconds = max(chain, sum(desk.seconds(job) for job in due.values()) / request.n_slots)
+    current, grown = ([id_ for id_ in jobs if id_ not in due], [job.id for job in jobs.values() if job.is_document])
+    return Forecast(tuple(current), tuple(due), tuple(grown), round(seconds, 1), request.n_slots)

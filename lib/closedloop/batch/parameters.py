@@ -2,103 +2,113 @@
 
 import ast
 import io
+import json
 import math
 import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
 
-Value = str | int | float | bool | None
-_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+Value = str | int | float | bool | list[Any] | None
+_ALLOWED = {
+    "str": "text",
+    "int": "a whole number, like 3",
+    "float": "a number, like 0.05",
+    "bool": "true or false",
+    "list": 'names, like channel,region or ["channel", "region"]',
+}
 _WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One declared parameter; ``types`` holds names out of str, int, float, bool and None."""
+    """One declared parameter; ``kind``: str, int, float, bool or list."""
 
     name: str
-    types: tuple[str, ...]
+    kind: str
+    is_optional: bool
     default: Value
     help: str
 
     @property
     def type(self) -> str:
-        """The type as a person writes it: ``str | None``."""
-        return " | ".join(self.types)
+        """The type as a person writes it: ``Optional[int]``."""
+        return f"Optional[{self.kind}]" if self.is_optional else self.kind
+
+    @property
+    def allowed(self) -> str:
+        """What it takes, in words."""
+        return _ALLOWED[self.kind] + ", or none" * self.is_optional
 
     def accepts(self, value: object) -> bool:
-        """Is ``value`` of a declared type? A whole number is a float, a truth value is no number."""
+        """Is ``value`` of the declared type? A whole number is a float, a truth value is no number."""
         if value is None:
-            return "None" in self.types
+            return self.is_optional
         if isinstance(value, float) and not math.isfinite(value):
             return False
+        if self.kind == "list":
+            return isinstance(value, list) and all(isinstance(part, str | int | float) for part in value)
         found = type(value).__name__
-        return found in self.types or (found == "int" and "float" in self.types)
+        return found == self.kind or (found == "int" and self.kind == "float")
 
     def parse(self, text: str) -> Value:
         """The value that ``text`` from a command line stands for; ParameterError when it stands for none."""
-        for name in self.types:
-            try:
-                value = _parsed(name, text)
-            except ValueError:
-                continue
-            if self.accepts(value):
-                return value
-        raise ParameterError(f"{self.name} = {text!r} is no {self.type}; allowed: one like {self.default!r}")
+        try:
+            value = None if self.is_optional and text.lower() == "none" else _parsed(self.kind, text)
+        except (ValueError, KeyError):
+            value = math.nan  # which is nobody's value
+        if not self.accepts(value):
+            raise ParameterError(f"{self.name} = {text!r} is no {self.type}; allowed: {self.allowed}")
+        return value
 
 
-def _parsed(name: str, text: str) -> Value:
-    if name == "None":
-        if text.lower() == "none":
-            return None
-        raise ValueError(text)
-    if name == "bool":
-        if text.lower() not in _WORDS:
-            raise ValueError(text)
+def _parsed(kind: str, text: str) -> Value:
+    if kind == "bool":
         return _WORDS[text.lower()]
-    value: Value = _TYPES[name](text)
+    if kind == "list":
+        names = json.loads(text) if text.lstrip().startswith("[") else [name.strip() for name in text.split(",")]
+        if "" in names:
+            raise ValueError(text)
+        return list(names)
+    value: Value = {"str": str, "int": int, "float": float}[kind](text)
     return value
 
 
 def declared(source: str, where: str) -> tuple[Parameter, ...]:
-    """The parameters that the cell ``source`` declares; DefinitionError names ``where`` and the line."""
+    """The parameters that the cell ``source`` declares, beside ``from typing import Optional``.
+
+    Errors: DefinitionError names ``where`` and the line.
+    """
     try:
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise DefinitionError(f"{where}: parameters, line {error.lineno}: {error.msg}") from error
-    helps = _comments(source)
-    return tuple(_parameter(statement, helps, where) for statement in statements)
-
-
-def _comments(source: str) -> dict[int, str]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    helps = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    lines = [one for one in statements if not (isinstance(one, ast.ImportFrom) and one.module == "typing")]
+    return tuple(_parameter(line, helps, f"{where}: parameters, line {line.lineno}") for line in lines)
 
 
-def _parameter(statement: ast.stmt, helps: Mapping[int, str], where: str) -> Parameter:
-    place = f"{where}: parameters, line {statement.lineno}"
+def _parameter(statement: ast.stmt, helps: Mapping[int, str], place: str) -> Parameter:
     if not isinstance(statement, ast.AnnAssign) or statement.value is None:
         found = ast.unparse(statement)
         raise DefinitionError(f"{place}: found {found!r}; allowed: name: type = default  # help")
-    types = tuple(part.strip() for part in ast.unparse(statement.annotation).split("|"))
-    unknown = sorted(set(types) - {*_TYPES, "None"})
-    if unknown:
-        raise DefinitionError(f"{place}: type {unknown[0]!r}; allowed: {allowed([*_TYPES, 'None'])}")
-    name, default = ast.unparse(statement.target), _default(statement.value, place)
-    parameter = Parameter(name, types, default, helps.get(statement.lineno, ""))
-    if not parameter.accepts(parameter.default):
-        raise DefinitionError(f"{place}: default {parameter.default!r} is no {parameter.type}")
-    return parameter
-
-
-def _default(node: ast.expr, place: str) -> Value:
+    written = ast.unparse(statement.annotation)
+    kind = written.removeprefix("Optional[").removesuffix("]")
+    if kind not in _ALLOWED or written not in (kind, f"Optional[{kind}]"):
+        raise DefinitionError(f"{place}: type {written!r}; allowed: {allowed(_ALLOWED)}, or Optional of one, no |")
     try:
-        value: Value = ast.literal_eval(node)
+        default: Value = ast.literal_eval(statement.value)
     except ValueError as error:
-        raise DefinitionError(f"{place}: default {ast.unparse(node)!r}; allowed: a plain value") from error
-    return value
+        found = ast.unparse(statement.value)
+        raise DefinitionError(f"{place}: default {found!r}; allowed: a plain value") from error
+    name = ast.unparse(statement.target)
+    parameter = Parameter(name, kind, written != kind, default, helps.get(statement.lineno, ""))
+    if not parameter.accepts(default):
+        raise DefinitionError(f"{place}: default {default!r} is no {parameter.type}")
+    return parameter
 
 
 def check_values(parameters: Iterable[Parameter], values: Mapping[str, object], where: str) -> None:
@@ -107,8 +117,10 @@ def check_values(parameters: Iterable[Parameter], values: Mapping[str, object], 
     for name, value in values.items():
         if name not in known:
             raise ParameterError(f"{where} has no parameter {name!r}; allowed: {allowed(known)}")
-        # Papermill makes a number of `-p period 2024`, and a truth value of `-p persona True`.
-        is_typed_text = "str" in known[name].types and isinstance(value, int | float)
-        if not is_typed_text and not known[name].accepts(value):
-            found, like = f"{name} = {value!r} ({type(value).__name__})", known[name]
-            raise ParameterError(f"{where}: {found}; allowed: {like.type}, like {like.default!r}")
+        parameter = known[name]
+        # papermill makes a number of `-p period 2024`, a truth value of `-p persona True`, and no list of a text
+        is_typed_text = parameter.kind == "str" and isinstance(value, int | float)
+        is_text_of_list = parameter.kind == "list" and isinstance(value, str) and bool(parameter.parse(value))
+        if not (is_typed_text or is_text_of_list or parameter.accepts(value)):
+            found = f"{name} = {value!r} ({type(value).__name__})"
+            raise ParameterError(f"{where}: {found}; allowed: {parameter.allowed}")

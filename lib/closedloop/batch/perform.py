@@ -1,32 +1,31 @@
-"""One job performed: a moment computed by the market's worker, or a notebook run by a warm kernel, and written."""
+"""One job performed: a notebook run in a process forked from a warm parent, its page written, its files noted."""
 
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psutil
+
 from closedloop.batch.kernels.warm import NotWarm, ParentLost, Warmth
 from closedloop.batch.ledger import Entry, WriteError, hashes, write_atomic
-from closedloop.batch.moments import Turn
 from closedloop.batch.parameters import Value
-from closedloop.batch.plan import PLAN, STEPS, Job
+from closedloop.batch.plan import Job
 from closedloop.batch.trace import Limits
-from closedloop.batch.workers import WorkerDied, WorkerLate, Workers, kill_children
 from closedloop.errors import ClosedLoopError
+from closedloop.questions import store
 from closedloop.terms import Status
 
 if TYPE_CHECKING:
     from closedloop.batch.engine import Execution
 
-_OWN_FILES = {
-    PLAN: ("claims-plan.parquet", "personas.yml", "call-list.csv", "wake-up-list.csv", "plan.json"),
-    "outcome": ("claims-outcome.parquet", "proposal.yml", "claims.parquet", "claims.csv", "outcome.json"),
-}
-Compute = Callable[[str, str, str, Path], Turn]
+_OURS = ("closedloop.batch.", "ipykernel_launcher")
+_OWN_FILES = {"03_leads": ("call-list.csv", "wake-up-list.csv"), "06_refinement": ("proposal.yml", "personas.yml")}
 
 
 class Execute(Protocol):
@@ -44,17 +43,13 @@ class Execute(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A job with all that is needed to perform it, on this machine or another one with the same folders.
-
-    ``source`` and ``title`` are the notebook's, ``n_missing`` the sections of it for which its moment found nothing.
-    """
+    """A job with all that is needed to perform it, on this machine or another one with the same folders."""
 
     job: Job
     out: Path
     inputs: Mapping[str, str]
-    source: Path | None = None
+    source: Path
     title: str = ""
-    n_missing: int = 0
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -68,26 +63,43 @@ class Task:
 
 
 class Bench:
-    """Where a process performs tasks, by many threads at once: workers for moments, warm kernels for notebooks."""
+    """Where a process performs tasks, by many threads at once, in processes forked from one warm parent."""
 
-    def __init__(self, compute: Compute, execute: Execute | None = None, n_workers: int = 1) -> None:
-        self.compute, self._execute = compute, execute
-        self.workers, self.warmth = Workers(n_workers), Warmth()
+    def __init__(self, execute: Execute | None = None) -> None:
+        self._execute, self._warmth = execute, Warmth()
         self._is_warm, self._is_stopped = True, False
 
     def perform(self, task: Task) -> Entry:
-        """Run the task's job; whatever goes wrong is in the entry."""
+        """Run the task's notebook; whatever goes wrong is in the entry."""
         began = time.monotonic()
-        self.warm_up()
         try:
-            entry = self._turn(task) if task.job.is_turn else self._notebook(task)
-        except WorkerDied as error:
-            entry = task.entry(Status.KERNEL_DIED, cause=str(error))
-        except WorkerLate as error:
-            entry = task.entry(Status.TIMED_OUT, cause=str(error))
+            entry = _written(task, self._executed(task))
         except Exception as error:
             entry = _failed(task, error)
         return replace(entry, seconds=round(time.monotonic() - began, 3))
+
+    def _executed(self, task: Task) -> "Execution":
+        """Run the notebook in a forked process; in an ordinary kernel where there are none, which is said once."""
+        from closedloop.batch.engine import execute
+
+        given = (task.source, task.job.parameters, task.limits)
+        try:
+            return (self._execute or execute)(*given, self._parent if self._is_warm else None)
+        except NotWarm as error:
+            if self._is_warm:
+                print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
+            self._is_warm = False
+            return (self._execute or execute)(*given, None)
+
+    def warm_up(self) -> None:
+        """Have the parent import its libraries while this process plans."""
+        with suppress(NotWarm):
+            self._warmth.begin()
+
+    def _parent(self) -> Path:
+        if self._is_stopped:
+            raise ParentLost("the batch is being stopped")
+        return self._warmth.start()
 
     def stop(self) -> None:
         """Kill what works, and start nothing more."""
@@ -95,77 +107,83 @@ class Bench:
         kill_children()
 
     def close(self) -> None:
-        """End all workers and kernels."""
-        self.workers.close()
-        self.warmth.close()
-
-    def _turn(self, task: Task) -> Entry:
-        job, limit = task.job, task.limits.run_seconds
-        turn = self.workers.call(
-            job.market, self.compute, job.notebook, job.market, job.period, task.out, seconds=limit
-        )
-        missing = {step: n for step, n in (turn.missing or {}).items() if n}
-        results: dict[str, Any] = {"missing": missing}
-        if job.notebook == PLAN:
-            results |= {"personas": list(turn.personas), "competitors": list(turn.competitors)}
-        status, cause = _warned(sum(missing.values()))
-        outputs = hashes(_files_of(task.folder, job.notebook), task.out)
-        return task.entry(status, cause=cause, peak_mb=turn.peak_mb, outputs=outputs, results=results)
-
-    def _notebook(self, task: Task) -> Entry:
-        execution = self._executed(task)
-        status, cause = execution.status, execution.cause
-        if status is Status.OK:
-            status, cause = _warned(task.n_missing or len(execution.results.get("missing") or ()))
-        written = _write(task, execution)
-        extra = (task.folder / "documents").glob(f"{task.job.stem}.*")
-        outputs = hashes([*written, *extra], task.out)
-        details = {"peak_mb": execution.peak_mb, "outputs": outputs, "results": execution.results}
-        return task.entry(status, cause=cause, **details)
-
-    def _executed(self, task: Task) -> "Execution":
-        """Run the notebook in a warm kernel; in an ordinary one where there are none, which is said once."""
-        assert task.source is not None
-        given = (task.source, task.job.parameters, task.limits)
-        try:
-            return self._executor(*given, self._parent if self._is_warm else None)
-        except NotWarm as error:
-            if self._is_warm:
-                print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
-            self._is_warm = False
-            return self._executor(*given, None)
-
-    @property
-    def _executor(self) -> Execute:
-        from closedloop.batch.engine import execute
-
-        return self._execute or execute
-
-    def warm_up(self) -> None:
-        """Have the parent of kernels import its libraries while this process plans, or computes a moment."""
-        if self._is_warm and not self._is_stopped:
-            with suppress(NotWarm):
-                self.warmth.begin()
-
-    def _parent(self) -> Path:
-        if self._is_stopped:
-            raise ParentLost("the batch is being stopped")
-        return self.warmth.start()
+        """End the parent and all that it has forked."""
+        self._warmth.close()
 
 
-def _write(task: Task, execution: "Execution") -> list[Path]:
+class Place(Protocol):
+    """Where tasks are performed: this machine or a cluster. ``n_slots``: how many at once."""
+
+    n_slots: int
+
+    def submit(self, task: Task) -> "Future[Entry]":
+        """Perform the task some time soon."""
+
+    def stop(self) -> None:
+        """Kill what runs."""
+
+    def close(self) -> None:
+        """Give back all that was taken."""
+
+
+class ThisMachine:
+    """Threads of this process that each drive one notebook at a time."""
+
+    def __init__(self, bench: Bench, n_slots: int) -> None:
+        self.bench, self.n_slots = bench, n_slots
+        self.threads = ThreadPoolExecutor(n_slots)
+
+    def submit(self, task: Task) -> "Future[Entry]":
+        """Perform the task in the next thread that is free."""
+        return self.threads.submit(self.bench.perform, task)
+
+    def stop(self) -> None:
+        """Kill all processes that work."""
+        self.bench.stop()
+
+    def close(self) -> None:
+        """End the threads; nothing runs any more."""
+        self.threads.shutdown()
+
+
+def kill_children() -> None:
+    """End every process of ours that this one has started, and what they have started."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any(part.startswith(_OURS) for part in child.cmdline()):
+                for process in [*child.children(recursive=True), child]:
+                    process.kill()
+
+
+def _written(task: Task, execution: "Execution") -> Entry:
+    """The page and the executed notebook, and the entry that names all files; a bad end takes the claims back."""
     from nbformat import writes
 
     from closedloop.documents.export import notebook_html
 
-    if execution.notebook is None:
-        return []
-    job = task.job
-    notebook = task.folder / f"{job.stem}.ipynb"
-    write_atomic(notebook, str(writes(execution.notebook)).encode())  # type: ignore[no-untyped-call]
-    html = notebook_html(execution.notebook, task.title, is_document=job.is_document, pages=job.pages)
-    write_atomic(notebook.with_suffix(".html"), html.encode())
-    return [notebook, notebook.with_suffix(".html")]
+    job, status, cause, files = task.job, execution.status, execution.cause, list[Path]()
+    if status is Status.OK and (n := int(execution.results.get("n_missing", 0))):
+        status, cause = Status.OK_WITH_WARNINGS, f"{n} section{'s' * (n > 1)} without evidence"
+    is_good = status in (Status.OK, Status.OK_WITH_WARNINGS)
+    if not is_good:
+        store.set_aside(task.folder, job.notebook)
+    if execution.notebook is not None:
+        notice = "" if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
+        about: dict[str, Any] = {"is_document": job.is_document, "pages": job.pages, "notice": notice}
+        html = notebook_html(execution.notebook, task.title, **about)
+        files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
+        write_atomic(files[0], str(writes(execution.notebook)).encode())  # type: ignore[no-untyped-call]
+        write_atomic(files[1], html.encode())
+    files += _left(task) if is_good else []
+    details = {"peak_mb": execution.peak_mb, "outputs": hashes(files, task.out), "results": execution.results}
+    return task.entry(status, cause=cause, **details)
+
+
+def _left(task: Task) -> Iterator[Path]:
+    """What the notebook itself left in the run folder."""
+    stem, own = task.job.stem, _OWN_FILES.get(task.job.notebook, ())
+    for pattern in (f"claims/{stem}.*", f"tables/{store.step_of(stem)}.*", f"documents/{stem}.*", *own):
+        yield from task.folder.glob(pattern)
 
 
 def _failed(task: Task, error: Exception) -> Entry:
@@ -177,14 +195,3 @@ def _failed(task: Task, error: Exception) -> Entry:
     with suppress(WriteError):  # a full disk must not hide what went wrong
         write_atomic(path, "".join(traceback.format_exception(error)).encode())
     return task.entry(Status.FAILED, cause=cause, outputs=hashes([path], task.out))
-
-
-def _warned(n_missing: int) -> tuple[Status, str]:
-    if not n_missing:
-        return Status.OK, ""
-    return Status.OK_WITH_WARNINGS, f"{n_missing} section{'s' * (n_missing > 1)} without evidence"
-
-
-def _files_of(folder: Path, moment: str) -> list[Path]:
-    tables = [path for step in STEPS[moment] for path in (folder / "tables").glob(f"{step}.*")]
-    return [*tables, *(folder / name for name in _OWN_FILES[moment])]

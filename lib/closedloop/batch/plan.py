@@ -1,26 +1,40 @@
-"""From markets and periods to a graph of runs, which grows when a plan names its personas and competitors."""
+"""From markets and periods to a graph of notebooks, which grows when 02 names its personas and competitors."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from typing import Any
 
 from closedloop.batch.ledger import Entry
 from closedloop.batch.notebooks import Notebook
 from closedloop.batch.parameters import Value, check_values
 from closedloop.errors import ParameterError, allowed
-from closedloop.market.place import slug
+from closedloop.market import where
+from closedloop.market.definition import Claims
+from closedloop.market.place import runs_folder, slug
+from closedloop.questions.store import ENDED, LOOKING_BACK, PLANNING, START
 from closedloop.terms import Status
 
-PLAN, OUTCOME = "plan", "outcome"
-STEPS = {PLAN: ("research", "personas", "leads"), OUTCOME: ("handoff", "deals", "refinement", "review")}
+PERSONAS = "02_personas"  # names the personas and competitors for whom documents are made
 PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard",)
 DOCUMENTS = (*PER_PERSONA, *PER_COMPETITOR)
 GIVEN = ("market", "period", "out", "persona", "competitor")
+STANDING = "runs"  # the run folder of the project, by its name: executed notebooks are the same on every machine
+_SET, _DEALS = ("06_refinement",), LOOKING_BACK[:3]  # what makes the set of the next period; what a period taught
+# what a notebook reads of its own period, and of the one before
+READS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "01_research": ((), _SET),
+    PERSONAS: (("01_research",), _SET),
+    "03_leads": ((PERSONAS,), _SET),
+    **dict.fromkeys(_DEALS, ((), _SET)),
+    "07_review": (_DEALS, ()),
+    **dict.fromkeys(DOCUMENTS, (PLANNING, _DEALS)),
+}
 
 
 @dataclass(frozen=True)
 class PeriodPlan:
-    """A period that can run; ``data`` maps each moment to the fingerprint of the rows that it may see."""
+    """A period that can run; ``data`` maps its start and its end to the fingerprint of the rows known then."""
 
     name: str
     looks_back: bool
@@ -29,20 +43,19 @@ class PeriodPlan:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a moment of the loop ("plan", "outcome") or a notebook.
+    """One run of a notebook.
 
-    ``number``: the place of its period in time. ``data`` is the fingerprint of the rows that a moment may see,
-    ``pages`` the pages of the same period by notebook.
+    ``subject``: the persona or competitor that it is about; ``before``: the period before its own. ``data`` is the
+    fingerprint of the rows that it may see, ``pages`` the pages of the same period by notebook.
     """
 
     market: str
     period: str
     notebook: str
-    moment: str
     subject: str = ""
     parameters: Mapping[str, Value] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    number: int = 0
+    before: str = ""
     data: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,9 +65,9 @@ class Job:
         return self.notebook in DOCUMENTS
 
     @property
-    def is_turn(self) -> bool:
-        """Is this the computation of a moment rather than a notebook?"""
-        return self.notebook in (PLAN, OUTCOME)
+    def moment(self) -> str:
+        """Is its period seen from its start, or when it had ended?"""
+        return ENDED if self.notebook in LOOKING_BACK else START
 
     @property
     def stem(self) -> str:
@@ -76,76 +89,79 @@ class Planner:
     """Makes jobs for the notebooks of one project, with the parameters that the caller sets."""
 
     notebooks: Mapping[str, Notebook]
-    out: str | None = None
+    out: str = STANDING
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def jobs(self, market: str, periods: Sequence[PeriodPlan], names: Sequence[str] = ()) -> list[Job]:
-        """The moments and loop notebooks of the periods called ``names`` (all without a name).
-
-        ``periods`` are all of the market's, in their order of time. What a period is planned from, the outcome of the
-        one before it, is computed even if that one was not asked for.
-        """
-        chosen = {period.name for period in chosen_periods(market, periods, names)}
-        jobs: list[Job] = []
-        before: tuple[str, ...] = ()
-        for number, period in enumerate(periods):
-            is_chosen = period.name in chosen
-            needed = is_chosen or any(later.name in chosen for later in periods[number + 1 : number + 2])
-            moments = self._moments(period)[0 if is_chosen else -1 :] if needed else []
-            turns = self._turns(market, period, moments, before, number)
-            before = (turns[-1].id,) if turns else ()
-            jobs += turns
-            for turn in turns if is_chosen else ():
-                steps = [n for n in self.notebooks.values() if n.step in STEPS[turn.notebook]]
-                jobs += [self._notebook(notebook, turn, "", number) for notebook in steps]
-        return jobs
-
-    def documents(self, plan: Job, personas: Iterable[str], competitors: Iterable[str]) -> list[Job]:
-        """The playbooks, briefs and battlecards for what a finished plan names."""
-        wanted = [(name, subject) for name in PER_PERSONA for subject in personas]
-        wanted += [(name, subject) for name in PER_COMPETITOR for subject in competitors]
-        known = [(self.notebooks[name], subject) for name, subject in wanted if name in self.notebooks]
-        return [self._notebook(notebook, plan, subject, plan.number) for notebook, subject in known]
-
-    def _moments(self, period: PeriodPlan) -> list[str]:
-        return [PLAN, OUTCOME] if period.looks_back else [PLAN]
-
-    def _turns(
-        self, market: str, period: PeriodPlan, moments: Sequence[str], before: tuple[str, ...], number: int
+    def jobs(
+        self, market: str, periods: Sequence[PeriodPlan], names: Sequence[str] = (), only: Collection[str] = ()
     ) -> list[Job]:
-        steps = [step for moment in moments for step in STEPS[moment]]
-        pages = {n.name: f"{n.name}.html" for n in self.notebooks.values() if n.step in steps}
-        turns: list[Job] = []
-        for moment in moments:
-            needs = (turns[-1].id,) if turns else before
-            data = period.data.get(moment, "")
-            turns.append(Job(market, period.name, moment, moment, needs=needs, number=number, data=data, pages=pages))
-        return turns
+        """The loop's notebooks called ``only`` of the periods called ``names``, and all that they need (all without).
 
-    def _notebook(self, notebook: Notebook, turn: Job, subject: str, number: int) -> Job:
-        kind = "competitor" if notebook.name in PER_COMPETITOR else "persona"
-        given: dict[str, Value] = {"market": turn.market, "period": turn.period}
-        given |= {"out": self.out} if self.out else {}
-        given |= {kind: subject} if subject else {}
+        ``periods`` are all of the market's, in their order of time. A period's notebooks need the persona set that 06
+        of the period before makes, so 06 of all earlier periods is among the jobs.
+        """
+        chosen, every, wanted, before = chosen_periods(market, periods, names), dict[str, Job](), set[str](), ""
+        for period in periods:
+            loop = [name for name in (*PLANNING, *LOOKING_BACK * period.looks_back) if name in self.notebooks]
+            like = Job(market, period.name, "", before=before, pages={name: f"{name}.html" for name in loop})
+            for name in loop:
+                job = self._completed(replace(like, notebook=name))
+                every[job.id] = replace(job, data=period.data.get(job.moment, ""))
+            if period in chosen:
+                asked = [name for name in (*loop, *DOCUMENTS) if name in self.notebooks and (not only or name in only)]
+                jobs = [replace(like, notebook=name) for name in asked]
+                wanted |= {need for job in jobs for need in self._needs(job)} | {job.id for job in jobs}
+            before = period.name
+        for job in reversed(every.values()):
+            wanted |= set(job.needs) if job.id in wanted else set()
+        return [job for job in every.values() if job.id in wanted]
+
+    def documents(self, named: Job, personas: Iterable[str], competitors: Iterable[str]) -> list[Job]:
+        """The playbooks, briefs and battlecards for whom ``named``, the job of 02, has named."""
+        pairs = [(name, subject) for name in PER_PERSONA for subject in personas]
+        pairs += [(name, subject) for name in PER_COMPETITOR for subject in competitors]
+        jobs = [replace(named, notebook=name, subject=subject) for name, subject in pairs]
+        return [self._completed(job) for job in jobs if job.notebook in self.notebooks]
+
+    def _completed(self, job: Job) -> Job:
+        """The job with its parameters and needs."""
+        notebook = self.notebooks[job.notebook]
+        kind = "competitor" if job.notebook in PER_COMPETITOR else "persona"
+        given: dict[str, Value] = {"market": job.market, "period": job.period, "out": self.out}
+        given |= {kind: job.subject} if job.subject else {}
         parameters = given | self._set_for(notebook)
         check_values(notebook.parameters, parameters, notebook.path.name)
-        place = (turn.market, turn.period, notebook.name, turn.moment, subject)
-        same = PER_PERSONA if notebook.name in PER_PERSONA else ()
-        pages = dict(turn.pages) | {name: f"{name}-{slug(subject)}.html" for name in same}
-        return Job(*place, parameters=parameters, needs=(turn.id,), number=number, pages=pages)
+        same = PER_PERSONA if job.notebook in PER_PERSONA else ()
+        pages = dict(job.pages) | {name: f"{name}-{slug(job.subject)}.html" for name in same}
+        return replace(job, parameters=parameters, needs=self._needs(job), pages=pages)
+
+    def _needs(self, job: Job) -> tuple[str, ...]:
+        own, earlier = READS[job.notebook]
+        needed = [(job.period, name) for name in own] + [(job.before, name) for name in earlier if job.before]
+        return tuple(f"{job.market}/{period}/{name}" for period, name in needed if name in self.notebooks)
 
     def _set_for(self, notebook: Notebook) -> dict[str, Value]:
         chosen = [parameter for parameter in notebook.parameters if parameter.name in self.settings]
         return {parameter.name: parameter.parse(self.settings[parameter.name]) for parameter in chosen}
 
     def check(self) -> None:
-        """Refuse settings that no notebook declares, that the plan itself gives, or of another type."""
-        free = sorted({p.name for n in self.notebooks.values() for p in n.parameters} - set(GIVEN))
+        """Refuse settings that no notebook declares, that the plan itself gives, or that cannot be; and any other than
+        the market's own for the standing run folder."""
+        known = [p for notebook in self.notebooks.values() for p in notebook.parameters if p.name not in GIVEN]
+        free = sorted({parameter.name for parameter in known})
         for name in self.settings:
             if name not in free:
                 raise ParameterError(f"no notebook has a parameter {name!r} to set; allowed: {allowed(free)}")
-        for notebook in self.notebooks.values():
-            self._set_for(notebook)
+        given = {p.name: value for p in known if p.name in self.settings
+                 if (value := p.parse(self.settings[p.name])) != p.default}  # fmt: skip
+        where.check(str(given.get("where") or ""))
+        try:
+            Claims(**{name: value for name, value in given.items() if name in Claims.model_fields})  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ParameterError(f"--set {given}: {str(error).splitlines()[2].strip()}") from error
+        if given and self.out == STANDING:
+            found = f"--set {' '.join(sorted(given))}: other settings than the market's own never feed {runs_folder()}"
+            raise ParameterError(f"{found}; allowed: with --out, a run folder of their own")
 
 
 def chosen_periods(market: str, periods: Sequence[PeriodPlan], names: Sequence[str]) -> list[PeriodPlan]:
@@ -159,15 +175,18 @@ def chosen_periods(market: str, periods: Sequence[PeriodPlan], names: Sequence[s
     return [period for period in periods if period.name in wanted or not names]
 
 
+def in_order(jobs: Mapping[str, Job]) -> list[Job]:
+    """Every job after those that it needs."""
+    order = TopologicalSorter({id_: [need for need in job.needs if need in jobs] for id_, job in jobs.items()})
+    return [jobs[id_] for id_ in order.static_order()]
+
+
 def chains(jobs: Mapping[str, Job], seconds: Callable[[Job], float]) -> dict[str, float]:
     """For each job the seconds of the longest chain that begins with it: a runner takes the longest first."""
-    followers: dict[str, list[str]] = {id_: [] for id_ in jobs}
-    for job in jobs.values():
+    found = dict.fromkeys(jobs, 0.0)
+    for job in reversed(in_order(jobs)):
+        found[job.id] += seconds(job)  # to those of the longest chain that follows
         for need in job.needs:
-            if need in followers:
-                followers[need].append(job.id)
-    found: dict[str, float] = {}
-    # every job comes after what it needs when periods are walked in their order of time, plans before outcomes
-    for job in sorted(jobs.values(), key=lambda job: (-job.number, job.is_turn, job.notebook == PLAN)):
-        found[job.id] = seconds(job) + max((found[id_] for id_ in followers[job.id]), default=0.0)
+            if need in found:
+                found[need] = max(found[need], found[job.id])
     return found

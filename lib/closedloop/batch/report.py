@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from closedloop.batch.ledger import Entry, write_atomic
-from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN
+from closedloop.batch.plan import DOCUMENTS
 from closedloop.batch.proposals import waiting
 from closedloop.documents.page import page, templates
 from closedloop.errors import ClosedLoopError
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.periods import as_told
+from closedloop.questions.store import PLANNING
 from closedloop.terms import Status
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from closedloop.market.audit import Audit
 
 _PACKAGE = "closedloop.batch"
-_GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back", "Computation")
+_GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back")
 _AUDIT_PARTS = (
     (
         "tables",
@@ -94,11 +95,9 @@ class Run:
     @property
     def group(self) -> int:
         """Position in ``_GROUPS``."""
-        if self.entry.notebook in (PLAN, OUTCOME):
-            return 3
         if self.entry.notebook in DOCUMENTS:
             return 1
-        return 0 if self.entry.notebook[:2] in ("01", "02", "03") else 2
+        return 0 if self.entry.notebook in PLANNING else 2
 
 
 def write_index(out: Path, entries: Iterable[Entry]) -> Path:
@@ -162,9 +161,9 @@ def _kept(out: Path, market: str, name: str, runs: Sequence[Run]) -> dict[str, A
         return None
     stored: dict[str, Any] = json.loads(path.read_text("utf-8"))
     data = stored["data"]
-    entry = next((run.entry for run in runs if run.id == f"{market}/{data['period']}/{data['moment']}"), None)
-    seen = entry.inputs.get(f"data/{market}@{data['moment']}") if entry else None
-    return stored if seen in (None, data["fingerprint"]) else None
+    inputs = [item for run in runs if run.entry.period == data["period"] for item in run.entry.inputs.items()]
+    seen = {digest for name, digest in inputs if name.startswith(f"data/{market}@") and not name.endswith("@settings")}
+    return stored if not seen or data["fingerprint"] in seen else None
 
 
 def _self_test(stored: dict[str, Any] | None) -> str:

@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from closedloop.batch import moments, report
+from closedloop.batch import markets, report
 from closedloop.batch.desk import Desk
 from closedloop.batch.kernels.warm import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked, sweep
-from closedloop.batch.machine import Place, ThisMachine
 from closedloop.batch.notebooks import find_notebook, notebooks
-from closedloop.batch.perform import Bench, Compute, Execute
-from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner, chains
+from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
+from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
 from closedloop.batch.trace import Limits
-from closedloop.batch.workers import kill_children
 from closedloop.market.place import runs_folder
+from closedloop.questions import store
 from closedloop.terms import Status
 
-OpenMarket = Callable[[str, Path, moments.Call], list[PeriodPlan]]
+OpenMarket = Callable[[str, Path, Callable[[], bool]], list[PeriodPlan]]
 _POLL_SECONDS = 0.2
 CANCELLED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -143,8 +142,11 @@ class Runner:
         self.listener.finished(entry)
         if not entry.is_good:
             self._skip(entry)
-        elif job.notebook == PLAN:
-            self._add(self.desk.grown(job, entry))
+        elif job.notebook == PERSONAS:
+            grown = self.desk.grown(job, entry)
+            for other in [other for other in self.waiting.values() if _is_document_beside(other, job)]:
+                del self.waiting[other.id]  # for somebody whom 02 named the last time
+            self._add(grown)
 
     def _skip(self, cause: Entry) -> None:
         """Everything that needs ``cause``, directly or through others, is skipped."""
@@ -171,11 +173,14 @@ class Runner:
             self.listener.finished(entry)
 
 
+def _is_document_beside(job: Job, named: Job) -> bool:
+    return job.is_document and (job.market, job.period) == (named.market, named.period)
+
+
 def run(
     request: Request,
     listener: Listener,
-    open_market: OpenMarket = moments.open_market,
-    compute: Compute = moments.compute,
+    open_market: OpenMarket = markets.open_market,
     execute: Execute | None = None,
 ) -> Summary:
     """Run the loop of the requested markets and periods, and write ledger, pages and index under ``request.out``.
@@ -188,7 +193,7 @@ def run(
         stack.enter_context(locked(request.out))
         stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but the kernel's own
         stack.enter_context(interruption.noticed())
-        bench = Bench(compute, execute, request.n_slots)
+        bench = Bench(execute)
         stack.callback(bench.close)
         if not request.scheduler:
             bench.warm_up()
@@ -198,7 +203,7 @@ def run(
         desk = desk_of(request, planner, ledger)
         runner = Runner(desk, listener, interruption)
         try:
-            jobs = _jobs(request, desk, bench, open_market, interruption)
+            jobs = _jobs(request, desk, open_market, interruption)
             place = _place(request, bench)
             stack.callback(place.close)
             runner.run(jobs, place)
@@ -208,13 +213,17 @@ def run(
         finally:
             listener.close()
             ledger.flush()
+        changed = {(e.market, e.period) for e in runner.ended.values() if e.status is not Status.CACHED}
+        for market, period in sorted(changed):
+            store.merge_claims(request.out / market / period)
         index = report.write_index(request.out, ledger.entries.values())
     return Summary(runner.ended, _exit_code(runner.ended, interruption), index)
 
 
 def planner_of(request: Request) -> Planner:
     """The planner for a request; raises DefinitionError or ParameterError for what cannot be planned."""
-    planner = Planner(notebooks(), _out_parameter(request.out), request.settings)
+    is_standing = request.out.resolve() == runs_folder().resolve()
+    planner = Planner(notebooks(), STANDING if is_standing else str(request.out.resolve()), request.settings)
     planner.check()
     return planner
 
@@ -230,30 +239,23 @@ def _place(request: Request, bench: Bench) -> Place:
         return ThisMachine(bench, request.n_slots)
     from closedloop.batch.cluster import Cluster
 
-    return Cluster(request.scheduler, bench.compute)
+    return Cluster(request.scheduler)
 
 
-def _out_parameter(out: Path) -> str | None:
-    """The default folder is not passed on, so that executed notebooks are the same on every machine."""
-    return None if out.resolve() == runs_folder().resolve() else str(out.resolve())
-
-
-def _jobs(request: Request, desk: Desk, bench: Bench, open_market: OpenMarket, interruption: Interruption) -> list[Job]:
+def _jobs(request: Request, desk: Desk, open_market: OpenMarket, interruption: Interruption) -> list[Job]:
     """The jobs of all markets, which are opened side by side; none after a signal."""
+
+    def is_stopped() -> bool:
+        return interruption.signal is not None
+
     with ThreadPoolExecutor(len(request.markets)) as threads:
-
-        def opened(market: str) -> list[PeriodPlan]:
-            return open_market(market, request.out, lambda task, *given: bench.workers.call(market, task, *given))
-
-        markets = {market: threads.submit(opened, market) for market in request.markets}
-        while interruption.signal is None and wait(markets.values(), _POLL_SECONDS).not_done:
+        opened = {name: threads.submit(open_market, name, request.out, is_stopped) for name in request.markets}
+        while wait(opened.values(), _POLL_SECONDS).not_done:  # which lets a signal be noticed
             continue
-        if interruption.signal is not None:
-            kill_children()
-            return []
-        periods = {market: future.result() for market, future in markets.items()}
-    jobs = [job for market, known in periods.items() for job in desk.planner.jobs(market, known, request.periods)]
-    return desk.wanted(jobs)
+    periods = {market: future.result() for market, future in opened.items()}
+    if is_stopped():
+        return []
+    return [job for market, known in periods.items() for job in desk.jobs(market, known, request.periods)]
 
 
 @contextmanager

@@ -26,12 +26,14 @@ def notebook_html(
     is_document: bool = False,
     home: str = "../../index.html",
     pages: Mapping[str, str] | None = None,
+    notice: str = "",
 ) -> str:
     """The page of an executed notebook: prose, outputs, code folded away.
 
     ``notebook`` is an nbformat 4 node. A document is for reading and printing: its code is one fold at the end.
-    ``home`` is the address of the index, ``pages`` those of other notebooks by name (None: beside this one). What
-    cells displayed passes an allow-list; scripts, styles, frames, foreign images and addresses are dropped.
+    ``home`` is the address of the index, ``pages`` those of other notebooks by name (None: beside this one). A
+    ``notice`` is the page's first line. What cells displayed passes an allow-list; scripts, styles, frames, foreign
+    images and addresses are dropped.
     """
     cells = [cell for cell in notebook.cells if cell.cell_type in ("markdown", "code")]
     parts = [part for part in _parts(cells, pages, with_code=not is_document) if part]
@@ -39,6 +41,8 @@ def notebook_html(
         parts.append(_fold([cell for cell in cells if cell.cell_type == "code"], "how this page was computed"))
     else:
         parts[1:1] = [_contents(cells)]
+    if notice:
+        parts.insert(0, Markup('<p class="missing">{}</p>').format(notice))
     kind = "document" if is_document else "notebook"
     return page(title, Markup("\n").join(parts), kind=kind, crumbs=[("All runs", home)])
 

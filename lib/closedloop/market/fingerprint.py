@@ -44,7 +44,7 @@ def tables_code() -> str:
 
 @cache
 def computing_code() -> str:
-    """Of the code that computes moments, as this process found it first: other code renders what they wrote."""
+    """Of the code that computes, as this process found it first: other code renders what it found."""
     return _meaning(_COMPUTING)
 
 

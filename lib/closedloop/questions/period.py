@@ -24,7 +24,7 @@ from closedloop.loop.step import Step, no_claims
 from closedloop.market import where as conditions
 from closedloop.market.definition import Claims, Definition, read_definition
 from closedloop.market.periods import Period, find_period
-from closedloop.market.place import runs_folder
+from closedloop.market.place import root, runs_folder
 from closedloop.market.warehouse import fetched, open_warehouse, read_again
 from closedloop.questions import families, store
 from closedloop.questions.answer import Answer, Live, Render, fingerprint
@@ -72,11 +72,11 @@ def open_period(
     """One period of ``market`` as known at its start (``start``), or when it had ended or so far (``ended``).
 
     ``notebook``: the name under which its claims are kept. ``latest`` is the running period at the start, the last
-    complete one at the end. ``out``: a run folder that is written; without it drafts are, beside what stands in
-    ``runs``. ``where``: which deals and leads count (``market.where``); ``window``: how many periods; ``threshold``: a
-    difference of rates below it is not worth a line; ``smallest``: the difference that "no difference" rules out;
-    ``planned_periods``: over which permanent edits of the personas share their rate of error. What is not given is as
-    market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
+    complete one at the end. ``out``: a run folder that is written, a relative one below the project's root; without it
+    drafts are, beside what stands in ``runs``. ``where``: which deals and leads count (``market.where``); ``window``:
+    how many periods; ``threshold``: a difference of rates below it is not worth a line; ``smallest``: the difference
+    that "no difference" rules out; ``planned_periods``: over which permanent edits of the personas share their rate of
+    error. What is not given is as market.toml says. Errors: ParameterError for anything unknown, with what is allowed.
     """
     market, period = as_text("market", market), as_text("period", period)
     if moment not in (store.START, store.ENDED):
@@ -96,7 +96,7 @@ def open_period(
     settings = _settings(definition, window=window, **given)
     situate = Situation.planning if moment == store.START else Situation.looking_back
     situation = situate(warehouse, found, settings, where or "")
-    now = OpenPeriod(notebook, situation, Path(out) if out else None)
+    now = OpenPeriod(notebook, situation, root() / out if out else None)
     if _silent and _opened:
         _opened.append(now)
     else:

@@ -88,6 +88,14 @@ def read_claims(folder: Path | None, *notebooks: str) -> pd.DataFrame:
     return typed(pd.concat(parts, ignore_index=True) if parts else [], CLAIM_COLUMNS)
 
 
+def merge_claims(folder: Path) -> None:
+    """Write the claims of all the period's notebooks as one table, for readers; nothing where there are none."""
+    names = sorted(path.stem for path in (folder / "claims").glob("*.parquet"))
+    claims = read_claims(folder, *names)
+    write_frame(folder / "claims.parquet", claims)
+    replace_file(folder / "claims.csv", as_csv(claims).encode())
+
+
 def read_tables(folder: Path, notebook: str) -> Step:
     """The tables and key figures that a notebook left in a period's folder; an empty step where it left none."""
     name = step_of(notebook)
