@@ -23,7 +23,7 @@ class Place(Protocol):
 
 
 class ThisMachine:
-    """Threads of this process that each drive one warm kernel or one market's worker."""
+    """Threads of this process that each drive one notebook's process or one market's worker."""
 
     def __init__(self, bench: Bench, n_slots: int) -> None:
         self.bench, self.n_slots = bench, n_slots

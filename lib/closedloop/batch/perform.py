@@ -1,4 +1,4 @@
-"""One job performed: a moment computed by the market's worker, or a notebook run by a warm kernel, and written."""
+"""One job performed: a moment computed by the market's worker, or a notebook run in a forked process, and written."""
 
 import sys
 import time
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from closedloop.batch.kernels.warm import NotWarm, ParentLost, Warmth
 from closedloop.batch.ledger import Entry, WriteError, hashes, write_atomic
 from closedloop.batch.moments import Turn
 from closedloop.batch.parameters import Value
+from closedloop.batch.parent import NoFork, Parent, ParentLost
 from closedloop.batch.plan import PLAN, STEPS, Job
 from closedloop.batch.trace import Limits
 from closedloop.batch.workers import WorkerDied, WorkerLate, Workers, kill_children
@@ -37,7 +37,7 @@ class Execute(Protocol):
         source: Path,
         parameters: Mapping[str, Value],
         limits: Limits | None = None,
-        warm: Callable[[], Path] | None = None,
+        parent: Parent | None = None,
     ) -> "Execution":
         """How it ended."""
 
@@ -68,12 +68,12 @@ class Task:
 
 
 class Bench:
-    """Where a process performs tasks, by many threads at once: workers for moments, warm kernels for notebooks."""
+    """Where a process performs tasks, by many threads at once: workers for moments, forked processes for notebooks."""
 
     def __init__(self, compute: Compute, execute: Execute | None = None, n_workers: int = 1) -> None:
         self.compute, self._execute = compute, execute
-        self.workers, self.warmth = Workers(n_workers), Warmth()
-        self._is_warm, self._is_stopped = True, False
+        self.workers, self.parent = Workers(n_workers), Parent()
+        self._can_fork = True
 
     def perform(self, task: Task) -> Entry:
         """Run the task's job; whatever goes wrong is in the entry."""
@@ -82,7 +82,7 @@ class Bench:
         try:
             entry = self._turn(task) if task.job.is_turn else self._notebook(task)
         except WorkerDied as error:
-            entry = task.entry(Status.KERNEL_DIED, cause=str(error))
+            entry = task.entry(Status.DIED, cause=str(error))
         except WorkerLate as error:
             entry = task.entry(Status.TIMED_OUT, cause=str(error))
         except Exception as error:
@@ -91,13 +91,13 @@ class Bench:
 
     def stop(self) -> None:
         """Kill what works, and start nothing more."""
-        self._is_stopped = True
+        self.parent.stop()
         kill_children()
 
     def close(self) -> None:
-        """End all workers and kernels."""
+        """End all that works."""
         self.workers.close()
-        self.warmth.close()
+        self.parent.close()
 
     def _turn(self, task: Task) -> Entry:
         job, limit = task.job, task.limits.run_seconds
@@ -124,15 +124,15 @@ class Bench:
         return task.entry(status, cause=cause, **details)
 
     def _executed(self, task: Task) -> "Execution":
-        """Run the notebook in a warm kernel; in an ordinary one where there are none, which is said once."""
+        """Run the notebook in a forked process; in an ordinary kernel where there are none, which is said once."""
         assert task.source is not None
         given = (task.source, task.job.parameters, task.limits)
         try:
-            return self._executor(*given, self._parent if self._is_warm else None)
-        except NotWarm as error:
-            if self._is_warm:
+            return self._executor(*given, self.parent if self._can_fork else None)
+        except NoFork as error:
+            if self._can_fork:
                 print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
-            self._is_warm = False
+            self._can_fork = False
             return self._executor(*given, None)
 
     @property
@@ -142,15 +142,10 @@ class Bench:
         return self._execute or execute
 
     def warm_up(self) -> None:
-        """Have the parent of kernels import its libraries while this process plans, or computes a moment."""
-        if self._is_warm and not self._is_stopped:
-            with suppress(NotWarm):
-                self.warmth.begin()
-
-    def _parent(self) -> Path:
-        if self._is_stopped:
-            raise ParentLost("the batch is being stopped")
-        return self.warmth.start()
+        """Have the parent of notebooks import its libraries while this process plans, or computes a moment."""
+        if self._can_fork:
+            with suppress(NoFork, ParentLost):  # who asks it for a process is told
+                self.parent.begin()
 
 
 def _write(task: Task, execution: "Execution") -> list[Path]:

@@ -12,10 +12,10 @@ from types import FrameType
 
 from closedloop.batch import moments, report
 from closedloop.batch.desk import Desk
-from closedloop.batch.kernels.warm import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked, sweep
 from closedloop.batch.machine import Place, ThisMachine
 from closedloop.batch.notebooks import find_notebook, notebooks
+from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.perform import Bench, Compute, Execute
 from closedloop.batch.plan import PLAN, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
@@ -186,7 +186,7 @@ def run(
     interruption = Interruption()
     with ExitStack() as stack:
         stack.enter_context(locked(request.out))
-        stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but the kernel's own
+        stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but a notebook's own
         stack.enter_context(interruption.noticed())
         bench = Bench(compute, execute, request.n_slots)
         stack.callback(bench.close)

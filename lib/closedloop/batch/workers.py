@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from closedloop.batch.kernels.warm import ENVIRONMENT
+from closedloop.batch.parent import ENVIRONMENT
 
 _OURS = ("closedloop.batch.", "ipykernel_launcher")
 Result = TypeVar("Result")
@@ -118,7 +118,7 @@ class Workers:
 
 
 def kill_children() -> None:
-    """End every worker, parent of kernels and kernel that this process has started, and what they have started."""
+    """End every worker, parent of notebooks and kernel that this process has started, and what they have started."""
     for child in psutil.Process().children():
         with suppress(psutil.Error):
             if any(part.startswith(_OURS) for part in child.cmdline()):
