@@ -79,7 +79,7 @@ class Status(StrEnum):
     OK = "ok"
     OK_WITH_WARNINGS = "ok_with_warnings"
     FAILED = "failed"
-    KERNEL_DIED = "kernel_died"
+    DIED = "died"
     TIMED_OUT = "timed_out"
     START_FAILED = "start_failed"
     CANCELLED = "cancelled"

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from closedloop.batch.kernels.warm import NotWarm, ParentLost, Warmth
 from closedloop.batch.ledger import Entry, WriteError, hashes, write_atomic
 from closedloop.batch.parameters import Value
+from closedloop.batch.parent import NoFork, Parent, ParentLost
 from closedloop.batch.plan import Job
 from closedloop.batch.trace import Limits
 from closedloop.errors import ClosedLoopError
@@ -36,7 +36,7 @@ class Execute(Protocol):
         source: Path,
         parameters: Mapping[str, Value],
         limits: Limits | None = None,
-        warm: Callable[[], Path] | None = None,
+        parent: Parent | None = None,
     ) -> "Execution":
         """How it ended."""
 
@@ -66,8 +66,8 @@ class Bench:
     """Where a process performs tasks, by many threads at once, in processes forked from one warm parent."""
 
     def __init__(self, execute: Execute | None = None) -> None:
-        self._execute, self._warmth = execute, Warmth()
-        self._is_warm, self._is_stopped = True, False
+        self._execute, self.parent = execute, Parent()
+        self._can_fork = True
 
     def perform(self, task: Task) -> Entry:
         """Run the task's notebook; whatever goes wrong is in the entry."""
@@ -84,31 +84,26 @@ class Bench:
 
         given = (task.source, task.job.parameters, task.limits)
         try:
-            return (self._execute or execute)(*given, self._parent if self._is_warm else None)
-        except NotWarm as error:
-            if self._is_warm:
+            return (self._execute or execute)(*given, self.parent if self._can_fork else None)
+        except NoFork as error:
+            if self._can_fork:
                 print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
-            self._is_warm = False
+            self._can_fork = False
             return (self._execute or execute)(*given, None)
 
     def warm_up(self) -> None:
         """Have the parent import its libraries while this process plans."""
-        with suppress(NotWarm):
-            self._warmth.begin()
-
-    def _parent(self) -> Path:
-        if self._is_stopped:
-            raise ParentLost("the batch is being stopped")
-        return self._warmth.start()
+        with suppress(NoFork, ParentLost):  # who asks it for a process is told
+            self.parent.begin()
 
     def stop(self) -> None:
         """Kill what works, and start nothing more."""
-        self._is_stopped = True
+        self.parent.stop()
         kill_children()
 
     def close(self) -> None:
         """End the parent and all that it has forked."""
-        self._warmth.close()
+        self.parent.close()
 
 
 class Place(Protocol):

@@ -12,7 +12,7 @@ from types import FrameType
 
 from closedloop.batch import markets, report
 from closedloop.batch.desk import Desk
-from closedloop.batch.kernels.warm import ENVIRONMENT
+from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked, sweep
 from closedloop.batch.notebooks import find_notebook, notebooks
 from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
@@ -115,7 +115,9 @@ class Runner:
             self._cancel(place)
 
     def _add(self, jobs: Iterable[Job]) -> None:
-        self.waiting |= {job.id: job for job in jobs}
+        self.waiting |= {job.id: job for job in jobs if job.id not in self.ended}
+        for entry in [entry for entry in self.ended.values() if not entry.is_good]:
+            self._skip(entry)
         self._chains = chains(self.waiting, self.desk.seconds)
         self.listener.planned(len(self.waiting) + len(self.running) + len(self.ended))
 

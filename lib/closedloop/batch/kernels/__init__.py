@@ -1,1 +1,0 @@
-"""Warm kernels: each is forked from one process in which the heavy libraries are already imported."""
