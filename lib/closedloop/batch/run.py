@@ -12,9 +12,9 @@ from types import FrameType
 
 from closedloop.batch import markets, report
 from closedloop.batch.desk import Desk
-from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.ledger import Entry, Ledger, locked, sweep
 from closedloop.batch.notebooks import find_notebook, notebooks
+from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
 from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
