@@ -14,7 +14,7 @@ from closedloop.documents.pieces import Note, Sentence, Shown, stating
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import recorded, records
 from closedloop.loop.comparisons import TURNS
-from closedloop.terms import NO_DECISION, NO_RIVAL
+from closedloop.terms import NO_DECISION, NO_COMPETITOR
 
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 
@@ -157,7 +157,7 @@ class Battlecard(Document):
 
     def _written(self, kind: str) -> list[dict[str, Any]]:
         """Texts about this rival; those about doing nothing for buyers who decide nothing."""
-        named = NO_RIVAL[0] if self._is_undecided else self.dossier.chosen
+        named = NO_COMPETITOR[0] if self._is_undecided else self.dossier.chosen
         rows = self.dossier.materials
         return records(rows[(rows["kind"] == kind) & (rows["competitor"] == named)])
 

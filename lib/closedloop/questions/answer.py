@@ -87,9 +87,10 @@ class Answer:
         ``known_at``: when their field is known, where it is no column of a table.
         """
         fields = comparisons["field"].fillna("").astype(str)
-        late = [(Moment.named(known_at) if known_at else self.now.known_at(name)) > Moment.HANDOFF for name in fields]
+        known = [Moment.named(known_at) if known_at else self.now.known_at(name) for name in fields]
         is_chosen = bool(self.among) and not self.now.is_chosen_early(self.among)
-        marked = comparisons.assign(among=self.among, is_retrospective=pd.array(late, dtype="boolean") | is_chosen)
+        late = pd.array([is_chosen or moment > Moment.HANDOFF for moment in known], dtype="boolean")
+        marked = comparisons.assign(among=self.among, is_retrospective=late)
         self.comparisons.append(marked)
         self.redraws += [] if redraw is None else [redraw]
 

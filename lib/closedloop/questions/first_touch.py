@@ -83,7 +83,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     note = f"{numbers.MISSING}: not reached so far, because too many were not touched yet."
     caption = f"{title} {note}" if title else note
     listed = [table_of(rows, shown.words, "leads", columns, caption=caption, limit=25)] if len(rows) else []
-    return *neglected(shown), *listed, *waited(shown), *conversions.uncovered(shown, "first_touch")
+    return *neglected(shown), *listed, *waited(shown), *conversions.left_out(shown, "first_touch")
 
 
 def neglected(shown: Evidence) -> list[Sentence]:
