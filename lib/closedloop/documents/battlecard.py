@@ -14,7 +14,7 @@ from closedloop.documents.pieces import Note, Sentence, Shown, stating
 from closedloop.documents.turning import firm, honestly
 from closedloop.documents.wording import recorded, records
 from closedloop.loop.comparisons import TURNS
-from closedloop.terms import NO_DECISION, NO_COMPETITOR
+from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 

@@ -12,8 +12,7 @@ from closedloop.loop.records import column, lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.definition import Definition
-from closedloop.market.fingerprint import settings
-from closedloop.market.kept import Frames, kept
+from closedloop.market.kept import Frames
 from closedloop.market.periods import FOREVER
 from closedloop.market.warehouse import Warehouse
 from closedloop.terms import Moment
@@ -200,13 +199,11 @@ def known_leaks(situation: Situation, table: str, frame: pd.DataFrame) -> pd.Dat
 @lru_cache(maxsize=4)  # several questions of a notebook ask for the same fields
 def leaks_of(situation: Situation) -> Frames:
     """``known_leaks`` of deals and leads, as far as the market has them; judged once for the same rows and settings."""
-    rows = situation.warehouse.fingerprint(situation.on)
-    of = f"{situation.market} {situation.period.name} {situation.on} {situation.where!r} {rows} "
 
     def make() -> Frames:
         return {table: known_leaks(situation, table, frame) for table, frame in _frames(situation).items()}
 
-    return kept("leaks", of + settings(situation.definition), make)
+    return situation.kept("leaks", "", make)
 
 
 def leaking(situation: Situation) -> set[str]:

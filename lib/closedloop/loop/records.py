@@ -8,9 +8,6 @@ import pandas as pd
 
 from closedloop.evidence.coverage import recorded_days
 from closedloop.loop.situation import Situation
-from closedloop.market.warehouse import fetched
-from closedloop.market.where import meeting
-from closedloop.terms import Moment
 
 ALL_DAYS = (pd.Timestamp(1900, 1, 1), pd.Timestamp(2200, 1, 1))  # more than any that a source may hold
 ONLY_WON = (
@@ -77,8 +74,7 @@ def lead_frame(situation: Situation) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _known_leads(situation: Situation) -> pd.DataFrame:
-    leads = situation.view.with_fields("leads", Moment.CLOSE)
-    return fetched(meeting(situation.where, leads, situation.view), "lead_id")
+    return situation.with_fields("leads", "lead_id")
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,7 @@
 """What a step may see: one market, one period, and the view of one day."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from closedloop.market.definition import Claims, Definition
+from closedloop.market.fingerprint import settings
+from closedloop.market.kept import Frames, kept
 from closedloop.market.periods import FOREVER, Period, period_of
 from closedloop.market.warehouse import Warehouse, fetched
 from closedloop.market.where import meeting
@@ -25,8 +28,12 @@ _LONG_AGO = date(1900, 1, 1)
 def _fields(situation: "Situation", table: str, up_to: Moment) -> tuple[str, ...]:
     from closedloop.loop.leaks import leaking  # which is found by reading a situation
 
-    leaks = leaking(situation)
-    return tuple(name for name in situation.view.inherited(table, up_to) if name not in leaks)
+    def make() -> dict[str, pd.DataFrame]:
+        leaks = leaking(situation)
+        names = [name for name in situation.view.inherited(table, up_to) if name not in leaks]
+        return {"fields": pd.DataFrame({"name": names}, dtype="str")}
+
+    return tuple(situation.kept("fields", f"{table} {up_to}", make)["fields"]["name"])
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,20 @@ class Situation:
         """Was any row of the table known on the day? A source may have the table, and nothing in it."""
         return self.view.has(table) and int(self.view.known(table).count().execute()) > 0
 
+    def kept(self, kind: str, what: str, make: Callable[[], Frames]) -> Frames:
+        """What ``make`` gives, made once for the rows that may be seen on the day and the market's settings."""
+        rows = f"{self.market} {self.period.name} {self.on} {self.where!r} {self.warehouse.fingerprint(self.on)}"
+        return kept(kind, f"{what} {rows} {settings(self.definition)}", make)
+
+    def with_fields(self, table: str, key: str) -> pd.DataFrame:
+        """Deals or leads as known on the day, with the fields they inherit, sorted by their ``key``."""
+
+        def make() -> Frames:
+            rows = self.view.with_fields(table, Moment.CLOSE)
+            return {table: fetched(meeting(self.where, rows, self.view), key)}
+
+        return self.kept("rows", table, make)[table]
+
     def rng(self, step: str) -> np.random.Generator:
         """The step's own generator: the same market, period and step always draw the same numbers."""
         seed = hashlib.sha256(f"{self.market}/{self.period.name}/{step}".encode()).digest()
@@ -139,8 +160,7 @@ class Situation:
 
         ``tells_lost``: are lost deals recorded at all? Where they are not, nobody knows how often deals are won.
         """
-        table = self.view.with_fields("deals", Moment.CLOSE)
-        frame = fetched(meeting(self.where, table, self.view), "deal_id")
+        frame = self.with_fields("deals", "deal_id")
         for column in ("created_on", "closed_on"):
             frame[column] = pd.to_datetime(frame[column]) if column in frame else pd.NaT
         return self._with_derived(frame)

@@ -11,11 +11,11 @@ from closedloop.documents.pieces import Listing, Piece, Sentence, stating
 from closedloop.documents.wording import records
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.off_policy import LEAST_EFFECTIVE, rule_value, taken_first
-from closedloop.questions.call_list import CALL_LIST
 from closedloop.loop.counting import rates
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
 from closedloop.questions.answer import Answer
+from closedloop.questions.call_list import CALL_LIST
 from closedloop.questions.comparison import level_of
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened

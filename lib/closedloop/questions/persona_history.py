@@ -17,8 +17,8 @@ from closedloop.documents.wording import records
 from closedloop.evidence.claims import Origin
 from closedloop.loop.changelog import COMMIT, SPLIT, Change
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.persona_changes import changes as changes_between
 from closedloop.loop.persona import GATE
+from closedloop.loop.persona_changes import changes as changes_between
 from closedloop.loop.records import won
 from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import level_of
