@@ -97,6 +97,7 @@ CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
         "expires_on": "datetime64[us]",
     }
 )
+Statement = dict[str, Any]
 STATEMENT_COLUMNS: Mapping[str, str] = MappingProxyType({**LOOK_COLUMNS, "verdict": "str"})
 COST = "cost_per_won_amount"
 _WORTH_RATIO, _WORTH_COST = 0.25, 1.0  # what is worth knowing: a quarter more; of costs, twice as much
@@ -209,7 +210,7 @@ def estimated(
     unit: str = "rate",
     subject: str = "market",
     kind: str = "descriptive",
-) -> pd.DataFrame:
+) -> list[Statement]:
     """Statements outside the families: rates, amounts or medians with their interval, compared with nothing.
 
     ``rows`` (a frame or a list of dicts): estimate, low, high, n, and what else of a look's columns they have;
@@ -218,25 +219,39 @@ def estimated(
     return _stated(rows, origin, Verdict.ESTIMATED, {"measure": measure, "unit": unit, "kind": kind}, subject)
 
 
-def counted(rows: Any, origin: Origin, *, measure: str, unit: str = "count", subject: str = "market") -> pd.DataFrame:
+def counted(
+    rows: Any, origin: Origin, *, measure: str, unit: str = "count", subject: str = "market"
+) -> list[Statement]:
     """Statements outside the families: totals of rows or money, exact, so without an interval.
 
     ``rows``: estimate (the total), n (rows behind it; for a count of rows the count itself, unless given), and
     field, level, subject where they have them.
     """
-    frame = typed(rows, LOOK_COLUMNS)
+    about = {"measure": measure, "unit": unit, "kind": "descriptive"}
+    found = _stated(rows, origin, Verdict.COUNTED, about, subject)
     if unit == "count":
-        frame["n"] = frame["n"].fillna(frame["estimate"].astype("Int64"))
-    return _stated(frame, origin, Verdict.COUNTED, {"measure": measure, "unit": unit, "kind": "descriptive"}, subject)
+        return [row | {"n": row["estimate"]} if pd.isna(row.get("n")) else row for row in found]
+    return found
 
 
-def _stated(rows: Any, origin: Origin, verdict: Verdict, meta: dict[str, str], subject: str) -> pd.DataFrame:
-    """Rows as statements: the columns of looks, and what kind of figure they are."""
+def _stated(rows: Any, origin: Origin, verdict: Verdict, meta: dict[str, str], subject: str) -> list[Statement]:
+    """Rows as statements: the columns of looks that they have, and what kind of figure they are.
+
+    Plain dicts: a notebook makes some hundred, and typing each by itself would take most of its time.
+    """
     require_known("unit", meta["unit"], UNITS)
     require_known("kind", meta["kind"], KINDS)
-    frame = typed(pd.DataFrame(rows).assign(**origin._asdict(), **meta, verdict=str(verdict)), STATEMENT_COLUMNS)
+    about = origin._asdict() | meta | {"verdict": str(verdict)}
     gaps = {"subject": subject, "field": "", "level": "", "within": "", "against": ""}
-    return frame.assign(**{name: frame[name].fillna(text) for name, text in gaps.items()})
+    given = _rows(rows) if isinstance(rows, pd.DataFrame) else rows
+    known = [{name: value for name, value in row.items() if name in STATEMENT_COLUMNS} for row in given]
+    missing = [{name: text for name, text in gaps.items() if pd.isna(row.get(name))} for row in known]
+    return [row | about | gap for row, gap in zip(known, missing, strict=True)]
+
+
+def _rows(frame: pd.DataFrame) -> list[Statement]:
+    columns = [frame[name].tolist() for name in frame.columns]
+    return [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def outside(

@@ -1,6 +1,5 @@
 """Which leads become won ones where only won deals are recorded: what was not won yet is not lost, but still open."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -8,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from closedloop.evidence.claims import Origin
-from closedloop.evidence.conversions import Followed, compare_conversions, converted, usual_days
+from closedloop.evidence.conversions import Followed, compare_conversions, usual_days
 from closedloop.evidence.looks import LOOK_COLUMNS, meta_of, stacked, typed
-from closedloop.loop.comparisons import CONVERSION, USUAL_DAYS, lead_levels
+from closedloop.loop.comparisons import CONVERSION, lead_levels
 from closedloop.loop.counting import LEAST_SHOWN, RARE
-from closedloop.loop.records import ONLY_WON, came, deal_records, first_won, has_days, uncovered
+from closedloop.loop.records import ONLY_WON, came, deal_records, first_won, has_days
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Draft
 
 NOT_FOLLOWED = (
     f"{ONLY_WON} Until then leads can be followed until they are won, where it is recorded when they came "
@@ -65,33 +63,6 @@ def _followed(situation: Situation, frame: pd.DataFrame, *parts: pd.Series) -> F
     cohort = pd.factorize(situation.names_of(came(frame)[is_in]))[0].astype(np.int64)
     numbers = (part[is_in].to_numpy(dtype=float) for part in (days, seen))
     return Followed(next(numbers), is_won[is_in].to_numpy(dtype=bool), next(numbers), cohort)
-
-
-def compare(
-    draft: Draft, situation: Situation, frame: pd.DataFrame, at: tuple[str, str], fields: Sequence[str] = ()
-) -> None:
-    """State by when leads are usually won and how many are, and compare ``fields`` (all without any), at a cell.
-
-    ``frame``: leads with the persona, as of ``lead_frame``; ``at``: notebook and cell. One persona for everyone is
-    stated, not compared.
-    """
-    found = cohorts(situation, frame) if len(frame) else None
-    if found is None:
-        is_dated = has_days(situation) and len(frame) and "lead_id" in situation.deals
-        draft.missing[at[1]] = TOO_FEW if is_dated else NOT_FOLLOWED
-        return
-    draft.missing[at[1]] = ONLY_WON
-    origin = Origin(*at, "leads", *situation.span(came(found.rows)))
-    draft.count([{"estimate": found.until, "n": len(found.rows)}], origin, USUAL_DAYS, unit="days")
-    draft.estimate([converted(found.leads, found.until)], origin, CONVERSION)
-    left_out = uncovered(came(frame), *deal_records(situation), "deals")
-    draft.count(left_out, origin._replace(source_table="deals"), "n_uncovered")
-    by = found.by(situation)
-    for name in fields or list(by.columns):
-        if name == "persona" and by[name].nunique() == 1 and fields:
-            row = {"field": name, "level": by[name].iloc[0]}
-            draft.estimate([row | converted(found.leads, found.until)], origin, CONVERSION)
-    draft.looks.append(looks(situation, found, by[list(fields)] if fields else by, origin))
 
 
 def looks(situation: Situation, found: Cohorts, by: pd.DataFrame, origin: Origin) -> pd.DataFrame:

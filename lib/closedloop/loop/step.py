@@ -16,10 +16,6 @@ from closedloop.evidence.claims import (
     CLAIM_COLUMNS,
     LOOK_COLUMNS,
     STATEMENT_COLUMNS,
-    Origin,
-    counted,
-    estimated,
-    stacked,
     typed,
 )
 
@@ -63,32 +59,6 @@ class Step:
     closed: pd.DataFrame = field(default_factory=no_claims)
     results: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-
-
-class Draft:
-    """A step under construction, to which its sections add one by one."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.tables: dict[str, pd.DataFrame] = {}
-        self.looks: list[pd.DataFrame] = []
-        self.statements: list[pd.DataFrame] = []
-        self.closed: list[pd.DataFrame] = []
-        self.results: dict[str, Any] = {}
-        self.missing: dict[str, str] = {}
-
-    def done(self) -> Step:
-        """The finished step."""
-        told, closed = stacked(self.statements, STATEMENT_COLUMNS), stacked(self.closed, CLAIM_COLUMNS)
-        return Step(self.name, self.tables, stacked(self.looks), told, closed, self.results, self.missing)
-
-    def estimate(self, rows: Any, origin: Origin, measure: str, **told: str) -> None:
-        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
-        self.statements.append(estimated(rows, origin, measure=measure, **told))
-
-    def count(self, rows: Any, origin: Origin, measure: str, **told: str) -> None:
-        """State totals (``evidence.claims.counted``)."""
-        self.statements.append(counted(rows, origin, measure=measure, **told))
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -160,16 +130,3 @@ def _neutral(value: Any) -> Any:
         return value
     safe = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
     return safe.replace("\r", " ")
-
-
-def merged(first: Step, second: Step) -> Step:
-    """Two parts of one step as one; what both name is the second's."""
-    return Step(
-        first.name,
-        first.tables | second.tables,
-        stacked([first.looks, second.looks]),
-        stacked([first.statements, second.statements], STATEMENT_COLUMNS),
-        stacked([first.closed, second.closed], CLAIM_COLUMNS),
-        first.results | second.results,
-        first.missing | second.missing,
-    )

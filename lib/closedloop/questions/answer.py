@@ -19,6 +19,7 @@ from closedloop.evidence.claims import (
     counted,
     estimated,
     stacked,
+    typed,
 )
 from closedloop.loop.step import no_claims
 from closedloop.questions import families
@@ -58,7 +59,7 @@ class Answer:
     among: str = ""
     is_recorded: bool = True
     comparisons: list[pd.DataFrame] = field(default_factory=list)
-    statements: list[pd.DataFrame] = field(default_factory=list)
+    statements: list[dict[str, Any]] = field(default_factory=list)
     closed: list[pd.DataFrame] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -96,16 +97,16 @@ class Answer:
 
     def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
         """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
-        self.statements.append(estimated(rows, origin, measure=measure, **about).assign(among=self.among))
+        self.statements += [row | {"among": self.among} for row in estimated(rows, origin, measure=measure, **about)]
 
     def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
         """State totals (``evidence.claims.counted``)."""
-        self.statements.append(counted(rows, origin, measure=measure, **about).assign(among=self.among))
+        self.statements += [row | {"among": self.among} for row in counted(rows, origin, measure=measure, **about)]
 
     @property
     def stated(self) -> pd.DataFrame:
         """All statements that the answer makes, without comparisons."""
-        return stacked(self.statements, STATEMENT_COLUMNS)
+        return typed(self.statements, STATEMENT_COLUMNS)
 
     @property
     def compared(self) -> pd.DataFrame:

@@ -243,7 +243,7 @@ def offer(chosen: Answer, described: Answer) -> Answer:
     if "targets" in chosen.missing:
         answer.missing["offer"] = chosen.missing["targets"]
         return answer
-    answer.statements += [described.stated, chosen.stated]
+    answer.statements += [*described.statements, *chosen.statements]
     answer.closed += chosen.closed
     answer.tables["targets"] = chosen.tables["targets"]
     return answer
