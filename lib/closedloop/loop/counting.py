@@ -118,7 +118,7 @@ def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | N
     sizes = subjects.value_counts()
     tables = []
     for name in rows.columns:
-        table = pd.crosstab(subjects, rows[name])
+        table = crossed_counts(subjects, rows[name], pd.Series(True, index=rows.index))[1].astype(int)
         if table.empty:
             continue
         known, column_sums = table.sum(axis=1), table.sum()

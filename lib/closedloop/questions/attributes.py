@@ -11,7 +11,7 @@ from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import capital, one_of_each_pair, records
 from closedloop.evidence.claims import Origin, share_looks
-from closedloop.loop.counting import LEAST_SHOWN, levels, share_counts
+from closedloop.loop.counting import LEAST_SHOWN, crossed_counts, levels, share_counts
 from closedloop.loop.records import Sample
 from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import in_words
@@ -79,9 +79,10 @@ def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
 
     They follow from the rule, so that they are no facts about the people it finds. Columns field, level.
     """
-    found = []
+    found, everybody = [], pd.Series(True, index=rows.index)
     for name in rows.columns:
-        shares = [pd.crosstab(rule[by], rows[name], normalize="index") for by in rule.columns]
+        cells = [crossed_counts(rule[by], rows[name], everybody)[1] for by in rule.columns]
+        shares = [table.div(table.sum(axis=1), axis=0) for table in cells]
         settled = [table.columns[((table < _SETTLED) | (table > 1 - _SETTLED)).all()] for table in shares]
         found += [(name, level) for level in sorted({level for levels in settled for level in levels})]
     return pd.DataFrame(found, columns=["field", "level"], dtype="str")
