@@ -80,8 +80,8 @@ def _code(id_: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
     return {**empty, "id": id_, "metadata": metadata, "source": source}
 
 
-def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, warm: object) -> Execution:
-    """What a kernel would give for a notebook that only records its parameters."""
+def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits, parent: object) -> Execution:
+    """What is given for a notebook that only records its parameters."""
     return Execution(Status.OK, "", nbformat.read(source, 4), dict(parameters), None)
 
 
@@ -106,10 +106,10 @@ class Project:
         """Write one notebook, as ``folder/name``."""
         write_notebook(self.root / f"{name}.ipynb", cells, parameters)
 
-    def run(self, *markets: str, in_kernels: bool = False, **request: Any) -> Summary:
-        """Run the batch here; notebooks are only pretended to run, unless it is kernels that matter."""
+    def run(self, *markets: str, for_real: bool = False, **request: Any) -> Summary:
+        """Run the batch here; notebooks are only pretended to run, unless it is they that matter."""
         asked = Request(markets or ("tiny",), out=self.out, n_workers=2, **request)
-        execute = None if in_kernels else pretend
+        execute = None if for_real else pretend
         return run(asked, Lines(sys.stderr), self.moments.open_market, self.moments.compute, execute)
 
     @property

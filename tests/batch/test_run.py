@@ -41,7 +41,7 @@ def test_another_name_of_a_persona_renders_again_and_computes_nothing(project: P
 
 
 def test_everything_runs_once_then_only_what_has_changed(project: Project) -> None:
-    first = project.run(in_kernels=True)
+    first = project.run(for_real=True)
     assert (set(first.entries), first.exit_code, first.bad) == (IDS, 0, {})
     assert project.computed == MOMENTS
     assert project.manifest["tiny/2024-q1/01_research"]["results"] == {"n": 3}
@@ -91,7 +91,7 @@ def test_documents_of_personas_that_are_gone_are_retired(project: Project) -> No
 
 def test_a_failing_notebook_stops_nothing_else(project: Project) -> None:
     project.notebook("notebooks/01_research", "1/0", "print('later')")
-    summary = project.run(periods=["2024-q2"], in_kernels=True)
+    summary = project.run(periods=["2024-q2"], for_real=True)
     assert summary.exit_code == 1
     assert list(summary.bad) == ["tiny/2024-q2/01_research"]
     entry = project.manifest["tiny/2024-q2/01_research"]
