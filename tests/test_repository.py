@@ -165,7 +165,6 @@ def test_packages_import_nothing_heavy() -> None:
 
 MODULE_NAMES = {
     "pyyaml": "yaml",
-    "pyzmq": "zmq",
     "ipython": "IPython",
     "scikit-learn": "sklearn",
     "ibis-framework": "ibis",

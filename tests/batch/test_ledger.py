@@ -115,7 +115,7 @@ def test_a_run_is_current_only_with_the_same_inputs_parameters_and_outputs(tmp_p
     assert not ledger.is_current("m/p/x", {"lib": "1"}, same)
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.SKIPPED, Status.KERNEL_DIED])
+@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.SKIPPED, Status.DIED])
 def test_a_run_that_did_not_succeed_is_never_current(tmp_path: Path, status: Status) -> None:
     ledger = Ledger(tmp_path)
     ledger.record(_entry(status=status))

@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from closedloop.batch.kernels import forked
+from closedloop.batch import shell
 from closedloop.batch.notebooks import notebooks
 from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN, STEPS
 
@@ -155,29 +155,24 @@ def cells_alone(runs: Sequence[Run], out: Path) -> tuple[float, list[float]]:
 
 
 def _import_all() -> None:
-    """A shell, and what the parent of warm kernels imports: a notebook's cells need nothing more."""
-    import importlib
-
+    """What the parent of notebooks imports, and a shell: a notebook's cells need nothing more."""
     from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
 
-    InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}}))
-    for name in forked.LIBRARIES:
-        importlib.import_module(name)
-    importlib.import_module("closedloop.batch.kernels.rehearsal").rehearse()
+    shell.prepare()
+    InteractiveShell.instance(config=shell.NO_HISTORY)
 
 
 def _by_shell(run: Run, out: Path) -> tuple[int, float]:
     """This process, and its seconds for the cells in a namespace of their own, results formatted as a kernel does."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    shell = InteractiveShell.instance()
-    shell.reset(new_session=False)
+    ours = InteractiveShell.instance()
+    ours.reset(new_session=False)
     sources = _code(run, out)
     began = time.perf_counter()
     with redirect_stdout(io.StringIO()):  # the shell formats a last expression for all displays, and prints the text
         for source in sources:
-            shell.run_cell(source).raise_error()
+            ours.run_cell(source).raise_error()
     return os.getpid(), time.perf_counter() - began
 
 

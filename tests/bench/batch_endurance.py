@@ -38,7 +38,7 @@ def good(entry: Entry) -> Entry:
 
 
 def in_a_row(place: Path) -> dict[str, float]:
-    """Growth of memory, in MB, between the first runs and the last: of this process, and of the kernels' parent."""
+    """Growth of memory, in MB, between the first runs and the last: of this process, and of the notebooks' parent."""
     bench, me = Bench(moments.compute), psutil.Process()
     memory: list[list[float]] = []
     began = time.perf_counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from closedloop.batch.kernels.warm import Warmth
+from closedloop.batch.parent import Parent
 
 from tests.batch.conftest import Project, project, write_notebook
 
@@ -29,9 +29,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="session")
-def warmth() -> Iterator[Warmth]:
-    """One parent that kernels are forked from, for all tests of a process."""
-    with Warmth() as warm:
+def parent() -> Iterator[Parent]:
+    """One parent that notebooks are forked from, for all tests of a process."""
+    with Parent() as warm:
         yield warm
 
 
@@ -62,7 +62,7 @@ def wait_for(runner: "subprocess.Popen[str]", event: str, id_: str) -> list[psut
     for line in runner.stdout:
         told = json.loads(line)
         if (told["event"], told.get("id", "")) == (event, id_):
-            time.sleep(1)  # so that the worker or kernel exists
+            time.sleep(1)  # so that the worker or child exists
             return family(runner.pid)
     raise AssertionError(f"{event} {id_} was not told")
 

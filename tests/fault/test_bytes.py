@@ -1,4 +1,4 @@
-"""The same input gives the same bytes: whatever the time zone, the language, the hash seed, the kernels, the place."""
+"""The same input gives the same bytes: whatever the time zone, the language, the hash seed, forked or in a kernel, the place."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from closedloop.batch import engine, moments
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, run
 
-def cold(source, parameters, limits=None, warm=None):
+def cold(source, parameters, limits=None, parent=None):
     return engine.execute(source, parameters, limits)
 
 if __name__ == "__main__":
@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def usual(place: Path) -> dict[str, str]:
-    """The bytes of an ordinary batch with warm kernels."""
+    """The bytes of a batch of forked processes."""
     return batch(place, AT_HOME)
 
 

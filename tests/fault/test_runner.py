@@ -139,7 +139,7 @@ def test_the_lock_of_a_killed_runner_is_free(project: Project) -> None:
     assert project.run().exit_code == 0
 
 
-@pytest.mark.parametrize(("way", "status"), [("breaks", "failed"), ("dies", "kernel_died"), ("sleeps", "timed_out")])
+@pytest.mark.parametrize(("way", "status"), [("breaks", "failed"), ("dies", "died"), ("sleeps", "timed_out")])
 def test_a_bad_moment_skips_all_that_needs_it_and_nothing_else(project: Project, way: str, status: str) -> None:
     project.world(**{way: "2024-q1/outcome"})
     summary = project.run(limits=Limits(run_seconds=3))

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -43,7 +44,7 @@ LIBRARIES = (
     *("IPython.extensions.storemagic", "closedloop.notebook"),
 )
 INLINE = "module://matplotlib_inline.backend_inline"
-_NO_HISTORY = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # it keeps a thread
+NO_HISTORY = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # it keeps a thread
 _LAST_SECONDS = 1  # what threads and cancelled tasks still have after the last cell
 _TASKS_SECONDS = 0.001  # what tasks have between two cells, as while a kernel waits for the next one
 
@@ -51,7 +52,7 @@ _TASKS_SECONDS = 0.001  # what tasks have between two cells, as while a kernel w
 def prepare() -> None:
     """In the parent, once: import the libraries while there is a shell, which pandas and matplotlib look for."""
     os.environ["MPLBACKEND"] = INLINE
-    shell = ZMQInteractiveShell.instance(config=_NO_HISTORY, compiler_class=XCachingCompiler, kernel=SimpleNamespace())
+    shell = ZMQInteractiveShell.instance(config=NO_HISTORY, compiler_class=XCachingCompiler, kernel=SimpleNamespace())
     with shell.builtin_trap:
         for name in LIBRARIES:
             importlib.import_module(name)
@@ -62,7 +63,7 @@ def run(end: socket.socket, request: Mapping[str, Any]) -> NoReturn:
     """In the child: run the cells of ``request``, tell through ``end`` what they show, and end the process."""
     _settle(request["cwd"], request["environment"])
     messages = Messages(end, request["output_bytes"])
-    application = Application(config=_NO_HISTORY)
+    application = Application.instance(config=NO_HISTORY)
     application.open(messages)
     messages.tell("ready", language_info=IPythonKernel.language_info)
     asyncio.run(_run_cells(application.shell, messages, request["cells"]))
@@ -78,6 +79,7 @@ def _settle(cwd: str, environment: Mapping[str, str]) -> None:
     sys.argv = [str(find_spec("ipykernel_launcher").origin), "-f", "kernel.json"]  # type: ignore[union-attr]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a cell runs
     builtins.input = getpass.getpass = _refuse
+    warnings.filterwarnings("ignore", "Message serialization failed")  # it would name a file of ours
     random.seed()
     importlib.import_module("numpy").random.seed(int.from_bytes(os.urandom(4), "little"))
 
@@ -188,7 +190,7 @@ class _Diverted:
     def read(self, most: int) -> str:
         """What was written since the last time, at most so many bytes of it."""
         size = os.fstat(self._file.fileno()).st_size
-        begin, self._place = min(self._place, size), size  # who opens /dev/stdout anew empties it
+        begin, self._place = self._place if self._place <= size else 0, size  # who opens /dev/stdout anew empties it
         return os.pread(self._file.fileno(), min(most, size - begin), begin).decode("utf8", "replace")
 
 
@@ -196,6 +198,9 @@ class Application(BaseIPythonApplication, InteractiveShellApp):
     """What an ordinary kernel reads of the user: configuration, extensions and start-up code."""
 
     name = "ipython-kernel"
+
+    def parse_command_line(self, argv: Any = None) -> None:
+        """There is none."""
 
     def open(self, messages: Messages) -> None:
         """Make the shell whose cells show their outputs by ``messages``."""

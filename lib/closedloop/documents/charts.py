@@ -59,11 +59,6 @@ class Sheet:
         return _picture(self.figure, title, told, caption, claims)
 
 
-def draw_once() -> None:
-    """Find and read the fonts, which a first figure does: for a process that others are forked from."""
-    sheet("Fonts, ticks and layout", 2.0).picture("Fonts, ticks and layout", (), "", ())
-
-
 def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet:
     """A sheet of that height in inches; ``heights``: the panels' shares of it, which share the axis below."""
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
