@@ -15,6 +15,8 @@ from closedloop.batch.run import Request, run
 from closedloop.errors import ClosedLoopError
 from distributed import Client, LocalCluster
 
+from tests.batch.conftest import RESULTS
+
 from .conftest import Project
 
 
@@ -28,12 +30,12 @@ def cluster(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local
 
 def _run(project: Project, address: str, **more: object) -> dict[str, str]:
     request = Request(["tiny"], out=project.out, scheduler=address, **more)  # type: ignore[arg-type]
-    summary = run(request, Lines(sys.stderr), project.moments.open_market, project.moments.compute)
+    summary = run(request, Lines(sys.stderr), project.open_market)
     return {id_.removeprefix("tiny/2024-"): str(entry.status) for id_, entry in summary.entries.items()}
 
 
 def test_the_plan_runs_on_the_clusters_workers(project: Project, cluster: LocalCluster) -> None:
-    mark = "import os; display({'application/vnd.closedloop.results+json': {'parent': os.getppid()}}, raw=True)"
+    mark = RESULTS % "'parent': __import__('os').getppid()"
     project.notebook("notebooks/01_research", mark)
     found = _run(project, cluster.scheduler_address)
     assert len(found) == 10

@@ -115,7 +115,9 @@ class Runner:
             self._cancel(place)
 
     def _add(self, jobs: Iterable[Job]) -> None:
-        self.waiting |= {job.id: job for job in jobs}
+        self.waiting |= {job.id: job for job in jobs if job.id not in self.ended}
+        for entry in [entry for entry in self.ended.values() if not entry.is_good]:
+            self._skip(entry)
         self._chains = chains(self.waiting, self.desk.seconds)
         self.listener.planned(len(self.waiting) + len(self.running) + len(self.ended))
 
