@@ -12,6 +12,8 @@ n: int = 3  # how many
 share: Optional[float] = None  # a share, or none
 is_new: bool = True
 by: Optional[list] = None  # fields to compare by
+goals: Optional[dict] = None  # what was promised
+learner: Any = None  # a classifier
 """
 DECLARED = declared(CELL, "05_deals.ipynb")
 
@@ -23,8 +25,11 @@ def test_a_cell_is_read_with_types_defaults_and_help() -> None:
         Parameter("share", "float", True, None, "a share, or none"),
         Parameter("is_new", "bool", False, True, ""),
         Parameter("by", "list", True, None, "fields to compare by"),
+        Parameter("goals", "dict", True, None, "what was promised"),
+        Parameter("learner", "Any", True, None, "a classifier"),
     ) == DECLARED
-    assert [parameter.type for parameter in DECLARED] == ["str", "int", "Optional[float]", "bool", "Optional[list]"]
+    types = ["str", "int", "Optional[float]", "bool", "Optional[list]", "Optional[dict]", "Any"]
+    assert [parameter.type for parameter in DECLARED] == types
 
 
 @pytest.mark.parametrize(
@@ -33,9 +38,9 @@ def test_a_cell_is_read_with_types_defaults_and_help() -> None:
         ("n = 3", r"line 1: found 'n = 3'; allowed: name: type = default"),
         ("n: int", r"line 1: found 'n: int'"),
         ("import os", r"found 'import os'"),
-        ("n: set = None", r"type 'set'; allowed: str, int, float, bool, list, or Optional of one, no |"),
-        ("n: int | None = None", r"type 'int \| None'; allowed: str, int, float, bool, list, or Optional of one"),
-        ("n: Optional[dict] = None", r"type 'Optional\[dict\]'"),
+        ("n: set = None", r"type 'set'; allowed: str, int, float, bool, list, dict, Any, or Optional of one, no |"),
+        ("n: int | None = None", r"type 'int \| None'; allowed: str, int, float, bool, list, dict, Any, or"),
+        ("n: Optional[set] = None", r"type 'Optional\[set\]'"),
         ("n: list[str] = None", r"type 'list\[str\]'"),
         ("n: int = None", r"default None is no int"),
         ("n: int = len('a')", r"default \"len\('a'\)\"; allowed: a plain value"),
@@ -70,6 +75,12 @@ def test_what_is_no_declaration_is_refused_with_its_line(cell: str, message: str
         ("by", None, True),
         ("by", {"region": 1}, False),
         ("by", [["region"]], False),
+        ("goals", {"n_leads": 500}, True),
+        ("goals", '{"n_leads": 500}', True),
+        ("goals", {"n_leads": {"a": 1}}, False),
+        ("goals", ["n_leads"], False),
+        ("learner", None, True),
+        ("learner", "GaussianNB", False),
     ],
 )
 def test_a_value_must_be_of_the_declared_type(name: str, value: object, is_fine: bool) -> None:
@@ -99,6 +110,7 @@ def test_an_unknown_name_is_refused_with_the_allowed_ones() -> None:
         (4, "region, size", ["region", "size"]),
         (4, '["a, b", "c"]', ["a, b", "c"]),
         (4, "None", None),
+        (5, '{"n_leads": 500}', {"n_leads": 500}),
     ],
 )
 def test_text_from_the_command_line_becomes_the_declared_type(number: int, text: str, value: object) -> None:

@@ -145,7 +145,7 @@ def test_settings_are_checked_before_anything_runs(settings: dict[str, str], mes
 def test_other_settings_than_the_markets_own_need_a_run_folder_of_their_own() -> None:
     Planner(NOTEBOOKS, settings={"window": "none", "top": "5"}).check()  # as the notebooks have it
     Planner(NOTEBOOKS, "/elsewhere", {"window": "2"}).check()
-    with pytest.raises(ParameterError, match="--set window: other settings .+ never feed .+; allowed: with --out"):
+    with pytest.raises(ParameterError, match=r"--set window: other settings .+ never feed .+; allowed: with --out"):
         Planner(NOTEBOOKS, settings={"window": "2"}).check()
 
 

@@ -29,7 +29,7 @@ def _entry(id_: str, status: Status = Status.OK, cause: str = "", **parameters: 
 
 ENTRIES = [
     _entry("m/2024-q1/01_research"),
-    _entry("m/2024-q1/plan"),
+    _entry("m/2024-q1/06_refinement"),
     _entry("m/2024-q2/05_deals", Status.FAILED, "cell 4: <b>KeyError</b>"),
     _entry("m/2024-q2/sales_playbook-planner", persona="planner"),
     _entry("m/2024-q2/01_research", Status.OK_WITH_WARNINGS, "1 section without evidence"),
@@ -47,7 +47,7 @@ def test_the_index_shows_bad_runs_first_then_the_newest_period(tmp_path: Path) -
         ("m/2024-q2/sales_playbook-planner.html", "sales playbook · planner"),
         ("m/2024-q2/05_deals.html", "05 deals"),
         ("m/2024-q1/01_research.html", "01 research"),
-        ("m/2024-q1/plan.html", "plan"),
+        ("m/2024-q1/06_refinement.html", "06 refinement"),
     ]
     assert "<b>KeyError" not in html
     assert "cell 4: &lt;b&gt;KeyError" in html
@@ -206,7 +206,7 @@ def test_the_index_says_when_a_self_test_missed_its_aim(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("fingerprint", "is_shown"), [("f1", True), ("f2", False)])
 def test_a_self_test_of_other_data_is_not_shown(tmp_path: Path, fingerprint: str, is_shown: bool) -> None:
     _self_tested(tmp_path)
-    entries = [*ENTRIES, replace(ENTRIES[1], inputs={"data/m@plan": fingerprint})]
+    entries = [*ENTRIES, replace(ENTRIES[1], inputs={"data/m@start": fingerprint})]
     html = write_index(tmp_path, [entry for entry in entries if entry is not ENTRIES[1]]).read_text()
     assert ("in 200 shuffled markets" in html) is is_shown
     assert (NOT_RUN in html) is not is_shown
@@ -217,5 +217,5 @@ def test_the_index_tells_what_a_backtest_of_the_same_data_said(tmp_path: Path) -
     kept = {"data": SELF_TEST["data"], "headline": "1,559 deals of 7 periods: score over no personas: better."}
     (tmp_path / "m" / "backtest.json").write_text(json.dumps(kept))
     assert "<strong>Backtest:</strong> 1,559 deals of 7 periods" in write_index(tmp_path, ENTRIES[:2]).read_text()
-    other = replace(ENTRIES[1], inputs={"data/m@plan": "f2"})
+    other = replace(ENTRIES[1], inputs={"data/m@start": "f2"})
     assert "1,559" not in write_index(tmp_path, [ENTRIES[0], other]).read_text()

@@ -8,7 +8,7 @@ import pytest
 from closedloop.batch.ledger import Entry
 from closedloop.errors import ParameterError
 
-from .conftest import PARAMETERS, RESULTS, Project
+from .conftest import CALL, PARAMETERS, RESULTS, Project
 
 CARD = "battlecard-acme-inc-c40fac"  # c40fac: first digits of the SHA-256 of "Acme, Inc."
 NAMES = ("01_research", "02_personas", "sales_playbook-planner", CARD)
@@ -51,13 +51,11 @@ def test_a_set_is_made_before_the_next_period_reads_it(project: Project) -> None
 
 def test_a_set_that_stays_the_same_stops_the_chain(project: Project) -> None:
     project.run()
-    project.notebook(
-        "notebooks/06_refinement", "import tiny_world; tiny_world.work('06_refinement', market, period, out)"
-    )
+    project.notebook("notebooks/06_refinement", CALL % ("06_refinement", ""))
     again = _statuses(dict(project.run().entries))
     assert {id_ for id_, status in again.items() if status != "cached"} == {"q1/06_refinement"}
     project.world(proposes={"06_refinement": "another set of "})
-    project.notebook("notebooks/06_refinement", "import tiny_world as w; w.work('06_refinement', market, period, out)")
+    project.notebook("notebooks/06_refinement", "# another", CALL % ("06_refinement", ""))
     again = _statuses(dict(project.run().entries))
     assert {id_ for id_, status in again.items() if status == "cached"} == {
         id_.removeprefix("tiny/2024-") for id_ in FIRST - {"tiny/2024-q1/06_refinement"}
@@ -109,6 +107,18 @@ def test_what_needs_a_failed_notebook_is_skipped_with_the_cause(project: Project
     cause = "needs tiny/2024-q1/02_personas, which ended as failed"
     assert summary.entries["tiny/2024-q1/sales_playbook-planner"].cause == cause
     assert (found["q1/01_research"], found["q2/02_personas"]) == ("ok_with_warnings", "cached")
+
+
+@pytest.mark.parametrize("slow", ["02_personas", "05_deals"], ids=["failed before 02 ended", "failed after it"])
+def test_a_document_of_which_any_source_failed_is_skipped(project: Project, slow: str) -> None:
+    """Documents are known when 02 has ended, and need 05 of the period before as well."""
+    project.world(breaks="2024-q1/05_deals")
+    if slow == "05_deals":
+        project.run(only=["02_personas"])  # so that 02 is current, and its documents are known before 05 begins
+    found = _statuses(dict(project.run(n_workers=1).entries))
+    assert {id_ for id_, status in found.items() if status == "skipped"} == {"q2/sales_playbook-planner", f"q2/{CARD}"}
+    assert found["q1/05_deals"] == "failed"
+    assert not any(name.startswith(("tiny/2024-q2/sales", "tiny/2024-q2/battle")) for name in project.computed)
 
 
 def test_claims_of_a_period_are_one_table_for_readers(project: Project) -> None:

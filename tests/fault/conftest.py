@@ -18,13 +18,13 @@ __all__ = ["Project", "project", "write_notebook"]
 RUNNER = """
 import sys
 from pathlib import Path
-import tiny_moments
+import tiny_world
 from closedloop.batch.progress import JsonLines
 from closedloop.batch.run import Request, run
 
 if __name__ == "__main__":
     request = Request(["tiny"], sys.argv[2:], out=Path(sys.argv[1]), n_workers=2)
-    sys.exit(run(request, JsonLines(), tiny_moments.open_market, tiny_moments.compute).exit_code)
+    sys.exit(run(request, JsonLines(), tiny_world.open_market).exit_code)
 """
 
 
@@ -62,7 +62,7 @@ def wait_for(runner: "subprocess.Popen[str]", event: str, id_: str) -> list[psut
     for line in runner.stdout:
         told = json.loads(line)
         if (told["event"], told.get("id", "")) == (event, id_):
-            time.sleep(1)  # so that the worker or child exists
+            time.sleep(1)  # so that the notebook's process exists
             return family(runner.pid)
     raise AssertionError(f"{event} {id_} was not told")
 

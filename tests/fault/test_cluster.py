@@ -15,6 +15,8 @@ from closedloop.batch.run import Request, run
 from closedloop.errors import ClosedLoopError
 from distributed import Client, LocalCluster
 
+from tests.batch.conftest import RESULTS
+
 from .conftest import Project
 
 
@@ -28,16 +30,16 @@ def cluster(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local
 
 def _run(project: Project, address: str, **more: object) -> dict[str, str]:
     request = Request(["tiny"], out=project.out, scheduler=address, **more)  # type: ignore[arg-type]
-    summary = run(request, Lines(sys.stderr), project.moments.open_market, project.moments.compute)
+    summary = run(request, Lines(sys.stderr), project.open_market)
     return {id_.removeprefix("tiny/2024-"): str(entry.status) for id_, entry in summary.entries.items()}
 
 
 def test_the_plan_runs_on_the_clusters_workers(project: Project, cluster: LocalCluster) -> None:
-    mark = "import os; display({'application/vnd.closedloop.results+json': {'parent': os.getppid()}}, raw=True)"
+    mark = RESULTS % "'parent': __import__('os').getppid()"
     project.notebook("notebooks/01_research", mark)
     found = _run(project, cluster.scheduler_address)
     assert len(found) == 10
-    assert set(found.values()) == {"ok", "ok_with_warnings"}
+    assert set(found.values()) == {"ok"}
     with Client(cluster.scheduler_address) as client:
         workers = set(client.run(os.getpid).values())
     grandparents = project.manifest["tiny/2024-q1/01_research"]["results"]["parent"]
@@ -63,7 +65,7 @@ def test_the_runs_of_a_lost_worker_go_to_another(project: Project, cluster: Loca
 
 
 def _kill_one(cluster: LocalCluster, is_time: Callable[[], bool]) -> None:
-    """Kill the worker process that has a kernel at work."""
+    """Kill the worker process that has a notebook at work."""
     while not is_time():
         time.sleep(0.05)
     time.sleep(0.5)
@@ -73,7 +75,7 @@ def _kill_one(cluster: LocalCluster, is_time: Callable[[], bool]) -> None:
         if kernels:
             os.kill(worker.pid, signal.SIGKILL)
             return
-    raise AssertionError("no worker had a kernel")
+    raise AssertionError("no worker had a notebook at work")
 
 
 def test_an_address_without_a_cluster_is_one_clear_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +85,7 @@ def test_an_address_without_a_cluster_is_one_clear_line(project: Project, monkey
     assert project.computed == []
 
 
-def test_kernels_of_the_workers_end_with_the_batch(project: Project, cluster: LocalCluster) -> None:
+def test_processes_of_the_workers_end_with_the_batch(project: Project, cluster: LocalCluster) -> None:
     _run(project, cluster.scheduler_address)
     for worker in cluster.workers.values():
         names = [" ".join(p.cmdline()) for p in psutil.Process(worker.pid).children(recursive=True)]

@@ -49,10 +49,10 @@ def test_a_file_that_is_larger_than_there_is_room_for_is_named_with_its_size(tmp
 def test_a_run_whose_page_does_not_fit_fails_and_the_others_go_on(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.run(periods=["2024-q2"])
-    page = project.out / "tiny/2024-q2/01_research.ipynb"
+    project.run()
+    page = project.out / "tiny/2024-q1/05_deals.ipynb"
     earlier = page.read_bytes()
-    project.notebook("notebooks/01_research", f"'{'y' * 100}'")
+    project.world(data=["x", "y"])
     real = ledger.write_atomic
 
     def full(path: Path, content: bytes) -> None:
@@ -61,9 +61,11 @@ def test_a_run_whose_page_does_not_fit_fails_and_the_others_go_on(
         real(path, content)
 
     monkeypatch.setattr("closedloop.batch.perform.write_atomic", full)
-    summary = project.run(periods=["2024-q2"])
-    entry = summary.entries["tiny/2024-q2/01_research"]
-    assert (summary.exit_code, list(summary.bad)) == (1, [entry.id])
+    summary = project.run()
+    entry = summary.entries["tiny/2024-q1/05_deals"]
+    documents = {f"tiny/2024-q2/{name}" for name in ("sales_playbook-planner", "battlecard-acme-inc-c40fac")}
+    assert (summary.exit_code, set(summary.bad)) == (1, {entry.id} | documents)  # which read what 05 found
+    assert str(summary.entries["tiny/2024-q2/02_personas"].status) == "ok"
     assert entry.cause.endswith("bytes: No space left on device")
     assert str(page) in entry.cause
     assert page.read_bytes() == earlier
@@ -75,11 +77,10 @@ def test_a_ledger_that_cannot_be_written_ends_the_batch_with_its_path(project: P
     project.world(data=["a", "c"])
     runner_limit = 200  # bytes a file; enough for the lock, too little for the ledger
     code = (
-        "import resource, sys; from pathlib import Path; import tiny_moments; from tests.batch.conftest import *\n"
+        "import resource, sys; from pathlib import Path; import tiny_world; from tests.batch.conftest import *\n"
         "from closedloop.batch.progress import Lines; from closedloop.batch.run import Request, run\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({runner_limit}, {runner_limit}))\n"
-        "run(Request(['tiny'], out=Path(sys.argv[1]), n_workers=1), Lines(), tiny_moments.open_market, "
-        "tiny_moments.compute, pretend)"
+        "run(Request(['tiny'], out=Path(sys.argv[1]), n_workers=1), Lines(), tiny_world.open_market, pretend)"
     )
     paths = os.pathsep.join([str(project.root / "modules"), *sys.path])
     done = subprocess.run(

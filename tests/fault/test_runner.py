@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from closedloop.batch.forecast import Forecast, forecast
 from closedloop.batch.ledger import locked
+from closedloop.batch.run import Request
 from closedloop.batch.trace import Limits
-from closedloop.errors import LockedError, ParameterError
+from closedloop.errors import LockedError
 from closedloop.market.warehouse import read_again
+
+from tests.batch.conftest import COMPETITOR, PARAMETERS
 
 from .conftest import Project, family, orphans, start_runner, wait_for
 
@@ -33,34 +37,38 @@ def test_a_signal_cancels_what_runs_and_leaves_nothing_behind(project: Project, 
     assert runner.wait(timeout=30) == code
     assert orphans(processes) == []
     assert project.manifest["tiny/2024-q2/01_research"]["status"] == "cancelled"
-    assert project.manifest["tiny/2024-q2/plan"]["status"] == "ok_with_warnings"
+    assert project.manifest["tiny/2024-q1/06_refinement"]["status"] == "ok"
     assert (project.out / "index.html").exists()
 
 
-def test_a_signal_stops_a_moment_as_well(project: Project) -> None:
-    project.world(sleeps="2024-q1/plan")
+def test_a_signal_stops_the_opening_of_a_market_as_well(project: Project) -> None:
+    (project.root / "modules" / "tiny_world.py").write_text(
+        "import time\n"
+        "def open_market(market, out, is_stopped):\n"
+        '    print(\'{"event": "opening"}\', flush=True)\n'
+        "    while not is_stopped():\n"
+        "        time.sleep(0.05)\n"
+        "    return []\n"
+    )
     runner = start_runner(project)
-    processes = wait_for(runner, "started", "tiny/2024-q1/plan")
+    processes = wait_for(runner, "opening", "")
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(timeout=30) == 143
     assert orphans(processes) == []
-    assert statuses(project)["q1/plan"] == "cancelled"
 
 
 def test_a_killed_runner_leaves_no_process_and_loses_no_finished_run(project: Project) -> None:
-    project.world(sleeps="2024-q1/plan")
-    project.notebook("notebooks/01_research", "import time; time.sleep(60)")
-    runner = start_runner(project, "2024-q2")
-    processes = wait_for(runner, "finished", "tiny/2024-q2/sales_playbook-planner")
+    project.notebook("notebooks/05_deals", "import time; time.sleep(60)")
+    runner = start_runner(project)
+    processes = wait_for(runner, "finished", "tiny/2024-q1/06_refinement")
     runner.kill()
     runner.wait(timeout=10)
     assert orphans(processes) == []
-    project.notebook("notebooks/01_research", "print('short')")
-    project.run(periods=["2024-q2"])
+    project.notebook("notebooks/05_deals", "print('short')")
+    project.run()
     found = statuses(project)
-    assert (found["q2/sales_playbook-planner"], found["q2/plan"]) == ("cached", "cached")
-    assert found["q2/01_research"] == "ok_with_warnings"
-    assert project.computed == ["tiny/2024-q1/outcome", "tiny/2024-q2/plan"]
+    assert (found["q1/06_refinement"], found["q1/05_deals"]) == ("cached", "ok")
+    assert project.computed.count("tiny/2024-q1/06_refinement") == 1
 
 
 def test_what_a_killed_runner_was_writing_is_removed(project: Project) -> None:
@@ -115,11 +123,8 @@ def recorded(out: Path) -> set[str]:
     lines = (out / ".journal").read_text().split("\n")[:-1] if (out / ".journal").exists() else []
     runs |= {run["id"]: run for run in map(json.loads, lines)}
     world = json.loads((out.parent / "world.json").read_text())["data"]
-    return {id_ for id_, run in runs.items() if run["status"] in GOOD and _is_of(run, world)}
-
-
-def _is_of(run: dict, world: list[str]) -> bool:
-    return any(run["inputs"].get(f"data/tiny@{moment}") in world for moment in ("plan", "outcome"))
+    seen = {id_: {digest for name, digest in run["inputs"].items() if "tiny@" in name} for id_, run in runs.items()}
+    return {id_ for id_, run in runs.items() if run["status"] in GOOD and seen[id_] & set(world)}
 
 
 def test_a_second_runner_is_refused_and_names_the_first(project: Project) -> None:
@@ -129,9 +134,9 @@ def test_a_second_runner_is_refused_and_names_the_first(project: Project) -> Non
 
 
 def test_the_lock_of_a_killed_runner_is_free(project: Project) -> None:
-    project.world(sleeps="2024-q1/plan")
+    project.world(sleeps="2024-q1/06_refinement")
     runner = start_runner(project)
-    processes = wait_for(runner, "started", "tiny/2024-q1/plan")
+    processes = wait_for(runner, "started", "tiny/2024-q1/06_refinement")
     runner.kill()
     runner.wait()
     assert orphans(processes) == []
@@ -140,23 +145,21 @@ def test_the_lock_of_a_killed_runner_is_free(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("way", "status"), [("breaks", "failed"), ("dies", "died"), ("sleeps", "timed_out")])
-def test_a_bad_moment_skips_all_that_needs_it_and_nothing_else(project: Project, way: str, status: str) -> None:
-    project.world(**{way: "2024-q1/outcome"})
-    summary = project.run(limits=Limits(run_seconds=3))
+def test_a_notebook_that_ends_badly_skips_all_that_needs_it_and_nothing_else(
+    project: Project, way: str, status: str
+) -> None:
+    project.run()
+    project.world(**{way: "2024-q1/06_refinement"}, data=["a", "c"])
+    summary = project.run(limits=Limits(run_seconds=3), in_processes=True)
     found = statuses(project)
     assert summary.exit_code == 1
-    assert found["q1/outcome"] == status
-    assert {id_ for id_, one in found.items() if one == "skipped"} == {"q2/plan", "q1/05_deals", "q2/01_research"}
-    assert found["q1/sales_playbook-planner"] == "ok"
-    assert summary.entries["tiny/2024-q2/01_research"].cause == f"needs tiny/2024-q1/outcome, which ended as {status}"
+    assert found["q1/06_refinement"] == status
+    assert {id_ for id_, one in found.items() if one == "skipped"} == LAST
+    assert (found["q1/05_deals"], found["q1/sales_playbook-planner"]) == ("ok", "cached")
+    cause = f"needs tiny/2024-q1/06_refinement, which ended as {status}"
+    assert summary.entries["tiny/2024-q2/02_personas"].cause == cause
     project.world(**{way: ""})
     assert project.run().exit_code == 0
-
-
-def test_a_moment_that_dies_tells_how(project: Project) -> None:
-    project.world(dies="2024-q1/outcome")
-    project.run()
-    assert project.manifest["tiny/2024-q1/outcome"]["cause"] == "the worker process died (exit code 9)"
 
 
 # what has changed runs again, and nothing else
@@ -167,55 +170,67 @@ def changed(project: Project, **request: object) -> set[str]:
     return {id_.removeprefix("tiny/2024-") for id_, e in project.run(**request).entries.items() if e.status != "cached"}
 
 
-ALL = {"q1/plan", "q1/outcome", "q2/plan", "q1/01_research", "q2/01_research", "q1/05_deals"} | {
-    f"{q}/{name}" for q in ("q1", "q2") for name in ("sales_playbook-planner", "battlecard-acme-inc-c40fac")
-}
-LAST = {"q2/plan", "q2/01_research", "q2/sales_playbook-planner", "q2/battlecard-acme-inc-c40fac"}
-OUTCOME = {"q1/outcome", "q1/05_deals"}
-MOMENTS = {"q1/plan", "q1/outcome", "q2/plan"}
+CARD = "battlecard-acme-inc-c40fac"
+NAMES = ("01_research", "02_personas", "sales_playbook-planner", CARD)
+LAST = {f"q2/{name}" for name in NAMES}
+OUTCOMES = {"q1/05_deals", "q1/06_refinement"}
+ALL = LAST | {f"q1/{name}" for name in NAMES} | OUTCOMES
 
 
-def test_a_changed_input_notebook_parameter_or_lock_runs_exactly_what_depends_on_it(project: Project) -> None:
+def test_a_changed_input_notebook_parameter_or_lock_runs_exactly_what_depends_on_it(
+    project: Project, tmp_path: Path
+) -> None:
     assert changed(project) == ALL
     assert changed(project) == set()
-    project.world(data=["a", "c"])  # rows that only the first outcome and the second plan may see
-    assert changed(project) == OUTCOME | LAST
+    project.world(data=["a", "c"])  # rows that only the end of the first period may see, and the second one
+    assert changed(project) == OUTCOMES | LAST
     project.notebook("notebooks/05_deals", "print('changed')")
-    assert changed(project) == {"q1/05_deals"}
-    project.notebook("playbooks/battlecard", "1", parameters=_declared("n: int = 1  # how many"))
-    assert changed(project) == {id_ for id_ in ALL if "battlecard" in id_}
-    assert changed(project, settings={"n": "2"}) == {id_ for id_ in ALL if "battlecard" in id_}
-    assert changed(project, settings={"n": "2"}) == set()
+    assert changed(project) == {"q1/05_deals"}  # nothing that it left for others is another
+    project.notebook("playbooks/battlecard", "1", parameters=f"{PARAMETERS}{COMPETITOR}n: int = 1  # how many\n")
+    cards = {id_ for id_ in ALL if "battlecard" in id_}
+    assert changed(project) == cards
+    own: dict[str, object] = {"out": tmp_path / "own"}
+    assert changed(project, **own) == ALL
+    assert changed(project, settings={"n": "2"}, **own) == cards
+    assert changed(project, settings={"n": "2"}, **own) == set()
     (project.root / "requirements.lock").write_text("pandas==3\n")
-    assert changed(project, settings={"n": "2"}) == ALL
+    assert changed(project) == ALL
 
 
-def _declared(more: str) -> str:
-    from tests.batch.conftest import PARAMETERS
-
-    return f'{PARAMETERS}competitor: str = ""  # whom\n{more}\n'
+def test_a_changed_set_runs_again_all_that_is_made_of_it(project: Project) -> None:
+    project.run()
+    project.world(proposes={"06_refinement": "another set of "})
+    (project.out / "tiny/2024-q1/proposal.yml").unlink()
+    assert changed(project) == {"q1/06_refinement"} | LAST
 
 
 def test_changed_code_of_the_package_runs_everything(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert changed(project) == ALL
+    monkeypatch.setattr("closedloop.batch.desk.package_code", lambda: "other")
     assert changed(project) == ALL
     monkeypatch.setattr("closedloop.loop.basis.computing_code", lambda: "other")
     assert changed(project) == ALL
 
 
-def test_changed_words_and_other_code_render_again_and_compute_nothing(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_words_and_settings_of_a_market_run_it_again(project: Project) -> None:
     assert changed(project) == ALL
-    monkeypatch.setattr("closedloop.batch.desk.package_code", lambda: "another stylesheet")
-    assert changed(project) == ALL - MOMENTS
     definition = project.root / "data" / "tiny" / "market.toml"
     definition.write_text(definition.read_text() + '[labels]\nsector = "line of business"\n')
     read_again()
-    assert changed(project) == ALL - MOMENTS
-    definition.write_text(definition.read_text().replace('"Tiny"', '"Small"') + "[claims]\nwindow = 3\n")
-    read_again()
+    assert changed(project) == ALL
+    names = project.root / "data" / "tiny" / "personas" / "names.toml"
+    names.parent.mkdir(parents=True)
+    names.write_text('planner = "Planners"\n')
     assert changed(project) == ALL
     assert changed(project) == set()
+
+
+def test_a_committed_set_runs_again_its_period_and_later_ones(project: Project) -> None:
+    assert changed(project) == ALL
+    committed = project.root / "data" / "tiny" / "personas" / "2024-q2.yml"
+    committed.parent.mkdir(parents=True)
+    committed.write_text("period: 2024-q2\n")
+    assert changed(project) == LAST
 
 
 def test_an_output_that_somebody_changed_or_removed_is_made_again(project: Project) -> None:
@@ -226,75 +241,73 @@ def test_an_output_that_somebody_changed_or_removed_is_made_again(project: Proje
 
 
 def test_the_same_bytes_made_anew_stop_the_chain(project: Project) -> None:
-    """A moment that runs again and finds the same does not make its notebooks run again."""
+    """A notebook that runs again and leaves the same does not make its readers run again."""
     project.run()
-    (project.out / "tiny/2024-q1/tables/personas.json").unlink()
-    assert changed(project) == {"q1/plan"}
+    (project.out / "tiny/2024-q1/proposal.yml").unlink()
+    assert changed(project) == {"q1/06_refinement"}
 
 
 # what is asked for
 
 
-def test_only_runs_the_named_notebooks_and_the_moments_that_they_read(project: Project) -> None:
-    assert changed(project, only=["05_deals"]) == {"q1/plan", "q1/outcome", "q2/plan", "q1/05_deals"}
-    assert changed(project, only=["battlecard"]) == {id_ for id_ in ALL if "battlecard" in id_}
-    kept = project.out / "tiny/2024-q1/battlecard-acme-inc-c40fac.html"
+def test_only_runs_the_named_notebooks_and_those_that_they_read(project: Project) -> None:
+    assert changed(project, only=["05_deals"]) == {"q1/05_deals"}
+    assert changed(project, only=["01_research"]) == {"q1/01_research", "q1/06_refinement", "q2/01_research"}
+    cards = {id_ for id_ in ALL if "battlecard" in id_}
+    assert changed(project, only=["battlecard"]) == cards | {"q1/02_personas", "q2/02_personas"}
+    kept = project.out / f"tiny/2024-q1/{CARD}.html"
     assert changed(project, only=["05_deals"]) == set()
     assert kept.exists()
-    with pytest.raises(ParameterError, match="notebook = 'colours' does not exist; allowed: 01_research"):
-        project.run(only=["colours"])
 
 
 def test_since_failure_runs_what_did_not_succeed_and_what_waited_for_it(project: Project) -> None:
-    project.world(breaks="2024-q1/outcome")
     project.run()
-    project.world(breaks="", data=["x", "y"])  # all of it would run again
-    failed = OUTCOME | {"q2/plan", "q2/01_research"}
-    assert changed(project, only_failed=True) == failed | {id_ for id_ in ALL if id_.startswith("q2")}
+    project.world(breaks="2024-q1/06_refinement", data=["x", "y"])
+    project.run(only=["02_personas"])
+    project.world(breaks="", data=["v", "w"])  # all of it would run again
+    failed = {"q1/06_refinement", "q2/01_research", "q2/02_personas"}
+    assert changed(project, only_failed=True) == failed
     assert changed(project, only_failed=True) == set()
-    kept = ALL - failed - {id_ for id_ in ALL if id_.startswith("q2")}
-    assert changed(project) == kept  # what succeeded before stayed as it was, until somebody asks for all
+    assert changed(project) == ALL - failed  # what succeeded before stayed as it was, until somebody asks for all
 
 
-def test_a_dry_run_tells_what_a_run_then_does(project: Project) -> None:
-    from closedloop.batch.forecast import forecast
-    from closedloop.batch.run import Request
+def told(project: Project, **request: object) -> Forecast:
+    """What a batch would do."""
+    asked = Request(["tiny"], **{"out": project.out, "n_workers": 2} | request)  # type: ignore[arg-type]
+    return forecast(asked, project.open_market)
 
-    def told(**request: object) -> set[str]:
-        found = forecast(Request(["tiny"], out=project.out, n_workers=2, **request), project.moments.open_market)  # type: ignore[arg-type]
-        return {id_.removeprefix("tiny/2024-") for id_ in found.due}
 
-    first = forecast(Request(["tiny"], out=project.out), project.moments.open_market)
-    assert {id_.removeprefix("tiny/2024-") for id_ in first.due} == {id_ for id_ in ALL if "-" not in id_[3:]}
-    assert first.grown == ()  # no plan has named anybody yet
+def due(project: Project, **request: object) -> set[str]:
+    """The runs that a batch would make."""
+    return {id_.removeprefix("tiny/2024-") for id_ in told(project, **request).due}
+
+
+def test_a_dry_run_says_what_a_run_then_does(project: Project) -> None:
+    assert due(project) == {id_ for id_ in ALL if "-" not in id_[3:]}
+    assert told(project).grown == ()  # 02 has named nobody yet
     assert not (project.out / "manifest.json").exists()
     assert project.computed == []
     project.run()
-    assert told() == set()
-    assert told(is_forced=True) == ALL
+    assert due(project) == set()
+    assert due(project, is_forced=True) == ALL
+    assert due(project, only=["05_deals"], is_forced=True) == {"q1/05_deals"}
     project.world(data=["a", "c"])
-    due = told()
-    assert due == OUTCOME | LAST == changed(project)
-    summary = forecast(Request(["tiny"], out=project.out, n_workers=2), project.moments.open_market)
-    assert summary.told().startswith("10 runs: 10 are current, 0 would run.\n4 of them are documents")
+    assert due(project) == OUTCOMES | LAST == changed(project)
+    summary = told(project)
+    assert summary.as_text().startswith("10 runs: 10 are current, 0 would run.\n4 of them are documents")
     assert summary.as_json()["seconds"] == 0
 
 
 def test_a_dry_run_expects_the_seconds_of_last_time(project: Project) -> None:
-    from closedloop.batch.forecast import forecast
-    from closedloop.batch.run import Request
-
     project.run()
     manifest = json.loads((project.out / "manifest.json").read_text())
     for run in manifest["runs"]:
-        run["seconds"] = 30.0 if run["notebook"] in ("plan", "outcome") else 3.0
+        run["seconds"] = 30.0 if run["notebook"] == "06_refinement" else 3.0
     (project.out / "manifest.json").write_text(json.dumps(manifest))
-    asked = Request(["tiny"], out=project.out, n_workers=2, is_forced=True)
-    found = forecast(asked, project.moments.open_market)
-    assert found.seconds == 93.0  # three moments one after the other, and a notebook of the last
-    assert found.told().endswith("About 93 s with 2 at once.")
-    many = forecast(Request(["tiny"], out=project.out, n_workers=1, is_forced=True), project.moments.open_market)
-    assert many.seconds == 3 * 30 + 7 * 3
+    found = told(project, is_forced=True)
+    assert found.seconds == 30 + 3 * 3  # the set, and three notebooks one after the other
+    assert found.as_text().endswith("About 39 s with 2 at once.")
+    assert told(project, is_forced=True, n_workers=1).seconds == 30 + 9 * 3
 
 
 def test_events_for_other_programs_are_json_lines(project: Project) -> None:

@@ -61,7 +61,7 @@ class Desk:
         return replace(entry, status=Status.CACHED) if is_current else None
 
     def inputs(self, job: Job) -> dict[str, str]:
-        """What the result depends on, by path: rows, settings, sets, words, lock, package, and what others left to read.
+        """What the result depends on, by path: rows, settings, sets, words, lock, package, and what others left.
 
         Those are claims and tables; of the period before, the loop's notebooks read the persona set alone.
         """

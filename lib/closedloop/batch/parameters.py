@@ -11,20 +11,22 @@ from typing import Any
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
 
-Value = str | int | float | bool | list[Any] | None
+Value = str | int | float | bool | list[Any] | dict[str, Any] | None
 _ALLOWED = {
     "str": "text",
     "int": "a whole number, like 3",
     "float": "a number, like 0.05",
     "bool": "true or false",
     "list": 'names, like channel,region or ["channel", "region"]',
+    "dict": 'numbers or text by name, like {"n_leads": 500}',
+    "Any": "an object that is made in the cell itself",
 }
 _WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One declared parameter; ``kind``: str, int, float, bool or list."""
+    """One declared parameter; ``kind``: str, int, float, bool, list, dict, or Any, which nobody gives from outside."""
 
     name: str
     kind: str
@@ -35,7 +37,7 @@ class Parameter:
     @property
     def type(self) -> str:
         """The type as a person writes it: ``Optional[int]``."""
-        return f"Optional[{self.kind}]" if self.is_optional else self.kind
+        return f"Optional[{self.kind}]" if self.is_optional and self.kind != "Any" else self.kind
 
     @property
     def allowed(self) -> str:
@@ -48,8 +50,9 @@ class Parameter:
             return self.is_optional
         if isinstance(value, float) and not math.isfinite(value):
             return False
-        if self.kind == "list":
-            return isinstance(value, list) and all(isinstance(part, str | int | float) for part in value)
+        if isinstance(value, list | dict):
+            parts = value.values() if isinstance(value, dict) else value
+            return type(value).__name__ == self.kind and all(isinstance(part, str | int | float) for part in parts)
         found = type(value).__name__
         return found == self.kind or (found == "int" and self.kind == "float")
 
@@ -67,11 +70,12 @@ class Parameter:
 def _parsed(kind: str, text: str) -> Value:
     if kind == "bool":
         return _WORDS[text.lower()]
+    if kind == "dict" or (text.lstrip().startswith("[") and kind == "list"):
+        found: Value = json.loads(text)
+        return found
     if kind == "list":
-        names = json.loads(text) if text.lstrip().startswith("[") else [name.strip() for name in text.split(",")]
-        if "" in names:
-            raise ValueError(text)
-        return list(names)
+        names = [name.strip() for name in text.split(",")]
+        return names if all(names) else math.nan
     value: Value = {"str": str, "int": int, "float": float}[kind](text)
     return value
 
@@ -105,7 +109,7 @@ def _parameter(statement: ast.stmt, helps: Mapping[int, str], place: str) -> Par
         found = ast.unparse(statement.value)
         raise DefinitionError(f"{place}: default {found!r}; allowed: a plain value") from error
     name = ast.unparse(statement.target)
-    parameter = Parameter(name, kind, written != kind, default, helps.get(statement.lineno, ""))
+    parameter = Parameter(name, kind, written != kind or kind == "Any", default, helps.get(statement.lineno, ""))
     if not parameter.accepts(default):
         raise DefinitionError(f"{place}: default {default!r} is no {parameter.type}")
     return parameter
@@ -118,9 +122,9 @@ def check_values(parameters: Iterable[Parameter], values: Mapping[str, object], 
         if name not in known:
             raise ParameterError(f"{where} has no parameter {name!r}; allowed: {allowed(known)}")
         parameter = known[name]
-        # papermill makes a number of `-p period 2024`, a truth value of `-p persona True`, and no list of a text
+        # papermill makes a number of `-p period 2024`, a truth value of `-p persona True`, no list of a text
         is_typed_text = parameter.kind == "str" and isinstance(value, int | float)
-        is_text_of_list = parameter.kind == "list" and isinstance(value, str) and bool(parameter.parse(value))
-        if not (is_typed_text or is_text_of_list or parameter.accepts(value)):
+        is_json = parameter.kind in ("list", "dict") and isinstance(value, str) and bool(parameter.parse(value))
+        if not (is_typed_text or is_json or parameter.accepts(value)):
             found = f"{name} = {value!r} ({type(value).__name__})"
             raise ParameterError(f"{where}: {found}; allowed: {parameter.allowed}")
