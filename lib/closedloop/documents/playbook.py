@@ -8,7 +8,7 @@ import pandas as pd
 
 from closedloop.documents import glance, numbers
 from closedloop.documents.document import Document
-from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
+from closedloop.documents.findings import Claim, Column, Label, backed, first, table_of, value, where
 from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Shown, claim_ids, span, stating
@@ -58,12 +58,11 @@ class SalesPlaybook(Document):
             "data": ("data", lambda row: f"{row['share']['source_table']}, {span(row['share'])}"),
             "verdict": ("verdict", lambda row: "holds" if row["share"]["verdict"] == "supported" else "watch"),
         }
-        traits = self._listed(
-            dossier.attributes,
-            "attribute",
-            columns,
-            label=lambda claim: dossier.words.short(str(claim["field"]), claim["level"]),
-        )
+
+        def named(claim: Claim) -> str:
+            return dossier.words.short(str(claim["field"]), claim["level"])
+
+        traits = self._listed(dossier.attributes, "attribute", columns, label=named)
         lacking = "Collect fields that leads and survey share."
         return self._shown(
             Part("How to recognise them in the CRM", rules, empty=lacking),
@@ -75,11 +74,8 @@ class SalesPlaybook(Document):
     def buying(self, most: int = 4) -> Shown:
         """Who was met in won and lost deals; pains, triggers and questions (``most`` of each), what they weigh."""
         dossier = self.dossier
-        columns: Columns = {
-            "met_in_won_share": ("met in won deals", "backed"),
-            "met_in_lost_share": ("met in lost deals", "backed"),
-        }
-        met = self._listed(dossier.stated("met_in_won_share", "met_in_lost_share"), "role", columns)
+        columns: Columns = {f"met_in_{end}_share": (f"met in {end} deals", "backed") for end in ("won", "lost")}
+        met = self._listed(dossier.stated(*columns), "role", columns)
         reasons = [
             replace(line, text=f"{kind.capitalize()}: {line.text}") if line.detail else line
             for kind in ("pain", "trigger")
@@ -119,9 +115,7 @@ class SalesPlaybook(Document):
             Line(f"{spoken(text['stage']).capitalize()}: {text['text']}", "", "assumed")
             for text in self._by_stage("exit_criterion")
         ]
-        pattern = (
-            "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
-        )
+        pattern = "For the whole market, and known only at the end: no reason to choose a buyer or to wait."
         return self._shown(
             Part("When to move on", criteria, empty=f"No exit criteria. {NO_TEXTS}"),
             Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals left the stage sooner.",
@@ -145,7 +139,7 @@ class SalesPlaybook(Document):
         others = (
             ("Won less often", less, "For the whole market; ask more before you invest time here."),
             ("Also won more often", tried[tried["effect"] > 0],
-             "For the whole market; how the deal came about or what was offered, not who the buyer is: try and measure."),
+             "For the whole market; how a deal came about or what was offered, not who the buyer is: try and measure."),
         )  # fmt: skip
         return self._shown(
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
