@@ -118,14 +118,14 @@ def test_a_document_closes_with_a_file_of_what_it_cites(out: Path) -> None:
     closed = page.close()
     saved = pd.read_csv(out / MARKET / PERIOD / "documents" / "battlecard-no_decision.csv")
     assert saved["claim_id"].tolist() == page.claims["claim_id"].tolist()
-    assert set(saved["subject"]) == {"no_decision"} and closed.results["n_cited"] == len(saved) > 10
+    assert set(saved["subject"]) == {"no_decision", "market"} and closed.results["n_cited"] == len(saved) > 10
     deals = page.dossier.plan.query("measure == 'n_met' and subject == 'no_decision'")["estimate"].item()
     assert closed.results["n_deals"] == deals
 
 
 @pytest.mark.system("chromium")
 def test_every_glance_is_wholly_in_sight_and_prints_on_one_page(out: Path, chromium: Path, tmp_path: Path) -> None:
-    """At a width of 1280 it ends within the first 700 pixels; on A4 (96 pixels an inch, 15 mm of margin) on page one."""
+    """At a width of 1280 it ends within the first 700 pixels; on A4 (96 pixels an inch) on the first page."""
     from playwright.sync_api import sync_playwright
 
     bottoms: dict[str, float] = {}

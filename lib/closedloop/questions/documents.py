@@ -13,7 +13,7 @@ from closedloop.documents.persona_names import words_for
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop.in_force import previous, set_in_force
-from closedloop.loop.texts import COLUMNS
+from closedloop.market.contract import MATERIALS
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
 from closedloop.market.place import runs_folder
@@ -73,7 +73,7 @@ def _gathered(market: str, period: str, out: str | Path | None) -> tuple[Dossier
         for name, notebooks in ((found.name, store.PLANNING), (before and before.name, _BEFORE))
     )
     personas = set_in_force(market, found.name, place)
-    texts = steps["personas"].tables.get("texts", pd.DataFrame(columns=list(COLUMNS), dtype="str"))
+    texts = steps["personas"].tables.get("texts", pd.DataFrame(columns=[c.name for c in MATERIALS.columns]))
     sources = pd.DataFrame([_source(place / market / of, name) for name, of in read])
     whole = Dossier(words_for(definition, personas), found, personas, steps, planned, ended, texts, sources=sources)
     return whole, place / market / found.name
