@@ -1,28 +1,28 @@
 """Every number that a reader meets comes from a claim cited where it stands: whole pages of markets, checked."""
 
 import ast
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop import notebook
-from closedloop.documents import battlecard, brief, numbers, playbook
+from closedloop.documents import numbers
 from closedloop.documents.charts import Picture
+from closedloop.documents.dossier import Dossier
 from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
-from closedloop.documents.pieces import Listing, Sentence, span, stating
+from closedloop.documents.pieces import Listing, Piece, Sentence, span, stating
 from closedloop.documents.rule_words import rule_sentences
-from closedloop.documents.sections import catalogue
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import Words
-from closedloop.loop import turn
+from closedloop.loop.persona import PersonaSet
+from closedloop.questions import cells
+
+from tests import pages
 
 from .ledger import claims, words
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = {"sales_playbook": playbook.SECTIONS, "campaign_brief": brief.SECTIONS, "battlecard": battlecard.SECTIONS}
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?")
 VALUES = (
     "estimate",
@@ -38,7 +38,8 @@ VALUES = (
     "visible_difference",
     "family_size",
 )
-RECORDS = {"next_leads", "wake_up", "rules", "changes", "history"}  # tables of records and of what was written earlier
+RECORDS = {"next_leads", "wake_up", "rules", "changes", "history"}  # of records, and of what was written earlier
+UNTOLD = {"Whom to call next", "Feedback slip"}  # parts of documents that list records
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
 SETTINGS = {"90", "95"}  # the levels of intervals
 Told = tuple[str, tuple[str, ...]]
@@ -158,37 +159,23 @@ def sentences_of(piece: object) -> Iterator[Told]:
         yield from texts_of(piece)
 
 
-def pages(market: str, period: str, out: Path) -> Iterator[notebook.Run]:
-    """Every notebook of a period, and every document of each persona and competitor."""
-    for name in notebook.STEPS:
-        yield notebook.open_run(name, market, period, out)
-    first = notebook.open_run("sales_playbook", market, period, out)
-    assert first.dossier is not None
-    for persona in first.dossier.choices("persona"):
-        yield notebook.open_run("sales_playbook", market, period, out, persona=persona)
-        yield notebook.open_run("campaign_brief", market, period, out, persona=persona)
-    for competitor in first.dossier.choices("competitor"):
-        yield notebook.open_run("battlecard", market, period, out, competitor=competitor)
-
-
 def ledger_of(market: str, out: Path) -> pd.DataFrame:
-    """All claims of a market that were written so far, by id."""
-    parts = [pd.read_parquet(path) for path in sorted((out / market).glob("*/claims.parquet"))]
+    """All claims of a market that notebooks have left so far, by id."""
+    parts = [pd.read_parquet(path) for path in sorted((out / market).glob("*/claims/*.parquet"))]
     return pd.concat(parts, ignore_index=True).set_index("claim_id", drop=False)
 
 
-def labels_of(run: notebook.Run) -> Iterator[str]:
+def labels_of(words: Words, personas: PersonaSet, dossier: Dossier | None = None) -> Iterator[str]:
     """Texts that are no findings: names and rules of personas, what the team wrote, days on the page."""
-    yield from run._words.names.values()
-    ways = rule_sentences(run.personas.rule, run._words).values()
-    yield from (way for told in ways for way in told)
-    yield from (sentence for persona in run.personas.personas for sentence in persona.rule)
-    if run.dossier is not None:
-        for text in run.dossier.materials[["title", "text", "material_id"]].dropna(how="all").to_numpy().flat:
+    yield from words.names.values()
+    yield from (way for told in rule_sentences(personas.rule, words).values() for way in told)
+    yield from (sentence for persona in personas.personas for sentence in persona.rule)
+    if dossier is not None:
+        for text in dossier.materials[["title", "text", "material_id"]].dropna(how="all").to_numpy().flat:
             yield from [] if numbers.is_missing(text) else str(text).split(GOOD_ANSWER)
-        used = run.dossier.table("personas", "materials")
+        used = dossier.table("personas", "materials")
         yield from () if used.empty else map(numbers.day, used["last_on"].dropna())
-        yield from [] if run.dossier.valid_until is None else [numbers.day(run.dossier.valid_until)]
+        yield from [] if dossier.valid_until is None else [numbers.day(dossier.valid_until)]
 
 
 def is_unclaimed(told: Told, ledger: pd.DataFrame, labels: Iterable[str] = ()) -> bool:
@@ -201,32 +188,33 @@ def is_unclaimed(told: Told, ledger: pd.DataFrame, labels: Iterable[str] = ()) -
     return not (ledger.loc[list(ids), "family"] != "none").any()
 
 
+def shown_of(market: str, period: str, out: Path) -> Iterator[tuple[str, list[Piece], Words, list[str]]]:
+    """Name, pieces, words and labels of every notebook of a period, section by section, and of every document."""
+    for now in pages.notebooks(market, period, out):
+        labels = list(labels_of(now.words, now.personas))
+        yield f"{now.notebook} bottom line", list(now.bottom_line().make().pieces), now.words, labels
+        for answer in now.answers.values():
+            if not {answer.section, *answer.tables} & RECORDS:
+                yield f"{now.notebook} {answer.verb}", list(answer.pieces("Why?")), now.words, labels
+    for page in pages.documents(market, period, out):
+        pieces = [piece for piece in page.pieces if getattr(piece, "title", "") not in UNTOLD]
+        labels = list(labels_of(page.dossier.words, page.dossier.personas, page.dossier))
+        yield f"{page.notebook} {page.dossier.chosen}", pieces, page.dossier.words, labels
+
+
 def unfounded(market: str, period: str, out: Path) -> list[str]:
     """Every computed text of a period with a number or a comparison that no claim holds, or that hides its period."""
     found = []
-    for run in pages(market, period, out):
-        ledger, words = ledger_of(market, out), run._words
-        labels = list(labels_of(run))
-        sections = SECTIONS.get(run.notebook) or catalogue.names(run.step.name)
-        shown = {"bottom line": run.bottom_line(), **{name: run.show(name) for name in sections if name not in RECORDS}}
-        for name, output in shown.items():
-            for told in (told for piece in output.pieces for told in texts_of(piece)):
-                lacking = ungrounded(told, ledger, words, labels)
-                found += [f"{run.notebook} {name}: {lacking} in {told[0]!r}"] if lacking else []
-            for told in (told for piece in output.pieces for told in sentences_of(piece)):
-                unsaid = undated(told, ledger)
-                found += [f"{run.notebook} {name}: {unsaid} unsaid in {told[0]!r}"] if unsaid else []
-                is_open = is_unclaimed(told, ledger, labels)
-                found += [f"{run.notebook} {name}: a comparison that is no claim in {told[0]!r}"] if is_open else []
-    return found
-
-
-def cells() -> set[tuple[str, str]]:
-    """(notebook, section) of every section that a notebook's source shows."""
-    found = set()
-    for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")):
-        source = "".join("".join(cell["source"]) + "\n" for cell in json.loads(path.read_text("utf-8"))["cells"])
-        found |= {(path.stem, name) for name in re.findall(r'run\.show\("(\w+)"\)', source)}
+    for name, pieces, spoken, labels in shown_of(market, period, out):
+        ledger = ledger_of(market, out)
+        for told in (told for piece in pieces for told in texts_of(piece)):
+            lacking = ungrounded(told, ledger, spoken, labels)
+            found += [f"{name}: {lacking} in {told[0]!r}"] if lacking else []
+        for told in (told for piece in pieces for told in sentences_of(piece)):
+            unsaid = undated(told, ledger)
+            found += [f"{name}: {unsaid} unsaid in {told[0]!r}"] if unsaid else []
+            is_open = is_unclaimed(told, ledger, labels)
+            found += [f"{name}: a comparison that is no claim in {told[0]!r}"] if is_open else []
     return found
 
 
@@ -244,13 +232,9 @@ def cells() -> set[tuple[str, str]]:
 def test_every_number_of_every_page_comes_from_a_claim_that_is_cited(market: str, period: str, tmp_path: Path) -> None:
     assert unfounded(market, period, tmp_path) == []
     ledger = ledger_of(market, tmp_path)
-    strays = set(zip(ledger["notebook"], ledger["cell"], strict=True)) - cells()
-    assert strays == set(), "each claim names the cell that shows it"
     assert ledger["claim_id"].is_unique
-    compared = ledger[ledger["family"] != "none"]
-    assert (
-        compared.groupby(["period", "family"]).size() == compared.groupby(["period", "family"])["family_size"].max()
-    ).all()
+    families = ledger[ledger["family"] != "none"].groupby(["period", "notebook", "family"])
+    assert (families.size() == families["family_size"].max()).all(), "a family is what its notebook compared"
 
 
 def test_a_number_from_nowhere_is_found() -> None:
@@ -311,11 +295,11 @@ def test_figures_of_different_periods_are_marked_in_one_sentence() -> None:
     assert undated((marked, tuple(both["claim_id"])), by_id) == []
 
 
-def test_a_loop_without_notebooks_writes_the_same_claims(tmp_path: Path) -> None:
-    """Opened alone, a notebook makes the same call as the batch."""
-    turn.look_back("harbor", "2024-q1", tmp_path / "batch")
-    notebook.open_run("05_deals", "harbor", "2024-q1", tmp_path / "alone")
-    written = [
-        (tmp_path / who / "harbor" / "2024-q1" / "claims-outcome.parquet").read_bytes() for who in ("batch", "alone")
-    ]
-    assert written[0] == written[1]
+def test_opened_alone_a_notebook_leaves_the_same_claims(tmp_path: Path) -> None:
+    """Run on its own, or because a document reads it: the same bytes."""
+    store_of = {who: tmp_path / who for who in ("read", "alone")}
+    cells.ensure("05_deals", "harbor", "2024-q1", store_of["read"])
+    parameters = {"market": "harbor", "period": "2024-q1", "out": str(store_of["alone"])}
+    cells.run_cells(ROOT / "notebooks" / "05_deals.ipynb", parameters)
+    left = [place / "harbor" / "2024-q1" / "claims" / "05_deals.parquet" for place in store_of.values()]
+    assert left[0].read_bytes() == left[1].read_bytes()

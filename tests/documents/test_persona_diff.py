@@ -93,5 +93,6 @@ def test_each_kind_of_edit_is_told() -> None:
 def test_sizes_come_from_the_plan_that_was_written(tmp_path: Path) -> None:
     assert known_sizes(tmp_path) == {}
     ledger = claims({"measure": "persona_share", "field": "persona", "level": "fast", "estimate": 0.6}, {})
-    ledger.to_parquet(tmp_path / "claims-plan.parquet")
+    (tmp_path / "claims").mkdir()
+    ledger.to_parquet(tmp_path / "claims" / "02_personas.parquet")
     assert known_sizes(tmp_path) == {"fast": 0.6}

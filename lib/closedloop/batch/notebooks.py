@@ -73,10 +73,12 @@ def _text(cell: dict[str, Any]) -> str:
 
 
 def read_notebook(path: Path) -> Notebook:
-    """What the notebook at ``path`` asks, reads, writes and takes."""
+    """What the notebook at ``path`` asks, reads, writes and takes; a document says what it reads at its end."""
     cells = read_source(path)["cells"]
-    first = _text(cells[0]) if cells and cells[0]["cell_type"] == "markdown" else ""
-    fields = {name.lower(): _plain(value) for name, value in _FIELD.findall(first)}
+    prose = [_text(cell) for cell in cells if cell["cell_type"] == "markdown"]
+    first = prose[0] if cells and cells[0]["cell_type"] == "markdown" else ""
+    told = [field for text in prose for field in _FIELD.findall(text)]
+    fields = {name.lower(): _plain(value) for name, value in reversed(told)}
     tagged = [_text(cell) for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
     parameters = declared(tagged[0], str(path)) if tagged else ()
     reads, writes = fields.get("reads", ""), fields.get("writes", "")

@@ -189,7 +189,7 @@ class CampaignBrief(Document):
     @property
     def _advice(self) -> list[Advice]:
         subject = "market" if self._is_whole_market else self.dossier.chosen
-        return advise(self.dossier.plan, self.dossier.words, subject)
+        return advise(where(self.dossier.plan, notebook="03_leads"), self.dossier.words, subject)
 
     @property
     def _promised(self) -> list[Line]:

@@ -18,7 +18,7 @@ class Document:
     """A page for people on one persona or competitor.
 
     ``dossier``: all that it may say; ``folder``: of the period, where the claims that it cites are written.
-    Its sections are methods; each gives what it shows, and the page remembers what that cites.
+    Its sections are methods; each gives what it shows. ``pieces``: all that they have shown, in their order.
     """
 
     notebook: ClassVar[str] = ""
@@ -26,17 +26,17 @@ class Document:
 
     def __init__(self, dossier: Dossier, folder: Path) -> None:
         self.dossier, self.folder = dossier, folder
-        self._pieces: list[Piece] = []
+        self.pieces: list[Piece] = []
 
     def _shown(self, *pieces: Piece) -> Shown:
-        self._pieces += pieces
+        self.pieces += pieces
         return Shown(pieces, "document")
 
     @property
     def claims(self) -> pd.DataFrame:
         """The claims that the sections shown so far cite, each once, in their order."""
         ledger = self.dossier.ledger.set_index("claim_id", drop=False)
-        return ledger.loc[[name for name in cited(self._pieces) if name in ledger.index]].reset_index(drop=True)
+        return ledger.loc[[name for name in cited(self.pieces) if name in ledger.index]].reset_index(drop=True)
 
     @property
     def results(self) -> dict[str, Any]:

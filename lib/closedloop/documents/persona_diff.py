@@ -23,8 +23,8 @@ Sizes = Mapping[str, float]
 
 
 def known_sizes(folder: Path) -> Sizes:
-    """The share of each persona in the market, where the period's plan was written into ``folder``; else none."""
-    path = folder / "claims-plan.parquet"
+    """The share of each persona in the market, where 02 personas left its claims in ``folder``; else none."""
+    path = folder / "claims" / "02_personas.parquet"
     if not path.exists():
         return {}
     claims = where(read_frame(path), measure="persona_share")

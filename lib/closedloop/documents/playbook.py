@@ -8,7 +8,7 @@ import pandas as pd
 
 from closedloop.documents import glance, numbers
 from closedloop.documents.document import Document
-from closedloop.documents.findings import Column, Label, backed, first, table_of, value, where
+from closedloop.documents.findings import Claim, Column, Label, backed, first, table_of, value, where
 from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
 from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
 from closedloop.documents.pieces import Shown, claim_ids, span, stating
@@ -20,6 +20,7 @@ from closedloop.loop.comparisons import CONVERSION, turning
 
 Columns = Mapping[str, str | tuple[str, Column]]
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
+_NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
 _EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
              "sales_velocity_per_day")  # fmt: skip
 
@@ -58,12 +59,11 @@ class SalesPlaybook(Document):
             "data": ("data", lambda row: f"{row['share']['source_table']}, {span(row['share'])}"),
             "verdict": ("verdict", lambda row: "holds" if row["share"]["verdict"] == "supported" else "watch"),
         }
-        traits = self._listed(
-            dossier.attributes,
-            "attribute",
-            columns,
-            label=lambda claim: dossier.words.short(str(claim["field"]), claim["level"]),
-        )
+
+        def named(claim: Claim) -> str:
+            return dossier.words.short(str(claim["field"]), claim["level"])
+
+        traits = self._listed(dossier.attributes, "attribute", columns, label=named)
         lacking = "Collect fields that leads and survey share."
         return self._shown(
             Part("How to recognise them in the CRM", rules, empty=lacking),
@@ -75,17 +75,17 @@ class SalesPlaybook(Document):
     def buying(self, most: int = 4) -> Shown:
         """Who was met in won and lost deals; pains, triggers and questions (``most`` of each), what they weigh."""
         dossier = self.dossier
-        columns: Columns = {
-            "met_in_won_share": ("met in won deals", "backed"),
-            "met_in_lost_share": ("met in lost deals", "backed"),
-        }
-        met = self._listed(dossier.stated("met_in_won_share", "met_in_lost_share"), "role", columns)
+        columns: Columns = {f"met_in_{end}_share": (f"met in {end} deals", "backed") for end in ("won", "lost")}
+        met = self._listed(dossier.stated(*columns), "role", columns)
         reasons = [
             replace(line, text=f"{kind.capitalize()}: {line.text}") if line.detail else line
             for kind in ("pain", "trigger")
             for line in heard(dossier, kind, most)
         ]
-        weighed = share_lines(dossier.stated("weighed_share"), dossier.words, "deals that record whom we met")
+        weighed = [
+            replace(line, text=_NOBODY.get(line.text, line.text))
+            for line in share_lines(dossier.stated("weighed_share"), dossier.words, "deals that record whom we met")
+        ]
         undecided = [
             Line("doing nothing (no decision)", f"{backed(one, dossier.words)} of ended deals", claims=claim_ids(one))
             for one in records(dossier.stated("no_decision_share"))
@@ -119,9 +119,7 @@ class SalesPlaybook(Document):
             Line(f"{spoken(text['stage']).capitalize()}: {text['text']}", "", "assumed")
             for text in self._by_stage("exit_criterion")
         ]
-        pattern = (
-            "For the whole market; a pattern of closing, known only at the end: no reason to choose a buyer or to wait."
-        )
+        pattern = "For the whole market, and known only at the end: no reason to choose a buyer or to wait."
         return self._shown(
             Part("When to move on", criteria, empty=f"No exit criteria. {NO_TEXTS}"),
             Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals left the stage sooner.",
@@ -145,7 +143,7 @@ class SalesPlaybook(Document):
         others = (
             ("Won less often", less, "For the whole market; ask more before you invest time here."),
             ("Also won more often", tried[tried["effect"] > 0],
-             "For the whole market; how the deal came about or what was offered, not who the buyer is: try and measure."),
+             "For the whole market; how a deal came about or what was offered, not who the buyer is: try and measure."),
         )  # fmt: skip
         return self._shown(
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
@@ -196,8 +194,7 @@ class SalesPlaybook(Document):
             rows.append((spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}", *told))
             claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
         heads = ("stage", "kind", "what", "used", "last", "won when used")
-        is_number = (False, False, False, True, False, False)
-        shown = [Table(heads, tuple(rows), is_number, claims=tuple(claims))] if rows else []
+        shown = [Table(heads, tuple(rows), (False,) * 6, claims=tuple(claims))] if rows else []
         intro = "Won when used is an association: better deals may simply get more material."
         return self._shown(
             Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}")
@@ -207,11 +204,11 @@ class SalesPlaybook(Document):
         """What both teams promised on speed and persistence, and how often won leads were touched."""
         dossier, lines = self.dossier, []
         goals = dossier.words.definition.goals.get(dossier.period.name)
-        if goals is not None and goals.first_touch_days is not None:
-            told = f"First touch within {numbers.days(goals.first_touch_days)} of hand-off (median)"
-            lines.append(Line(told, mark="promised"))
-        if goals is not None and goals.n_touches is not None:
-            lines.append(Line(f"{goals.n_touches} touches before giving up: the stop rule", mark="promised"))
+        days, touches = (None, None) if goals is None else (goals.first_touch_days, goals.n_touches)
+        if days is not None:
+            lines.append(Line(f"First touch within {numbers.days(days)} of hand-off (median)", mark="promised"))
+        if touches is not None:
+            lines.append(Line(f"{touches} touches before giving up: the stop rule", mark="promised"))
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
             told = backed(waited, dossier.words)
@@ -243,18 +240,15 @@ class SalesPlaybook(Document):
         frame = self.dossier.table("leads", "next_leads")
         mine = frame[frame["persona"] == self.dossier.chosen].head(most) if len(frame) else frame
         mine = mine.assign(rank=range(1, len(mine) + 1))
-        without = ("persona", "score", "slot")
-        shown = [record_table(mine, self.dossier.words, without=without, limit=most)] if len(mine) else []
+        hidden = ("persona", "score", "slot")
+        shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
         intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]
         after = "Two minutes after a talk; it becomes a note, and next period's playbook."
-        nobody = "No open lead of this persona is known."
-        return self._shown(
-            Part("Whom to call next", tables=shown, intro=intro, is_internal=True, empty=nobody),
-            Part("Feedback slip", slip, intro=after, is_internal=True),
-        )
+        called = Part("Whom to call next", (), shown, "No open lead of this persona is known.", intro, True)
+        return self._shown(called, Part("Feedback slip", slip, intro=after, is_internal=True))
 
     @property
     def results(self) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from closedloop.documents.persona_names import words_for
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.errors import ParameterError, allowed
 from closedloop.loop.in_force import previous, set_in_force
+from closedloop.market.contract import MATERIALS
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
 from closedloop.market.place import runs_folder
 from closedloop.market.warehouse import open_warehouse, read_again
 from closedloop.questions import cells, store
-from closedloop.questions.materials import COLUMNS
 from closedloop.questions.period import as_text
 
 _BEFORE = ("04_handoff", "05_deals", "06_refinement")  # whose outcomes of the period before a document tells
@@ -73,7 +73,7 @@ def _gathered(market: str, period: str, out: str | Path | None) -> tuple[Dossier
         for name, notebooks in ((found.name, store.PLANNING), (before and before.name, _BEFORE))
     )
     personas = set_in_force(market, found.name, place)
-    texts = steps["personas"].tables.get("texts", pd.DataFrame(columns=list(COLUMNS), dtype="str"))
+    texts = steps["personas"].tables.get("texts", pd.DataFrame(columns=[c.name for c in MATERIALS.columns]))
     sources = pd.DataFrame([_source(place / market / of, name) for name, of in read])
     whole = Dossier(words_for(definition, personas), found, personas, steps, planned, ended, texts, sources=sources)
     return whole, place / market / found.name
