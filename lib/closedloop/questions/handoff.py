@@ -170,7 +170,8 @@ def joint_questions(*answers: Answer) -> Answer:
     asked = opened().ask("joint_questions", "questions", pd.DataFrame(), "leads", _show_questions, verbs=verbs)
     asked.cited = stacked([answer.claims for answer in answers], CLAIM_COLUMNS)
     if asked.cited.empty:
-        asked.missing |= {reason: reason for answer in answers for reason in answer.missing.values()}
+        reasons = [reason for answer in answers for reason in answer.missing.values()]
+        asked.missing |= {"questions": reasons[0]} if reasons else {}
     return asked
 
 

@@ -1,6 +1,8 @@
 """The period on one page for both teams: what the notebooks before found, and what may be false among it."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from closedloop.documents.wording import records, sentences
 from closedloop.evidence.equivalence import alike
 from closedloop.questions import cells, store
 from closedloop.questions.amounts import amount_order
-from closedloop.questions.answer import Answer
+from closedloop.questions.answer import Answer, Render
 from closedloop.questions.comparison import level_of, ranked
 from closedloop.questions.drift import RATE, SHARE
 from closedloop.questions.evidence import Evidence
@@ -23,7 +25,6 @@ from closedloop.questions.goals import show_promises
 from closedloop.questions.period import opened
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 
-_MOST_HELD = 8
 _VERDICTS = (Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE, Verdict.REFUSED)
 
 
@@ -46,9 +47,9 @@ def kept_goals(claims: pd.DataFrame) -> Answer:
     return answer
 
 
-def findings(claims: pd.DataFrame) -> Answer:
-    """What differs among deals and holds over all that 05 compared, the largest first; and what 06 saw move."""
-    answer = _about("findings", "findings", claims, _show_findings)
+def findings(claims: pd.DataFrame, *, most: int = 8) -> Answer:
+    """What differs among deals and holds over all that 05 compared, the ``most`` largest; and what 06 saw move."""
+    answer = _about("findings", "findings", claims, partial(_show_findings, most), most=most)
     answer.cited = claims[claims["notebook"].isin(["05_deals", "06_refinement"])]
     answer.headline = _how_many_hold
     verdicts = _compared(answer.cited)["verdict"].value_counts()
@@ -94,9 +95,9 @@ def false_lines(claims: pd.DataFrame) -> Answer:
     return answer
 
 
-def _about(verb: str, section: str, claims: pd.DataFrame, show: object) -> Answer:
+def _about(verb: str, section: str, claims: pd.DataFrame, render: Render, **arguments: Any) -> Answer:
     """A new answer about claims of other notebooks."""
-    return opened().ask(verb, section, claims, "claims", show)  # type: ignore[arg-type]
+    return opened().ask(verb, section, claims, "claims", render, **arguments)
 
 
 def _compared(claims: pd.DataFrame) -> pd.DataFrame:
@@ -119,23 +120,24 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
     return [counted, *amount_order(shown)]
 
 
-def _show_findings(shown: Evidence, title: str) -> Sequence[Piece]:
+def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
     """What differs, and what has moved against the periods before."""
     moved = where(shown.of(RATE, SHARE), verdict="supported")
     lines = (Note("Against the periods before:"), Listing(sentences(moved, shown.words))) if len(moved) else ()
-    return (*_held(shown), *lines)
+    return (*_held(most, shown), *lines)
 
 
-def _held(shown: Evidence) -> Sequence[Piece]:
+def _held(most: int, shown: Evidence) -> Sequence[Piece]:
+    """What holds like for like, and what only as counted."""
     compared = _compared(shown.claims)
     held, supported = holding(compared, shown.ledger), compared[compared["verdict"] == "supported"]
     if supported.empty:
         return (stating("Nothing was shown to differ in this period.", compared),)
-    less = honestly(ranked(supported.drop(held.index)).head(_MOST_HELD), shown.ledger, shown.words)
+    less = honestly(ranked(supported.drop(held.index)).head(most), shown.ledger, shown.words)
     others = (Note("As counted these differ; like compared with like they do not hold:"), Listing(less)) if less else ()
     if held.empty:
         return (stating("Nothing that differs holds like for like in this period.", compared), *others)
-    largest = ranked(held).head(_MOST_HELD)
+    largest = ranked(held).head(most)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
     said = Sentence(text, stating("", held, largest).claims)

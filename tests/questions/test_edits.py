@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.edits import SPLIT, propose
 from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.promises import kept_promises
+from closedloop.questions.challenger import challenger_of
+from closedloop.questions.promised_rates import kept_promises
+from closedloop.questions.splits import SPLIT
 from closedloop.terms import Moment
 
 
@@ -17,10 +18,7 @@ class _Situation:
 
     market = "m"
     period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1), end=date(2024, 4, 1))
-    definition = SimpleNamespace(
-        claims=SimpleNamespace(planned_periods=8, smallest_worth=0.1),
-        label=lambda column, level=None: str(level or column),
-    )
+    claims = SimpleNamespace(planned_periods=8, smallest_worth=0.1)
 
     def deal_fields(self, up_to: Moment) -> list[str]:
         return ["site", "region"]
@@ -40,6 +38,12 @@ class _Situation:
         return days >= pd.Timestamp(2024, 1, 1)
 
 
+def _challenged(closed: pd.DataFrame, in_force: PersonaSet) -> tuple[PersonaSet, pd.DataFrame]:
+    """The challenger of the deals, and the claims of its edits."""
+    found = challenger_of(_Situation(), closed, in_force)  # type: ignore[arg-type]
+    return found.personas, found.edits
+
+
 def _everyone() -> PersonaSet:
     return PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 
@@ -56,7 +60,7 @@ def _closed(rate_at_port: float, rate_elsewhere: float, n: int = 400) -> pd.Data
 
 
 def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
-    challenger, edits = propose(_Situation(), _closed(0.7, 0.3), _everyone())  # type: ignore[arg-type]
+    challenger, edits = _challenged(_closed(0.7, 0.3), _everyone())
     split = edits[edits["measure"] == SPLIT].iloc[0]
     assert (split["subject"], split["field"], split["verdict"]) == ("everyone", "site", "supported")
     assert len(challenger.personas) == 2
@@ -73,14 +77,14 @@ def test_a_split_by_a_field_of_the_rule_narrows_it() -> None:
     wide = Rule((Branch((Among("site", ("port", "store")),), "known", 0, 0.0),), "rest", ("site",))
     personas = (Persona("known", "Known"), Persona("rest", "Rest"))
     before = PersonaSet("m", "2024-q1", "research", wide, personas, base_rate=0.5, fields=("site",))
-    challenger, _ = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    challenger, _ = _challenged(closed, before)
     child = challenger.rule.branches[0]
     assert child.label.startswith("known-site-")
     assert child.conditions == (Among("site", (child.label.removeprefix("known-site-"),)),)
 
 
 def test_no_difference_leaves_the_set_as_it_is() -> None:
-    challenger, edits = propose(_Situation(), _closed(0.5, 0.5), _everyone())  # type: ignore[arg-type]
+    challenger, edits = _challenged(_closed(0.5, 0.5), _everyone())
     assert not (edits["verdict"] == "supported").any()
     assert challenger.ids == ["everyone"]
 
@@ -89,9 +93,9 @@ def test_a_broken_promise_changes_no_rule_and_is_said() -> None:
     promised = Persona("everyone", "Everyone", win_rate=0.8, low=0.75, high=0.85, n=100, is_assumed=False)
     before = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.8)
     closed = _closed(0.4, 0.4)
-    challenger, edits = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    challenger, edits = _challenged(closed, before)
     assert set(edits["measure"]) == {SPLIT} and challenger.rule == before.rule
-    judged = kept_promises(_Situation(), closed, before)  # type: ignore[arg-type]
+    judged = kept_promises(_Situation(), closed, before, "06_refinement")  # type: ignore[arg-type]
     assert judged["verdict"].tolist() == ["supported"]
     assert judged["effect"].item() == closed["is_won"].mean() - 0.8
 
@@ -106,7 +110,7 @@ def test_a_good_month_is_not_taken_for_a_good_level() -> None:
     columns = {"site": site, "region": "n", "closed_on": days, "is_won": won}
     closed = pd.DataFrame(columns | {"outcome": np.where(won, "won", "lost")})
     crude = closed.groupby("site")["is_won"].mean()
-    edits = propose(_Situation(), closed, _everyone())[1]  # type: ignore[arg-type]
+    edits = _challenged(closed, _everyone())[1]
     split = edits[(edits["measure"] == SPLIT) & (edits["field"] == "site")]
     assert crude["port"] - crude["store"] > 0.2
     assert (split["p"] > 0.05).all() and split["effect"].abs().max() < 0.05
@@ -120,7 +124,7 @@ def test_two_parts_whose_levels_begin_alike_stay_two() -> None:
     wide = Rule((Branch((Among("region", ("n",)),), "w" * 60 + "-n", 0, 0.0),), "w" * 60 + "-s", ("region",))
     personas = (Persona("w" * 60 + "-n"), Persona("w" * 60 + "-s"))
     before = PersonaSet("m", "2024-q1", "research", wide, personas, base_rate=0.5, fields=("region",))
-    challenger, _ = propose(_Situation(), closed, before)  # type: ignore[arg-type]
+    challenger, _ = _challenged(closed, before)
     assert len(set(challenger.ids)) == len(challenger.ids) == 4
     assert all(len(id_) <= 64 for id_ in challenger.ids)
     assert challenger.assign(closed).nunique() == 4
@@ -132,7 +136,7 @@ def test_what_is_left_of_a_split_persona_bears_its_level_only_as_far_as_it_has_i
     one = Persona("north", field="region", level="n", share=0.7)
     before = PersonaSet("m", "2024-q1", "research", Rule((), "north", ()), (one,), base_rate=0.5)
     rows = closed.assign(region=np.where(np.arange(len(closed)) % 10 < 3, "s", "n"))
-    challenger, edits = propose(_Situation(), rows, before)  # type: ignore[arg-type]
+    challenger, edits = _challenged(rows, before)
     left = rows[challenger.assign(rows) == "north"]
     assert (edits["verdict"] == "supported").any()
     assert challenger.persona("north").share == (left["region"] == "n").mean()

@@ -1,7 +1,7 @@
 """The value of another order of calling: the bundled market's leads, called from a list whose draw is logged."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop import off_policy
 from closedloop.loop.call_list import listed
-from closedloop.loop.off_policy import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Draft, Step
 from closedloop.market.periods import find_period
 from closedloop.market.place import data_folder
 from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.answer import Answer
+from closedloop.questions.other_orders import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
 
 from tests.market.conftest import project_at
+from tests.questions.conftest import Opening
 
 PERIOD = "2025-q2"
 SITES = ("6-20", "over 20")
@@ -38,15 +38,23 @@ def situation(looking_back: bool = True) -> Situation:
     return Situation.looking_back(warehouse, period) if looking_back else Situation.planning(warehouse, period)
 
 
-def judged(in_force: PersonaSet) -> Step:
-    draft = Draft("refinement")
-    other_orders(draft, situation(), in_force)
-    return draft.done()
+Judge = Callable[..., Answer]
 
 
-def stated(step: Step, measure: str) -> pd.DataFrame:
-    """Statements and looks on a measure: orders are looked at against what was called."""
-    every = pd.concat([step.statements, step.looks])
+@pytest.fixture
+def judged(opening: Opening) -> Judge:
+    """The answer under a set in force; ``changed``: what becomes of the leads in a cell."""
+
+    def judge(in_force: PersonaSet, changed: Callable[[pd.DataFrame], pd.DataFrame] = lambda leads: leads) -> Answer:
+        now = opening("harbor", PERIOD, "06_refinement", in_force)
+        return other_orders(changed(now.leads(window=False)))
+
+    return judge
+
+
+def stated(answer: Answer, measure: str) -> pd.DataFrame:
+    """Statements and comparisons on a measure: orders are compared with what was called."""
+    every = pd.concat([answer.stated, answer.compared])
     return every[every["measure"] == measure].set_index("level")
 
 
@@ -82,7 +90,7 @@ def called(logged: Called) -> Iterator[Called]:
         yield logged
 
 
-def test_calling_at_random_is_worth_what_all_who_waited_were_worth(called: Called) -> None:
+def test_calling_at_random_is_worth_what_all_who_waited_were_worth(called: Called, judged: Judge) -> None:
     rate, size = (stated(judged(personas(0.4, 0.2)), name) for name in ("order_won_rate", "effective_sample"))
     decided = called.calls[called.calls["is_won"].notna()]
     assert rate.loc[AS_CALLED, ["estimate", "n"]].tolist() == [decided["is_won"].mean(), len(decided)]
@@ -95,7 +103,7 @@ def test_calling_at_random_is_worth_what_all_who_waited_were_worth(called: Calle
     assert set(rate["notebook"]) == {"06_refinement"}
 
 
-def test_the_personas_promise_calls_the_best_persona_first(called: Called) -> None:
+def test_the_personas_promise_calls_the_best_persona_first(called: Called, judged: Judge) -> None:
     rate = stated(judged(personas(0.4, 0.2)), "order_won_rate").loc[BY_PERSONAS]
     decided = called.waiting[called.waiting["is_won"].notna()]
     is_large = decided["sites"].isin(SITES)
@@ -106,43 +114,48 @@ def test_the_personas_promise_calls_the_best_persona_first(called: Called) -> No
     assert rate["low"] < truth < rate["high"]
 
 
-def test_personas_that_promise_alike_give_no_order(called: Called) -> None:
+def test_personas_that_promise_alike_give_no_order(called: Called, judged: Judge) -> None:
     for alike in (personas(0.3, 0.3), personas(None, None)):
         found = judged(alike)
-        assert BY_PERSONAS not in set(found.statements["level"])
+        assert BY_PERSONAS not in set(found.stated["level"])
         assert "promise alike" in found.missing["off_policy"]
 
 
-def test_outcomes_that_were_known_before_the_period_are_left_out(called: Called) -> None:
+def test_outcomes_that_were_known_before_the_period_are_left_out(called: Called, judged: Judge) -> None:
     known = lead_frame(situation(looking_back=False))
     assert not known.loc[known["lead_id"].isin(called.calls["lead_id"]), "is_won"].notna().any()
     n = stated(judged(personas(0.4, 0.2)), "order_won_rate").loc[AS_CALLED, "n"]
     assert n < len(called.calls), "open ones are left out"
 
 
-def test_a_small_draw_is_refused_without_a_rate(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
-    after, before = lead_frame(situation()), lead_frame(situation(looking_back=False))
-    is_drawn = after["arm"].eq("random").fillna(False).astype(bool) & after["is_won"].notna()
-    few = after.assign(experiment=after["experiment"].where(~is_drawn | is_drawn.cumsum().le(30)))
-    monkeypatch.setattr(off_policy, "lead_frame", lambda at: few if at.on == situation().on else before)
-    found = judged(personas(0.4, 0.2))
+def test_a_small_draw_is_refused_without_a_rate(called: Called, judged: Judge) -> None:
+    def few(leads: pd.DataFrame) -> pd.DataFrame:
+        is_drawn = leads["arm"].eq("random").fillna(False).astype(bool) & leads["is_won"].notna()
+        return leads.assign(experiment=leads["experiment"].where(~is_drawn | is_drawn.cumsum().le(30)))
+
+    found = judged(personas(0.4, 0.2), few)
     assert set(stated(found, "order_won_rate").index) == {AS_CALLED}
     size = stated(found, "effective_sample")
     assert (size["estimate"] < size["baseline"]).all()
     assert set(size.index) == {AT_RANDOM, BY_PERSONAS}
 
 
-def test_without_a_drawn_lead_nothing_is_identified() -> None:
+def test_without_a_drawn_lead_nothing_is_identified(judged: Judge) -> None:
     found = judged(personas(0.4, 0.2))
-    assert found.statements.empty
+    assert found.stated.empty
     assert "not identified" in found.missing["off_policy"]
     assert "leads.experiment, arm, arm_rate" in found.missing["off_policy"]
 
 
-def test_leads_called_by_rank_alone_identify_nothing(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
-    after, before = lead_frame(situation()), lead_frame(situation(looking_back=False))
-    ranked = after[after["arm"].ne("random").fillna(True)]
-    monkeypatch.setattr(off_policy, "lead_frame", lambda at: ranked if at.on == situation().on else before)
-    found = judged(personas(0.4, 0.2))
-    assert found.statements.empty
+def test_leads_called_by_rank_alone_identify_nothing(called: Called, judged: Judge) -> None:
+    found = judged(personas(0.4, 0.2), lambda leads: leads[leads["arm"].ne("random").fillna(True)])
+    assert found.stated.empty
     assert "not identified" in found.missing["off_policy"]
+
+
+def test_what_the_self_test_needs_is_kept(called: Called, judged: Judge) -> None:
+    (redraw,) = judged(personas(0.4, 0.2)).redraws
+    decided = called.calls[called.calls["is_won"].notna()]
+    assert set(redraw.ids) == set(decided["lead_id"])
+    assert redraw.logged.round(4).value_counts().to_dict() == decided["arm_rate"].round(4).value_counts().to_dict()
+    assert redraw.promise.nunique() == 2

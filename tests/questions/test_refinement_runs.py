@@ -7,11 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.evidence.claims import close_family, stacked
+from closedloop.evidence.gains import gain_looks
+from closedloop.evidence.looks import Origin
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.edits import SPLIT
-from closedloop.loop.persona import Persona, PersonaSet, renewed
-from closedloop.loop.refinement import refine
+from closedloop.loop.persona import Persona, PersonaSet, Proposal, renewed
+from closedloop.loop.records import by_close
 from closedloop.market.periods import Period
+from closedloop.questions.challenger import challenger_of
+from closedloop.questions.champion_challenger import GAINS, duel, verdict_of
+from closedloop.questions.next_set import proposal_of
+from closedloop.questions.splits import SPLIT
 from closedloop.terms import Moment
 
 from tests.evidence.simulated import runs
@@ -31,10 +37,9 @@ class _Situation:
     is_dated: bool = True
     expires_on: date | None = None
     view: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has=lambda table: table == "deals"))
-    definition: SimpleNamespace = field(
+    claims: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
-            claims=SimpleNamespace(planned_periods=N_PERIODS, smallest_worth=0.1, practical_threshold=PRACTICAL),
-            label=lambda column, level=None: str(level or column),
+            planned_periods=N_PERIODS, smallest_worth=0.1, practical_threshold=PRACTICAL
         )
     )
 
@@ -108,14 +113,28 @@ class _Run:
     last: PersonaSet
 
 
+def _refined(situation: _Situation, in_force: PersonaSet, coming: str) -> tuple[Proposal, pd.DataFrame]:
+    """What a period's refinement proposes, and the claims of all its edits."""
+    closed = by_close(situation.deals)
+    fought = duel(situation, closed, in_force)  # type: ignore[arg-type]
+    at = Origin("06_refinement", "duel", "deals", "", "")
+    gains = [
+        gain_looks([fought.gain("proposal", measure, situation.rng("duel-proposal"))], at, measure=measure)
+        for measure in GAINS
+    ]
+    judged = close_family(stacked(gains), family="duel", market="simulated", period=situation.period.name)
+    found = challenger_of(situation, closed, in_force)  # type: ignore[arg-type]
+    return proposal_of(verdict_of(judged), found, in_force, coming), found.edits
+
+
 def _run(seed: int, planted: dict[str, tuple[str, str, float]]) -> _Run:
     rng = np.random.default_rng(seed)
     deals = _deals(rng, 0, N_HISTORY, planted)
     in_force, edits = _first_set(deals), []
     for number in range(1, N_PERIODS + 1):
         deals = pd.concat([deals, _deals(rng, number, N_DEALS, planted)], ignore_index=True)
-        proposal, step = refine(_Situation(number, deals), in_force, _name(number + 1))  # type: ignore[arg-type]
-        made = step.closed[(step.closed["verdict"] == "supported") & step.closed["family"].isin(["edit", "simplify"])]
+        proposal, tested = _refined(_Situation(number, deals), in_force, _name(number + 1))
+        made = tested[tested["verdict"] == "supported"]
         edits.append(made.assign(is_true=[_is_true(edit, deals, in_force) for _, edit in made.iterrows()]))
         in_force = renewed(proposal.personas or in_force, _Situation(number, deals))  # type: ignore[arg-type]
     return _Run(pd.concat(edits, ignore_index=True), in_force)

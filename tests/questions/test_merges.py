@@ -5,9 +5,9 @@ import pandas as pd
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.changelog import EDITS, MERGE, RETIRE, SPLIT, Change
 from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.simplifying import simplified
+from closedloop.questions.merges import simplified
 
-from tests.loop.test_refinement_runs import PERIODS, _Situation
+from tests.questions.test_refinement_runs import PERIODS, _Situation
 
 
 def _set() -> PersonaSet:
@@ -32,7 +32,7 @@ def _closed(at_port: float, elsewhere: float, share: float = 0.5, n: int = 2000,
 
 
 def _edits(closed: pd.DataFrame) -> tuple[PersonaSet, dict[str, str]]:
-    found, claims = simplified(_Situation(4, closed), closed, _set())  # type: ignore[arg-type]
+    found, claims = simplified(_Situation(4, closed), closed, _set(), "06_refinement")  # type: ignore[arg-type]
     return found, {EDITS[row["measure"]]: row["verdict"] for _, row in claims.iterrows()}
 
 

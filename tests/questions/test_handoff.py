@@ -1,0 +1,260 @@
+"""What 04 states of the hand-off, against the bundled market's records counted by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.evidence.rates import multinomial_intervals, wilson
+from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.counting import LEAST_SHOWN
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.loop.records import lead_frame
+from closedloop.loop.situation import Situation
+from closedloop.market.periods import find_period
+from closedloop.market.place import data_folder
+from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.questions.answer import Answer
+from closedloop.questions.first_touch import first_touch
+from closedloop.questions.goals import promises
+from closedloop.questions.handoff import disagreements, joint_questions, rejections, waterfall
+from closedloop.questions.period import OpenPeriod, open_period
+from closedloop.terms import REJECTED_UNTOUCHED
+
+from tests.questions.conftest import Opening, everyone
+
+PERIOD = "2025-q2"
+
+
+@pytest.fixture(scope="module")
+def warehouse() -> Warehouse:
+    return open_warehouse("harbor")
+
+
+@pytest.fixture(scope="module")
+def now(tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
+    """The second quarter of 2025, looked back on, with one persona for everybody."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = open_period("harbor", PERIOD, "ended", notebook="04_handoff", out=folder)
+    found.personas = everyone("harbor", PERIOD)
+    return found
+
+
+@pytest.fixture(scope="module")
+def asked(now: OpenPeriod) -> dict[str, Answer]:
+    """Every question of 04 about that quarter."""
+    leads, deals = now.leads(window=False), now.deals(ended=False)
+    answers = [waterfall(leads), first_touch(leads), rejections(leads), disagreements(leads), promises(leads, deals)]
+    return {answer.verb: answer for answer in answers}
+
+
+def stated(answer: Answer, measure: str, **wanted: str) -> pd.DataFrame:
+    """The statements on a measure, by level."""
+    rows = answer.stated[answer.stated["measure"] == measure]
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.set_index("level")
+
+
+@pytest.fixture(scope="module")
+def cohort(warehouse: Warehouse) -> pd.DataFrame:
+    """Leads handed off in 2025-q2, with what was known at its end."""
+    frame = warehouse.frame("leads")
+    days = [name for name in frame if name.endswith("_on")]
+    frame[days] = frame[days].apply(pd.to_datetime)
+    frame[days] = frame[days].where(frame[days] < pd.Timestamp(2025, 7, 1))
+    return frame[frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)]
+
+
+def test_the_waterfall_counts_the_cohort(asked: dict[str, Answer], cohort: pd.DataFrame) -> None:
+    n = stated(asked["waterfall"], "n_reached")["estimate"]
+    assert n["handed_off"] == len(cohort) > 500
+    assert n["sales_accepted"] == cohort["sales_accepted_on"].notna().sum()
+    assert n["recycled"] == cohort["recycled_on"].notna().sum()
+    share = stated(asked["waterfall"], "reached_share").loc["sales_accepted"]
+    assert share["estimate"] == n["sales_accepted"] / len(cohort)
+    assert [share["low"], share["high"]] == pytest.approx(wilson(n["sales_accepted"], len(cohort)))
+    assert asked["waterfall"].results["n_handed_off"] == len(cohort)
+
+
+def test_a_lead_never_touched_has_waited_longer_than_any(
+    asked: dict[str, Answer], cohort: pd.DataFrame, warehouse: Warehouse
+) -> None:
+    touches = warehouse.frame("touches").query("from_team == 'sales'")
+    touches = touches.assign(day=pd.to_datetime(touches["touched_on"])).query("day < '2025-07-01'")
+    both = cohort.merge(touches[["lead_id", "day"]], on="lead_id", how="inner")
+    both = both[both["day"] >= both["handed_off_on"]]
+    first = (both["day"] - both["handed_off_on"]).dt.days.groupby(both["lead_id"]).min()
+    never = stated(asked["first_touch"], "never_touched_share", field="")
+    assert never["estimate"].iloc[0] == pytest.approx(1 - len(first) / len(cohort))
+    waits = np.sort(np.r_[first, np.full(len(cohort) - len(first), np.inf)])
+    median = stated(asked["first_touch"], "first_touch_median_days", field="").iloc[0]
+    assert median["estimate"] == waits[(len(cohort) - 1) // 2]
+    assert median["low"] <= median["estimate"] <= median["high"]
+    assert stated(asked["first_touch"], "first_touch_p90_days", field="").empty, "over a tenth were never touched"
+
+
+def test_reasons_of_rejection_are_shares_of_all_rejected(asked: dict[str, Answer], cohort: pd.DataFrame) -> None:
+    given_back = cohort[["recycled_on", "disqualified_on"]].notna().any(axis=1)
+    refused = cohort[given_back & cohort["sales_accepted_on"].isna()]
+    n = refused["rejection_reason"].fillna("(not recorded)").value_counts()
+    shares, counts = stated(asked["rejections"], "rejection_share"), stated(asked["rejections"], "n_rejected")
+    shown = n[n >= LEAST_SHOWN]
+    assert counts["estimate"].to_dict() == shown.to_dict()
+    assert shares["estimate"].to_dict() == pytest.approx((shown / len(refused)).to_dict())
+    low = pd.Series(multinomial_intervals(n)[0], index=n.index)
+    assert shares["low"].to_dict() == pytest.approx(low[shown.index].to_dict()), "all reasons count, shown or not"
+
+
+def test_promises_stand_beside_what_was_observed(
+    asked: dict[str, Answer], cohort: pd.DataFrame, warehouse: Warehouse
+) -> None:
+    goals = warehouse.definition.goals[PERIOD]
+    told = stated(asked["promises"], "promise")
+    assert told.loc["n_leads", ["estimate", "baseline", "effect"]].tolist() == [
+        len(cohort), goals.n_leads, len(cohort) - goals.n_leads,
+    ]  # fmt: skip
+    wait = told.loc["first_touch_days"]
+    assert wait["effect"] == wait["baseline"] - wait["estimate"], "sooner than promised is better"
+    deals = warehouse.frame("deals")
+    closed = pd.to_datetime(deals["closed_on"]).between("2025-04-01", "2025-06-30")
+    assert told.loc["won_amount", "estimate"] == pytest.approx(deals.loc[closed, "won_amount"].sum())
+    assert told["unit"].to_dict() == {
+        "n_leads": "count", "accepted_rate": "rate", "first_touch_days": "days", "won_amount": "amount",
+    }  # fmt: skip
+    kept = stated(asked["promises"], "n_promises_kept").iloc[0]
+    sure = told[~told["baseline"].between(told["low"], told["high"])]
+    assert 0 < len(sure) < len(told), "what could be luck is not judged"
+    assert [kept["estimate"], kept["n"]] == [(sure["effect"] >= 0).sum(), len(sure)]
+
+
+def test_verdicts_that_differ_are_counted_among_those_that_could(
+    asked: dict[str, Answer], cohort: pd.DataFrame
+) -> None:
+    untouched = stated(asked["disagreements"], "n_disagreements").loc["accepted, yet never touched by sales"]
+    assert untouched["n"] == cohort["sales_accepted_on"].notna().sum()
+    assert 0 < untouched["estimate"] < 0.2 * untouched["n"]
+
+
+@pytest.fixture(scope="module")
+def raw_cohort() -> pd.DataFrame:
+    """Leads handed off in 2025-q2, from the raw files: their days as known at its end, and days to the first touch."""
+    folder, end = data_folder() / "harbor" / "raw", pd.Timestamp(2025, 7, 1)
+    leads = pd.read_csv(folder / "leads.csv", dtype=str).drop_duplicates("Lead ID").set_index("Lead ID")
+    days = leads.filter(like="Date").apply(pd.to_datetime, errors="coerce")
+    days = days.where(days < end)
+    days = days[days["Hand-off Date"] >= pd.Timestamp(2025, 4, 1)]
+    touches = pd.read_csv(folder / "touches.csv", dtype=str).query("Team == 'sales'")
+    touched = pd.to_datetime(touches["Date"], errors="coerce")
+    touched = touched.where(touched < end) - touches["Lead ID"].map(days["Hand-off Date"])
+    first = touched[touched >= pd.Timedelta(0)].groupby(touches["Lead ID"]).min()
+    return days.assign(wait=first.reindex(days.index))
+
+
+def test_leads_given_back_without_a_touch_are_counted(asked: dict[str, Answer], raw_cohort: pd.DataFrame) -> None:
+    rejected = raw_cohort[["Recycled Date", "Disqualified Date"]].notna().any(axis=1) & raw_cohort["SAL Date"].isna()
+    row = stated(asked["disagreements"], "n_disagreements").loc[REJECTED_UNTOUCHED]
+    assert [row["estimate"], row["n"], row["verdict"]] == [
+        raw_cohort.loc[rejected, "wait"].isna().sum(), rejected.sum(), "counted",
+    ]  # fmt: skip
+    assert row["estimate"] > 50
+
+
+def test_the_share_touched_in_time_leaves_out_what_is_too_young(
+    asked: dict[str, Answer], raw_cohort: pd.DataFrame
+) -> None:
+    promised = pd.Timedelta(days=2)  # [goals."2025-q2"] first_touch_days
+    judged = raw_cohort[raw_cohort["Hand-off Date"] + promised < pd.Timestamp(2025, 7, 1)]
+    k = (judged["wait"] <= promised).sum()
+    row = stated(asked["first_touch"], "touched_in_time_share").iloc[0]
+    assert [row["estimate"], row["n"]] == [k / len(judged), len(judged)]
+    assert len(judged) < len(raw_cohort)
+    assert [row["low"], row["high"]] == pytest.approx(wilson(k, len(judged)))
+
+
+def test_without_a_promise_nobody_is_late(opening: Opening, warehouse: Warehouse) -> None:
+    assert "2025-q1" not in warehouse.definition.goals
+    leads = opening("harbor", "2025-q1", "04_handoff").leads(window=False)
+    assert stated(first_touch(leads), "touched_in_time_share").empty
+    assert REJECTED_UNTOUCHED in stated(disagreements(leads), "n_disagreements").index
+    assert "No promises are recorded" in promises(leads, pd.DataFrame()).missing["promises"]
+
+
+def test_goals_may_be_given_in_a_cell(now: OpenPeriod, cohort: pd.DataFrame) -> None:
+    leads, goals = now.leads(window=False), {"n_leads": 10, "first_touch_days": 4}
+    found = stated(promises(leads, pd.DataFrame(), goals), "promise")
+    assert found.loc["n_leads", ["estimate", "effect"]].tolist() == [len(cohort), len(cohort) - 10]
+    assert set(found.index) == set(goals)
+    before, after = (stated(first_touch(leads, goals=one), "touched_in_time_share") for one in (None, goals))
+    assert before["estimate"].iloc[0] < after["estimate"].iloc[0], "more leads are touched within four days than two"
+    with pytest.raises(ParameterError, match=r"'n_calls' cannot be promised; allowed: n_leads, accepted_rate"):
+        promises(leads, pd.DataFrame(), {"n_calls": 3})
+
+
+def test_some_leads_are_counted_among_themselves_and_say_so(now: OpenPeriod, cohort: pd.DataFrame) -> None:
+    leads = now.leads(window=False)
+    found = waterfall(leads[leads["channel"] == "webinar"], among="leads of webinars")
+    n = stated(found, "n_reached")
+    assert n["estimate"]["handed_off"] == (cohort["channel"] == "webinar").sum() > LEAST_SHOWN
+    assert set(n["among"]) == {"leads of webinars"}
+
+
+def test_too_few_leads_are_calm(opening: Opening) -> None:
+    leads = opening("harbor", "2026-q1", "04_handoff").leads(window=False)
+    for verb in (waterfall, first_touch, rejections, disagreements):
+        found = verb(leads)
+        assert found.stated.empty
+        assert "Fewer than ten leads" in found.missing[found.section]
+        assert "Fewer than ten leads" in repr(found)
+
+
+def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse: Warehouse) -> None:
+    rule = Rule((Branch((Among("sites", ("1",)),), "single", 100, 1.0),), "several", ("sites",))
+    personas = (
+        Persona("single", "Single", win_rate=0.5, low=0.4, high=0.6, n=70, is_assumed=False),
+        Persona("several", "Several", win_rate=0.2, low=0.15, high=0.28, n=110, is_assumed=False),
+    )
+    in_force = PersonaSet("harbor", PERIOD, "research", rule, personas, base_rate=0.3, fields=("sites",))
+    leads = opening("harbor", PERIOD, "04_handoff", in_force).leads(window=False)
+    found = stated(disagreements(leads), "n_disagreements")
+    frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, PERIOD)))
+    decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
+    single = decided[decided["sites"] == "1"]
+    fits = found.loc["of a persona that wins more often, yet given back"]
+    assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
+    assert found.loc["of a persona that wins less often, yet accepted", "n"] == len(decided) - len(single)
+    few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in personas))
+    leads = opening("harbor", PERIOD, "04_handoff", few).leads(window=False)
+    kinds = stated(disagreements(leads), "n_disagreements").index
+    assert not any("of a persona that wins" in kind for kind in kinds), "a rate of nine deals tells nobody's fit"
+
+
+def test_small_groups_stay_unsaid(asked: dict[str, Answer]) -> None:
+    every = pd.concat([answer.stated for answer in asked.values()])
+    known = every[every["field"] != ""].dropna(subset=["n"])
+    assert len(known) > 50
+    assert (known["n"] >= LEAST_SHOWN).all()
+    assert not any(answer.tables for answer in asked.values())
+
+
+def test_the_teams_ask_each_other_what_the_figures_raise(asked: dict[str, Answer]) -> None:
+    talk = joint_questions(asked["rejections"], asked["disagreements"], asked["first_touch"])
+    top = stated(asked["rejections"], "n_rejected")["estimate"].sort_values(ascending=False)
+    said = repr(talk).splitlines()
+    assert len(said) == 3
+    assert said[0].startswith(f"- {top.iloc[0]:.0f} rejected leads were given back as")
+    assert talk.stated.empty, "it says nothing of its own"
+
+
+def test_the_claims_are_those_of_the_answers(asked: dict[str, Answer], now: OpenPeriod, cohort: pd.DataFrame) -> None:
+    now.close(asked["disagreements"], asked["waterfall"], asked["first_touch"])
+    written = pd.read_parquet(Path(now.folder) / "claims" / "04_handoff.parquet")
+    n = written[(written["measure"] == "n_reached") & (written["level"] == "handed_off") & (written["among"] == "")]
+    assert n["estimate"].tolist() == [len(cohort)]
+    assert set(written["family"]) == {"none"}
+    line = repr(now.bottom_line()).splitlines()
+    untouched = stated(asked["disagreements"], "n_disagreements").loc[REJECTED_UNTOUCHED]
+    assert line[0].startswith(f"- {untouched['estimate']:.0f} of {untouched['n']} rejected leads had no sales touch")
+    assert line[1].startswith(f"- {len(cohort)} leads were handed off")
