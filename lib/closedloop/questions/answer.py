@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -31,9 +32,9 @@ class Answer:
     ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
     ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
-    learned, for verbs that go on from it. ``files``: lists for other systems, written at the closing; None takes an
-    earlier one back. ``conclude``: called with the answer and the judged claims when the families are closed, to state
-    what follows from them.
+    learned, for verbs that go on from it. ``leave``: writes what else belongs into the notebook's folder when it
+    closes. ``conclude``: called with the answer and the judged claims when the families are closed, to state what
+    follows from them.
     """
 
     now: "OpenPeriod"
@@ -54,7 +55,7 @@ class Answer:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     redraws: list[Any] = field(default_factory=list)
     fitted: Any = None
-    files: dict[str, pd.DataFrame | None] = field(default_factory=dict)
+    leave: Callable[[Path], None] | None = None
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:

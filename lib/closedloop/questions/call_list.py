@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import value
+from closedloop.documents.findings import first, value
 from closedloop.documents.pieces import Piece, Sentence, stating
 from closedloop.documents.tables import record_table
 from closedloop.errors import ParameterError
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.records import column
+from closedloop.loop.step import as_csv, replace_file
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
@@ -51,6 +53,7 @@ def call_list(
     answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show_list, among=scored.among,
                      **scored.arguments, capacity=capacity, drawn_share=share, oldest_days=oldest)  # fmt: skip
     answer.headline = partial(_headline, scored)
+    answer.leave = partial(_write, answer)
     waiting = _waiting(answer, scored)
     if waiting.ranked.empty:
         return answer
@@ -70,9 +73,7 @@ def call_list(
         record = waiting.prospects.table.removesuffix("s")
         answer.missing["next_leads"] = f"Every open {record} is known for too long to be called."
         return answer
-    table = waiting.listed(called)
-    answer.tables["next_leads"] = table
-    answer.files[_FILES["next_leads"]] = to_log(table)
+    answer.tables["next_leads"] = waiting.listed(called)
     return answer
 
 
@@ -85,14 +86,13 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
     oldest = oldest_days or now.definition.call_list.oldest_days
     answer = now.ask("wake_up", "wake_up", scored.rows, scored.table_name, _show_old, among=scored.among,
                      **scored.arguments, oldest_days=oldest)  # fmt: skip
+    answer.leave = partial(_write, answer)
     waiting = _waiting(answer, scored)
     if waiting.ranked.empty:
         return answer
     old = waiting.ranked[waiting.ranked["age_days"] > oldest]
     if len(old):
-        table = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
-        answer.tables["wake_up"] = table
-        answer.files[_FILES["wake_up"]] = plainly(table)
+        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
     if not now.definition.has_calendar:
         answer.missing["wake_up"] = _NO_DAYS
         return answer
@@ -103,13 +103,22 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
 
 
 def _waiting(answer: Answer, scored: Answer) -> Waiting:
-    """Who waits; where nobody does, the answer says why, and an earlier list is taken back."""
+    """Who waits; where nobody does, the answer says why."""
     found: Scored = scored.fitted
     waiting = Waiting(answer.now.situation, found.prospects, found.model, answer.now.personas)
-    answer.files[_FILES[answer.section]] = None
     if waiting.ranked.empty:
         answer.missing[answer.section] = waiting.why_nobody
     return waiting
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """The list for the CRM; an earlier one must not be called when nobody is on it any more."""
+    path, table = folder / _FILES[answer.section], answer.tables.get(answer.section)
+    if table is None:
+        path.unlink(missing_ok=True)
+    else:
+        written = to_log(table) if answer.section == "next_leads" else plainly(table)
+        replace_file(path, as_csv(written).encode())
 
 
 def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:
@@ -148,10 +157,8 @@ def plainly(table: pd.DataFrame) -> pd.DataFrame:
 
 def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     """How many leads came, how many wait, and whether the score can be relied on."""
-    came, waits = None, shown.first("n_listed")
-    for claim in shown.ledger.to_dict("records"):
-        if (claim["measure"], claim["level"], claim["among"] or "") == ("n_reached", "inquiry", ""):
-            came = {str(name): of for name, of in claim.items()}
+    whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
+    came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
     if came is not None:
         known = f"{value(came, shown.words)} leads came in the periods looked at"

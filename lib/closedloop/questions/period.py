@@ -224,6 +224,11 @@ class OpenPeriod:
             frame = lead_window(self.situation, frame)
         return self._visible("leads", frame)
 
+    def prospects(self) -> pd.DataFrame:
+        """What a score is learned from: every lead; where none are recorded, every deal."""
+        leads = self.leads(window=False)
+        return leads if len(leads) else self.deals(ended=False)
+
     def accounts(self) -> pd.DataFrame:
         """One row a company that is known."""
         return self._visible("accounts", self._known("accounts"))
@@ -386,8 +391,10 @@ class OpenPeriod:
         folder, today = self.folder, store.basis_of(self.situation, self.notebook)
         if self.out is None:
             folder = store.draft_folder(folder, self.notebook, _cells(), self.settings.to_csv())
-        files = {name: frame for answer in self.answers.values() for name, frame in answer.files.items()}
-        store.write(folder, self.notebook, self.step, self._claims, today, files)
+        for answer in self.answers.values():
+            if answer.leave:
+                answer.leave(folder)
+        store.write(folder, self.notebook, self.step, self._claims, today)
 
     # the page
 
