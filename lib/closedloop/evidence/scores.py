@@ -232,11 +232,12 @@ def _checked(x: pd.DataFrame, y: ArrayLike, when: pd.Series | None) -> Floats:
 
 def _named(learner: Any) -> ModelName:
     """The name under which a learner is judged; errors: ParameterError for one that gives no probabilities."""
-    from sklearn.base import is_classifier
+    from sklearn.base import BaseEstimator, is_classifier
 
-    if named := next((name for name in MODELS if name == learner and name in LEARNERS), None):
+    if named := next((name for name in MODELS if isinstance(learner, str) and name == learner and name in LEARNERS), None):
         return named
-    if isinstance(learner, str | type) or not (is_classifier(learner) and hasattr(learner, "predict_proba")):
+    is_fit = isinstance(learner, BaseEstimator) and is_classifier(learner) and hasattr(learner, "predict_proba")
+    if not is_fit:
         raise ParameterError(
             f"learner = {learner!r} gives no probabilities; allowed: logistic, boosting, or a classifier of "
             "scikit-learn with predict_proba, such as RandomForestClassifier()"

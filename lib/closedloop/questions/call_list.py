@@ -18,7 +18,7 @@ from closedloop.loop.records import column
 from closedloop.loop.step import as_csv, replace_file
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
-from closedloop.questions.period import opened
+from closedloop.questions.period import OpenPeriod, opened
 from closedloop.questions.scores import Scored, score_verdict
 from closedloop.questions.waiting import Waiting
 
@@ -44,21 +44,22 @@ def call_list(
     call (see ``wake_up``). Both are market.toml's unless given. ``scored``: the answer of ``score``. The closing writes
     call-list.csv for the CRM.
     """
-    now, own = opened(), opened().definition.call_list
-    share, oldest = own.random_share if drawn_share is None else drawn_share, oldest_days or own.oldest_days
-    if not 0 <= share <= 0.5 or (capacity or 1) < 1:
+    now, places = opened(), LIST_LENGTH if capacity is None else capacity
+    share = now.definition.call_list.random_share if drawn_share is None else drawn_share
+    oldest = _oldest(now, oldest_days)
+    if not 0 <= share <= 0.5 or places < 1:
         raise ParameterError(
-            f"drawn_share = {share}, capacity = {capacity}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
+            f"drawn_share = {share}, capacity = {places}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
         )
     answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show_list, among=scored.among,
-                     **scored.arguments, capacity=capacity, drawn_share=share, oldest_days=oldest)  # fmt: skip
+                     **scored.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
     answer.headline = partial(_headline, scored)
     answer.leave = partial(_write, answer)
     waiting = _waiting(answer, scored)
     if waiting.ranked.empty:
         return answer
     young = waiting.ranked[~(waiting.ranked["age_days"] > oldest)]
-    called = listed(young, share, now.situation.rng("slots"), capacity or LIST_LENGTH)
+    called = listed(young, share, now.situation.rng("slots"), places)
     origin = answer.origin(column(called, "created_on"))
     answer.count([{"estimate": len(called)}], origin, "n_listed")
     answer.count([{"estimate": (called["slot"] == RANDOM).sum(), "n": len(called)}], origin, "n_drawn")
@@ -83,7 +84,7 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
     In the order of the score, without drawn places. The closing writes wake-up-list.csv.
     """
     now = opened()
-    oldest = oldest_days or now.definition.call_list.oldest_days
+    oldest = _oldest(now, oldest_days)
     answer = now.ask("wake_up", "wake_up", scored.rows, scored.table_name, _show_old, among=scored.among,
                      **scored.arguments, oldest_days=oldest)  # fmt: skip
     answer.leave = partial(_write, answer)
@@ -100,6 +101,13 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
     answer.count([{"estimate": len(old)}], origin, "n_wake_up")
     answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
     return answer
+
+
+def _oldest(now: OpenPeriod, oldest_days: int | None) -> int:
+    """For how many days a record is called before it has to be woken up first."""
+    if oldest_days is not None and oldest_days < 1:
+        raise ParameterError(f"oldest_days = {oldest_days}; allowed: 1 or more")
+    return oldest_days or now.definition.call_list.oldest_days
 
 
 def _waiting(answer: Answer, scored: Answer) -> Waiting:
