@@ -138,14 +138,15 @@ def fit_score(
     With ``when`` the last 40 % are predicted in four blocks, each by models fitted on what came before, with recency
     weights of ``half_life_rows`` and base rates that lag ``lag_rows``. Without, in five folds that keep identical
     rows together. The model with the least log-loss is refitted on all rows. Too few rows or one outcome only give the
-    base rate and "no usable signal". ``learner``: a classifier of scikit-learn in place of ``models``; it is cloned.
-    Raises ParameterError when lengths differ, y is not 0/1, or a learner gives no probabilities.
+    base rate and "no usable signal". ``learner``: the one model beside base rates, "logistic", "boosting" or a
+    classifier of scikit-learn, which is cloned. Raises ParameterError when lengths differ, y is not 0/1, or a learner
+    gives no probabilities.
     """
     outcome = _checked(x, y, when)
     orders: ModelName = "logistic"
     if learner is not None:
-        _require_probabilities(learner)
-        orders, models = "own learner", (*_PLAIN, "own learner")
+        orders = _named(learner)
+        models = (*_PLAIN, orders)
     order = np.arange(len(x)) if when is None else np.argsort(when.to_numpy(), kind="stable")
     rows, outcome = x.iloc[order], outcome[order]
     dated = None if when is None else when.iloc[order]
@@ -229,14 +230,19 @@ def _checked(x: pd.DataFrame, y: ArrayLike, when: pd.Series | None) -> Floats:
     return outcome
 
 
-def _require_probabilities(learner: Any) -> None:
-    from sklearn.base import is_classifier
+def _named(learner: Any) -> ModelName:
+    """The name under which a learner is judged; errors: ParameterError for one that gives no probabilities."""
+    from sklearn.base import BaseEstimator, is_classifier
 
-    if isinstance(learner, type) or not (is_classifier(learner) and hasattr(learner, "predict_proba")):
+    if named := next((name for name in MODELS if isinstance(learner, str) and name == learner and name in LEARNERS), None):
+        return named
+    is_fit = isinstance(learner, BaseEstimator) and is_classifier(learner) and hasattr(learner, "predict_proba")
+    if not is_fit:
         raise ParameterError(
-            f"learner = {learner!r} gives no probabilities; allowed: a classifier of scikit-learn with predict_proba, "
-            "such as LogisticRegression() or RandomForestClassifier()"
+            f"learner = {learner!r} gives no probabilities; allowed: logistic, boosting, or a classifier of "
+            "scikit-learn with predict_proba, such as RandomForestClassifier()"
         )
+    return "own learner"
 
 
 def _enough(outcome: Floats) -> bool:

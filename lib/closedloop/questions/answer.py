@@ -42,10 +42,9 @@ class Answer:
     ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
     ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
-    learned, for verbs that go on from it. ``files``: lists for other systems, written at the closing; None takes an
-    earlier one back. ``conclude``: called with the answer and the judged claims when the families are closed, to state
-    what follows from them. ``cited``: claims of other answers that it only shows. ``leave``: writes what else belongs
-    into the notebook's folder when it closes.
+    learned, for verbs that go on from it. ``conclude``: called with the answer and the judged claims when the families
+    are closed, to state what follows from them. ``cited``: claims of other answers that it only shows. ``leave``:
+    writes what else belongs into the notebook's folder when it closes.
     """
 
     now: "OpenPeriod"
@@ -66,7 +65,6 @@ class Answer:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     redraws: list[Any] = field(default_factory=list)
     fitted: Any = None
-    files: dict[str, pd.DataFrame | None] = field(default_factory=dict)
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
     cited: pd.DataFrame = field(default_factory=no_claims)
     leave: Callable[[Path], None] | None = None

@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import value
+from closedloop.documents.findings import first, value
 from closedloop.documents.pieces import Piece, Sentence, stating
 from closedloop.documents.tables import record_table
 from closedloop.errors import ParameterError
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.records import column
+from closedloop.loop.step import as_csv, replace_file
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
-from closedloop.questions.period import opened
+from closedloop.questions.period import OpenPeriod, opened
 from closedloop.questions.scores import Scored, score_verdict
 from closedloop.questions.waiting import Waiting
 
@@ -42,20 +44,22 @@ def call_list(
     call (see ``wake_up``). Both are market.toml's unless given. ``scored``: the answer of ``score``. The closing writes
     call-list.csv for the CRM.
     """
-    now, own = opened(), opened().definition.call_list
-    share, oldest = own.random_share if drawn_share is None else drawn_share, oldest_days or own.oldest_days
-    if not 0 <= share <= 0.5 or (capacity or 1) < 1:
+    now, places = opened(), LIST_LENGTH if capacity is None else capacity
+    share = now.definition.call_list.random_share if drawn_share is None else drawn_share
+    oldest = _oldest(now, oldest_days)
+    if not 0 <= share <= 0.5 or places < 1:
         raise ParameterError(
-            f"drawn_share = {share}, capacity = {capacity}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
+            f"drawn_share = {share}, capacity = {places}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
         )
     answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show_list, among=scored.among,
-                     **scored.arguments, capacity=capacity, drawn_share=share, oldest_days=oldest)  # fmt: skip
+                     **scored.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
     answer.headline = partial(_headline, scored)
+    answer.leave = partial(_write, answer)
     waiting = _waiting(answer, scored)
     if waiting.ranked.empty:
         return answer
     young = waiting.ranked[~(waiting.ranked["age_days"] > oldest)]
-    called = listed(young, share, now.situation.rng("slots"), capacity or LIST_LENGTH)
+    called = listed(young, share, now.situation.rng("slots"), places)
     origin = answer.origin(column(called, "created_on"))
     answer.count([{"estimate": len(called)}], origin, "n_listed")
     answer.count([{"estimate": (called["slot"] == RANDOM).sum(), "n": len(called)}], origin, "n_drawn")
@@ -70,9 +74,7 @@ def call_list(
         record = waiting.prospects.table.removesuffix("s")
         answer.missing["next_leads"] = f"Every open {record} is known for too long to be called."
         return answer
-    table = waiting.listed(called)
-    answer.tables["next_leads"] = table
-    answer.files[_FILES["next_leads"]] = to_log(table)
+    answer.tables["next_leads"] = waiting.listed(called)
     return answer
 
 
@@ -82,17 +84,16 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
     In the order of the score, without drawn places. The closing writes wake-up-list.csv.
     """
     now = opened()
-    oldest = oldest_days or now.definition.call_list.oldest_days
+    oldest = _oldest(now, oldest_days)
     answer = now.ask("wake_up", "wake_up", scored.rows, scored.table_name, _show_old, among=scored.among,
                      **scored.arguments, oldest_days=oldest)  # fmt: skip
+    answer.leave = partial(_write, answer)
     waiting = _waiting(answer, scored)
     if waiting.ranked.empty:
         return answer
     old = waiting.ranked[waiting.ranked["age_days"] > oldest]
     if len(old):
-        table = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
-        answer.tables["wake_up"] = table
-        answer.files[_FILES["wake_up"]] = plainly(table)
+        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
     if not now.definition.has_calendar:
         answer.missing["wake_up"] = _NO_DAYS
         return answer
@@ -102,14 +103,30 @@ def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
     return answer
 
 
+def _oldest(now: OpenPeriod, oldest_days: int | None) -> int:
+    """For how many days a record is called before it has to be woken up first."""
+    if oldest_days is not None and oldest_days < 1:
+        raise ParameterError(f"oldest_days = {oldest_days}; allowed: 1 or more")
+    return oldest_days or now.definition.call_list.oldest_days
+
+
 def _waiting(answer: Answer, scored: Answer) -> Waiting:
-    """Who waits; where nobody does, the answer says why, and an earlier list is taken back."""
+    """Who waits; where nobody does, the answer says why."""
     found: Scored = scored.fitted
     waiting = Waiting(answer.now.situation, found.prospects, found.model, answer.now.personas)
-    answer.files[_FILES[answer.section]] = None
     if waiting.ranked.empty:
         answer.missing[answer.section] = waiting.why_nobody
     return waiting
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """The list for the CRM; an earlier one must not be called when nobody is on it any more."""
+    path, table = folder / _FILES[answer.section], answer.tables.get(answer.section)
+    if table is None:
+        path.unlink(missing_ok=True)
+    else:
+        written = to_log(table) if answer.section == "next_leads" else plainly(table)
+        replace_file(path, as_csv(written).encode())
 
 
 def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:
@@ -148,10 +165,8 @@ def plainly(table: pd.DataFrame) -> pd.DataFrame:
 
 def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     """How many leads came, how many wait, and whether the score can be relied on."""
-    came, waits = None, shown.first("n_listed")
-    for claim in shown.ledger.to_dict("records"):
-        if (claim["measure"], claim["level"], claim["among"] or "") == ("n_reached", "inquiry", ""):
-            came = {str(name): of for name, of in claim.items()}
+    whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
+    came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
     if came is not None:
         known = f"{value(came, shown.words)} leads came in the periods looked at"

@@ -24,7 +24,7 @@ def run_cells(path: Path, parameters: Mapping[str, Any]) -> OpenPeriod:
     names: dict[str, Any] = {"__name__": path.stem}
     with silence():
         for number, (source, is_parameters) in enumerate(_sources(path), 1):
-            exec(compile(source, f"{path.name}, code cell {number}", "exec"), names)  # noqa: S102  # the project's own
+            exec(compile(source, f"{path.name}, code cell {number}", "exec"), names)  # the project's own
             names |= parameters if is_parameters else {}
         now = names.get("now")
     if not isinstance(now, OpenPeriod):

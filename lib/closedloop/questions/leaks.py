@@ -1,77 +1,78 @@
-"""Does a column know the answer already? How well each one alone tells the outcome, and when it is filled."""
+"""Does a column know the answer already? What looks like a leak, and was kept out."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from closedloop.documents.findings import Claim, Column, table_of, value
+from closedloop.documents.findings import Claim, Column, Label, table_of, value
 from closedloop.documents.numbers import written
 from closedloop.documents.pieces import Piece, Sentence, stating
 from closedloop.documents.wording import records
 from closedloop.evidence.leaks import TOO_WELL
 from closedloop.loop.counting import rates
-from closedloop.loop.leaks import ADVICE, ALARM, CANNOT_TELL, REMARK, known_leaks, leaks_of
+from closedloop.loop.leaks import ADVICE, ALARM, CANNOT_TELL, REMARK, leaks_of
+from closedloop.loop.records import column
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
-from closedloop.questions.prospects import chosen_frame, prospects_of
 
 _MOST_HONEST = 5
+_AREAS = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
 
 
-def leaks(leads: pd.DataFrame, deals: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """How well each column alone orders won before lost ones inside periods (AUC), and whether it is filled afterwards.
+def leaks(records_of: pd.DataFrame, *, among: str | None = None) -> Answer:
+    """How well each column alone, and with others, tells won from lost, beside when it is filled.
 
-    Judged are ``leads``, where none are recorded ``deals``. A column that knows too much was recorded too late: scores,
-    comparisons, segments and rules leave it out until its moment is put right in market.toml.
+    ``records_of``: every lead or deal. The area under the curve within periods, with its interval; a column whose whole
+    interval lies above .8, or that is filled for one outcome more than for the other, looks like a leak (METHODS). One
+    that is declared known before the outcome is kept out of scores, comparisons, segments and rules, until people
+    vouch for it.
     """
-    now, (frame, table) = opened(), chosen_frame(leads, deals)
-    answer = now.ask("leaks", "leaks", frame, table, _show, among=among)
-    if answer.rows.empty:
-        answer.missing["leaks"] = f"No {table} are recorded, so no column can know their outcome."
+    now, table = opened(), f"{records_of.index.name}s"
+    answer = now.ask("leaks", "leaks", records_of, table, _show, among=among)
+    if answer.rows.empty or table not in leaks_of(now.situation):
+        answer.missing["leaks"] = "No leads or deals are recorded, so no column can know their outcome."
         return answer
-    judged = known_leaks(now.situation, table, answer.rows) if answer.among else leaks_of(now.situation)[table]
-    is_judged = judged["auc_within"].notna() | judged["finding"].isin([ALARM, REMARK])
-    found = judged[is_judged]
-    for why in judged.loc[judged["finding"] == CANNOT_TELL, "why"] if found.empty else ():
-        answer.missing["leaks"] = f"Whether a column knows the answer cannot be told: {why}. {ADVICE}"
-    _state(answer, found)
+    judged = leaks_of(now.situation)[table]
+    found = judged[judged["auc_within"].notna() | judged["finding"].isin([ALARM, REMARK])]
+    if found.empty:
+        for why in judged.loc[judged["finding"] == CANNOT_TELL, "why"]:
+            answer.missing["leaks"] = f"Whether a column knows the answer cannot be told: {why}. {ADVICE}"
+    day = "closed_on" if table == "deals" else "handed_off_on" if "handed_off_on" in answer.rows else "created_on"
+    _state(answer, found, column(answer.rows, day))
     answer.tables["leaks"] = found[["table", "column", "known", "finding", "why", "advice"]]
     kept_out = list(found.loc[found["finding"] == ALARM, "column"])
     answer.results |= {"n_leaks": int((found["finding"] != "").sum()), "kept_out": kept_out}
     return answer
 
 
-def _state(answer: Answer, found: pd.DataFrame) -> None:
+def _state(answer: Answer, found: pd.DataFrame, days: pd.Series) -> None:
     """How well each column alone tells the outcome; of those that look like a leak, how often they are filled."""
-    origin = answer.origin(prospects_of(answer.now.situation, answer.rows, answer.table_name).when)
-    areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
-    rows = found.rename(columns={"column": "field", **areas}).assign(level="")
-    answer.estimate(rows.assign(baseline=TOO_WELL), origin, "column_auc", unit="ratio", kind="predictive")
-    together = {name.replace("within", "together"): end for name, end in areas.items()}
-    rows = found.rename(columns={"column": "field", **together})
-    rows = rows[rows["estimate"].notna()].assign(baseline=TOO_WELL, level="")
-    answer.estimate(rows, origin, "together_auc", unit="ratio", kind="predictive")
+    origin = answer.origin(days)
+    rows = found.rename(columns={"column": "field", **_AREAS}).assign(level="", baseline=TOO_WELL)
+    answer.estimate(rows, origin, "column_auc", unit="ratio", kind="predictive")
+    together = {name.replace("within", "together"): end for name, end in _AREAS.items()}
+    rows = found.rename(columns={"column": "field", **together}).assign(level="", baseline=TOO_WELL)
+    answer.estimate(rows[rows["estimate"].notna()], origin, "together_auc", unit="ratio", kind="predictive")
     rows = found[found["level"].notna() & (found["finding"] != "")]
-    levels = zip(*(rows[name] for name in ("column", "level", "k", "n_level")), strict=True)
-    for name, level, k, n in levels:
+    for name, level, k, n in rows[["column", "level", "k", "n_level"]].itertuples(index=False):
         answer.estimate(rates([(level, k, n)], name), origin, "level_won_rate")
-    rows = found.rename(columns={"column": "field"}).assign(level="")
+    rows = found.rename(columns={"column": "field"}).assign(level="", low=np.nan, high=np.nan)
     for fate in ("open", "won", "lost"):
-        filled = rows.assign(estimate=rows[f"{fate}_filled_share"], low=np.nan, high=np.nan)
+        filled = rows.assign(estimate=rows[f"{fate}_filled_share"])
         filled = filled[filled["estimate"].notna() & (filled["finding"] != "")]
         answer.count(filled.drop(columns="n"), origin, f"{fate}_filled_rate", unit="rate")
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
-    claims, found = shown.claims, shown.table("leaks").set_index("column")
+    claims, found = shown.cell("leaks"), shown.table("leaks").set_index("column")
     is_leak = claims["field"].map(found["finding"]).isin([ALARM, REMARK])
     areas = claims[claims["measure"] == "column_auc"].sort_values("estimate", ascending=False, kind="stable")
     honest = areas[~is_leak.reindex(areas.index)]
     kept = {*claims.loc[is_leak, "field"], *honest["field"].head(_MOST_HONEST)}
     listed = claims[claims["field"].isin(kept) & (claims["measure"] != "level_won_rate")]
-    rows = listed.set_index("field").loc[[name for name in areas["field"] if name in kept]]
+    rows = listed.set_index("field").loc[[field for field in areas["field"] if field in kept]]
     columns: dict[str, str | tuple[str, Column]] = {
         "column_auc": ("AUC alone, within periods", "backed"),
         "together_auc": ("AUC together with those below", "backed"),
@@ -81,8 +82,12 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         "known": ("declared known at", _text_of(found["known"])),
         "why": ("looks like a leak", _text_of(found["why"])),
     }
-    table = table_of(rows.reset_index(), shown.words, "column", columns, label=lambda c: shown.words.column(c["field"]))
+    table = table_of(rows.reset_index(), shown.words, "column", columns, label=_column_of(shown), caption=title)
     return table, *_findings(shown, claims, found), *_most_telling(shown, honest)
+
+
+def _column_of(shown: Evidence) -> Label:
+    return lambda claim: shown.words.column(str(claim["field"]))
 
 
 def _text_of(texts: pd.Series) -> Callable[[Mapping[str, Claim]], str]:

@@ -264,6 +264,11 @@ class OpenPeriod:
             frame = lead_window(self.situation, frame)
         return self._visible("leads", frame)
 
+    def prospects(self) -> pd.DataFrame:
+        """What a score is learned from: every lead; where none are recorded, every deal."""
+        leads = self.leads(window=False)
+        return leads if len(leads) else self.deals(ended=False)
+
     def accounts(self) -> pd.DataFrame:
         """One row a company that is known."""
         return self._visible("accounts", self._known("accounts"))
@@ -462,11 +467,10 @@ class OpenPeriod:
             if self._draft not in (None, folder):
                 rmtree(self._draft, ignore_errors=True)  # of this session, and outdated by what was asked since
             self._draft = folder
-        files = {name: frame for answer in self.answers.values() for name, frame in answer.files.items()}
         for answer in self.answers.values():
             if answer.leave:
                 answer.leave(folder)
-        store.write(folder, self.notebook, self.step, self._claims, today, files)
+        store.write(folder, self.notebook, self.step, self._claims, today)
 
     # the page
 

@@ -42,11 +42,6 @@ class Prospects:
         return self.is_won.notna() & (decided >= MATURE_SHARE)
 
 
-def chosen_frame(leads: pd.DataFrame, deals: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The leads, where none are recorded the deals, and the name of their table."""
-    return (leads, "leads") if len(leads) else (deals, "deals")
-
-
 def prospects_of(
     situation: Situation, rows: pd.DataFrame, table: str, fields: Sequence[str] | None = None
 ) -> Prospects:

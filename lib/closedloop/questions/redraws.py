@@ -128,8 +128,9 @@ class ArmRedraw:
 class ScoreRedraw:
     """A score learned anew from ``rows`` in the order of ``when`` (None: without dates), on other outcomes ``is_won``.
 
-    ``asked``: rows that the refitted score puts in order, with their outcomes ``asked_is_won`` and their places by the
-    stage, ``asked_stage``; None where the score itself is judged out of time.
+    ``learner``: the one that is tried beside base rates; None: all. ``asked``: rows that the score puts in order, with
+    their outcomes ``asked_is_won`` and their places by the stage, ``asked_stage``; None where the score itself is
+    judged on later rows.
     """
 
     table: str
@@ -138,6 +139,7 @@ class ScoreRedraw:
     is_won: pd.Series
     when: pd.Series | None
     measure: str
+    learner: str | None = None
     asked: pd.DataFrame | None = None
     asked_is_won: pd.Series | None = None
     asked_stage: pd.Series | None = None

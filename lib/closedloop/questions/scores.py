@@ -19,7 +19,7 @@ from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import level_of
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import OpenPeriod, opened
-from closedloop.questions.prospects import MATURE_SHARE, Prospects, chosen_frame, prospects_of
+from closedloop.questions.prospects import MATURE_SHARE, Prospects, prospects_of
 from closedloop.questions.redraws import ScoreRedraw
 from closedloop.terms import Moment, Verdict
 
@@ -41,46 +41,52 @@ class Scored:
     def __init__(self, prospects: Prospects, model: Score | None, learner: Any) -> None:
         self.prospects, self.model, self.learner = prospects, model, learner
 
+    @property
+    def can_be_redrawn(self) -> bool:
+        """Is the learner one of the project's own, which the self-test may fit again and again?"""
+        return self.learner is None or isinstance(self.learner, str)
+
 
 def score(
-    leads: pd.DataFrame,
-    deals: pd.DataFrame,
+    prospects: pd.DataFrame,
     fields: Sequence[str] | None = None,
     *,
     learner: Any = None,
     among: str | None = None,
 ) -> Answer:
-    """The chance of each of the ``leads`` (where none are recorded, of ``deals``) to be won, judged out of time.
+    """The chance of each lead (where none are recorded, of each deal) to be won, judged on later ones.
 
     The last 40 % are predicted in four blocks by models fitted on what came before: two base rates, ridge logistic
     regression and gradient boosting, of which the least log loss chooses (METHODS 8). ``fields``: to score by, known
-    at the hand-off; ``learner``: a classifier of scikit-learn in the models' place, cloned, and not in the self-test.
+    at the hand-off. ``learner``: the one model beside base rates, "logistic", "boosting", or a classifier of
+    scikit-learn, which is cloned, seeded, not stored, and not in the self-test.
     """
-    now, (frame, table) = opened(), chosen_frame(leads, deals)
+    now, table = opened(), "leads" if prospects.index.name == "lead" else "deals"
     used = None if fields is None else list(fields)
-    answer = now.ask("score", "quality", frame, table, _show, among=among, fields=used, learner=repr(learner))
-    prospects = prospects_of(now.situation, answer.rows, table, _checked(now, used))
-    if len(now.personas.personas) > 1 and used is None and len(prospects.rows):
-        prospects.fields.append("persona")  # levels that hardly anybody has shown yet are drawn to their persona
+    answer = now.ask("score", "quality", prospects, table, _show, among=among, fields=used, learner=repr(learner))
+    asked = prospects_of(now.situation, answer.rows, table, _checked(now, used))
+    if len(now.personas.personas) > 1 and used is None and len(asked.rows):
+        asked.fields.append("persona")  # levels that hardly anybody has shown yet are drawn to their persona
     answer.results |= {"prospects": table, "score_verdict": "no usable signal", "shown_as": None}
     answer.results |= {"auc": None, "auc_within": None}
-    answer.fitted = Scored(prospects, None, learner)
-    if why := _why_unlearned(prospects):
+    answer.fitted = Scored(asked, None, learner)
+    if why := _why_unlearned(asked):
         if now.situation.has_only_won:
             why = f"{ONLY_WON} Until then there is nothing that a score could tell won ones from."
         answer.missing |= dict.fromkeys(("quality", "calibration"), why)
         return answer
-    when = prospects.when[prospects.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
-    rows, is_won = prospects.rows.loc[when.index, prospects.fields], prospects.is_won[when.index].astype(int)
+    when = asked.when[asked.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
+    rows, is_won = asked.rows.loc[when.index, asked.fields], asked.is_won[when.index].astype(int)
     model = _fitted(now.situation, rows, is_won, when, learner)
-    answer.fitted = Scored(prospects, model, learner)
+    answer.fitted = Scored(asked, model, learner)
     answer.results |= {"score_verdict": model.verdict, "shown_as": model.shown_as, "model": model.model}
-    answer.results["n_scored"] = int(prospects.is_mature.sum())
+    answer.results["n_scored"] = int(asked.is_mature.sum())
     chosen = model.quality.set_index("model").loc[model.model]
     answer.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"]}
-    ids = prospects.rows.loc[when.index, prospects.key]
-    redraw = ScoreRedraw(table, ids, rows, is_won, when if now.situation.is_dated else None, "score_auc")
-    _judge(answer, model, when, redraw if learner is None and answer.is_recorded else None)
+    ids = asked.rows.loc[when.index, asked.key]
+    dates = when if now.situation.is_dated else None
+    redraw = ScoreRedraw(table, ids, rows, is_won, dates, "score_auc", learner)
+    _judge(answer, model, when, redraw if answer.fitted.can_be_redrawn and answer.is_recorded else None)
     return answer
 
 

@@ -73,13 +73,13 @@ def score_over_stage(scored: Answer) -> Answer:
     gain = paired_bootstrap(y, by_stage, by_score, rng=situation.rng("over-stage"), measure="auc_within")
     row = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": len(y)}
     redraw = ScoreRedraw(
-        *(known.table, known.rows[known.key], rows, is_won, when, "gain_over_stage"),
+        *(known.table, known.rows[known.key], rows, is_won, when, "gain_over_stage", found.learner),
         asked=asked[[prospects.key, *prospects.fields]],
         asked_is_won=asked["_won"],
         asked_stage=asked["_stage"],
     )
-    is_own = found.learner is not None or not answer.is_recorded
-    answer.compare(gain_looks([row], origin, measure="gain_over_stage"), None if is_own else redraw)
+    compared = gain_looks([row], origin, measure="gain_over_stage")
+    answer.compare(compared, redraw if found.can_be_redrawn and scored.is_recorded else None)
     return answer
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -57,25 +56,10 @@ def set_aside(folder: Path, notebook: str) -> None:
     (folder / "claims" / f"{notebook}.parquet").unlink(missing_ok=True)
 
 
-def write(
-    folder: Path,
-    notebook: str,
-    step: Step,
-    claims: pd.DataFrame,
-    today: dict[str, str],
-    files: Mapping[str, pd.DataFrame | None],
-) -> None:
-    """Write what a notebook found: tables first, its basis last, so that half of it never counts.
-
-    ``files``: lists for other systems; in place of None an earlier one is taken back, so that nobody uses it any more.
-    """
+def write(folder: Path, notebook: str, step: Step, claims: pd.DataFrame, today: dict[str, str]) -> None:
+    """Write what a notebook found: tables first, its basis last, so that half of it never counts."""
     set_aside(folder, notebook)
     write_step(folder, step)
-    for name, frame in files.items():
-        if frame is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            replace_file(folder / name, as_csv(frame).encode())
     write_frame(folder / "claims" / f"{notebook}.parquet", claims)
     replace_file(folder / "documents" / f"{notebook}.csv", as_csv(claims).encode())
     replace_file(folder / "claims" / f"{notebook}.json", json.dumps(today, indent=1).encode() + b"\n")

@@ -1,21 +1,20 @@
-"""The list to call: its drawn places, and the known probability of each record."""
+"""The list to call: its drawn places, the known probability of each record, and the files for the CRM."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.rules import Rule
-from closedloop.loop.call_list import listed
-from closedloop.loop.leads import leads
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step
+from closedloop import call_list, score, wake_up
+from closedloop.errors import ParameterError
 from closedloop.market.definition import CallList
-from closedloop.market.periods import find_period
 from closedloop.market.place import data_folder
-from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.call_list import listed
 
-PERIOD, DAY = "2025-q2", pd.Timestamp(2025, 4, 1)
-EVERYONE = PersonaSet("harbor", PERIOD, "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+from tests.questions.periods import everyone, planning
+
+DAY = pd.Timestamp(2025, 4, 1)
 
 
 def ranked(n: int) -> pd.DataFrame:
@@ -58,14 +57,8 @@ def test_nobody_is_drawn_where_all_are_called_or_no_share_is_set(n: int, share: 
 
 
 @pytest.fixture(scope="module")
-def planned() -> Step:
-    warehouse = open_warehouse("harbor")
-    return leads(Situation.planning(warehouse, find_period(warehouse.periods, PERIOD)), EVERYONE)
-
-
-@pytest.fixture(scope="module")
-def called(planned: Step) -> pd.DataFrame:
-    return planned.tables["next_leads"].set_index("record_id")
+def called(planned: SimpleNamespace) -> pd.DataFrame:
+    return planned.calls.tables["next_leads"].set_index("record_id")
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +75,13 @@ def in_hand() -> pd.DataFrame:
     return leads.assign(age=(DAY - known["Create Date"]).dt.days)[is_open & known["Hand-off Date"].notna()]
 
 
+def figures(planned: SimpleNamespace) -> pd.Series:
+    both = pd.concat([planned.calls.claims, planned.old.claims])
+    return both.set_index("measure")["estimate"]
+
+
 def test_sales_calls_what_it_has_in_hand_and_knows_for_no_longer_than_a_year(
-    planned: Step, called: pd.DataFrame, in_hand: pd.DataFrame
+    planned: SimpleNamespace, called: pd.DataFrame, in_hand: pd.DataFrame
 ) -> None:
     young = in_hand[in_hand["age"] <= CallList().oldest_days]
     assert len(young) > len(called) == 200 and set(called.index) <= set(young.index)
@@ -92,16 +90,15 @@ def test_sales_calls_what_it_has_in_hand_and_knows_for_no_longer_than_a_year(
     drawn = called[called["slot"] == "random"]
     assert len(drawn) == 20
     assert drawn["arm_rate"].unique().tolist() == pytest.approx([20 / (len(young) - 180)]), "drawn from who is called"
-    told = planned.statements.set_index("measure")["estimate"]
-    assert told["median_age_days"] == in_hand.loc[called.index, "age"].median() < 183
+    assert figures(planned)["median_age_days"] == in_hand.loc[called.index, "age"].median() < 183
+    assert figures(planned)["n_listed"] == 200
 
 
-def test_what_is_qualified_and_not_handed_off_is_marketings(planned: Step) -> None:
-    told = planned.statements.set_index("measure")["estimate"]
+def test_what_is_qualified_and_not_handed_off_is_marketings(planned: SimpleNamespace) -> None:
     raw = pd.read_csv(data_folder() / "harbor" / "raw" / "leads.csv", dtype=str).drop_duplicates("Lead ID")
     known = raw.filter(like="Date").apply(pd.to_datetime, errors="coerce") < DAY
     ended = known[["Hand-off Date", "Recycled Date", "Disqualified Date"]].any(axis=1)
-    assert told["n_to_hand_off"] == (known["MQL Date"] & ~ended).sum() > 200
+    assert figures(planned)["n_to_hand_off"] == (known["MQL Date"] & ~ended).sum() > 200
 
 
 def test_what_a_caller_needs_is_on_the_list(called: pd.DataFrame, in_hand: pd.DataFrame) -> None:
@@ -113,6 +110,7 @@ def test_what_a_caller_needs_is_on_the_list(called: pd.DataFrame, in_hand: pd.Da
     touches = touches.assign(day=pd.to_datetime(touches["Date"], errors="coerce")).query("day < @DAY")
     last = touches.groupby("Lead ID")["day"].max().reindex(called.index)
     assert called["last_touch_on"].astype("datetime64[s]").fillna(DAY).tolist() == last.fillna(DAY).tolist()
+    assert called["created_on"].max() < DAY, "nothing known later is on it"
 
 
 def test_two_reasons_and_one_caution_at_most(called: pd.DataFrame) -> None:
@@ -123,10 +121,73 @@ def test_two_reasons_and_one_caution_at_most(called: pd.DataFrame) -> None:
     assert said <= {"channel", "role", "site_type", "sites", "region", "automation", "throughput", "is_integrated"}
 
 
-def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: Step, in_hand: pd.DataFrame) -> None:
-    old = planned.tables["wake_up"]
+def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: SimpleNamespace, in_hand: pd.DataFrame) -> None:
+    old = planned.old.tables["wake_up"]
     assert set(old["record_id"]) == set(in_hand.index[in_hand["age"] > 365])
     assert old["rank"].tolist() == list(range(1, len(old) + 1))
     assert not {"slot", "arm", "arm_rate"} & set(old), "nobody is drawn to be woken up"
-    told = planned.statements.set_index("measure")["estimate"]
-    assert [told["n_wake_up"], told["oldest_days"]] == [len(old), 365]
+    assert [figures(planned)["n_wake_up"], figures(planned)["oldest_days"]] == [len(old), 365]
+
+
+def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_score(planned: SimpleNamespace) -> None:
+    line = repr(planned.now.bottom_line()).splitlines()[0].replace("\N{NO-BREAK SPACE}", " ")
+    n = planned.funnel.results["n_leads"]
+    assert (
+        line
+        == f"- {n:,} leads came in the periods looked at; 200 records wait on the list to call. Lead score: usable."
+    )
+
+
+def test_the_file_for_the_crm_logs_the_draw(planned: SimpleNamespace, called: pd.DataFrame) -> None:
+    log = pd.read_csv(planned.now.folder / "call-list.csv")
+    assert log["experiment"].unique().tolist() == ["call-list"]
+    assert log["record_id"].tolist() == called.index.tolist()
+    assert log["arm"].tolist() == called["slot"].tolist() and "slot" not in log
+    assert log["arm_rate"].tolist() == pytest.approx(called["arm_rate"].tolist())
+    first = called["reasons"].iloc[0]
+    assert log["reasons"].iloc[0] == "; ".join(f"{field}: {level}" for field, level in first)
+    woken = pd.read_csv(planned.now.folder / "wake-up-list.csv")
+    assert woken["record_id"].tolist() == planned.old.tables["wake_up"]["record_id"].tolist()
+
+
+def test_capacity_share_and_age_can_be_set_and_wrong_ones_are_refused(planned: SimpleNamespace) -> None:
+    now = planning("harbor", "2025-q2", everyone(), None)
+    scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
+    short = call_list(scored, capacity=20, drawn_share=0.25, oldest_days=90).tables["next_leads"]
+    assert (len(short), (short["slot"] == "random").sum()) == (20, 5)
+    assert short["age_days"].max() <= 90 and set(short["channel"]) == {"search"}
+    old = wake_up(scored, oldest_days=90).tables["wake_up"]
+    assert old["age_days"].min() > 90
+    for wrong in ({"capacity": 0}, {"drawn_share": 0.6}, {"drawn_share": -0.1}):
+        with pytest.raises(ParameterError, match="allowed: a share from 0 to 0.5, a capacity of 1 or more"):
+            call_list(scored, **wrong)
+    for verb in (call_list, wake_up):
+        with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
+            verb(scored, oldest_days=0)
+
+
+def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> None:
+    now = planning("harbor", "2024-q2", everyone(), tmp_path)
+    now.folder.mkdir(parents=True)
+    for name in ("call-list.csv", "wake-up-list.csv"):
+        (now.folder / name).write_text("rank,record_id\n1,L1\n")
+    scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
+    call_list(scored, oldest_days=1)
+    wake_up(scored)
+    now.close()
+    calls = pd.read_csv(now.folder / "call-list.csv") if (now.folder / "call-list.csv").exists() else None
+    assert calls is None or "L1" not in set(calls["record_id"])
+    assert not (now.folder / "wake-up-list.csv").exists(), "nobody is known for a year yet"
+
+
+def test_a_draft_leaves_the_standing_lists_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
+    standing = tmp_path / "harbor" / "2024-q2"
+    standing.mkdir(parents=True)
+    (standing / "call-list.csv").write_text("as it stands")
+    now = planning("harbor", "2024-q2", everyone(), None)
+    call_list(score(now.prospects(), learner="logistic"))
+    now.close()
+    assert (standing / "call-list.csv").read_text() == "as it stands"
+    (draft,) = standing.glob("drafts/03_leads-*/call-list.csv")
+    assert len(pd.read_csv(draft)) > 100

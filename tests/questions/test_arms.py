@@ -1,20 +1,18 @@
 """Drawn arms are compared by whatever became of their leads: small markets with a planted effect, against raw rows."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import notebook
-from closedloop.loop import turn
-from closedloop.validation.arms import ArmAmounts, Arms
-from closedloop.validation.market import null_market
+from closedloop import arms, lead_win_rates
+from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.answer import Answer
 
-from tests.evidence.simulated import FULL
 from tests.market.conftest import DEALS, HEAD, project_at, write_market
+from tests.questions.periods import everyone, planning
 
 N = 600
 EXTRACTED = pd.Timestamp("2024-06-30")
@@ -80,24 +78,26 @@ def written(root: Path, files: dict[str, str], head: str = HEAD) -> None:
     write_market(root, files, head=head, deals=DEALS if "deals" in files else "")
 
 
+def compared(out: Path) -> Answer:
+    """The arms of the tiny market in its last period, after the families are closed."""
+    period = open_warehouse("tiny").periods[-1].name
+    now = planning("tiny", period, everyone("tiny"), out)
+    found = arms(now.leads(window=False))
+    now.close(found)
+    return found
+
+
+def plain(shown: object) -> str:
+    return repr(shown).replace("\N{NO-BREAK SPACE}", " ")
+
+
 @pytest.fixture(scope="module", params=MARKETS)
-def market(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
-    """What is recorded, the period that was planned, and where its pages are."""
+def market(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Answer]]:
+    """What is recorded, and the arms as compared."""
     root = tmp_path_factory.mktemp("arms")
-    is_dated = request.param != "undated"
     with project_at(root):
-        written(root, MARKETS[request.param](drawn()), HEAD if is_dated else UNDATED)
-        period = turn.periods("tiny")[-1].name
-        turn.plan("tiny", period, root / "out")
-        yield request.param, period, root / "out"
-
-
-def claims_of(period: str, out: Path) -> pd.DataFrame:
-    return pd.read_parquet(out / "tiny" / period / "claims-plan.parquet")
-
-
-def page(which: str, section: str, period: str, out: Path) -> str:
-    return repr(notebook.open_run(which, "tiny", period, out).show(section)).replace("\N{NO-BREAK SPACE}", " ")
+        written(root, MARKETS[request.param](drawn()), UNDATED if request.param == "undated" else HEAD)
+        yield request.param, compared(root / "out")
 
 
 def expected(kind: str) -> pd.DataFrame:
@@ -125,9 +125,13 @@ def waited(rows: pd.DataFrame, seen: pd.Series, day: pd.Timestamp) -> int:
     return next(at for at, share in curve.items() if share >= 0.9 * (1 - left) - 1e-12)
 
 
-def test_the_planted_effect_is_found_by_what_is_recorded(market: tuple[str, str, Path]) -> None:
-    kind, period, out = market
-    causal = claims_of(period, out).query("kind == 'causal' and family == 'plan'").set_index("measure")
+def causal_of(answer: Answer) -> pd.DataFrame:
+    return answer.claims.query("kind == 'causal' and family == 'how they end'")
+
+
+def test_the_planted_effect_is_found_by_what_is_recorded(market: tuple[str, Answer]) -> None:
+    kind, answer = market
+    causal = causal_of(answer).set_index("measure")
     rate = "qualified_rate" if kind == "qualified" else "won_rate"
     assert set(causal.index) == ({rate} if kind == "qualified" else {rate, "won_amount_per_lead"})
     claim, table = causal.loc[rate], expected(kind)
@@ -141,40 +145,56 @@ def test_the_planted_effect_is_found_by_what_is_recorded(market: tuple[str, str,
         assert causal.loc["won_amount_per_lead", "verdict"] == "supported"
 
 
-def test_the_page_tells_what_to_use_by_which_outcome_and_what_to_record(market: tuple[str, str, Path]) -> None:
-    kind, period, out = market
-    told, table = page("03_leads", "experiments", period, out), expected(kind)
-    assert "Use “short” instead of “long” in fair, web" in told
-    assert "No randomised comparison" not in told
+def test_the_page_tells_what_to_use_by_which_outcome_and_what_to_record(market: tuple[str, Answer]) -> None:
+    kind, answer = market
+    page, table = plain(answer), expected(kind)
+    assert "Use “short” instead of “long” in fair, web" in page
+    assert "Use “short” instead of “long”" in plain(answer.now.bottom_line())
+    assert "No randomised comparison" not in page
     by = "sales qualified" if kind == "qualified" else "won"
-    assert f"Opening: arms are compared by {by}" in told
-    assert ("Who came too late to have had that time counts in no arm" in told) == (kind != "undated")
-    assert ("within" in told.split("arms are compared by")[1].split(".")[0]) == (kind != "undated")
-    assert f"(n = {table['n'].min()} in the smaller arm" in told or f"n = {table['n'].min()} in the smaller arm" in told
-    assert "leads.sales_accepted_on" in told.split("Record ")[-1]
-    assert ("deals with lead_id and outcome" in told) == (kind == "qualified")
+    assert f"Opening: arms are compared by {by}" in page
+    assert ("Who came too late to have had that time counts in no arm" in page) == (kind != "undated")
+    assert ("within" in page.split("arms are compared by")[1].split(".")[0]) == (kind != "undated")
+    assert f"n = {table['n'].min()} in the smaller arm" in page
+    assert "leads.sales_accepted_on" in page.split("Record ")[-1]
+    assert ("deals with lead_id and outcome" in page) == (kind == "qualified")
 
 
-def test_the_brief_tells_the_arm_to_use_and_asks_for_no_log(market: tuple[str, str, Path]) -> None:
-    _, period, out = market
-    run = notebook.open_run("campaign_brief", "tiny", period, out)
-    assert "Use “short” instead of “long”" in repr(run.bottom_line())
-    assert "Log randomised comparisons" not in repr(run.show("message"))
-    assert "because of it" in repr(run.show("message"))
+def test_each_comparison_of_arms_can_be_made_again(market: tuple[str, Answer]) -> None:
+    """What the self-test gets holds the leads that were compared: their arms, outcomes and amounts."""
+    kind, answer = market
+    causal = causal_of(answer).set_index("measure")
+    redraws = {redraw.measure: redraw for redraw in answer.redraws}
+    assert set(redraws) == set(causal.index)
+    for measure, redraw in redraws.items():
+        assert (redraw.table, redraw.experiment, redraw.control) == ("leads", "opening", None)
+        assert redraw.ids.is_unique
+        each = redraw.hit if redraw.amount is None else redraw.hit * redraw.amount
+        by_arm = each.groupby(redraw.arms).mean()
+        claim = causal.loc[measure]
+        assert by_arm["short"] - by_arm["long"] == pytest.approx(claim["effect"]), kind
 
 
-def test_in_the_real_world_the_self_test_looks_at_the_same_arms(market: tuple[str, str, Path], tmp_path: Path) -> None:
-    _, period, out = market
-    cut = null_market("tiny", tmp_path)
-    family = next(found for found in cut.families if (found.period, found.name) == (period, "plan"))
-    wanted = claims_of(period, out).query("kind == 'causal' and family == 'plan'").set_index("measure")
-    arms = {part.measure: part for part in family.arms}
-    assert set(arms) == set(wanted.index)
-    for measure, part in arms.items():
-        assert isinstance(part, ArmAmounts if measure == "won_amount_per_lead" else Arms)
-        tested = part.tested(cut.world)
-        assert tested.p.tolist() == pytest.approx([wanted.loc[measure, "p"]])
-        assert part.effects(tested, tested.p).tolist() == pytest.approx([wanted.loc[measure, "effect"]])
+def test_leads_are_followed_where_only_won_deals_are_recorded(market: tuple[str, Answer]) -> None:
+    kind, answer = market
+    if kind != "won only":
+        return
+    now = answer.now
+    found = lead_win_rates(now.leads())
+    assert found.missing["won"].startswith("Only won deals are recorded")
+    rates = found.compared.set_index("level")
+    assert set(rates.index) == {"fair", "web"} and set(rates["measure"]) == {"usual_conversion_rate"}
+    (redraw,) = found.redraws
+    assert rates["n"].sum() == len(redraw.ids) == len(redraw.leads.is_won)
+    rows, day = drawn(), pd.Timestamp("2024-07-01")
+    followed = rows.set_index("lead_id").loc[redraw.ids]
+    assert redraw.leads.is_won.tolist() == (followed["hit"] & (followed["reached"] < day)).tolist()
+    usual = found.stated.set_index("measure").loc["usual_days", "estimate"]
+    assert usual == redraw.until
+    within = (followed["reached"] - followed["created_on"]).dt.days <= usual
+    seen = (day - pd.Timedelta(days=1) - followed["created_on"]).dt.days >= usual
+    share = found.stated.query("measure == 'usual_conversion_rate'").iloc[0]
+    assert share["estimate"] == pytest.approx((within & followed["hit"])[seen].mean(), abs=0.03)
 
 
 def test_arms_of_sizes_that_no_draw_gives_are_told_and_not_compared(tmp_path: Path) -> None:
@@ -182,43 +202,22 @@ def test_arms_of_sizes_that_no_draw_gives_are_told_and_not_compared(tmp_path: Pa
     lost = rows.index[(rows["arm"] == "long")][::3]  # every third lead of one arm is missing from the records
     with project_at(tmp_path):
         written(tmp_path, won_market(rows.drop(index=lost).reset_index(drop=True)))
-        period = turn.periods("tiny")[-1].name
-        turn.plan("tiny", period, tmp_path / "out")
-        claims = claims_of(period, tmp_path / "out")
-        told = page("03_leads", "experiments", period, tmp_path / "out")
+        answer = compared(tmp_path / "out")
+        claims, told = answer.claims, plain(answer)
     assert claims[(claims["kind"] == "causal")].empty
     (share,) = claims[claims["measure"] == "arm_share"].to_dict("records")
-    assert (share["family"], share["verdict"], share["level"]) == ("plan recording", "supported", "long")
+    assert (share["family"], share["verdict"], share["level"]) == ("recording", "supported", "long")
     assert [share["estimate"], share["baseline"]] == pytest.approx([200 / 500, 0.5])
     assert "Opening, arm: long – fewer of the leads than were drawn into it: 40 % against 50 % drawn" in told
     assert "The arms of opening are not compared" in told
     assert "Use “" not in told
 
 
-def test_arms_that_do_not_differ_are_rarely_told_apart(tmp_path: Path, validity) -> None:
-    """By won leads and by what they brought, with who was won drawn anew."""
-    rng, found = np.random.default_rng(3), []
-    for seed in range(11, 31 if FULL else 13):
-        with project_at(tmp_path / str(seed)):
-            written(tmp_path / str(seed), won_market(drawn(0.3, 0.3, seed)))
-            period = turn.periods("tiny")[-1].name
-            cut = null_market("tiny", tmp_path / str(seed) / "null")
-        family = next(part for part in cut.families if (part.period, part.name) == (period, "plan"))
-        only = replace(family, comparisons=(), sizes=())
-        assert len(only.arms) == 2
-        for _ in range(150):
-            told = only.supported(cut.shuffled(rng))
-            found.append(any(not np.isnan(effects).all() for _, _, effects in told))
-    validity("null-arms", found)
-
-
 def test_arms_of_one_rate_give_nothing_to_use(tmp_path: Path) -> None:
     with project_at(tmp_path):
         written(tmp_path, won_market(drawn(0.3, 0.3, seed=14)))
-        period = turn.periods("tiny")[-1].name
-        turn.plan("tiny", period, tmp_path / "out")
-        claims = claims_of(period, tmp_path / "out").query("kind == 'causal' and family == 'plan'")
-        told = page("03_leads", "experiments", period, tmp_path / "out")
+        answer = compared(tmp_path / "out")
+        claims, told = causal_of(answer), plain(answer)
     assert claims["verdict"].tolist() == ["refused", "refused"], "ten points of 30 % need about 350 leads an arm"
     assert "0 show no detectable difference, 1 cannot be told" in told
     assert "Use “" not in told and "because of it" not in told
@@ -230,11 +229,7 @@ def test_arms_without_any_outcome_are_logged_all_the_same(tmp_path: Path) -> Non
     rows = drawn().drop(columns=["hit", "reached", "amount"])
     with project_at(tmp_path):
         written(tmp_path, {"leads": csv(rows)})
-        period = turn.periods("tiny")[-1].name
-        turn.plan("tiny", period, tmp_path / "out")
-        told = page("03_leads", "experiments", period, tmp_path / "out")
-        brief = page("campaign_brief", "message", period, tmp_path / "out")
+        told = plain(compared(tmp_path / "out"))
     assert "nothing is known yet of what became of their leads" in told
     assert "leads.sales_accepted_on; leads.sales_qualified_on; deals with lead_id and outcome; deals.won_amount" in told
     assert "No randomised comparison" not in told
-    assert "Arms are logged, but not compared yet" in brief and "Log randomised comparisons" not in brief

@@ -1,4 +1,4 @@
-"""What to do with a channel, and what a decided deal brings: pages beside the raw rows and the planted truth."""
+"""What a channel costs, what to do with it, and what a decided deal brings: beside raw rows and the planted truth."""
 
 import os
 import re
@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop import amounts, channels, open_period
 from closedloop.documents.channel_advice import advise
-from closedloop.documents.wording import Words
 from closedloop.evidence.claims import false_discovery_q
-from closedloop.loop import turn
-from closedloop.loop.persona import read_set, write_set
-from closedloop.loop.persona_changes import committed
-from closedloop.market.definition import read_definition
-from closedloop.notebook import open_run
+from closedloop.questions.period import OpenPeriod
 from scipy import stats
 
 from tests.documents.ledger import claims, words
+from tests.questions.periods import by_size, everyone, planning
 from tests.redraws import over_redraws, redrawn, rooted
 
 PLANNED, LOOKED_BACK, LAST = "2025-q4", "2025-q3", "2026-q1"
@@ -27,29 +24,28 @@ CHEAP = {"referral", "partner", "webinar", "content", "search"}  # a won deal co
 SEEDS = range(3001, 3021 if os.environ.get("CLOSEDLOOP_FULL") else 3002)
 
 
-def settled(market: str, out: Path, *periods: str) -> None:
-    """Research's personas stay in force in these periods, so that nothing has to be replayed."""
-    first = turn.set_in_force(market, turn.periods(market)[0].name, out)
-    for period in periods:
-        write_set(read_definition(market).folder / "personas" / f"{period}.yml", committed(first, period))
+def priced(now: OpenPeriod) -> OpenPeriod:
+    """The period, closed after what channels cost was compared, over all and for every persona."""
+    frames = now.leads(window=False), now.spend(), now.deals()
+    channels(*frames)
+    channels(*frames, by_persona=True)
+    now.close()
+    return now
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Harbor's own draw under another name, with a plan and the outcomes before it; the market and its run folder."""
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenPeriod, Path]]:
+    """Harbor's own draw under another name: its costs as planned, and the market's folder."""
     place = tmp_path_factory.mktemp("drawn")
     market = redrawn(place, 2097)
     with rooted(place):
-        settled(market, place / "runs", LOOKED_BACK, PLANNED)
-        turn.plan(market, PLANNED, place / "runs")
-        turn.look_back(market, LOOKED_BACK, place / "runs")
-        yield market, place / "runs"
+        yield priced(planning(market, PLANNED, by_size(), place / "runs")), place / "data" / market
 
 
 @pytest.fixture(scope="module")
-def raw(drawn: tuple[str, Path]) -> dict[str, pd.DataFrame]:
+def raw(drawn: tuple[OpenPeriod, Path]) -> dict[str, pd.DataFrame]:
     """Raw leads and deals as known on the day, each once, with their persona; and the spend."""
-    folder = drawn[1].parent / "data" / drawn[0] / "raw"
+    folder = drawn[1] / "raw"
     accounts, leads, deals, spend = (
         pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("accounts", "leads", "deals", "spend")
     )
@@ -58,11 +54,10 @@ def raw(drawn: tuple[str, Path]) -> dict[str, pd.DataFrame]:
         "Throughput": "throughput", "Integration in Place": "is_integrated",
     }).drop(columns="Created Date").drop_duplicates("Account ID")  # fmt: skip
     fields["automation"] = fields["automation"].where(fields["automation"] != "Select")
-    told = read_set(turn.period_folder(drawn[0], PLANNED, drawn[1]) / "personas.yml")
     leads = leads.dropna(subset="Lead ID").drop_duplicates("Lead ID").merge(fields, on="Account ID", how="left")
     deals = deals.drop_duplicates("Deal ID").merge(fields, on="Account ID", how="left")
-    leads["persona"] = told.assign(leads.rename(columns={"Job Function": "role", "Original Source": "channel"}))
-    deals["persona"] = told.assign(deals.rename(columns={"Product": "product"}))
+    leads["persona"] = by_size().assign(leads.rename(columns={"Job Function": "role", "Original Source": "channel"}))
+    deals["persona"] = by_size().assign(deals.rename(columns={"Product": "product"}))
     leads["came"] = pd.to_datetime(leads["Create Date"])
     deals["closed"], deals["amount"] = pd.to_datetime(deals["Close Date"]), pd.to_numeric(deals["Won Amount"])
     won = deals[(deals["Deal Status"] == "Closed Won") & (deals["closed"] < ON)].groupby("Lead ID")["closed"].min()
@@ -119,102 +114,141 @@ def verdicts(costs: pd.DataFrame) -> dict[tuple[str, str], str]:
     return told
 
 
-def of_channels(market: str, period: str, out: Path) -> pd.DataFrame:
-    ledger = pd.read_parquet(turn.period_folder(market, period, out) / "claims-plan.parquet")
-    rows = ledger[(ledger["field"] == "channel") & ledger["cell"].isin(["channels", "persona_channels"])]
+def of_channels(now: OpenPeriod) -> pd.DataFrame:
+    rows = now.claims[(now.claims["field"] == "channel") & now.claims["cell"].isin(["channels", "persona_channels"])]
     return rows.pivot_table(index=["subject", "level"], columns="measure", values="estimate")
 
 
-def test_costs_are_those_of_the_raw_rows(drawn: tuple[str, Path], costs: pd.DataFrame) -> None:
-    told = of_channels(drawn[0], PLANNED, drawn[1])
-    assert len(costs) >= 28
+def test_costs_are_those_of_the_raw_rows(drawn: tuple[OpenPeriod, Path], costs: pd.DataFrame) -> None:
+    found = of_channels(drawn[0])
+    assert len(costs) == 21
     shown = costs[costs["n"] >= 10]
-    assert set(told.index) == set(shown.index)
-    told = told.loc[shown.index]
-    assert told["n_leads"].tolist() == shown["n"].tolist()
-    assert told["n_won"].tolist() == shown["k"].tolist()
+    assert set(found.index) == set(shown.index)
+    found = found.loc[shown.index]
+    assert found["n_leads"].tolist() == shown["n"].tolist()
+    assert found["n_won"].tolist() == shown["k"].tolist()
     cost = (shown["spent"] / shown["k"]).where(shown["k"] > 0)
-    assert told["cost_per_won_amount"].to_numpy() == pytest.approx(cost.to_numpy(), rel=1e-6, nan_ok=True)
+    assert found["cost_per_won_amount"].to_numpy() == pytest.approx(cost.to_numpy(), rel=1e-6, nan_ok=True)
+
+
+def test_a_channels_cost_moves_with_its_rate_of_success(drawn: tuple[OpenPeriod, Path], costs: pd.DataFrame) -> None:
+    fair = costs.loc[("market", "trade_fair")]
+    claim = drawn[0].claims.query("measure == 'cost_per_won_amount' and subject == 'market' and level == 'trade_fair'")
+    p, n, z = fair["k"] / fair["n"], fair["n"], stats.norm.isf(0.05)
+    middle, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))  # Wilson's interval
+    ends = [fair["spent"] / n / ((middle + side * half) / (1 + z * z / n)) for side in (1, -1)]
+    assert claim[["low", "high"]].to_numpy(float)[0] == pytest.approx(ends)
 
 
 def test_each_channel_has_one_line_with_the_verdict_of_the_raw_rows(
-    drawn: tuple[str, Path], costs: pd.DataFrame
+    drawn: tuple[OpenPeriod, Path], costs: pd.DataFrame
 ) -> None:
-    market, out = drawn
-    wanted = verdicts(costs)
+    now, wanted = drawn[0], verdicts(costs)
     assert {"use", "stop"} <= set(wanted.values())
-    page = repr(open_run("03_leads", market, PLANNED, out).show("channels"))
+    whole, own = now.answers.values()
+    page = repr(whole)
     said = dict(re.findall(r"^- (.+?) – (use|keep|test|stop): ", page, re.MULTILINE))
     assert said == {ch.replace("_", " ").capitalize(): wanted["market", ch] for ch in costs.loc["market"].index}
-    personas = [name for name in costs.index.get_level_values("subject").unique() if name != "market"]
-    for persona in personas:
-        shown = repr(open_run("campaign_brief", market, PLANNED, out, persona=persona).show("channels"))
-        part = shown.partition("What to do with each channel")[2].partition("What else differs")[0]
-        found = re.findall(
-            r"^- (.+?) – (use|keep|test|stop)(, as for all personas together)?: (.*)$", part, re.MULTILINE
-        )
+    table = repr(own)
+    for persona in ("large", "small"):
         rows = costs.loc[persona]
-        assert len(found) == (rows["n"] >= 10).sum()
-        for name, word, is_markets, reason in found:
-            channel = name.lower().replace(" ", "_")
-            own, all_of = wanted[persona, channel], wanted["market", channel]
-            assert (word, bool(is_markets)) == ((all_of, True) if own == "test" != all_of else (own, False))
-            n, k = rows.loc[channel, ["n", "k"]].astype(int)
-            assert f"{k} of {n} leads" in reason, "how many were won stands in the line"
+        advice = advise(now.claims, now.words, persona)
+        assert len(advice) == (rows["n"] >= 10).sum()
+        for one in advice:
+            mine, all_of = wanted[persona, one.channel], wanted["market", one.channel]
+            expected = (all_of, True) if mine == "test" != all_of else (mine, False)
+            assert (one.word, one.is_markets) == expected
+            n, k = rows.loc[one.channel, ["n", "k"]].astype(int)
+            assert f"{k} of {n} leads" in one.line.text, "how many were won stands in the line"
+            assert re.search(
+                rf"{persona.title()}, channel: {one.channel.replace('_', ' ')} .* {re.escape(one.mark)}\n", table
+            )
 
 
-def test_findings_about_all_leads_of_a_channel_stand_in_the_brief(drawn: tuple[str, Path]) -> None:
-    market, out = drawn
-    ledger = pd.read_parquet(turn.period_folder(market, PLANNED, out) / "claims-plan.parquet")
-    held = ledger[(ledger["field"] == "channel") & (ledger["subject"] == "market") & (ledger["family"] == "plan")]
-    held = held[held["verdict"].isin(["supported", "leaning"])]
-    brief = open_run("campaign_brief", market, PLANNED, out)
-    cited = {name for part in brief.show("channels").pieces for line in part.lines for name in line.claims}
-    assert len(held) >= 3 and set(held["claim_id"]) <= cited
+def test_every_comparison_of_costs_can_be_made_again(drawn: tuple[OpenPeriod, Path], costs: pd.DataFrame) -> None:
+    for answer in drawn[0].answers.values():
+        for redraw in answer.redraws:
+            spent = redraw.spent.groupby(redraw.groups).sum()
+            assert spent.to_dict() == pytest.approx(costs.loc[redraw.subject, "spent"].astype(float).to_dict())
+            assert redraw.ids.is_unique
 
 
-def test_won_amounts_per_decided_deal_are_those_of_the_raw_rows(
-    drawn: tuple[str, Path], raw: dict[str, pd.DataFrame]
+def test_won_amounts_of_a_channels_decided_deals_are_those_of_the_raw_rows(
+    drawn: tuple[OpenPeriod, Path], raw: dict[str, pd.DataFrame]
 ) -> None:
-    market, out = drawn
     deals = raw["deals"]
     decided = deals[deals["Deal Status"].isin(["Closed Won", "Closed Lost"])]
     decided = decided[decided["closed"].ge(FIRST) & decided["closed"].lt(ON)]
-    ledger = pd.read_parquet(turn.period_folder(market, LOOKED_BACK, out) / "claims-outcome.parquet")
-    told = ledger[ledger["measure"] == "won_amount_per_decided"].set_index(["field", "level"])
-    assert told["family"].groupby("field").unique().map(list).to_dict() == {
-        "": ["none"], "persona": ["outcome"], "product": ["none"],
+    channel = decided["Lead ID"].map(raw["leads"].set_index("Lead ID")["Original Source"])
+    found = drawn[0].claims.query("measure == 'won_amount_per_decided' and cell == 'channels'")
+    assert set(found["subject"]) == {"market", "large", "small"}
+    plain = decided["amount"].groupby(channel).agg(["size", "sum"])
+    whole = found[found["subject"] == "market"].set_index("level").loc[plain.index]
+    assert whole["n"].tolist() == plain["size"].tolist()
+    mean = plain["sum"] / plain["size"]
+    assert ((whole["low"] < mean) & (mean < whole["high"])).all()
+
+
+def test_won_amounts_per_decided_deal_are_those_of_the_raw_rows(
+    drawn: tuple[OpenPeriod, Path], raw: dict[str, pd.DataFrame]
+) -> None:
+    deals = raw["deals"]
+    decided = deals[deals["Deal Status"].isin(["Closed Won", "Closed Lost"])]
+    decided = decided[decided["closed"].ge(FIRST) & decided["closed"].lt(ON)]
+    now = open_period(drawn[0].market, LOOKED_BACK, "ended", notebook="05_deals", out=drawn[1].parents[1] / "back")
+    now.personas = by_size()
+    money = amounts(now.deals(), by="persona")
+    now.close(money)
+    found = money.claims[money.claims["measure"] == "won_amount_per_decided"].set_index(["field", "level"])
+    assert found["family"].groupby("field").unique().map(list).to_dict() == {
+        "": ["none"], "persona": ["how they end"], "product": ["none"],
     }  # fmt: skip
-    plain = {}
     for field, by in (("persona", decided["persona"]), ("product", decided["Product"])):
         sums = decided["amount"].groupby(by).agg(["size", "sum"])
-        mine = told.loc[field].loc[sums.index]
+        mine, plain = found.loc[field].loc[sums.index], sums["sum"] / sums["size"]
         assert mine["n"].tolist() == sums["size"].tolist()
-        plain[field] = sums["sum"] / sums["size"]
-        assert mine["estimate"].to_numpy() == pytest.approx(plain[field].to_numpy(), rel=0.15)
-        assert ((mine["low"] < plain[field]) & (plain[field] < mine["high"])).all()
-    whole = told.loc[("", "")]
+        assert mine["estimate"].to_numpy() == pytest.approx(plain.to_numpy(), rel=0.15)
+        assert ((mine["low"] < plain) & (plain < mine["high"])).all()
+    whole = found.loc[("", "")]
     assert whole["n"] == len(decided)
     assert whole["estimate"] == pytest.approx(decided["amount"].sum() / len(decided), rel=0.05)
-    for name in ("05_deals", "07_review"):
-        run = open_run(name, market, LOOKED_BACK, out)
-        line = next(text for text in repr(run.bottom_line()).splitlines() if "per decided deal" in text)
-        places = [line.index(f"{run._words.name(persona)} (") for persona in told.loc["persona"].sort_values(
-            "estimate", ascending=False).index]  # fmt: skip
-        assert places == sorted(places)
-    playbook = repr(open_run("sales_playbook", market, PLANNED, out).show("numbers"))
-    assert "worth more for each decided deal" in playbook or "worth less for each decided deal" in playbook
+    line = next(text for text in repr(now.bottom_line()).splitlines() if "per decided deal" in text)
+    ordered = found.loc["persona"].sort_values("estimate", ascending=False).index
+    places = [line.index(f"{now.words.name(persona)} (") for persona in ordered]
+    assert places == sorted(places)
+
+
+def test_without_spend_or_channels_the_page_says_what_to_collect(
+    drawn: tuple[OpenPeriod, Path], tmp_path: Path
+) -> None:
+    now = planning(drawn[0].market, "2024-q3", everyone(), tmp_path)
+    free = channels(now.leads(window=False), now.spend().head(0))
+    assert free.missing["cost"].startswith("No spend is recorded")
+    assert free.compared.empty and "n_leads" in set(free.stated["measure"])
+    bare = channels(now.leads(window=False).assign(channel="web"), now.spend())
+    assert bare.missing["channels"] == (
+        "The leads that had time to be won record fewer than two channels: collect `leads.channel`."
+    )
+    alone = channels(now.leads(window=False), now.spend(), by_persona=True)
+    assert alone.missing["persona_channels"].startswith("Channels cannot be compared by persona")
 
 
 def lines(*changes: dict[str, object], subject: str = "market") -> list[str]:
     """The lines on one channel whose ledger holds these claims, with plain spaces."""
-    ledger = claims(*({"notebook": "03_leads", "field": "channel", "level": "fair"} | change for change in changes))
+    ledger = claims(*({"field": "channel", "level": "fair"} | change for change in changes))
     return [repr(one.line).replace("\N{NO-BREAK SPACE}", " ") for one in advise(ledger, words(), subject)]
 
 
 CAME = {"measure": "n_leads", "unit": "count", "estimate": 120, "verdict": "counted", "family": "none"}
-COST = {"measure": "cost_per_won_amount", "unit": "amount", "family": "cost", "baseline": 900, "n": 120}
-WON_RATE = {"measure": "won_rate", "family": "plan", "estimate": 0.2, "low": 0.15, "high": 0.26, "baseline": 0.14}
+COST = {"measure": "cost_per_won_amount", "unit": "amount", "family": "how they end", "baseline": 900, "n": 120}
+WON_RATE = {
+    "measure": "won_rate",
+    "family": "how they end",
+    "estimate": 0.2,
+    "low": 0.15,
+    "high": 0.26,
+    "baseline": 0.14,
+}
 
 
 def test_without_spend_the_share_of_leads_won_decides_for_everybody() -> None:
@@ -251,23 +285,21 @@ def test_money_that_won_nothing_is_no_missing_cost() -> None:
 
 def advised(market: str, out: Path) -> list[tuple[str, str, str]]:
     """Subject, channel and word of every line of the last plan."""
-    settled(market, out, PLANNED, LAST)
-    plan = pd.read_parquet(turn.plan(market, LAST, out) / "claims-plan.parquet")
-    words = Words(read_definition(market))
-    subjects = plan.loc[(plan["field"] == "channel") & (plan["measure"] == "n_leads"), "subject"].unique()
-    return [(subject, one.channel, one.word) for subject in subjects for one in advise(plan, words, subject)]
+    now = priced(planning(market, LAST, by_size(), out))
+    subjects = ("market", "large", "small")
+    return [(subject, one.channel, one.word) for subject in subjects for one in advise(now.claims, now.words, subject)]
 
 
 def test_over_redraws_what_to_use_is_cheap_and_what_to_stop_is_dear(tmp_path: Path) -> None:
-    told = pd.DataFrame(
+    found = pd.DataFrame(
         [row for drawn in over_redraws(tmp_path, SEEDS, advised, n_workers=1) for row in drawn],
         columns=["subject", "channel", "word"],
     )
-    says = told["word"].isin(["use", "stop"])
-    is_right = (told["word"] == "use") == told["channel"].isin(CHEAP)
+    says = found["word"].isin(["use", "stop"])
+    is_right = (found["word"] == "use") == found["channel"].isin(CHEAP)
     for name, part, least in (
-        ("03", told["subject"] == "market", 0.60),
-        ("briefs", told["subject"] != "market", 1 / 3),
+        ("03", found["subject"] == "market", 0.60),
+        ("personas", found["subject"] != "market", 1 / 3),
     ):
         assert is_right[part & says].mean() >= 0.97, name
         assert says[part].mean() >= least, name

@@ -1,0 +1,31 @@
+"""Open periods for tests of verbs: under a persona set that is given, so that none has to be made first."""
+
+from pathlib import Path
+from typing import Any
+
+from closedloop import open_period
+from closedloop.evidence.rules import Among, Branch, Rule
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.questions.period import OpenPeriod
+
+SITES = ("6-20", "over 20")
+LARGE = Rule((Branch((Among("sites", SITES),), "large", 100, 1.0),), "small", ("sites",))
+
+
+def everyone(market: str = "harbor") -> PersonaSet:
+    """One persona for all."""
+    rule = Rule((), "everyone", ())
+    return PersonaSet(market, "2025-q2", "research", rule, (Persona("everyone", "Everyone"),))
+
+
+def by_size(large: float | None = 0.4, small: float | None = 0.2) -> PersonaSet:
+    """Large and small sites, with their promised win rates."""
+    promised = [Persona(name, name.title(), win_rate=rate) for name, rate in (("large", large), ("small", small))]
+    return PersonaSet("harbor", "2025-q2", "research", LARGE, tuple(promised), base_rate=0.3, fields=("sites",))
+
+
+def planning(market: str, period: str, personas: PersonaSet, out: Path | None, **settings: Any) -> OpenPeriod:
+    """03 leads, opened at a period's start."""
+    now = open_period(market, period, "start", notebook="03_leads", out=out, **settings)
+    now.personas = personas
+    return now
