@@ -1,9 +1,10 @@
 """One period of a market, opened by a notebook: frames as known on the day, and the families of what is compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -342,17 +343,23 @@ class OpenPeriod:
         *,
         among: str | None = None,
         known_at: str = "",
+        others: Mapping[str, pd.DataFrame] = MappingProxyType({}),
         **arguments: Any,
     ) -> Answer:
-        """A new answer of this period's notebook, which the verb fills; asked again, it counts once."""
+        """A new answer of this period's notebook, which the verb fills; asked again, it counts once.
+
+        ``others``: further frames that it is made of, by table.
+        """
         rows, is_recorded = self.rows(frame, table)
-        chosen = among if among is not None else self._chosen(frame, table, is_recorded)
+        frames = [(frame, table), *((other, name) for name, other in others.items())]
+        parts = [self._chosen(one, name, self.rows(one, name)[1]) for one, name in frames] if among is None else [among]
+        chosen = "; ".join(part for part in parts if part)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
-        answer.arguments = arguments
+        answer.arguments, answer.others = arguments, {name: self.rows(other, name)[0] for name, other in others.items()}
         if not _is_example():
-            self.answers[fingerprint(verb, arguments | {"among": chosen}, frame)] = answer
+            self.answers[fingerprint(verb, arguments | {"among": chosen}, frame, *others.values())] = answer
         return answer
 
     def _chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
