@@ -1,31 +1,22 @@
-<<<<<<< HEAD
 """Periods that are opened as a notebook opens them, and a run folder in which persona sets are made once."""
 
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
-from closedloop.evidence.rules import Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions.period import OpenPeriod, open_period
-
-Opening = Callable[..., OpenPeriod]
-=======
-"""What the tests of several verbs share."""
-
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from closedloop import arms, call_list, channels, funnel, score, score_over_stage, wake_up
+from closedloop.evidence.rules import Rule
+from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.questions.period import OpenPeriod, open_period
 
-from tests.questions.periods import everyone, planning
->>>>>>> a03
+from tests.questions import periods
+
+Opening = Callable[..., OpenPeriod]
 
 
 @pytest.fixture(scope="session")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-<<<<<<< HEAD
     """The run folder that tests of questions share."""
     return tmp_path_factory.mktemp("runs")
 
@@ -45,15 +36,12 @@ def opening(tmp_path: Path) -> Opening:
         return now
 
     return opened
-=======
-    """A run folder for the session: a persona set in force is made once."""
-    return tmp_path_factory.mktemp("questions")
 
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The bundled market's leads as known on 2025-04-01, with one persona for all: answers by the names of verbs."""
-    now = planning("harbor", "2025-q2", everyone(), tmp_path_factory.mktemp("planned"))
+    now = periods.planning("harbor", "2025-q2", periods.everyone(), tmp_path_factory.mktemp("planned"))
     leads, every_lead = now.leads(), now.leads(window=False)
     scored = score(now.prospects())
     found = SimpleNamespace(
@@ -68,4 +56,3 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     )
     now.close(found.calls, found.arms)
     return found
->>>>>>> a03

@@ -234,7 +234,9 @@ def _named(learner: Any) -> ModelName:
     """The name under which a learner is judged; errors: ParameterError for one that gives no probabilities."""
     from sklearn.base import BaseEstimator, is_classifier
 
-    if named := next((name for name in MODELS if isinstance(learner, str) and name == learner and name in LEARNERS), None):
+    if named := next(
+        (name for name in MODELS if isinstance(learner, str) and name == learner and name in LEARNERS), None
+    ):
         return named
     is_fit = isinstance(learner, BaseEstimator) and is_classifier(learner) and hasattr(learner, "predict_proba")
     if not is_fit:

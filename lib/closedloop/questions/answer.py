@@ -39,7 +39,8 @@ Render = Callable[[Evidence, str], Sequence[Piece]]
 class Answer:
     """What one call of a verb found.
 
-    ``rows``: the records that went in, as the market's own frame has them. ``render`` makes the pieces of a page from
+    ``rows``: the records that went in, as the market's own frame has them; ``others``: those of further frames, by
+    table. ``render`` makes the pieces of a page from
     what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
     ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
     learned, for verbs that go on from it. ``conclude``: called with the answer and the judged claims when the families
@@ -54,6 +55,7 @@ class Answer:
     render: Render
     headline: Callable[[Evidence], list[Sentence]] | None = None
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     among: str = ""
     is_recorded: bool = True
@@ -205,8 +207,10 @@ def _plainly(frame: pd.DataFrame) -> Table:
     return Table(tuple(map(str, rows.columns)), tuple(map(tuple, cells)), is_number, n_left_out=n_more)
 
 
-def fingerprint(verb: str, arguments: Mapping[str, Any], rows: pd.DataFrame) -> str:
+def fingerprint(verb: str, arguments: Mapping[str, Any], *frames: pd.DataFrame) -> str:
     """The identity of a question: its verb, its arguments, and the rows that it was asked of."""
-    digest = hashlib.sha256(f"{verb} {sorted(arguments.items(), key=str)!r} {list(rows.columns)}".encode())
-    digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes() if len(rows.columns) else b"")
+    digest = hashlib.sha256(f"{verb} {sorted(arguments.items(), key=str)!r}".encode())
+    for rows in frames:
+        digest.update(str(list(rows.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes() if len(rows.columns) else b"")
     return digest.hexdigest()[:16]

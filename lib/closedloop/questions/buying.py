@@ -30,10 +30,10 @@ def buying(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = No
     Shares of the ``deals`` that record it; who was met is among the deals of which ``touches`` record any buying role.
     Shares have Wilson's interval, alternatives a multinomial one.
     """
-    answer = opened().ask("buying", "buying", deals, "deals", _show_buying, among=among)
+    answer = opened().ask("buying", "buying", deals, "deals", _show_buying, among=among, others={"touches": touches})
     if no_deals(answer):
         return answer
-    met = touches_in_window(answer, touches)
+    met = touches_in_window(answer)
     for persona, part in answer.rows.groupby("persona"):
         origin, who = answer.origin(part["closed_on"]), {"subject": str(persona)}
         if "competitor" in part:
@@ -52,13 +52,17 @@ def buying(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = No
             n_met = roles[roles["deal_id"].isin(ids)].groupby("buying_role")["deal_id"].nunique()
             rows = rates([(role, k, len(ids)) for role, k in n_met.items()], "buying_role")
             answer.estimate(rows, origin, measure, **who)
+    if answer.stated.empty:
+        answer.missing["buying"] = (
+            "What buyers weigh and who is met is recorded of fewer than ten deals of each persona: collect "
+            "deals.competitor, and `touches` with their buying role."
+        )
     return answer
 
 
-def touches_in_window(answer: Answer, touches: pd.DataFrame) -> pd.DataFrame:
-    """The touches of the window, with every column that is read of them."""
-    rows, _ = answer.now.rows(touches, "touches")
-    rows = rows.reindex(columns=_TOUCH_COLUMNS)
+def touches_in_window(answer: Answer) -> pd.DataFrame:
+    """The answer's touches of the window, with every column that is read of them."""
+    rows = answer.others["touches"].reindex(columns=_TOUCH_COLUMNS)
     rows = rows.assign(touched_on=pd.to_datetime(rows["touched_on"]))
     return answer.now.situation.in_window(rows, rows["touched_on"])
 
@@ -132,10 +136,10 @@ def _show_stages(shown: Evidence, title: str) -> Sequence[Piece]:
 
 def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
     """How often sales touched the leads of each persona's won ``deals``: the median, from ``touches`` of the window."""
-    answer = opened().ask("cadence", "cadence", deals, "deals", _show_cadence, among=among)
+    answer = opened().ask("cadence", "cadence", deals, "deals", _show_cadence, among=among, others={"touches": touches})
     if no_deals(answer):
         return answer
-    met = touches_in_window(answer, touches)
+    met = touches_in_window(answer)
     for persona, part in answer.rows.groupby("persona") if "lead_id" in answer.rows else ():
         leads = part.loc[part["outcome"] == "won", "lead_id"].dropna()
         ours = met[(met["from_team"] == "sales") & met["lead_id"].isin(leads)]

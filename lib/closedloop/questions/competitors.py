@@ -42,12 +42,18 @@ def competitors(
     outcome (family "recording").
     """
     now = opened()
-    answer = now.ask("competitors", "met", deals, "deals", _show, among=among, by=list(by), least=least)
+    answer = now.ask("competitors", "met", deals, "deals", _show, among=among, others={"notes": notes},
+                     by=list(by), least=least)  # fmt: skip
     names = competitor_names(now.situation, least)
     answer.results["competitors"] = names
-    if no_deals(answer) or not names:
+    if no_deals(answer):
         return answer
-    rows, said = answer.rows, now.rows(notes, "notes")[0]
+    if not names:
+        answer.missing["competitors"] = (
+            f"No competitor was met in {least} known deals: collect deals.competitor, the alternative of every deal."
+        )
+        return answer
+    rows, said = answer.rows, answer.others["notes"]
     if "competitor" in rows:
         _how_recorded(answer, rows)
     for name in names:

@@ -33,11 +33,13 @@ def materials(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None =
     The texts in force themselves go to the documents (table ``texts``), and are not shown here.
     """
     now = opened()
-    answer = now.ask("materials", "materials", deals, "deals", _show_materials, among=among)
+    answer = now.ask(
+        "materials", "materials", deals, "deals", _show_materials, among=among, others={"touches": touches}
+    )
     answer.tables["texts"] = texts_in_force(now.situation.view)
     if no_deals(answer):
         return answer
-    met, uses = touches_in_window(answer, touches), []
+    met, uses = touches_in_window(answer), []
     for persona, part in answer.rows.groupby("persona"):
         used = about(met, part).dropna(subset=["material_id"])
         parts = [(str(name), some) for name, some in used.groupby("material_id") if len(some) >= LEAST_SHOWN]

@@ -1,11 +1,12 @@
 """One period of a market, opened by a notebook: frames as known on the day, and the families of what is compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -371,17 +372,23 @@ class OpenPeriod:
         *,
         among: str | None = None,
         known_at: str = "",
+        others: Mapping[str, pd.DataFrame] = MappingProxyType({}),
         **arguments: Any,
     ) -> Answer:
-        """A new answer of this period's notebook, which the verb fills; asked again, it counts once."""
+        """A new answer of this period's notebook, which the verb fills; asked again, it counts once.
+
+        ``others``: further frames that it is made of, by table.
+        """
         rows, is_recorded = self.rows(frame, table)
-        chosen = among if among is not None else self.chosen(frame, table, is_recorded)
+        frames = [(frame, table), *((other, name) for name, other in others.items())]
+        parts = [self.chosen(one, name, self.rows(one, name)[1]) for one, name in frames] if among is None else [among]
+        chosen = "; ".join(part for part in parts if part)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
-        answer.arguments = arguments
+        answer.arguments, answer.others = arguments, {name: self.rows(other, name)[0] for name, other in others.items()}
         if not _is_example():
-            self._join(fingerprint(verb, arguments | {"among": chosen}, frame), answer)
+            self._join(fingerprint(verb, arguments | {"among": chosen}, frame, *others.values()), answer)
         return answer
 
     def _join(self, key: str, answer: Answer) -> None:

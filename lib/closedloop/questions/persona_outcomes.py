@@ -62,8 +62,10 @@ def _show_progress(shown: Evidence, title: str) -> Sequence[Piece]:
     label = level_of(shown.words)
     listed = table_of(shown.claims, shown.words, "group", columns, label=label, caption=title)
     still_open = shown.of("lead_open_rate").sort_values("estimate", ascending=False, kind="stable")
-    most = [f"{value(claim, shown.words)} of {label(claim)}" for claim in records(still_open.head(1))]
-    return listed, *(stating(f"Not decided yet: up to {text}.", still_open.head(1)) for text in most)
+    most = records(still_open.head(1))
+    return listed, *(
+        stating(f"Not decided yet: up to {value(row, shown.words)}, of {label(row)}.", row) for row in most
+    )
 
 
 def promised_win_rates(deals: pd.DataFrame, *, among: str | None = None) -> Answer:

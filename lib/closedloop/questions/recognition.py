@@ -110,9 +110,9 @@ def recognise(
     if error is None:
         answer.missing["rule_error"] = lineage.why_untraced
     else:
-        told = Origin(now.notebook, "rules", lineage.sample.source, *lineage.asked)
+        of_sample = Origin(now.notebook, "rules", lineage.sample.source, *lineage.asked)
         for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
-            answer.estimate(rates([("", share * error.n, error.n)], ""), told, measure, kind="predictive")
+            answer.estimate(rates([("", share * error.n, error.n)], ""), of_sample, measure, kind="predictive")
     review = pd.Timestamp(now.period.end) if now.definition.has_calendar else pd.NaT
     about = {"sql": rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
     sentences = [[persona.id, sentence] for persona in now.personas.personas for sentence in persona.rule]

@@ -46,7 +46,7 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
     was raised.
     """
     now = opened()
-    answer = now.ask("topics", "objections", notes, "notes", _show, among=among, least=least)
+    answer = now.ask("topics", "objections", notes, "notes", _show, among=among, others={"deals": deals}, least=least)
     if answer.rows.empty:
         if not now.situation.view.has("notes"):
             answer.missing["notes"] = "No notes are recorded: log pains, objections and questions with a topic each."
@@ -62,7 +62,7 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
             origin = answer.origin(mine["written_on"], kind.section)
             answer.count(_logged(mine, least), origin, f"n_{kind.name}", subject=str(persona))
             answer.estimate(shares(mine["topic"], "topic"), origin, f"{kind.name}_share", subject=str(persona))
-    ended, _ = now.rows(deals, "deals")
+    ended = answer.others["deals"]
     for persona, mine in ended.groupby("persona") if len(ended) else ():
         _raised(answer, str(persona), mine)
     return answer
