@@ -9,7 +9,6 @@ _HOMES = {
     "cycle": "amounts",
     "describe": "segments",
     "explore": "profiles",
-    "leaks": "leaks",
     "loss_reasons": "loss_reasons",
     "offer": "targets",
     "open_period": "period",

@@ -367,6 +367,7 @@ class OpenPeriod:
         """
         self._first = first
         asked = list(self.answers.values())
+        families.set_apart(asked)
         self._claims = families.close(
             stacked([answer.compared for answer in asked], LOOK_COLUMNS),
             stacked([answer.stated for answer in asked], STATEMENT_COLUMNS).drop_duplicates(ignore_index=True),
@@ -380,9 +381,9 @@ class OpenPeriod:
 
     @property
     def step(self) -> Step:
-        """Tables, key figures and gaps of all answers together."""
+        """Tables, key figures and gaps of all answers together; not of those about some cases, or asked another way."""
         step = Step(store.step_of(self.notebook))
-        for answer in self.answers.values():
+        for answer in (one for one in self.answers.values() if not one.among):
             step.tables.update(answer.tables)
             step.results.update(answer.results)
             step.missing.update(answer.missing)
