@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.batch.report import write_audit
+from closedloop.documents.audit_page import audit_html
 from closedloop.loop import turn
 from closedloop.loop.leaks import market_leaks
 from closedloop.market.warehouse import open_warehouse
@@ -90,9 +90,7 @@ def test_the_audit_of_an_order_shows_positions(queue: Path) -> None:
         "position 1",
         "position 622",
     ]  # lead 620 was accepted two later
-    page = write_audit(queue / "runs", warehouse.definition, warehouse.audit, market_leaks(warehouse)).read_text(
-        "utf-8"
-    )
+    page = audit_html(warehouse.definition, warehouse.audit, market_leaks(warehouse))
     assert CALENDAR.findall(page) == []
     assert "position 628" in page  # up to where the data go
 

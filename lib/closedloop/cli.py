@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from closedloop.errors import ClosedLoopError, LockedError, ParameterError
+from closedloop.errors import ClosedLoopError, LockedError, ParameterError, WriteError
 
 # what a command needs is imported when it runs, so that --help answers at once
 _HELP = "Closed Loop: marketing plans with what sales learned, sales works with what marketing researched."
@@ -26,8 +26,6 @@ def main() -> None:
     try:
         app()
     except ClosedLoopError as error:
-        from closedloop.batch.ledger import WriteError
-
         print(f"closedloop: {error}", file=sys.stderr)
         codes = {LockedError: 75, WriteError: 1}
         sys.exit(codes.get(type(error), 2))
@@ -213,8 +211,8 @@ def dictionary(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when it is not current")] = False,
 ) -> None:
     """Write the data dictionary into data/README.md, below the text that people keep there."""
-    from closedloop.batch.ledger import write_atomic
     from closedloop.market.contract import dictionary as described
+    from closedloop.market.files import write_atomic
     from closedloop.market.place import data_folder
 
     path, marker = data_folder() / "README.md", "<!-- generated: closedloop dictionary -->"
@@ -236,9 +234,9 @@ def accept(
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
 ) -> None:
     """Put the persona set that a period's refinement proposes into force for the next period."""
-    from closedloop.batch.ledger import write_atomic
-    from closedloop.batch.proposals import proposed_period
+    from closedloop.loop.proposals import proposed_period
     from closedloop.market.definition import check_slug, read_definition
+    from closedloop.market.files import write_atomic
     from closedloop.market.place import runs_folder
 
     definition = read_definition(market)

@@ -27,6 +27,10 @@ class LockedError(ClosedLoopError):
     """Another runner works in the same run folder."""
 
 
+class WriteError(ClosedLoopError):
+    """A file could not be written: the disk is full, or may not be written to."""
+
+
 def allowed(values: Iterable[object], limit: int = 20) -> str:
     """A readable list of what is allowed, cut after ``limit`` values."""
     names = [str(value) for value in values]

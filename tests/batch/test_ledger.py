@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from closedloop.batch.ledger import Entry, Ledger, hashes, inside, locked, write_atomic
+from closedloop.batch.ledger import Entry, Ledger, inside, locked
 from closedloop.errors import ClosedLoopError, LockedError
+from closedloop.market.files import hashes, write_atomic
 from closedloop.terms import Status
 
 A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"  # SHA-256 of "a", FIPS 180-4 test programs

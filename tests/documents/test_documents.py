@@ -579,6 +579,17 @@ def test_what_is_known_only_later_is_neither_looked_for_nor_in_sight() -> None:
     assert found["What has been measured to matter"] == [("more",)]
 
 
+def test_what_a_won_deal_brings_is_the_personas_or_everyones_where_there_is_one() -> None:
+    amount = {"measure": "median_amount", "unit": "amount", "verdict": "estimated", "family": "none", "n": 40}
+    own = amount | {"field": "persona", "level": "fast", "estimate": 900, "low": 800, "high": 1000}
+    whole = amount | {"field": "", "level": "", "estimate": 700, "low": 650, "high": 760}
+    found = dossier(outcome=claims(own, whole))
+    assert card("expect", found)[1:] == ["A won deal brings"]
+    assert "EUR 900 (EUR 800–1,000, n = 40) (median)" in plain(glance(playbook(found)))
+    alone = replace(PERSONAS, rule=Rule((), "fast", ()), personas=PERSONAS.personas[:1])
+    assert "EUR 700 (EUR 650–760, n = 40) (median)" in plain(glance(playbook(replace(found, personas=alone))))
+
+
 def test_a_card_does_not_repeat_its_title() -> None:
     assert card("walk", dossier()) == ["Nobody pays."]
 

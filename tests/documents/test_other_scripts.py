@@ -10,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.documents import battlecard, playbook
-from closedloop.documents.sections import catalogue
-from closedloop.loop import turn
-from closedloop.loop.persona import read_set
-from closedloop.notebook import STEPS, open_run
+from closedloop.loop.in_force import set_in_force
+from closedloop.questions import cells
 
+from tests import pages
 from tests.market.conftest import project_at, write_market
 
 PERIOD = "2024-q2"
-SECTIONS = {"sales_playbook": playbook.SECTIONS, "battlecard": battlecard.SECTIONS}
 FIELDS = '[fields.accounts]\nresearch = ["業種", "規模"]\n'
 RIVALS = ["C", "C++", "../../競合/x"]
 INDUSTRY = ["卸売業", "製造業", "物流業"]
@@ -47,52 +44,52 @@ def market() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with project_at(tmp_path_factory.mktemp("scripts")) as root:
-        write_market(root, market(), more=FIELDS)
-        turn.plan("tiny", PERIOD, root / "runs")
-        turn.look_back("tiny", PERIOD, root / "runs")
+        write_market(pages.with_notebooks(root), market(), more=FIELDS)
         yield root / "runs"
 
 
-def page(notebook: str, out: Path, **chosen: str) -> str:
-    """All that a page shows, as HTML; a warning on the way is an error."""
+def page(notebook: str, out: Path, chosen: str | None = None) -> str:
+    """All that a document shows, as HTML; a warning on the way is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as a sign that a font lacks
-        run = open_run(notebook, "tiny", PERIOD, str(out), **chosen)
-        names = catalogue.names(STEPS[notebook]) if notebook in STEPS else list(SECTIONS[notebook])
-        shown = [run.bottom_line(), *(run.show(name) for name in names)]
-        run.save()
-    return "".join(piece._repr_html_() for piece in shown)
+        shown, _ = pages.document(notebook, "tiny", PERIOD, out, chosen)
+        return "".join(piece._repr_html_() for piece in shown.pieces)
 
 
 def test_every_persona_has_an_id_a_name_and_files_of_its_own(out: Path) -> None:
-    personas = read_set(out / "tiny" / PERIOD / "personas.yml")
+    personas = set_in_force("tiny", PERIOD, out)
     accounts = pd.read_csv(io.StringIO(market()["accounts"]))
     levels = {(name, level) for name in ("業種", "規模") for level in accounts[name]}
     assert len(set(personas.ids)) == 3
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*", id_) for id_ in personas.ids)
     for persona in personas.personas:
-        text = page("sales_playbook", out, persona=persona.id)
+        text = page("sales_playbook", out, persona.id)
         assert (persona.field, persona.level) in levels
         members = accounts[personas.assign(accounts) == persona.id]
         assert persona.share == pytest.approx((members[persona.field] == persona.level).mean(), abs=1e-6)
         assert persona.share >= 0.9, "it bears the level alone"
-        assert f"Persona {persona.field}: {persona.level}: " in text
+        assert f"<h2>{persona.field}: {persona.level}</h2>" in text
         assert (out / "tiny" / PERIOD / "documents" / f"sales_playbook-{persona.id}.csv").exists()
 
 
-@pytest.mark.parametrize("notebook", STEPS)
-def test_no_page_warns_or_shows_a_segment_in_place_of_a_level(out: Path, notebook: str) -> None:
-    text = page(notebook, out)
-    assert "Higher segment" not in text
-    assert "<b>C</b>" not in text, "signs of markup are text"
+def test_no_page_warns_or_shows_a_segment_in_place_of_a_level(out: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for now in pages.notebooks("tiny", PERIOD, out):
+            shown = [now.bottom_line().make(), *(piece for a in now.answers.values() for piece in a.pieces("Why?"))]
+            text = "".join(piece._repr_html_() for piece in shown)
+            assert "Higher segment" not in text
+            assert "<b>C</b>" not in text, "signs of markup are text"
+    for notebook in pages.DOCUMENTS:
+        assert "<b>C</b>" not in page(notebook, out)
 
 
 def test_levels_that_differ_by_signs_are_told_apart(out: Path) -> None:
-    claims = pd.read_parquet(out / "tiny" / PERIOD / "claims.parquet")
-    levels = claims.loc[(claims["field"] == "product") & (claims["measure"] == "win_rate"), "level"]
-    assert set(levels) == set(PRODUCTS)
-    words = open_run("05_deals", "tiny", PERIOD, str(out))._words
-    shown = [words.level("product", level) for level in PRODUCTS]
+    path = pages.ROOT / "notebooks" / "05_deals.ipynb"
+    now = cells.run_cells(path, {"market": "tiny", "period": PERIOD, "out": str(out)})
+    found = now.claims
+    assert set(found.loc[(found["field"] == "product") & (found["measure"] == "win_rate"), "level"]) == set(PRODUCTS)
+    shown = [now.words.level("product", level) for level in PRODUCTS]
     assert shown[:6] == ["C", "C++", "<b>C</b>", "تجارة", "Everyone", "a↵b"]
     assert len(set(shown)) == len(PRODUCTS)
     assert max(map(len, shown)) == 60
@@ -100,9 +97,10 @@ def test_levels_that_differ_by_signs_are_told_apart(out: Path) -> None:
 
 def test_every_rival_has_a_card_and_a_file_that_stays_in_its_folder(out: Path) -> None:
     folder = out / "tiny" / PERIOD / "documents"
-    before = set(out.parent.rglob("*.csv"))
+    page("battlecard", out, RIVALS[0])
+    before = set(out.parent.rglob("*.csv")) - set(folder.glob("battlecard-*"))
     for rival in RIVALS:
-        assert f"{rival} was met in " in html.unescape(page("battlecard", out, competitor=rival))
+        assert f"{rival} was met in " in html.unescape(page("battlecard", out, rival))
     written = set(out.parent.rglob("*.csv")) - before
     assert len(written) == len(RIVALS)
     assert {path.parent for path in written} == {folder}

@@ -1,4 +1,4 @@
-"""The same input gives the same bytes: whatever the time zone, the language, the hash seed, forked or in a kernel, the place."""
+"""The same input gives the same bytes: whatever the time zone, language, hash seed, process and place."""
 
 import hashlib
 import os

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import pytest
 from closedloop.batch import ledger
-from closedloop.batch.ledger import WriteError, write_atomic
-from closedloop.errors import ClosedLoopError
+from closedloop.errors import ClosedLoopError, WriteError
+from closedloop.market.files import write_atomic
 
 from .conftest import Project, start_runner
 
@@ -25,7 +25,7 @@ def test_a_full_or_read_only_disk_leaves_the_earlier_file_whole(
     def refuse(_: int) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("closedloop.batch.ledger.os.fsync", refuse)
+    monkeypatch.setattr("closedloop.market.files.os.fsync", refuse)
     with pytest.raises(WriteError, match=rf"a\.json: cannot write 5 bytes: {os.strerror(number)}"):
         write_atomic(path, b"later")
     assert path.read_bytes() == b"earlier"
@@ -35,7 +35,7 @@ def test_a_full_or_read_only_disk_leaves_the_earlier_file_whole(
 def test_a_file_that_is_larger_than_there_is_room_for_is_named_with_its_size(tmp_path: Path) -> None:
     """The system itself refuses: the process may write files of 1,000 bytes at most."""
     code = (
-        "import resource, sys; from pathlib import Path; from closedloop.batch.ledger import write_atomic\n"
+        "import resource, sys; from pathlib import Path; from closedloop.market.files import write_atomic\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); write_atomic(Path(sys.argv[1]), b'x' * 5000)"
     )
     path = tmp_path / "a.json"
@@ -53,12 +53,11 @@ def test_a_run_whose_page_does_not_fit_fails_and_the_others_go_on(
     page = project.out / "tiny/2024-q1/05_deals.ipynb"
     earlier = page.read_bytes()
     project.world(data=["x", "y"])
-    real = ledger.write_atomic
 
     def full(path: Path, content: bytes) -> None:
         if path == page:
             raise WriteError(f"{path}: cannot write {len(content)} bytes: No space left on device")
-        real(path, content)
+        write_atomic(path, content)
 
     monkeypatch.setattr("closedloop.batch.perform.write_atomic", full)
     summary = project.run()

@@ -237,6 +237,7 @@ def test_a_parent_with_threads_forks_nothing_and_says_whose_they_are(
 
 FIGURE = "import matplotlib.pyplot as plt; plt.plot([1, 3, 2]); plt.title('A')"
 LATER = "import asyncio\nasync def later():\n    print('later')\n"
+CLASS, JSON = "class A:\n    def ", "'application/a+json'"
 SHAPES: dict[str, str | tuple[str, ...]] = {
     "streams": "import sys; print('a'); print('b', file=sys.stderr); sys.stdout.write('c')",
     "standard error first": "import sys; print('a', file=sys.stderr); print('b'); print('c', file=sys.stderr)",
@@ -249,10 +250,10 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "options": "import pandas as pd; pd.options.display.max_columns, pd.options.display.width",
     "long text": "import pandas as pd; print(pd.DataFrame({f'column {n}': [n * 1e6] for n in range(30)}))",
     "html": "from IPython.display import HTML, Markdown, display; display(HTML('<b>x</b>')); Markdown('*y*')",
-    "own display": "class A:\n    def _ipython_display_(self):\n        display('own')\nA()",
-    "own bundle": "class A:\n    def _repr_mimebundle_(self, **_):\n        return {'application/vnd.a+json': [1]}, {'application/vnd.a+json': {'c': 2}}\nA()",
-    "bad display": "class A:\n    def _repr_html_(self):\n        return 1 / 0\n    def __repr__(self):\n        return 'A'\nA()",
-    "bad words": "class A:\n    def __repr__(self):\n        return 1 / 0\nA()",
+    "own display": f"{CLASS}_ipython_display_(self):\n        display('own')\nA()",
+    "own bundle": f"{CLASS}_repr_mimebundle_(self, **_):\n        return {{{JSON}: [1]}}, {{{JSON}: {{'c': 2}}}}\nA()",
+    "bad display": f"{CLASS}_repr_html_(self):\n        return 1 / 0\n    __repr__ = lambda self: 'A'\nA()",
+    "bad words": f"{CLASS}__repr__(self):\n        return 1 / 0\nA()",
     "magic": "%timeit -n1 -r1 -q 1\n%config InlineBackend.figure_format",
     "magics": ("x = 1", "%who", "%matplotlib inline", "%pwd?", "%%capture got\nprint(x)", "got.stdout", "%no_such"),
     "shell": "!echo hello",
@@ -379,7 +380,8 @@ def test_at_the_end_tasks_are_cancelled_and_threads_get_a_second(
         "    finally:\n        print('cancelled')\nt = asyncio.create_task(work())"
     )
     mark = f"open({str(tmp_path / 'ended')!r}, 'w').write('ended')"
-    quick = f"import threading, time\ndef quick():\n    time.sleep(0.3); {mark}; print('quick')\nthreading.Thread(target=quick).start()"
+    quick = f"import threading, time\ndef quick():\n    time.sleep(0.3); {mark}; print('quick')\n"
+    quick += "threading.Thread(target=quick).start()"
     slow = "threading.Thread(target=time.sleep, args=(60,)).start()"
     ended = execute(source(task, quick, slow), {}, Limits(), parent)
     assert (ended.status, states(ended)) == (Status.OK, ["completed"] * 4)

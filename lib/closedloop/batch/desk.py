@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from closedloop.batch.ledger import Entry, Ledger, hashes
+from closedloop.batch.ledger import Entry, Ledger
 from closedloop.batch.perform import Task
-from closedloop.batch.plan import DOCUMENTS, PERSONAS, Job, PeriodPlan, Planner
+from closedloop.batch.plan import DOCUMENTS, MAKES_SETS, PERSONAS, Job, PeriodPlan, Planner
 from closedloop.batch.trace import Limits
 from closedloop.loop.basis import basis
 from closedloop.market.definition import read_definition
+from closedloop.market.files import hashes
 from closedloop.market.fingerprint import package_code
 from closedloop.market.place import data_folder, root
 from closedloop.terms import Status
@@ -61,13 +62,15 @@ class Desk:
         return replace(entry, status=Status.CACHED) if is_current else None
 
     def inputs(self, job: Job) -> dict[str, str]:
-        """What the result depends on, by path: rows, settings, sets, words, lock, package, and what others left.
+        """What the result depends on, by path: rows, settings, sets, cells, words, lock, package, and what others left.
 
         Those are claims and tables; of the period before, the loop's notebooks read the persona set alone.
         """
         found = basis(read_definition(job.market), job.period, job.moment, job.data)
         words = (data_folder() / job.market).rglob("*.toml")
-        files = [self.planner.notebooks[job.notebook].path, root() / "requirements.lock", *words]
+        known = self.planner.notebooks
+        cells = [known[name].path for name in (job.notebook, MAKES_SETS) if name in known]
+        files = [*cells, root() / "requirements.lock", *words]
         found |= {"lib/closedloop": package_code()} | hashes(files, root())
         for entry in (self.ledger.entries[need] for need in job.needs):
             reads_all = job.is_document or entry.period == job.period

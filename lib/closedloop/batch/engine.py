@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from closedloop.batch.ledger import write_atomic
 from closedloop.batch.parameters import Value, check_values, declared
 from closedloop.batch.parent import Parent
 from closedloop.batch.trace import Limits, Trace, mark
 from closedloop.errors import ClosedLoopError
+from closedloop.market.files import write_atomic
 from closedloop.terms import Status
 
 RESULTS_MIME = "application/vnd.closedloop.results+json"

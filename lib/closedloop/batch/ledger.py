@@ -1,33 +1,23 @@
 """The ledger: ``manifest.json``, the one account of what ran, from what and to what; the run folder's lock."""
 
 import fcntl
-import hashlib
 import json
 import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from closedloop.errors import ClosedLoopError, LockedError
+from closedloop.market.files import append, write_atomic
+from closedloop.market.sources import sha256_of
 from closedloop.terms import Status
 
 _FLUSH_SECONDS = 5
 GOOD = (Status.OK, Status.OK_WITH_WARNINGS, Status.CACHED)
-_PACKAGES = [
-    "pandas",
-    "numpy",
-    "duckdb",
-    "ibis-framework",
-    "scikit-learn",
-    "scipy",
-    "matplotlib",
-    "papermill",
-]
-_PART = ".part"  # the ending of a file that is being written
+_PACKAGES = ("pandas", "numpy", "duckdb", "ibis-framework", "scikit-learn", "scipy", "matplotlib", "papermill")
 
 
 @dataclass(frozen=True)
@@ -53,51 +43,6 @@ class Entry:
         return self.status in GOOD
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` so that a reader sees the old file or the whole new one, never a part of it.
-
-    Raises WriteError with the path and the number of bytes when the disk is full or read-only.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=_PART, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
-
-
-def sweep(out: Path) -> None:
-    """Remove the parts of files that a killed batch was writing; for who holds the folder's lock."""
-    for folder, _, names in os.walk(out):
-        for name in names:
-            if name.startswith(".") and name.endswith(_PART):
-                Path(folder, name).unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hashes(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    """SHA-256 of every file by its path relative to ``folder``, in the order of the paths."""
-    files = [path for path in sorted(set(paths)) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-
-
-class WriteError(ClosedLoopError):
-    """A file could not be written: the disk is full, or may not be written to."""
-
-
 class Ledger:
     """The runs recorded in one run folder.
 
@@ -108,7 +53,9 @@ class Ledger:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.path, self._journal = out / "manifest.json", out / ".journal"
-        entries = [*_read(self.path), *_read_journal(self._journal)]
+        entries = _read(self.path, "ledger", lambda text: json.loads(text)["runs"])
+        # of a batch that was killed; its last line may be half a line
+        entries += _read(self._journal, "journal", lambda text: map(json.loads, text.split("\n")[:-1]))
         self.entries: dict[str, Entry] = {entry.id: entry for entry in entries}
         self._written = time.monotonic()
 
@@ -126,10 +73,9 @@ class Ledger:
 
     def retire(self, ids: Iterable[str]) -> None:
         """Forget runs that are no longer part of the plan, and remove what they wrote."""
-        gone = [self.entries.pop(id_) for id_ in ids]
-        for entry in gone:
-            for path in entry.outputs:
-                inside(self.out, path).unlink(missing_ok=True)
+        gone = [path for id_ in ids for path in self.entries.pop(id_).outputs]
+        for path in gone:
+            inside(self.out, path).unlink(missing_ok=True)
         if gone:
             self.flush()
 
@@ -151,28 +97,8 @@ class Ledger:
 
     def is_whole(self, entry: Entry) -> bool:
         """Are the outputs of the run as it left them?"""
-        return all(_has(inside(self.out, path), digest) for path, digest in entry.outputs.items())
-
-
-def append(path: Path, content: bytes) -> None:
-    """Add ``content`` at the end of a file, on disk; WriteError as of ``write_atomic``."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
-
-
-def _read_journal(path: Path) -> list[Entry]:
-    """The runs of a batch that was killed; its last line may be half a line."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    try:
-        return [_entry(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClosedLoopError(f"{path}: is no journal ({error}); move it away, and those runs run again") from error
+        files = ((inside(self.out, path), digest) for path, digest in entry.outputs.items())
+        return all(path.is_file() and sha256_of(path) == digest for path, digest in files)
 
 
 def inside(folder: Path, path: str) -> Path:
@@ -183,17 +109,11 @@ def inside(folder: Path, path: str) -> Path:
     return full
 
 
-def _has(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path) == digest
-
-
-def _read(path: Path) -> list[Entry]:
-    if not path.exists():
-        return []
+def _read(path: Path, what: str, runs: Callable[[str], Iterable[dict[str, Any]]]) -> list[Entry]:
     try:
-        return [_entry(run) for run in json.loads(path.read_text("utf-8"))["runs"]]
+        return [_entry(run) for run in runs(path.read_text("utf-8"))] if path.exists() else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClosedLoopError(f"{path}: is no ledger ({error}); move it away to start a new one") from error
+        raise ClosedLoopError(f"{path}: is no {what} ({error}); move it away, and its runs run again") from error
 
 
 def _entry(run: dict[str, Any]) -> Entry:

@@ -13,10 +13,10 @@ from subprocess import PIPE, Popen, TimeoutExpired
 from tempfile import TemporaryFile
 from typing import Any
 
-from closedloop.batch.ledger import hashes, write_atomic
 from closedloop.batch.plan import PeriodPlan
 from closedloop.errors import ClosedLoopError
 from closedloop.market.definition import read_definition
+from closedloop.market.files import hashes, write_atomic
 from closedloop.market.fingerprint import fingerprint, package_code
 
 _POLL_SECONDS = 0.1
@@ -71,13 +71,14 @@ def _make_ready(market: str, out: Path, is_stopped: Callable[[], bool]) -> None:
 
 def make_ready(market: str, out: Path) -> None:
     """Build the market's canonical tables, write its audit page, and list its periods in their order of time."""
-    from closedloop.batch.report import write_audit
+    from closedloop.documents.audit_page import audit_html
     from closedloop.loop.leaks import market_leaks
     from closedloop.market.warehouse import open_warehouse
     from closedloop.questions.store import ENDED, START
 
     warehouse = open_warehouse(market)
-    write_audit(out, warehouse.definition, warehouse.audit, market_leaks(warehouse))
+    html = audit_html(warehouse.definition, warehouse.audit, market_leaks(warehouse))
+    write_atomic(out / market / "audit.html", html.encode())
     periods = [
         PeriodPlan(
             period.name,

@@ -33,10 +33,6 @@ class Notebook:
         """The loop's step, without the number: ``05_deals`` is ``deals``."""
         return self.name.split("_", 1)[1] if self.name[:2].isdigit() else self.name
 
-    def takes(self, name: str) -> bool:
-        """Does the notebook declare a parameter called ``name``?"""
-        return any(parameter.name == name for parameter in self.parameters)
-
 
 def read_source(path: Path) -> dict[str, Any]:
     """The notebook file as parsed JSON; DefinitionError names the file and what is wrong with it."""

@@ -57,7 +57,7 @@ class Parent:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
-        self._is_stopped = False
+        self._is_stopped = self._has_forked = False
         self.process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
@@ -72,14 +72,19 @@ class Parent:
         try:
             with self._lock, end:
                 control = self._begin()
+                self._has_forked = True
                 socket.send_fds(control, [_LENGTH.pack(len(data))], [end.fileno()])
                 control.sendall(data)
             answer = child.hear(_START_SECONDS)
-            if answer is None or answer["msg_type"] == "refused":
-                raise NoFork(answer["content"]["why"] if answer else f"{_NAME} does not answer")
+            if answer is None:
+                raise TimeoutError
+            if answer["msg_type"] == "refused":
+                raise NoFork(answer["content"]["why"])
         except BaseException as error:
             child.close()
-            if isinstance(error, OSError):  # also when it does not even read
+            if isinstance(error, TimeoutError):
+                raise NoFork(f"{_NAME} does not answer for {_START_SECONDS} seconds") from error
+            if isinstance(error, OSError):
                 raise ParentLost(f"{_NAME} cannot be reached: {error}") from error
             raise
         return child
@@ -118,12 +123,12 @@ class Parent:
         if self._control is not None:
             self._control.close()
         if self.process is not None:
-            try:
-                self.process.wait(5)
+            try:  # one that has no children may still be importing
+                self.process.wait(5 if self._has_forked else 0)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self._control = self.process = None
+        self._control, self.process, self._has_forked = None, None, False
 
     def __enter__(self) -> "Parent":
         return self
@@ -211,9 +216,15 @@ class _Forks:
             end.close()
             return
         _tell(end, "forked")
-        parent, pid = os.getpid(), os.fork()
+        try:
+            parent, pid = os.getpid(), os.fork()
+        except OSError:  # for want of memory: the runner, who hears of no end, asks again
+            end.close()
+            return
         if pid == 0:
             self._become_child(end, data, parent)
+        with suppress(OSError):
+            os.setpgid(pid, pid)  # both do it: whoever comes first
         self.pids.add(pid)
         self.selector.register(end, selectors.EVENT_READ, partial(self._asked, pid))
         self.selector.register(os.pidfd_open(pid), selectors.EVENT_READ, partial(self._ended, pid, end))
@@ -221,7 +232,7 @@ class _Forks:
     def _become_child(self, end: socket.socket, data: bytes, parent: int) -> NoReturn:
         try:
             ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-            os.setsid()
+            os.setpgid(0, 0)
             for key in list(self.selector.get_map().values()):
                 os.close(key.fd)
             self.selector.close()
@@ -233,6 +244,8 @@ class _Forks:
             os._exit(1)  # what the parent registered to do at its own end is not for us
 
     def _asked(self, pid: int, end: socket.socket) -> None:
+        if end.fileno() < 0:  # the child has ended at the same moment
+            return
         try:
             numbers = end.recv(16)
         except OSError:
@@ -247,8 +260,7 @@ class _Forks:
         self.pids.remove(pid)
         self.selector.unregister(pidfd)
         os.close(pidfd)
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # what the child has started ends with it
+        _signal(pid, signal.SIGKILL)  # what the child has started ends with it
         _tell(end, "ended", code=os.waitstatus_to_exitcode(status), peak_kb=usage.ru_maxrss)
         with suppress(KeyError):
             self.selector.unregister(end)
@@ -261,12 +273,9 @@ def _threads() -> list[str]:
 
 
 def _signal(pid: int, number: int) -> None:
-    """To the child's whole group; to it alone while it has not made its group yet."""
+    """To the child's whole group, of which there may be nobody left."""
     with suppress(ProcessLookupError):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            os.kill(pid, number)
+        os.killpg(pid, number)
 
 
 def _tell(end: socket.socket, name: str, **content: Any) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from closedloop.batch.ledger import Entry, WriteError, hashes, write_atomic
+from closedloop.batch.ledger import Entry
 from closedloop.batch.parameters import Value
 from closedloop.batch.parent import NoFork, Parent, ParentLost
 from closedloop.batch.plan import Job
 from closedloop.batch.trace import Limits
-from closedloop.errors import ClosedLoopError
+from closedloop.errors import ClosedLoopError, WriteError
+from closedloop.market.files import hashes, write_atomic
 from closedloop.questions import store
 from closedloop.terms import Status
 

@@ -20,7 +20,8 @@ PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard
 DOCUMENTS = (*PER_PERSONA, *PER_COMPETITOR)
 GIVEN = ("market", "period", "out", "persona", "competitor")
 STANDING = "runs"  # the run folder of the project, by its name: executed notebooks are the same on every machine
-_SET, _DEALS = ("06_refinement",), LOOKING_BACK[:3]  # what makes the set of the next period; what a period taught
+MAKES_SETS = "06_refinement"  # of the next period, so that every notebook depends on its cells
+_SET, _DEALS = (MAKES_SETS,), LOOKING_BACK[:3]
 # what a notebook reads of its own period, and of the one before
 READS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "01_research": ((), _SET),

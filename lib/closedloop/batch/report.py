@@ -1,61 +1,26 @@
-"""Pages about the batch itself: the index of all runs, and the audit of a market's data."""
+"""The index: all runs of a run folder on one page."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
-from closedloop.batch.ledger import Entry, write_atomic
+from closedloop.batch.ledger import Entry
 from closedloop.batch.plan import DOCUMENTS
-from closedloop.batch.proposals import waiting
 from closedloop.documents.page import page, templates
 from closedloop.errors import ClosedLoopError
+from closedloop.loop.proposals import waiting
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.periods import as_told
+from closedloop.market.files import write_atomic
 from closedloop.questions.store import PLANNING
 from closedloop.terms import Status
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from closedloop.market.audit import Audit
-
 _PACKAGE = "closedloop.batch"
 _GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back")
-_AUDIT_PARTS = (
-    (
-        "tables",
-        "Tables",
-        "Rows that the loop uses, rows that were set aside, and rows equal to an earlier one but for ids.",
-    ),
-    (
-        "actions",
-        "What was done",
-        "Rows set aside, cells emptied, and contradictions that were only marked. Lines are those of the file as an "
-        "editor shows it, its header the first; without a file they are rows of the select.",
-    ),
-    (
-        "leaks",
-        "Columns that know the answer",
-        "Columns that alone or together tell the outcome too well, or are filled because of it. Alarm: declared known "
-        "before the outcome, so kept out of scores, comparisons, segments and rules. Remark: declared at the close or "
-        "not at all, vouched for by people, or with a level of which none or all were won.",
-    ),
-    (
-        "columns",
-        "Columns",
-        "When each column is known, the share of its cells that are empty, and what keeps it out of rules, segments, "
-        "comparisons and scores, until it is listed under [checked].",
-    ),
-)
-
-
-_EMPTY = {"leaks": "No column looks like a leak."}
 _MOST_FALSE, _USUAL_EFFECT = 0.10, 0.10
-_LEFT_OUT = ["auc_within_low", "auc_within_high", "auc_together_low", "auc_together_high", "level", "k", "n_level"]
 
 
 @dataclass(frozen=True)
@@ -191,39 +156,3 @@ def _period(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "n_bad": sum(not run.entry.is_good for run in own),
         "n_warned": sum(run.entry.status is Status.OK_WITH_WARNINGS for run in own),
     }
-
-
-def write_audit(out: Path, definition: Definition, audit: "Audit", leaks: "pd.DataFrame") -> Path:
-    """Write ``out/<market>/audit.html``: what the contract did to the market's rows, and which columns look like leaks.
-
-    ``leaks``: as of ``loop.leaks.market_leaks``.
-    """
-    frames = vars(audit) | {"leaks": leaks.drop(columns=_LEFT_OUT, errors="ignore")}
-    frames["tables"] = audit.tables.dropna(
-        axis="columns", how="all"
-    )  # a market without dates has no first and last day
-    parts = [_part(title, text, frames[name], _EMPTY.get(name, "")) for name, title, text in _AUDIT_PARTS]
-    last = as_told(definition, definition.extracted_on) if definition.extracted_on else ""
-    body = templates(_PACKAGE).get_template("audit.html").render(definition=definition, last=last, parts=parts)
-    path = out / definition.name / "audit.html"
-    title = f"Audit: {definition.title}"
-    write_atomic(path, page(title, Markup(body), kind="wide", crumbs=[("All runs", "../index.html")]).encode())
-    return path
-
-
-def _part(title: str, text: str, frame: "pd.DataFrame", empty: str) -> dict[str, Any]:
-    columns: dict[Any, str] = {name: str(name).removeprefix("n_").replace("_", " ") for name in frame.columns}
-    numeric = [columns[name] for name in frame.select_dtypes("number").columns]
-    rows = [[(columns[n], _cell(str(n), v)) for n, v in row.items()] for row in frame.to_dict("records")]
-    shown = {"columns": list(columns.values()), "numeric": numeric, "rows": rows}
-    return {"title": title, "text": text, "empty": empty or "Nothing to report.", **shown}
-
-
-def _cell(name: str, value: Any) -> str:
-    if hasattr(value, "__len__") and not isinstance(value, str):
-        return ", ".join(map(str, value[:10])) + (" …" if len(value) > 10 else "")
-    if value is None or str(value) in ("None", "nan", "NaT", "<NA>", ""):
-        return "–"
-    if name.endswith("_share"):
-        return f"{value:.1%}"
-    return f"{value:.2f}" if name.startswith("auc") else str(value)

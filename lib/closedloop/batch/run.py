@@ -12,13 +12,14 @@ from types import FrameType
 
 from closedloop.batch import markets, report
 from closedloop.batch.desk import Desk
-from closedloop.batch.ledger import Entry, Ledger, locked, sweep
+from closedloop.batch.ledger import Entry, Ledger, locked
 from closedloop.batch.notebooks import find_notebook, notebooks
 from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
 from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
 from closedloop.batch.trace import Limits
+from closedloop.market.files import sweep
 from closedloop.market.place import runs_folder
 from closedloop.questions import store
 from closedloop.terms import Status
@@ -189,9 +190,10 @@ def run(
 
     Raises ParameterError or DefinitionError before anything runs, LockedError when another runner is at work.
     """
-    planner = planner_of(request)
     interruption = Interruption()
     with ExitStack() as stack:
+        stack.callback(listener.close)
+        planner = planner_of(request)
         stack.enter_context(locked(request.out))
         stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but the kernel's own
         stack.enter_context(interruption.noticed())
@@ -213,7 +215,6 @@ def run(
             kill_children()
             raise
         finally:
-            listener.close()
             ledger.flush()
         changed = {(e.market, e.period) for e in runner.ended.values() if e.status is not Status.CACHED}
         for market, period in sorted(changed):
@@ -263,18 +264,15 @@ def _jobs(request: Request, desk: Desk, open_market: OpenMarket, interruption: I
 @contextmanager
 def environment(**values: str | None) -> Iterator[None]:
     """Variables that processes inherit which are started within the block; None: without it."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
+    before = dict(os.environ)
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    for name in values.keys() - {name for name, value in values.items() if value is not None}:
+        os.environ.pop(name, None)
     try:
         yield
     finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        os.environ.pop(name, None)
-        os.environ.update({name: value} if value is not None else {})
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _exit_code(entries: Mapping[str, Entry], interruption: Interruption) -> int:

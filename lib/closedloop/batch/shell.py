@@ -111,9 +111,7 @@ class Messages(Session):
     def flush(self) -> None:
         """Send what is still to be shown, that of file descriptors behind Python's own."""
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            with suppress(
-                AttributeError, OSError, ValueError
-            ):  # a cell may have put something else there, or closed it
+            with suppress(AttributeError, OSError, ValueError):  # a cell may have closed or replaced it
                 stream.flush()  # type: ignore[union-attr]
         for name, file in self._files.items():
             if text := file.read(self._n_bytes + 1):

@@ -80,8 +80,10 @@ def prospects(dossier: Dossier) -> Part:
     """The win rate to expect, what a won deal brings, and how long winning takes."""
     promise = promise_of(dossier)
     lines = [Line(f"Win rate: {promise.text}", claims=promise.claims)]
+    is_everyone = len(dossier.personas.ids) == 1
+    whose = {"field": ""} if is_everyone else {"field": "persona", "level": dossier.chosen}
     for measure, told in _MEDIANS.items():
-        claim = first(dossier.outcome, measure=measure, subject="market", field="persona", level=dossier.chosen)
+        claim = first(dossier.outcome, measure=measure, subject="market", **whose)
         if claim is not None and not numbers.is_missing(claim["estimate"]):
             lines.append(Line(told, f"{backed(claim, dossier.words)} (median)", claims=claim_ids(claim)))
     return Part("What to expect", lines, name="expect")

@@ -15,8 +15,8 @@ from closedloop.documents.tables import Table
 from closedloop.documents.wording import Words, records
 
 ASSUMED = "assumed"
-NO_NOTES = "Let sales log remarks (`notes`) with a kind and a topic; ten are enough to begin."
-NO_TEXTS = "Write them in the team's `materials` file."
+NO_NOTES = "Let sales log remarks (notes) with a kind and a topic; ten are enough to begin."
+NO_TEXTS = "Write them in the team's materials file."
 GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for
 LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Intervals are 90 %; figures are associations."
 

@@ -194,7 +194,7 @@ class SalesPlaybook(Document):
             rows.append((spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}", *told))
             claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
         heads = ("stage", "kind", "what", "used", "last", "won when used")
-        shown = [Table(heads, tuple(rows), (False,) * 6, claims=tuple(claims))] if rows else []
+        shown = [Table(heads, tuple(rows), tuple(h == "used" for h in heads), claims=tuple(claims))] if rows else []
         intro = "Won when used is an association: better deals may simply get more material."
         return self._shown(
             Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}")

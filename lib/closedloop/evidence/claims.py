@@ -47,6 +47,7 @@ __all__ = [
     "cycle_looks",
     "estimated",
     "false_discovery_q",
+    "identified",
     "outside",
     "rate_looks",
     "share_looks",
@@ -134,7 +135,7 @@ def close_family(
     claims["needed_n"] = _needed(claims, smallest_worth)
     claims["visible_difference"] = _visible(claims)
     claims["verdict"] = _verdicts(claims, rate, 2 * rate if watch_rate is None else watch_rate)
-    return _identified(claims)
+    return identified(claims)
 
 
 def false_discovery_q(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,8 +183,8 @@ def _visible(claims: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(is_rate, points, baseline * (factor - 1))
 
 
-def _identified(claims: pd.DataFrame) -> pd.DataFrame:
-    """Claims with their stable ids, in the ledger's columns and types."""
+def identified(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims with their stable ids, in the ledger's columns and types; errors: ParameterError for two of one identity."""
     repeated = claims[_IDENTITY].duplicated()
     if repeated.any():
         found = " / ".join(str(value) for value in claims.loc[repeated, _IDENTITY].iloc[0])
@@ -259,7 +260,7 @@ def outside(
 ) -> pd.DataFrame:
     """Claims of statements that compare nothing: they belong to no family and need no correction."""
     claims = typed(statements, STATEMENT_COLUMNS).assign(market=market, period=period, family="none")
-    return _identified(claims.assign(fingerprint=fingerprint, expires_on=_day(expires_on)))
+    return identified(claims.assign(fingerprint=fingerprint, expires_on=_day(expires_on)))
 
 
 def _day(day: date | None) -> Any:

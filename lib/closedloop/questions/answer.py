@@ -18,6 +18,7 @@ from closedloop.evidence.claims import (
     Origin,
     counted,
     estimated,
+    identified,
     stacked,
     typed,
 )
@@ -103,6 +104,18 @@ class Answer:
         """State totals (``evidence.claims.counted``)."""
         self.statements += [row | {"among": self.among} for row in counted(rows, origin, measure=measure, **about)]
 
+    def rename(self, among: str) -> None:
+        """Say of all its figures which cases, or settings, they are of."""
+        self.among = "; ".join(part for part in (self.among, among) if part)
+        self.comparisons = [frame.assign(among=self.among) for frame in self.comparisons]
+        self.statements = [row | {"among": self.among} for row in self.statements]
+        self.closed = [identified(claims.assign(among=self.among)) for claims in self.closed]
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """The claims of families that the verb closed itself."""
+        return stacked(self.closed, CLAIM_COLUMNS)
+
     @property
     def stated(self) -> pd.DataFrame:
         """All statements that the answer makes, without comparisons."""
@@ -117,7 +130,7 @@ class Answer:
     def claims(self) -> pd.DataFrame:
         """The claims of the answer; none of its comparisons before the families are closed."""
         if not self.now.is_closed:
-            return stacked([families.stated(self.stated, self.now.situation), *self.closed, self.cited], CLAIM_COLUMNS)
+            return stacked([families.stated(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
@@ -127,7 +140,7 @@ class Answer:
     @property
     def table(self) -> pd.DataFrame:
         """The estimates as a tidy frame, a row a group; once the families are closed with p, q and verdict."""
-        frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated], ignore_index=True)
+        frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated, self.judged])
         shown = frame.rename(columns={"level": "group"})
         names = ["measure", "subject", "field", "group", "within", "among", *_PLAIN]
         names += ["p", "q", "verdict"] if self.now.is_closed and len(self.compared) else []

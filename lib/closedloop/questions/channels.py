@@ -14,7 +14,7 @@ from closedloop.loop.comparisons import MESSAGES
 from closedloop.loop.counting import LEAST_SHOWN, levels
 from closedloop.loop.records import won
 from closedloop.questions.amounts import PER_DECIDED, per_decided
-from closedloop.questions.answer import Answer, fingerprint
+from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import level_of
 from closedloop.questions.conversions import left_out
 from closedloop.questions.evidence import Evidence
@@ -64,8 +64,7 @@ def channels(
     """
     now, frames = opened(), {"spend": spend, "deals": pd.DataFrame() if deals is None else deals}
     section, show = ("persona_channels", _show_personas) if by_persona else ("channels", _show_market)
-    answer = now.ask("channels", section, leads, "leads", show, among=among, by_persona=by_persona,
-                     **{name: fingerprint(name, {}, frame) for name, frame in frames.items()})  # fmt: skip
+    answer = now.ask("channels", section, leads, "leads", show, among=among, others=frames, by_persona=by_persona)
     if no_leads(answer):
         return answer
     grown = matured(now.situation, answer.rows, spend)

@@ -443,6 +443,7 @@ class OpenPeriod:
         """
         self._first = first
         asked = list(self.answers.values())
+        families.set_apart(asked)
         following = [answer for answer in asked if answer.conclude]
         for answer in following:
             answer.statements, answer.missing, answer.results = [], {}, {}  # what followed from an earlier closing
@@ -464,9 +465,9 @@ class OpenPeriod:
 
     @property
     def step(self) -> Step:
-        """Tables, key figures and gaps of all answers together."""
+        """Tables, key figures and gaps of all answers together; not of those about some cases, or asked another way."""
         step = Step(store.step_of(self.notebook))
-        for answer in self.answers.values():
+        for answer in (one for one in self.answers.values() if not one.among):
             step.tables.update(answer.tables)
             step.results.update(answer.results)
             step.missing.update(answer.missing)

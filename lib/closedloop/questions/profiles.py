@@ -9,7 +9,7 @@ import scipy
 from closedloop.documents import numbers
 from closedloop.documents.cases import cases
 from closedloop.documents.charts import heat
-from closedloop.documents.findings import Claim, backed, dots_of, first, on_scale, value
+from closedloop.documents.findings import Claim, backed, dots_of, first, on_scale, value, where
 from closedloop.documents.pieces import Listing, Piece, Sentence, stating
 from closedloop.documents.wording import records
 from closedloop.evidence.exploration import associations, components
@@ -201,8 +201,9 @@ def _together(shown: Evidence) -> list[Sentence]:
         return [stating("No two answers are shown to go together.", shown.of("association"))]
     one = shown.words.short(str(pair["field"]), pair["level"])
     name, _, level = str(pair["within"]).partition("=")
-    other = shown.words.short(name, level or "yes")
-    how = "most often come together" if pair["estimate"] > 0 else "exclude each other most"
+    is_number = where(shown.of("profile_share"), field=name).empty  # without a level, as a yes is
+    other = shown.words.short(name, level or ("" if is_number else "yes"))
+    how = "go together most" if pair["estimate"] > 0 else "exclude each other most"
     return [stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair)]
 
 
@@ -224,6 +225,8 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     largest = [records(most[most["subject"] == name].head(1))[0] for name in claims["subject"].unique()]
     segments = [f"{words.name(str(claim['subject']))} ({cases(claim)})" for claim in largest]
     wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
+    if len(segments) == 1:
+        return (stating("There is one market without segments, so nothing tells any apart.", claims),)
     order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
     drawn = wide.loc[order].set_axis(segments, axis=1)

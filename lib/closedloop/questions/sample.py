@@ -12,6 +12,7 @@ from closedloop.documents.tables import Table
 from closedloop.documents.wording import records
 from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.survey_weights import effective_size
+from closedloop.loop.leaks import leaking
 from closedloop.loop.records import Sample
 from closedloop.loop.research import FEWEST_ROWS, sample_of, survey_of
 from closedloop.loop.situation import Situation
@@ -94,6 +95,7 @@ def sample_size(sample: pd.DataFrame, by: Sequence[str] | None = None, *, among:
     if wave is not None:
         origin = answer.origin(days_of(known.rows)[wave], "held")
         answer.count([{"estimate": int(wave.sum()), "n": len(known.rows)}], origin, "n_last_wave")
+    answer.results["kept_out"] = sorted(leaking(situation))
     answer.results |= {"source": known.source, "n": len(known.rows), "n_items": len(known.items)}
     asked, questions = survey_of(situation)
     if len(asked) and questions and asked[questions].isna().all(axis=None):
@@ -167,6 +169,7 @@ def _show_size(shown: Evidence, title: str) -> Sequence[Piece]:
         stating(text, *(claim for claims in cited for claim in claims)),
         *_weighted(shown),
         *(_held_back(shown, claim) for claim in records(shown.of("n_values"))),
+        *_kept_out(shown),
     )
 
 
@@ -195,3 +198,10 @@ def _held_back(shown: Evidence, claim: Claim) -> Sentence:
     text = f"{shown.words.column(str(name))} ({name} of {table}) looks like {claim['level']}: {n_values} values among "
     text += f"{n} records; it is kept out of rules, segments, comparisons"
     return stating(f"{text} and scores. List it under [checked] of market.toml if it is a field.", claim)
+
+
+def _kept_out(shown: Evidence) -> list[Sentence]:
+    """Fields that look like leaks; nothing without any."""
+    names = [shown.words.column(name) for name in shown.result("kept_out") or ()]
+    text = f"Kept out of segments, rules and comparisons, since they look like leaks of the outcome: {', '.join(names)}"
+    return [Sentence(f"{text}. 03 leads says why.")] if names else []

@@ -39,11 +39,11 @@ def show_criteria(shown: Evidence, title: str) -> Sequence[Piece]:
     """The bars and the weights that were set before the data were cut."""
     bars = [claim for name in _BARS if (claim := shown.first(name)) is not None]
     weights = [(axis, claim) for axis in _AXES for claim in records(shown.of(f"{axis}_weight"))]
-    text = (
-        "These criteria stand in market.toml, or in the cell above, so they were set before the cut."
-        if shown.result("are_criteria_set")
-        else "market.toml sets no criteria, so the usual ones count alike. Set your own there, under [criteria]."
-    )
+    text = "market.toml sets no criteria, so the usual ones count alike. Set your own there, under [criteria]."
+    if shown.result("are_criteria_set"):
+        text = "These criteria stand in market.toml, so they were set before the cut."
+    if shown.result("are_criteria_given"):
+        text = "Some of these criteria are this notebook's own; the others are as the market says."
     words = shown.words
     asked = tuple((_BARS[str(claim["measure"])], f"at least {value(claim, words)}") for claim in bars)
     counted = tuple((_named(str(claim["level"])), _AXES[axis], value(claim, words)) for axis, claim in weights)
@@ -129,7 +129,7 @@ def show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
     heads = ("segment", "wants more than the market", "texts ready for its wishes", "pages to work with")
     table = Table(heads, tuple(cells for cells, _ in found), (False, False, True, False), title,
                   claims=tuple(ids for _, ids in found))  # fmt: skip
-    scores = shown.cell("targets")
+    scores = where(shown.ledger, cell="targets")
     return table, stating(text, scores[scores["level"].isin(listed["segment"])])
 
 

@@ -68,6 +68,7 @@ def target_criteria(
         rows = [{"field": "criterion", "level": name, "estimate": weight} for name, weight in counted.items()]
         answer.count(rows, origin, f"{axis}_weight", unit="ratio")
     answer.results["are_criteria_set"] = "criteria" in now.definition.model_fields_set
+    answer.results["are_criteria_given"] = bool(given or weights)
     return answer
 
 
@@ -254,6 +255,5 @@ def offer(chosen: Answer, described: Answer) -> Answer:
         answer.missing["offer"] = chosen.missing["targets"]
         return answer
     answer.statements += [*described.statements, *chosen.statements]
-    answer.closed += chosen.closed
     answer.tables["targets"] = chosen.tables["targets"]
     return answer

@@ -1,0 +1,58 @@
+"""Files that are written whole or not at all, and the digests by which they are known."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from closedloop.errors import WriteError
+from closedloop.market.sources import sha256_of
+
+_PART = ".part"  # the ending of a file that is being written
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write ``content`` so that a reader sees the old file or the whole new one, never a part of it.
+
+    Raises WriteError with the path and the number of bytes when the disk is full or read-only.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=_PART, delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add ``content`` at the end of a file, on disk; WriteError as of ``write_atomic``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove the parts of files that a killed process was writing; for who alone writes below the folder."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(_PART):
+                Path(place, name).unlink(missing_ok=True)
+
+
+def hashes(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """SHA-256 of every file by its path relative to ``folder``, in the order of the paths."""
+    files = [path for path in sorted(set(paths)) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}

@@ -1,0 +1,47 @@
+"""01 as its notebook asks it, for tests: every question of a period, with the personas that research alone suggests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from closedloop import describe, explore, offer, open_period, profile, sample_size, segments, target_criteria, targets
+from closedloop import waves as ask_waves
+from closedloop.loop.personas import research_set
+from closedloop.questions.answer import Answer
+from closedloop.questions.period import OpenPeriod
+
+
+@dataclass(frozen=True)
+class Researched:
+    """A period at its start, and the answers of 01."""
+
+    now: OpenPeriod
+    sample: pd.DataFrame
+    size: Answer
+    answers: Answer
+    found: Answer
+    shape: Answer
+    apart: Answer
+    waves: Answer
+    choice: Answer
+    plan: Answer
+
+
+def opened_at_start(market: str, period: str, out: Path) -> OpenPeriod:
+    """The period with the set of its own research: no earlier period has to be computed for it."""
+    now = open_period(market, period, "start", notebook="01_research", out=out)
+    found = segments(now.sample(), now.items)
+    now.answers.clear()
+    now.personas = research_set(now.situation, *found.fitted)
+    return now
+
+
+def researched(market: str, period: str, out: Path, **asked: Any) -> Researched:
+    """All questions of 01; ``asked``: criteria in place of the market's own."""
+    now = opened_at_start(market, period, out)
+    sample, by = now.sample(), now.items
+    size, answers, found = sample_size(sample, by), explore(sample, by), segments(sample, by)
+    shape, apart, last = profile(found), describe(found), ask_waves(found)
+    choice = targets(found, now.deals(), target_criteria(**asked))
+    return Researched(now, sample, size, answers, found, shape, apart, last, choice, offer(choice, shape))

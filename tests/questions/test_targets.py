@@ -1,0 +1,209 @@
+"""Choice of target segments: bars, both axes, and what is not known."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from closedloop import offer, profile, segments, target_criteria, targets
+from closedloop.errors import ParameterError
+from closedloop.evidence.rules import Among, Branch
+from closedloop.loop.changelog import SPLIT, Change
+from closedloop.loop.persona import Persona
+from closedloop.questions.answer import Answer
+from closedloop.questions.criteria import Criteria
+from closedloop.questions.period import silence
+from closedloop.questions.targets import choice, side
+
+from tests.questions.researched import Researched, researched
+
+
+@pytest.fixture(scope="module")
+def planned(out: Path) -> Researched:
+    """A period with two waves of answers and two years of deals, planned with what research alone suggests."""
+    return researched("harbor", "2025-q3", out / "targets")
+
+
+def chosen(planned: Researched, **asked: Any) -> Answer:
+    """The targets of the period, by the market's criteria or these."""
+    return targets(planned.found, planned.now.deals(), target_criteria(**asked)) if asked else planned.choice
+
+
+def criteria_of(planned: Researched) -> Criteria:
+    sample, found = planned.found.fitted
+    now = planned.now
+    return Criteria(now.situation, sample, found, now.personas, now.situation.closed_deals)
+
+
+def test_every_segment_has_a_choice_with_its_reason(planned: Researched) -> None:
+    table, results = planned.choice.tables["targets"], planned.choice.results
+    assert table["segment"].tolist() == ["0", "1", "2", "3"]
+    assert set(table["choice"]) <= {"target", "not now", "cannot tell", "left out"}
+    assert table["reason"].str.len().min() > 10
+    assert results["targets"] == table.loc[table["choice"] == "target", "segment"].tolist()
+    assert results["criteria_unavailable"] == []
+
+
+def test_values_are_those_that_the_records_hold(planned: Researched) -> None:
+    stated = planned.choice.stated
+    sample, found = planned.found.fitted
+    size = stated[stated["measure"] == "criterion_size"]
+    assert size["estimate"].tolist() == pytest.approx(
+        (found.labels.value_counts().sort_index() / len(sample.rows)).tolist()
+    )
+    deals = planned.now.situation.closed_deals
+    mine = deals[planned.now.personas.assign(deals).map(criteria_of(planned).segment_of) == "1"]
+    decided = mine[mine["outcome"].isin(["won", "lost"])]
+    rate = stated[(stated["measure"] == "criterion_win_rate") & (stated["level"] == "1")].iloc[0]
+    assert rate["n"] == len(decided)
+    assert rate["low"] < (decided["outcome"] == "won").mean() < rate["high"]
+    assert stated.loc[stated["measure"] == "criterion_won_amount", "n"].min() >= 10
+    brought = stated[(stated["measure"] == "criterion_won_amount_per_decided") & (stated["level"] == "1")].iloc[0]
+    assert brought["n"] == len(decided)
+    assert brought["low"] < decided["won_amount"].astype(float).sum() / len(decided) < brought["high"]
+
+
+def test_nothing_that_is_stated_covers_the_period_that_is_planned(planned: Researched) -> None:
+    stated = pd.concat([planned.choice.stated, *planned.choice.closed, target_criteria().stated])
+    assert set(stated["cell"]) == {"ideal", "targets"}
+    assert stated["last_period"].max() == "2025-q2"
+    scores = stated[stated["measure"] == "strength_score"]  # answers of 2023 on, deals until yesterday
+    assert (scores["first_period"].min(), scores["last_period"].max()) == ("2023-q4", "2025-q2")
+
+
+def test_a_segment_that_is_too_small_is_left_out(planned: Researched) -> None:
+    table = chosen(planned, smallest_share=0.25).tables["targets"].set_index("segment")
+    assert table.loc[["2", "3"], "choice"].tolist() == ["left out", "left out"]
+    assert table.loc["3", "reason"] == "too small a share of the market"
+    assert table.loc["0", "choice"] != "left out"
+
+
+def test_a_size_whose_interval_holds_the_limit_cannot_be_told(planned: Researched) -> None:
+    limit = float(planned.found.fitted.segments.sizes["share"].iloc[0])
+    answer = chosen(planned, smallest_share=limit, weights={"size": 1, "win_rate": 1})
+    row = answer.tables["targets"].iloc[0]
+    assert (row["choice"], row["reason"]) == ("cannot tell", "perhaps too small a share of the market")
+
+
+def test_the_weights_decide(planned: Researched) -> None:
+    def score(**weights: float) -> pd.Series:
+        judged = chosen(planned, weights=weights).closed[0]
+        return judged[judged["measure"] == "attractiveness_score"].set_index("level")["estimate"]
+
+    assert score(size=1).idxmax() == "0"
+    assert score(won_amount=1).idxmax() != "0"
+    stated = planned.choice.stated
+    brought = stated[stated["measure"] == "criterion_won_amount_per_decided"].set_index("level")["estimate"]
+    assert score(won_amount_per_decided=1).idxmax() == brought.idxmax()
+
+
+def test_weights_replace_their_own_axis_alone(planned: Researched) -> None:
+    own = planned.now.definition.criteria
+    given = target_criteria(weights={"win_rate": 2}, least_stability=0.9).fitted
+    assert given.strength.counted == {"win_rate": 2.0}
+    assert given.attractiveness == own.attractiveness
+    assert (given.least_stability, given.smallest_share) == (0.9, own.smallest_share)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"weights": {"sise": 1}}, r"weights names \['sise'\]; allowed: size, growth"),
+        ({"weights": {"size": -1}}, "attractiveness.size = -1"),
+        ({"weights": {"size": 0}}, "one weight above 0 is needed"),
+        ({"smallest_share": 1.5}, "smallest_share = 1.5"),
+    ],
+)
+def test_criteria_that_cannot_be_are_refused(planned: Researched, asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        target_criteria(**asked)
+
+
+def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named(out: Path) -> None:
+    with silence():
+        first = researched("harbor", "2024-q1", out / "first").choice
+        assert {"win_rate", "sales_cycle", "won_amount"} <= set(first.results["criteria_unavailable"])
+        assert "win rate (record outcomes of deals)" in first.missing["uncounted"]
+        assert not (first.stated["measure"] == "criterion_win_rate").any()
+        assert (first.closed[0]["measure"] == "attractiveness_score").any()
+
+
+def test_one_persona_for_everyone_recognises_no_segment(planned: Researched, monkeypatch: pytest.MonkeyPatch) -> None:
+    personas = planned.now.personas
+    monkeypatch.setattr(planned.now, "personas", replace(personas, personas=personas.personas[:1]))
+    table = targets(planned.found, planned.now.deals(), target_criteria()).tables["targets"]
+    assert table["reason"].str.contains("the rule does not recognise its members").all()
+    assert set(table["personas"]) == {""}
+
+
+def test_the_part_of_a_split_persona_stands_for_its_wholes_segment(
+    planned: Researched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever segment its own rows resemble most: here the part takes just those of another segment."""
+    personas, before = planned.now.personas, criteria_of(planned).segment_of
+    whole = personas.ids[0]
+    cut = Branch((Among("role", ("operations",)),), "part", 0, 0.0)
+    rule = replace(personas.rule, branches=(cut, *personas.rule.branches))
+    change = Change("2025-q2", SPLIT, persona=whole, into="part", field="role", level="operations")
+    after = replace(personas, rule=rule, personas=(*personas.personas, Persona("part")), changelog=(change,))
+    monkeypatch.setattr(planned.now, "personas", after)
+    of = criteria_of(planned).segment_of
+    assert of["part"] == of[whole] == before[whole]
+    table = targets(planned.found, planned.now.deals(), target_criteria()).tables["targets"].set_index("segment")
+    assert {whole, "part"} <= set(table.loc[of[whole], "personas"].split(", "))
+
+
+def test_one_market_has_nothing_to_choose_between_or_to_offer(planned: Researched) -> None:
+    one = segments(planned.sample, planned.now.items, number=1)
+    answer = targets(one, planned.now.deals(), target_criteria())
+    assert answer.results["n_targets"] == 0
+    assert "nothing to choose between" in answer.missing["targets"]
+    assert offer(answer, profile(one)).missing["offer"] == answer.missing["targets"]
+
+
+def test_deals_that_a_cell_chose_are_named_in_the_scores_and_decide(planned: Researched) -> None:
+    deals = planned.now.deals()
+    some = deals.iloc[::2]
+    answer = targets(planned.found, some, target_criteria())
+    n = answer.stated.query("measure == 'criterion_win_rate'")["n"]
+    assert n.sum() == some["outcome"].isin(["won", "lost"]).sum()
+    assert set(answer.closed[0]["among"]) == {f"{len(some)} of {len(deals):,} deals chosen in a cell"}
+    assert planned.choice.among == ""
+
+
+def test_scores_are_made_again_of_other_outcomes(planned: Researched) -> None:
+    """The same outcomes give the same scores; where nobody wins, no win rate is known."""
+    (redraw,) = planned.choice.redraws
+    ended = planned.now.situation.closed_deals
+    assert redraw.ids.tolist() == ended["deal_id"].tolist()
+    judged = planned.choice.closed[0]
+    assert redraw.score(ended)["estimate"].tolist() == pytest.approx(judged["estimate"].tolist())
+    swapped = ended.assign(outcome=ended["outcome"].map({"won": "lost", "lost": "won"}).fillna(ended["outcome"]))
+    strength = redraw.score(swapped).query("measure == 'strength_score'")["estimate"].tolist()
+    assert strength != pytest.approx(judged.query("measure == 'strength_score'")["estimate"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("tests", "attractive", "strong", "expected"),
+    [
+        ({"size": "passes"}, "above", "above", "target"),
+        ({"size": "passes"}, "above", "around", "target"),
+        ({"size": "passes"}, "above", "unknown", "target"),
+        ({"size": "passes"}, "around", "above", "cannot tell"),
+        ({"size": "passes"}, "above", "below", "not now"),
+        ({"size": "passes"}, "below", "above", "not now"),
+        ({"size": "fails"}, "above", "above", "left out"),
+        ({"size": "cannot tell"}, "above", "above", "cannot tell"),
+        ({"size": "passes"}, "unknown", "above", "cannot tell"),
+    ],
+)
+def test_only_intervals_make_a_target(tests: dict[str, str], attractive: str, strong: str, expected: str) -> None:
+    assert choice(tests, attractive, strong)[0] == expected
+
+
+def test_the_side_of_a_score_is_that_of_its_claim() -> None:
+    judged = pd.DataFrame({"measure": "strength_score", "level": ["0", "1", "2"], "effect": [1.0, 1.0, -1.0]})
+    judged = judged.assign(verdict=["supported", "leaning", "supported"])
+    assert [side(judged, "strength", level) for level in "0123"] == ["above", "around", "below", "unknown"]
+    assert side(judged, "attractiveness", "0") == "unknown"
