@@ -24,10 +24,10 @@ from closedloop.market.place import data_folder, root
 
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool
-from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, in_a_row
+from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, in_a_row, little
 from tests.bench.validity import Figure, machine
 
-PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython", "pyzmq")
+PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython")
 TURNS = 3
 LARGEST_MEAN = 0.6  # seconds of a notebook's cells: where they take longer, a runner can save less
 
@@ -196,7 +196,7 @@ def endurance(session: Session) -> None:
     told(f"H  {MANY} runs of a tiny notebook in a row: each", found["seconds"], "s", ".3f")
     told(f"H  memory of the runner after {FEW} runs", found["at first"], "MB")
     told(f"H  its growth until {MANY} runs", found["own"], "MB", high=50)
-    told("H  growth of the process that kernels are forked from", found["parent"], "MB", high=50)
+    told("H  growth of the process that notebooks are forked from", found["parent"], "MB", high=50)
     told("H  processes left over", n_processes, shown=".0f", high=0)
     told("H  temporary files left over", n_files, shown=".0f", high=0)
 
@@ -209,6 +209,17 @@ def crowded(session: Session) -> None:
     told(f"{what}: fail", found["failed"], shown=".0f", high=0)
     told(f"{what}: processes and temporary files left over", n_processes + n_files, shown=".0f", high=0)
     told(f"{what}: in all", found["seconds"], "s")
+
+
+def beside_cells(session: Session) -> None:
+    """J: what a notebook costs beside its cells."""
+    (session.place / "j").mkdir()
+    told(
+        "J  a notebook of small cells, two at once, without HTML: each",
+        1000 * little(session.place / "j"),
+        "ms",
+        high=50,
+    )
 
 
 def compare(session: Session) -> None:
@@ -228,7 +239,7 @@ def compare(session: Session) -> None:
 
 PARTS: dict[str, Callable[[Session], None]] = {
     **{"A": ours, "B": xargs, "C": pool, "D": notebooks_only, "F": unchanged},
-    **{"G": one_deal, "H": endurance, "I": crowded},
+    **{"G": one_deal, "H": endurance, "I": crowded, "J": beside_cells},
 }
 
 

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import psutil
 from closedloop.batch import moments
+from closedloop.batch.engine import execute
 from closedloop.batch.ledger import Entry
+from closedloop.batch.parent import Parent
 from closedloop.batch.perform import Bench, Task
 from closedloop.batch.plan import PLAN, Job
 from closedloop.batch.run import environment
 from closedloop.batch.workers import kill_children
+from closedloop.terms import Status
 
 from tests.batch.conftest import RESULTS, write_notebook
 
 FEW, MANY = 50, 500  # runs in a row
+LITTLE_CELLS = 15
 CROWD, TIMES, HANG_SECONDS = 24, 10, 60
 
 
@@ -28,6 +32,20 @@ def tiny(place: Path, name: str) -> Task:
         write_notebook(source, ["print(market, period)", RESULTS % "'n': 3"])
     job = Job("tiny", name, "tiny", PLAN, parameters={"market": "tiny", "period": name})
     return Task(job, place.parent / "out", {}, source)
+
+
+def little(place: Path) -> float:
+    """Seconds that a notebook takes whose cells do next to nothing, two at once and without HTML."""
+    source = place / "little.ipynb"
+    write_notebook(source, ["print(market, period)"] * LITTLE_CELLS)
+    with Parent() as parent, ThreadPoolExecutor(2) as threads:
+        execute(source, {}, None, parent)
+        began = time.perf_counter()
+        ended = list(threads.map(lambda _: execute(source, {"market": "tiny"}, None, parent), range(FEW)))
+        seconds = (time.perf_counter() - began) / FEW
+    if any(execution.status is not Status.OK for execution in ended):
+        raise SystemExit(f"{source}: {ended[0].cause}")
+    return seconds
 
 
 def good(entry: Entry) -> Entry:
