@@ -8,15 +8,10 @@ from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
 import psutil
-from closedloop.batch import moments
-from closedloop.batch.engine import execute
 from closedloop.batch.ledger import Entry
-from closedloop.batch.parent import Parent
-from closedloop.batch.perform import Bench, Task
-from closedloop.batch.plan import PLAN, Job
+from closedloop.batch.perform import Bench, Task, kill_children
+from closedloop.batch.plan import Job
 from closedloop.batch.run import environment
-from closedloop.batch.workers import kill_children
-from closedloop.terms import Status
 
 from tests.batch.conftest import RESULTS, write_notebook
 
@@ -30,7 +25,7 @@ def tiny(place: Path, name: str) -> Task:
     source = place.parent / "tiny.ipynb"
     if not source.exists():
         write_notebook(source, ["print(market, period)", RESULTS % "'n': 3"])
-    job = Job("tiny", name, "tiny", PLAN, parameters={"market": "tiny", "period": name})
+    job = Job("tiny", name, "tiny", parameters={"market": "tiny", "period": name})
     return Task(job, place.parent / "out", {}, source)
 
 
@@ -56,8 +51,8 @@ def good(entry: Entry) -> Entry:
 
 
 def in_a_row(place: Path) -> dict[str, float]:
-    """Growth of memory, in MB, between the first runs and the last: of this process, and of the notebooks' parent."""
-    bench, me = Bench(moments.compute), psutil.Process()
+    """Growth of memory, in MB, between the first runs and the last: of this process, and of the kernels' parent."""
+    bench, me = Bench(), psutil.Process()
     memory: list[list[float]] = []
     began = time.perf_counter()
     try:
@@ -77,7 +72,7 @@ def crowds(place: Path) -> dict[str, float]:
     """Ten times 24 runs at once, each time with a new parent: those that hang, those that fail, and the seconds."""
     found, began = {"hang": 0, "failed": 0}, time.perf_counter()
     for number in range(TIMES):
-        bench, threads = Bench(moments.compute, n_workers=CROWD), ThreadPoolExecutor(CROWD)
+        bench, threads = Bench(), ThreadPoolExecutor(CROWD)
         futures = [threads.submit(bench.perform, tiny(place, f"p{number}-{n}")) for n in range(CROWD)]
         done, late = wait(futures, HANG_SECONDS)
         found["hang"] += len(late)
