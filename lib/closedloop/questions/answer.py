@@ -73,9 +73,13 @@ class Answer:
         period = self.now.period.name
         return Origin(self.now.notebook, self.section, self.table_name, period, period)
 
-    def compare(self, comparisons: pd.DataFrame, redraw: Any = None) -> None:
-        """Add comparisons, before their verdicts: they join the families of the notebook."""
-        late = [self.now.known_at(str(name)) > Moment.HANDOFF for name in comparisons["field"].fillna("")]
+    def compare(self, comparisons: pd.DataFrame, redraw: Any = None, known_at: str = "") -> None:
+        """Add comparisons, before their verdicts: they join the families of the notebook.
+
+        ``known_at``: when their field is known, where it is no column of a table.
+        """
+        fields = comparisons["field"].fillna("").astype(str)
+        late = [(Moment.named(known_at) if known_at else self.now.known_at(name)) > Moment.HANDOFF for name in fields]
         is_chosen = bool(self.among) and not self.now.is_chosen_early(self.among)
         marked = comparisons.assign(among=self.among, is_retrospective=pd.array(late, dtype="boolean") | is_chosen)
         self.comparisons.append(marked)

@@ -7,7 +7,6 @@ import pandas as pd
 
 from closedloop.evidence.claims import (
     CLAIM_COLUMNS,
-    STATEMENT_COLUMNS,
     close_family,
     outside,
     stacked,
