@@ -130,7 +130,7 @@ def _explored(draft: Draft, at: Origin) -> None:
     draft.estimate(_rates("wants_price", **{"": (0.05, 0.03, 0.07, 900)}), at, "missing_share")
     pair = pd.DataFrame(_rates("wants_price", yes=(-0.5, -0.6, -0.4, 900))).assign(within="product=plan")
     looks = gain_looks(pair, at, measure="association").assign(within=pair["within"])
-    draft.closed.append(_closed("answers", looks))
+    draft.closed.append(_closed("who they are", looks))
     parts = pd.DataFrame(_rates("component", **{"1": (0.3, NAN, NAN, 900)})).assign(baseline=0.1)
     draft.estimate(parts, at, "component_share")
     draft.count([{"estimate": 2, "n": 900}], at, "n_dimensions")
@@ -183,7 +183,7 @@ def _personas() -> Draft:
         promise = _rates("persona", fast=(rate, rate - 0.04, rate + 0.08, 80))
         draft.estimate(promise, at["personas" if measure == "promised_win_rate" else "changes"], measure)
     draft.count(_counts("persona", 80, fast=31), at["personas"], "n_promised_won")
-    said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
+    said = Origin("02_personas", "feedback", "notes", "2024-q2", "2025-q1")
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     return draft
 
@@ -256,7 +256,7 @@ def _leads() -> Draft:
     draft.estimate(open_ones, at["quality"], "auc_open", unit="ratio")
     gain = gain_looks(_rates("", **{"": (-0.11, -0.19, -0.02, 164)}), at["quality"], measure="gain_over_stage")
     chance = pd.DataFrame(_rates("model", logistic=(0.61, 0.52, 0.7, 90))).assign(baseline=0.5)
-    draft.closed.append(_closed("score", stacked([gain, gain_looks(chance, at["quality"], measure="score_auc")])))
+    draft.closed.append(_closed("how they end", stacked([gain, gain_looks(chance, at["quality"], measure="score_auc")])))
     groups = _rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
     told = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
     draft.estimate(told, at["calibration"], "observed_rate", kind="predictive")
@@ -344,12 +344,12 @@ def _refinement() -> Draft:
     moved = _rates("", **{"": (0.2, 0.1, 0.3, 60)})[0] | {"subject": "fast", "baseline": 0.4, "against": "2024-q4"}
     looks = typed([moved | {"p": 0.001, "beyond": 0.99, "effect": -0.2, "unit": "rate"}], LOOK_COLUMNS)
     meta = meta_of(at["drift"], "drift_win_rate", "rate", "descriptive") | {"against": "2024-q4"}
-    draft.closed.append(_closed("drift", looks.assign(**meta)))
+    draft.closed.append(_closed("how they end", looks.assign(**meta)))
     draft.estimate(_rates("drift", definition=(0.02, 0.0, 0.06, 60)), at["drift"], "unseen_share")
     draft.estimate(_rates("order", **{"as called": (0.3, 0.25, 0.35, 200)}), at["off_policy"], "order_won_rate")
     order = _rates("order", **{"by the personas' promise": (0.2, 0.15, 0.24, 90)})
     order = pd.DataFrame(order).assign(baseline=0.3)
-    draft.closed.append(_closed("order", gain_looks(order, at["off_policy"], measure="order_won_rate", unit="rate")))
+    draft.closed.append(_closed("how they end", gain_looks(order, at["off_policy"], measure="order_won_rate", unit="rate")))
     sizes = {"at random": (31.4, NAN, NAN, 200), "by the personas' promise": (62, NAN, NAN, 90)}
     worth = pd.DataFrame(_rates("order", **sizes)).assign(baseline=50.0)
     draft.estimate(worth, at["off_policy"], "effective_sample", unit="count")
@@ -409,7 +409,7 @@ def _deals() -> Draft:
     draft.count([{"estimate": 12, "n": 90}], at["reps"], "n_reps")
     spread = meta_of(at["reps"], "rep_spread", "ratio", "descriptive") | {"subject": "market", "field": "", "level": ""}
     looks = typed([spread | {"estimate": 0.4, "n": 90, "p": 0.4, "beyond": 0.6}], LOOK_COLUMNS)
-    draft.closed.append(_closed("sellers", looks))
+    draft.closed.append(_closed("how they end", looks))
     return draft
 
 
@@ -422,7 +422,7 @@ def _cards() -> Draft:
     """What the plan states for battlecards and briefs."""
     draft = Draft("cards")
     at = {
-        name: Origin("battlecard", name, "deals", "2024-q2", "2025-q1") for name in ("met", "why", "strong", "verified")
+        name: Origin("02_personas", name, "deals", "2024-q2", "2025-q1") for name in ("met", "why", "strong", "verified")
     }
     for rival, n, of in (("rival-a", 12, 28), ("no_decision", 11, 40)):
         draft.count([{"estimate": n, "n": of}], at["met"], "n_met", subject=rival)
@@ -434,17 +434,17 @@ def _cards() -> Draft:
     objected = _rates("topic", low_price=(0.62, 0.4, 0.8, 21))
     draft.estimate(objected, at["why"], "objection_share", subject="rival-a")
     draft.count([{"estimate": 2}], at["verified"], "n_texts", subject="rival-a")
-    said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
+    said = Origin("02_personas", "feedback", "notes", "2024-q2", "2025-q1")
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     size = Origin("02_personas", "personas", "leads", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.6, 0.5, 0.7, 60)), size, "persona_share")
-    heard = Origin("sales_playbook", "objections", "notes", "2024-q2", "2025-q1")
+    heard = Origin("02_personas", "objections", "notes", "2024-q2", "2025-q1")
     for measure, figures in {
         "objection_share": (11 / 14, 0.52, 0.92, 14),
         "win_rate_when_raised": (8 / 11, 0.48, 0.89, 11),
     }.items():
         draft.estimate(_rates("topic", trust=figures), heard, measure, subject="fast")
-    promise = Origin("sales_playbook", "numbers", "deals", "2024-q2", "2025-q1")
+    promise = Origin("02_personas", "numbers", "deals", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.44, 0.4, 0.52, 80)), promise, "promised_win_rate")
     draft.count(_counts("persona", 80, fast=35), promise, "n_promised_won")
     return draft
