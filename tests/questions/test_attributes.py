@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import attributes, nearest, persona_sizes, prevalence, recognise, win_rates
+from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.lineage import Lineage
@@ -89,6 +90,9 @@ def test_a_cell_may_name_the_attributes_and_choose_people(asked: tuple[OpenPerio
     _, rows = asked
     answer = attributes(rows.assign(is_early=np.arange(100) % 2 == 0), by=["is_early"])
     assert set(answer.compared["field"]) == {"is_early"}
+    assert set(attributes(rows, by="wants_care").compared["field"]) == {"wants_care"}, "text is a list of one"
+    with pytest.raises(ParameterError, match=r"no such column; allowed: sites, answered_on, wants_speed"):
+        attributes(rows, by=["wants_fame"])
     some = attributes(rows, among="people who answered in spring")
     assert set(some.compared["among"]) == set(some.stated["among"]) == {"people who answered in spring"}
 

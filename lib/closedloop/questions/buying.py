@@ -79,6 +79,7 @@ def _show_buying(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 def tabulated(shown: Evidence, heading: str, columns: Columns, title: str, note: str) -> Sequence[Piece]:
+    """Claims of personas as a table with a note; nothing without any."""
     if shown.claims.empty:
         return ()
     listed = table_of(shown.claims, shown.words, heading, columns, label=_named(shown), caption=title, limit=_MOST_ROWS)
@@ -131,7 +132,9 @@ def stage_days(deals: pd.DataFrame, *, late: float = _LATE, among: str | None = 
 
 def _show_stages(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {"stage_days": ("half had left after", "backed"), "stage_late_days": ("late after", "backed")}
-    return tabulated(shown, "persona and stage", columns, title, "A deal is late on a day by which nearly all have left.")
+    return tabulated(
+        shown, "persona and stage", columns, title, "A deal is late on a day by which nearly all have left."
+    )
 
 
 def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
