@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from closedloop.loop.lineage import Lineage
 
 RESULTS = "application/vnd.closedloop.results+json"
+_RECORDS = ("deals", "leads")
 _KEYS = {
     "deals": "deal_id",
     "leads": "lead_id",
@@ -148,7 +149,7 @@ class OpenPeriod:
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
         self._declared: dict[str, Moment] = {}
-        self._given: dict[str, tuple[pd.DataFrame, str]] = {}  # what frames are of, and the column of its ids
+        self._given: dict[str, tuple[pd.DataFrame, pd.Index]] = {}  # the records that frames are of, and their codes
         self._chosen_early: set[str] = set()
         if out is not None:
             store.set_aside(self.folder, notebook)
@@ -290,13 +291,15 @@ class OpenPeriod:
         shown = frame.drop(columns=[*ids, *(name for name in _INTERNAL if name in frame)])
         if (key := key or _KEYS.get(table, "")) in frame:
             shown.index = pd.Index(_codes(frame[key]), name=table.removesuffix("s"))
-            self._given[table] = (frame, key)
+            if table not in _RECORDS:
+                self._given[table] = frame, shown.index
         return shown
 
-    def _every(self, table: str) -> tuple[pd.DataFrame, str] | None:
-        """All of the market's records that a frame of this table may hold, and the column of their ids."""
-        if table in ("deals", "leads"):
-            return (self.records[table], _KEYS[table]) if table in self.records else None
+    def _every(self, table: str) -> tuple[pd.DataFrame, pd.Index] | None:
+        """All of the market's records that a frame of this table may hold, and their codes."""
+        if table in _RECORDS and table not in self._given and table in self.records:
+            every = self.records[table]
+            self._given[table] = every, pd.Index(_codes(every[_KEYS[table]]))
         return self._given.get(table)
 
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
@@ -304,11 +307,11 @@ class OpenPeriod:
         found = self._every(table) if frame.index.name == table.removesuffix("s") else None
         if found is None:
             return frame, False
-        every, key = found
-        place = pd.Series(every.index, index=_codes(every[key]))
-        if not frame.index.isin(place.index).all() or frame.index.has_duplicates:
+        every, codes = found
+        place = codes.get_indexer(frame.index)
+        if (place < 0).any() or frame.index.has_duplicates:
             return frame, False
-        rows = every.loc[place.loc[frame.index]]
+        rows = every.iloc[place]
         return rows.assign(**{str(name): frame[name].array for name in frame.columns}), True
 
     def declare(self, name: str, known_at: str) -> None:
@@ -350,34 +353,29 @@ class OpenPeriod:
 
         ``others``: further frames that it is made of, by table.
         """
-        rows, is_recorded = self.rows(frame, table)
-        frames = [(frame, table), *((other, name) for name, other in others.items())]
-        parts = [self._chosen(one, name, self.rows(one, name)[1]) for one, name in frames] if among is None else [among]
+        frames = {table: frame, **others}
+        found = {name: self.rows(one, name) for name, one in frames.items()}
+        rows, is_recorded = found[table]
+        parts = [self._chosen(one, name) for name, one in frames.items() if found[name][1] and len(one)]
+        parts = parts if among is None else [among]
         chosen = "; ".join(part for part in parts if part)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
-        answer.arguments, answer.others = arguments, {name: self.rows(other, name)[0] for name, other in others.items()}
+        answer.arguments, answer.others = arguments, {name: found[name][0] for name in others}
         if not _is_example():
             self.answers[fingerprint(verb, arguments | {"among": chosen}, frame, *others.values())] = answer
         return answer
 
-    def _chosen(self, frame: pd.DataFrame, table: str, is_recorded: bool) -> str:
+    def _chosen(self, frame: pd.DataFrame, table: str) -> str:
         """Which of the period's records a frame holds, in words; nothing where it holds all that a frame gives."""
-        if not is_recorded or not len(frame):
+        codes = self._given[table][1]
+        whole = [codes]
+        if table in _RECORDS:
+            whole = [(self.deals() if table == "deals" else self.leads()).index, codes]
+        if any(len(one) == len(frame) and one.isin(frame.index).all() for one in whole):
             return ""
-        if table in ("deals", "leads"):
-            whole = (
-                [self.deals(), self.deals(ended=False)]
-                if table == "deals"
-                else [self.leads(), self.leads(window=False)]
-            )
-        else:
-            every, key = self._given[table]
-            whole = [every.set_axis(pd.Index(_codes(every[key])))]
-        if any(len(one) == len(frame) and one.index.isin(frame.index).all() for one in whole):
-            return ""
-        around = next((one for one in whole if frame.index.isin(one.index).all()), whole[-1])
+        around = next((one for one in whole if frame.index.isin(one).all()), codes)
         return f"{len(frame):,} of {len(around):,} {table} chosen in a cell"
 
     # families
