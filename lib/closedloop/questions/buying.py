@@ -74,11 +74,12 @@ def _show_buying(shown: Evidence, title: str) -> Sequence[Piece]:
         "met_in_won_share": ("met in won deals", "backed"),
         "met_in_lost_share": ("met in lost deals", "backed"),
     }
-    return tabulated(shown, "persona", columns, title, "Who was met is counted, not tested: a role met more often in "
-                      "won deals may have been met because the deal went well.")  # fmt: skip
+    note = "Counted, not tested: who was met in a won deal may have been brought in when it went well."
+    return tabulated(shown, "persona", columns, title, note)
 
 
 def tabulated(shown: Evidence, heading: str, columns: Columns, title: str, note: str) -> Sequence[Piece]:
+    """Claims of personas as a table with a note; nothing without any."""
     if shown.claims.empty:
         return ()
     listed = table_of(shown.claims, shown.words, heading, columns, label=_named(shown), caption=title, limit=_MOST_ROWS)
@@ -131,7 +132,9 @@ def stage_days(deals: pd.DataFrame, *, late: float = _LATE, among: str | None = 
 
 def _show_stages(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {"stage_days": ("half had left after", "backed"), "stage_late_days": ("late after", "backed")}
-    return tabulated(shown, "persona and stage", columns, title, "Late is when most deals had left the stage sooner.")
+    return tabulated(
+        shown, "persona and stage", columns, title, "A deal is late on a day by which nearly all have left."
+    )
 
 
 def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
@@ -156,5 +159,5 @@ def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = N
 
 def _show_cadence(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {"won_touches": ("touches of sales until a lead was won (median)", "backed")}
-    note = "Leads that were won, counted: more touches are no cause of winning."
+    note = "Counted among won leads: nothing follows from it for how to win."
     return tabulated(shown, "persona", columns, title, note)
