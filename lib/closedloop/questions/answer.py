@@ -105,9 +105,10 @@ class Answer:
 
     @property
     def claims(self) -> pd.DataFrame:
-        """The claims of the answer; none of its comparisons before the families are closed."""
+        """The claims of the answer; none of its comparisons before the notebook's families are closed."""
         if not self.now.is_closed:
-            return stacked([families.stated(self.stated, self.now.situation), self.cited], CLAIM_COLUMNS)
+            known = families.stated(self.stated, self.now.situation)
+            return stacked([known, *self.closed, self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
@@ -117,10 +118,11 @@ class Answer:
     @property
     def table(self) -> pd.DataFrame:
         """The estimates as a tidy frame, a row a group; once the families are closed with p, q and verdict."""
-        frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated], ignore_index=True)
+        parts = [self.claims] if self.now.is_closed else [self.compared, self.stated, *self.closed]
+        frame = pd.concat(parts, ignore_index=True)
         shown = frame.rename(columns={"level": "group"})
         names = ["measure", "subject", "field", "group", "within", "among", *_PLAIN]
-        names += ["p", "q", "verdict"] if self.now.is_closed and len(self.compared) else []
+        names += ["p", "q", "verdict"] if self.closed or (self.now.is_closed and len(self.compared)) else []
         kept = [name for name in names if name in shown and shown[name].replace("", pd.NA).notna().any()]
         return shown[kept].reset_index(drop=True)
 
