@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.evidence.indicators import Floats
+from closedloop.evidence.indicators import Floats, Ints
 from closedloop.evidence.profiles import indicator_columns
 
 _MOST_COMPONENTS = 6
@@ -61,9 +61,19 @@ def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
     pairs at once (Bonferroni over Fisher's z), so they hold for the strongest one as well. Answers that fewer than ten
     rows give, or do not give, are left out.
     """
+    return strongest_pairs(*ranked_answers(items), level)
+
+
+def ranked_answers(items: pd.DataFrame) -> tuple[pd.DataFrame, Ints]:
+    """The ranks of all answers that are common enough, a column each, and the place of the item that each is of."""
     blocks = {name: _common(indicator_columns(items[name])).rank() for name in items.columns}
     columns = pd.concat(blocks.values(), axis=1) if blocks else pd.DataFrame()
-    owner = np.array([place for place, block in enumerate(blocks.values()) for _ in block.columns])
+    owner = [place for place, block in enumerate(blocks.values()) for _ in block.columns]
+    return columns, np.array(owner, dtype=np.int64)
+
+
+def strongest_pairs(columns: pd.DataFrame, owner: Ints, level: float = 0.90) -> pd.DataFrame:
+    """``associations`` of answers as ``ranked_answers`` gives them."""
     first, second = np.triu_indices(len(owner), 1)
     apart = owner[first] != owner[second]
     first, second = first[apart], second[apart]

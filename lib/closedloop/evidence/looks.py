@@ -197,13 +197,13 @@ def _share_level(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataF
             "effect": shrunk.mean - base,
             "n": rows["n_rows" if is_weighted else "n"].to_numpy(dtype=np.int64),
             "n_effective": n if is_weighted else np.nan,
-            "p": exact_difference_p(*_whole(k, n), *_whole(k_rest, n_rest)),
+            "p": exact_difference_p(*whole(k, n), *whole(k_rest, n_rest)),
             "beyond": shrunk.beyond(threshold, base),
         }
     )
 
 
-def _whole(k: Floats, n: Floats) -> tuple[Floats, Floats]:
+def whole(k: Floats, n: Floats) -> tuple[Floats, Floats]:
     """The whole counts next to effective ones: no more cases than there are, and the same share."""
     cases = np.floor(n + 1e-9)
     return np.rint(np.divide(k * cases, n, out=np.zeros_like(k), where=n > 0)), cases

@@ -128,10 +128,9 @@ def _rates(
     late = [name for name in map(str, cut.columns) if now.known_at(name) > Moment.CREATION]
     before = decided_before(situation, rows, outcome)
     counted = counts(cut, list(cut.columns), rows[outcome], situation.names_of(days), late, before)
-    redraw = RateRedraw(
-        *("leads", rows["lead_id"], cut, days, outcome, measure, gate), subject=persona or "market", late=late
-    )
     origin, smallest = answer.origin(handed_off(answer.rows)), max(least or 0, LEAST_SHOWN)
+    about = {"subject": persona or "market", "least": smallest, "late": late}
+    redraw = RateRedraw("leads", rows["lead_id"], cut, days, outcome, measure, gate, **about)
     answer.compare(shown_rates(counted, origin, measure, gate, persona, smallest), redraw)
 
 

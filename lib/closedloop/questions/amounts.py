@@ -60,7 +60,8 @@ def cycle(deals: pd.DataFrame, by: str = "persona", *, among: str | None = None)
     answer.estimate(medians, origin, "median_cycle_days", unit="days")
     groups = levels(timed, [by])[by]
     days = timed.assign(field=by, level=groups, days=timed["age_days"])[["field", "level", "days"]]
-    redraw = SizeRedraw("deals", timed["deal_id"], groups, "age_days", "sales_cycle_days")
+    every = levels(answer.rows, [by])[by]
+    redraw = SizeRedraw("deals", answer.rows["deal_id"], every, "age_days", "sales_cycle_days")
     answer.compare(cycle_looks(days, origin), redraw if answer.is_recorded else None)
     return answer
 
@@ -94,7 +95,7 @@ def amounts(
         answer.count(_large(paid), origin, LARGE, unit="amount")
     groups = levels(paid, [by])[by]
     sizes = paid.assign(field=by, level=groups, amount=paid["won_amount"])[["field", "level", "amount"]]
-    redraw = SizeRedraw("deals", paid["deal_id"], groups, "won_amount", "won_amount")
+    redraw = SizeRedraw("deals", ended["deal_id"], levels(ended, [by])[by], "won_amount", "won_amount")
     answer.compare(amount_looks(sizes, origin), redraw if answer.is_recorded else None)
     coming = [{**row, **_next(part["won_amount"])} for row, (_, part) in zip(medians, _groups(paid), strict=True)]
     ranges = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]

@@ -15,14 +15,14 @@ from closedloop.questions.period import OpenPeriod, silence
 EXAMPLE = "# example"
 
 
-def run_cells(path: Path, parameters: Mapping[str, Any]) -> OpenPeriod:
+def run_cells(path: Path, parameters: Mapping[str, Any], *, is_draft: bool = False) -> OpenPeriod:
     """The period as the notebook at ``path`` leaves it, run with these parameters in a namespace of its own.
 
-    Cells that begin with ``# example`` are left out; nothing is displayed. Errors: whatever a cell raises, and
-    ParameterError when the notebook opens no period as ``now``.
+    Cells that begin with ``# example`` are left out; nothing is displayed. ``is_draft``: the run folder is only read.
+    Errors: whatever a cell raises, and ParameterError when the notebook opens no period as ``now``.
     """
     names: dict[str, Any] = {"__name__": path.stem}
-    with silence():
+    with silence(is_draft=is_draft):
         for number, (source, is_parameters) in enumerate(_sources(path), 1):
             exec(compile(source, f"{path.name}, code cell {number}", "exec"), names)  # the project's own
             names |= parameters if is_parameters else {}

@@ -30,6 +30,7 @@ UNITS: Mapping[str, str] = {
     "needs_served": "rate", "win_rate": "rate", "sales_cycle": "days", "materials_ready": "rate",
 }  # fmt: skip
 LESS_IS_BETTER = ("sales_cycle",)
+OF_DEALS = ("win_rate", "won_amount", "won_amount_per_decided", "sales_cycle")  # criteria made of ended deals alone
 COLLECT: Mapping[str, str] = {
     "size": "collect more rows",
     "growth": "record the day on which leads (else deals) were created",
@@ -113,14 +114,12 @@ class Criteria:
         compute: dict[str, Callable[[], Value | None]] = {
             "size": self._size,
             "growth": self._growth,
-            "won_amount": self._won_amount,
-            "won_amount_per_decided": self._won_amount_per_decided,
             "needs_served": lambda: self._covered(_SERVING),
-            "win_rate": self._win_rate,
-            "sales_cycle": self._sales_cycle,
             "materials_ready": lambda: self._covered(_SELLING),
         }
-        return compute[name]()
+        if name in compute:
+            return compute[name]()
+        return None if self.deals is None else of_deals(name, self.deals, self.ids)
 
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
@@ -151,54 +150,13 @@ class Criteria:
         return self.in_force.assign(rows).map(self.segment_of)
 
     @cached_property
-    def _deals(self) -> pd.DataFrame | None:
+    def deals(self) -> pd.DataFrame | None:
         """The deals that ended, with their segment; None where nothing can be said."""
         if not self.segment_of or self.ended.empty:
             return None
-        return self.ended.assign(segment=self._segments(self.ended))
-
-    def _win_rate(self) -> Value | None:
-        """Win rates of the segments, shrunk together; every one needs ten decided deals."""
-        if self._deals is None:
-            return None
-        hit = won(self._deals).dropna().astype(float)
-        table = hit.groupby(self._deals.loc[hit.index, "segment"]).agg(["sum", "size"]).reindex(self.ids, fill_value=0)
-        if table["size"].min() < LEAST_SHOWN:
-            return None
-        rates = shrink_rates(table["sum"], table["size"])
-        n = table["size"].to_numpy(dtype=int)
-        return Value(rates.mean, rates.low, rates.high, n, "deals", self._deals["closed_on"])
-
-    def _won_amount(self) -> Value | None:
-        if self._deals is None or "won_amount" not in self._deals:
-            return None
-        paid = self._deals[(self._deals["outcome"] == "won") & (self._deals["won_amount"] > 0)]
-        table = mean_amounts(paid["won_amount"].astype(float), paid["segment"]).set_index("group").reindex(self.ids)
-        return self._grouped(table, paid)
-
-    def _won_amount_per_decided(self) -> Value | None:
-        if self._deals is None or "won_amount" not in self._deals:
-            return None
-        decided = self._deals[won(self._deals).notna()]
-        brought = won_per_decided(decided["outcome"] == "won", decided["won_amount"].astype(float), decided["segment"])
-        return self._grouped(brought.set_index("group").reindex(self.ids), decided)
-
-    def _sales_cycle(self) -> Value | None:
-        if self._deals is None or self.situation.definition.clock != "day":
-            return None
-        timed = self._deals.dropna(subset=["age_days"])
-        timed = timed[timed["outcome"] == "won"]
-        parts = [timed[timed["segment"] == segment] for segment in self.ids]
-        table = pd.DataFrame([cycle_days(part["age_days"], part["outcome"]) for part in parts], index=self.ids)
-        return self._grouped(table, timed)
-
-    def _grouped(self, table: pd.DataFrame, rows: pd.DataFrame) -> Value | None:
-        """A table of groups as a value; None where any group has fewer than ten rows or no interval."""
-        figures = table[["estimate", "low", "high"]].astype(float)
-        if not (table["n"].fillna(0) >= LEAST_SHOWN).all() or figures.isna().any().any():
-            return None
-        mean, low, high = (figures[name].to_numpy() for name in figures)
-        return Value(mean, low, high, table["n"].to_numpy(dtype=int), "deals", rows["closed_on"])
+        has_days = self.situation.definition.clock == "day"
+        deals = self.ended if has_days else self.ended.assign(age_days=np.nan)
+        return deals.assign(segment=self._segments(self.ended))
 
     def _covered(self, kinds: tuple[str, ...]) -> Value | None:
         """Of all that a segment's members wish for, the share for which texts of all these kinds are released."""
@@ -223,6 +181,38 @@ class Criteria:
         current = texts[texts["retired_on"].isna() & texts["topic"].notna()]
         found = [set(current.loc[current["kind"] == kind, "topic"]) for kind in kinds]
         return set.intersection(*found)
+
+
+def of_deals(name: str, deals: pd.DataFrame, ids: list[str]) -> Value | None:
+    """A criterion that is made of ``deals`` alone; None where it cannot be told of every segment of ``ids``.
+
+    ``deals``: one row a deal that ended, with segment, outcome, closed_on, age_days, and won_amount where it is recorded.
+    """
+    hit, is_won = won(deals).dropna().astype(float), deals["outcome"] == "won"
+    if name == "win_rate":
+        table = hit.groupby(deals.loc[hit.index, "segment"]).agg(["sum", "size"]).reindex(ids, fill_value=0)
+        if table["size"].min() < LEAST_SHOWN:
+            return None
+        rates = shrink_rates(table["sum"], table["size"])
+        return Value(rates.mean, rates.low, rates.high, table["size"].to_numpy(dtype=int), "deals", deals["closed_on"])
+    if name == "sales_cycle":
+        rows = deals[is_won & deals["age_days"].notna()]
+        parts = [rows[rows["segment"] == segment] for segment in ids]
+        table = pd.DataFrame([cycle_days(part["age_days"], part["outcome"]) for part in parts], index=ids)
+    elif "won_amount" not in deals:
+        return None
+    elif name == "won_amount":
+        rows = deals[is_won & (deals["won_amount"] > 0)]
+        table = mean_amounts(rows["won_amount"].astype(float), rows["segment"]).set_index("group").reindex(ids)
+    else:
+        rows = deals.loc[hit.index]
+        brought = won_per_decided(rows["outcome"] == "won", rows["won_amount"].astype(float), rows["segment"])
+        table = brought.set_index("group").reindex(ids)
+    figures = table[["estimate", "low", "high"]].astype(float)
+    if not (table["n"].fillna(0) >= LEAST_SHOWN).all() or figures.isna().any().any():
+        return None
+    mean, low, high = (figures[end].to_numpy() for end in figures)
+    return Value(mean, low, high, table["n"].to_numpy(dtype=int), "deals", rows["closed_on"])
 
 
 def _counted(values: pd.Series, ids: list[str]) -> np.ndarray:

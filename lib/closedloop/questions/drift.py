@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from closedloop.documents.findings import backed, dots_of
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, stating
 from closedloop.documents.wording import sentences
 from closedloop.evidence.drift import FEWEST_EARLIER, Drift
 from closedloop.evidence.drift import drift as moved
-from closedloop.evidence.indicators import is_metric, level_text
+from closedloop.evidence.indicators import Floats, is_metric, level_text
 from closedloop.evidence.looks import LOOK_COLUMNS, Origin, meta_of, typed
 from closedloop.evidence.rates import wilson
 from closedloop.loop.counting import LEAST_SHOWN
@@ -83,13 +84,18 @@ def compared(
         .to_numpy(dtype=float)
         for of in ("sum", "size")
     )
-    enough = (n[:, -1] >= LEAST_SHOWN) & (n[:, :-1].sum(axis=1) >= LEAST_SHOWN)
-    shown = enough & (len(personas) > 1)
-    everyone = np.broadcast_to(n.sum(axis=0), n.shape)
     groups = pd.DataFrame({"subject": personas, "n": n[:, -1]})
+    return {measure: (groups[shown], found) for measure, (shown, found) in moves(won, n, threshold).items()}
+
+
+def moves(won: Floats, n: Floats, threshold: float) -> dict[str, tuple[NDArray[np.bool_], Drift]]:
+    """``compared`` of the won deals and all, (personas, periods): which personas are shown, and how they moved."""
+    enough = (n[:, -1] >= LEAST_SHOWN) & (n[:, :-1].sum(axis=1) >= LEAST_SHOWN)
+    shown = enough & (len(n) > 1)
+    everyone = np.broadcast_to(n.sum(axis=0), n.shape)
     return {
-        RATE: (groups[enough], moved(won[enough], n[enough], threshold=threshold)),
-        SHARE: (groups[shown], moved(n[shown], everyone[shown], threshold=SHARE_THRESHOLD)),
+        RATE: (enough, moved(won[enough], n[enough], threshold=threshold)),
+        SHARE: (shown, moved(n[shown], everyone[shown], threshold=SHARE_THRESHOLD)),
     }
 
 

@@ -31,6 +31,7 @@ from closedloop.questions import families, store
 from closedloop.questions.answer import Answer, Live, Render, fingerprint
 from closedloop.questions.comparison import strongest
 from closedloop.questions.evidence import Evidence
+from closedloop.questions.redraw_files import Compared, write_compared
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _CHANGED = Note(
     "Restart and run all, and what stands in the notebook counts alone."
 )
 _opened: list["OpenPeriod"] = []  # the open periods of this process, the last one in use
-_silent: list[bool] = []
+_silent: list[bool] = []  # by depth: are only drafts written?
 _sessions: dict[tuple[str, str, str], dict[str, Answer]] = {}  # what this process asked, by notebook, market, period
 
 
@@ -115,10 +116,13 @@ def opened() -> "OpenPeriod":
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Within the block periods are opened beside the one in use, and nothing is displayed."""
+def silence(*, is_draft: bool = False) -> Iterator[None]:
+    """Within the block periods are opened beside the one in use, and nothing is displayed.
+
+    ``is_draft``: what they find is written nowhere.
+    """
     depth = len(_opened)
-    _silent.append(True)
+    _silent.append(is_draft)
     try:
         yield
     finally:
@@ -152,7 +156,8 @@ class OpenPeriod:
     def __init__(self, notebook: str, situation: Situation, out: Path | None) -> None:
         self.notebook, self.situation, self.standing = notebook, situation, out or runs_folder()
         is_feeding = self.is_market_own or self.standing.resolve() != runs_folder().resolve()
-        self.out = out = out if is_feeding else None
+        self.is_draft = bool(_silent) and _silent[-1]
+        self.out = out = out if is_feeding and not self.is_draft else None
         self.answers: dict[str, Answer] = {}
         self._earlier: set[str] = set()
         self.is_silent = bool(_silent)
@@ -470,6 +475,8 @@ class OpenPeriod:
         return step
 
     def _write(self) -> None:
+        if self.is_draft:
+            return
         folder, today = self.folder, store.basis_of(self.situation, self.notebook)
         if self.out is None or self.is_changed:
             folder = store.draft_folder(folder, self.notebook, _cells(), self.settings.to_csv())
@@ -479,6 +486,8 @@ class OpenPeriod:
         for answer in self.answers.values():
             if answer.leave:
                 answer.leave(folder)
+        if self.out is not None:
+            write_compared(folder, self.notebook, Compared.of(self.notebook, self.answers.values()))
         store.write(folder, self.notebook, self.step, self._claims, today)
 
     # the page

@@ -64,7 +64,7 @@ def promised_rates(deals: pd.DataFrame, *, least: int | None = None, among: str 
         is_now = situation.in_period(closed["closed_on"])
         personas = in_force.assign(closed)
         answer.redraws.append(
-            PromiseRedraw(closed["deal_id"], personas, closed["closed_on"], is_promised, is_now, in_force, GATE)
+            PromiseRedraw(closed["deal_id"], personas, closed["closed_on"], is_promised, is_now, in_force.ids, GATE)
         )
     return answer
 

@@ -1,6 +1,6 @@
 """How a comparison is made again on other outcomes: what the self-test needs of an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +15,8 @@ from closedloop.loop.situation import Situation
 class RateRedraw:
     """Rates of ``outcome`` by the levels ``by`` of the records with these ids, inside their ``strata``.
 
-    ``within``: a second stratum beside the period; ``gate``: the field whose spread beyond luck has to be shown first.
+    ``least``: smaller groups are not compared. ``within``: a second stratum beside the period; ``gate``: the field whose
+    spread beyond luck (p <= ``luck``) has to be shown first.
     """
 
     table: str
@@ -26,9 +27,11 @@ class RateRedraw:
     measure: str
     threshold: float
     subject: str = "market"
+    least: int = 10
     late: Sequence[str] = ()
     within: pd.Series | None = None
     gate: str = ""
+    luck: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,20 @@ class AssociationRedraw:
 
 @dataclass(frozen=True)
 class TargetRedraw:
-    """Scores of segments by criteria, some of them made of deals: ``score(deals)`` gives the closed family's looks.
+    """Scores of ``segments`` by criteria, some of them made of ``deals``, whose outcomes, amounts and days move.
 
-    ``ids``: of the deals that ended, whose outcomes, amounts and days are made again.
+    ``deals``: in the order of ``ids``, with their segment and day of closing; ``has_amounts``, ``has_days``: are they
+    recorded? ``others``: the criteria made of anything else, each with estimate, low and high by segment. ``weights``:
+    of the criteria, by axis.
     """
 
     ids: pd.Series
-    score: Callable[[pd.DataFrame], pd.DataFrame]
+    deals: pd.DataFrame
+    segments: Sequence[str]
+    others: Mapping[str, Mapping[str, Sequence[float]]]
+    weights: Mapping[str, Mapping[str, float]]
+    has_amounts: bool
+    has_days: bool
 
 
 @dataclass(frozen=True)
@@ -164,15 +174,16 @@ class SplitRedraw:
 class PromiseRedraw:
     """Promised win rates: made again of the deals ``is_promised``, and judged by those of the period (``is_now``).
 
-    ``ids``, ``personas``, ``days``: of all decided deals; ``in_force``: the set that promised.
+    ``ids``, ``personas``, ``days``: of all decided deals; ``promising``: the personas that promised, as they stand in
+    their set.
     """
 
     ids: pd.Series
     personas: pd.Series
     days: pd.Series
-    is_promised: "pd.Series[bool]"
-    is_now: "pd.Series[bool]"
-    in_force: PersonaSet
+    is_promised: pd.Series
+    is_now: pd.Series
+    promising: Sequence[str]
     gate: float
 
 
@@ -212,3 +223,16 @@ class OrderRedraw:
     promise: pd.Series
     outcome: str = "is_won"
     measure: str = "order_won_rate"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a score or a duel compared, kept without what it is learned from: it counts in the size of its family."""
+
+    measure: str
+    family: str = ""
+
+    @classmethod
+    def of(cls, redraw: ScoreRedraw | DuelRedraw) -> "Learned":
+        """In the place of a redraw."""
+        return cls("", "duel") if isinstance(redraw, DuelRedraw) else cls(redraw.measure)

@@ -10,6 +10,7 @@ from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, ends, table_of, value
 from closedloop.documents.pieces import Piece, stating
 from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.scores import LEARNERS, Score, calibration_table, fit_score
 from closedloop.loop.counting import LEAST_SHOWN
@@ -146,10 +147,15 @@ def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | 
     answer.estimate(rows.assign(baseline=groups["predicted"]), come_true, "observed_rate", kind="predictive")
     inside = groups["predicted"].between(groups["low"], groups["high"])
     answer.count([{"estimate": inside.sum(), "n": len(groups)}], come_true, "n_groups_inside")
-    best = quality[quality["model"].isin(LEARNERS)].nsmallest(1, "log_loss").assign(baseline=0.5)
+    answer.compare(advantage(model, origin), redraw, known_at="handoff")
+
+
+def advantage(model: Score, origin: Origin) -> pd.DataFrame:
+    """The best learner's AUC within periods beside that of chance, as a comparison."""
+    best = model.quality[model.quality["model"].isin(LEARNERS)].nsmallest(1, "log_loss")
+    best = best.assign(field="model", level=best["model"], baseline=0.5)
     areas = {"auc_within": "estimate", "auc_within_low": "low", "auc_within_high": "high"}
-    compared = gain_looks(best.rename(columns=areas), origin, measure="score_auc")
-    answer.compare(compared, redraw, known_at="handoff")
+    return gain_looks(best.rename(columns=areas), origin, measure="score_auc")
 
 
 def score_verdict(shown: Evidence) -> str:

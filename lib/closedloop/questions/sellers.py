@@ -57,6 +57,7 @@ def sellers(deals: pd.DataFrame, *, luck: float = REP_LUCK, among: str | None = 
         late=["rep_id"],
         within=decided["persona"],
         gate="rep_id",
+        luck=luck,
     )
     answer.redraws.append(redraw)
     if p <= luck:

@@ -11,7 +11,8 @@ from closedloop.documents.pieces import Piece, stating
 from closedloop.evidence.accuracy import auc, paired_bootstrap
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.scores import ModelName, fit_score
+from closedloop.evidence.indicators import Floats
+from closedloop.evidence.scores import ModelName, Score, fit_score
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
@@ -27,7 +28,7 @@ from closedloop.terms import Moment, Verdict
 
 _FEWEST = 40  # deals that were open then and are decided now
 _MOST_TRAINED = 12_000
-_MODELS: tuple[ModelName, ...] = ("base rate", "lagged base rate", "logistic")
+MODELS: tuple[ModelName, ...] = ("base rate", "lagged base rate", "logistic")
 _UNKNOWN = "Whether the score tells more than the stage cannot be told"
 
 
@@ -62,16 +63,14 @@ def score_over_stage(scored: Answer) -> Answer:
         )
         return answer
     rows, is_won, when = known.rows[prospects.fields], known.is_won.astype(int), known.when
-    model = fit_score(rows, is_won, when, rng=then.rng("score"), models=_MODELS, learner=found.learner)
-    by_score = np.empty(len(asked))
-    by_score[model.order(asked[prospects.fields])] = np.arange(len(asked))[::-1]  # the higher the likelier
+    model = fit_score(rows, is_won, when, rng=then.rng("score"), models=MODELS, learner=found.learner)
+    by_score = placed(model, asked[prospects.fields])
     y, by_stage = asked["_won"].to_numpy(float), asked["_stage"].to_numpy(float)
     origin = Origin(now.notebook, "quality", "deals", past[-1].name, past[-1].name)
     areas = [{"field": "order", "level": name, "estimate": auc(y, p), "n": len(y)} for name, p in
              (("score", by_score), ("stage", by_stage))]  # fmt: skip
     answer.estimate(areas, origin, "auc_open", unit="ratio", kind="predictive")
-    gain = paired_bootstrap(y, by_stage, by_score, rng=situation.rng("over-stage"), measure="auc_within")
-    row = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": len(y)}
+    row = gain_over(y, by_stage, by_score, situation.rng("over-stage"))
     redraw = ScoreRedraw(
         *(known.table, known.rows[known.key], rows, is_won, when, "gain_over_stage", found.learner),
         asked=asked[[prospects.key, *prospects.fields]],
@@ -81,6 +80,19 @@ def score_over_stage(scored: Answer) -> Answer:
     compared = gain_looks([row], origin, measure="gain_over_stage")
     answer.compare(compared, redraw if found.can_be_redrawn and scored.is_recorded else None)
     return answer
+
+
+def placed(model: Score, asked: pd.DataFrame) -> Floats:
+    """The place of each row in the score's order, the higher the likelier."""
+    by_score = np.empty(len(asked))
+    by_score[model.order(asked)] = np.arange(len(asked))[::-1]
+    return by_score
+
+
+def gain_over(y: Floats, by_stage: Floats, by_score: Floats, rng: np.random.Generator) -> dict[str, float]:
+    """The gain in AUC of the score's order over that of the stages, as a row of comparisons."""
+    gain = paired_bootstrap(y, by_stage, by_score, rng=rng, measure="auc_within")
+    return {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": len(y)}
 
 
 def _why_not(situation: Situation, past: list[Period], prospects: Prospects) -> str:

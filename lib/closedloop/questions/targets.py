@@ -1,9 +1,7 @@
 """Which segments to aim at: criteria set before the data are cut, every segment's values, and the choice."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from closedloop.market.definition import Attractiveness, Strength
 from closedloop.market.definition import Criteria as Bars
 from closedloop.questions import target_pages as pages
 from closedloop.questions.answer import Answer
-from closedloop.questions.criteria import COLLECT, LESS_IS_BETTER, UNITS, Criteria, Value
+from closedloop.questions.criteria import COLLECT, LESS_IS_BETTER, OF_DEALS, UNITS, Criteria, Value
 from closedloop.questions.period import opened
 from closedloop.questions.redraws import TargetRedraw
 from closedloop.questions.sample import days_of
@@ -114,14 +112,13 @@ def targets(found: Answer, deals: pd.DataFrame, ideal: Answer) -> Answer:
     for name, value in values.items():
         if value is not None:
             _state_value(answer, criteria, name, value)
-    scores = {axis: _scores(values, getattr(ideal.fitted, axis).counted) for axis in AXES}
+    scores = {axis: scores_of(values, getattr(ideal.fitted, axis).counted) for axis in AXES}
     about = {"market": now.market, "period": now.period.name, "expires_on": now.situation.expires_on}
     looks = _score_looks(answer, criteria, scores, values)
     judged = close_family(looks, family="targets", **about).assign(among=answer.among)  # type: ignore[arg-type]
     answer.closed.append(judged)
-    if is_recorded and len(ended):
-        redraw = partial(_redrawn, answer, criteria, ideal.fitted)
-        answer.redraws.append(TargetRedraw(ended["deal_id"], redraw))
+    if is_recorded and criteria.deals is not None:
+        answer.redraws.append(_redraw(criteria, values, ideal.fitted))
     tests = _tests(answer, criteria, ideal.fitted)
     rows = []
     for place, segment in enumerate(criteria.ids):
@@ -150,7 +147,8 @@ def _state_value(answer: Answer, criteria: Criteria, name: str, value: Value) ->
     answer.estimate(rows, answer.origin(value.days, table=value.source), f"criterion_{name}", unit=UNITS[name])
 
 
-def _scores(values: Mapping[str, Value | None], weights: Mapping[str, float]) -> Scores:
+def scores_of(values: Mapping[str, Any], weights: Mapping[str, float]) -> Scores:
+    """The weighted score of every segment; ``values``: by criterion, each with estimate, low and high, or None."""
     known = {
         name: Criterion(value.estimate, value.low, value.high, -1 if name in LESS_IS_BETTER else 1)
         for name, value in values.items()
@@ -163,23 +161,35 @@ def _score_looks(
     answer: Answer, criteria: Criteria, scores: Mapping[str, Scores], values: Mapping[str, Value | None]
 ) -> pd.DataFrame:
     """Both scores of every segment beside the average one's; they cover the days of all the criteria in them."""
-    looks, each = [], 1 - (1 - _LEVEL) / max(len(criteria.ids), 1)
+    looks = []
     for axis, score in scores.items():
         if not score.counted:
             continue
         rows = pd.DataFrame({"estimate": score.estimate, "low": score.low, "high": score.high, "level": criteria.ids})
         rows = rows.assign(field="segment", n=criteria.found.sizes["size"].to_numpy())
         days = pd.concat([value.days for name in score.counted if (value := values[name]) is not None])
-        looks.append(gain_looks(rows, answer.origin(days), measure=f"{axis}_score", level=each))
+        looks.append(gain_looks(rows, answer.origin(days), measure=f"{axis}_score", level=each_level(len(rows))))
     return stacked(looks, LOOK_COLUMNS)
 
 
-def _redrawn(answer: Answer, criteria: Criteria, asked: Bars, ended: pd.DataFrame) -> pd.DataFrame:
-    """The same scores of other outcomes."""
-    again = replace(criteria, ended=ended)
-    values = {name: again.value(name) for name in UNITS}
-    scores = {axis: _scores(values, getattr(asked, axis).counted) for axis in AXES}
-    return _score_looks(answer, again, scores, values)
+def each_level(n_segments: int) -> float:
+    """The level of one segment's interval, so that those of all hold at once."""
+    return 1 - (1 - _LEVEL) / max(n_segments, 1)
+
+
+def _redraw(criteria: Criteria, values: Mapping[str, Value | None], asked: Bars) -> TargetRedraw:
+    """How the scores are made again of other outcomes."""
+    deals = criteria.deals if criteria.deals is not None else pd.DataFrame()
+    others = {name: value for name, value in values.items() if name not in OF_DEALS and value is not None}
+    return TargetRedraw(
+        deals["deal_id"],
+        deals[["segment", "closed_on"]],
+        criteria.ids,
+        {name: {end: getattr(v, end).tolist() for end in ("estimate", "low", "high")} for name, v in others.items()},
+        {axis: dict(getattr(asked, axis).counted) for axis in AXES},
+        has_amounts="won_amount" in deals,
+        has_days=bool(deals["age_days"].notna().any()),
+    )
 
 
 def _tests(answer: Answer, criteria: Criteria, asked: Bars) -> pd.DataFrame:

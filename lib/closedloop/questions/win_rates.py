@@ -179,8 +179,9 @@ def win_rates(
     meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
     named = {"subject": "market", "level": "", "within": ""}
     answer.compare(typed(recorded.assign(**meta, **named), LOOK_COLUMNS))
-    redraw = RateRedraw("deals", rows["deal_id"], cut, days, "won", "win_rate", gate, late=late)
-    shown = shown_rates(table, origin, "win_rate", gate, least=max(least or 0, LEAST_SHOWN))
+    fewest = max(least or 0, LEAST_SHOWN)
+    redraw = RateRedraw("deals", rows["deal_id"], cut, days, "won", "win_rate", gate, least=fewest, late=late)
+    shown = shown_rates(table, origin, "win_rate", gate, least=fewest)
     answer.compare(shown, redraw if answer.is_recorded else None)
     return answer
 

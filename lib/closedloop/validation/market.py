@@ -1,7 +1,8 @@
 """A market as its null worlds need it: every comparison that the notebooks themselves made, on outcomes to shuffle."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -11,38 +12,57 @@ import pandas as pd
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.looks import SHORTEST_DAYS
+from closedloop.evidence.exploration import ranked_answers
 from closedloop.loop.comparisons import LEAD_HITS, handed_off
-from closedloop.loop.records import as_numbers, won
+from closedloop.loop.records import as_numbers, lead_frame, won
 from closedloop.loop.situation import Situation
+from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.questions import families, store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
-from closedloop.questions.redraws import RateRedraw, SizeRedraw
-from closedloop.validation.rates import Comparison, Family, NullMarket, Spread
-from closedloop.validation.refinement import reviews
-from closedloop.validation.sizes import Sizes
-from closedloop.validation.worlds import DEALS, Ints, Pool, Tally
+from closedloop.questions import families, redraws, store
+from closedloop.questions.cells import ensure, run_cells
+from closedloop.questions.redraw_files import Compared, read_compared
+from closedloop.validation.arms import Arms
+from closedloop.validation.conversions import Conversions
+from closedloop.validation.families import Family, NullMarket, Unrepeated
+from closedloop.validation.procedures import Duels, Orders, Score, Targets
+from closedloop.validation.rates import Comparison, Spread
+from closedloop.validation.refinement import Promises, Splits
+from closedloop.validation.shares import Associations, Drifting, Shares
+from closedloop.validation.sizes import Sizes, Spending
+from closedloop.validation.worlds import DEALS, Bools, Floats, Ints, Money, Pool, Tally
 
 NOTEBOOKS = ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement")
-_SIZED = {"age_days": "sales_cycle_days", "won_amount": "won_amount"}  # of won deals: column and measure
+EDIT, PROMISE, DUEL, TARGETS = "edit", "promise", "duel", "targets"  # families that a verb closes itself
+_SIZES = ("age_days", "won_amount")  # of won deals
 
 
-def null_market(market: str, out: Path, notebooks: Sequence[Path] = ()) -> NullMarket:
-    """The market's outcomes, and all that its notebooks compare with them in every period, each run once without page.
+def null_market(
+    market: str, out: Path, notebooks: Sequence[Path] = (), periods: Sequence[str] = (), *, is_learned: bool = False
+) -> NullMarket:
+    """The market's outcomes, and all that its notebooks compared with them in these periods (all unless given).
 
-    ``notebooks``: in place of the shipped ones. Errors: ParameterError for a market that does not exist, or has no
-    outcome that could be shuffled.
+    What the shipped notebooks compared is read from the run folder ``out``; those that have not left it of what is
+    there today are run first, without a page. ``notebooks``: in place of the shipped ones; their cells are run, and
+    nothing is written. ``is_learned``: scores and duels are made again as well, for which cells are run too. Errors:
+    ParameterError for a market that does not exist, or has no outcome that could be shuffled.
     """
-    shipped = [store.notebook_path(name) for name in NOTEBOOKS]
-    return _Cut(open_warehouse(market), out).done(notebooks or shipped)
+    warehouse = open_warehouse(market)
+    cut = _Cut(warehouse)
+    for period in (one for one in warehouse.periods if not periods or one.name in periods):
+        for path in notebooks or [store.notebook_path(name) for name in NOTEBOOKS]:
+            if path.stem in store.PLANNING or warehouse.has_begun(period):
+                found = _compared(warehouse, period, path, out, is_run=bool(notebooks) or is_learned)
+                cut.add(path.stem, period, found)
+    return cut.done()
 
 
-def _groups(situation: Situation, days: pd.Series) -> Ints:
-    """A number for the period of each day; one for all in a market without dates."""
-    if not situation.is_dated:
-        return np.zeros(len(days), dtype=np.int64)
-    return pd.factorize(situation.names_of(days))[0].astype(np.int64)
+def _compared(warehouse: Warehouse, period: Period, path: Path, out: Path, *, is_run: bool) -> Compared:
+    """What one notebook compared in one period."""
+    given = {"market": warehouse.definition.name, "period": period.name, "out": str(out)}
+    if is_run:
+        return Compared.of(path.stem, run_cells(path, given, is_draft=True).answers.values())
+    ensure(path.stem, given["market"], period.name, out)
+    return read_compared(out / given["market"] / period.name, path.stem)
 
 
 @dataclass
@@ -53,103 +73,216 @@ class _Cut:
     """
 
     warehouse: Warehouse
-    out: Path
     pools: dict[str, Pool] = field(default_factory=dict)
     places: dict[str, pd.Series] = field(default_factory=dict)
+    families: list[Family] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def done(self, notebooks: Sequence[Path]) -> NullMarket:
-        """All families and reviews, period by period."""
-        if self.warehouse.has("deals"):
-            self._pool_deals(Situation.latest(self.warehouse))
-        found: list[Family] = []
-        name = self.warehouse.definition.name
-        for period in self.warehouse.periods:
-            for path in notebooks:
-                if path.stem in store.PLANNING or self.warehouse.has_begun(period):
-                    given = {"market": name, "period": period.name, "out": str(self.out)}
-                    found += self._families(run_cells(path, given))
-        reviewed = reviews(self.warehouse, self.out, self.pools, self.places) if _refined(notebooks) else ()
-        planted_in, smallest = self._planted_in(found), self.warehouse.definition.claims.smallest_worth
-        cut = NullMarket(name, self.pools, tuple(found), reviewed, planted_in, self.left_out, smallest)
-        if not any(family.n_compared(cut.world) for family in found):
-            raise ParameterError(
-                f"{name!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
-            )
-        return cut
+    def add(self, notebook: str, period: Period, compared: Compared) -> None:
+        """All families of a notebook: how they end and who they are, and those that a verb closed itself."""
+        at = Situation.planning if notebook in store.PLANNING else Situation.looking_back
+        situation, parts = at(self.warehouse, period), dict[str, list[Any]]()
+        for redraw in compared.redraws:
+            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or families.family_of(_measure(redraw))
+            parts.setdefault(name, []).extend(self.again(redraw, situation))
+        self.families += [Family(period.name, notebook, name, tuple(made)) for name, made in parts.items() if made]
+        self.left_out |= compared.left_out
 
-    def _pool_deals(self, final: Situation) -> None:
-        ended = final.deals[final.deals["outcome"] != "open"]
-        paid = ended.where(ended["outcome"] == "won")
-        sizes = {size: paid[size].to_numpy(dtype=float) for size in _SIZED if size in paid}
-        self.pools[DEALS] = Pool(as_numbers(won(ended)).to_numpy(), _groups(final, ended["closed_on"]), sizes)
-        self.places[DEALS] = pd.Series(np.arange(len(ended)), index=ended["deal_id"])
+    def done(self) -> NullMarket:
+        """The market with all that was added."""
+        running = {period.name for period in self.warehouse.periods if period.running}
+        own = [n for n, family in enumerate(self.families) if family.notebook == "05_deals" and family.widest]
+        complete = [n for n in own if self.families[n].period not in running]
+        planted_in = next(reversed(complete or own), None)
+        definition = self.warehouse.definition
+        about = (planted_in, self.left_out, definition.claims.smallest_worth)
+        return NullMarket(definition.name, self.pools, tuple(self.families), *about)
 
-    def _families(self, now: OpenPeriod) -> Iterator[Family]:
-        """The families of a notebook as it was run: how they end, and who they are."""
-        parts: dict[str, list[Any]] = {families.ENDING: [], families.WHO: []}
-        for answer in now.answers.values():
-            for redraw in answer.redraws:
-                parts[families.family_of(redraw.measure)] += self.again(redraw, now)
-            if len(answer.comparisons) and not answer.redraws:
-                self.left_out[f"{now.notebook}: {answer.verb}"] = _why(answer)
-        for name, made in parts.items():
-            if made:
-                yield Family(now.period.name, now.notebook, name, tuple(made))
+    # pools
+
+    def _deals(self, ids: pd.Series) -> tuple[Ints, Bools]:
+        """The places of these deals among all that were won or lost, and which of them are there."""
+        if DEALS not in self.pools:
+            final = Situation.latest(self.warehouse)
+            hit = won(final.deals)
+            ended = final.deals[hit.notna() | (final.deals["outcome"] == "won")]
+            sizes = {
+                name: ended[name].where(ended["outcome"] == "won").to_numpy(dtype=float, na_value=np.nan)
+                for name in _SIZES
+                if name in ended
+            }
+            outcomes = as_numbers(hit[ended.index]).to_numpy()
+            self.pools[DEALS] = Pool(outcomes, _groups(final, ended["closed_on"]), sizes)
+            self.places[DEALS] = pd.Series(np.arange(len(ended)), index=ended["deal_id"])
+        return _placed(self.places[DEALS], ids)
+
+    def _leads(self, outcome: str, situation: Situation, ids: pd.Series) -> tuple[str, tuple[Ints, Bools]]:
+        """The pool of an outcome of leads as known on the day, and these leads' places in it."""
+        name = f"{outcome} {situation.on}"
+        if name not in self.pools:
+            leads = lead_frame(situation)
+            decided = leads[leads[outcome].notna()]
+            self.pools[name] = Pool(as_numbers(decided[outcome]).to_numpy(), _groups(situation, handed_off(decided)))
+            self.places[name] = pd.Series(np.arange(len(decided)), index=decided["lead_id"])
+        return name, _placed(self.places[name], ids)
+
+    def _own(self, kind: str, key: pd.Series, outcomes: Floats, groups: Ints | None = None, **sizes: Floats) -> str:
+        """A pool of its own, by the digest of its records: the same records are dealt out alike wherever they are."""
+        name = f"{kind} {hashlib.sha256(pd.util.hash_pandas_object(key, index=False).to_numpy()).hexdigest()[:16]}"
+        before = self.pools[name].sizes if name in self.pools else {}
+        one = np.zeros(len(outcomes), dtype=np.int64)
+        self.pools[name] = Pool(outcomes, one if groups is None else groups, {**before, **sizes})
+        return name
+
+    # comparisons
 
     @singledispatchmethod
-    def again(self, redraw: Any, now: OpenPeriod) -> list[Any]:
+    def again(self, redraw: Any, situation: Situation) -> list[Any]:
         """The comparison as it is made in every world."""
         raise NotImplementedError(type(redraw).__name__)
 
     @again.register
-    def _(self, redraw: RateRedraw, now: OpenPeriod) -> list[Any]:
-        pool, place = self._outcomes(redraw.table, redraw.outcome, now)
-        found = place.reindex(redraw.ids)
-        is_known = found.notna().to_numpy()
-        rows = found[is_known].to_numpy(dtype=np.int64)
+    def _(self, redraw: redraws.Learned, situation: Situation) -> list[Any]:
+        return [Unrepeated(redraw.measure)] if redraw.measure else []
+
+    @again.register
+    def _(self, redraw: redraws.RateRedraw, situation: Situation) -> list[Any]:
+        pool, (rows, is_known) = (
+            (DEALS, self._deals(redraw.ids))
+            if redraw.table == DEALS
+            else self._leads(redraw.outcome, situation, redraw.ids)
+        )
         groups, by = self.pools[pool].groups[rows], redraw.by[is_known]
         if redraw.within is not None:
             cells = redraw.within[is_known].astype("str").to_numpy() + " " + groups.astype(str).astype(object)
             groups = pd.factorize(cells)[0].astype(np.int64)
-        about = (redraw.measure, redraw.threshold, redraw.subject)
-        spread = Tally.of(by[[redraw.gate]]) if redraw.gate else None
-        made: list[Any] = [] if spread is None else [Spread(pool, rows, spread)]
-        return [*made, Comparison(pool, rows, groups, Tally.of(by), *about, spread, frozenset(redraw.late))]
+        about = (redraw.measure, redraw.threshold, redraw.subject, redraw.least, frozenset(redraw.late))
+        gate = Tally.of(by[[redraw.gate]]) if redraw.gate else None
+        made: list[Any] = [] if gate is None else [Spread(pool, rows, gate)]
+        return [*made, Comparison(pool, rows, groups, Tally.of(by), *about, gate, redraw.luck)]
 
     @again.register
-    def _(self, redraw: SizeRedraw, now: OpenPeriod) -> list[Any]:
-        rows = self.places[DEALS].loc[redraw.ids].to_numpy(dtype=np.int64)
-        tally, least = Tally.of(redraw.groups.to_frame()), SHORTEST_DAYS if redraw.size == "age_days" else 0
-        names = redraw.groups.to_numpy(object)
-        return [Sizes(DEALS, redraw.measure, rows, names, tally, redraw.size, least, redraw.is_per_decided)]
+    def _(self, redraw: redraws.SizeRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        least = SHORTEST_DAYS if redraw.size == "age_days" else 0.0
+        groups = redraw.groups[is_known].to_numpy(dtype=object)
+        return [Sizes(DEALS, redraw.measure, rows, groups, redraw.size, least, redraw.is_per_decided)]
 
-    def _outcomes(self, table: str, outcome: str, now: OpenPeriod) -> tuple[str, pd.Series]:
-        """The pool of an outcome, and each record's place in it: deals have one, leads one a day they are seen."""
-        if table == DEALS:
-            return DEALS, self.places[DEALS]
-        leads = now.records["leads"]
-        name = f"{outcome} {now.situation.on}"
-        if name not in self.pools:
-            hits = {measure.removesuffix("_rate"): column for measure, column in LEAD_HITS.items()}
-            decided = leads[leads[hits[outcome]].notna()]
-            hit = as_numbers(decided[hits[outcome]]).to_numpy()
-            self.pools[name] = Pool(hit, _groups(now.situation, handed_off(decided)))
-            self.places[name] = pd.Series(np.arange(len(decided)), index=decided["lead_id"])
-        return name, self.places[name]
+    @again.register
+    def _(self, redraw: redraws.CostRedraw, situation: Situation) -> list[Any]:
+        is_paid = (redraw.spent > 0).to_numpy() & redraw.groups.notna().to_numpy()
+        channel, names = pd.factorize(redraw.groups[is_paid].astype("str"), sort=True)
+        spent = redraw.spent[is_paid].to_numpy(dtype=float)
+        if len(names) < 2:
+            return []
+        leads = lead_frame(situation).set_index("lead_id")["is_won"]
+        hit = as_numbers(leads.reindex(redraw.ids[is_paid])).fillna(0.0).to_numpy()
+        name = f"money {redraw.subject} {situation.on} {len(hit)}"
+        self.pools[name] = Money(hit, np.zeros(len(hit), dtype=np.int64), {"spent": spent})
+        n, money = (np.bincount(channel, of, len(names)).astype(float) for of in (None, spent))
+        return [Spending(name, redraw.subject, channel.astype(np.int64), n, money, redraw.measure)]
 
-    def _planted_in(self, found: Sequence[Family]) -> int | None:
-        """The family in which effects are planted: how the deals of the last complete period ended."""
-        running = {period.name for period in self.warehouse.periods if period.running}
-        own = [n for n, family in enumerate(found) if family.notebook == "05_deals" and family.widest]
-        complete = [n for n in own if found[n].period not in running]
-        return next(reversed(complete or own), None)
+    @again.register
+    def _(self, redraw: redraws.ArmRedraw, situation: Situation) -> list[Any]:
+        arm, names = pd.factorize(redraw.arms.astype("str"), sort=True)
+        hit = redraw.hit.to_numpy(dtype=float)
+        sizes = {} if redraw.amount is None else {"amount": redraw.amount.to_numpy(dtype=float)}
+        key = redraw.ids.astype("str") + " " + redraw.hit.astype("str")
+        pool = self._own(f"arms {redraw.experiment}", key, hit, _groups(situation, redraw.days), **sizes)
+        about = (redraw.measure, redraw.threshold, redraw.experiment, redraw.control, redraw.amount is not None)
+        return [Arms(pool, arm.astype(np.int64), tuple(map(str, names)), *about)]
+
+    @again.register
+    def _(self, redraw: redraws.ConversionRedraw, situation: Situation) -> list[Any]:
+        pool = f"conversions {situation.on}"
+        self.pools[pool] = Conversions.pool_of(redraw.leads)
+        return [Conversions(pool, redraw.leads, redraw.by, redraw.until, redraw.threshold, redraw.measure)]
+
+    @again.register
+    def _(self, redraw: redraws.ShareRedraw, situation: Situation) -> list[Any]:
+        groups, names = pd.factorize(redraw.groups.astype("str"), sort=True)
+        tally, weights = Tally.of(redraw.by), None if redraw.weights is None else redraw.weights.to_numpy(dtype=float)
+        pool = self._own(redraw.measure, redraw.groups.astype("str"), np.arange(len(groups), dtype=float))
+        about = (tuple(map(str, names)), redraw.measure, weights, redraw.group)
+        return [Shares(pool, tally, groups.astype(np.int64), *about)]
+
+    @again.register
+    def _(self, redraw: redraws.AssociationRedraw, situation: Situation) -> list[Any]:
+        answers, owner = ranked_answers(redraw.items)
+        order = np.arange(len(answers), dtype=float)
+        pools = [self._own(f"answers {name}", redraw.items[name], order) for name in redraw.items]
+        return [Associations(tuple(pools), answers, owner, redraw.pairs)]
+
+    @again.register
+    def _(self, redraw: redraws.DriftRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        period = pd.Index(redraw.periods).get_indexer(redraw.period[is_known]).astype(float)
+        personas = pd.Index(redraw.groups).get_indexer(redraw.personas[is_known]).astype(np.int64)
+        pool = self._own("periods", redraw.ids[is_known], period)
+        shape = (len(redraw.groups), len(redraw.periods))
+        return [Drifting(pool, personas, self.pools[DEALS].outcomes[rows], shape, redraw.measure, redraw.threshold)]
+
+    @again.register
+    def _(self, redraw: redraws.OrderRedraw, situation: Situation) -> list[Any]:
+        pool, (rows, _) = self._leads(redraw.outcome, situation, redraw.ids)
+        return [Orders.of(redraw, pool, rows)]
+
+    @again.register
+    def _(self, redraw: redraws.SplitRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        by, persona = redraw.by[is_known], redraw.personas[is_known]
+        cells = {f"{one} {name}": by[name].where(persona == one) for one in persona.unique() for name in by}
+        tally = Tally.of(pd.DataFrame(cells, index=by.index))
+        return [Splits(DEALS, rows, self.pools[DEALS].groups[rows], tally, redraw.gate, redraw.rate)]
+
+    @again.register
+    def _(self, redraw: redraws.PromiseRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        masks = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
+        personas = redraw.personas[is_known].to_numpy(dtype=object)
+        groups = self.pools[DEALS].groups[rows]
+        return [Promises(DEALS, rows, groups, personas, *masks, tuple(redraw.promising), redraw.gate)]
+
+    @again.register
+    def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]))]
+
+    @again.register
+    def _(self, redraw: redraws.ScoreRedraw, situation: Situation) -> list[Any]:
+        pool = self._own("score", redraw.ids, redraw.is_won.to_numpy(dtype=float))
+        if redraw.asked is None or redraw.asked_is_won is None:
+            return [Score(pool, redraw)]
+        asked = self._own("asked", redraw.asked.iloc[:, 0], redraw.asked_is_won.to_numpy(dtype=float))
+        return [Score(pool, redraw, asked)]
+
+    @again.register
+    def _(self, redraw: redraws.DuelRedraw, situation: Situation) -> list[Any]:
+        rows, is_known = self._deals(redraw.ids)
+        return [Duels(DEALS, rows, replace(redraw, closed=redraw.closed[is_known]))]
 
 
-def _refined(notebooks: Sequence[Path]) -> bool:
-    return any(path.stem == "06_refinement" for path in notebooks)
+_OWN = {
+    redraws.SplitRedraw: EDIT,
+    redraws.PromiseRedraw: PROMISE,
+    redraws.DuelRedraw: DUEL,
+    redraws.TargetRedraw: TARGETS,
+}
 
 
-def _why(answer: Any) -> str:
-    """Why an answer's comparisons are not made again."""
-    return "rows are no records of a table" if not answer.is_recorded else "what it compares is not an outcome"
+def _measure(redraw: Any) -> str:
+    return "association" if isinstance(redraw, redraws.AssociationRedraw) else str(redraw.measure)
+
+
+def _groups(situation: Situation, days: pd.Series) -> Ints:
+    """A number for the period of each day; one for all in a market without dates."""
+    if not situation.is_dated:
+        return np.zeros(len(days), dtype=np.int64)
+    return pd.factorize(situation.names_of(days))[0].astype(np.int64)
+
+
+def _placed(places: pd.Series, ids: pd.Series) -> tuple[Ints, Bools]:
+    """The places of these records, and which of them have one."""
+    found = places.reindex(ids)
+    is_known = found.notna().to_numpy()
+    return found[is_known].to_numpy(dtype=np.int64), is_known

@@ -1,154 +1,111 @@
-"""Edits and promises in null worlds: what 06 would change, and which promise it would call broken."""
+"""Edits and promises in null worlds: which splits 06 would hold, and which promise it would call broken."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from closedloop.evidence.claims import false_discovery_q
-from closedloop.evidence.indicators import level_text
+from closedloop.evidence.rules import Rule
 from closedloop.evidence.strata import stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.edits import FEWEST_DEALS, is_splittable, shrunk_splits, split_fields
-from closedloop.loop.in_force import set_in_force
-from closedloop.loop.persona import PersonaSet, promised
-from closedloop.loop.promises import GATE, beyond_promise, promise_p
-from closedloop.loop.records import won
-from closedloop.loop.situation import Situation
-from closedloop.market.warehouse import Warehouse
-from closedloop.validation.worlds import (
-    DEALS,
-    SUPPORTED_BEYOND,
-    SUPPORTED_Q,
-    Bools,
-    Floats,
-    Ints,
-    Pool,
-    Tally,
-    World,
-)
+from closedloop.loop.persona import Persona, PersonaSet, promised
+from closedloop.questions.promised_rates import beyond_promise, promise_p
+from closedloop.questions.splits import is_splittable, shrunk_splits
+from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Repeated, Tally, Tests, World
 
 
 @dataclass(frozen=True)
-class Promise:
-    """Whose the deals were from which a persona set's win rates come: rows of the pool, their personas and periods."""
+class Splits(Repeated):
+    """Splits of personas: in a null world no level differs, so that every one that holds is wrong.
 
-    rows: Ints
-    personas: NDArray[np.object_]
-    groups: Ints
-
-
-@dataclass(frozen=True)
-class Review:
-    """What refinement looks at when a period has ended; ``rows``: all deals ended so far, ``groups`` their periods.
-
-    ``splits``: their levels by persona and field; ``now``: personas of those that ended in the period (``is_now``).
+    ``rows``: places of all decided deals in the pool, ``groups`` their periods; ``tally``: their levels by persona and
+    field. A split holds with q <= ``rate``.
     """
 
-    period: str
-    in_force: PersonaSet
-    promise: Promise
+    pool: str
     rows: Ints
     groups: Ints
-    is_now: Bools
-    splits: Tally
-    now: Tally
+    tally: Tally
+    gate: float
     rate: float
 
+    def tested(self, world: World) -> Tests:
+        """Every level against its persona's other deals, inside the periods."""
+        k, n = self.tally.counts_by(world[self.pool][self.rows], self.groups)
+        k_all, n_all = self.tally.totals(k), self.tally.totals(n)
+        tried = np.flatnonzero(self.tally.is_named & is_splittable(n.sum(axis=1), n_all.sum(axis=1)))
+        k, n, k_all, n_all = (part[tried] for part in (k, n, k_all, n_all))
+        p = stratified_difference_p(k, n, k_all - k, n_all - n)
+        effect, beyond, field = np.zeros(len(p)), np.zeros(len(p)), self.tally.code[tried]
+        for code in np.unique(field[p <= self.rate]):  # q is never below p: no other could hold
+            own = np.flatnonzero(field == code)
+            base = k_all[own[0]].sum() / n_all[own[0]].sum()
+            shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
+            low, high, mean, over = (
+                part[: len(own)] for part in (shrunk.low, shrunk.high, shrunk.mean, shrunk.beyond(self.gate, base))
+            )
+            effect[own], beyond[own] = mean - base, np.where((low < base) & (base < high), 0.0, over)
+        return Tests(p, effect, beyond)
 
-def reviews(
-    warehouse: Warehouse, out: Path, pools: Mapping[str, Pool], places: Mapping[str, pd.Series]
-) -> tuple[Review, ...]:
-    """What 06 looks at in every complete period but the last, with enough deals; none in a market without dates."""
-    if not warehouse.has("deals") or warehouse.definition.clock == "none":
-        return ()
-    return tuple(_reviews(warehouse, out, pools[DEALS].groups, places[DEALS]))
-
-
-def _reviews(warehouse: Warehouse, out: Path, groups: Ints, place: pd.Series) -> Iterator[Review]:
-    for period in warehouse.periods:
-        if period.running or period == warehouse.periods[-1]:
-            continue
-        in_force = set_in_force(warehouse.definition.name, period.name, out)
-        before, after = Situation.planning(warehouse, period), Situation.looking_back(warehouse, period)
-        promising = place.loc[before.closed_deals["deal_id"]].to_numpy(dtype=np.int64)
-        owners = in_force.assign(before.closed_deals).to_numpy(object)
-        ended = after.deals[after.deals["outcome"] != "open"]
-        is_now = after.in_period(ended["closed_on"]).to_numpy(dtype=bool)
-        if won(ended)[is_now].notna().sum() < FEWEST_DEALS:
-            continue
-        closed, assigned = ended[won(ended).notna()], in_force.assign(ended)
-        levels = {name: level_text(ended[name]) for name in split_fields(after, closed)}
-        cells = {
-            f"{persona} {name}": text.where(assigned == persona)
-            for persona in in_force.ids
-            for name, text in levels.items()
-        }
-        rows = place.loc[ended["deal_id"]].to_numpy(dtype=np.int64)
-        yield Review(
-            period.name,
-            in_force,
-            Promise(promising, owners, groups[promising]),
-            rows,
-            groups[rows],
-            is_now,
-            Tally.of(pd.DataFrame(cells, index=ended.index)),
-            Tally.of(assigned.where(is_now).to_frame("persona")),
-            0.10 / warehouse.definition.claims.planned_periods,
-        )
+    def effects(self, tests: Tests, q: Floats) -> Floats:
+        """The effect of each split that holds; missing for all others."""
+        return np.where((q <= self.rate) & (tests.beyond > SUPPORTED_BEYOND), tests.effect, np.nan)
 
 
-def n_edits(review: Review, world: World) -> int:
-    """Permanent edits of one period: in a null world no level differs, so every one of them is wrong."""
-    p, beyond = _split(review, world)
-    return int(((false_discovery_q(p) <= review.rate) & (beyond > SUPPORTED_BEYOND)).sum())
+class Kept(NamedTuple):
+    """Promises beside what came: rate less promise, p, and the probability of a difference over the gate."""
+
+    gap: Floats
+    promise: Floats
+    truth: float
+    p: Floats
+    beyond: Floats
 
 
-def breaks_a_promise(review: Review, world: World) -> bool:
-    """Is any promise said to be broken though it was not?
+@dataclass(frozen=True)
+class Promises(Repeated):
+    """Promised win rates of personas: false is to call one broken though the truth is not beyond the gate from it.
 
-    The truth of each persona is the period's rate: a promise is broken only if that rate is beyond the gate from it, on
-    the side that was found; then the market has moved.
+    ``rows``: places of all decided deals in the pool, ``groups`` their periods, ``personas`` theirs. The deals
+    ``is_promised`` make the promises of ``promising``; those of the period, ``is_now``, keep them or not.
     """
-    k, n = review.now.counts(world[DEALS][review.rows])
-    told = {p.id: (p.win_rate, p.low, p.high) for p in in_force(review, world).personas if not p.is_assumed}
-    rate, low, high = np.array([told.get(str(level), (None,) * 3) for level in review.now.level], dtype=float).T
-    shown = review.now.is_named & (n >= LEAST_SHOWN) & np.isfinite(rate)
-    k, n, rate, low, high = (part[shown] for part in (k, n, rate, low, high))
-    q, beyond = false_discovery_q(promise_p(k, n, rate, low, high)), beyond_promise(k, n, rate)
-    is_said = (q <= SUPPORTED_Q) & (beyond > SUPPORTED_BEYOND)
-    truth = float(np.nanmean(world[DEALS][review.rows][review.is_now]))
-    return bool((is_said & ~_bears_out(truth - rate, k / n - rate, GATE)).any())
 
+    pool: str
+    rows: Ints
+    groups: Ints
+    personas: NDArray[np.object_]
+    is_promised: Bools
+    is_now: Bools
+    promising: tuple[str, ...]
+    gate: float
 
-def in_force(review: Review, world: World) -> PersonaSet:
-    """The set in force with the win rates that it would promise in that world."""
-    hit = pd.Series(world[DEALS][review.promise.rows])
-    known = hit.notna()
-    if not known.any():
-        return review.in_force
-    periods = pd.Series(review.promise.groups)
-    return promised(review.in_force, pd.Series(review.promise.personas)[known], hit[known], periods[known])
+    def promised(self, world: World) -> dict[str, tuple[float, float, float]]:
+        """What each persona promises in that world: rate, low and high; nothing of those that promise none."""
+        hit = world[self.pool][self.rows]
+        known = self.is_promised & ~np.isnan(hit)
+        if not known.any():
+            return {}
+        everyone = tuple(Persona(name) for name in self.promising)
+        unrated = PersonaSet("", "", "", Rule((), self.promising[0], ()), everyone)
+        groups = pd.Series(self.groups[known])
+        rated = promised(unrated, pd.Series(self.personas[known]), pd.Series(hit[known]), groups)
+        return {one.id: (one.win_rate, one.low, one.high) for one in rated.personas if not one.is_assumed}  # type: ignore[misc]
 
+    def tested(self, world: World) -> Kept:
+        """Every promise beside the deals of the period; the truth of all is the period's rate."""
+        hit, told = world[self.pool][self.rows], self.promised(world)
+        now = pd.Series(hit[self.is_now]).groupby(self.personas[self.is_now]).agg(["sum", "count"])
+        now = now[(now["count"] >= LEAST_SHOWN) & now.index.isin(list(told))]
+        rate, low, high = np.array([told[str(name)] for name in now.index], dtype=float).reshape(-1, 3).T
+        k, n = now["sum"].to_numpy(dtype=float), now["count"].to_numpy(dtype=float)
+        truth = float(np.nanmean(hit[self.is_now]))
+        return Kept(k / n - rate, rate, truth, promise_p(k, n, rate, low, high), beyond_promise(k, n, rate))
 
-def _split(review: Review, world: World) -> tuple[Floats, Floats]:
-    """p, and posterior probability beyond the gate, of every level against its persona's others, inside the periods."""
-    k, n = review.splits.counts_by(world[DEALS][review.rows], review.groups)
-    k_all, n_all = review.splits.totals(k), review.splits.totals(n)
-    tried = np.flatnonzero(review.splits.is_named & is_splittable(n.sum(axis=1), n_all.sum(axis=1)))
-    k, n, k_all, n_all = (part[tried] for part in (k, n, k_all, n_all))
-    p = stratified_difference_p(k, n, k_all - k, n_all - n)
-    beyond, field = np.zeros(len(p)), review.splits.code[tried]
-    for code in np.unique(field[p <= review.rate]):  # q is never below p: no other could be permanent
-        own = np.flatnonzero(field == code)
-        shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
-        beyond[own] = shrunk.beyond(GATE, k_all[own[0]].sum() / n_all[own[0]].sum())[: len(own)]
-    return p, beyond
-
-
-def _bears_out(truth: Floats, found: Floats, threshold: float) -> Bools:
-    """Which true differences are worth a claim, on the side where it was found?"""
-    return np.asarray((np.abs(truth) > threshold) & (np.sign(truth) == np.sign(found)))
+    def effects(self, tests: Kept, q: Floats) -> Floats:
+        """The gap of each promise that is falsely called broken; missing for all others."""
+        gap = tests.truth - tests.promise
+        is_true = (np.abs(gap) > self.gate) & (np.sign(gap) == np.sign(tests.gap))
+        is_said = (q <= SUPPORTED_Q) & (tests.beyond > SUPPORTED_BEYOND)
+        return np.where(is_said & ~is_true, tests.gap, np.nan)

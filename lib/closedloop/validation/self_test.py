@@ -1,11 +1,11 @@
-"""The self-test: what the loop would claim about this market if nothing made a difference, and what it would miss."""
+"""The self-test: what the notebooks would claim about this market if nothing made a difference, and miss."""
 
-import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,41 @@ from closedloop.evidence.rates import wilson
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import open_warehouse
-from closedloop.validation.market import null_market
-from closedloop.validation.null_world import EFFECTS, Found, look_at
-from closedloop.validation.rates import NullMarket
+from closedloop.questions.families import ENDING, WHO
+from closedloop.validation.families import Family
+from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
+from closedloop.validation.planted_effects import EFFECTS, Planted, planted
+from closedloop.validation.procedures import Duels, Score
 
 FILE = "self-test.json"
 _SIZES = ("small", "middle", "large")
 _FEWEST_WORLDS = 10
-_AT_ONCE = 5  # worlds that a process is given together
+_Rates = dict[str, float | None]
 
-_taken: list[NullMarket] = []  # in a worker process: the market whose worlds it makes
+
+@dataclass(frozen=True)
+class Asked:
+    """What a process is asked about one period; ``numbers``: of the worlds."""
+
+    market: str
+    out: Path
+    notebooks: tuple[Path, ...]
+    period: str
+    numbers: range
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the null worlds of one period showed: ``claims`` (worlds, families), all of them wrong.
+
+    ``families``: notebook, name and comparisons of each. ``is_plantable``: has it a comparison to plant effects in?
+    """
+
+    period: str
+    families: tuple[tuple[str, str, int], ...]
+    claims: Any
+    is_plantable: bool
+    left_out: dict[str, str]
 
 
 def self_test(
@@ -34,133 +59,194 @@ def self_test(
     n_worlds: int = 200,
     n_workers: int = 0,
     *,
+    n_learned: int = 10,
     notebooks: Sequence[Path] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
 
-    Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). ``n_workers`` 0 is one for each
-    core; the figures do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell``
-    is told how far it is. Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
+    Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). In ``n_learned`` of the worlds
+    scores are learned and duels fought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures do
+    not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
+    Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
-    cut = null_market(market, out, notebooks)
-    found = []
-    for world in _worlds(cut, n_worlds, n_workers or os.cpu_count() or 1):
-        found.append(world)
-        tell(f"{market}: {len(found)} of {n_worlds} shuffled worlds")
+    warehouse = open_warehouse(market)
+    last_first = [period.name for period in reversed(warehouse.periods)]
+    complete = [period.name for period in reversed(warehouse.periods) if not period.running]
+
+    def asked(periods: Sequence[str], n: int) -> list[Asked]:
+        return [Asked(market, out, tuple(notebooks), period, range(n)) for period in periods]
+
+    with _processes(n_workers or os.cpu_count() or 1) as each:
+        found = []
+        for one in each(_looked_at, asked(last_first, n_worlds)):
+            found.append(one)
+            tell(f"{market}: {len(found)} of {len(last_first)} periods in {n_worlds} shuffled worlds")
+        if not any(n for one in found for _, _, n in one.families):
+            raise ParameterError(
+                f"{market!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
+            )
+        able = [one.period for one in found if one.is_plantable]
+        chosen = [name for name in complete if name in able][:1] or able[:1]
+        effects = [effect for part in each(_planted_in, asked(chosen, n_worlds)) for effect in part]
+        tell(f"{market}: learning scores and fighting duels in {n_learned} shuffled worlds")
+        learned = [part for parts in each(_learned_in, asked(last_first, n_learned)) for part in parts]
     report = {
         "market": market,
         "worlds": n_worlds,
-        "data": Situation.latest(open_warehouse(market)).seen,
-        **summary(cut, found),
+        "data": Situation.latest(warehouse).seen,
+        "null": null_figures(sorted(found, key=lambda one: one.period)),
+        "learned": {"worlds": n_learned, **_learned(learned)},
+        "planted": [_by_size(effects, effect) for effect in EFFECTS],
     }
     if not notebooks:
         replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 
-def one_world(market: NullMarket, number: int) -> Found:
-    """What the null world of that number shows; the same number always makes the same world."""
-    seed = hashlib.sha256(f"{market.name}/self-test/{number}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
-    return look_at(market, market.shuffled(rng), rng)
+class _processes:
+    """A map over processes of their own; in this one where one is enough. A fork would share the database's threads."""
+
+    def __init__(self, n: int) -> None:
+        self.pool = ProcessPoolExecutor(n, multiprocessing.get_context("spawn")) if n > 1 else None
+
+    def __enter__(self) -> Callable[..., Iterator[Any]]:
+        return self.pool.map if self.pool else map
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
 
 
-def _worlds(market: NullMarket, n_worlds: int, n_workers: int) -> Iterator[Found]:
-    if n_workers == 1:
-        yield from (one_world(market, number) for number in range(n_worlds))
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork would share the database's threads
-    with ProcessPoolExecutor(n_workers, mp_context=spawn, initializer=_take, initargs=(market,)) as pool:
-        yield from pool.map(_world_here, range(n_worlds), chunksize=_AT_ONCE)
+def _looked_at(asked: Asked) -> Found:
+    """Everything that the notebooks of one period find in the null worlds."""
+    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period])
+    real = cut.world
+    sizes = [family.n_compared(real) for family in cut.families]
+    own = [family for family, n in zip(cut.families, sizes, strict=True) if n]
+    worlds = (cut.null_world(number) for number in asked.numbers)
+    claims = np.array([[family.n_claims(world) for family in own] for world in worlds]).reshape(-1, len(own))
+    named = tuple((family.notebook, family.name, n) for family, n in zip(cut.families, sizes, strict=True) if n)
+    return Found(asked.period, named, claims, cut.planted_in is not None, dict(cut.left_out))
 
 
-def _take(market: NullMarket) -> None:
-    _taken.append(market)
+def _planted_in(asked: Asked) -> list[dict[float, Planted]]:
+    """What becomes of the effects that are planted in each world."""
+    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period])
+    return [planted(cut, number) for number in asked.numbers]
 
 
-def _world_here(number: int) -> Found:
-    return one_world(_taken[0], number)
+def _learned_in(asked: Asked) -> list[tuple[str, bool]]:
+    """Each score and duel of one period in each world: which, and did it claim an advantage?"""
+    if not asked.numbers:
+        return []
+    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period], is_learned=True)
+    own = [family for family in cut.families if any(isinstance(part, Score | Duels) for part in family.parts)]
+    worlds = [cut.null_world(number) for number in asked.numbers]
+    return [one for world in worlds for family in own for one in _advantages(family, world)]
+
+
+def _advantages(family: Family, world: Any) -> list[tuple[str, bool]]:
+    kinds: dict[type, str] = {Score: "score", Duels: "duel"}
+    found = [(part, effects) for part, _, effects in family.supported(world) if type(part) in kinds]
+    return [(kinds[type(part)], bool((~np.isnan(effects)).any())) for part, effects in found]
 
 
 # figures
 
 
-def summary(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
-    """The figures of all worlds: ``null`` (what is claimed though nothing differs) and ``planted`` (what is found)."""
-    return {"null": _null(market, found), "planted": [_planted(found, effect) for effect in EFFECTS]}
+def null_figures(found: Sequence[Found]) -> dict[str, Any]:
+    """What is claimed though nothing differs: of each notebook, each family, and of all."""
+    claims = np.concatenate([one.claims for one in found], axis=1)
+    families = [{"period": one.period, "notebook": notebook, "family": name, "n_comparisons": n}
+                for one in found for notebook, name, n in one.families]  # fmt: skip
+    shares = (claims > 0).mean(axis=0)
+    families = [family | {"any_claim_rate": float(share)} for family, share in zip(families, shares, strict=True)]
 
+    def of(**wanted: Any) -> Any:
+        return claims[:, [all(family[key] in value for key, value in wanted.items()) for family in families]]
 
-def _null(market: NullMarket, found: Sequence[Found]) -> dict[str, Any]:
-    looks = [family.n_compared(market.world) for family in market.families]
-    names = [(one.period, f"{one.notebook}, {one.name}") for one in market.families]
-    tested = [number for number, n in enumerate(looks) if n]
-    supported = np.array([world.supported for world in found])[:, tested]
-    n_reports = len({family.period for family in market.families})
-    shares = (supported > 0).mean(axis=0)
-    families: list[dict[str, Any]] = [
-        {"period": names[i][0], "family": names[i][1], "n_comparisons": looks[i], "any_claim_rate": float(share)}
-        for i, share in zip(tested, shares, strict=True)
+    told = {"family": (ENDING, WHO)}
+    names = sorted({str(family["notebook"]) for family in families if family["family"] in told["family"]})
+    own = {name: of(notebook=(name,), **told) for name in names}
+    notebooks = [
+        {"notebook": name, **_rate("any_claim", (part > 0).mean(axis=1)), "false_lines": float(part.sum(axis=1).mean())}
+        | {"n_families": part.shape[1]}
+        for name, part in own.items()
     ]
+    any_claim = np.mean([(part > 0).mean(axis=1) for part in own.values()], axis=0)
+    edits, promises, chosen = (of(family=(name,)) > 0 for name in (EDIT, PROMISE, TARGETS))
+    compared = [family for family in families if family["family"] in told["family"]]
     return {
-        **_rate("any_claim", (supported > 0).mean(axis=1)),
-        "expected_false_lines": float(supported.sum(axis=1).mean() / n_reports),
-        **_review_rate(market, "any_edit", [world.n_edits > 0 for world in found]),
-        **_review_rate(market, "any_promise", [world.n_promises / max(len(market.reviews), 1) for world in found]),
-        "n_reports": n_reports,
-        "n_refinements": len(market.reviews),
-        "worst_family": max(families, key=lambda family: family["any_claim_rate"]),
+        **_rate("any_claim", any_claim),
+        "expected_false_lines": float(of(**told).sum(axis=1).mean() / len(found)),
+        "notebooks": notebooks,
+        **_rate_of("any_edit", edits.any(axis=1), edits.shape[1]),
+        **_rate_of("any_promise", promises.mean(axis=1) if promises.shape[1] else (), promises.shape[1]),
+        **_rate_of("any_target", chosen.mean(axis=1) if chosen.shape[1] else (), chosen.shape[1]),
+        "n_periods": len(found),
+        "n_refinements": edits.shape[1],
+        "worst_family": max(compared, key=lambda family: family["any_claim_rate"]),
         "families": families,
-        "not_in_the_self_test": dict(market.left_out),
+        "not_in_the_self_test": {key: why for one in found for key, why in one.left_out.items()},
     }
 
 
-def _review_rate(market: NullMarket, name: str, hits: Sequence[float]) -> dict[str, float | None]:
-    """Undefined in a market whose persona set is never refined."""
-    known = _rate(name, np.array(hits))
-    return known if market.reviews else dict.fromkeys(known)
-
-
-def _rate(name: str, shares: Any) -> dict[str, float | None]:
+def _rate(name: str, shares: Any) -> _Rates:
     """Mean share over the worlds, with its interval: families of one world are no independent cases."""
-    low, high = wilson(shares.sum(), len(shares))
-    return {f"{name}_rate": float(shares.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+    values = np.asarray(shares, dtype=float)
+    low, high = wilson(values.sum(), len(values))
+    return {f"{name}_rate": float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _planted(found: Sequence[Found], effect: float) -> dict[str, Any]:
-    cases = sorted((world.planted[effect] for world in found if effect in world.planted), key=lambda case: case[1])
+def _rate_of(name: str, shares: Any, n: int) -> _Rates:
+    """``_rate``; undefined where nothing of the kind is compared."""
+    return _rate(name, shares) if n else dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
+
+
+def _learned(found: Sequence[tuple[str, bool]]) -> _Rates:
+    """How often a score is said to beat chance, or the stage, and how often a duel is won."""
+    rates: _Rates = {}
+    for name in ("score", DUEL):
+        own = [is_held for kind, is_held in found if kind == name]
+        rates |= _rate_of(f"any_{name}", own, len(own))
+    return rates
+
+
+def _by_size(worlds: Sequence[dict[float, Planted]], effect: float) -> dict[str, Any]:
+    cases = sorted((world[effect] for world in worlds if effect in world), key=lambda case: case.n)
     thirds = np.array_split(np.arange(len(cases)), len(_SIZES))
     by_size = [
         {"size": size, **_share([cases[i] for i in part])}
         for size, part in zip(_SIZES, thirds, strict=True)
         if len(part)
     ]
-    denied = np.array([world.alike[effect] for world in found if effect in world.alike])
-    alike = _rate("alike", denied) if len(denied) else {"alike_rate": None}
+    alike = _rate_of("alike", [case.is_denied for case in cases], len(cases))
     return {"effect": effect, **_share(cases), **alike, "by_size": by_size}
 
 
-def _share(cases: Sequence[tuple[bool, int]]) -> dict[str, Any]:
-    if not cases:
-        return {"found_rate": None, "found_low": None, "found_high": None, "n_worlds": 0, "median_n": None}
-    found, n = np.array([case[0] for case in cases]), [case[1] for case in cases]
-    return {**_rate("found", found), "n_worlds": len(cases), "median_n": float(np.median(n))}
+def _share(cases: Sequence[Planted]) -> dict[str, Any]:
+    median = float(np.median([case.n for case in cases])) if cases else None
+    found = _rate_of("found", [case.is_found for case in cases], len(cases))
+    return {**found, "n_worlds": len(cases), "median_n": median}
 
 
 # words
 
 
-def told(report: dict[str, Any]) -> str:
+def in_words(report: dict[str, Any]) -> str:
     """The figures of a report as a person reads them."""
     null = report["null"]
     lines = [
         f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
-        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference; the aim is 10 % or less.",
-        f"  A report had {null['expected_false_lines']:.2f} false lines on average.",
+        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference, on average over the notebooks; "
+        "the aim is 10 % or less.",
+        *(f"    {one['notebook']}: {_percent(one, 'any_claim')}" for one in null["notebooks"]),
+        f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together.",
         f"  {_worst(null['worst_family'])}",
-        f"  {_edits(null)}",
+        *(f"  {line}" for line in (_edits(null), _targets(null), _advantage(report["learned"])) if line),
         *(f"  Not in the self-test: {verb} ({why})." for verb, why in null["not_in_the_self_test"].items()),
         "Then one level of one field was given a real difference, drawn anew in every world:",
         *(f"  {_found(planted)}" for planted in report["planted"]),
@@ -175,7 +261,7 @@ def _percent(figures: dict[str, Any], name: str) -> str:
 
 
 def _worst(worst: dict[str, Any]) -> str:
-    name = f"the {worst['family']} family of {worst['period']}"
+    name = f"“{worst['family']}” of {worst['notebook']} in {worst['period']}"
     return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_comparisons']} comparisons)."
 
 
@@ -184,7 +270,22 @@ def _edits(null: dict[str, Any]) -> str:
         return "Personas are not refined here: that needs dated deals, won and lost, and enough in a complete period."
     made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
     made = f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
+    if null["any_promise_rate"] is None:
+        return made
     return f"{made} In {_percent(null, 'any_promise')} of the periods a promise was said to be broken that was not."
+
+
+def _targets(null: dict[str, Any]) -> str:
+    if null["any_target_rate"] is None:
+        return ""
+    return f"In {_percent(null, 'any_target')} of the periods a segment was told apart from the average one."
+
+
+def _advantage(learned: dict[str, Any]) -> str:
+    texts = {"score": "scores claimed an advantage", DUEL: "duels were won by the new personas"}
+    told = [f"{_percent(learned, f'any_{name}')} of the {text}" for name, text in texts.items()
+            if learned[f"any_{name}_rate"] is not None]  # fmt: skip
+    return f"In {learned['worlds']} of the worlds {' and '.join(told)}." if told else ""
 
 
 def _found(planted: dict[str, Any]) -> str:

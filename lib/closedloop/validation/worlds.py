@@ -1,8 +1,9 @@
 """What null worlds shuffle and count by: pools of outcomes, and the levels that records bear in every world."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,62 @@ class Pool:
         """The real outcomes of the pool of that name."""
         return {name: self.outcomes, **{f"{name} {size}": values for size, values in self.sizes.items()}}
 
-    def shuffled(self, name: str, rng: np.random.Generator) -> World:
-        """The same, each group's in an order drawn from ``rng``."""
-        drawn = np.lexsort((rng.random(len(self.outcomes)), self.groups))
+    def shuffled(self, name: str, seed: str) -> World:
+        """The same, each group's in an order that ``seed`` and the name settle."""
+        drawn = np.lexsort((generator(f"{seed}/{name}").random(len(self.outcomes)), self.groups))
         order = np.empty_like(drawn)
         order[np.argsort(self.groups, kind="stable")] = drawn
         return {key: values[order] for key, values in self.world(name).items()}
+
+
+@dataclass(frozen=True)
+class Money(Pool):
+    """Leads that money was ``spent`` on: in a null world each won lead falls on the money, wherever it was spent."""
+
+    def shuffled(self, name: str, seed: str) -> World:
+        """As many won leads, drawn with chances in proportion to the money of each; one may be drawn again."""
+        spent, n_won = self.sizes["spent"], int(self.outcomes.sum())
+        drawn = generator(f"{seed}/{name}").choice(len(spent), n_won, p=spent / spent.sum())
+        return {name: np.bincount(drawn, minlength=len(spent)).astype(float), f"{name} spent": spent}
+
+
+def generator(seed: str) -> np.random.Generator:
+    """The generator of that seed: the same text always draws the same numbers."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What one comparison finds in one world, one entry a test; ``beyond`` 0 where the interval holds the baseline."""
+
+    __test__: ClassVar[bool] = False  # pytest collects classes of such a name
+
+    p: Floats
+    effect: Floats
+    beyond: Floats
+
+    @classmethod
+    def of(cls, compared: pd.DataFrame) -> "Tests":
+        """Of comparisons with estimate, low, high, baseline, p and beyond."""
+        holds = (compared["low"] < compared["baseline"]) & (compared["baseline"] < compared["high"])
+        columns = compared["p"], compared["estimate"] - compared["baseline"], compared["beyond"].where(~holds, 0.0)
+        return cls(*(part.to_numpy(dtype=float) for part in columns))
+
+
+class Repeated:
+    """A comparison of a notebook that is made again in every world."""
+
+    def is_made(self, world: World) -> bool:
+        """Is it made at all in that world?"""
+        return True
+
+    def tested(self, world: World) -> Any:
+        """Its tests in that world, with their ``p``."""
+        raise NotImplementedError
+
+    def effects(self, tests: Any, q: Floats) -> Floats:
+        """The effect of each test whose claim is supported, by ``evidence.claims``' rule; missing for all others."""
+        return np.where((q <= SUPPORTED_Q) & (tests.beyond > SUPPORTED_BEYOND), tests.effect, np.nan)
 
 
 @dataclass(frozen=True)

@@ -1,69 +1,50 @@
-"""One null world: how many claims and edits it makes though nothing differs, and whether a planted effect is found."""
+"""Effects planted in null worlds: is a difference of a known size found, and would it have been denied?"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from closedloop.evidence.equivalence import alike
-from closedloop.validation.rates import Comparison, Family, NullMarket, Tested
-from closedloop.validation.refinement import breaks_a_promise, n_edits
-from closedloop.validation.worlds import Floats, World
+from closedloop.validation.families import Family, NullMarket
+from closedloop.validation.rates import Comparison, Tested
+from closedloop.validation.worlds import Floats, World, generator
 
 EFFECTS = (0.05, 0.10, 0.15)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What one null world showed.
+class Planted(NamedTuple):
+    """One planted effect: was it found, at which n, and would its field have been said to make no difference?"""
 
-    ``supported``: claims in each family, all of them wrong. ``n_edits``: permanent edits,
-    all of them wrong. ``n_promises``: periods in which a promise was said to be broken that was not. ``planted``: for
-    each of ``EFFECTS`` whether it was found, and at which n; none where no level has room for it. ``alike``: for each
-    of them whether the field would have been said to make no difference all the same.
-    """
-
-    supported: tuple[int, ...]
-    n_edits: int
-    n_promises: int
-    planted: Mapping[float, tuple[bool, int]]
-    alike: Mapping[float, bool]
+    is_found: bool
+    n: int
+    is_denied: bool
 
 
-def look_at(market: NullMarket, world: World, rng: np.random.Generator) -> Found:
-    """Everything that the loop would find in that world."""
-    supported = tuple(_claims(family, world) for family in market.families)
-    edits = sum(n_edits(review, world) for review in market.reviews)
-    promises = sum(breaks_a_promise(review, world) for review in market.reviews)
-    planted: dict[float, tuple[bool, int]] = {}
-    unseen: dict[float, bool] = {}
-    for effect in EFFECTS if market.planted_in is not None else ():
-        result = _planted(market.families[market.planted_in or 0], world, effect, rng, market.smallest)
-        if result is not None:
-            planted[effect], unseen[effect] = result
-    return Found(supported, edits, promises, planted, unseen)
-
-
-def _claims(family: Family, world: World) -> int:
-    """Supported claims about outcomes."""
-    return sum(int((~np.isnan(effects)).sum()) for _, _, effects in family.supported(world))
+def planted(market: NullMarket, number: int) -> dict[float, Planted]:
+    """Each of ``EFFECTS`` planted in the null world of that number; none where no level has room for it."""
+    if market.planted_in is None:
+        return {}
+    family, world = market.families[market.planted_in], market.null_world(number)
+    rng = generator(f"{market.name}/planted/{number}")
+    found = {effect: _planted(family, world, effect, rng, market.smallest) for effect in EFFECTS}
+    return {effect: one for effect, one in found.items() if one is not None}
 
 
 def _planted(
-    family: Family, world: World, effect: float, rng: np.random.Generator, worth: float
-) -> tuple[tuple[bool, int], bool] | None:
-    """Is an effect found that was planted on a level drawn from all that are compared, at which n, and is it denied?"""
+    family: Family, world: World, effect: float, rng: np.random.Generator, smallest: float
+) -> Planted | None:
+    """An effect on a level drawn from all that are compared."""
     comparison = family.widest
     assert comparison is not None
     tested = comparison.tested(world)
     for i in rng.permutation(len(tested.index)):
         signs = [sign for sign in (1, -1) if _has_room(tested, int(i), sign * effect)]
         if signs:
-            sign = int(rng.choice(signs))
+            sign, row = int(rng.choice(signs)), int(tested.index[i])
             altered = plant(comparison, world, tested, int(i), sign * effect, rng)
-            found = _is_found(family, comparison, altered, int(tested.index[i]), sign)
-            return (found, int(tested.n[i])), _is_denied(comparison, altered, int(tested.index[i]), worth)
+            is_found = _is_found(family, comparison, altered, row, sign)
+            return Planted(is_found, int(tested.n[i]), _is_denied(comparison, altered, row, smallest))
     return None
 
 
@@ -100,14 +81,14 @@ def _moved(outcomes: Floats, base: float, change: float, rng: np.random.Generato
     return np.where((outcomes == from_) & (rng.random(len(outcomes)) < chance), to, outcomes)
 
 
-def _is_denied(comparison: Comparison, world: World, row: int, worth: float) -> bool:
+def _is_denied(comparison: Comparison, world: World, row: int, smallest: float) -> bool:
     """Would all levels of that row's field be said to be alike?"""
     tested = comparison.tested(world)
     own = comparison.tally.code[tested.index] == comparison.tally.code[row]
     rates = pd.DataFrame(
         {"unit": "rate", "n": tested.n, "n_effective": tested.sizes, "baseline": tested.base, "p": tested.p}
     )
-    return bool(alike(rates[own], worth).all())
+    return bool(alike(rates[own], smallest).all())
 
 
 def _is_found(family: Family, comparison: Comparison, world: World, row: int, sign: int) -> bool:
