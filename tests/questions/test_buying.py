@@ -154,3 +154,12 @@ def test_a_market_without_deals_says_what_to_collect(now: OpenPeriod) -> None:
         answer = verb(empty, now.touches())
         assert answer.stated.empty and answer.missing
     assert topics(nothing, empty).stated.empty
+
+
+def test_the_longest_stay_and_the_first_text_are_said_with_their_claims(now: OpenPeriod, used: Answer) -> None:
+    paces = stage_days(now.deals())
+    longest = paces.stated.query("measure == 'stage_days'").sort_values("estimate").iloc[-1]
+    text = repr(paces.sentence).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"The longest stay: Everyone, {longest['level']}, {longest['estimate']:.0f} days (" in text
+    n = used.stated.query("measure == 'n_used'")["estimate"].max()
+    assert f", {n:.0f}." in repr(used.sentence)
