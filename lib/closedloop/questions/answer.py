@@ -108,7 +108,7 @@ class Answer:
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        return ledger[is_own]
+        return ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
 
     @property
     def table(self) -> pd.DataFrame:
