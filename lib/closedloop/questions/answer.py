@@ -135,7 +135,8 @@ class Answer:
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        return stacked([ledger[is_own], self.cited], CLAIM_COLUMNS)
+        own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
+        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.errors import ParameterError
-from closedloop.evidence.looks import SHORTEST_DAYS
 from closedloop.evidence.exploration import ranked_answers
-from closedloop.loop.comparisons import LEAD_HITS, handed_off
+from closedloop.evidence.looks import SHORTEST_DAYS
+from closedloop.loop.comparisons import handed_off
 from closedloop.loop.records import as_numbers, lead_frame, won
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import Period

@@ -13,7 +13,17 @@ from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.persona import Persona, PersonaSet, promised
 from closedloop.questions.promised_rates import beyond_promise, promise_p
 from closedloop.questions.splits import is_splittable, shrunk_splits
-from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Bools, Floats, Ints, Repeated, Tally, Tests, World
+from closedloop.validation.worlds import (
+    SUPPORTED_BEYOND,
+    SUPPORTED_Q,
+    Bools,
+    Floats,
+    Ints,
+    Repeated,
+    Tally,
+    Tests,
+    World,
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.exploration import ranked_answers, strongest_pairs
+from closedloop.evidence.exploration import strongest_pairs
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.looks import Origin, whole
 from closedloop.evidence.rates import exact_difference_p, shrink_rates
