@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.documents.document import Document
+from closedloop.documents.pieces import Piece
 from closedloop.questions import store
 from closedloop.questions.cells import run_cells
 from closedloop.questions.period import OpenPeriod
@@ -27,6 +28,12 @@ def notebooks(market: str, period: str, out: Path) -> Iterator[OpenPeriod]:
     """Every notebook of a period as its cells leave it, the planning ones first."""
     for name in NOTEBOOKS:
         yield run_cells(store.notebook_path(name), {"market": market, "period": period, "out": str(out)})
+
+
+def pieces_of(now: OpenPeriod) -> list[Piece]:
+    """All that a notebook's page shows: its bottom line, every answer, and what is missing."""
+    answers = [piece for answer in now.answers.values() for piece in answer.pieces("Why?")]
+    return [now.bottom_line().make(), *answers, now.gaps().make()]
 
 
 def document(notebook: str, market: str, period: str, out: Path, chosen: str | None = None) -> tuple[Document, Any]:

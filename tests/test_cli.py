@@ -91,7 +91,8 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         (["run", "../tiny"], "closedloop: market = '../tiny' is no name; allowed: a-z"),
         (["run", "tiny", "--set", "n"], "closedloop: --set 'n' is no setting; allowed: NAME=VALUE"),
         (["run", "tiny", "--set", "colour=red"], "closedloop: no notebook has a parameter 'colour' to set; allowed: n"),
-        (["run", "tiny", "--set", "n=many"], "closedloop: n = 'many' is no int; allowed: one like 3"),
+        (["run", "tiny", "--set", "n=many"], "closedloop: n = 'many' is no int; allowed: a whole number, like 3"),
+        (["run", "tiny", "--set", "n=4"], "closedloop: --set n: other settings than the market's own never feed "),
         (["describe", "09"], "closedloop: notebook = '09' does not exist; allowed: 05_deals"),
     ],
 )
@@ -131,6 +132,17 @@ def test_describe_shows_the_whole_interface(project: Path) -> None:
         "    market: str = 'tiny'  # which market",
         "    n: int = 3  # how many",
     ]
+
+
+def test_describe_without_a_name_shows_every_notebook(project: Path) -> None:
+    again = NOTEBOOK.replace("05 Deals", "06 Refinement").replace("What was won?", "What should change?")
+    (project / "notebooks" / "06_refinement.ipynb").write_text(again)
+    shown = _call("describe").output
+    assert [line.strip() for line in shown.splitlines() if "question" in line] == [
+        "question  What was won?",
+        "question  What should change?",
+    ]
+    assert shown.count("n: int = 3  # how many") == 2
 
 
 def test_check_names_columns_that_know_the_answer(project: Path) -> None:

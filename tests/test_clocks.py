@@ -5,44 +5,38 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from closedloop.documents.audit_page import audit_html
-from closedloop.loop import turn
 from closedloop.loop.leaks import market_leaks
 from closedloop.market.warehouse import open_warehouse
-from closedloop.notebook import DOCUMENTS, STEPS, open_run
+from closedloop.questions import store
 
+from tests import pages
 from tests.market.conftest import project_at, write_market
 from tests.market.order import order_market
 
 CALENDAR = re.compile(r"\b(?:19|20)\d\d-\d\d(?:-\d\d)?\b|\bquarter|\bmonth of|\bweekday", re.IGNORECASE)
-SECTIONS = re.compile(r'run\.show\(\\"(\w+)\\"\)')
 
 
-def pages(market: str, period: str, out: Path, notebooks: list[str]) -> dict[str, str]:
-    """What each page shows, as text: its bottom line and every section that its notebook asks for."""
-    shown = {}
-    for name in notebooks:
-        run = open_run(name, market, period, out)
-        folder = "playbooks" if name in DOCUMENTS else "notebooks"
-        sections = SECTIONS.findall((Path(__file__).parents[1] / folder / f"{name}.ipynb").read_text("utf-8"))
-        assert sections
-        parts = [run.bottom_line(), *(run.show(section) for section in sections)]
-        text = " ".join([run._repr_html_(), *(part._repr_html_() for part in parts)])
+def shown(market: str, period: str, out: Path) -> dict[str, str]:
+    """What each page shows, as text: every notebook, and a document of each kind."""
+    found = {now.notebook: [now, *pages.pieces_of(now)] for now in pages.notebooks(market, period, out)}
+    found |= {name: pages.document(name, market, period, out)[0].pieces for name in pages.DOCUMENTS}
+    texts = {}
+    for name, pieces in found.items():
+        text = " ".join(piece._repr_html_() for piece in pieces)
         text = re.sub(r"<(style|svg)[^>]*>.*?</\1>", " ", text, flags=re.DOTALL)
-        shown[name] = html.unescape(re.sub(r"<[^>]+>", " ", text))
-    return shown
+        texts[name] = html.unescape(re.sub(r"<[^>]+>", " ", text))
+    return texts
 
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The project of an order market, its periods p002 and p003 computed."""
+    """The project of an order market, the notebooks of its periods p002 and p003 run."""
     with project_at(tmp_path_factory.mktemp("queue")) as root:
-        order_market(root)
+        order_market(pages.with_notebooks(root))
         for period in ("p002", "p003"):
-            turn.plan("tiny", period, root / "runs")
-            turn.look_back("tiny", period, root / "runs")
+            assert len(list(pages.notebooks("tiny", period, root / "runs"))) == 7
         yield root
 
 
@@ -53,7 +47,7 @@ def files(root: Path) -> dict[str, str]:
 
 
 def test_claims_of_an_order_expire_on_no_day(queue: Path) -> None:
-    claims = pd.read_parquet(queue / "runs" / "tiny" / "p003" / "claims.parquet")
+    claims = store.read_claims(queue / "runs" / "tiny" / "p003", *pages.NOTEBOOKS)
     assert len(claims) > 20
     assert claims["expires_on"].isna().all()
     assert "is_quarter_end" not in set(claims["field"])
@@ -76,11 +70,11 @@ def test_lists_of_an_order_hold_positions(queue: Path) -> None:
 
 @pytest.mark.parametrize("period", ["p003", "p002"])
 def test_pages_of_an_order_show_no_calendar(queue: Path, period: str) -> None:
-    shown = pages("tiny", period, queue / "runs", [*STEPS, *DOCUMENTS])
-    assert {name: CALENDAR.findall(text) for name, text in shown.items() if CALENDAR.search(text)} == {}
-    assert f"Next review: when {period} has ended." in shown["02_personas"]
-    assert "how long the others waited cannot be told without days" in shown["04_handoff"]
-    assert "median lead waited" not in shown["04_handoff"]
+    found = shown("tiny", period, queue / "runs")
+    assert {name: CALENDAR.findall(text) for name, text in found.items() if CALENDAR.search(text)} == {}
+    assert f"Next review: when {period} has ended." in found["02_personas"]
+    assert "how long the others waited cannot be told without days" in found["04_handoff"]
+    assert "median lead waited" not in found["04_handoff"]
 
 
 def test_the_audit_of_an_order_shows_positions(queue: Path) -> None:
@@ -99,10 +93,9 @@ def test_a_market_without_dates_shows_no_calendar(tmp_path: Path) -> None:
     head = 'title = "Undated"\nlicence = "CC0-1.0"\ncurrency = "EUR"\nclock = "none"\n'
     rows = [f"D{i},{('web', 'fair')[i % 2]},{('won', 'lost')[i % 5 > i % 2]}" for i in range(300)]
     with project_at(tmp_path) as root:
-        write_market(root, {"deals": "\n".join(["deal_id,channel,outcome", *rows])}, head=head)
-        for compute in (turn.plan, turn.look_back):
-            compute("tiny", "all", root / "runs")
-        shown = pages("tiny", "all", root / "runs", [*STEPS, *DOCUMENTS])
-        assert {name: CALENDAR.findall(text) for name, text in shown.items() if CALENDAR.search(text)} == {}
+        table = {"deals": "\n".join(["deal_id,channel,outcome", *rows])}
+        write_market(pages.with_notebooks(root), table, head=head)
+        found = shown("tiny", "all", root / "runs")
+        assert {name: CALENDAR.findall(text) for name, text in found.items() if CALENDAR.search(text)} == {}
         assert [name for name, text in files(root).items() if CALENDAR.search(text)] == []
         assert open_warehouse("tiny").audit.tables["first_on"].isna().all()

@@ -10,10 +10,11 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
-from closedloop.loop import turn
-from closedloop.loop.persona import read_set
-from closedloop.loop.step import read_step
-from closedloop.notebook import RESULTS, STEPS
+from closedloop.documents.pieces import RESULTS
+from closedloop.loop.in_force import set_in_force
+from closedloop.questions import store
+
+from tests import pages
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")])
@@ -21,12 +22,8 @@ NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run folder with the moments that the tests below look at, so that notebooks need only read."""
-    folder = tmp_path_factory.mktemp("runs")
-    for period in ("2024-q2", "2025-q1"):
-        turn.plan("harbor", period, folder)
-        turn.look_back("harbor", period, folder)
-    return folder
+    """One run folder for all, so that what a notebook left need only be read."""
+    return tmp_path_factory.mktemp("runs")
 
 
 def _recorded(path: Path) -> dict[str, Any]:
@@ -43,25 +40,31 @@ def _execute(name: str, runs: Path, out: Path, **parameters: str) -> dict[str, A
     return _recorded(out)
 
 
-def _without_gaps(values: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(values))
-
-
 @pytest.mark.parametrize("period", ["2024-q2", "2025-q1"])
-@pytest.mark.parametrize("name", sorted(STEPS))
-def test_a_notebook_records_what_the_library_computes(name: str, period: str, runs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", pages.NOTEBOOKS)
+def test_a_notebook_records_the_figures_that_it_leaves(name: str, period: str, runs: Path, tmp_path: Path) -> None:
     found = _execute(name, runs, tmp_path / "out.ipynb", market="harbor", period=period)
     assert (found["market"], found["period"]) == ("harbor", period)
-    expected = read_step(runs / "harbor" / period, STEPS[name]).results
-    assert {key: found[key] for key in expected} == _without_gaps(expected)
+    folder = runs / "harbor" / period
+    left = store.read_tables(folder, name).results
+    assert {key: found[key] for key in left} == json.loads(json.dumps(left))
+    assert found["n_claims"] == len(store.read_claims(folder, name)) > 0
 
 
 @pytest.mark.parametrize("period", ["2024-q2", "2025-q1"])
 @pytest.mark.parametrize("name", ["campaign_brief", "sales_playbook"])
 def test_a_document_is_about_its_persona(name: str, period: str, runs: Path, tmp_path: Path) -> None:
-    persona = read_set(runs / "harbor" / period / "personas.yml").ids[-1]
+    persona = set_in_force("harbor", period, runs).ids[-1]
     found = _execute(name, runs, tmp_path / "out.ipynb", market="harbor", period=period, persona=persona)
     assert (found["persona"], found["period"]) == (persona, period)
+    assert (runs / "harbor" / period / "documents" / f"{name}-{persona}.csv").exists()
+
+
+def test_the_template_is_a_question_of_its_own(runs: Path, tmp_path: Path) -> None:
+    found = _execute("template", runs, tmp_path / "out.ipynb", market="harbor", period="2024-q2")
+    claims = store.read_claims(runs / "harbor" / "2024-q2", "template")
+    assert set(claims["field"]) == {"product"} and set(claims["notebook"]) == {"template"}
+    assert found["n_compared_how_they_end"] == len(claims) == 3, "the example cell is in no family"
 
 
 @pytest.mark.parametrize("competitor", ["rival-anchor", "no_decision"])

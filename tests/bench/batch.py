@@ -17,17 +17,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from closedloop.batch.parent import ENVIRONMENT
-from closedloop.batch.plan import OUTCOME, PLAN
 from closedloop.batch.run import environment
-from closedloop.loop.turn import periods
 from closedloop.market.place import data_folder, root
+from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.store import LOOKING_BACK
 
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool
-from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, in_a_row
+from tests.bench.batch_endurance import CROWD, FEW, HANG_SECONDS, MANY, TIMES, alone, crowds, in_a_row, little
 from tests.bench.validity import Figure, machine
 
-PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython", "pyzmq")
+PACKAGES = ("papermill", "nbclient", "nbformat", "jupyter_client", "ipykernel", "ipython")
 TURNS = 3
 LARGEST_MEAN = 0.6  # seconds of a notebook's cells: where they take longer, a runner can save less
 
@@ -100,13 +100,13 @@ def ours(session: Session) -> None:
     seconds, ends = batch(session.command)
     session.runs, session.steps = arms.steps_of(session.out)
     n = len(session.runs)
-    session.note("A", f"closedloop run: {len(ends)} runs, {n} of notebooks, and their HTML", seconds, n)
-    moments = sum(end["seconds"] for id_, end in ends.items() if id_.endswith((f"/{PLAN}", f"/{OUTCOME}")))
-    told("A  its moments, which follow one another", moments, "s")
+    session.note("A", f"closedloop run: {n} notebooks, and their HTML", seconds, n)
+    sets = sum(end["seconds"] for id_, end in ends.items() if id_.endswith("/06_refinement"))
+    told("A  06, whose runs follow one another", sets, "s")
 
 
 def xargs(session: Session) -> None:
-    """B: the same notebooks by command lines of papermill, in the order that moments ask for."""
+    """B: the same notebooks by command lines of papermill, level by level of their graph."""
     n = sum(map(len, session.steps))
     seconds = arms.xargs_papermill(session.steps, session.place / "xargs")
     session.note("B", f"xargs -P2 papermill: {n} notebooks, without HTML", seconds, n)
@@ -120,7 +120,7 @@ def pool(session: Session) -> None:
 
 
 def notebooks_only(session: Session) -> None:
-    """D, E, B', C': the moments are there, the executed notebooks are not.
+    """D, E, B', C': claims and tables are there, the executed notebooks are not.
 
     D and E take turns, and their medians are compared: what else this machine does changes both by a tenth.
     """
@@ -137,7 +137,7 @@ def notebooks_only(session: Session) -> None:
         bare.append(seconds)
     told_turns = [f"{one:.1f} : {other:.1f}" for one, other in zip(whole, bare, strict=True)]
     row("D : E, the turns that they took, s", ", ".join(told_turns))
-    what = f"closedloop run, moments current: {len(again(ends))} notebooks, HTML, median"
+    what = f"closedloop run, claims there: {len(again(ends))} notebooks, HTML, median"
     session.note("D", what, median(whole), n)
     session.note("E", f"cells alone in two warm processes: {len(each)} notebooks, median", median(bare), len(each))
     session.seconds["cells of a notebook"] = sum(each) / len(each)
@@ -161,7 +161,7 @@ def unchanged(session: Session) -> None:
 
 def one_deal(session: Session) -> None:
     """G: a deal is added late in the last complete period: nothing that was planned before may run again."""
-    complete, coming = periods(MARKET)[-2:]
+    complete, coming = open_warehouse(MARKET).periods[-2:]
     command = Session(session.place / "deal", [complete.name, coming.name]).command
     batch(command)
     add_deal(data_folder() / MARKET / "raw" / "deals.csv", f"{complete.start}", f"{complete.end}")
@@ -169,16 +169,15 @@ def one_deal(session: Session) -> None:
     n_cached = len(ends) - len(ran_again)
     row("G  one deal added: runs that ran again, that stayed cached", f"{len(ran_again)}, {n_cached}")
     blind = [id_ for id_ in ran_again if not may_see(id_, complete.name)]
-    row("G  did any run of an earlier moment run again?", "yes" if blind else "no", "no", "NO" if blind else "yes")
-    turns = {f"{MARKET}/{complete.name}/{OUTCOME}", f"{MARKET}/{coming.name}/{PLAN}"}
-    told("G  moments after the deal that stayed cached", len(turns - set(ran_again)), "", ".0f", high=0)
+    row("G  did any run that cannot see the deal run again?", "yes" if blind else "no", "no", "NO" if blind else "yes")
+    late = {id_ for id_ in ends if may_see(id_, complete.name)}
+    told("G  runs that may see the deal and stayed cached", len(late - set(ran_again)), "", ".0f", high=0)
 
 
 def may_see(id_: str, complete: str) -> bool:
-    """Does the run belong to a moment after the last day of the period ``complete``?"""
+    """May the run see what happened until the last day of the period ``complete``?"""
     _, period, name = id_.split("/")
-    looks_back = name == OUTCOME or name[:2] in ("04", "05", "06", "07")
-    return period > complete or (period == complete and looks_back)
+    return period > complete or (period == complete and name in LOOKING_BACK)
 
 
 def add_deal(path: Path, start: str, end: str) -> None:
@@ -196,7 +195,7 @@ def endurance(session: Session) -> None:
     told(f"H  {MANY} runs of a tiny notebook in a row: each", found["seconds"], "s", ".3f")
     told(f"H  memory of the runner after {FEW} runs", found["at first"], "MB")
     told(f"H  its growth until {MANY} runs", found["own"], "MB", high=50)
-    told("H  growth of the process that kernels are forked from", found["parent"], "MB", high=50)
+    told("H  growth of the process that notebooks are forked from", found["parent"], "MB", high=50)
     told("H  processes left over", n_processes, shown=".0f", high=0)
     told("H  temporary files left over", n_files, shown=".0f", high=0)
 
@@ -209,6 +208,17 @@ def crowded(session: Session) -> None:
     told(f"{what}: fail", found["failed"], shown=".0f", high=0)
     told(f"{what}: processes and temporary files left over", n_processes + n_files, shown=".0f", high=0)
     told(f"{what}: in all", found["seconds"], "s")
+
+
+def beside_cells(session: Session) -> None:
+    """J: what a notebook costs beside its cells."""
+    (session.place / "j").mkdir()
+    told(
+        "J  a notebook of small cells, two at once, without HTML: each",
+        1000 * little(session.place / "j"),
+        "ms",
+        high=50,
+    )
 
 
 def compare(session: Session) -> None:
@@ -228,7 +238,7 @@ def compare(session: Session) -> None:
 
 PARTS: dict[str, Callable[[Session], None]] = {
     **{"A": ours, "B": xargs, "C": pool, "D": notebooks_only, "F": unchanged},
-    **{"G": one_deal, "H": endurance, "I": crowded},
+    **{"G": one_deal, "H": endurance, "I": crowded, "J": beside_cells},
 }
 
 

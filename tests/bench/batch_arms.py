@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from closedloop.batch import shell
 from closedloop.batch.notebooks import notebooks
-from closedloop.batch.plan import DOCUMENTS, OUTCOME, PLAN, STEPS
+from closedloop.batch.plan import DOCUMENTS, READS
 
 MARKET = "harbor"
 _START_SECONDS = 300
@@ -31,7 +31,6 @@ class Run:
 
     source: Path
     period: str
-    moment: str
     stem: str
     parameters: Mapping[str, str]
 
@@ -70,30 +69,22 @@ def ran(
 
 
 def steps_of(out: Path) -> tuple[list[Run], list[Step]]:
-    """The notebook runs of a finished batch, and the steps in which papermill may take them from nothing.
-
-    A moment's first notebook computes what is missing, so it goes alone. A moment that no notebook was asked for, the
-    outcome before the first period, is computed by one all the same: documents need it.
-    """
-    known = notebooks()
-    turns: dict[tuple[str, int], Step] = {}
-    for entry in json.loads((out / "manifest.json").read_text("utf-8"))["runs"]:
+    """The runs of a finished batch, and the levels of their graph: each run is one above the last that it reads."""
+    known, entries = notebooks(), json.loads((out / "manifest.json").read_text("utf-8"))["runs"]
+    periods = sorted({entry["period"] for entry in entries})
+    before = dict(zip(periods[1:], periods, strict=False))
+    steps: dict[int, Step] = {}
+    level: dict[tuple[str, str], int] = {}
+    order = list(READS)
+    for entry in sorted(entries, key=lambda entry: (entry["period"], order.index(entry["notebook"]))):
         period, name = entry["period"], entry["notebook"]
-        is_turn = name in (PLAN, OUTCOME)
-        is_outcome = name == OUTCOME or (not is_turn and known[name].step in STEPS[OUTCOME])
-        runs = turns.setdefault((period, int(is_outcome)), [])
-        if not is_turn:
-            moment, stem = (PLAN, OUTCOME)[is_outcome], entry["id"].rpartition("/")[2]
-            runs.append(Run(known[name].path, period, moment, stem, entry["parameters"]))
-    steps: list[Step] = []
-    for (period, is_outcome), runs in sorted(turns.items(), key=lambda item: item[0]):
-        moment = (PLAN, OUTCOME)[is_outcome]
-        first = next(n for n in known.values() if n.step == STEPS[moment][0])
-        stand_in = Run(first.path, period, moment, first.name, {"market": MARKET, "period": period})
-        # the loop's notebooks before the documents, which may then be read side by side
-        ordered = sorted(runs, key=lambda run: (run.is_document, run.stem)) or [stand_in]
-        steps += [ordered[:1], ordered[1:]]
-    return [run for runs in turns.values() for run in runs], [step for step in steps if step]
+        own, earlier = READS[name]
+        needed = [(period, one) for one in own] + [(before.get(period, ""), one) for one in earlier]
+        level[period, name] = 1 + max((level.get(need, -1) for need in needed), default=-1)
+        run = Run(known[name].path, period, entry["id"].rpartition("/")[2], entry["parameters"])
+        steps.setdefault(level[period, name], []).append(run)
+    levels = [steps[number] for number in sorted(steps)]
+    return [run for step in levels for run in step], levels
 
 
 def xargs_papermill(steps: Iterable[Step], out: Path) -> float:

@@ -8,16 +8,15 @@ from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
 import psutil
-from closedloop.batch import moments
 from closedloop.batch.ledger import Entry
-from closedloop.batch.perform import Bench, Task
-from closedloop.batch.plan import PLAN, Job
+from closedloop.batch.perform import Bench, Task, kill_children
+from closedloop.batch.plan import Job
 from closedloop.batch.run import environment
-from closedloop.batch.workers import kill_children
 
 from tests.batch.conftest import RESULTS, write_notebook
 
 FEW, MANY = 50, 500  # runs in a row
+LITTLE_CELLS = 15
 CROWD, TIMES, HANG_SECONDS = 24, 10, 60
 
 
@@ -26,8 +25,22 @@ def tiny(place: Path, name: str) -> Task:
     source = place.parent / "tiny.ipynb"
     if not source.exists():
         write_notebook(source, ["print(market, period)", RESULTS % "'n': 3"])
-    job = Job("tiny", name, "tiny", PLAN, parameters={"market": "tiny", "period": name})
+    job = Job("tiny", name, "tiny", parameters={"market": "tiny", "period": name})
     return Task(job, place.parent / "out", {}, source)
+
+
+def little(place: Path) -> float:
+    """Seconds that a notebook takes whose cells do next to nothing, two at once and without HTML."""
+    source = place / "little.ipynb"
+    write_notebook(source, ["print(market, period)"] * LITTLE_CELLS)
+    with Parent() as parent, ThreadPoolExecutor(2) as threads:
+        execute(source, {}, None, parent)
+        began = time.perf_counter()
+        ended = list(threads.map(lambda _: execute(source, {"market": "tiny"}, None, parent), range(FEW)))
+        seconds = (time.perf_counter() - began) / FEW
+    if any(execution.status is not Status.OK for execution in ended):
+        raise SystemExit(f"{source}: {ended[0].cause}")
+    return seconds
 
 
 def good(entry: Entry) -> Entry:
@@ -38,8 +51,8 @@ def good(entry: Entry) -> Entry:
 
 
 def in_a_row(place: Path) -> dict[str, float]:
-    """Growth of memory, in MB, between the first runs and the last: of this process, and of the notebooks' parent."""
-    bench, me = Bench(moments.compute), psutil.Process()
+    """Growth of memory, in MB, between the first runs and the last: of this process, and of the kernels' parent."""
+    bench, me = Bench(), psutil.Process()
     memory: list[list[float]] = []
     began = time.perf_counter()
     try:
@@ -59,7 +72,7 @@ def crowds(place: Path) -> dict[str, float]:
     """Ten times 24 runs at once, each time with a new parent: those that hang, those that fail, and the seconds."""
     found, began = {"hang": 0, "failed": 0}, time.perf_counter()
     for number in range(TIMES):
-        bench, threads = Bench(moments.compute, n_workers=CROWD), ThreadPoolExecutor(CROWD)
+        bench, threads = Bench(), ThreadPoolExecutor(CROWD)
         futures = [threads.submit(bench.perform, tiny(place, f"p{number}-{n}")) for n in range(CROWD)]
         done, late = wait(futures, HANG_SECONDS)
         found["hang"] += len(late)

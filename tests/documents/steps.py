@@ -183,7 +183,7 @@ def _personas() -> Draft:
         promise = _rates("persona", fast=(rate, rate - 0.04, rate + 0.08, 80))
         draft.estimate(promise, at["personas" if measure == "promised_win_rate" else "changes"], measure)
     draft.count(_counts("persona", 80, fast=31), at["personas"], "n_promised_won")
-    said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
+    said = Origin("02_personas", "feedback", "notes", "2024-q2", "2025-q1")
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     return draft
 
@@ -422,7 +422,7 @@ def _cards() -> Draft:
     """What the plan states for battlecards and briefs."""
     draft = Draft("cards")
     at = {
-        name: Origin("battlecard", name, "deals", "2024-q2", "2025-q1") for name in ("met", "why", "strong", "verified")
+        name: Origin("02_personas", name, "deals", "2024-q2", "2025-q1") for name in ("met", "why", "strong", "verified")
     }
     for rival, n, of in (("rival-a", 12, 28), ("no_decision", 11, 40)):
         draft.count([{"estimate": n, "n": of}], at["met"], "n_met", subject=rival)
@@ -434,17 +434,17 @@ def _cards() -> Draft:
     objected = _rates("topic", low_price=(0.62, 0.4, 0.8, 21))
     draft.estimate(objected, at["why"], "objection_share", subject="rival-a")
     draft.count([{"estimate": 2}], at["verified"], "n_texts", subject="rival-a")
-    said = Origin("campaign_brief", "feedback", "notes", "2024-q2", "2025-q1")
+    said = Origin("02_personas", "feedback", "notes", "2024-q2", "2025-q1")
     draft.estimate(_rates("topic", too_early=(0.7, 0.5, 0.85, 20)), said, "sales_rejection_share", subject="fast")
     size = Origin("02_personas", "personas", "leads", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.6, 0.5, 0.7, 60)), size, "persona_share")
-    heard = Origin("sales_playbook", "objections", "notes", "2024-q2", "2025-q1")
+    heard = Origin("02_personas", "objections", "notes", "2024-q2", "2025-q1")
     for measure, figures in {
         "objection_share": (11 / 14, 0.52, 0.92, 14),
         "win_rate_when_raised": (8 / 11, 0.48, 0.89, 11),
     }.items():
         draft.estimate(_rates("topic", trust=figures), heard, measure, subject="fast")
-    promise = Origin("sales_playbook", "numbers", "deals", "2024-q2", "2025-q1")
+    promise = Origin("02_personas", "numbers", "deals", "2024-q2", "2025-q1")
     draft.estimate(_rates("persona", fast=(0.44, 0.4, 0.52, 80)), promise, "promised_win_rate")
     draft.count(_counts("persona", 80, fast=35), promise, "n_promised_won")
     return draft

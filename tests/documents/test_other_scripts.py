@@ -76,8 +76,7 @@ def test_no_page_warns_or_shows_a_segment_in_place_of_a_level(out: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for now in pages.notebooks("tiny", PERIOD, out):
-            shown = [now.bottom_line().make(), *(piece for a in now.answers.values() for piece in a.pieces("Why?"))]
-            text = "".join(piece._repr_html_() for piece in shown)
+            text = "".join(piece._repr_html_() for piece in pages.pieces_of(now))
             assert "Higher segment" not in text
             assert "<b>C</b>" not in text, "signs of markup are text"
     for notebook in pages.DOCUMENTS:

@@ -22,28 +22,6 @@ def plain(shown: object) -> str:
 
 
 SAID = [
-    ("research", "sample", "900 rows of respondents for 12 columns: enough (advised are 720)."),
-    ("research", "segmenting", "Everything that a cut needs is there."),
-    ("research", "ideal", "large enough: share of the market at least 10 %"),
-    ("research", "ideal", "market.toml sets no criteria, so the usual ones count alike."),
-    ("research", "explore", "2 dimensions stand out from shuffled answers; the strongest holds 30 % of all variance,"),
-    ("research", "explore", "“wants price” and “product: Yard Plan” exclude each other most: rank correlation −0.50"),
-    ("research", "explore", "Missing most often: wants price, 5 % (3–7 %, n = 900)."),
-    ("research", "criteria", "(agreement 0.90 where 0.75 is asked, and 0.10 for shuffled answers) with every segment"),
-    ("research", "criteria", "(the weakest 0.80)."),
-    ("research", "criteria", "The criteria name 2 to 3 (BIC 3, ICL 2, held-out rows 3): fit alone goes on rewarding"),
-    ("research", "criteria", "Verdict: reproducible, which means found again in other samples, though without clear"),
-    ("research", "targets", "Segment 0 (persona Fast start) – target: more attractive."),
-    ("research", "targets", "attractiveness 0.90 (0.40 to 1.40) −0.90 (−1.40 to −0.40)"),
-    ("research", "offer", "Adapt offer, price, channels and messages for segment 0 (persona Fast start)."),
-    ("research", "offer", "wants price 90 %"),
-    ("research", "held", "the cut gave 2 segments (natural), as many as now."),
-    ("research", "held", "it agrees with today's cut at 0.85 (0.80 to 0.90, n = 300) on a scale to 1."),
-    ("research", "held", "segment 1 66 % (60–71 %, n = 300)  +6 points (+1 to +11 points)"),
-    ("research", "held", "Changed in size: segment 0."),
-    ("research", "slsw", "The weakest segment is segment 1: found again at 0.8 on a scale to 1."),
-    ("research", "profile", "They are cut above all by: wants price, product: Yard Plan."),
-    ("research", "segments", "segment 0: 60 % (50–70 %, n = 900) of the market, about 120 known accounts."),
     ("personas", "personas", "2 personas; 1 still assumed, without outcomes of its own."),
     ("personas", "rules", "errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
     ("personas", "nearest", "Look twice before you tell them apart: persona Fast start and slow."),
@@ -468,20 +446,3 @@ def test_tables_are_not_changed_by_being_shown() -> None:
     for step, frames in TABLES.items():
         for name, frame in frames.items():
             pd.testing.assert_frame_equal(frame, before[step][name])
-
-
-def test_one_market_is_told_with_the_number_that_came_closest() -> None:
-    results = {"recommended_k": 1, "verdict": "no segments", "lowest_k": 1, "highest_k": 1}
-    told = plain(render("research", "criteria", evidence("research", {}, CLAIMS["research"], results=results)))
-    assert "No number of segments can be trusted: one market. The best number, 2, is found again at 0.90" in told
-    assert "Verdict: no segments, which means that no cut comes back in other samples." in told
-
-
-def test_without_a_target_one_offer_for_everyone_stays_valid() -> None:
-    rows = TABLES["research"]["targets"]
-    tables = {**TABLES["research"], "targets": rows.assign(choice=["cannot tell", "not now"])}
-    told = plain(render("research", "offer", evidence("research", tables, CLAIMS["research"], results=RESULTS)))
-    assert "No segment is shown to be a target, so one offer for everyone stays valid; look first at segment 0" in told
-    none = {**tables, "targets": rows.assign(choice="left out")}
-    told = plain(render("research", "offer", evidence("research", none, CLAIMS["research"], results=RESULTS)))
-    assert told == "No segment is a target, nor close to one: one offer for everyone is a valid answer."

@@ -6,21 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.evidence.design import Design, clock_fields
-from closedloop.evidence.recency import lagged_rates
-from closedloop.evidence.scores import (
+from closedloop.evidence.accuracy import (
     auc,
     auc_within,
     auc_within_interval,
-    backtest_score,
     brier,
     calibration_slope,
     calibration_table,
     ece,
-    fit_score,
     log_loss,
     paired_bootstrap,
 )
+from closedloop.evidence.design import Design, clock_fields
+from closedloop.evidence.recency import lagged_rates
+from closedloop.evidence.scores import backtest_score, fit_score
 from sklearn import metrics
 
 from tests.evidence.simulated import runs

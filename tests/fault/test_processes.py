@@ -13,7 +13,7 @@ import psutil
 import pytest
 from closedloop.batch import perform
 from closedloop.batch.engine import Execution, execute
-from closedloop.batch.parent import ENVIRONMENT, YIELDING, NoFork, Parent
+from closedloop.batch.parent import ENVIRONMENT, NoFork, Parent
 from closedloop.batch.trace import Limits
 from closedloop.terms import Status
 from papermill.execute import execute_notebook
@@ -443,11 +443,6 @@ def test_the_parent_runs_no_notebooks_code_and_keeps_one_thread(source: Source, 
     assert ended.results["parent"] == process.pid != ended.results["me"]
     assert process.num_threads() == 1
     assert not any(name.endswith((".parquet", ".duckdb")) for name in (file.path for file in process.open_files()))
-
-
-def test_notebooks_give_way_to_the_moments_that_all_wait_for(source: Source, parent: Parent) -> None:
-    ended = execute(source("import os", SHOWN % "'nice': os.nice(0)"), {}, Limits(), parent)
-    assert ended.results == {"nice": min(os.nice(0) + YIELDING, 19)}
 
 
 def test_memory_and_processes_are_given_back(source: Source, parent: Parent) -> None:

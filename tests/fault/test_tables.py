@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.documents import battlecard, brief, playbook
-from closedloop.documents.sections import catalogue
-from closedloop.loop import turn
 from closedloop.market.contract import TABLES
-from closedloop.notebook import DOCUMENTS, STEPS, open_run
 
+from tests import pages
 from tests.market.conftest import HEAD, project_at, write_market
 
 PERIOD, SEED = "2024-q2", 11
@@ -28,9 +25,6 @@ wants_price = "Is the price first?"
 wants_speed = "Is speed first?"
 wants_care = "Is care first?"
 """
-_SECTIONS = {
-    "campaign_brief": brief.SECTIONS, "sales_playbook": playbook.SECTIONS, "battlecard": battlecard.SECTIONS
-}  # fmt: skip
 KEPT = {  # what a row cannot be without, by table
     "accounts": ["account_id"],
     "leads": ["lead_id"],
@@ -101,31 +95,24 @@ def market(n: int) -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with project_at(tmp_path_factory.mktemp("tables")) as root:
-        yield root
+        yield pages.with_notebooks(root)
 
 
-def pages(root: Path, changed: dict[str, pd.DataFrame]) -> dict[str, str]:
-    """The text of every page of a period of the market with these tables: its bottom line and each section."""
+def texts(root: Path, changed: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The text of every page of a period of the market with these tables."""
     files: dict[str, Any] = {name: frame.to_csv(index=False) for name, frame in changed.items()}
     name = write_market(root, files, more=FIELDS, head=HEAD.replace("2024-q1", PERIOD)).name
     out = root / "runs"
     shutil.rmtree(out, ignore_errors=True)
-    turn.plan(name, PERIOD, out)
-    turn.look_back(name, PERIOD, out)
-    found = {}
-    for notebook in (*STEPS, *DOCUMENTS):
-        run = open_run(notebook, name, PERIOD, str(out))
-        assert not run.computed
-        sections = catalogue.names(STEPS[notebook]) if notebook in STEPS else _SECTIONS[notebook]
-        found[notebook] = "\n".join([repr(run.bottom_line()), *(repr(run.show(section)) for section in sections)])
-        run.save()
-    return found
+    found = {now.notebook: pages.pieces_of(now) for now in pages.notebooks(name, PERIOD, out)}
+    found |= {kind: pages.document(kind, name, PERIOD, out)[0].pieces for kind in pages.DOCUMENTS}
+    return {page: "\n".join(map(repr, pieces)) for page, pieces in found.items()}
 
 
 @pytest.fixture(scope="module")
 def whole(project: Path) -> Callable[[int], dict[str, str]]:
     """The pages of the market as it is, with that many leads."""
-    return cache(lambda n: pages(project, market(n)))
+    return cache(lambda n: texts(project, market(n)))
 
 
 _ALWAYS = ("empty", "blank")
@@ -139,8 +126,8 @@ UNTOUCHED = {  # the pages that know nothing of a table
     "leads": ("06_refinement", "battlecard"),
     "respondents": ("03_leads", "04_handoff", "05_deals", "06_refinement", "07_review", "battlecard"),
     "deals": ("04_handoff",),
-    "stage_history": tuple(name for name in (*STEPS, "campaign_brief", "battlecard")),
-    "materials": tuple(STEPS),
+    "stage_history": (*pages.NOTEBOOKS, "campaign_brief", "battlecard"),
+    "materials": pages.NOTEBOOKS,
     "touches": ("01_research", "02_personas", "03_leads", "05_deals", "06_refinement", "battlecard"),
     "notes": ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement"),
     "spend": ("01_research", "02_personas", "04_handoff", "05_deals", "06_refinement", "07_review", "battlecard"),
@@ -162,7 +149,7 @@ SAID = {  # what its absence makes a page say
         "04_handoff",
         "No touches of sales are recorded: collect `touches` with team, lead and date.",
     ),
-    ("notes", "empty"): ("sales_playbook", "Let sales log remarks (`notes`)"),
+    ("notes", "empty"): ("sales_playbook", "Let sales log remarks (notes)"),
     ("spend", "empty"): ("03_leads", "No spend is recorded"),
 }
 
@@ -173,7 +160,7 @@ def test_a_table_with_nothing_in_it_stops_no_page(
 ) -> None:
     n = 60 if table == "respondents" else 45  # fewer than fifty rows are not cut into segments, which takes long
     tables, before = market(n), whole(n)
-    found = pages(project, tables | {table: CHANGES[change](tables[table], KEPT[table])})
+    found = texts(project, tables | {table: CHANGES[change](tables[table], KEPT[table])})
     assert [name for name in UNTOUCHED[table] if found[name] != before[name]] == []
     page, told = SAID.get((table, change), ("07_review", ""))
     assert told in found[page]

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from closedloop.loop.counting import RARE, counts, levels, share_counts
+import pytest
+from closedloop.loop.counting import RARE, counts, levels, rates, share_counts
 
 
 def _twelve_of(*values: object) -> pd.Series:
@@ -53,3 +54,8 @@ def test_share_counts_leave_out_groups_under_ten() -> None:
     subjects = pd.Series(["p"] * 12 + ["q"] * 9)
     rows = pd.DataFrame({"size": ["large"] * 21})
     assert share_counts(rows, subjects)["subject"].tolist() == ["p"]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(9, []), (10, [0.3])])
+def test_a_rate_of_fewer_than_ten_is_not_stated(n: int, expected: list[float]) -> None:
+    assert [row["estimate"] for row in rates([("a", 0.3 * n, n)], "field")] == pytest.approx(expected)

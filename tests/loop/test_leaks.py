@@ -1,24 +1,24 @@
 """Leaks of whole markets: the four at hand, and small ones with columns that were planted."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop import leaks, score, sellers, win_rates
 from closedloop.evidence.leaks import FILL_TELLS, FILLED_AFTER, TELLS_TOGETHER, TELLS_TOO_WELL
 from closedloop.evidence.rules import Rule
 from closedloop.loop.comparisons import deal_levels
-from closedloop.loop.deals import comparisons as compare_deals
 from closedloop.loop.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks, told
 from closedloop.loop.persona import PersonaSet
-from closedloop.loop.prospects import prospects_of
 from closedloop.loop.records import lead_frame
 from closedloop.loop.research import sample_of
-from closedloop.loop.scoring import score_step
 from closedloop.loop.situation import Situation
-from closedloop.loop.step import Draft
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.questions.period import OpenPeriod
+from closedloop.questions.prospects import prospects_of
 
 from tests.market.conftest import project_at, write_market
 
@@ -111,26 +111,41 @@ def test_an_alarm_says_what_to_change_and_where(root: Path) -> None:
 def test_what_people_vouch_for_is_a_remark_and_stays_in_the_score(root: Path) -> None:
     warehouse = planted(root, FIELDS + '\n[checked]\ndeals = ["result"]\n')
     assert found(market_leaks(warehouse))["result"] == ("creation", REMARK, TELLS_TOO_WELL)
-    assert "result" not in scored(warehouse).results["kept_out"]
+    assert "result" not in scored(warehouse).step.results["kept_out"]
 
 
-def scored(warehouse: Warehouse) -> Draft:
-    draft = Draft("leads")
+def scored(warehouse: Warehouse) -> OpenPeriod:
+    """The period's plan after leaks and score were asked for."""
     situation = Situation.planning(warehouse, warehouse.periods[-1])
-    everyone = PersonaSet("tiny", situation.period.name, "research", Rule((), "everyone", ()), ())
-    score_step(draft, situation, None, everyone)
-    return draft
+    now = OpenPeriod("03_leads", situation, None)
+    now.personas = PersonaSet(
+        warehouse.definition.name, situation.period.name, "research", Rule((), "everyone", ()), ()
+    )
+    with beside(now):
+        leaks(now.prospects())
+        score(now.prospects())
+    return now
+
+
+@contextmanager
+def beside(now: OpenPeriod) -> Iterator[None]:
+    """Verbs belong to this period within the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("closedloop.questions.period._opened", [now])
+        yield
 
 
 def test_an_alarm_is_kept_out_of_the_score_and_stated(root: Path) -> None:
-    draft = scored(planted(root, FIELDS))
-    assert set(draft.results["kept_out"]) == {"result", "invoice_id"}
-    assert draft.results["auc_within"] < 0.75
-    stated = pd.concat(draft.statements).set_index(["measure", "field"])["estimate"]
+    now = scored(planted(root, FIELDS))
+    found = now.step
+    assert set(found.results["kept_out"]) == {"result", "invoice_id"}
+    assert found.results["auc_within"] < 0.75
+    stated = pd.concat([answer.stated for answer in now.answers.values()])
+    stated = stated.set_index(["measure", "field"])["estimate"]
     assert stated["column_auc", "result"] > 0.99
     assert stated["won_filled_rate", "invoice_id"] == 1.0
     assert ("won_filled_rate", "size") not in stated
-    table = draft.tables["leaks"].set_index("column")
+    table = found.tables["leaks"].set_index("column")
     assert table.loc["size", "finding"] == ""
     assert "estimate" not in table
 
@@ -163,8 +178,7 @@ def test_a_market_without_outcomes_or_fields_has_no_leaks(root: Path) -> None:
         "cannot tell: only won deals are recorded, so nobody can say which columns know the outcome. "
         "Collect the outcomes of at least 20 won and 20 lost records."
     ]
-    draft = scored(open_warehouse("tiny"))
-    assert draft.missing["leaks"] == (
+    assert scored(open_warehouse("tiny")).step.missing["leaks"] == (
         "Whether a column knows the answer cannot be told: only won deals are recorded. "
         "Collect the outcomes of at least 20 won and 20 lost records."
     )
@@ -193,7 +207,7 @@ def test_columns_that_leak_together_are_named_and_no_comparison_segment_or_score
     assert situation.fields("deals") == situation.deal_fields() == ["size", "n_talks"]
     assert set(deal_levels(situation, situation.closed_deals)) == {"size", "n_talks", "is_quarter_end"}
     assert sample_of(situation).items == ["size", "n_talks"]
-    assert prospects_of(situation, None).fields == ["size", "n_talks"]
+    assert prospects_of(situation, situation.deals, "deals").fields == ["size", "n_talks"]
 
 
 def test_sellers_recorded_only_at_the_win_are_compared_with_nobody(root: Path) -> None:
@@ -206,12 +220,14 @@ def test_sellers_recorded_only_at_the_win_are_compared_with_nobody(root: Path) -
     frame["rep_team"] = np.where(is_filled, "north", "")
     warehouse = stored(root, frame, 'creation = ["size", "n_talks"]')
     assert found(market_leaks(warehouse)) == dict.fromkeys(("rep_id", "rep_team"), ("stage", ALARM, FILL_TELLS))
-    situation = Situation.looking_back(warehouse, warehouse.periods[-1])
-    everyone = PersonaSet("tiny", situation.period.name, "research", Rule((), "everyone", ()), ())
-    step = compare_deals(situation, everyone)
-    assert set(step.looks["field"]) >= {"size"}
-    assert not {"rep_id", "rep_team"} & set(step.looks["field"])
-    assert step.missing["reps"].startswith("Sellers cannot be compared: who sold looks like a leak")
+    now = OpenPeriod("05_deals", Situation.looking_back(warehouse, warehouse.periods[-1]), None)
+    now.personas = PersonaSet("tiny", now.period.name, "research", Rule((), "everyone", ()), ())
+    assert now.fields("deals", "stage") == ["size", "n_talks"]
+    with beside(now):
+        rates, team = win_rates(now.deals(), by=now.fields("deals", "stage")), sellers(now.deals())
+    assert set(rates.compared["field"]) == {"size", "n_talks"}
+    assert team.compared.empty
+    assert team.missing["reps"].startswith("Sellers cannot be compared: who sold looks like a leak")
 
 
 def test_a_level_that_no_won_deal_has_is_named_beside_the_leaks(root: Path) -> None:
@@ -278,8 +294,6 @@ def test_a_call_declared_too_early_is_an_alarm_and_no_score_reads_it() -> None:
     situation = Situation.planning(careless, careless.periods[0])
     frame = lead_frame(situation)
     assert found(known_leaks(situation, "leads", frame)) == {"call_seconds": ("creation", ALARM, TELLS_TOO_WELL)}
-    draft = Draft("leads")
-    everyone = PersonaSet("bank", situation.period.name, "research", Rule((), "everyone", ()), ())
-    score_step(draft, situation, frame, everyone)
-    assert draft.results["kept_out"] == ["call_seconds"]
-    assert draft.results["auc_within"] < 0.7
+    found_then = scored(careless).step.results
+    assert found_then["kept_out"] == ["call_seconds"]
+    assert found_then["auc_within"] < 0.7

@@ -13,7 +13,8 @@ from closedloop.evidence.profiles import profile_of
 from closedloop.evidence.rules import Among, Branch, Rule, assignment_rule
 from closedloop.loop.changelog import COMMIT, MERGE, SPLIT, Change
 from closedloop.loop.counting import levels, share_counts
-from closedloop.loop.lineage import Lineage, segment_traits
+from closedloop.loop.first_set import segment_traits
+from closedloop.loop.lineage import Lineage
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.records import Sample
 
@@ -60,7 +61,7 @@ def _lineage(rows: pd.DataFrame, rng: np.random.Generator, k: int = 3, **changes
 
 def _supported(rows: pd.DataFrame, assigned: pd.Series) -> pd.DataFrame:
     looks = share_looks(share_counts(levels(rows, ITEMS), assigned), ABOUT)
-    claims = close_family(looks, family="profile", market="m", period="1")
+    claims = close_family(looks, family="who they are", market="m", period="1")
     return claims[claims["verdict"] == "supported"]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from closedloop.evidence.profiles import profile_of
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.lineage import segment_traits
+from closedloop.loop.first_set import segment_traits
 from closedloop.loop.persona import Persona, PersonaSet, read_set, write_set
 from closedloop.loop.persona_ids import persona_id
 from closedloop.market.definition import check_slug

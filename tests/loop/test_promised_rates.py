@@ -115,22 +115,6 @@ def test_the_pages_show_the_last_promise_what_came_and_the_promise_now(out: Path
     assert f"it was {round(100 * k / n)} %" in text and f"n = {n}) in {BEFORE}; promised now" in text
 
 
-def test_a_promise_is_never_made_twice_of_the_same_deals(
-    out: Path, in_force: PersonaSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from closedloop.loop import persona_sheet
-    from closedloop.loop.situation import Situation
-    from closedloop.loop.step import Draft
-    from closedloop.market.periods import find_period
-
-    warehouse = open_warehouse("harbor")
-    situation = Situation.planning(warehouse, find_period(warehouse.periods, PERIOD))
-    draft = Draft("personas")
-    persona_sheet._promises(draft, situation, in_force, in_force)
-    assert "promised_win_rate" not in set(draft.done().statements["measure"])
-    assert "nothing new to promise" in draft.missing["promises"]
-
-
 def test_refinement_says_what_was_promised_and_what_renewal_will_promise(out: Path, in_force: PersonaSet) -> None:
     outcome = claims(out, BEFORE, "outcome").query("notebook == '06_refinement'")
     coming = outcome.query("measure == 'next_win_rate'").set_index("subject")

@@ -74,39 +74,6 @@ def text(planned: Path, which: str, section: str) -> str:
     return repr(notebook.open_run(which, "tiny", PERIOD, planned).show(section)).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_the_page_tells_the_markets_shares_and_how_sure_they_are(planned: Path, claims: pd.DataFrame) -> None:
-    rows = weighed()
-    kish = rows["weight"].sum() ** 2 / (rows["weight"] ** 2).sum()
-    told = claims[(claims["measure"] == "profile_share") & (claims["subject"] == "market")].set_index("field")
-    for item in ITEMS:
-        assert told.loc[item, "estimate"] == pytest.approx(np.average(rows[item], weights=rows["weight"]))
-        assert told.loc[item, "n"] == len(rows)
-        assert told.loc[item, "n_effective"] <= kish + 1e-9
-    share, plain = told.loc["wants_speed", "estimate"], rows["wants_speed"].mean()
-    assert share > plain + 0.25
-    page = text(planned, "01_research", "explore")
-    assert f"wants speed: {round(100 * share)} % (" in page
-    assert f"n = {len(rows)}, effective {round(told.loc['wants_speed', 'n_effective'])}" in page
-    assert f"as sure as {round(kish)} of equal weight" in text(planned, "01_research", "sample")
-
-
-def test_answers_without_a_weight_are_left_out_and_told(planned: Path) -> None:
-    page = text(planned, "01_research", "sample")
-    assert f"{N_LOST} of 360 respondents have no weight and are left out" in page
-    assert "Answers count by their weights" in page
-    assert "348 rows of respondents" in page
-
-
-def test_segments_are_as_large_as_in_the_market(planned: Path, claims: pd.DataFrame) -> None:
-    sizes = claims[claims["measure"] == "segment_share"].sort_values("level")
-    assert sizes["estimate"].tolist() == pytest.approx([0.9, 0.1], abs=0.04)
-    assert (sizes["n"] == 348).all() and (sizes["n_effective"] < 250).all()
-    known = claims[claims["measure"] == "criterion_size"].sort_values("level")
-    assert known["estimate"].tolist() == pytest.approx(sizes["estimate"].tolist())
-    assert known["n_effective"].tolist() == pytest.approx(sizes["n_effective"].tolist())
-    assert "effective" in text(planned, "01_research", "segments")
-
-
 def test_personas_are_told_from_the_market_by_weighted_shares(planned: Path, claims: pd.DataFrame) -> None:
     rows = weighed()
     shares = claims[(claims["measure"] == "share") & (claims["notebook"] == "02_personas") & (claims["level"] == "1")]
@@ -122,16 +89,3 @@ def test_personas_are_told_from_the_market_by_weighted_shares(planned: Path, cla
     sentence_of = sentence(told.to_dict(), Words(read_definition("tiny"))).text
     assert "of the whole market (" in sentence_of
     assert f"n = {told.n}, effective {round(told.n_effective)}, " in sentence_of
-
-
-def test_the_waves_are_compared_by_weight(claims: pd.DataFrame) -> None:
-    rows = weighed().assign(is_last=lambda told: told["answered_on"] == "2024-01-10")
-    gaps = claims[claims["measure"] == "wave_share_change"].sort_values("level")
-    assert len(gaps) == 2
-    shop = (rows["industry"] == "shop").to_numpy(float)
-    last, before = (
-        np.average(shop[part], weights=rows.loc[part, "weight"]) for part in (rows["is_last"], ~rows["is_last"])
-    )
-    assert gaps["estimate"].iloc[0] == pytest.approx(last - before, abs=0.05)
-    assert gaps["n"].iloc[0] == rows["is_last"].sum()
-    assert gaps["n_effective"].iloc[0] < gaps["n"].iloc[0]

@@ -56,11 +56,9 @@ def test_another_input_kind_or_code_is_made_anew(root: Path, monkeypatch: pytest
     kept("test", "other rows", make)
     kept("another kind", "rows", make)
     assert make.times == 3
-    module._made_by.cache_clear()
     monkeypatch.setattr(module, "computing_code", lambda: "other code")
     kept("test", "rows", make)
     assert make.times == 4
-    module._made_by.cache_clear()
 
 
 def test_who_comes_second_waits_for_the_first(root: Path) -> None:

@@ -18,7 +18,7 @@ DEALS_FROM, SPEND_FROM, ON = (pd.Timestamp(day) for day in ("2023-07-03", "2023-
 
 
 def tables() -> dict[str, pd.DataFrame]:
-    """Leads of eighteen months, each decided after some three weeks; deals and spend are recorded from later days on."""
+    """Leads of eighteen months, decided after some three weeks; deals and spend are recorded from later days on."""
     rng = np.random.default_rng(11)
     came = pd.Timestamp("2023-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 540, N)), unit="D")
     channel = rng.choice(["web", "fair"], N)

@@ -4,8 +4,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from closedloop import acceptance, arms, call_list, channels, funnel, lead_win_rates, score, score_over_stage, wake_up
+from closedloop import (
+    acceptance,
+    arms,
+    call_list,
+    channels,
+    funnel,
+    lead_win_rates,
+    leaks,
+    planned_tests,
+    score,
+    score_over_stage,
+    wake_up,
+)
 from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.answer import Answer
 from closedloop.questions.period import OpenPeriod
 
 from tests.market.conftest import project_at, write_market
@@ -29,7 +42,7 @@ def missing(tmp_path: Path) -> Iterator[Build]:
         yield build
 
 
-def _ask(now: OpenPeriod) -> None:
+def _ask(now: OpenPeriod) -> Answer:
     leads, every_lead = now.leads(), now.leads(window=False)
     funnel(leads)
     channels(every_lead, now.spend(), now.deals())
@@ -38,8 +51,8 @@ def _ask(now: OpenPeriod) -> None:
     arms(every_lead)
     scored = score(now.prospects())
     score_over_stage(scored)
-    call_list(scored)
     wake_up(scored)
+    return call_list(scored)
 
 
 def deal_rows(n_won: int, n_lost: int, n_open: int = 0, month: str = "2024-02") -> str:
@@ -112,3 +125,20 @@ def test_deals_are_called_where_no_leads_are_recorded(missing: Build, tmp_path: 
     assert found["funnel"].startswith("No leads were known: collect `leads`") and found["channels"] == found["funnel"]
     (file,) = (tmp_path / "out").glob("tiny/*/call-list.csv")
     assert len(file.read_text().splitlines()) == 1 + 12
+
+
+def test_a_market_of_accounts_alone_goes_on(tmp_path: Path) -> None:
+    with project_at(tmp_path):
+        fields = '[fields.accounts]\nresearch = ["size"]'
+        write_market(tmp_path, {"accounts": "account_id,size\nA1,large\n"}, more=fields, deals="")
+        now = planning("tiny", "latest", everyone("tiny"), tmp_path / "out")
+        calls = _ask(now)
+        planned_tests(now.leads(), now.deals())
+        leaks(now.prospects())
+        now.close(calls)
+        missing = now.step.missing
+        assert now.claims.query("family != 'none'").empty
+        assert repr(now.bottom_line()).startswith("- No leads are known; nobody waits to be called. Lead score:")
+    assert missing["next_leads"] == "No deals were known when this period was planned."
+    assert missing["leaks"] == "No leads or deals are recorded, so no column can know their outcome."
+    assert missing["funnel"].startswith("No leads were known: collect `leads`")

@@ -10,6 +10,7 @@ from closedloop import call_list, score, score_over_stage
 from closedloop.errors import ParameterError
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.questions.period import OpenPeriod
+from closedloop.terms import Moment
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import LinearSVC
@@ -107,3 +108,22 @@ def test_the_persona_is_a_field_where_there_are_several(tmp_path: Path) -> None:
     found = score(now.prospects(), learner="logistic")
     assert found.fitted.prospects.fields[-1] == "persona"
     assert "campaign" not in found.fitted.prospects.fields and "arm" not in found.fitted.prospects.fields
+
+
+def test_only_records_stay_tables_and_small_groups_stay_unsaid(planned: SimpleNamespace) -> None:
+    assert set(planned.now.step.tables) == {"next_leads", "wake_up"}
+    grouped = planned.now.claims.query("family == 'none' and field != ''").dropna(subset=["n"])
+    assert len(grouped) > 50
+    assert (grouped["n"] >= LEAST_SHOWN).all()
+
+
+@pytest.mark.real
+def test_bank_is_scored_without_the_calls_length(tmp_path: Path) -> None:
+    now = planning("bank", "2010-q3", everyone("bank"), tmp_path)
+    found = score(now.prospects())
+    assert found.results["score_verdict"] == "usable"
+    assert found.results["auc"] < 0.85  # with the call's length it would be .95
+    listed = call_list(found).tables["next_leads"]
+    said = {field for name in ("reasons", "caution") for row in listed[name] for field, _ in row}
+    before = set(now.situation.view.inherited("leads", Moment.CREATION))
+    assert said and said <= before, "the length of the call, its day and the market's rates are known when calling"

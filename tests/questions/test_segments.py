@@ -116,6 +116,8 @@ def test_a_cell_may_ask_for_other_columns_rows_and_numbers(planned: Researched) 
     assert set(profile(fewer).stated.query("measure == 'profile_share'")["subject"]) == {"0", "1", "2", "market"}
     assert set(describe(fewer).compared["field"]) >= {*by[6:], "region"}
     assert describe(fewer).compared["is_retrospective"].all()  # nobody says when a row was chosen
+    early = segments(planned.sample.head(200), by[:6], number=3, among="the first 200", known_at="research")
+    assert not describe(early).compared["is_retrospective"].any()
 
 
 def test_segments_made_of_what_is_known_late_only_look_back(planned: Researched) -> None:
@@ -123,6 +125,7 @@ def test_segments_made_of_what_is_known_late_only_look_back(planned: Researched)
     found = segments(late, [*planned.now.items[:6], "luck"], number=2)
     looks = waves(found).compared
     assert len(looks) and looks["is_retrospective"].all()
+    assert describe(found, by=["region"]).compared["is_retrospective"].all()
     again = segments(planned.sample, planned.now.items)
     assert not waves(again).compared["is_retrospective"].any()
 

@@ -36,7 +36,6 @@ ENVIRONMENT = {
     "ARROW_IO_THREADS": "1",
     "PYTHONHASHSEED": "0",
 }
-YIELDING = 10  # children give way to the moments that follow one another, which all else waits for
 _START_SECONDS = 120  # what the parent's imports may take
 _LENGTH = struct.Struct("<I")
 _PARENT_DEATH_SIGNAL = 1  # prctl(2)
@@ -284,7 +283,6 @@ def _tell(end: socket.socket, name: str, **content: Any) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(YIELDING)
     if sys.path[0] == str(Path.cwd()):
         del sys.path[0]  # a kernel puts its own folder there
     _Forks(socket.socket(fileno=int(sys.argv[1]))).serve()

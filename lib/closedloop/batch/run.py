@@ -19,6 +19,7 @@ from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_ch
 from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
 from closedloop.batch.trace import Limits
+from closedloop.market import kept
 from closedloop.market.files import sweep
 from closedloop.market.place import runs_folder
 from closedloop.questions import store
@@ -203,6 +204,7 @@ def run(
             bench.warm_up()
         ledger = Ledger(request.out)
         sweep(request.out)
+        kept.forget()
         ledger.flush()  # takes in what a killed batch has left
         desk = desk_of(request, planner, ledger)
         runner = Runner(desk, listener, interruption)

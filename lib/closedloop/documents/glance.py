@@ -95,4 +95,5 @@ def changed(dossier: Dossier) -> Part:
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
     moved = [row for row in records(mine) if row["change"] != "kept"]
     told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in moved[:MOST]]
-    return Part("What changed", [*(told or [Line("Who they are: nothing")]), *promise_history(dossier)], name="changed")
+    told = told or [Line("Nothing in who they are")]
+    return Part("What changed", [*told, *promise_history(dossier)], name="changed")

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from closedloop.errors import ParameterError
 from closedloop.evidence.design import Design, clock_fields
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.recency import HALF_LIVES, plain_rate
 from closedloop.evidence.ridge import integrated_ridge
 
-Name = Literal["base rate", "lagged base rate", "logistic", "boosting", "own learner"]
-MODELS: Final[tuple[Name, ...]] = ("base rate", "lagged base rate", "logistic", "boosting")
+ModelName = Literal["base rate", "lagged base rate", "logistic", "boosting", "own learner"]
+MODELS: Final[tuple[ModelName, ...]] = ("base rate", "lagged base rate", "logistic", "boosting")
 _MEMORIES = (0.1, 0.3, 1.0)  # shares of the half-life that are tried
 _LATEST_ROWS = 400  # that judge the memories
 _SLIGHT = 0.01  # a memory of less weight is left out
@@ -37,7 +38,7 @@ class Learned:
 
 
 def learn(
-    name: Name,
+    name: ModelName,
     x: pd.DataFrame,
     y: Floats,
     rates: Floats,
@@ -66,6 +67,21 @@ def learn(
     else:
         fit = _logistic(joined, y, half_life_rows) if name == "logistic" else _boosting(joined, y, half_life_rows, seed)
     return Learned(design, lambda matrix, known: fit(_joined(matrix, known, dated)))
+
+
+def named(learner: Any) -> ModelName:
+    """The name under which a learner is judged; errors: ParameterError for one that gives no probabilities."""
+    from sklearn.base import BaseEstimator, is_classifier
+
+    usual: tuple[ModelName, ...] = ("logistic", "boosting")
+    if isinstance(learner, str) and learner in usual:
+        return usual[usual.index(learner)]
+    if isinstance(learner, BaseEstimator) and is_classifier(learner) and hasattr(learner, "predict_proba"):
+        return "own learner"
+    raise ParameterError(
+        f"learner = {learner!r} gives no probabilities; allowed: logistic, boosting, or a classifier of "
+        "scikit-learn with predict_proba, such as RandomForestClassifier()"
+    )
 
 
 def _joined(matrix: Floats, rates: Floats, dated: bool) -> Floats:

@@ -13,41 +13,18 @@ from numpy.typing import ArrayLike
 
 from closedloop.errors import ParameterError
 from closedloop.evidence.accuracy import (
-    Interval,
-    auc,
-    auc_within,
     auc_within_interval,
     brier,
     calibration_slope,
-    calibration_table,
     ece,
     log_loss,
     paired_bootstrap,
 )
 from closedloop.evidence.design import shown_levels
 from closedloop.evidence.indicators import Floats, Ints
-from closedloop.evidence.learners import MODELS, Learned, learn
-from closedloop.evidence.recency import RateHistory, lagged_rates
+from closedloop.evidence.learners import MODELS, Learned, ModelName, learn, named
+from closedloop.evidence.recency import RateHistory
 
-__all__ = [
-    "Backtest",
-    "Interval",
-    "Score",
-    "auc",
-    "auc_within",
-    "auc_within_interval",
-    "backtest_score",
-    "brier",
-    "calibration_slope",
-    "calibration_table",
-    "ece",
-    "fit_score",
-    "lagged_rates",
-    "log_loss",
-    "paired_bootstrap",
-]
-
-ModelName = Literal["base rate", "lagged base rate", "logistic", "boosting", "own learner"]
 LEARNERS: tuple[ModelName, ...] = ("logistic", "boosting", "own learner")
 _PLAIN: tuple[ModelName, ...] = ("base rate", "lagged base rate")
 _CALIBRATED_SLOPE = (0.9, 1.1)
@@ -145,7 +122,7 @@ def fit_score(
     outcome = _checked(x, y, when)
     orders: ModelName = "logistic"
     if learner is not None:
-        orders = _named(learner)
+        orders = named(learner)
         models = (*_PLAIN, orders)
     order = np.arange(len(x)) if when is None else np.argsort(when.to_numpy(), kind="stable")
     rows, outcome = x.iloc[order], outcome[order]
@@ -228,23 +205,6 @@ def _checked(x: pd.DataFrame, y: ArrayLike, when: pd.Series | None) -> Floats:
     if when is not None and when.isna().any():
         raise ParameterError(f"{int(when.isna().sum())} rows have no time; leave them out or pass when=None")
     return outcome
-
-
-def _named(learner: Any) -> ModelName:
-    """The name under which a learner is judged; errors: ParameterError for one that gives no probabilities."""
-    from sklearn.base import BaseEstimator, is_classifier
-
-    if named := next(
-        (name for name in MODELS if isinstance(learner, str) and name == learner and name in LEARNERS), None
-    ):
-        return named
-    is_fit = isinstance(learner, BaseEstimator) and is_classifier(learner) and hasattr(learner, "predict_proba")
-    if not is_fit:
-        raise ParameterError(
-            f"learner = {learner!r} gives no probabilities; allowed: logistic, boosting, or a classifier of "
-            "scikit-learn with predict_proba, such as RandomForestClassifier()"
-        )
-    return "own learner"
 
 
 def _enough(outcome: Floats) -> bool:

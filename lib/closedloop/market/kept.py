@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,17 +22,23 @@ _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "pyarrow")  # another 
 def kept(kind: str, of: str, make: Callable[[], Frames]) -> Frames:
     """The frames that ``make`` gives, by name: made by whoever asks first for this input, read by all others.
 
-    ``kind``: what they are, a folder under ``runs/.kept``. ``of``: all that they are made of, as text (fingerprints of
+    ``kind``: what they are, a folder's name. ``of``: all that they are made of, as text (fingerprints of
     rows, settings, seeds); the code that computes and the libraries count without being named. Who comes while they are
     being made waits; they appear whole or not at all. Frames are stored without their index.
     """
-    digest = hashlib.sha256(f"{_made_by()}\n{of}".encode()).hexdigest()[:32]
-    folder = runs_folder() / ".kept" / kind / digest
+    folder = _place() / kind / hashlib.sha256(of.encode()).hexdigest()[:32]
     if not folder.exists():
         with _alone(folder.with_suffix(".lock")):
             if not folder.exists():
                 _write(folder, make())
     return {path.stem: _read(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def forget() -> None:
+    """Remove what other code, or other releases of the libraries, have made: nobody will read it again."""
+    for folder in _place().parent.glob("*"):
+        if folder != _place():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint_of(rows: pd.DataFrame | pd.Series) -> str:
@@ -44,9 +49,10 @@ def fingerprint_of(rows: pd.DataFrame | pd.Series) -> str:
     return digest.hexdigest()
 
 
-@cache
-def _made_by() -> str:
-    return " ".join([computing_code(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
+def _place() -> Path:
+    """Where this code and these libraries keep what they make."""
+    made_by = " ".join([computing_code(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
+    return runs_folder() / ".kept" / hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _PERIOD = "period"
 def adjust(
     deals: pd.DataFrame,
     fields: Sequence[str],
-    within: Sequence[str] | None = None,
+    within: str | Sequence[str] | None = None,
     *,
     answers: Sequence[str] = tuple(TURNS),
     among: str | None = None,
@@ -51,7 +51,8 @@ def adjust(
     if situation.has_only_won:
         answer.missing["adjusted"] = ONLY_WON
         return answer
-    tried = dict.fromkeys([*fields, *(fields if within is None else within)])
+    inside = [within] if isinstance(within, str) else fields if within is None else within
+    tried = dict.fromkeys([*fields, *inside])
     by = levels(rows, [name for name in tried if name in rows], RARE)
     by = by.loc[:, by.nunique() > 1]
     found = adjusted(situation, now.personas, rows, by, list(fields))

@@ -128,14 +128,15 @@ class Answer:
 
     @property
     def claims(self) -> pd.DataFrame:
-        """The claims of the answer; none of its comparisons before the families are closed."""
+        """The claims of the answer; none of its comparisons before the notebook's families are closed."""
         if not self.now.is_closed:
             return stacked([families.stated(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        return stacked([ledger[is_own], self.cited], CLAIM_COLUMNS)
+        own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
+        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -143,7 +144,7 @@ class Answer:
         frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated, self.judged])
         shown = frame.rename(columns={"level": "group"})
         names = ["measure", "subject", "field", "group", "within", "among", *_PLAIN]
-        names += ["p", "q", "verdict"] if self.now.is_closed and len(self.compared) else []
+        names += ["p", "q", "verdict"] if self.closed or (self.now.is_closed and len(self.compared)) else []
         kept = [name for name in names if name in shown and shown[name].replace("", pd.NA).notna().any()]
         return shown[kept].reset_index(drop=True)
 

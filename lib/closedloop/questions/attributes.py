@@ -10,6 +10,7 @@ from closedloop.documents.pieces import Listing, Note, Piece, Sentence, claim_id
 from closedloop.documents.summaries import summary
 from closedloop.documents.tables import Table
 from closedloop.documents.wording import capital, one_of_each_pair, records
+from closedloop.errors import ParameterError, allowed
 from closedloop.evidence.claims import Origin, share_looks
 from closedloop.loop.counting import LEAST_SHOWN, crossed_counts, levels, share_counts
 from closedloop.loop.records import Sample
@@ -23,7 +24,7 @@ _SETTLED = 0.005  # misses of entry, not exceptions
 _MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
 
 
-def attributes(people: pd.DataFrame, by: Sequence[str] | None = None, *, among: str | None = None) -> Answer:
+def attributes(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, among: str | None = None) -> Answer:
     """The share of every attribute ``by`` in every persona of ``people``, against all other people.
 
     Shares are shrunk towards each other, and weighted where the survey is (METHODS 3, 5). Without ``by`` it is all
@@ -47,11 +48,19 @@ def attributes(people: pd.DataFrame, by: Sequence[str] | None = None, *, among: 
     return answer
 
 
-def attribute_levels(answer: Answer, by: Sequence[str] | None) -> pd.DataFrame:
-    """The attributes ``by`` of the people as levels; where there are none an empty frame, and the answer says why."""
+def attribute_levels(answer: Answer, by: str | Sequence[str] | None) -> pd.DataFrame:
+    """The attributes ``by`` of the people as levels; where there are none an empty frame, and the answer says why.
+
+    Errors: ParameterError for an attribute that the people do not have.
+    """
     sample, personas, rows = answer.now.lineage.sample, answer.now.personas, answer.rows
     own = {*personas.fields, *personas.rule.fields}
-    every = [name for name in [*sample.items, *sample.held_apart] if name not in own] if by is None else list(by)
+    asked = [by] if isinstance(by, str) else list(by or ())
+    if len(rows) and (unknown := [name for name in asked if name not in rows]):
+        raise ParameterError(
+            f"{answer.verb}(by={unknown}): people have no such column; allowed: {allowed(rows.columns)}"
+        )
+    every = [name for name in [*sample.items, *sample.held_apart] if name not in own] if by is None else asked
     columns = [name for name in every if name in rows]
     if len(personas.personas) >= 2 and columns and len(rows):
         return levels(rows, columns)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents.findings import Label, table_of
-from closedloop.documents.pieces import Note, Piece
+from closedloop.documents.findings import Label, backed, table_of
+from closedloop.documents.pieces import Note, Piece, stating
+from closedloop.documents.wording import records
 from closedloop.evidence.quantiles import quantile
 from closedloop.loop.counting import LEAST_SHOWN, rates, shares
 from closedloop.loop.notes import about
@@ -74,15 +75,24 @@ def _show_buying(shown: Evidence, title: str) -> Sequence[Piece]:
         "met_in_won_share": ("met in won deals", "backed"),
         "met_in_lost_share": ("met in lost deals", "backed"),
     }
-    return tabulated(shown, "persona", columns, title, "Who was met is counted, not tested: a role met more often in "
-                      "won deals may have been met because the deal went well.")  # fmt: skip
+    note = "Counted, not tested: who was met in a won deal may have been brought in when it went well."
+    return tabulated(shown, "persona", columns, title, note, ("weighed_share", "First of what is weighed"))
 
 
-def tabulated(shown: Evidence, heading: str, columns: Columns, title: str, note: str) -> Sequence[Piece]:
+def tabulated(
+    shown: Evidence, heading: str, columns: Columns, title: str, note: str, top: tuple[str, str]
+) -> Sequence[Piece]:
+    """Claims of personas as a table, the largest one of a measure in a sentence, and a note; nothing without any.
+
+    ``top``: the measure, and what its largest claim is called.
+    """
     if shown.claims.empty:
         return ()
-    listed = table_of(shown.claims, shown.words, heading, columns, label=_named(shown), caption=title, limit=_MOST_ROWS)
-    return listed, Note(note)
+    label, (measure, text) = _named(shown), top
+    listed = table_of(shown.claims, shown.words, heading, columns, label=label, caption=title, limit=_MOST_ROWS)
+    largest = records(shown.of(measure).sort_values("estimate", ascending=False, kind="stable").head(1))
+    said = [stating(f"{text}: {label(claim)}, {backed(claim, shown.words)}.", claim) for claim in largest]
+    return listed, *said, Note(note)
 
 
 def _named(shown: Evidence) -> Label:
@@ -131,7 +141,8 @@ def stage_days(deals: pd.DataFrame, *, late: float = _LATE, among: str | None = 
 
 def _show_stages(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {"stage_days": ("half had left after", "backed"), "stage_late_days": ("late after", "backed")}
-    return tabulated(shown, "persona and stage", columns, title, "Late is when most deals had left the stage sooner.")
+    note = "A deal is late on a day by which nearly all have left."
+    return tabulated(shown, "persona and stage", columns, title, note, ("stage_days", "The longest stay"))
 
 
 def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
@@ -156,5 +167,5 @@ def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = N
 
 def _show_cadence(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {"won_touches": ("touches of sales until a lead was won (median)", "backed")}
-    note = "Leads that were won, counted: more touches are no cause of winning."
-    return tabulated(shown, "persona", columns, title, note)
+    note = "Counted among won leads: nothing follows from it for how to win."
+    return tabulated(shown, "persona", columns, title, note, ("won_touches", "The highest median"))

@@ -27,6 +27,12 @@ def handed_off(answer: Answer) -> pd.DataFrame:
     if "handed_off_on" not in leads or "sales_accepted_on" not in leads:
         answer.missing[answer.section] = f"The source records no dates of hand-off and sales acceptance. {_COLLECT}"
         return leads.head(0)
+    if not answer.is_recorded and len(leads):
+        answer.missing[answer.section] = (
+            "These rows are no leads of the open period, so nobody knows their touches: choose rows of now.leads() and "
+            "keep their index."
+        )
+        return leads.head(0)
     cohort = leads[situation.in_period(leads["handed_off_on"])]
     if len(cohort) < LEAST_SHOWN:
         answer.missing[answer.section] = "Fewer than ten leads were handed off in this period so far: too few to show."

@@ -20,7 +20,7 @@ from closedloop.questions.period import opened
 _MAJORITY, _APART = 0.5, 0.05
 
 
-def nearest(people: pd.DataFrame, by: Sequence[str] | None = None, *, among: str | None = None) -> Answer:
+def nearest(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, among: str | None = None) -> Answer:
     """For each persona the most similar other one, and the attribute that tells the two apart best.
 
     Alike is the mean difference of the shares of all attributes ``by`` (all that are no part of the rule without any).
@@ -93,7 +93,7 @@ def _of_pair(shares: pd.DataFrame, pair: Mapping[str, str]) -> tuple[str, ...]:
 
 def prevalence(
     people: pd.DataFrame,
-    by: Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
     *,
     majority: float = _MAJORITY,
     apart: float = _APART,

@@ -60,7 +60,9 @@ def _show_materials(shown: Evidence, title: str) -> Sequence[Piece]:
     if ordered.empty:
         return (Note("No text of the team was used ten times with a persona."),)
     note = "What was used in won deals need not be why they were won."
-    return tabulated(replace(shown, claims=ordered), "persona and text", columns, title, note)
+    return tabulated(
+        replace(shown, claims=ordered), "persona and text", columns, title, note, ("n_used", "First in use")
+    )
 
 
 def texts_in_force(view: "View") -> pd.DataFrame:

@@ -76,7 +76,7 @@ def other_orders(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
 def _log(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Leads logged from the list with a probability and an outcome that was not yet known at the period's start."""
     nothing = pd.DataFrame({"arm_rate": [], "is_won": []})
-    if not situation.is_dated or not {"experiment", "arm_rate"} <= set(leads.columns):
+    if not situation.is_dated or not {"lead_id", "experiment", "arm_rate"} <= set(leads.columns):
         return nothing
     known = leads[leads["experiment"].eq(CALL_LIST).fillna(False).astype(bool) & leads["is_won"].notna()]
     log = known[known["arm_rate"].gt(0) & known["arm_rate"].le(1)]

@@ -384,14 +384,15 @@ class OpenPeriod:
 
         ``others``: further frames that it is made of, by table.
         """
-        rows, is_recorded = self.rows(frame, table)
-        frames = [(frame, table), *((other, name) for name, other in others.items())]
-        parts = [self.chosen(one, name, self.rows(one, name)[1]) for one, name in frames] if among is None else [among]
+        frames = {table: frame, **others}
+        found = {name: self.rows(one, name) for name, one in frames.items()}
+        rows, is_recorded = found[table]
+        parts = [self.chosen(one, name, found[name][1]) for name, one in frames.items()] if among is None else [among]
         chosen = "; ".join(part for part in parts if part)
         if known_at and Moment.named(known_at) <= Moment.HANDOFF:
             self._chosen_early.add(chosen)
         answer = Answer(self, verb, section, table, render, rows=rows, among=chosen, is_recorded=is_recorded)
-        answer.arguments, answer.others = arguments, {name: self.rows(other, name)[0] for name, other in others.items()}
+        answer.arguments, answer.others = arguments, {name: found[name][0] for name in others}
         if not _is_example():
             self._join(fingerprint(verb, arguments | {"among": chosen}, frame, *others.values()), answer)
         return answer

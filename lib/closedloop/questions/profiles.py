@@ -43,15 +43,18 @@ def explore(
     least: int | None = None,
     pairs: int = _MOST_PAIRS,
     among: str | None = None,
+    known_at: str = "",
 ) -> Answer:
     """How common each answer is, what is missing, what goes together, and how many dimensions stand out.
 
     ``sample``: one row a person or record; ``by``: the columns to segment by. Shares with Wilson's interval; the
     ``pairs`` strongest rank correlations of two answers, their intervals for all pairs at once; principal components
-    beside those of shuffled columns (Horn, 1965). ``least``: fewer rows are not looked at (50).
+    beside those of shuffled columns (Horn, 1965). ``least``: fewer rows are not looked at (50). ``among``: which rows
+    these are, where a cell chose them; ``known_at``: when that is known.
     """
     now = opened()
-    answer = asked_of(now, "explore", "explore", sample, by, _show_explore, among=among, least=least, pairs=pairs)
+    answer = asked_of(now, "explore", "explore", sample, by, _show_explore, among=among, known_at=known_at,
+                      least=least, pairs=pairs)  # fmt: skip
     known: Sample = answer.fitted
     if is_too_small(answer, known, least or FEWEST_ROWS, "explore"):
         return answer

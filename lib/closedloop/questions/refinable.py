@@ -8,6 +8,7 @@ from closedloop.questions.answer import Answer
 from closedloop.questions.period import OpenPeriod
 
 FEWEST_DEALS = 60  # decided in a period: with fewer the set is left alone
+_FOREIGN = "These rows are no deals of the open period: choose rows of now.deals() and keep their index."
 
 
 def following(now: OpenPeriod) -> Period | None:
@@ -20,8 +21,9 @@ def following(now: OpenPeriod) -> Period | None:
 def refinable(answer: Answer, least: int) -> pd.DataFrame | None:
     """The answer's decided deals by the day they closed; None, and it says why, where nothing can be told of them."""
     now, deals = answer.now, answer.rows
-    closed = by_close(deals) if "outcome" in deals else pd.DataFrame()
-    reason = _why_not(now, deals, closed, least)
+    is_foreign = bool(len(deals)) and not answer.is_recorded
+    closed = pd.DataFrame() if is_foreign or "outcome" not in deals else by_close(deals)
+    reason = _FOREIGN if is_foreign else _why_not(now, deals, closed, least)
     if reason:
         answer.missing[answer.section] = reason
         return None

@@ -10,9 +10,10 @@ from closedloop.documents.charts import calibration
 from closedloop.documents.findings import Claim, Column, ends, table_of, value
 from closedloop.documents.pieces import Piece, stating
 from closedloop.errors import ParameterError, allowed
+from closedloop.evidence.accuracy import calibration_table
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.scores import LEARNERS, Score, calibration_table, fit_score
+from closedloop.evidence.scores import LEARNERS, Score, fit_score
 from closedloop.loop.counting import LEAST_SHOWN
 from closedloop.loop.records import ONLY_WON
 from closedloop.loop.situation import Situation

@@ -22,6 +22,7 @@ from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
 from closedloop.questions.redraws import ShareRedraw
 from closedloop.questions.sample import asked_of, days_of, is_too_small
+from closedloop.terms import Moment
 
 LEAST_ROWS = 20  # two segments of ten
 _CRITERIA = {
@@ -60,6 +61,7 @@ def segments(
     method: str | None = None,
     least: int | None = None,
     among: str | None = None,
+    known_at: str = "",
 ) -> Answer:
     """The sample cut into segments, and whether they would come back.
 
@@ -67,18 +69,16 @@ def segments(
     or k-means where every column is a measured number; taken is the largest number of segments that bootstrap samples
     find again (adjusted Rand index >= .75, .3 above shuffled columns, every segment's Jaccard >= .75: Dolnicar, Gruen &
     Leisch, 2018, ch. 7). ``number``: take this many all the same; ``method``: latent_classes or k_means; ``least``:
-    fewer rows are not cut (50). Errors: ParameterError.
+    fewer rows are not cut (50). ``among``: which rows these are, in words, where a cell chose them; ``known_at``: when
+    that is known. Errors: ParameterError.
     """
     now, fewest = opened(), FEWEST_ROWS if least is None else least
     if fewest < LEAST_ROWS:
         raise ParameterError(f"least = {least}: segments need {LEAST_ROWS} rows; give that or more")
     answer = asked_of(now, "segments", "criteria", sample, by, _show_segments, among=among, number=number,
-                      method=method, least=least)  # fmt: skip
+                      known_at=known_at, method=method, least=least)  # fmt: skip
     known: Sample = answer.fitted
     answer.headline, answer.fitted = headline, Research(known, None)
-    late = max((now.known_at(name) for name in known.items), default=None)
-    if late is not None:
-        now.declare("segment", late.name.lower())
     if is_too_small(answer, known, fewest, "criteria", "slsw"):
         answer.results |= {"recommended_k": 1, "verdict": "no segments", "ari": None, "method": None}
         return answer
@@ -127,6 +127,11 @@ def of_segments(verb: str, section: str, found: Answer, render: Render, **argume
     return answer
 
 
+def cut_known_at(answer: Answer) -> Moment:
+    """When the segments of an answer are known: with the last column that they are cut by."""
+    return max(answer.now.known_at(name) for name in answer.fitted.sample.items)
+
+
 def describe(found: Answer, by: Sequence[str] | None = None) -> Answer:
     """Shares of the levels of fields that took no part in the cut, in each segment against all others.
 
@@ -152,7 +157,9 @@ def describe(found: Answer, by: Sequence[str] | None = None) -> Answer:
     else:
         groups, cut = segmentation.labels.astype(str), levels(known.rows, apart)
         looks = share_looks(share_counts(cut, groups, known.weights), answer.origin(days_of(known.rows)))
-        answer.compare(looks, ShareRedraw(cut, groups, "share", known.weights))
+        late = cut_known_at(answer)
+        moment = late.name.lower() if late > Moment.HANDOFF else ""
+        answer.compare(looks, ShareRedraw(cut, groups, "share", known.weights), moment)
     return answer
 
 

@@ -12,7 +12,8 @@ from closedloop.evidence.accuracy import auc, paired_bootstrap
 from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.indicators import Floats
-from closedloop.evidence.scores import ModelName, Score, fit_score
+from closedloop.evidence.learners import ModelName
+from closedloop.evidence.scores import fit_score
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation

@@ -198,8 +198,10 @@ def _tests(answer: Answer, criteria: Criteria, asked: Bars) -> pd.DataFrame:
     slsw = found.slsw[found.slsw["k"] == found.recommended_k]["slsw"].to_numpy()
     k, n = criteria.recognised()
     low, high = wilson(k, n)
-    rows = pd.DataFrame({"estimate": k / n, "low": low, "high": high, "n": n.astype(int), "level": criteria.ids})
-    answer.estimate(rows.assign(field="segment"), answer.origin(days_of(criteria.sample.rows)), "recognised_share")
+    share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)  # a number that was asked for may leave one empty
+    rows = pd.DataFrame({"estimate": share, "low": low, "high": high, "n": n.astype(int), "level": criteria.ids})
+    rows = rows[rows["estimate"].notna()].assign(field="segment")
+    answer.estimate(rows, answer.origin(days_of(criteria.sample.rows)), "recognised_share")
     tests = {
         "size": _tested(sizes["low"], sizes["high"], asked.smallest_share),
         "recognised": _tested(low, high, asked.least_recognised),

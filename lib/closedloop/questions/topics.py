@@ -119,7 +119,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         most = shown.of(f"{kind.name}_share").sort_values("estimate", ascending=False, kind="stable")
         for claim in records(most.head(1)):
             who, topic = shown.words.told(claim["subject"]), shown.words.level("topic", claim["level"])
-            text = f"{capital(kind.words)}: most often {topic} by {who}, {backed(claim, shown.words)} of its own."
+            text = f"{capital(kind.words)}, named most often: {topic}, {backed(claim, shown.words)} of those of {who}."
             lines.append(stating(text, claim))
     note = Note("Kinds and topics are counted; what was said stays in the market's own room.")
     return *pieces, *([Listing(lines)] if lines else []), note

@@ -18,7 +18,7 @@ from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.redraws import ShareRedraw
 from closedloop.questions.sample import days_of, last_wave
-from closedloop.questions.segments import of_segments
+from closedloop.questions.segments import cut_known_at, of_segments
 
 _QUICK = {"bootstraps": 10, "most_rows": 2_000}  # the older cut is only the yard-stick of the newer one
 _LATEST, _EARLIER = "the last wave", "the waves before"
@@ -73,7 +73,8 @@ def _compare_sizes(answer: Answer, sample: Sample, found: Segmentation, is_last:
     mine = counted[counted["subject"] == _LATEST]
     looks = share_looks(counted, origin, measure="wave_share")
     looks = looks[looks["subject"] == _LATEST].assign(subject="market")
-    answer.compare(looks, ShareRedraw(labels, wave, "wave_share", sample.weights, _LATEST))
+    redraw = ShareRedraw(labels, wave, "wave_share", sample.weights, _LATEST)
+    answer.compare(looks, redraw, cut_known_at(answer).name.lower())
     gap, low, high = difference_interval(mine["k"], mine["n"], mine["k_rest"], mine["n_rest"])
     rows = sizes_told(mine).assign(estimate=gap, low=low, high=high)
     answer.estimate(rows, origin, "wave_share_change", unit="points")

@@ -1,41 +1,39 @@
-"""What the plan states for battlecards and briefs, against the bundled market's records counted by hand."""
+"""What is said of competitors and by sales, against the bundled market's records counted by hand."""
+
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from closedloop import competitors, topics
 from closedloop.evidence.rates import multinomial_intervals, wilson
-from closedloop.evidence.rules import Rule
-from closedloop.loop.campaigns import campaigns
 from closedloop.loop.counting import LEAST_SHOWN, shares
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.remarks import remarks
-from closedloop.loop.rivals import competitors, met, rivals
-from closedloop.loop.situation import Situation
-from closedloop.loop.step import Draft
-from closedloop.market.periods import find_period
-from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.answer import Answer
+from closedloop.questions.competitors import competitor_names, met
+from closedloop.questions.period import OpenPeriod
 
-EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
+from tests.questions.personas import planning
 
 
 @pytest.fixture(scope="module")
-def situation() -> Situation:
-    warehouse = open_warehouse("harbor")
-    return Situation.planning(warehouse, find_period(warehouse.periods, "2025-q2"))
+def now(out: Path) -> OpenPeriod:
+    return planning("2025-q2", out)
 
 
 @pytest.fixture(scope="module")
-def told(situation: Situation) -> pd.DataFrame:
-    """All statements for battlecards and briefs."""
-    draft = Draft("personas")
-    rivals(draft, situation, EVERYONE)
-    campaigns(draft, situation, EVERYONE)
-    return draft.done().statements
+def answer(now: OpenPeriod) -> Answer:
+    return competitors(now.deals(), now.notes())
 
 
 @pytest.fixture(scope="module")
-def ended(situation: Situation) -> pd.DataFrame:
+def told(now: OpenPeriod, answer: Answer) -> pd.DataFrame:
+    """All statements on competitors and topics."""
+    return pd.concat([answer.stated, topics(now.notes(), now.deals()).stated])
+
+
+@pytest.fixture(scope="module")
+def ended(now: OpenPeriod) -> pd.DataFrame:
     """Deals that ended in the four periods before the plan, from the records as they are."""
-    deals = situation.warehouse.frame("deals")
+    deals = now.situation.warehouse.frame("deals")
     return deals[pd.to_datetime(deals["closed_on"]).between("2024-04-01", "2025-03-31")]
 
 
@@ -45,7 +43,7 @@ def stated(told: pd.DataFrame, measure: str, subject: str, field: str = "") -> p
     return rows.set_index("level")
 
 
-def test_a_rival_is_met_in_a_share_of_the_deals_in_which_the_alternative_is_recorded(
+def test_a_competitor_is_met_in_a_share_of_the_deals_in_which_the_alternative_is_recorded(
     told: pd.DataFrame, ended: pd.DataFrame
 ) -> None:
     known = ended[ended["competitor"].notna() & (ended["competitor"] != "unknown")]
@@ -78,10 +76,8 @@ def test_win_rates_count_won_of_won_and_lost(told: pd.DataFrame, ended: pd.DataF
     assert persona["estimate"].to_dict() == {"everyone": (against["outcome"] == "won").mean()}
 
 
-def test_whom_we_met_is_recorded_more_often_in_deals_that_were_won(situation: Situation, ended: pd.DataFrame) -> None:
-    draft = Draft("personas")
-    rivals(draft, situation, EVERYONE)
-    claim = draft.done().looks.iloc[0]
+def test_whom_we_met_is_recorded_more_often_in_deals_that_were_won(answer: Answer, ended: pd.DataFrame) -> None:
+    claim = answer.compared.iloc[0]
     shares = ended["competitor"].notna().groupby(ended["outcome"]).mean()
     assert claim["measure"] == "recorded_share" and claim["p"] < 1e-6 and claim["beyond"] > 0.99
     assert claim["estimate"] == shares["won"] == 1.0
@@ -97,10 +93,10 @@ def test_sellers_reasons_are_shares_of_all_that_they_gave(told: pd.DataFrame, en
     assert shown["low"].to_dict() == pytest.approx(low[named.index].to_dict()), "all reasons count, shown or not"
 
 
-def test_objections_are_those_of_the_rivals_deals_and_their_leads(
-    told: pd.DataFrame, ended: pd.DataFrame, situation: Situation
+def test_objections_are_those_of_the_competitors_deals_and_their_leads(
+    told: pd.DataFrame, ended: pd.DataFrame, now: OpenPeriod
 ) -> None:
-    notes = situation.warehouse.frame("notes")
+    notes = now.situation.warehouse.frame("notes")
     known = pd.to_datetime(notes["written_on"]).between("2024-04-01", "2025-03-31")
     theirs = ended[ended["competitor"] == "rival-anchor"]
     meant = notes["deal_id"].isin(theirs["deal_id"]) | notes["lead_id"].isin(theirs["lead_id"].dropna())
@@ -110,10 +106,10 @@ def test_objections_are_those_of_the_rivals_deals_and_their_leads(
     assert len(shown) > 0
 
 
-def test_buyers_reasons_are_counted_in_all_deals_and_with_each_rival(
-    told: pd.DataFrame, ended: pd.DataFrame, situation: Situation
+def test_buyers_reasons_are_counted_in_all_deals_and_with_each_competitor(
+    told: pd.DataFrame, ended: pd.DataFrame, now: OpenPeriod
 ) -> None:
-    notes = situation.warehouse.frame("notes")
+    notes = now.situation.warehouse.frame("notes")
     notes = notes[pd.to_datetime(notes["written_on"]).between("2024-04-01", "2025-03-31")]
     losses = notes[(notes["kind"] == "loss") & (notes["from_team"] == "buyer")]
     n = losses["topic"].value_counts()
@@ -124,34 +120,37 @@ def test_buyers_reasons_are_counted_in_all_deals_and_with_each_rival(
     assert stated(told, "n_loss_topic", "rival-anchor")["estimate"].tolist() == [meant.sum()]
 
 
-def test_the_teams_texts_about_a_rival_are_counted_up_to_the_latest(told: pd.DataFrame, situation: Situation) -> None:
-    texts = situation.warehouse.frame("materials")
+def test_the_teams_texts_about_a_competitor_are_counted_up_to_the_latest(told: pd.DataFrame, now: OpenPeriod) -> None:
+    texts = now.situation.warehouse.frame("materials")
     mine = texts[(texts["competitor"] == "none") & texts["kind"].isin(["question", "answer"])]
     row = stated(told, "n_texts", "no_decision").iloc[0]
     assert row["estimate"] == (pd.to_datetime(mine["added_on"]) < "2025-04-01").sum() > 0
     assert row["last_period"] == "2023-q4", "written before the first period"
 
 
-def test_sales_reasons_for_giving_leads_back_are_told_by_persona(told: pd.DataFrame, situation: Situation) -> None:
-    notes = situation.warehouse.frame("notes")
+def test_sales_reasons_for_giving_leads_back_are_told_by_persona(told: pd.DataFrame, now: OpenPeriod) -> None:
+    notes = now.situation.warehouse.frame("notes")
     known = pd.to_datetime(notes["written_on"]).between("2024-04-01", "2025-03-31")
     n = notes.loc[known & (notes["kind"] == "rejection") & (notes["from_team"] == "sales"), "topic"].value_counts()
     shown = stated(told, "sales_rejection_share", "everyone", "topic")
     assert shown["estimate"].to_dict() == pytest.approx((n[n >= LEAST_SHOWN] / n.sum()).to_dict())
-    assert set(shown["notebook"]) == {"campaign_brief"}
+    assert set(shown["cell"]) == {"feedback"}
 
 
-def test_remarks_carry_the_persona_of_their_deal_or_lead_and_no_wording(situation: Situation) -> None:
-    notes = remarks(situation, EVERYONE)
-    assert "text" not in notes
-    linked = notes["deal_id"].notna() | notes["lead_id"].notna()
-    assert linked.any()
-    assert notes.loc[linked, "persona"].dropna().unique().tolist() == ["everyone"]
+def test_notes_carry_the_persona_of_their_deal_or_lead_and_no_wording(now: OpenPeriod) -> None:
+    notes = now.notes()
+    assert {"text", "note_id", "deal_id", "lead_id"} & set(notes) == set()
+    rows, is_recorded = now.rows(notes, "notes")
+    linked = rows["deal_id"].notna() | rows["lead_id"].notna()
+    assert is_recorded and linked.any()
+    assert rows.loc[linked, "persona"].dropna().unique().tolist() == ["everyone"]
     assert notes["written_on"].between("2024-04-01", "2025-03-31").all()
 
 
-def test_only_rivals_with_a_name_have_a_card(situation: Situation) -> None:
-    assert competitors(situation) == ["rival-anchor", "rival-beacon", "rival-compass", "no_decision"]
+def test_only_competitors_with_a_name_have_a_card(now: OpenPeriod, answer: Answer) -> None:
+    found = ["rival-anchor", "rival-beacon", "rival-compass", "no_decision"]
+    assert competitor_names(now.situation) == answer.results["competitors"] == found
+    assert competitor_names(now.situation, least=10_000) == ["no_decision"]
 
 
 def test_an_alternative_that_is_not_recorded_is_neither_met_nor_not_met() -> None:
@@ -166,10 +165,22 @@ def test_what_was_named_fewer_than_ten_times_counts_in_the_total_only() -> None:
     assert shares(pd.Series([], dtype="str"), "topic").empty
 
 
-def test_groups_under_ten_deals_are_not_stated_in_the_first_period() -> None:
-    warehouse = open_warehouse("harbor")
-    draft = Draft("personas")
-    rivals(draft, Situation.planning(warehouse, find_period(warehouse.periods, "2024-q1")), EVERYONE)
-    told = draft.done().statements
+def test_groups_under_ten_deals_are_not_stated_in_the_first_period(out: Path) -> None:
+    first = planning("2024-q1", out)
+    told = competitors(first.deals(), first.notes()).stated
     assert (told.loc[told["measure"] != "n_texts", "n"] >= LEAST_SHOWN).all()
     assert (told.loc[told["measure"] == "n_met", "estimate"] >= LEAST_SHOWN).all()
+
+
+def test_kinds_of_deals_and_chosen_deals_are_the_cells_own(out: Path) -> None:
+    """Another field to count by, and deals of one channel only: the claims say which."""
+    now = planning("2025-q2", out)
+    deals = now.deals()
+    told = competitors(deals[deals["channel"] == "partner"], now.notes(), by=["region"]).stated
+    theirs = deals[(deals["channel"] == "partner") & deals["competitor"].notna() & (deals["competitor"] != "unknown")]
+    shown = stated(told, "met_share", "rival-anchor", "region")
+    by = (theirs["competitor"] == "rival-anchor").groupby(theirs["region"]).agg(["sum", "size"])
+    by = by[by["size"] >= LEAST_SHOWN]
+    assert shown["estimate"].to_dict() == pytest.approx((by["sum"] / by["size"]).to_dict())
+    n = int((deals["channel"] == "partner").sum())
+    assert set(told["among"]) == {f"{n} of {len(deals):,} deals chosen in a cell"}
