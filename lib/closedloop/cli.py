@@ -199,12 +199,12 @@ def backtest_(
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
-    from closedloop.validation.backtest import backtest, told
+    from closedloop.validation.backtest import backtest, in_words
 
     read_definition(market)
     with telling(f"{market}: reading its data") as tell:
         report = backtest(market, (out or runs_folder()).resolve(), capacity, tell=tell)
-    print(dumps(report, indent=1) if json else told(report))
+    print(dumps(report, indent=1) if json else in_words(report))
 
 
 @app.command()
