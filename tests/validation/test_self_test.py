@@ -27,7 +27,8 @@ from closedloop.validation.market import null_market
 from closedloop.validation.planted_effects import planted
 from closedloop.validation.rates import Comparison
 from closedloop.validation.refinement import Promises, Splits
-from closedloop.validation.self_test import FILE, in_words, self_test
+from closedloop.validation.report import in_words
+from closedloop.validation.self_test import FILE, self_test
 from closedloop.validation.shares import Associations, Drifting, Shares
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
 
