@@ -13,7 +13,7 @@ from closedloop.evidence.claims import Origin
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.indicators import Floats
 from closedloop.evidence.learners import ModelName
-from closedloop.evidence.scores import fit_score
+from closedloop.evidence.scores import Score, fit_score
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import lead_frame, won
 from closedloop.loop.situation import Situation
