@@ -238,11 +238,12 @@ def test_a_parent_with_threads_forks_nothing_and_says_whose_they_are(
 FIGURE = "import matplotlib.pyplot as plt; plt.plot([1, 3, 2]); plt.title('A')"
 LATER = "import asyncio\nasync def later():\n    print('later')\n"
 CLASS, JSON = "class A:\n    def ", "'application/a+json'"
+NAMED = "\n    __repr__ = lambda _: 'A'\nA()"
 SHAPES: dict[str, str | tuple[str, ...]] = {
     "streams": "import sys; print('a'); print('b', file=sys.stderr); sys.stdout.write('c')",
     "standard error first": "import sys; print('a', file=sys.stderr); print('b'); print('c', file=sys.stderr)",
     "text around a display": "print('a'); display('b'); print('c')",
-    "a line written over": "print('50 %', end='\\r'); print('100 %')",
+    "a line written over": "print('a\\rb\\r\\nc'); print('50 %', end='\\r'); print('100 %')",
     "figure": FIGURE,
     "figures": "import matplotlib.pyplot as plt; plt.plot([1]); plt.show(); plt.figure(); plt.plot([2]); print('end')",
     "figure of an object": "from matplotlib.figure import Figure; f = Figure(); f.subplots().plot([1, 2]); f",
@@ -251,8 +252,8 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "long text": "import pandas as pd; print(pd.DataFrame({f'column {n}': [n * 1e6] for n in range(30)}))",
     "html": "from IPython.display import HTML, Markdown, display; display(HTML('<b>x</b>')); Markdown('*y*')",
     "own display": f"{CLASS}_ipython_display_(self):\n        display('own')\nA()",
-    "own bundle": f"{CLASS}_repr_mimebundle_(self, **_):\n        return {{{JSON}: [1]}}, {{{JSON}: {{'c': 2}}}}\nA()",
-    "bad display": f"{CLASS}_repr_html_(self):\n        return 1 / 0\n    __repr__ = lambda self: 'A'\nA()",
+    "own bundle": f"{CLASS}_repr_mimebundle_(a, **_):\n        return {{{JSON}: [1]}}, {{{JSON}: {{'c': 2}}}}{NAMED}",
+    "bad display": f"{CLASS}_repr_html_(self):\n        return 1 / 0{NAMED}",
     "bad words": f"{CLASS}__repr__(self):\n        return 1 / 0\nA()",
     "magic": "%timeit -n1 -r1 -q 1\n%config InlineBackend.figure_format",
     "magics": ("x = 1", "%who", "%matplotlib inline", "%pwd?", "%%capture got\nprint(x)", "got.stdout", "%no_such"),
@@ -296,7 +297,7 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "descriptor": "import os, sys, time; os.write(1, b'a'); os.write(2, b'b'); time.sleep(0.5)",
     "clear": "from IPython.display import clear_output, display\ndisplay('a'); clear_output(wait=True); display('b')",
     "clear text": "from IPython.display import clear_output\nprint('a'); clear_output(); print('b')",
-    "long": "print('x' * 300_000); 'y' * 200_000",
+    "long": "print('\\n'.join(['x' * 10_000] * 30)); 'y' * 200_000",
     "letters": "print('\u00e4 \u2028 \U0001f600'); '\u00df'",
     "own": "from closedloop.notebook import open_run; open_run.__module__",
 }
