@@ -194,20 +194,20 @@ def test_a_parent_that_is_lost_each_time_is_given_up_after_two_repetitions(tmp_p
     assert (texts(ended), states(ended)) == ("before\n", ["completed", "completed", "failed"])
 
 
-def test_no_process_is_left_when_the_parent_ends(tmp_path: Path) -> None:
-    """A child and what it has started, both in the middle of a cell."""
-    cell = "import subprocess; subprocess.Popen(['sleep', '300']); open('begun', 'w'); import time; time.sleep(300)"
+@pytest.mark.parametrize("is_killed", [False, True], ids=["closed", "killed"])
+def test_no_process_is_left_when_the_parent_ends(tmp_path: Path, is_killed: bool) -> None:
+    """A child in the middle of a cell; what it has started, too, unless the parent is killed."""
+    cell = "import subprocess; p = subprocess.Popen(['sleep', '20']); open('begun', 'w'); p.wait()"
     request = {"cwd": str(tmp_path), "environment": dict(os.environ), "output_bytes": 1000}
     with Parent() as own:
         first = process_of(own)
         with own.fork(request | {"cells": [{"index": 0, "source": cell, "may_fail": False}]}):
             while not (tmp_path / "begun").exists():
                 time.sleep(0.05)
-            processes = first.children(recursive=True)
-            assert [process.name() for process in processes][1:] == ["sleep"]
-            own.close()
-    assert not first.is_running()
-    assert orphans(processes) == []
+            child, started = first.children(recursive=True)
+            assert (child.ppid(), started.name(), started.ppid()) == (first.pid, "sleep", child.pid)
+            first.kill() if is_killed else own.close()
+            assert orphans([first, child] if is_killed else [first, child, started]) == []
 
 
 def test_where_nothing_can_be_forked_ordinary_kernels_are_used_and_it_is_said_once(
@@ -338,6 +338,14 @@ def test_a_widget_is_shown_as_text(source: Source, parent: Parent) -> None:
 def test_a_number_that_json_does_not_know_is_text(source: Source, parent: Parent) -> None:
     ended = execute(source("display({'a/b+json': [float('nan')]}, raw=True)"), {}, Limits(), parent)
     assert (shown(ended), texts(ended)) == ([{"a/b+json": ["nan"]}], "")
+
+
+def test_a_notebook_in_another_language_takes_its_own_kernel(source: Source, parent: Parent) -> None:
+    path = source("import os", SHOWN % "'parent': os.getppid()")
+    content = json.loads(path.read_text())
+    content["metadata"]["kernelspec"]["language"] = "another"
+    path.write_text(json.dumps(content))
+    assert execute(path, {}, Limits(), parent).results["parent"] == os.getpid() != process_of(parent).pid
 
 
 def test_a_cell_that_may_fail_does_not_end_the_notebook(source: Source, parent: Parent) -> None:
@@ -471,6 +479,13 @@ def test_huge_output_is_cut_with_a_notice(source: Source, parent: Parent, cell: 
     assert len(nbformat.writes(ended.notebook)) < 1_200_000
     assert texts(ended).count("The rest of this cell's output was left out: it is longer than 1 MB.") == 1
     assert texts(ended).endswith("next\n")  # the next cell has its own measure
+
+
+def test_a_display_that_is_updated_often_fills_no_more_than_once(source: Source, parent: Parent) -> None:
+    cell = "h = display('0', display_id=True)\nfor n in range(30): h.update({'text/plain': f'{n}' * 50_000}, raw=True)"
+    ended = execute(source(cell), {}, Limits(output_bytes=1_000_000), parent)
+    assert shown(ended) == [{"text/plain": "29" * 50_000}]
+    assert texts(ended) == ""
 
 
 # papermill with our engine
