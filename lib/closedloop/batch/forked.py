@@ -16,7 +16,7 @@ from closedloop.batch.parent import Child, Parent, ParentLost
 from closedloop.batch.trace import GRACE_SECONDS, Trace, portable
 from closedloop.terms import Status
 
-_OVERWRITTEN = re.compile(r".*\r(?=[^\n])")
+_OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)
 _WIDGET = "application/vnd.jupyter.widget-view+json"  # it would name a widget that no page can find
 
 
