@@ -164,6 +164,7 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
 def self_test_(
     market: Market,
     worlds: Annotated[int, typer.Option(help="how often the outcomes are shuffled")] = 200,
+    learned: Annotated[int, typer.Option(min=0, help="worlds in which scores and duels are made again; slow")] = 10,
     workers: Annotated[int, typer.Option(min=0, help="processes at once; 0 is one for each core")] = 0,
     notebook: Annotated[Path | None, typer.Option(help="a notebook of one's own, in place of all", exists=True)] = None,
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
@@ -175,14 +176,14 @@ def self_test_(
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
-    from closedloop.validation.self_test import self_test, told
+    from closedloop.validation.self_test import in_words, self_test
 
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
     with telling(f"{market}: reading its data, and what is compared in each period") as tell:
         own, place = [notebook] if notebook else [], (out or runs_folder()).resolve()
-        report = self_test(market, place, worlds, workers, notebooks=own, tell=tell)
-    print(dumps(report, indent=1) if json else told(report))
+        report = self_test(market, place, worlds, workers, n_learned=learned, notebooks=own, tell=tell)
+    print(dumps(report, indent=1) if json else in_words(report))
 
 
 @app.command("backtest")
@@ -198,12 +199,12 @@ def backtest_(
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
-    from closedloop.validation.backtest import backtest, told
+    from closedloop.validation.backtest import backtest, in_words
 
     read_definition(market)
     with telling(f"{market}: reading its data") as tell:
         report = backtest(market, (out or runs_folder()).resolve(), capacity, tell=tell)
-    print(dumps(report, indent=1) if json else told(report))
+    print(dumps(report, indent=1) if json else in_words(report))
 
 
 @app.command()

@@ -142,7 +142,7 @@ def _self_test(stored: dict[str, Any] | None) -> str:
     found = "" if rate is None else f"; a difference of 10 points is found {rate:.0%} of the time at this size"
     return (
         f"in {stored['worlds']} shuffled markets, where nothing differs, {null['any_claim_rate']:.1%} of the families "
-        f"of claims stated a difference{aim}, {null['expected_false_lines']:.2f} lines a report{found}."
+        f"of claims stated a difference{aim}, {null['expected_false_lines']:.2f} lines a period{found}."
     )
 
 

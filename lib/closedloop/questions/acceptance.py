@@ -129,8 +129,8 @@ def _rates(
     before = decided_before(situation, rows, outcome)
     counted = counts(cut, list(cut.columns), rows[outcome], situation.names_of(days), late, before)
     origin, smallest = answer.origin(handed_off(answer.rows)), max(least or 0, LEAST_SHOWN)
-    about = {"subject": persona or "market", "least": smallest, "late": late}
-    redraw = RateRedraw("leads", rows["lead_id"], cut, days, outcome, measure, gate, **about)
+    subject = persona or "market"
+    redraw = RateRedraw("leads", rows["lead_id"], cut, days, outcome, measure, gate, subject, smallest, late)
     answer.compare(shown_rates(counted, origin, measure, gate, persona, smallest), redraw)
 
 

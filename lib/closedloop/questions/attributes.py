@@ -18,6 +18,7 @@ from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import in_words
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
+from closedloop.questions.redraws import ShareRedraw
 
 _SETTLED = 0.005  # misses of entry, not exceptions
 _MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
@@ -35,7 +36,9 @@ def attributes(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, a
     if rows.empty:
         return answer
     members, origin = answer.rows["persona"], origin_of(answer)
-    answer.compare(share_looks(share_counts(rows, members, weights_of(answer)), origin))
+    weights = weights_of(answer)
+    redraw = ShareRedraw(rows, members, "share", weights) if answer.is_recorded else None
+    answer.compare(share_looks(share_counts(rows, members, weights), origin), redraw)
     answer.count([{"estimate": len(rows)}], origin, "n_described")
     sizes = [{"subject": name, "estimate": n} for name, n in members.value_counts().items() if n >= LEAST_SHOWN]
     answer.count(sizes, origin, "n_members")

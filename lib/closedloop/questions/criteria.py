@@ -186,7 +186,7 @@ class Criteria:
 def of_deals(name: str, deals: pd.DataFrame, ids: list[str]) -> Value | None:
     """A criterion that is made of ``deals`` alone; None where it cannot be told of every segment of ``ids``.
 
-    ``deals``: one row a deal that ended, with segment, outcome, closed_on, age_days, and won_amount where it is recorded.
+    ``deals``: one row a deal that ended: segment, outcome, closed_on, age_days, and won_amount where it is recorded.
     """
     hit, is_won = won(deals).dropna().astype(float), deals["outcome"] == "won"
     if name == "win_rate":

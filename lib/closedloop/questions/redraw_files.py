@@ -1,4 +1,4 @@
-"""What a notebook compared, kept beside its claims so that it can be made again on other outcomes without the notebook."""
+"""What a notebook compared, kept beside its claims: it can be made again on other outcomes without the notebook."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ def write_compared(folder: Path, notebook: str, compared: Compared) -> None:
 
 
 def read_compared(folder: Path, notebook: str) -> Compared:
-    """What ``write_compared`` left; redraws that learn or duel have become ``redraws.Learned``."""
+    """What ``write_compared`` left; scores and duels have become ``redraws.Learned``."""
     paths = sorted((folder / _FOLDER).glob(f"{notebook}.*.parquet"))
     left_out = json.loads((folder / _FOLDER / f"{notebook}.json").read_text("utf-8"))
     return Compared([_redraw_of(read_frame(path)) for path in paths], left_out)
@@ -72,15 +72,16 @@ def _frame_of(redraw: Any) -> pd.DataFrame:
         else:
             others[name] = sorted(value) if isinstance(value, set | frozenset) else value
     frame = pd.DataFrame(columns)
-    frame.attrs = others
+    frame.attrs.update(others)
     return frame
 
 
 def _redraw_of(frame: pd.DataFrame) -> Any:
-    given = dict(frame.attrs)
+    given: dict[str, Any] = {str(name): value for name, value in frame.attrs.items()}
     kind = getattr(redraws, given.pop("redraw"))
     for one in fields(kind):
-        own = {name.partition(_PART)[2]: frame[name] for name in frame if str(name).startswith(f"{one.name}{_PART}")}
+        columns = [str(name) for name in frame if str(name).startswith(f"{one.name}{_PART}")]
+        own = {name.partition(_PART)[2]: frame[name] for name in columns}
         if one.type is Followed:
             given[one.name] = Followed(**{name: part.to_numpy() for name, part in own.items()})
         elif own or one.type is pd.DataFrame:

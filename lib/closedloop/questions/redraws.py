@@ -15,8 +15,8 @@ from closedloop.loop.situation import Situation
 class RateRedraw:
     """Rates of ``outcome`` by the levels ``by`` of the records with these ids, inside their ``strata``.
 
-    ``least``: smaller groups are not compared. ``within``: a second stratum beside the period; ``gate``: the field whose
-    spread beyond luck (p <= ``luck``) has to be shown first.
+    ``least``: smaller groups are not compared. ``within``: a second stratum beside the period; ``gate``: the field
+    whose spread beyond luck (p <= ``luck``) has to be shown first.
     """
 
     table: str

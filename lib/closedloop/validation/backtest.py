@@ -14,14 +14,14 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.accuracy import auc, auc_within, log_loss, paired_bootstrap
 from closedloop.evidence.lift import CAPACITY, lift, lift_gain
 from closedloop.evidence.scores import fit_score
-from closedloop.loop.duel import lagged_rate, predict
-from closedloop.loop.edits import FEWEST_DEALS
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.questions.champion_challenger import lagged_rate, predict
+from closedloop.questions.refinable import FEWEST_DEALS
 
 FILE = "backtest.json"
 Floats = NDArray[np.float64]
@@ -74,8 +74,8 @@ def backtest(
             f"market = {market!r} has no period with {FEWEST_DEALS} decided deals and {_FEWEST_TRAINED} known before"
         )
     rng = Situation.planning(warehouse, warehouse.periods[0]).rng("backtest")
-    parts = [_told(found, [i], rng, capacity) | {"period": str(found.period[i][0])} for i in range(len(found.y))]
-    pooled = _told(found, list(range(len(found.y))), rng, capacity)
+    parts = [_figures(found, [i], rng, capacity) | {"period": str(found.period[i][0])} for i in range(len(found.y))]
+    pooled = _figures(found, list(range(len(found.y))), rng, capacity)
     seen = Situation.latest(warehouse).seen
     report: dict[str, Any] = {"market": market, "capacity": capacity, "data": seen, "periods": parts, "pooled": pooled}
     report["headline"] = headline(report)
@@ -114,7 +114,7 @@ def _scored(before: Situation, known: pd.DataFrame, asked: pd.DataFrame, persona
     return score.ranking.predict(later, score.history.at(len(later), None))
 
 
-def _told(found: Replayed, parts: list[int], rng: np.random.Generator, capacity: float) -> dict[str, Any]:
+def _figures(found: Replayed, parts: list[int], rng: np.random.Generator, capacity: float) -> dict[str, Any]:
     """The figures of some periods together."""
     joined = {name: np.concatenate([found.chances[name][i] for i in parts]) for name in CONTENDERS}
     y, truth, block = (np.concatenate([of[i] for i in parts]) for of in (found.y, found.truth, found.period))
@@ -153,7 +153,7 @@ def _known(value: float) -> float | None:
 # words
 
 
-def told(report: dict[str, Any]) -> str:
+def in_words(report: dict[str, Any]) -> str:
     """The figures of a report as a person reads them."""
     pooled, share = report["pooled"], report["capacity"]
     lines = [
@@ -168,7 +168,7 @@ def told(report: dict[str, Any]) -> str:
         cells = "  ".join(_cell(part["contenders"][name]) for name in CONTENDERS)
         lines.append(f"{part['period']:<10} {part['n']:>6,}  {cells}")
     lines += ["", "Gains over all periods (90 % intervals):"]
-    lines += [f"  {_gain_told(gain)}" for gain in pooled["gains"]]
+    lines += [f"  {_gain_in_words(gain)}" for gain in pooled["gains"]]
     return "\n".join(lines)
 
 
@@ -176,8 +176,8 @@ def headline(report: dict[str, Any]) -> str:
     """What the first page says of a report: what the score gained, and whether refining the personas paid."""
     pooled, asked = report["pooled"], ((SCORE, NONE), (REFINED, STATIC))
     gains = [g for pair in asked for g in pooled["gains"] if (g["of"], g["over"], g["measure"]) == (*pair, "lift")]
-    told_gains = "; ".join(_gain_told(gain) for gain in gains)
-    return f"{pooled['n']:,} deals of {len(report['periods'])} periods, each predicted at its start: {told_gains}."
+    said = "; ".join(_gain_in_words(gain) for gain in gains)
+    return f"{pooled['n']:,} deals of {len(report['periods'])} periods, each predicted at its start: {said}."
 
 
 def _cell(figures: dict[str, float | None]) -> str:
@@ -191,7 +191,7 @@ def _cell(figures: dict[str, float | None]) -> str:
     return " ".join(parts)
 
 
-def _gain_told(gain: dict[str, Any]) -> str:
+def _gain_in_words(gain: dict[str, Any]) -> str:
     if gain["gain"] is None or gain["low"] is None:
         return f"{gain['of']} over {gain['over']}, {gain['measure']}: cannot tell"
     scale, unit, decimals = (100, " points", 1) if gain["measure"] == "lift" else (1, "", 3)

@@ -1,6 +1,5 @@
 """A market as its null worlds need it: every comparison that the notebooks themselves made, on outcomes to shuffle."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
@@ -15,6 +14,7 @@ from closedloop.evidence.looks import SHORTEST_DAYS
 from closedloop.loop.comparisons import handed_off
 from closedloop.loop.records import as_numbers, lead_frame, won
 from closedloop.loop.situation import Situation
+from closedloop.market.kept import fingerprint_of
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.questions import families, redraws, store
@@ -127,7 +127,7 @@ class _Cut:
 
     def _own(self, kind: str, key: pd.Series, outcomes: Floats, groups: Ints | None = None, **sizes: Floats) -> str:
         """A pool of its own, by the digest of its records: the same records are dealt out alike wherever they are."""
-        name = f"{kind} {hashlib.sha256(pd.util.hash_pandas_object(key, index=False).to_numpy()).hexdigest()[:16]}"
+        name = f"{kind} {fingerprint_of(key)[:16]}"
         before = self.pools[name].sizes if name in self.pools else {}
         one = np.zeros(len(outcomes), dtype=np.int64)
         self.pools[name] = Pool(outcomes, one if groups is None else groups, {**before, **sizes})
@@ -215,8 +215,8 @@ class _Cut:
     @again.register
     def _(self, redraw: redraws.DriftRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        period = pd.Index(redraw.periods).get_indexer(redraw.period[is_known]).astype(float)
-        personas = pd.Index(redraw.groups).get_indexer(redraw.personas[is_known]).astype(np.int64)
+        period = pd.Categorical(redraw.period[is_known], pd.Index(redraw.periods)).codes.astype(float)
+        personas = pd.Categorical(redraw.personas[is_known], pd.Index(redraw.groups)).codes.astype(np.int64)
         pool = self._own("periods", redraw.ids[is_known], period)
         shape = (len(redraw.groups), len(redraw.periods))
         return [Drifting(pool, personas, self.pools[DEALS].outcomes[rows], shape, redraw.measure, redraw.threshold)]
@@ -237,10 +237,10 @@ class _Cut:
     @again.register
     def _(self, redraw: redraws.PromiseRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        masks = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
-        personas = redraw.personas[is_known].to_numpy(dtype=object)
-        groups = self.pools[DEALS].groups[rows]
-        return [Promises(DEALS, rows, groups, personas, *masks, tuple(redraw.promising), redraw.gate)]
+        is_promised, is_now = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
+        personas, groups = redraw.personas[is_known].to_numpy(dtype=object), self.pools[DEALS].groups[rows]
+        about = (tuple(redraw.promising), redraw.gate)
+        return [Promises(DEALS, rows, groups, personas, is_promised, is_now, *about)]
 
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:

@@ -31,9 +31,7 @@ def planted(market: NullMarket, number: int) -> dict[float, Planted]:
     return {effect: one for effect, one in found.items() if one is not None}
 
 
-def _planted(
-    family: Family, world: World, effect: float, rng: np.random.Generator, smallest: float
-) -> Planted | None:
+def _planted(family: Family, world: World, effect: float, rng: np.random.Generator, smallest: float) -> Planted | None:
     """An effect on a level drawn from all that are compared."""
     comparison = family.widest
     assert comparison is not None

@@ -1,4 +1,4 @@
-"""Scores, duels, orders of calling and choices of targets in null worlds: made again by the notebooks' own functions."""
+"""Scores, duels, orders of calling and targets in null worlds: made again by the notebooks' own functions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from closedloop.validation.worlds import Floats, Ints, Repeated, Tests, World, g
 
 @dataclass(frozen=True)
 class Score(Repeated):
-    """A score learned anew on the outcomes of the pool, judged out of time, or against the stage on those of ``asked``."""
+    """A score learned anew on the pool's outcomes: judged out of time, or beside the stage on those of ``asked``."""
 
     pool: str
     redraw: ScoreRedraw
@@ -125,6 +125,7 @@ class Targets(Repeated):
 
     def _others(self) -> dict[str, Any]:
         """The criteria that no outcome moves."""
-        parts = {name: [np.array(value[end]) for end in ("estimate", "low", "high")]
-                 for name, value in self.redraw.others.items()}  # fmt: skip
-        return {name: Criterion(*ends) for name, ends in parts.items()}
+        return {
+            name: Criterion(np.array(of["estimate"]), np.array(of["low"]), np.array(of["high"]))
+            for name, of in self.redraw.others.items()
+        }

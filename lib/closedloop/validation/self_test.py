@@ -160,10 +160,12 @@ def _advantages(family: Family, world: Any) -> list[tuple[str, bool]]:
 def null_figures(found: Sequence[Found]) -> dict[str, Any]:
     """What is claimed though nothing differs: of each notebook, each family, and of all."""
     claims = np.concatenate([one.claims for one in found], axis=1)
-    families = [{"period": one.period, "notebook": notebook, "family": name, "n_comparisons": n}
-                for one in found for notebook, name, n in one.families]  # fmt: skip
-    shares = (claims > 0).mean(axis=0)
-    families = [family | {"any_claim_rate": float(share)} for family, share in zip(families, shares, strict=True)]
+    shares = iter((claims > 0).mean(axis=0))
+    families: list[dict[str, Any]] = [
+        {"period": one.period, "notebook": notebook, "family": name, "n_comparisons": n, "any_claim_rate": float(share)}
+        for one in found
+        for (notebook, name, n), share in zip(one.families, shares, strict=False)
+    ]
 
     def of(**wanted: Any) -> Any:
         return claims[:, [all(family[key] in value for key, value in wanted.items()) for family in families]]
@@ -241,8 +243,8 @@ def in_words(report: dict[str, Any]) -> str:
     null = report["null"]
     lines = [
         f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
-        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference, on average over the notebooks; "
-        "the aim is 10 % or less.",
+        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference (mean of the notebooks); the "
+        "aim is 10 % or less.",
         *(f"    {one['notebook']}: {_percent(one, 'any_claim')}" for one in null["notebooks"]),
         f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together.",
         f"  {_worst(null['worst_family'])}",

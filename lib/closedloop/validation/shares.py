@@ -21,7 +21,7 @@ _THRESHOLD = 0.05  # of shares, as in ``evidence.looks.share_looks``
 
 @dataclass(frozen=True)
 class ShareTests:
-    """Tests of shares, (levels, subjects), before any estimate is made: k of n, the share of all, and p, NaN where none."""
+    """Tests of shares, (levels, groups) each, before any estimate is made: k of n, the share of all, and p or NaN."""
 
     k: Floats
     n: Floats
@@ -53,8 +53,9 @@ class Shares(Repeated):
     @cached_property
     def _asked(self) -> Ints:
         """The levels that are compared: of a question with yes and no, yes alone."""
-        is_yes_no = self.tally.totals(np.isin(self.tally.level.astype(str), ("yes", "no")) - 1.0) == 0
-        return np.flatnonzero(self.tally.is_named & ~(is_yes_no & (self.tally.level.astype(str) == "no")))
+        text = self.tally.level.astype(str)
+        n_others = self.tally.totals((~np.isin(text, ("yes", "no"))).astype(np.float64))
+        return np.flatnonzero(self.tally.is_named & ~((n_others == 0) & (text == "no")))
 
     @cached_property
     def _hits(self) -> Floats:
@@ -75,9 +76,7 @@ class Shares(Repeated):
             counts = (k, n, k_rest, n_rest)
         else:
             parts = [(is_in[:, group] > 0, is_in[:, group] == 0) for group in range(len(self.names))]
-            counted = [
-                [effective_counts(self._hits[rows], self.weights[rows]) for rows in sides] for sides in parts
-            ]
+            counted = [[effective_counts(self._hits[rows], self.weights[rows]) for rows in sides] for sides in parts]
             k, n, k_rest, n_rest = (np.column_stack([of[side][i] for of in counted]) for side in (0, 1) for i in (0, 1))
             base = np.divide(*effective_counts(self._hits, self.weights))[:, None] + np.zeros_like(k)
             counts = (*whole(k, n), *whole(k_rest, n_rest))
@@ -135,7 +134,8 @@ class Drifting(Repeated):
     def tested(self, world: World) -> Tests:
         """Each persona now against before."""
         cell = self.personas * self.shape[1] + world[self.pool].astype(np.int64)
-        won, n = (np.bincount(cell, of, self.shape[0] * self.shape[1]).reshape(self.shape) for of in (self.is_won, None))
-        found = moves(won, n.astype(float), self.threshold)[self.measure][1]
+        n_cells, every = self.shape[0] * self.shape[1], np.ones(len(cell))
+        won, n = (np.bincount(cell, of, n_cells).astype(float).reshape(self.shape) for of in (self.is_won, every))
+        found = moves(won, n, self.threshold)[self.measure][1]
         figures = {name: getattr(found, name) for name in ("now", "before", "low", "high", "p", "beyond")}
         return Tests.of(pd.DataFrame(figures).rename(columns={"now": "estimate", "before": "baseline"}))
