@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from closedloop.evidence.rules import Rule
 from closedloop.loop.deals import deals
-from closedloop.loop.handoff import handoff
 from closedloop.loop.leads import leads
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.situation import Situation
@@ -16,19 +15,19 @@ from closedloop.market.warehouse import open_warehouse
 from tests.market.conftest import project_at, write_market
 
 EVERYONE = PersonaSet("tiny", "2024-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
-Build = Callable[..., tuple[Step, Step, Step]]
+Build = Callable[..., tuple[Step, Step]]
 
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Build]:
-    """The step of leads in the plan of the period that comes next; deals and hand-off of the last one that is over."""
+    """The step of leads in the plan of the period that comes next; deals of the last one that is over."""
 
-    def build(files: dict[str, str], more: str = "", deals_part: str | None = None) -> tuple[Step, Step, Step]:
-        write_market(tmp_path, files, more=more, **({} if deals_part is None else {"deals": deals_part}))
+    def build(files: dict[str, str]) -> tuple[Step, Step]:
+        write_market(tmp_path, files)
         warehouse = open_warehouse("tiny")
         over = [period for period in warehouse.periods if not period.running]
         plan, back = Situation.planning(warehouse, warehouse.periods[-1]), Situation.looking_back(warehouse, over[-1])
-        return leads(plan, EVERYONE), deals(back, EVERYONE), handoff(back, EVERYONE)
+        return leads(plan, EVERYONE), deals(back, EVERYONE)
 
     with project_at(tmp_path):
         yield build
@@ -56,15 +55,15 @@ def lead_rows(n: int, n_decided: int, handed: bool = True) -> dict[str, str]:
 
 
 def test_too_few_known_outcomes(steps: Build) -> None:
-    plan, _, _ = steps({"deals": deal_rows(20, 14)})
+    plan, _ = steps({"deals": deal_rows(20, 14)})
     assert plan.missing["quality"].startswith("A score needs 200 deals whose outcome is known; 34 are.")
 
 
 def test_one_outcome_only(steps: Build) -> None:
-    plan, _, _ = steps({"deals": deal_rows(1071, 0)})
+    plan, _ = steps({"deals": deal_rows(1071, 0)})
     assert plan.missing["quality"].startswith("Only won deals are recorded, so no win rate can be told.")
     assert plan.missing["quality"].endswith("Until then there is nothing that a score could tell won ones from.")
-    few, _, _ = steps({"deals": deal_rows(1071, 4)})
+    few, _ = steps({"deals": deal_rows(1071, 4)})
     assert few.missing["quality"] == (
         "Of 1,075 deals to learn from 1,071 were won and 4 lost; a score needs 10 of each. Collect both outcomes."
     )
@@ -72,43 +71,43 @@ def test_one_outcome_only(steps: Build) -> None:
 
 def test_no_field_to_score_by(steps: Build) -> None:
     text = "\n".join(line.rpartition(",")[0] for line in deal_rows(150, 150).splitlines())
-    plan, _, _ = steps({"deals": text})
+    plan, _ = steps({"deals": text})
     assert plan.missing["quality"] == (
         "A score needs fields of deals that are known in time to use it; none is declared in market.toml."
     )
 
 
 def test_outcomes_that_are_only_the_quick_ones(steps: Build) -> None:
-    plan, _, _ = steps(lead_rows(1000, 500))
+    plan, _ = steps(lead_rows(1000, 500))
     assert plan.missing["quality"].startswith(
         "The outcome of 500 leads is known, but only 0 come from a month of which 70% are decided"
     )
 
 
 def test_enough_of_everything_has_no_cause(steps: Build) -> None:
-    plan, _, _ = steps({"deals": deal_rows(150, 150)})
+    plan, _ = steps({"deals": deal_rows(150, 150)})
     assert "quality" not in plan.missing
 
 
 def test_nobody_to_call(steps: Build) -> None:
-    plan, _, _ = steps({"deals": deal_rows(30, 30)})
+    plan, _ = steps({"deals": deal_rows(30, 30)})
     assert plan.missing["next_leads"] == "All 60 deals that were known when this period was planned are decided."
 
 
 def test_leads_that_marketing_still_has(steps: Build) -> None:
-    plan, _, _ = steps(lead_rows(40, 0, handed=False))
+    plan, _ = steps(lead_rows(40, 0, handed=False))
     assert plan.missing["next_leads"] == "40 leads were open when this period was planned; none of them was handed off."
 
 
 def test_few_deals_of_a_period_that_is_over_are_not_so_far(steps: Build) -> None:
-    _, back, _ = steps({"deals": deal_rows(4, 3, month="2024-05")})
+    _, back = steps({"deals": deal_rows(4, 3, month="2024-05")})
     assert back.missing["win_rates"] == "7 deals were won or lost in this period; 10 are needed for a rate."
 
 
 def test_amounts_of_some_won_deals(steps: Build) -> None:
     head, *lines = deal_rows(40, 10).splitlines()
     priced = [f"{line},{500 if i < 7 else ''}" for i, line in enumerate(lines)]
-    _, back, _ = steps({"deals": "\n".join([f"{head},won_amount", *priced])})
+    _, back = steps({"deals": "\n".join([f"{head},won_amount", *priced])})
     assert back.missing["amounts"] == (
         "Only 7 of 40 won deals have an amount above 0: collect won_amount of every deal."
     )
@@ -124,27 +123,12 @@ def test_amounts_of_some_won_deals(steps: Build) -> None:
 def test_sellers(steps: Build, sellers: int, n_lost: int, message: str) -> None:
     head, *lines = deal_rows(40, n_lost).splitlines()
     sold = [f"{line},rep-{i % sellers}" for i, line in enumerate(lines)]
-    _, back, _ = steps({"deals": "\n".join([f"{head},rep_id", *sold])})
+    _, back = steps({"deals": "\n".join([f"{head},rep_id", *sold])})
     assert back.missing["reps"].startswith(message)
 
 
 def test_reasons_where_nothing_was_lost_and_where_nobody_said_why(steps: Build) -> None:
-    _, back, _ = steps({"deals": deal_rows(30, 0)})
+    _, back = steps({"deals": deal_rows(30, 0)})
     assert back.missing["loss_reasons"] == "No deal was lost, so there is no reason of a loss."
-    _, back, _ = steps({"deals": deal_rows(30, 25)})
+    _, back = steps({"deals": deal_rows(30, 25)})
     assert back.missing["loss_reasons"].startswith("No reason is recorded for 10 of the 25 deals that were lost.")
-
-
-def test_touches_that_do_not_say_of_whom_are_no_untouched_leads(steps: Build) -> None:
-    """Touches of accounts alone tell nothing about a lead's first touch: that is missing, not 100 % untouched."""
-    lines = [f"L{i},2024-04-01,2024-04-02,2024-04-03,A1" for i in range(30)]
-    files = {
-        "leads": "\n".join(["lead_id,created_on,handed_off_on,sales_accepted_on,account_id", *lines]),
-        "touches": "touch_id,touched_on,account_id\nT1,2024-04-05,A1",
-    }
-    _, _, handed = steps(files, deals_part="")
-    assert handed.missing["first_touch"].startswith(
-        "No touches of sales are recorded: collect `touches` with team, lead"
-    )
-    assert handed.results["never_touched_share"] is None
-    assert "never_touched_share" not in set(handed.statements["measure"])

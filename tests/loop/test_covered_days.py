@@ -9,7 +9,6 @@ from closedloop.documents.sections.conversions import uncovered
 from closedloop.evidence.claims import outside
 from closedloop.evidence.rules import Rule
 from closedloop.loop.channels import matured
-from closedloop.loop.handoff import handoff
 from closedloop.loop.leads import leads
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.records import deal_records, lead_frame
@@ -108,19 +107,4 @@ def test_the_page_says_which_leads_have_no_recorded_cost(situation: Situation) -
     assert told(leads(situation, EVERYONE), "leads", "channels") == [
         f"Deals are recorded from {first:%Y-%m-%d} on; the {n[0]} leads from before are left out.",
         f"Spend is recorded from 2023-10-01 on; the {n[1]} leads from before are left out.",
-    ]
-
-
-def test_a_lead_is_never_touched_only_where_touches_are_recorded(situation: Situation) -> None:
-    step, frames = handoff(situation, EVERYONE), tables()
-    first = frames["touches"]["touched_on"].min()
-    handed = frames["leads"]["handed_off_on"]
-    covered = frames["leads"][(handed >= first) & (handed <= "2024-06-30")]
-    never = step.statements[(step.statements["measure"] == "never_touched_share") & (step.statements["field"] == "")]
-    assert never["n"].item() == len(covered)
-    untouched = ~covered["lead_id"].isin(frames["touches"]["lead_id"])
-    assert never["estimate"].item() == pytest.approx(untouched.mean())
-    before = int(((handed >= "2024-04-01") & (handed < first)).sum())
-    assert told(step, "handoff", "first_touch") == [
-        f"Touches are recorded from {first:%Y-%m-%d} on; the {before} leads from before are left out."
     ]
