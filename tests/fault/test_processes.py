@@ -299,7 +299,7 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "clear text": "from IPython.display import clear_output\nprint('a'); clear_output(); print('b')",
     "long": "print('\\n'.join(['x' * 10_000] * 30)); 'y' * 200_000",
     "letters": "print('\u00e4 \u2028 \U0001f600'); '\u00df'",
-    "own": "from closedloop.notebook import open_run; open_run.__module__",
+    "own": "from closedloop import open_period; open_period.__module__",
 }
 
 
