@@ -14,7 +14,7 @@ from closedloop.market.definition import Definition
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 
-from tests.loop.test_off_policy import personas
+from tests.questions.test_other_orders import personas
 
 LINE = {"verdict": "leaning", "subject": "market", "field": "channel", "level": "search", "measure": "accepted_rate",
         "estimate": 0.72, "baseline": 0.64, "effect": 0.08, "n": 200, "visible_difference": 0.1,
