@@ -178,12 +178,14 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
         | {"n_families": part.shape[1]}
         for name, part in own.items()
     ]
+    lines = {name: float(of(family=(name,)).sum(axis=1).mean() / len(found)) for name in told["family"]}
     any_claim = np.mean([(part > 0).mean(axis=1) for part in own.values()], axis=0)
     edits, promises, chosen = (of(family=(name,)) > 0 for name in (EDIT, PROMISE, TARGETS))
     compared = [family for family in families if family["family"] in told["family"]]
     return {
         **_rate("any_claim", any_claim),
-        "expected_false_lines": float(of(**told).sum(axis=1).mean() / len(found)),
+        "expected_false_lines": sum(lines.values()),
+        "false_lines_by_family": lines,
         "notebooks": notebooks,
         **_rate_of("any_edit", edits.any(axis=1), edits.shape[1]),
         **_rate_of("any_promise", promises.mean(axis=1) if promises.shape[1] else (), promises.shape[1]),
@@ -246,7 +248,9 @@ def in_words(report: dict[str, Any]) -> str:
         f"  {_percent(null, 'any_claim')} of the families of claims stated a difference (mean of the notebooks); the "
         "aim is 10 % or less.",
         *(f"    {one['notebook']}: {_percent(one, 'any_claim')}" for one in null["notebooks"]),
-        f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together.",
+        f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together ("
+        + ", ".join(f"{name} {lines:.2f}" for name, lines in null["false_lines_by_family"].items())
+        + ").",
         f"  {_worst(null['worst_family'])}",
         *(f"  {line}" for line in (_edits(null), _targets(null), _advantage(report["learned"])) if line),
         *(f"  Not in the self-test: {verb} ({why})." for verb, why in null["not_in_the_self_test"].items()),
