@@ -76,8 +76,7 @@ def in_hand() -> pd.DataFrame:
 
 
 def figures(planned: SimpleNamespace) -> pd.Series:
-    both = pd.concat([planned.calls.claims, planned.old.claims])
-    return both.set_index("measure")["estimate"]
+    return planned.calls.claims.set_index("measure")["estimate"]
 
 
 def test_sales_calls_what_it_has_in_hand_and_knows_for_no_longer_than_a_year(
@@ -159,7 +158,7 @@ def test_capacity_share_and_age_can_be_set_and_wrong_ones_are_refused(planned: S
     assert short["age_days"].max() <= 90 and set(short["channel"]) == {"search"}
     assert old["age_days"].min() > 90
     for wrong in ({"capacity": 0}, {"drawn_share": 0.6}, {"drawn_share": -0.1}):
-        with pytest.raises(ParameterError, match="allowed: a share from 0 to 0.5, a capacity of 1 or more"):
+        with pytest.raises(ParameterError, match=r"allowed: a share from 0 to 0\.5, a capacity of 1 or more"):
             call_list(scored, **wrong)
     with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
         call_list(scored, oldest_days=0)

@@ -80,7 +80,7 @@ def test_nobody_to_wake_up_is_said() -> None:
 
 def test_a_usable_score_without_a_held_advantage_is_not_shown_to_be_usable() -> None:
     doubtful = CLAIMS.assign(verdict=CLAIMS["verdict"].where(CLAIMS["measure"] != "score_auc", "leaning"))
-    assert "Verdict: not shown to be usable; scores are shown not at all." in page(
+    assert "Verdict: not shown to be usable; scores are not shown." in page(
         scores._show, "quality calibration", doubtful
     )
 
