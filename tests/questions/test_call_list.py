@@ -159,7 +159,7 @@ def test_capacity_share_and_age_can_be_set_and_wrong_ones_are_refused(planned: S
     old = wake_up(scored, oldest_days=90).tables["wake_up"]
     assert old["age_days"].min() > 90
     for wrong in ({"capacity": 0}, {"drawn_share": 0.6}, {"drawn_share": -0.1}):
-        with pytest.raises(ParameterError, match="allowed: a share from 0 to 0.5, a capacity of 1 or more"):
+        with pytest.raises(ParameterError, match=r"allowed: a share from 0 to 0\.5, a capacity of 1 or more"):
             call_list(scored, **wrong)
     for verb in (call_list, wake_up):
         with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
