@@ -80,3 +80,6 @@ def grown() -> pd.DataFrame:
     look = {"measure": "wave_share", "family": "who they are", "notebook": "01_research", "cell": "held"}
     figures = {"estimate": 0.66, "low": 0.6, "high": 0.71, "n": 300}
     return claims(look | figures | {"claim_id": "wave-share-1", "field": "segment", "level": "0"})
+
+
+CLAIMS = stacked([_research().claims(), grown()], CLAIM_COLUMNS)
