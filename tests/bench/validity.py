@@ -116,6 +116,14 @@ FIGURES = (
     Figure("self-test-b2b", "self-test of b2b: null families with any claim", 7, high=0.10),
     Figure("self-test-harbor", "self-test of harbor: null families with any claim", 7, high=0.10),
     Figure("self-test-bank", "self-test of bank: null families with any claim", 7, high=0.10),
+    *(
+        Figure(f"self-test-{market}-{key}", f"self-test of {market}: {text}", 7, high=0.15)
+        for market in ("maven", "b2b", "harbor", "bank")
+        for key, text in (
+            ("worst", "upper 90 % bound of any claim in a family, the worst notebook"),
+            ("lines", "false lines a period"),
+        )
+    ),
     Figure("self-test-maven-edits", "self-test of maven: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-harbor-edits", "self-test of harbor: null worlds with a wrong edit in any period", 7, high=0.10),
     Figure("self-test-bank-edits", "self-test of bank: null worlds with a wrong edit in any period", 7, high=0.10),

@@ -299,7 +299,7 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "clear text": "from IPython.display import clear_output\nprint('a'); clear_output(); print('b')",
     "long": "print('\\n'.join(['x' * 10_000] * 30)); 'y' * 200_000",
     "letters": "print('\u00e4 \u2028 \U0001f600'); '\u00df'",
-    "own": "from closedloop.notebook import open_run; open_run.__module__",
+    "own": "from closedloop import open_period; open_period.__module__",
 }
 
 
@@ -420,7 +420,13 @@ def test_a_cell_that_takes_an_interrupt_for_its_own_is_late_all_the_same(source:
     cell = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('so what')"
     ended = execute(source(cell, "print('next')"), {}, Limits(cell_seconds=1), parent)
     assert (ended.status, texts(ended).splitlines()[0]) == (Status.TIMED_OUT, "so what")
-    assert ended.notebook.cells[3].metadata["closedloop"]["state"] != "completed"
+    assert ended.cause == "cell 3: still running after the cell's limit of 1 seconds"
+
+
+def test_a_cell_that_shows_without_end_is_late(source: Source, parent: Parent) -> None:
+    cell = "h = display(0, display_id=True)\nwhile True: h.update(1)"
+    ended = execute(source(cell), {}, Limits(cell_seconds=1), parent)
+    assert (ended.status, shown(ended)) == (Status.TIMED_OUT, [{"text/plain": "1"}])
 
 
 def test_a_cell_that_leaves_ends_the_notebook(source: Source, parent: Parent) -> None:

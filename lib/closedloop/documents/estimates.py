@@ -42,6 +42,7 @@ ESTIMATES: Mapping[str, str] = MappingProxyType(
         "earlier_segments": "segments before the last wave",
         "ece": "calibration error",
         "effective_sample": "leads that the log is worth",
+        "expected_false_lines": "lines that hold and may be false, at most on average",
         "first_touch_median_days": "median days from hand-off to the first sales touch",
         "first_touch_p90_days": "days from hand-off within which nine of ten leads were touched by sales",
         "gain_over_base_rate": "log-loss gained over the better base rate",
