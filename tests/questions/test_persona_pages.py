@@ -12,9 +12,9 @@ from closedloop.questions import attributes, funnel, likeness, persona_history, 
 from closedloop.questions.evidence import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
-from tests.documents.steps import CHANGED, CLAIMS, TABLES
+from tests.questions.persona_claims import CHANGED, CLAIMS, TABLES
 
-LEDGER = CLAIMS["personas"]
+LEDGER = CLAIMS
 PAGES = {
     "personas": recognition._show_sizes,
     "rules": recognition._show_rule,
@@ -34,7 +34,7 @@ CELLS = {"promises": ("personas", "changes")}
 def evidence(page: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> Evidence:
     own = ledger[ledger["cell"].isin(CELLS.get(page, (page,)))]
     results = {"is_cross_fitted": True, "review_on": "2025-07-01"}
-    given = {"tables": TABLES["personas"], "results": results} | changes
+    given = {"tables": TABLES, "results": results} | changes
     return Evidence(words(fast="Fast start"), "2025-q1", own, ledger, **given)
 
 
@@ -146,7 +146,7 @@ def test_a_fact_that_the_rule_settles_is_nothing_to_lead_with() -> None:
 
 
 def test_a_set_without_edits_is_as_research_found_it() -> None:
-    bare = {"history": TABLES["personas"]["history"].head(0)}
+    bare = {"history": TABLES["history"].head(0)}
     told = page("history", tables=bare, results={"review_on": None})
     assert "No edit has been made: the set is as research found it." in told
     assert "this market records no dates" in told
