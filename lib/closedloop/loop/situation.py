@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.market.definition import Claims, Definition
+from closedloop.market.fields import FIELD_TABLES, Likeness
 from closedloop.market.fingerprint import settings
 from closedloop.market.kept import Frames, kept
 from closedloop.market.periods import FOREVER, Period, period_of
@@ -106,7 +107,21 @@ class Situation:
     @cached_property
     def view(self) -> "View":
         """All that was known on the day."""
-        return self.warehouse.view(self.on)
+        view = self.warehouse.view(self.on)
+        vars(view)["held_back"] = self._held_back(view)
+        return view
+
+    def _held_back(self, view: "View") -> dict[str, dict[str, Likeness]]:
+        """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
+
+        def make() -> Frames:
+            rows = [(table, name, *astuple(like)) for table, of in view.held_back.items() for name, like in of.items()]
+            return {"fields": pd.DataFrame(rows, columns=["table", "name", "kind", "n_values", "n"])}
+
+        found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
+        for table, name, kind, n_values, n in self.kept("held back", "", make)["fields"].itertuples(index=False):
+            found[table][name] = Likeness(str(kind), int(n_values), int(n))
+        return found
 
     def holds(self, table: str) -> bool:
         """Was any row of the table known on the day? A source may have the table, and nothing in it."""
