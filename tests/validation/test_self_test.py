@@ -27,7 +27,8 @@ from closedloop.validation.market import null_market
 from closedloop.validation.planted_effects import planted
 from closedloop.validation.rates import Comparison
 from closedloop.validation.refinement import Promises, Splits
-from closedloop.validation.self_test import FILE, in_words, self_test
+from closedloop.validation.report import in_words
+from closedloop.validation.self_test import FILE, self_test
 from closedloop.validation.shares import Associations, Drifting, Shares
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
 
@@ -326,8 +327,8 @@ def _promises(promise: float, personas: np.ndarray) -> tuple[Family, dict[str, n
     hit = np.concatenate([np.arange(100) < 100 * promise, np.arange(400) < 160]).astype(float)
     is_now = np.arange(500) >= 100
     groups, own = is_now.astype(np.int64), np.concatenate([np.resize(np.unique(personas), 100), personas])
-    ids = tuple(np.unique(personas))
-    part = Promises(DEALS, np.arange(500), groups, own.astype(object), ~is_now, is_now, ids, 0.05)
+    tally = Tally.of(pd.DataFrame({"persona": own.astype(str)}))
+    part = Promises(DEALS, np.arange(500), groups, tally, ~is_now, is_now, 0.05)
     return Family("p", "06_refinement", "promise", (part,)), {DEALS: hit}
 
 
@@ -337,7 +338,7 @@ def test_a_promise_that_the_market_left_is_not_falsely_called_broken(promise: fl
     family, world = _promises(promise, np.repeat("everyone", 400))
     assert family.n_claims(world) == 0
     part = family.parts[0]
-    assert part.promised(world)["everyone"][0] == pytest.approx(promise, abs=0.02)
+    assert part.promised(world)[0] == pytest.approx([promise], abs=0.02)
 
 
 def test_a_promise_that_was_kept_may_be_called_broken_of_one_persona() -> None:

@@ -239,9 +239,9 @@ class Cut:
     def _(self, redraw: redraws.PromiseRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
         is_promised, is_now = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
-        personas, groups = redraw.personas[is_known].to_numpy(dtype=object), self.pools[DEALS].groups[rows]
-        about = (tuple(redraw.promising), redraw.gate)
-        return [Promises(DEALS, rows, groups, personas, is_promised, is_now, *about)]
+        by = redraw.personas[is_known].where(redraw.personas[is_known].isin(redraw.promising)).to_frame("persona")
+        groups = self.pools[DEALS].groups[rows]
+        return [Promises(DEALS, rows, groups, Tally.of(by), is_promised, is_now, redraw.gate)]
 
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:

@@ -119,7 +119,8 @@ class Targets(Repeated):
         if made.has_amounts:
             sizes["won_amount"] = world[f"{self.pool} won_amount"][self.rows]
         deals = made.deals.assign(outcome=outcome, **sizes)
-        known |= {name: of_deals(name, deals, list(made.segments)) for name in OF_DEALS}
+        weighed = {name for weights in made.weights.values() for name in weights}
+        known |= {name: of_deals(name, deals, list(made.segments)) for name in OF_DEALS if name in weighed}
         level, looks = each_level(len(made.segments)), []
         for weights in made.weights.values():
             score = scores_of(known, weights)
