@@ -1,4 +1,4 @@
-"""Records that several notebooks read: decided deals, leads with their fate, and the sample that is cut into segments."""
+"""Records that several notebooks read: decided deals, leads with their fate, the sample that is cut into segments."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -79,7 +79,7 @@ class Situation:
 
     @property
     def seen(self) -> dict[str, str]:
-        """What a report that is kept rests on: its period, plan or outcome, and the fingerprint of the rows it may see."""
+        """What a report that is kept rests on: period, plan or outcome, and the fingerprint of the rows it may see."""
         moment = "plan" if self.on == self.period.planned_on else "outcome"
         return {"period": self.period.name, "moment": moment, "fingerprint": self.warehouse.fingerprint(self.on)}
 
