@@ -1,4 +1,4 @@
-"""What a step may see: one market, one period, and the view of one day."""
+"""What a notebook may see: one market, one period, and the view of one day."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LONG_AGO = date(1900, 1, 1)
 
 
-@lru_cache(maxsize=16)  # every step asks for the same
+@lru_cache(maxsize=16)  # every verb asks for the same
 def _fields(situation: "Situation", table: str, up_to: Moment) -> tuple[str, ...]:
     from closedloop.loop.leaks import leaking  # which is found by reading a situation
 
@@ -70,17 +70,17 @@ class Situation:
 
     @cached_property
     def previous(self) -> "Situation | None":
-        """The same moment of the period before; None for the first one and without dates."""
+        """The same day of the period before, its start or its end; None for the first one and without dates."""
         names = [period.name for period in self.warehouse.periods]
         place = names.index(self.period.name)
         if not place:
             return None
-        moment = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
-        return moment(self.warehouse, self.warehouse.periods[place - 1], self.claims, self.where)
+        situate = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
+        return situate(self.warehouse, self.warehouse.periods[place - 1], self.claims, self.where)
 
     @property
     def seen(self) -> dict[str, str]:
-        """What a report that is kept rests on: its period and moment, and the fingerprint of the rows it may see."""
+        """What a report that is kept rests on: period, plan or outcome, and the fingerprint of the rows it may see."""
         moment = "plan" if self.on == self.period.planned_on else "outcome"
         return {"period": self.period.name, "moment": moment, "fingerprint": self.warehouse.fingerprint(self.on)}
 
@@ -141,9 +141,9 @@ class Situation:
 
         return self.kept("rows", table, make)[table]
 
-    def rng(self, step: str) -> np.random.Generator:
-        """The step's own generator: the same market, period and step always draw the same numbers."""
-        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{step}".encode()).digest()
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator of its own: the same market, period and purpose always draw the same numbers."""
+        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{purpose}".encode()).digest()
         return np.random.default_rng(int.from_bytes(seed[:8], "big"))
 
     @cached_property
