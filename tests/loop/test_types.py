@@ -97,7 +97,12 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Situation]:
             f'"{name}"::{(NUMBERS | dates).get(name, "VARCHAR")} as "{name}"' for name in text.split("\n")[0].split(",")
         ]
         select = f"select {', '.join(cells)} from raw.deals"
-        write_market(pages.with_notebooks(root), {"deals": text}, {"deals": select}, f"[fields.deals]\ncreation = {list(NUMBERS)}\n")
+        write_market(
+            pages.with_notebooks(root),
+            {"deals": text},
+            {"deals": select},
+            f"[fields.deals]\ncreation = {list(NUMBERS)}\n",
+        )
         yield Situation.latest(open_warehouse("tiny"))
 
 
