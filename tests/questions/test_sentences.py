@@ -18,11 +18,10 @@ from closedloop.questions import (
     review,
 )
 
-from tests.documents.ledger import claims, definition
-from tests.questions import ledger
-from tests.questions.ledger import Show, plain, seen
+from tests.documents.ledger import Show, claims, definition, plain, seen
+from tests.questions.handoff_claims import CLAIMS as HANDOFF
+from tests.questions.refinement_claims import CLAIMS as REFINEMENT
 
-HANDOFF, REFINEMENT = ledger.handoff(), ledger.refinement()
 SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (goals.show_promises, HANDOFF, "cannot tell"),
     (goals.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
@@ -30,18 +29,18 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (first_touch._show, HANDOFF, "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
     (first_touch._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),
     (handoff._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
-    (handoff._show_disagreements, HANDOFF, "rejected, yet won later     3 40"),
+    (handoff._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
     (handoff._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
     (handoff._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
     (promised_rates._show, REFINEMENT, "Promised win rates: 1 doubtful."),
-    (promised_rates._show, REFINEMENT, "44 % (40–52 %, n = 80)     2025-q1 44 % (38–50 %, n = 210) doubtful"),
+    (promised_rates._show, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) doubtful"),
     (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),
-    (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210)       33 % +11 points"),
+    (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210) 33 % +11 points"),
     (drift._show, REFINEMENT, "Fast start – won less often than before: 20 % against 40 % in 2024-q4"),
     (drift._show, REFINEMENT, "Of 1 comparisons with the periods before, 1 moved."),
     (other_orders._show, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
     (other_orders._show, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
-    (other_orders._show, REFINEMENT, "at random             cannot tell                          31"),
+    (other_orders._show, REFINEMENT, "at random cannot tell 31"),
     (review._show_requests, HANDOFF, "Sales: touch every lead before giving it back, 9 of 18 never were."),
     (review._show_requests, HANDOFF, "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of"),
 ]  # fmt: skip

@@ -159,7 +159,7 @@ def one_play(shown: Evidence) -> Sentence:
     found = where(shown.ledger, measure="win_rate", field="persona", within="", among="")
     if found.empty:
         return Sentence("Whether one play for all would do as well cannot be told: win rates are not compared.")
-    held = where(found, verdict="supported")
+    held = holding(found, shown.ledger)
     if len(held):
         names = [shown.words.told(str(level)) for level in held["level"]]
         who = f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
