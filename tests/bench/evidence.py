@@ -102,7 +102,7 @@ def claims_of_a_period(rng: np.random.Generator) -> None:
     def ours() -> pd.DataFrame:
         by = levels(deals, list(deals.columns))
         looks = rate_looks(counts(by, list(by.columns), won, quarter), ORIGIN, measure="win_rate")
-        return close_family(looks, family="outcome", market="bench", period="4")
+        return close_family(looks, family="how they end", market="bench", period="4")
 
     def tested() -> list[float]:
         return [stats.chi2_contingency(pd.crosstab(deals[name], won), correction=False).pvalue for name in deals]

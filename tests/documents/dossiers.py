@@ -3,11 +3,19 @@
 from typing import Any
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, STATEMENT_COLUMNS, Origin, counted, estimated, outside, stacked
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    counted,
+    estimated,
+    outside,
+    stacked,
+    typed,
+)
 
-from .ledger import claims
+from .ledger import claims, rates, totals
 
-Figures = tuple[float, float, float, int]  # estimate, low, high, n
 WINDOW = ("2024-q2", "2025-q1")
 CHANGED = {"persona": "fast", "name": "", "field": "", "level": "", "share": float("nan"), "change": "adjusted",
            "other": "", "is_rule_changed": True, "is_first_promise": False, "parts": ""}  # fmt: skip
@@ -25,20 +33,10 @@ TABLES = {
 }
 
 
-def rates(field: str, **levels: Figures) -> list[dict[str, Any]]:
-    """Rows of estimates, a row a level."""
-    names = ("estimate", "low", "high", "n")
-    return [{"field": field, "level": k, **dict(zip(names, v, strict=True))} for k, v in levels.items()]
-
-
-def totals(field: str, n: int, **levels: float) -> list[dict[str, Any]]:
-    """Rows of totals among ``n``, a row a level."""
-    return [{"field": field, "level": level, "estimate": total, "n": n} for level, total in levels.items()]
-
-
-def stated(*statements: pd.DataFrame) -> pd.DataFrame:
+def stated(*statements: list[dict[str, Any]]) -> pd.DataFrame:
     """Statements as claims."""
-    return outside(stacked(statements, STATEMENT_COLUMNS), market="yard", period="2025-q1")
+    every = [row for part in statements for row in part]
+    return outside(typed(every, STATEMENT_COLUMNS), market="yard", period="2025-q1")
 
 
 def won_by(arm: str = "short", against: str = "long", effect: float = 0.2) -> pd.DataFrame:

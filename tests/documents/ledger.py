@@ -1,14 +1,29 @@
-"""Hand-made claims, words and steps that the tests of documents share."""
+"""Hand-made claims and words that tests of pages share, and how a page shows them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from closedloop.documents.sections.section import Evidence
+from closedloop.documents.pieces import Piece
 from closedloop.documents.wording import Words
-from closedloop.evidence.claims import CLAIM_COLUMNS, typed
-from closedloop.loop.step import Step
+from closedloop.evidence.claims import (
+    CLAIM_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    close_family,
+    counted,
+    estimated,
+    outside,
+    stacked,
+    typed,
+)
 from closedloop.market.definition import Definition
+from closedloop.questions.evidence import Evidence
+
+Show = Callable[[Evidence, str], Sequence[Piece]]
+NAN = float("nan")
+FIGURES = ("estimate", "low", "high", "n")
 
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 
@@ -69,7 +84,56 @@ def words(**names: str) -> Words:
     return Words(definition(), names)
 
 
-def evidence(step: str, tables: dict[str, pd.DataFrame], ledger: pd.DataFrame | None = None, **rest: Any) -> Evidence:
-    """What a section of ``step`` sees; ``rest``: results and missing of the step."""
-    found = Step(step, tables, results=rest.get("results", {}), missing=rest.get("missing", {}))
-    return Evidence(words(fast="Fast start"), "2025-q1", found, claims() if ledger is None else ledger)
+def rates(field: str, **levels: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Rows of statements: estimate, low, high, n of each level."""
+    return [{"field": field, "level": level, **figures(*of)} for level, of in levels.items()]
+
+
+def whole(*of: float) -> list[dict[str, Any]]:
+    """Estimate, low, high, n of all together."""
+    return rates("", **{"": of})
+
+
+def totals(field: str, n: int, **levels: float) -> list[dict[str, Any]]:
+    """Rows of statements: how many each level are, of ``n``."""
+    return [{"field": field, "level": level, "estimate": total, "n": n} for level, total in levels.items()]
+
+
+def figures(*of: float) -> dict[str, float]:
+    """Estimate, low, high, n."""
+    return dict(zip(FIGURES, of, strict=True))
+
+
+def judged(looks: pd.DataFrame, family: str = "how they end") -> pd.DataFrame:
+    """Claims of a family of the small market."""
+    return close_family(looks, family=family, market="yard", period="2025-q1")
+
+
+class Draft:
+    """Claims of the small market in the making, as an answer collects them."""
+
+    def __init__(self) -> None:
+        self.statements: list[dict[str, Any]] = []
+        self.closed: list[pd.DataFrame] = []
+
+    def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        self.statements += estimated(rows, origin, measure=measure, **about)
+
+    def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        self.statements += counted(rows, origin, measure=measure, **about)
+
+    def claims(self) -> pd.DataFrame:
+        stated = outside(typed(self.statements, STATEMENT_COLUMNS), market="yard", period="2025-q1")
+        return stacked([stated, *self.closed], CLAIM_COLUMNS)
+
+
+def seen(own: pd.DataFrame, **more: Any) -> Evidence:
+    """What an answer sees whose claims are all there is, unless ``ledger`` says more; ``more``: tables and results."""
+    return Evidence(words(fast="Fast start"), "2025-q1", own, more.pop("ledger", own), **more)
+
+
+def plain(shown: object) -> str:
+    """What is shown, as text with single, plain spaces; of several pieces one below the other."""
+    parts = shown if isinstance(shown, list | tuple) else [shown]
+    text = "\n".join(map(repr, parts)).replace("\N{NO-BREAK SPACE}", " ")
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())

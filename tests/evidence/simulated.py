@@ -19,7 +19,7 @@ def runs(few: int) -> range:
 
 def claims_of(looks: pd.DataFrame) -> pd.DataFrame:
     """The looks as one closed family."""
-    return close_family(looks, family="outcome", market="simulated", period="4")
+    return close_family(looks, family="how they end", market="simulated", period="4")
 
 
 def any_claim(looks: Looks, few: int, seed: int) -> list[bool]:

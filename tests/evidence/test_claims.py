@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-WHERE = {"family": "outcome", "market": "harbor", "period": "2024-q4"}
+WHERE = {"family": "how they end", "market": "harbor", "period": "2024-q4"}
 PERIOD = {"market": "harbor", "period": "2024-q4"}
 ORIGIN = Origin("05_deals", "totals", "deals", "2024-q1", "2024-q4")
 
@@ -160,7 +160,7 @@ def test_the_ledger_survives_parquet(tmp_path):
 def test_two_looks_at_the_same_thing_and_unknown_families_are_refused():
     with pytest.raises(ParameterError, match=r"found two looks at .*region / level-0"):
         close_family(pd.concat([_looks([0.1], 0.5)] * 2), **WHERE)
-    with pytest.raises(ParameterError, match=r"family 'outcomes'; allowed are profile, .* simplify, none"):
+    with pytest.raises(ParameterError, match=r"family 'outcomes'; allowed are who they are, .* simplify, none"):
         close_family(_looks([0.1], 0.5), **(WHERE | {"family": "outcomes"}))
 
 
@@ -186,9 +186,12 @@ def test_a_claim_says_where_it_is_shown_and_what_it_was_made_of():
 
 
 def test_counts_are_exact_and_have_no_interval():
-    deals = counted([{"estimate": 240}], ORIGIN, measure="n_deals").iloc[0]
-    money = counted([{"estimate": 1_250_000.5, "n": 80}], ORIGIN, measure="won_amount", unit="amount").iloc[0]
-    unknown = counted([{"estimate": 5_000}], ORIGIN, measure="spent_amount", unit="amount").iloc[0]
+    stated = [
+        *counted([{"estimate": 240}], ORIGIN, measure="n_deals"),
+        *counted([{"estimate": 1_250_000.5, "n": 80}], ORIGIN, measure="won_amount", unit="amount"),
+        *counted([{"estimate": 5_000}], ORIGIN, measure="spent_amount", unit="amount"),
+    ]
+    deals, money, unknown = typed(stated, STATEMENT_COLUMNS).to_dict("records")
     assert (deals["verdict"], deals["estimate"], deals["n"]) == ("counted", 240, 240)
     assert (money["estimate"], money["n"], money["unit"]) == (1_250_000.5, 80, "amount")
     assert pd.isna(unknown["n"]), "rows behind an amount are not known from the amount"
@@ -196,10 +199,11 @@ def test_counts_are_exact_and_have_no_interval():
 
 
 def test_a_row_may_have_a_subject_of_its_own():
-    told = counted([{"estimate": 2, "subject": "fast"}, {"estimate": 3}], ORIGIN, measure="n", subject="everyone")
-    assert told["subject"].tolist() == ["fast", "everyone"]
-    assert told[["field", "level", "within"]].eq("").all(axis=None)
-    assert told.dtypes.astype(str).to_dict() == dict(STATEMENT_COLUMNS)
+    rows = [{"estimate": 2, "subject": "fast"}, {"estimate": 3}]
+    stated = typed(counted(rows, ORIGIN, measure="n", subject="everyone"), STATEMENT_COLUMNS)
+    assert stated["subject"].tolist() == ["fast", "everyone"]
+    assert stated[["field", "level", "within"]].eq("").all(axis=None)
+    assert stated.dtypes.astype(str).to_dict() == dict(STATEMENT_COLUMNS)
 
 
 def test_like_compared_with_like_is_another_claim_than_the_crude_one():

@@ -42,7 +42,7 @@ def test_no_success_has_a_least_cost_and_no_estimate():
 def _judged(k, n, spent) -> pd.DataFrame:
     rows = pd.DataFrame({"field": "channel", "level": list("abcdefg")[: len(k)], "k": k, "n": n, "spent": spent})
     looks = cost_looks(rows, ABOUT, measure="cost_per_won_amount")
-    return close_family(looks, family="cost", market="m", period="p", worth_ratio=1.0).set_index("level")
+    return close_family(looks, family="how they end", market="m", period="p").set_index("level")
 
 
 def test_what_costs_the_same_is_told_so_only_when_twice_the_cost_would_show():

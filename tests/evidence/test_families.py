@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from closedloop.evidence.amounts import conformal_range
 from closedloop.evidence.claims import rate_looks, share_looks
-from closedloop.loop import turn
 from closedloop.loop.leaks import market_leaks
 from closedloop.market.warehouse import open_warehouse
+from closedloop.questions import store
+from closedloop.questions.cells import run_cells
 
 from tests.evidence.simulated import (
     ABOUT,
@@ -137,11 +138,13 @@ def test_the_maven_file_gives_its_one_large_effect_and_nothing_else(maven):
 
 @pytest.mark.real
 def test_the_maven_market_claims_its_quarter_ends_and_no_other_rate(validity, tmp_path):
-    """The outcome family of every period, as the loop closes it."""
-    periods = [period.name for period in turn.periods("maven") if turn.has_begun("maven", period.name)]
-    folders = [turn.look_back("maven", period, tmp_path) for period in periods]
-    claims = pd.concat([pd.read_parquet(folder / "claims-outcome.parquet") for folder in folders])
-    rates = claims[claims["unit"].isin(["rate", "points"]) & (claims["family"] == "outcome")]
+    """How deals end in every period, as 05 closes the family."""
+    warehouse = open_warehouse("maven")
+    periods = [period.name for period in warehouse.periods if warehouse.has_begun(period)]
+    path = store.notebook_path("05_deals")
+    asked = [run_cells(path, {"market": "maven", "period": name, "out": str(tmp_path)}) for name in periods]
+    claims = pd.concat([now.claims for now in asked])
+    rates = claims[claims["unit"].isin(["rate", "points"]) & (claims["family"] == "how they end")]
     assert {"sector", "rep_team", "product", "is_quarter_end"} <= set(rates["field"])
     supported = rates[rates["verdict"] == "supported"]
     is_quarter_end = supported["field"] == "is_quarter_end"

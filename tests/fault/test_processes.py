@@ -194,20 +194,20 @@ def test_a_parent_that_is_lost_each_time_is_given_up_after_two_repetitions(tmp_p
     assert (texts(ended), states(ended)) == ("before\n", ["completed", "completed", "failed"])
 
 
-def test_no_process_is_left_when_the_parent_ends(tmp_path: Path) -> None:
-    """A child and what it has started, both in the middle of a cell."""
-    cell = "import subprocess; subprocess.Popen(['sleep', '300']); open('begun', 'w'); import time; time.sleep(300)"
+@pytest.mark.parametrize("is_killed", [False, True], ids=["closed", "killed"])
+def test_no_process_is_left_when_the_parent_ends(tmp_path: Path, is_killed: bool) -> None:
+    """A child in the middle of a cell; what it has started, too, unless the parent is killed."""
+    cell = "import subprocess; p = subprocess.Popen(['sleep', '20']); open('begun', 'w'); p.wait()"
     request = {"cwd": str(tmp_path), "environment": dict(os.environ), "output_bytes": 1000}
     with Parent() as own:
         first = process_of(own)
         with own.fork(request | {"cells": [{"index": 0, "source": cell, "may_fail": False}]}):
             while not (tmp_path / "begun").exists():
                 time.sleep(0.05)
-            processes = first.children(recursive=True)
-            assert [process.name() for process in processes][1:] == ["sleep"]
-            own.close()
-    assert not first.is_running()
-    assert orphans(processes) == []
+            child, started = first.children(recursive=True)
+            assert (child.ppid(), started.name(), started.ppid()) == (first.pid, "sleep", child.pid)
+            first.kill() if is_killed else own.close()
+            assert orphans([first, child] if is_killed else [first, child, started]) == []
 
 
 def test_where_nothing_can_be_forked_ordinary_kernels_are_used_and_it_is_said_once(
@@ -238,11 +238,12 @@ def test_a_parent_with_threads_forks_nothing_and_says_whose_they_are(
 FIGURE = "import matplotlib.pyplot as plt; plt.plot([1, 3, 2]); plt.title('A')"
 LATER = "import asyncio\nasync def later():\n    print('later')\n"
 CLASS, JSON = "class A:\n    def ", "'application/a+json'"
+NAMED = "\n    __repr__ = lambda _: 'A'\nA()"
 SHAPES: dict[str, str | tuple[str, ...]] = {
     "streams": "import sys; print('a'); print('b', file=sys.stderr); sys.stdout.write('c')",
     "standard error first": "import sys; print('a', file=sys.stderr); print('b'); print('c', file=sys.stderr)",
     "text around a display": "print('a'); display('b'); print('c')",
-    "a line written over": "print('50 %', end='\\r'); print('100 %')",
+    "a line written over": "print('a\\rb\\r\\nc'); print('50 %', end='\\r'); print('100 %')",
     "figure": FIGURE,
     "figures": "import matplotlib.pyplot as plt; plt.plot([1]); plt.show(); plt.figure(); plt.plot([2]); print('end')",
     "figure of an object": "from matplotlib.figure import Figure; f = Figure(); f.subplots().plot([1, 2]); f",
@@ -251,8 +252,8 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "long text": "import pandas as pd; print(pd.DataFrame({f'column {n}': [n * 1e6] for n in range(30)}))",
     "html": "from IPython.display import HTML, Markdown, display; display(HTML('<b>x</b>')); Markdown('*y*')",
     "own display": f"{CLASS}_ipython_display_(self):\n        display('own')\nA()",
-    "own bundle": f"{CLASS}_repr_mimebundle_(self, **_):\n        return {{{JSON}: [1]}}, {{{JSON}: {{'c': 2}}}}\nA()",
-    "bad display": f"{CLASS}_repr_html_(self):\n        return 1 / 0\n    __repr__ = lambda self: 'A'\nA()",
+    "own bundle": f"{CLASS}_repr_mimebundle_(a, **_):\n        return {{{JSON}: [1]}}, {{{JSON}: {{'c': 2}}}}{NAMED}",
+    "bad display": f"{CLASS}_repr_html_(self):\n        return 1 / 0{NAMED}",
     "bad words": f"{CLASS}__repr__(self):\n        return 1 / 0\nA()",
     "magic": "%timeit -n1 -r1 -q 1\n%config InlineBackend.figure_format",
     "magics": ("x = 1", "%who", "%matplotlib inline", "%pwd?", "%%capture got\nprint(x)", "got.stdout", "%no_such"),
@@ -296,9 +297,9 @@ SHAPES: dict[str, str | tuple[str, ...]] = {
     "descriptor": "import os, sys, time; os.write(1, b'a'); os.write(2, b'b'); time.sleep(0.5)",
     "clear": "from IPython.display import clear_output, display\ndisplay('a'); clear_output(wait=True); display('b')",
     "clear text": "from IPython.display import clear_output\nprint('a'); clear_output(); print('b')",
-    "long": "print('x' * 300_000); 'y' * 200_000",
+    "long": "print('\\n'.join(['x' * 10_000] * 30)); 'y' * 200_000",
     "letters": "print('\u00e4 \u2028 \U0001f600'); '\u00df'",
-    "own": "from closedloop.notebook import open_run; open_run.__module__",
+    "own": "from closedloop import open_period; open_period.__module__",
 }
 
 
@@ -337,6 +338,14 @@ def test_a_widget_is_shown_as_text(source: Source, parent: Parent) -> None:
 def test_a_number_that_json_does_not_know_is_text(source: Source, parent: Parent) -> None:
     ended = execute(source("display({'a/b+json': [float('nan')]}, raw=True)"), {}, Limits(), parent)
     assert (shown(ended), texts(ended)) == ([{"a/b+json": ["nan"]}], "")
+
+
+def test_a_notebook_in_another_language_takes_its_own_kernel(source: Source, parent: Parent) -> None:
+    path = source("import os", SHOWN % "'parent': os.getppid()")
+    content = json.loads(path.read_text())
+    content["metadata"]["kernelspec"]["language"] = "another"
+    path.write_text(json.dumps(content))
+    assert execute(path, {}, Limits(), parent).results["parent"] == os.getpid() != process_of(parent).pid
 
 
 def test_a_cell_that_may_fail_does_not_end_the_notebook(source: Source, parent: Parent) -> None:
@@ -411,7 +420,13 @@ def test_a_cell_that_takes_an_interrupt_for_its_own_is_late_all_the_same(source:
     cell = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('so what')"
     ended = execute(source(cell, "print('next')"), {}, Limits(cell_seconds=1), parent)
     assert (ended.status, texts(ended).splitlines()[0]) == (Status.TIMED_OUT, "so what")
-    assert ended.notebook.cells[3].metadata["closedloop"]["state"] != "completed"
+    assert ended.cause == "cell 3: still running after the cell's limit of 1 seconds"
+
+
+def test_a_cell_that_shows_without_end_is_late(source: Source, parent: Parent) -> None:
+    cell = "h = display(0, display_id=True)\nwhile True: h.update(1)"
+    ended = execute(source(cell), {}, Limits(cell_seconds=1), parent)
+    assert (ended.status, shown(ended)) == (Status.TIMED_OUT, [{"text/plain": "1"}])
 
 
 def test_a_cell_that_leaves_ends_the_notebook(source: Source, parent: Parent) -> None:
@@ -470,6 +485,13 @@ def test_huge_output_is_cut_with_a_notice(source: Source, parent: Parent, cell: 
     assert len(nbformat.writes(ended.notebook)) < 1_200_000
     assert texts(ended).count("The rest of this cell's output was left out: it is longer than 1 MB.") == 1
     assert texts(ended).endswith("next\n")  # the next cell has its own measure
+
+
+def test_a_display_that_is_updated_often_fills_no_more_than_once(source: Source, parent: Parent) -> None:
+    cell = "h = display('0', display_id=True)\nfor n in range(30): h.update({'text/plain': f'{n}' * 50_000}, raw=True)"
+    ended = execute(source(cell), {}, Limits(output_bytes=1_000_000), parent)
+    assert shown(ended) == [{"text/plain": "29" * 50_000}]
+    assert texts(ended) == ""
 
 
 # papermill with our engine

@@ -10,14 +10,15 @@ from closedloop.evidence.growing import Bounds, grown_leaves
 from closedloop.evidence.indicators import is_metric
 from closedloop.evidence.rules import Rule
 from closedloop.loop.comparisons import deal_levels
-from closedloop.loop.deals import comparisons
 from closedloop.loop.leaks import known_leaks
 from closedloop.loop.persona import EVERYONE, Persona, PersonaSet
 from closedloop.loop.situation import Situation
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.warehouse import fetched, open_warehouse
 
+from tests import pages
 from tests.market.conftest import project_at, write_market
+from tests.notebook_steps import step_of
 
 NUMBERS = {
     "tiny_score": "TINYINT",
@@ -96,7 +97,12 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Situation]:
             f'"{name}"::{(NUMBERS | dates).get(name, "VARCHAR")} as "{name}"' for name in text.split("\n")[0].split(",")
         ]
         select = f"select {', '.join(cells)} from raw.deals"
-        write_market(root, {"deals": text}, {"deals": select}, f"[fields.deals]\ncreation = {list(NUMBERS)}\n")
+        write_market(
+            pages.with_notebooks(root),
+            {"deals": text},
+            {"deals": select},
+            f"[fields.deals]\ncreation = {list(NUMBERS)}\n",
+        )
         yield Situation.latest(open_warehouse("tiny"))
 
 
@@ -131,7 +137,7 @@ def test_every_type_of_number_reaches_scores_rules_and_leaks_as_a_number(market:
 
 
 def test_an_effect_of_an_amount_is_found_whatever_its_type(market: Situation) -> None:
-    looks = comparisons(market, ALL).looks
+    looks = step_of("05_deals", market, ALL).looks
     found = looks[(looks["measure"] == "win_rate") & looks["field"].isin(NUMBERS)].sort_values(["field", "estimate"])
     lowest, highest = found.groupby("field").first(), found.groupby("field").last()
     assert len(lowest) == len(NUMBERS)

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import notebook
 from closedloop.documents.wording import Words, sentence
-from closedloop.loop import turn
 from closedloop.market.definition import read_definition
+from closedloop.questions import store
+from closedloop.questions.cells import run_cells
+from closedloop.questions.period import OpenPeriod
 
+from tests import pages
+from tests.documents.ledger import plain
 from tests.market.conftest import project_at, write_market
 
 ITEMS = ["wants_speed", "wants_price", "wants_care", "wants_choice", "wants_fame", "wants_calm"]
@@ -43,14 +45,14 @@ def files() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("weighted")
-    with project_at(root):
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPeriod]:
+    """02 of the coming period as its cells leave it."""
+    with project_at(tmp_path_factory.mktemp("weighted")) as root:
         texts = files()
         selects = {"respondents": _select(texts["respondents"])}
-        write_market(root, texts, selects, MORE, deals="")
-        turn.plan("tiny", PERIOD, root / "out")
-        yield root / "out"
+        write_market(pages.with_notebooks(root), texts, selects, MORE, deals="")
+        given = {"market": "tiny", "period": PERIOD, "out": str(root / "out")}
+        yield run_cells(store.notebook_path("02_personas"), given)
 
 
 def _select(text: str) -> str:
@@ -60,30 +62,21 @@ def _select(text: str) -> str:
     return f"select {', '.join(cells)} from raw.respondents"
 
 
-@pytest.fixture(scope="module")
-def claims(planned: Path) -> pd.DataFrame:
-    return pd.read_parquet(planned / "tiny" / PERIOD / "claims-plan.parquet")
-
-
 def weighed() -> pd.DataFrame:
     """The answers that have a weight."""
     return answers().iloc[N_LOST:]
 
 
-def text(planned: Path, which: str, section: str) -> str:
-    return repr(notebook.open_run(which, "tiny", PERIOD, planned).show(section)).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def test_personas_are_told_from_the_market_by_weighted_shares(planned: Path, claims: pd.DataFrame) -> None:
-    rows = weighed()
-    shares = claims[(claims["measure"] == "share") & (claims["notebook"] == "02_personas") & (claims["level"] == "1")]
+def test_personas_are_told_from_the_market_by_weighted_shares(planned: OpenPeriod) -> None:
+    rows, claims = weighed(), planned.claims
+    shares = claims[(claims["measure"] == "share") & (claims["level"] == "1")]
     assert shares.groupby("subject")["field"].nunique().tolist() == [6, 6]
     for claim in shares.itertuples():
         assert claim.baseline == pytest.approx(np.average(rows[claim.field], weights=rows["weight"]))
     assert (shares["n_effective"] <= shares["n"] + 1e-9).all()
     supported = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
     assert len(supported)
-    page = text(planned, "02_personas", "attributes")
+    page = plain(next(list(one.pieces()) for one in planned.answers.values() if one.verb == "attributes"))
     told = supported.sort_values("effect").iloc[-1]
     assert f"▲ {round(100 * told.estimate)} % ({round(100 * told.low)}–{round(100 * told.high)} %)" in page
     sentence_of = sentence(told.to_dict(), Words(read_definition("tiny"))).text

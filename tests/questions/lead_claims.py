@@ -1,14 +1,11 @@
 """Hand-made claims and tables of 03 leads, as its verbs leave them."""
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, close_family, outside, stacked
+from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, stacked
 from closedloop.evidence.gains import gain_looks
-from closedloop.loop.step import Draft
 
-from tests.documents.ledger import claims
+from tests.documents.ledger import NAN, Draft, claims, figures, judged, rates, totals, whole
 
-NAN = float("nan")
-FIGURES = ("estimate", "low", "high", "n")
 RESULTS = {"score_verdict": "usable", "shown_as": "probability", "prospects": "leads"}
 TABLES = {
     "next_leads": pd.DataFrame(
@@ -36,25 +33,6 @@ TABLES = {
 }
 
 
-def _rates(field: str, **levels: tuple[float, float, float, int]) -> list[dict[str, object]]:
-    """Rows of statements: level -> estimate, low, high, n."""
-    return [{"field": field, "level": k, **dict(zip(FIGURES, v, strict=True))} for k, v in levels.items()]
-
-
-def _counts(field: str, n: int, **levels: float) -> list[dict[str, object]]:
-    """Rows of statements: level -> total, among ``n``."""
-    return [{"field": field, "level": level, "estimate": total, "n": n} for level, total in levels.items()]
-
-
-def _figures(*values: float) -> dict[str, float]:
-    """Estimate, low, high, n."""
-    return dict(zip(FIGURES, values, strict=True))
-
-
-def judged(looks: pd.DataFrame) -> pd.DataFrame:
-    return close_family(looks, family="how they end", market="yard", period="2025-q1")
-
-
 def suiting() -> pd.DataFrame:
     """A channel whose leads of one persona sales accepts more often, and what channels cost."""
     own = {"notebook": "03_leads", "cell": "persona_channels", "measure": "persona_accepted_rate", "subject": "fast"}
@@ -73,15 +51,15 @@ def suiting() -> pd.DataFrame:
 
 def _experiment(draft: Draft, at: Origin) -> None:
     """Two arms drawn in one channel."""
-    arms = _rates("arm", short=(0.6, 0.5, 0.7, 100), long=(0.4, 0.3, 0.5, 90))
+    arms = rates("arm", short=(0.6, 0.5, 0.7, 100), long=(0.4, 0.3, 0.5, 90))
     draft.estimate(arms, at, "arm_accepted_rate", subject="opening")
     accepted = [{"field": "arm", "level": arm, "estimate": k, "n": n} for arm, k, n in
                 (("short", 60, 100), ("long", 36, 90))]  # fmt: skip
     draft.count(accepted, at, "n_arm_accepted", subject="opening")
-    gap = {"field": "arm", "level": "short", "against": "long", **_figures(0.2, 0.08, 0.31, 190)}
+    gap = {"field": "arm", "level": "short", "against": "long", **figures(0.2, 0.08, 0.31, 190)}
     draft.estimate([gap], at, "arm_accepted_rate_difference", unit="points", subject="opening", kind="causal")
-    draft.count(_counts("channel", 190, search=190), at, "n_drawn_leads", subject="opening")
-    draft.count(_counts("arm", 190, short=100, long=90), at, "n_arm_leads", subject="opening")
+    draft.count(totals("channel", 190, search=190), at, "n_drawn_leads", subject="opening")
+    draft.count(totals("arm", 190, short=100, long=90), at, "n_arm_leads", subject="opening")
 
 
 def won_by(arm: str = "short", against: str = "long", effect: float = 0.2) -> pd.DataFrame:
@@ -105,29 +83,29 @@ def _planned_tests(draft: Draft, at: Origin) -> None:
 
 
 def _leads() -> Draft:
-    draft = Draft("leads")
+    draft = Draft()
     at = {name: Origin("03_leads", name, "leads", "2024-q1", "2024-q4") for name in
           ("funnel", "channels", "persona_channels", "experiments", "tests", "quality", "calibration",
            "next_leads", "wake_up")}  # fmt: skip
-    draft.count(_counts("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
-    reached = _rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
+    draft.count(totals("status", 100, inquiry=100, handed_off=50, won=5), at["funnel"], "n_reached")
+    reached = rates("status", handed_off=(0.5, 0.4, 0.6, 100), won=(0.1, 0.05, 0.2, 50))
     draft.estimate(reached, at["funnel"], "conversion_rate")
-    draft.count(_counts("channel", 80, search=80, fair=20), at["channels"], "n_leads")
-    draft.count(_counts("channel", 80, search=1000, fair=900), at["channels"], "spent_amount", unit="amount")
-    draft.count(_counts("channel", 80, search=20, fair=1), at["channels"], "n_won")
+    draft.count(totals("channel", 80, search=80, fair=20), at["channels"], "n_leads")
+    draft.count(totals("channel", 80, search=1000, fair=900), at["channels"], "spent_amount", unit="amount")
+    draft.count(totals("channel", 80, search=20, fair=1), at["channels"], "n_won")
     draft.count([{"estimate": 90, "n": 100}], at["channels"], "days_to_win", unit="days")
     for measure, of in {"n_leads": 40, "n_won": 5}.items():
-        draft.count(_counts("channel", 40, search=of), at["persona_channels"], measure, subject="fast")
+        draft.count(totals("channel", 40, search=of), at["persona_channels"], measure, subject="fast")
     _planned_tests(draft, at["tests"])
     _experiment(draft, at["experiments"])
-    for measure, figures in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
-        draft.estimate(_rates("model", logistic=figures), at["quality"], measure, unit="ratio")
-    open_ones = _rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
+    for measure, of in {"brier": (0.2, NAN, NAN, 90), "auc_within": (0.61, 0.52, 0.7, 90)}.items():
+        draft.estimate(rates("model", logistic=of), at["quality"], measure, unit="ratio")
+    open_ones = rates("order", score=(0.61, NAN, NAN, 164), stage=(0.72, NAN, NAN, 164))
     draft.estimate(open_ones, at["quality"], "auc_open", unit="ratio")
-    gain = gain_looks(_rates("", **{"": (-0.11, -0.19, -0.02, 164)}), at["quality"], measure="gain_over_stage")
-    chance = pd.DataFrame(_rates("model", logistic=(0.61, 0.52, 0.7, 90))).assign(baseline=0.5)
+    gain = gain_looks(whole(-0.11, -0.19, -0.02, 164), at["quality"], measure="gain_over_stage")
+    chance = pd.DataFrame(rates("model", logistic=(0.61, 0.52, 0.7, 90))).assign(baseline=0.5)
     draft.closed.append(judged(stacked([gain, gain_looks(chance, at["quality"], measure="score_auc")])))
-    groups = _rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
+    groups = rates("score_group", **{"1": (0.2, 0.15, 0.3, 40), "2": (0.5, 0.4, 0.6, 40)})
     predicted = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
     draft.estimate(predicted, at["calibration"], "observed_rate", kind="predictive")
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
@@ -140,7 +118,4 @@ def _leads() -> Draft:
     return draft
 
 
-_STATED = _leads().done()
-CLAIMS = stacked(
-    [outside(_STATED.statements, market="yard", period="2025-q1"), _STATED.closed, suiting(), won_by()], CLAIM_COLUMNS
-)
+CLAIMS = stacked([_leads().claims(), suiting(), won_by()], CLAIM_COLUMNS)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from closedloop import describe, explore, offer, open_period, profile, sample_size, segments, target_criteria, targets
 from closedloop import waves as ask_waves
-from closedloop.loop.personas import research_set
+from closedloop.loop.first_set import research_set
 from closedloop.questions.answer import Answer
 from closedloop.questions.period import OpenPeriod
 

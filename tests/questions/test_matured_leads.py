@@ -52,6 +52,15 @@ def grown(now: OpenPeriod) -> Matured:
     return matured(now.situation, now.records["leads"], now.spend())
 
 
+def test_what_came_before_deals_were_recorded_is_not_known_to_be_lost(now: OpenPeriod) -> None:
+    frame = now.records["leads"]
+    early = frame["created_on"] < tables()["deals"]["closed_on"].min()
+    assert early.sum() > 300
+    assert frame.loc[early, "is_won"].isna().all()
+    assert not frame.loc[early, "is_followed"].any()
+    assert frame.loc[~early, "is_followed"].all()
+
+
 def test_costs_are_of_the_days_for_which_spend_is_recorded(now: OpenPeriod, grown: Matured) -> None:
     assert grown.days_to_win is not None and 25 <= grown.days_to_win <= 31, "nine of ten of days 10 to 31"
     until = ON - pd.Timedelta(days=grown.days_to_win)

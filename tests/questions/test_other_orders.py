@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.call_list import listed
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.loop.records import lead_frame
 from closedloop.loop.situation import Situation
@@ -17,6 +16,7 @@ from closedloop.market.periods import find_period
 from closedloop.market.place import data_folder
 from closedloop.market.warehouse import open_warehouse
 from closedloop.questions.answer import Answer
+from closedloop.questions.call_list import listed
 from closedloop.questions.other_orders import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
 
 from tests.market.conftest import project_at

@@ -8,20 +8,20 @@ import pandas as pd
 import pytest
 from closedloop.documents.pieces import Piece
 from closedloop.documents.tables import Table
-from closedloop.questions import attributes, likeness, persona_history, persona_outcomes, recognition
+from closedloop.questions import attributes, funnel, likeness, persona_history, persona_outcomes, recognition
 from closedloop.questions.evidence import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
-from tests.documents.steps import CHANGED, CLAIMS, TABLES
+from tests.questions.persona_claims import CHANGED, CLAIMS, TABLES
 
-LEDGER = CLAIMS["personas"]
+LEDGER = CLAIMS
 PAGES = {
     "personas": recognition._show_sizes,
     "rules": recognition._show_rule,
     "attributes": attributes._show,
     "nearest": likeness._show_nearest,
     "prevalence": likeness._show_prevalence,
-    "funnel": persona_outcomes._show_progress,
+    "funnel": funnel._show_groups,
     "promises": persona_outcomes._show_promises,
     "avoid": persona_outcomes._show_anti_personas,
     "stability": persona_history._show_stability,
@@ -34,7 +34,7 @@ CELLS = {"promises": ("personas", "changes")}
 def evidence(page: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> Evidence:
     own = ledger[ledger["cell"].isin(CELLS.get(page, (page,)))]
     results = {"is_cross_fitted": True, "review_on": "2025-07-01"}
-    given = {"tables": TABLES["personas"], "results": results} | changes
+    given = {"tables": TABLES, "results": results} | changes
     return Evidence(words(fast="Fast start"), "2025-q1", own, ledger, **given)
 
 
@@ -146,7 +146,7 @@ def test_a_fact_that_the_rule_settles_is_nothing_to_lead_with() -> None:
 
 
 def test_a_set_without_edits_is_as_research_found_it() -> None:
-    bare = {"history": TABLES["personas"]["history"].head(0)}
+    bare = {"history": TABLES["history"].head(0)}
     told = page("history", tables=bare, results={"review_on": None})
     assert "No edit has been made: the set is as research found it." in told
     assert "this market records no dates" in told

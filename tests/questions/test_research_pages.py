@@ -12,9 +12,9 @@ from closedloop.questions import profiles, sample, segments, target_pages, waves
 from closedloop.questions.evidence import Evidence
 
 from tests.documents.ledger import HOSTILE, words
-from tests.documents.steps import CLAIMS, RESULTS, TABLES
+from tests.questions.research_claims import CLAIMS, RESULTS, TABLES
 
-LEDGER = CLAIMS["research"]
+LEDGER = CLAIMS
 PAGES = {
     "size": sample._show_size,
     "criteria": target_pages.show_criteria,
@@ -28,7 +28,7 @@ PAGES = {
 
 
 def evidence(claims: pd.DataFrame = LEDGER, **changes: Any) -> Evidence:
-    given = {"tables": TABLES["research"], "results": RESULTS} | changes
+    given = {"tables": TABLES, "results": RESULTS} | changes
     return Evidence(words(fast="Fast start"), "2025-q1", claims, claims, **given)
 
 
@@ -96,8 +96,8 @@ def test_a_number_that_was_asked_for_is_not_called_the_largest_that_holds() -> N
 
 
 def test_without_a_target_one_offer_for_everyone_stays_valid() -> None:
-    rows = TABLES["research"]["targets"]
-    tables = {**TABLES["research"], "targets": rows.assign(choice=["cannot tell", "not now"])}
+    rows = TABLES["targets"]
+    tables = {**TABLES, "targets": rows.assign(choice=["cannot tell", "not now"])}
     assert "No segment is shown to be a target, so one offer for everyone stays valid; look first at segment 0" in page(
         "offer", tables=tables
     )
@@ -112,7 +112,7 @@ def test_too_few_rows_and_no_wave_are_named() -> None:
     few = few[~few["measure"].isin(["n_last_wave", "n_ended"])]
     told = page("size", claims=few)
     assert "too few to be sure, so look at the stability first (advised are 720)" in told
-    assert "A cut has to do without: rows to cut, beside those advised; ended deals to judge segments by; rows" in told
+    assert "A cut has to do without: as many rows to cut as advised; ended deals to judge segments by; rows" in told
     assert page("size", claims=LEDGER[~is_rows]) == "Nothing is recorded that could be cut into segments."
 
 
@@ -131,7 +131,7 @@ def test_fields_that_nobody_is_compared_by_and_leaks_are_told_with_the_sample() 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_number_is_of_a_claim_and_hostile_text_never_becomes_a_tag(name: str) -> None:
     tables = {key: frame.map(lambda cell: HOSTILE if cell == "more attractive" else cell)
-              for key, frame in TABLES["research"].items()}  # fmt: skip
+              for key, frame in TABLES.items()}  # fmt: skip
     pieces = PAGES[name](evidence(tables=tables, results={**RESULTS, "verdict": HOSTILE}), HOSTILE)
     html = "".join(piece._repr_html_() for piece in pieces)
     assert "<script" not in html

@@ -1,6 +1,7 @@
 """Runs a notebook in an ordinary kernel: one in another language, where nothing can be forked, or papermill by hand."""
 
 import asyncio
+import atexit
 import json
 import logging
 import signal
@@ -106,3 +107,4 @@ class Client(NotebookClient):
             self.code = await self.km.provisioner.poll()
             await self.km.provisioner.send_signal(signal.SIGKILL)
         await super()._async_cleanup_kernel()
+        atexit.unregister(self._cleanup_kernel)  # which is left there when a start fails

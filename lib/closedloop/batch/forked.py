@@ -16,7 +16,7 @@ from closedloop.batch.parent import Child, Parent, ParentLost
 from closedloop.batch.trace import GRACE_SECONDS, Trace, portable
 from closedloop.terms import Status
 
-_OVERWRITTEN = re.compile(r".*\r(?=[^\n])")
+_OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)
 _WIDGET = "application/vnd.jupyter.widget-view+json"  # it would name a widget that no page can find
 
 
@@ -33,7 +33,7 @@ def run_forked(trace: Trace, parent: Parent) -> None:
         with parent.fork({"cells": cells, "output_bytes": trace.limits.output_bytes, **place}) as child:
             _follow(child, page, trace)
     except ParentLost as error:
-        trace.is_lost = True
+        trace.is_lost = trace.status is Status.CANCELLED  # else it had come to its own end
         trace.die(why=str(error))
     page.close()
 
@@ -42,7 +42,8 @@ def _follow(child: Child, page: "Page", trace: Trace) -> None:
     """Take what the child tells until its end; a late one is interrupted, and killed if that does not help."""
     until, signals, why = time.monotonic() + trace.limits.start_seconds, [signal.SIGKILL], ""
     while True:
-        message = child.hear(until - time.monotonic())
+        left = until - time.monotonic()  # one that tells without end is late, too
+        message = child.hear(left) if left > 0 else None
         name, content = (message["msg_type"], message["content"]) if message else ("late", {})
         match name:
             case "ready":

@@ -35,13 +35,14 @@ from IPython.core.shellapp import InteractiveShellApp
 from jupyter_client.session import Session, json_packer
 from traitlets.config import Config
 
+import closedloop
 from closedloop.batch.trace import cut
 
 # What notebooks use. None of it may start a thread or open a database when it is imported.
 LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "duckdb", "ibis", "yaml"),
     *("matplotlib.pyplot", "pandas.io.formats.csvs", "pandas.io.formats.html", "pandas.io.formats.string"),
-    *("IPython.extensions.storemagic", "closedloop.notebook"),
+    "IPython.extensions.storemagic",
 )
 INLINE = "module://matplotlib_inline.backend_inline"
 NO_HISTORY = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})  # it keeps a thread
@@ -50,12 +51,14 @@ _TASKS_SECONDS = 0.001  # what tasks have between two cells, as while a kernel w
 
 
 def prepare() -> None:
-    """In the parent, once: import the libraries while there is a shell, which pandas and matplotlib look for."""
+    """In the parent, once: import libraries and verbs while there is a shell, which pandas and matplotlib look for."""
     os.environ["MPLBACKEND"] = INLINE
     shell = ZMQInteractiveShell.instance(config=NO_HISTORY, compiler_class=XCachingCompiler, kernel=SimpleNamespace())
     with shell.builtin_trap:
         for name in LIBRARIES:
             importlib.import_module(name)
+        for name in closedloop.__all__:
+            getattr(closedloop, name)
     ZMQInteractiveShell.clear_instance()
 
 

@@ -52,11 +52,10 @@ def proposal_of(verdict: str, challenger: Challenger, in_force: PersonaSet, comi
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     """What changes against the set in force, and when."""
     coming = shown.result("next_period")
-    when = f"in {coming}" if coming else "when this period has ended"
     if not shown.result("is_proposed"):
-        said = Sentence(f"The personas in force stay {when}.")
+        said = Sentence(f"The personas in force stay{f' in {coming}' if coming else ''}.")
     elif shown.words.definition.accept == "manual":
         said = Sentence(f"This set is proposed for {coming}; it waits until people accept it (closedloop accept).")
     else:
-        said = Sentence(f"This set is in force {when}, with rates renewed at its start.")
+        said = Sentence(f"This set is in force in {coming}, with rates renewed at its start.")
     return change_table(shown.table("changes"), shown.words, title), said

@@ -1,19 +1,19 @@
-"""The section about columns that know the answer: what is named, what it rests on, what was done."""
+"""Columns that know the answer: what is named, what it rests on, what was done."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
-from closedloop.documents.pieces import Missing
-from closedloop.documents.sections.catalogue import names, render
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, counted, estimated, outside, stacked
+from closedloop.documents.pieces import Piece
+from closedloop.evidence.claims import Origin
+from closedloop.questions import leaks, sample
 
-from tests.documents.ledger import HOSTILE, evidence
+from tests.documents.ledger import HOSTILE, Draft, plain, seen
 
 ORIGIN = Origin("03_leads", "leaks", "leads", "2024-q1", "2024-q4")
 
 
-def told(finding: str, name: str = "seconds", why: str = "tells the outcome too well") -> dict[str, pd.DataFrame]:
-    """One column with this finding beside an honest one, as the step writes them."""
+def found(finding: str, name: str = "seconds", why: str = "tells the outcome too well") -> dict[str, pd.DataFrame]:
+    """One column with this finding beside an honest one, as the verb leaves them."""
     rows = [
         {"column": name, "known": "creation", "finding": finding, "why": why if finding else "", "advice": "Move it."},
         {"column": "sites", "known": "research", "finding": "", "why": "", "advice": ""},
@@ -21,24 +21,25 @@ def told(finding: str, name: str = "seconds", why: str = "tells the outcome too 
     return {"leaks": pd.DataFrame(rows).assign(table="leads")}
 
 
-def ledger(name: str = "seconds") -> pd.DataFrame:
+def drafted(name: str = "seconds") -> Draft:
     """How well both columns tell the outcome, and when the first is filled."""
     areas = [
         {"field": name, "estimate": 0.89, "low": 0.88, "high": 0.9, "baseline": 0.8, "n": 5000},
         {"field": "sites", "estimate": 0.61, "low": 0.58, "high": 0.64, "baseline": 0.8, "n": 5000},
     ]
-    filled = counted([{"field": name, "estimate": 0.25}], ORIGIN, measure="lost_filled_rate", unit="rate")
-    stated = [estimated(areas, ORIGIN, measure="column_auc", unit="ratio", kind="predictive"), filled]
-    claims = [outside(part, market="yard", period="2025-q1") for part in stated]
-    return stacked(claims, CLAIM_COLUMNS)
+    draft = Draft()
+    draft.estimate(areas, ORIGIN, "column_auc", unit="ratio", kind="predictive")
+    draft.count([{"field": name, "estimate": 0.25}], ORIGIN, "lost_filled_rate", unit="rate")
+    return draft
 
 
-def shown(finding: str, **more: Any) -> Any:
-    return render("leads", "leaks", evidence("leads", told(finding, **more), ledger(more.get("name", "seconds"))))
+def shown(finding: str, claims: pd.DataFrame | None = None, **more: str) -> Sequence[Piece]:
+    own = drafted(more.get("name", "seconds")).claims() if claims is None else claims
+    return leaks._show(seen(own, tables=found(finding, **more)), "")
 
 
-def plain(section: object) -> str:
-    return repr(section).replace("\N{NO-BREAK SPACE}", " ")
+def html_of(pieces: Sequence[Piece]) -> str:
+    return "".join(piece._repr_html_() for piece in pieces)
 
 
 def test_an_alarm_is_named_with_its_figures_and_kept_out() -> None:
@@ -62,34 +63,35 @@ def test_a_remark_is_named_and_nothing_was_kept_out() -> None:
 
 def test_columns_that_tell_together_are_listed_with_what_they_reach() -> None:
     together = [{"field": "seconds", "estimate": 0.93, "low": 0.91, "high": 0.95, "baseline": 0.8, "n": 5000}]
-    stated = estimated(together, ORIGIN, measure="together_auc", unit="ratio", kind="predictive")
-    claims = stacked([ledger(), outside(stated, market="yard", period="2025-q1")], CLAIM_COLUMNS)
-    text = plain(render("leads", "leaks", evidence("leads", told("alarm", why="tells together"), claims)))
+    draft = drafted()
+    draft.estimate(together, ORIGIN, "together_auc", unit="ratio", kind="predictive")
+    text = plain(shown("alarm", draft.claims(), why="tells together"))
     assert "AUC together with those below" in text
-    assert "0.89 (0.88–0.9, n = 5,000) 0.93 (0.91–0.95, n = 5,000)" in " ".join(text.split())
+    assert "0.89 (0.88–0.9, n = 5,000) 0.93 (0.91–0.95, n = 5,000)" in text
 
 
 def test_a_level_that_no_won_record_has_is_one_line_of_its_column() -> None:
     why = "has a level that no won record has: 'Proposal' (0 of 61 won)"
     row = [{"field": "seconds", "level": "Proposal", "estimate": 0.0, "low": 0.0, "high": 0.04, "n": 61}]
-    stated = estimated(row, ORIGIN, measure="level_won_rate")
-    claims = stacked([ledger(), outside(stated, market="yard", period="2025-q1")], CLAIM_COLUMNS)
-    section = render("leads", "leaks", evidence("leads", told("remark", why=why), claims))
-    text = plain(section)
+    draft = drafted()
+    draft.estimate(row, ORIGIN, "level_won_rate")
+    claims = draft.claims()
+    pieces = shown("remark", claims, why=why)
+    text = plain(pieces)
     assert f"seconds (seconds): {why}. Move it." in text
     assert "kept out" not in text
     assert text.count("0.89 (0.88–0.9, n = 5,000)") == 1
-    assert claims["claim_id"].iloc[-1] in section._repr_html_()
+    assert claims.set_index("measure").loc["level_won_rate", "claim_id"] in html_of(pieces)
 
 
 def test_fields_that_nobody_is_compared_by_are_told_with_the_sample() -> None:
     known = Origin("01_research", "sample", "deals", "2025-q1", "2025-q1")
     rows = [{"field": "account_hash", "level": "an identifier", "estimate": 495, "n": 512}]
-    sizes = [counted([{"estimate": n}], known, measure=name) for name, n in
-             (("n_rows", 512), ("n_columns", 4), ("n_advised", 240))]  # fmt: skip
-    parts = [outside(part, market="yard", period="2025-q1")
-             for part in (*sizes, counted(rows, known, measure="n_values"))]  # fmt: skip
-    text = plain(render("research", "sample", evidence("research", {}, stacked(parts, CLAIM_COLUMNS))))
+    draft = Draft()
+    for name, n in (("n_rows", 512), ("n_columns", 4), ("n_advised", 240)):
+        draft.count([{"estimate": n}], known, name)
+    draft.count(rows, known, "n_values")
+    text = plain(sample._show_size(seen(draft.claims()), ""))
     assert (
         "account hash (account_hash of deals) looks like an identifier: 495 values among 512 records; it is kept out "
         "of rules, segments, comparisons and scores. List it under [checked] of market.toml if it is a field."
@@ -103,23 +105,12 @@ def test_honest_columns_are_said_to_be_honest() -> None:
 
 
 def test_every_sentence_with_figures_names_its_claims() -> None:
-    html = shown("alarm")._repr_html_()
-    claims = ledger()
-    for claim in claims["claim_id"]:
+    html = html_of(shown("alarm"))
+    for claim in drafted().claims()["claim_id"]:
         assert claim in html
 
 
 def test_hostile_names_and_texts_never_become_tags() -> None:
-    html = shown("alarm", name=HOSTILE, why=HOSTILE)._repr_html_()
+    html = html_of(shown("alarm", name=HOSTILE, why=HOSTILE))
     assert "<script" not in html
     assert "<img src=x" not in html
-
-
-def test_without_outcomes_it_says_what_to_collect() -> None:
-    section = render("leads", "leaks", evidence("leads", {}, missing={"leaks": "Collect outcomes."}))
-    assert section.pieces == (Missing("Collect outcomes."),)
-
-
-def test_it_stands_before_the_quality_of_the_score() -> None:
-    order = names("leads")
-    assert order.index("leaks") + 1 == order.index("quality")

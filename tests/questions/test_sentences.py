@@ -1,0 +1,195 @@
+"""What 04, 06 and 07 say of hand-made claims; the sentences are worked out by hand."""
+
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
+import pytest
+from closedloop.documents.findings import where
+from closedloop.questions import (
+    champion_challenger,
+    drift,
+    edits,
+    first_touch,
+    goals,
+    handoff,
+    other_orders,
+    promised_rates,
+    review,
+)
+
+from tests.documents.ledger import Show, claims, definition, plain, seen
+from tests.questions.handoff_claims import CLAIMS as HANDOFF
+from tests.questions.refinement_claims import CLAIMS as REFINEMENT
+
+SAID: list[tuple[Show, pd.DataFrame, str]] = [
+    (goals.show_promises, HANDOFF, "cannot tell"),
+    (goals.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
+    (handoff._show_waterfall, HANDOFF, "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n ="),
+    (first_touch._show, HANDOFF, "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
+    (first_touch._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),
+    (handoff._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
+    (handoff._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
+    (handoff._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
+    (handoff._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
+    (promised_rates._show, REFINEMENT, "Promised win rates: 1 doubtful."),
+    (promised_rates._show, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) doubtful"),
+    (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),
+    (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210) 33 % +11 points"),
+    (drift._show, REFINEMENT, "Fast start – won less often than before: 20 % against 40 % in 2024-q4"),
+    (drift._show, REFINEMENT, "Of 1 comparisons with the periods before, 1 moved."),
+    (other_orders._show, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
+    (other_orders._show, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
+    (other_orders._show, REFINEMENT, "at random cannot tell 31"),
+    (review._show_requests, HANDOFF, "Sales: touch every lead before giving it back, 9 of 18 never were."),
+    (review._show_requests, HANDOFF, "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("show", "of", "text"), SAID)
+def test_what_is_said(show: Show, of: pd.DataFrame, text: str) -> None:
+    assert text in plain(show(seen(of), ""))
+
+
+def promised(of: pd.DataFrame) -> str:
+    return plain(goals.show_promises(seen(of), ""))
+
+
+def test_a_promise_is_kept_broken_or_not_judged() -> None:
+    rows = [line.split() for line in promised(HANDOFF).splitlines()]
+    assert [row[-1] for row in rows[1:4]] == ["yes", "tell", "judged"], "the interval holds what was promised"
+    apart = HANDOFF.assign(baseline=HANDOFF["baseline"].replace(0.6, 0.65))
+    assert "no" in promised(apart).split()
+    assert goals.show_promises(seen(HANDOFF), "")[1].claims  # type: ignore[attr-defined]
+    assert "No promise could be judged yet." in promised(HANDOFF.query("level == 'first_touch_days'"))
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"), [(100, "yes"), (95, "just missed"), (94, "no"), (60, "no"), (120, "yes")]
+)
+def test_a_promise_that_lacks_a_twentieth_is_just_missed(observed: int, said: str) -> None:
+    rows = HANDOFF.query("measure != 'promise' or level == 'n_leads'")
+    effect = rows["effect"].where(rows["measure"] != "promise", observed - 100)
+    shown = promised(rows.assign(effect=effect, estimate=float(observed)))
+    assert shown.splitlines()[1].endswith(f" {said}")
+    assert ("; just missed: leads handed off." in shown) == (said == "just missed")
+
+
+def test_what_both_teams_have_to_hear_cites_its_three_claims() -> None:
+    (said,) = first_touch.neglected(seen(HANDOFF))
+    assert plain(said) == (
+        "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were touched within the promised "
+        "2 days."
+    )
+    assert len(said.claims) == 3
+    (alone,) = first_touch.neglected(seen(HANDOFF.query("measure != 'touched_in_time_share'")))
+    assert plain(alone) == "9 of 18 rejected leads had no sales touch."
+
+
+def test_a_wait_without_an_end_is_told_without_a_median() -> None:
+    undated = seen(HANDOFF.query("measure == 'never_touched_share'"))
+    never = "25 % (16–36 %, n = 50) of all were never touched by sales"
+    assert plain(first_touch.waited(undated)) == f"{never}; how long the others waited cannot be told without days."
+    days = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
+    dated = replace(undated, words=replace(undated.words, definition=days))
+    assert plain(first_touch.waited(dated)) == f"{never}: too many for a median wait."
+
+
+def test_teams_that_agree_are_told_so() -> None:
+    agreed = seen(HANDOFF.assign(estimate=0.0))
+    assert "The teams' verdicts agree on every lead." in plain(handoff._show_disagreements(agreed, ""))
+    assert "what happened to them?" not in plain(handoff._show_questions(agreed, ""))
+
+
+def test_a_duel_is_told_with_both_gains() -> None:
+    own = where(REFINEMENT, cell="duel")
+    (said,) = champion_challenger.duel_verdict(seen(own, results={"verdict": "improved"}))
+    assert plain(said).startswith(
+        "Duel of new against old personas on 200 deals: improved (gain in log loss 0.05, 0.01"
+    )
+    assert len(said.claims) == 2
+    (unfought,) = champion_challenger.duel_verdict(seen(claims(), results={"verdict": "cannot tell"}))
+    assert plain(unfought) == "Duel of new against old personas: cannot tell."
+
+
+def test_a_proposal_needs_both_gains() -> None:
+    gains = where(REFINEMENT, family="duel")
+    assert champion_challenger.verdict_of(gains) == "improved"
+    assert champion_challenger.verdict_of(gains.head(1)) == "no improvement shown"
+    worse = gains.assign(effect=-gains["effect"])
+    assert champion_challenger.verdict_of(worse) == "no improvement shown"
+
+
+def test_an_edit_that_holds_is_permanent_only_after_a_won_duel() -> None:
+    own = REFINEMENT[REFINEMENT["cell"] == "edits"]
+    assert "permanent" in plain(edits._show(seen(own, ledger=REFINEMENT), ""))
+    lost = REFINEMENT[REFINEMENT["measure"] != "auc_within_gain"]
+    assert "holds; not made, the duel was not won" in plain(edits._show(seen(own, ledger=lost), ""))
+    assert plain(edits.edits_summary(seen(claims()))) == "No edit of the personas could be tested."
+
+
+def test_drift_is_told_only_where_there_is_some() -> None:
+    still = plain(drift._show(seen(REFINEMENT.assign(verdict="refused")), ""))
+    assert "Of 1 comparisons with the periods before, no move was shown; for 1 the deals are too few to tell." in still
+    assert "won less often" not in still
+    assert "is known from 4 earlier ones on; there are 0, so only luck is counted." in still
+    known = plain(drift._show(seen(REFINEMENT, results={"n_earlier_periods": 4}), ""))
+    assert known.endswith("The verdicts count how far earlier periods differed anyway, beyond luck.")
+
+
+def test_orders_whose_intervals_overlap_are_not_told_apart() -> None:
+    alike = plain(other_orders._show(seen(REFINEMENT.assign(verdict="refused")), ""))
+    assert "as called: no difference is shown." in alike
+    assert "more would have been won" in plain(other_orders._show(seen(REFINEMENT.assign(effect=0.1)), ""))
+
+
+def test_sales_is_asked_to_touch_what_it_accepted() -> None:
+    level = {"level": "accepted, yet never touched by sales", "estimate": 7.0}
+    accepted = HANDOFF.query("measure == 'n_disagreements'").head(1).assign(**level)
+    asked = plain(review._show_requests(seen(accepted), ""))
+    assert asked == "- Sales: touch every accepted lead, 7 of 40 never were."
+
+
+def found(*changes: dict[str, object]) -> pd.DataFrame:
+    """Claims of 05 on how deals end."""
+    return claims(*({"family": "how they end"} | change for change in changes))
+
+
+def test_a_finding_that_turns_round_is_told_apart_in_the_review() -> None:
+    crude = {"field": "product", "level": "plan", "effect": -0.08, "claim_id": "crude"}
+    turned = {"claim_id": "turned", "family": "none", "measure": "win_rate_reversed", "field": "product"}
+    turned |= {"level": "plan", "within": "sites", "baseline": -0.08, "estimate": 0.11, "low": 0.05, "high": 0.2}
+    both = found(crude, turned)
+    shown = plain(review._show_findings(8, seen(both), ""))
+    assert shown.startswith("Nothing that differs holds like for like in this period.")
+    assert "Product: Yard Plan, within number of sites – the difference turns round" in shown
+    (counted,) = review._how_many_hold(seen(both))
+    assert plain(counted).startswith("0 findings hold, 1 not like for like, 0 to watch; for 0 comparisons the data are")
+
+
+def test_findings_are_told_with_what_moved_and_what_is_recorded_unevenly() -> None:
+    uneven = {"claim_id": "uneven", "family": "recording", "measure": "recorded_share", "field": "competitor"}
+    uneven |= {"level": "", "estimate": 1.0, "baseline": 0.83, "n": 878}
+    ledger_ = pd.concat([found({"field": "competitor", "level": "rival-a", "n_effective": 200.0}, uneven), REFINEMENT])
+    shown = plain(review._show_findings(8, seen(ledger_.reset_index(drop=True)), ""))
+    assert "1 finding holds." in shown
+    assert "Competitor is recorded in 100 % of won and 83 % of lost deals" in shown
+    assert "Against the periods before:\n- Persona Fast start – won less often than before: 20 %" in shown
+
+
+def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
+    persona = {"field": "persona", "level": "fast", "within": "", "among": ""}
+    held = plain(review.one_play(seen(found(persona))))
+    assert held == "Deals of persona Fast start are won more or less often than the rest: plays by persona can pay."
+    wide = persona | {"verdict": "refused", "low": 0.2, "high": 0.6}
+    assert "cannot be told" in plain(review.one_play(seen(found(wide))))
+    narrow = {"verdict": "indistinguishable", "estimate": 0.33, "low": 0.30, "high": 0.36, "baseline": 0.33}
+    same = plain(review.one_play(seen(found(persona | narrow | {"effect": 0.0, "n": 2000, "p": 0.9}))))
+    assert same == "All personas are won alike, within 10 points: one play for all will do."
+    assert "win rates are not compared" in plain(review.one_play(seen(claims())))
+
+
+def test_nothing_that_holds_cannot_hold_falsely() -> None:
+    none = {"family": "none", "measure": "expected_false_lines", "field": "", "level": "", "estimate": 0.0, "n": 0}
+    shown = plain(review._show_false_lines(seen(claims(none)), ""))
+    assert shown == "No line of this period holds, so none can hold falsely."
