@@ -165,7 +165,7 @@ class Cut:
     def _(self, redraw: redraws.SizeRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
         least = SHORTEST_DAYS if redraw.size == "age_days" else 0.0
-        groups = redraw.groups[is_known].to_numpy(dtype=object)
+        groups = pd.factorize(redraw.groups[is_known], sort=True)[0].astype(np.int64)
         return [Sizes(DEALS, redraw.measure, rows, groups, redraw.size, least, redraw.is_per_decided)]
 
     @again.register
