@@ -8,6 +8,8 @@ import pytest
 from closedloop import arms, call_list, channels, funnel, score, score_over_stage
 from closedloop.evidence.rules import Rule
 from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.questions import champion_challenger
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod, open_period
 
 from tests.questions import periods
@@ -19,6 +21,29 @@ Opening = Callable[..., OpenPeriod]
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder that tests of questions share."""
     return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def spring(out: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
+    """06 of 2025-q1, in which the planted drift begins, as if the proposal had won its duel.
+
+    In a run folder of its own, with the same sets before it.
+    """
+    folder = tmp_path_factory.mktemp("won")
+    set_in_force("harbor", periods.DRIFTS_IN, out)
+    (folder / "harbor").mkdir()
+    for period in (out / "harbor").iterdir():
+        if period.name < periods.DRIFTS_IN:
+            (folder / "harbor" / period.name).symlink_to(period)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(champion_challenger, "verdict_of", lambda gains: "improved")
+        return periods.run("06_refinement", periods.DRIFTS_IN, folder)
+
+
+@pytest.fixture(scope="session")
+def summer(spring: OpenPeriod) -> PersonaSet:
+    """The set that the winning proposal became."""
+    return set_in_force("harbor", periods.NEXT, spring.standing)
 
 
 def everyone(market: str, period: str) -> PersonaSet:

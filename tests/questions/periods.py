@@ -6,8 +6,11 @@ from typing import Any
 from closedloop import open_period
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.persona import Persona, PersonaSet
+from closedloop.questions import store
+from closedloop.questions.cells import run_cells
 from closedloop.questions.period import OpenPeriod
 
+DRIFTS_IN, NEXT = "2025-q1", "2025-q2"  # in which the bundled market's planted drift begins, and the period after
 SITES = ("6-20", "over 20")
 LARGE = Rule((Branch((Among("sites", SITES),), "large", 100, 1.0),), "small", ("sites",))
 
@@ -29,3 +32,9 @@ def planning(market: str, period: str, personas: PersonaSet, out: Path | None, *
     now = open_period(market, period, "start", notebook="03_leads", out=out, **settings)
     now.personas = personas
     return now
+
+
+def run(notebook: str, period: str, out: Path, **parameters: Any) -> OpenPeriod:
+    """A period of the bundled market as the shipped notebook's cells leave it."""
+    given = {"market": "harbor", "period": period, "out": str(out)}
+    return run_cells(store.notebook_path(notebook), given | parameters)

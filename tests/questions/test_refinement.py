@@ -9,43 +9,14 @@ import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.loop import in_force
-from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet, read_proposal, read_set
 from closedloop.market.place import root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import champion_challenger, store
-from closedloop.questions.cells import run_cells
+from closedloop.questions import store
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod
 
-DRIFTS_IN, NEXT = "2025-q1", "2025-q2"
-
-
-def refined(period: str, out: Path, **parameters: object) -> OpenPeriod:
-    """06 of a period, run without its page."""
-    return run_cells(store.notebook_path("06_refinement"), {"period": period, "out": str(out), **parameters})
-
-
-@pytest.fixture(scope="module")
-def spring(out: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
-    """06 of 2025-q1, in which the planted drift begins, as if the proposal had won its duel.
-
-    In a run folder of its own, with the same sets before it.
-    """
-    folder = tmp_path_factory.mktemp("won")
-    set_in_force("harbor", DRIFTS_IN, out)
-    (folder / "harbor").mkdir()
-    for period in (out / "harbor").iterdir():
-        if period.name <= DRIFTS_IN:
-            (folder / "harbor" / period.name).symlink_to(period)
-    (folder / "harbor" / DRIFTS_IN).unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(champion_challenger, "verdict_of", lambda gains: "improved")
-        return refined(DRIFTS_IN, folder)
-
-
-@pytest.fixture(scope="module")
-def summer(spring: OpenPeriod) -> PersonaSet:
-    return set_in_force("harbor", NEXT, spring.standing)
+from tests.questions.periods import DRIFTS_IN, NEXT, run
 
 
 def judged(now: OpenPeriod, *families: str) -> pd.DataFrame:
@@ -197,7 +168,7 @@ def test_changed_cells_of_06_make_the_sets_anew(out: Path, monkeypatch: pytest.M
 
 def test_two_that_ask_at_once_make_it_once(tmp_path: Path) -> None:
     """The second waits for the first, and reads: only one of them says that it makes an earlier period's personas."""
-    code = "import sys, pathlib; from closedloop.loop.in_force import set_in_force as made; "
+    code = "import sys, pathlib; from closedloop.questions.in_force import set_in_force as made; "
     code += "made('harbor', '2024-q2', pathlib.Path(sys.argv[1]))"
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -232,10 +203,10 @@ def test_where_people_decide_a_proposal_waits(spring: OpenPeriod, monkeypatch: p
 
 def test_other_settings_never_feed_the_standing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
-    own = refined("2024-q1", tmp_path)
+    own = run("06_refinement", "2024-q1", tmp_path)
     assert own.out == tmp_path and (tmp_path / "harbor" / "2024-q1" / "proposal.yml").exists()
     before = {path: path.read_bytes() for path in (tmp_path / "harbor" / "2024-q1" / "claims").iterdir()}
-    other = refined("2024-q1", tmp_path, planned_periods=4)
+    other = run("06_refinement", "2024-q1", tmp_path, planned_periods=4)
     assert other.out is None and not other.is_market_own
     assert {path: path.read_bytes() for path in before} == before
     (draft,) = (tmp_path / "harbor" / "2024-q1" / "drafts").iterdir()

@@ -91,7 +91,8 @@ class Cut:
     def done(self) -> NullMarket:
         """The market with all that was added."""
         running = {period.name for period in self.warehouse.periods if period.running}
-        own = [n for n, family in enumerate(self.families) if family.notebook == "05_deals" and family.widest]
+        wide = [n for n, family in enumerate(self.families) if family.widest]
+        own = [n for n in wide if self.families[n].notebook == "05_deals"] or wide
         complete = [n for n in own if self.families[n].period not in running]
         planted_in = next(reversed(complete or own), None)
         definition = self.warehouse.definition
