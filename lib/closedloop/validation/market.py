@@ -1,6 +1,8 @@
 """A market as its null worlds need it: every comparison that the notebooks themselves made, on outcomes to shuffle."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 from pathlib import Path
@@ -51,7 +53,8 @@ def null_market(
     for period in (one for one in warehouse.periods if not periods or one.name in periods):
         for path in notebooks or shipped:
             if path.stem in store.PLANNING or warehouse.has_begun(period):
-                found = _compared(warehouse, period, path, out, is_run=bool(notebooks) or is_learned)
+                with redirect_stdout(sys.stderr):  # standard output is the report's
+                    found = _compared(warehouse, period, path, out, is_run=bool(notebooks) or is_learned)
                 cut.add(path.stem, period, found)
     return cut.done()
 
