@@ -98,6 +98,8 @@ def _text_of(texts: pd.Series) -> Callable[[Mapping[str, Claim]], str]:
 def _findings(shown: Evidence, claims: pd.DataFrame, found: pd.DataFrame) -> list[Piece]:
     """What looks like a leak, what became of it, and what to do about it."""
     pieces: list[Piece] = []
+    if found.empty:  # nothing could be judged, and the answer says why
+        return pieces
     for name, row in found[found["finding"] != ""].iterrows():
         fate = "; kept out of scores, comparisons, segments and rules" if row["finding"] == ALARM else ""
         text = f"{shown.words.column(str(name))} ({name}): {row['why']}{fate}. {row['advice']}"
