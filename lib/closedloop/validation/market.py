@@ -178,7 +178,7 @@ class Cut:
             return []
         leads = lead_frame(situation).set_index("lead_id")["is_won"]
         hit = as_numbers(leads.reindex(redraw.ids[is_paid])).fillna(0.0).to_numpy()
-        name = f"money {redraw.subject} {situation.on} {len(hit)}"
+        name = f"money {redraw.subject} {fingerprint_of(redraw.ids)[:16]}"
         self.pools[name] = Money(hit, np.zeros(len(hit), dtype=np.int64), {"spent": spent})
         n, money = (np.bincount(channel, of, len(names)).astype(float) for of in (None, spent))
         return [Spending(name, redraw.subject, channel.astype(np.int64), n, money, redraw.measure)]
@@ -195,7 +195,7 @@ class Cut:
 
     @again.register
     def _(self, redraw: redraws.ConversionRedraw, situation: Situation) -> list[Any]:
-        pool = f"conversions {situation.on}"
+        pool = f"conversions {fingerprint_of(redraw.ids)[:16]}"
         self.pools[pool] = Conversions.pool_of(redraw.leads)
         return [Conversions(pool, redraw.leads, redraw.by, redraw.until, redraw.threshold, redraw.measure)]
 
@@ -247,7 +247,7 @@ class Cut:
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        name = f"errors {situation.on}"
+        name = f"errors {situation.on} {fingerprint_of(redraw.ids)[:16]}"
         self.pools[name] = Errors.of(len(redraw.others) * len(redraw.segments))
         return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]), name)]
 
