@@ -27,6 +27,8 @@ def redrawn(place: Path, seed: int) -> str:
     assert n == 1
     (folder / "truth.toml").write_text(text, "utf-8")
     simulate(folder, folder / "raw")
+    if not (place / "notebooks").exists():
+        (place / "notebooks").symlink_to(ROOT / "notebooks")
     return market
 
 

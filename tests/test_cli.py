@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -279,22 +280,36 @@ def test_a_period_is_a_name_and_no_path(project: Path) -> None:
         raise _call("accept", "tiny", "../tiny/2024-q1").exception or AssertionError("accepted")
 
 
-def test_self_test_prints_one_json_document_and_keeps_it(project: Path) -> None:
+@pytest.fixture
+def shipped(project: Path) -> Path:
+    """The project with the shipped notebooks in place of its one."""
+    shutil.rmtree(project / "notebooks")
+    for name in ("notebooks", "playbooks"):
+        (project / name).symlink_to(ROOT / name)
+    return project
+
+
+def test_self_test_prints_one_json_document_and_keeps_it(shipped: Path) -> None:
+    project = shipped
     rows = [f"D{i},2024-0{1 + i % 6}-0{1 + i % 9},{'won' if i % 3 else 'lost'}" for i in range(300)]
     (project / "data" / "tiny" / "deals.csv").write_text("\n".join(["id,opened,result", *rows]) + "\n")
     out = project / "elsewhere"
-    shown = _call("self-test", "tiny", "--worlds", "10", "--workers", "1", "--json", "--out", str(out)).stdout
+    shown = _call(
+        "self-test", "tiny", "--worlds", "10", "--learned", "0", "--workers", "1", "--json", "--out", str(out)
+    ).stdout
     report = json.loads(shown)
-    assert set(report) == {"market", "worlds", "data", "null", "planted"}
+    assert set(report) == {"market", "worlds", "data", "null", "learned", "planted"}
     assert report == json.loads((out / "tiny" / "self-test.json").read_text())
     assert 0 <= report["null"]["any_claim_rate"] <= 1
-    assert "10 worlds" in _call("self-test", "tiny", "--worlds", "10", "--workers", "1", "--out", str(out)).stdout
+    asked = ("self-test", "tiny", "--worlds", "10", "--learned", "0", "--workers", "1", "--out", str(out))
+    assert "10 worlds" in _call(*asked).stdout
 
 
-def test_self_test_needs_a_market_and_outcomes(project: Path) -> None:
+def test_self_test_needs_a_market_and_outcomes(shipped: Path) -> None:
+    project = shipped
     assert "market = 'nowhere' does not exist; allowed: tiny" in _refused("self-test", "nowhere")
     (project / "data" / "tiny" / "deals.csv").write_text("id,opened,result\nD1,2024-01-02,\n")
-    assert "has no outcome to shuffle" in _refused("self-test", "tiny")
+    assert "has no outcome to shuffle" in _refused("self-test", "tiny", "--workers", "1")
 
 
 def test_diff_names_the_sets_and_refuses_unknown_periods(project: Path, tmp_path: Path) -> None:

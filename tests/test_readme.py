@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,13 +29,29 @@ def test_every_command_exists() -> None:
         assert command in ran.stdout
 
 
-def test_the_papermill_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = next(line for line in README.splitlines() if line.startswith("papermill "))
+def test_the_papermill_line_runs(tmp_path: Path) -> None:
+    line = next(line.strip() for line in README.splitlines() if line.strip().startswith("papermill "))
     words = line.replace("out.ipynb", str(tmp_path / "out.ipynb")).split()[1:]
     command = [str(BIN / "papermill"), *words, "-p", "out", str(tmp_path)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    assert (tmp_path / "harbor" / "2025-q3" / "claims-outcome.parquet").exists()
+    assert (tmp_path / "harbor" / "2025-q3" / "claims" / "05_deals.parquet").exists()
+
+
+def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it opens and what it adds are one session; what is added joins the family, on the records that it names."""
+    monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
+    opened, added = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(opened) + textwrap.dedent(added), names)
+    claims = names["now"].claims
+    by_region = claims[(claims["field"] == "region") & (claims["family"] == "how they end")]
+    assert set(by_region["among"]) == {"deals by a partner"} and by_region["q"].notna().all()
+    deals = names["deals"]
+    decided = deals[(deals["channel"] == "partner") & deals["outcome"].isin(["won", "lost"])]
+    assert by_region.set_index("level")["n"].to_dict() == {
+        level: n for level, n in decided["region"].value_counts().items() if n >= 10
+    }
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -176,7 +176,8 @@ def self_test_(
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
     from closedloop.market.place import runs_folder
-    from closedloop.validation.self_test import in_words, self_test
+    from closedloop.validation.report import in_words
+    from closedloop.validation.self_test import self_test
 
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)

@@ -127,7 +127,7 @@ def test_the_index_asks_for_a_self_test_until_there_is_one(tmp_path: Path) -> No
     assert (
         "in 200 shuffled markets, where nothing differs, 3.5% of the families of claims stated a difference, " in html
     )
-    assert "0.07 lines a report; a difference of 10 points is found 40% of the time at this size." in html
+    assert "0.07 lines a period; a difference of 10 points is found 40% of the time at this size." in html
     assert NOT_RUN not in html
 
 

@@ -122,6 +122,7 @@ FIGURES = (
         for key, text in (
             ("worst", "upper 90 % bound of any claim in a family, the worst notebook"),
             ("lines", "false lines a period"),
+            ("lines-end", "false lines a period about how they end"),
         )
     ),
     Figure("self-test-maven-edits", "self-test of maven: null worlds with a wrong edit in any period", 7, high=0.10),

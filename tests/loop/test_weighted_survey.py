@@ -76,7 +76,7 @@ def test_personas_are_told_from_the_market_by_weighted_shares(planned: OpenPerio
     assert (shares["n_effective"] <= shares["n"] + 1e-9).all()
     supported = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
     assert len(supported)
-    page = plain(next(list(answer.pieces()) for answer in planned.answers.values() if answer.verb == "attributes"))
+    page = plain(next(list(one.pieces()) for one in planned.answers.values() if one.verb == "attributes"))
     told = supported.sort_values("effect").iloc[-1]
     assert f"▲ {round(100 * told.estimate)} % ({round(100 * told.low)}–{round(100 * told.high)} %)" in page
     sentence_of = sentence(told.to_dict(), Words(read_definition("tiny"))).text

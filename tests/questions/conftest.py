@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from closedloop import arms, call_list, channels, funnel, score, score_over_stage, wake_up
+from closedloop import arms, call_list, channels, funnel, score, score_over_stage
 from closedloop.evidence.rules import Rule
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import Persona, PersonaSet
@@ -77,7 +77,6 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         score=scored,
         stage=score_over_stage(scored),
         calls=call_list(scored),
-        old=wake_up(scored),
     )
     now.close(found.calls, found.arms)
     return found

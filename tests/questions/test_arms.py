@@ -1,6 +1,6 @@
 """Drawn arms are compared by whatever became of their leads: small markets with a planted effect, against raw rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -10,7 +10,10 @@ import pytest
 from closedloop import arms, lead_win_rates
 from closedloop.market.warehouse import open_warehouse
 from closedloop.questions.answer import Answer
+from closedloop.questions.redraw_files import Compared
+from closedloop.validation.market import Cut
 
+from tests.evidence.simulated import FULL
 from tests.market.conftest import DEALS, HEAD, project_at, write_market
 from tests.questions.periods import everyone, planning
 
@@ -233,3 +236,22 @@ def test_arms_without_any_outcome_are_logged_all_the_same(tmp_path: Path) -> Non
     assert "nothing is known yet of what became of their leads" in told
     assert "leads.sales_accepted_on; leads.sales_qualified_on; deals with lead_id and outcome; deals.won_amount" in told
     assert "No randomised comparison" not in told
+
+
+def test_arms_that_do_not_differ_are_rarely_told_apart(tmp_path: Path, validity: Callable[..., None]) -> None:
+    """By won leads and by what they brought, with who was won drawn anew."""
+    found = []
+    for seed in range(11, 31 if FULL else 13):
+        with project_at(tmp_path / str(seed)):
+            written(tmp_path / str(seed), won_market(drawn(0.3, 0.3, seed)))
+            warehouse = open_warehouse("tiny")
+            cut = Cut(warehouse)
+            asked = compared(tmp_path / str(seed) / "out")
+            cut.add("03_leads", warehouse.periods[-1], Compared.of("03_leads", [asked]))
+            market = cut.done()
+        (family,) = market.families
+        assert [part.is_amount for part in family.parts] == [False, True]
+        p = np.concatenate([part.tested(market.world).p for part in family.parts])
+        assert sorted(p) == pytest.approx(sorted(causal_of(asked)["p"]))
+        found += [family.n_claims(market.null_world(number)) > 0 for number in range(150)]
+    validity("null-arms", found)

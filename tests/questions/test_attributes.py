@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import attributes, nearest, persona_sizes, prevalence, recognise, win_rates
+from closedloop import attributes, nearest, prevalence, recognise, win_rates
 from closedloop.errors import ParameterError
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.counting import LEAST_SHOWN
@@ -47,9 +47,10 @@ def test_sizes_and_what_most_are_equal_the_leads_that_the_rule_as_sql_finds(now:
     leads = leads.merge(warehouse.frame("accounts"), on="account_id", how="left", suffixes=("", "_of_account"))
     leads = duckdb.from_df(leads).project(f"*, {BY_SITES.to_sql()} as persona").df()
     share = leads["persona"].value_counts(normalize=True)
-    found = persona_sizes(now.leads(window=False)).stated.query("measure == 'persona_share'").set_index("level")
+    told = recognise(now.leads(window=False)).stated
+    found = told.query("measure == 'persona_share'").set_index("level")
     assert found["estimate"].to_dict() == pytest.approx(share.to_dict())
-    members = recognise(now.leads(window=False)).stated.query("measure == 'member_share'")
+    members = told.query("measure == 'member_share'")
     assert len(members) > 2
     for claim in members.itertuples():
         mine = leads[leads["persona"] == claim.subject]
@@ -60,7 +61,7 @@ def test_sizes_and_what_most_are_equal_the_leads_that_the_rule_as_sql_finds(now:
 
 def test_where_no_leads_are_known_the_deals_are_recognised(now: OpenPeriod) -> None:
     every = now.deals(ended=False)
-    answer = persona_sizes(pd.DataFrame(), every)
+    answer = recognise(pd.DataFrame(), every)
     assert set(answer.stated["source_table"]) == {"deals"}
     share = every["persona"].value_counts(normalize=True)
     found = answer.stated.query("measure == 'persona_share'").set_index("level")["estimate"]

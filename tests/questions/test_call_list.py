@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import call_list, score, wake_up
+from closedloop import call_list, score
 from closedloop.errors import ParameterError
 from closedloop.market.definition import CallList
 from closedloop.market.place import data_folder
@@ -76,8 +76,7 @@ def in_hand() -> pd.DataFrame:
 
 
 def figures(planned: SimpleNamespace) -> pd.Series:
-    both = pd.concat([planned.calls.claims, planned.old.claims])
-    return both.set_index("measure")["estimate"]
+    return planned.calls.claims.set_index("measure")["estimate"]
 
 
 def test_sales_calls_what_it_has_in_hand_and_knows_for_no_longer_than_a_year(
@@ -122,7 +121,7 @@ def test_two_reasons_and_one_caution_at_most(called: pd.DataFrame) -> None:
 
 
 def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: SimpleNamespace, in_hand: pd.DataFrame) -> None:
-    old = planned.old.tables["wake_up"]
+    old = planned.calls.tables["wake_up"]
     assert set(old["record_id"]) == set(in_hand.index[in_hand["age"] > 365])
     assert old["rank"].tolist() == list(range(1, len(old) + 1))
     assert not {"slot", "arm", "arm_rate"} & set(old), "nobody is drawn to be woken up"
@@ -147,23 +146,22 @@ def test_the_file_for_the_crm_logs_the_draw(planned: SimpleNamespace, called: pd
     first = called["reasons"].iloc[0]
     assert log["reasons"].iloc[0] == "; ".join(f"{field}: {level}" for field, level in first)
     woken = pd.read_csv(planned.now.folder / "wake-up-list.csv")
-    assert woken["record_id"].tolist() == planned.old.tables["wake_up"]["record_id"].tolist()
+    assert woken["record_id"].tolist() == planned.calls.tables["wake_up"]["record_id"].tolist()
 
 
 def test_capacity_share_and_age_can_be_set_and_wrong_ones_are_refused(planned: SimpleNamespace) -> None:
     now = planning("harbor", "2025-q2", everyone(), None)
     scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
-    short = call_list(scored, capacity=20, drawn_share=0.25, oldest_days=90).tables["next_leads"]
+    lists = call_list(scored, capacity=20, drawn_share=0.25, oldest_days=90).tables
+    short, old = lists["next_leads"], lists["wake_up"]
     assert (len(short), (short["slot"] == "random").sum()) == (20, 5)
     assert short["age_days"].max() <= 90 and set(short["channel"]) == {"search"}
-    old = wake_up(scored, oldest_days=90).tables["wake_up"]
     assert old["age_days"].min() > 90
     for wrong in ({"capacity": 0}, {"drawn_share": 0.6}, {"drawn_share": -0.1}):
         with pytest.raises(ParameterError, match=r"allowed: a share from 0 to 0\.5, a capacity of 1 or more"):
             call_list(scored, **wrong)
-    for verb in (call_list, wake_up):
-        with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
-            verb(scored, oldest_days=0)
+    with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
+        call_list(scored, oldest_days=0)
 
 
 def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> None:
@@ -172,11 +170,9 @@ def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> N
     for name in ("call-list.csv", "wake-up-list.csv"):
         (now.folder / name).write_text("rank,record_id\n1,L1\n")
     scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
-    call_list(scored, oldest_days=1)
-    wake_up(scored)
+    call_list(scored)
     now.close()
-    calls = pd.read_csv(now.folder / "call-list.csv") if (now.folder / "call-list.csv").exists() else None
-    assert calls is None or "L1" not in set(calls["record_id"])
+    assert "L1" not in set(pd.read_csv(now.folder / "call-list.csv")["record_id"])
     assert not (now.folder / "wake-up-list.csv").exists(), "nobody is known for a year yet"
 
 

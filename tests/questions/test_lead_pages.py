@@ -52,9 +52,8 @@ SAID: list[tuple[Show, str, str]] = [
      "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164). Once a deal is open, the "
      "score tells less than its stage."),
     (call_list._show_list, "next_leads",
-     "1 open leads in order; internal: record ids lead back to the CRM. The median one is known for 89 days. 0 of them "
-     "are drawn, whatever their rank. 12 more are qualified but not handed off: they are marketing's to hand over, not "
-     "sales' to call."),
+     "1 open leads in order; internal: record ids lead back to the CRM. The median one is known for 89 days. 12 more "
+     "are qualified but not handed off: they are marketing's to hand over, not sales' to call."),
     (call_list._show_list, "next_leads",
      "A1 rep-07 Fast start  40 % number of sites: 1   89 days 2025-03-01 sales accepted ranked"),
     (call_list._show_old, "wake_up",
@@ -81,7 +80,7 @@ def test_nobody_to_wake_up_is_said() -> None:
 
 def test_a_usable_score_without_a_held_advantage_is_not_shown_to_be_usable() -> None:
     doubtful = CLAIMS.assign(verdict=CLAIMS["verdict"].where(CLAIMS["measure"] != "score_auc", "leaning"))
-    assert "Verdict: not shown to be usable; scores are shown not at all." in page(
+    assert "Verdict: not shown to be usable; scores are not shown." in page(
         scores._show, "quality calibration", doubtful
     )
 

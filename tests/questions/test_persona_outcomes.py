@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import anti_personas, lead_progress, promised_win_rates, recognise, stability
+from closedloop import anti_personas, funnel, promised_rates, recognise, stability
 from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.changelog import SPLIT, Change
 from closedloop.loop.lineage import Lineage
@@ -44,19 +44,14 @@ def deals(day: str, n: int, large: float, others: float) -> pd.DataFrame:
     return frame.assign(closed_on=pd.Timestamp(day), outcome=outcome, deal_id=ids, persona=IN_FORCE.assign(frame))
 
 
-def leads_of(n: int) -> pd.DataFrame:
+def leads_of(now: OpenPeriod, n: int) -> pd.DataFrame:
     """Of every ten leads eight are small; half are decided on, of which one in five was refused; one in ten is won."""
     i = np.arange(n)
-    frame = pd.DataFrame(
-        {
-            "size": np.where(i % 10 < 8, "small", "large"),
-            "handed_off_on": pd.NaT,
-            "created_on": pd.Timestamp(2025, 1, 1),
-        }
-    )
+    size = np.where(i % 10 < 8, "small", "large")
     accepted = pd.Series(i % 5 != 4).where(pd.Series(i % 2 == 0)).astype("boolean")
     won = pd.Series(i % 10 == 0).where(pd.Series(i % 4 == 0) | (i % 10 == 0)).astype("boolean")
-    return frame.assign(is_accepted=accepted, is_won=won, is_followed=True)
+    given = {"size": size, "is_accepted": accepted.array, "is_won": won.array, "is_followed": True}
+    return now.leads().head(n).assign(**given)
 
 
 def test_a_split_that_the_later_deals_contradict_is_seen(now: OpenPeriod) -> None:
@@ -82,8 +77,8 @@ def test_too_few_deals_since_a_split_say_nothing(now: OpenPeriod) -> None:
 
 
 def test_leads_count_as_far_as_they_came(now: OpenPeriod) -> None:
-    leads = leads_of(100)
-    told = lead_progress(leads.assign(persona=IN_FORCE.assign(leads))).stated
+    leads = leads_of(now, 100)
+    told = funnel(leads.assign(persona=IN_FORCE.assign(leads)), by="persona").stated
     mine = told[told["level"] == "yard"].set_index("measure")
     small = leads[leads["size"] == "small"]
     assert mine.loc["n_leads", "estimate"] == 80
@@ -93,18 +88,19 @@ def test_leads_count_as_far_as_they_came(now: OpenPeriod) -> None:
 
 
 def test_leads_are_counted_by_whatever_a_cell_names(now: OpenPeriod) -> None:
-    leads = leads_of(100)
-    n = lead_progress(leads, by="size").stated.query("measure == 'n_leads'")
+    leads = leads_of(now, 100)
+    n = funnel(leads, by="size").stated.query("measure == 'n_leads'")
     assert n.set_index("level")["estimate"].to_dict() == {"large": 20, "small": 80}
     assert set(n["field"]) == {"size"}
 
 
 def test_few_leads_are_not_shown(now: OpenPeriod) -> None:
-    assert lead_progress(leads_of(9)).missing["funnel"].startswith("9 leads were known, fewer than 10.")
+    told = funnel(leads_of(now, 9), by="persona").missing["funnel"]
+    assert told.startswith("9 leads of the last periods were known, fewer than 10")
 
 
 def test_only_measured_promises_are_stated(now: OpenPeriod) -> None:
-    told = promised_win_rates(now.deals()).stated
+    told = promised_rates(now.deals()).stated
     assert told.loc[told["measure"] == "promised_win_rate", "level"].tolist() == ["yard"]
     assert "promised_before" not in set(told["measure"])
 
@@ -113,7 +109,7 @@ def test_what_came_is_counted_by_the_rule_that_was_in_force(now: OpenPeriod) -> 
     """Of 20 large and 20 small deals in the period before 12 and 4 were won; the set before knew one persona."""
     everyone = Rule((), "yard", ())
     now.personas_before = PersonaSet("harbor", "2025-q1", "research", everyone, IN_FORCE.personas[:1], deals="earlier")
-    told = promised_win_rates(deals("2025-02-01", 20, 0.6, 0.2)).stated
+    told = promised_rates(deals("2025-02-01", 20, 0.6, 0.2)).stated
     came = told[told["measure"] == "came_win_rate"]
     assert came[["level", "estimate", "n"]].to_numpy().tolist() == [["yard", 16 / 40, 40]]
     assert set(came["first_period"]) == set(came["last_period"]) == {"2025-q1"}
@@ -123,7 +119,7 @@ def test_what_came_is_counted_by_the_rule_that_was_in_force(now: OpenPeriod) -> 
 def test_a_promise_is_never_made_twice_of_the_same_deals(now: OpenPeriod) -> None:
     same = PersonaSet("harbor", "2025-q1", "research", RULE, IN_FORCE.personas, fields=("size",), deals="digest")
     now.personas_before, now.personas = same, same
-    answer = promised_win_rates(now.deals())
+    answer = promised_rates(now.deals())
     assert "promised_win_rate" not in set(answer.stated["measure"])
     assert "nothing new to promise" in answer.missing["promises"]
 

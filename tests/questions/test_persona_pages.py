@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from closedloop.documents.pieces import Piece
 from closedloop.documents.tables import Table
-from closedloop.questions import attributes, likeness, persona_history, persona_outcomes, recognition
+from closedloop.questions import attributes, funnel, likeness, persona_history, persona_outcomes, recognition
 from closedloop.questions.evidence import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
@@ -21,7 +21,7 @@ PAGES = {
     "attributes": attributes._show,
     "nearest": likeness._show_nearest,
     "prevalence": likeness._show_prevalence,
-    "funnel": persona_outcomes._show_progress,
+    "funnel": funnel._show_groups,
     "promises": persona_outcomes._show_promises,
     "avoid": persona_outcomes._show_anti_personas,
     "stability": persona_history._show_stability,

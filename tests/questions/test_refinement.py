@@ -116,6 +116,29 @@ def test_what_renewal_will_promise_is_what_the_next_set_promises(out: Path) -> N
     assert (coming["first_period"] == after.first_period).all() and (coming["last_period"] == after.last_period).all()
 
 
+def test_every_period_promises_anew_from_its_own_window(out: Path) -> None:
+    """The harbor set keeps its rule; each period's rates are those of up to four periods before it."""
+    warehouse = open_warehouse("harbor")
+    set_in_force("harbor", DRIFTS_IN, out)
+    leads = warehouse.frame("leads")[["lead_id", "account_id", "role"]]
+    deals = warehouse.frame("deals").merge(leads, on="lead_id", how="left", suffixes=("", "_of_lead"))
+    deals["account_id"] = deals["account_id"].fillna(deals["account_id_of_lead"])
+    deals = deals.merge(warehouse.frame("accounts").drop(columns=["created_on"]), on="account_id", how="left")
+    decided = deals[deals["outcome"].isin(["won", "lost"])]
+    closed = pd.to_datetime(decided["closed_on"]).dt
+    decided = decided.assign(period=closed.year.astype(str) + "-q" + closed.quarter.astype(str))
+    names, seen = sorted(decided["period"].unique()), set()
+    for period in [found.name for found in warehouse.periods if found.name <= DRIFTS_IN]:
+        found, window = set_in_force("harbor", period, out), [name for name in names if name < period][-4:]
+        mine = decided[decided["period"].isin(window)]
+        table = (mine["outcome"] == "won").groupby(found.assign(mine)).agg(["sum", "size"])
+        assert (found.first_period, found.last_period) == (window[0], window[-1])
+        assert {p.id: (p.n_won, p.n) for p in found.personas if p.n} == {i: (k, n) for i, k, n in table.itertuples()}
+        assert found.deals not in seen
+        seen.add(found.deals)
+    assert len(seen) == 5
+
+
 # who makes a set, and when
 
 

@@ -112,7 +112,7 @@ def test_too_few_rows_and_no_wave_are_named() -> None:
     few = few[~few["measure"].isin(["n_last_wave", "n_ended"])]
     told = page("size", claims=few)
     assert "too few to be sure, so look at the stability first (advised are 720)" in told
-    assert "A cut has to do without: rows to cut, beside those advised; ended deals to judge segments by; rows" in told
+    assert "A cut has to do without: as many rows to cut as advised; ended deals to judge segments by; rows" in told
     assert page("size", claims=LEDGER[~is_rows]) == "Nothing is recorded that could be cut into segments."
 
 

@@ -15,7 +15,6 @@ from closedloop import (
     planned_tests,
     score,
     score_over_stage,
-    wake_up,
 )
 from closedloop.market.warehouse import open_warehouse
 from closedloop.questions.answer import Answer
@@ -51,7 +50,6 @@ def _ask(now: OpenPeriod) -> Answer:
     arms(every_lead)
     scored = score(now.prospects())
     score_over_stage(scored)
-    wake_up(scored)
     return call_list(scored)
 
 

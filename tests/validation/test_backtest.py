@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.validation.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, told
+from closedloop.validation.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, in_words
 
 from tests.conftest import ROOT
 from tests.simulation import hidden_win_rates
@@ -47,7 +47,7 @@ def test_the_score_reaches_most_of_the_lift_that_is_there(harbor: dict, validity
 
 
 def test_the_text_tells_the_figures(harbor: dict) -> None:
-    text = told(harbor)
+    text = in_words(harbor)
     gain = _gain(harbor["pooled"], SCORE, STATIC, "lift")
     ends = f"{100 * gain['gain']:+.1f} points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}): better"
     assert f"score over static personas, lift: {ends}" in text

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from closedloop.loop import deals, turn
 from closedloop.loop.in_force import set_in_force
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.questions.families import ENDING
 
+from tests.notebook_steps import now_of
 from tests.redraws import over_redraws
 
 LATE = ("2024-q4", "2025-q1", "2025-q2", "2025-q3", "2025-q4")
@@ -36,8 +37,8 @@ def win_rate_claims(market: str, out: Path, periods: tuple[str, ...]) -> pd.Data
     tables = []
     for name in periods:
         situation = Situation.looking_back(warehouse, find_period(warehouse.periods, name, planning=False))
-        claims = turn._closed(situation, "outcome", [deals.comparisons(situation, in_force)])
-        tables.append(claims[(claims["measure"] == "win_rate") & (claims["family"] == "outcome")])
+        claims = now_of("05_deals", situation, in_force, out).claims
+        tables.append(claims[(claims["measure"] == "win_rate") & (claims["family"] == ENDING)])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -46,7 +47,7 @@ def false_ones(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_nothing_without_an_effect_is_found_twice_in_the_bundled_market(tmp_path: Path) -> None:
-    periods = tuple(period.name for period in turn.periods("harbor")[:8])
+    periods = tuple(period.name for period in open_warehouse("harbor").periods[:8])
     found = win_rate_claims("harbor", tmp_path, periods)
     assert set(NULL_FIELDS) - {"rep_id"} <= set(found["field"]) and found["period"].nunique() == 8
     assert false_ones(found).groupby(["field", "level"]).size().max() <= 1 if len(false_ones(found)) else True

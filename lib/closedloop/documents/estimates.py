@@ -118,6 +118,7 @@ ESTIMATES: Mapping[str, str] = MappingProxyType(
         "n_values": "different values of a field",
         "n_used": "contacts in which it was used",
         "n_without_weight": "respondents without a weight",
+        "n_adjusted": "differences that were compared again, like with like",
         "n_wake_up": "open records that are known for too long",
         "n_won": "won deals",
         "never_touched_share": "share never touched by sales",

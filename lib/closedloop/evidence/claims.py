@@ -184,7 +184,7 @@ def _visible(claims: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def identified(claims: pd.DataFrame) -> pd.DataFrame:
-    """Claims with their stable ids, in the ledger's columns and types; errors: ParameterError for two of one identity."""
+    """Claims with their stable ids, in the ledger's columns and types; ParameterError for two of one identity."""
     repeated = claims[_IDENTITY].duplicated()
     if repeated.any():
         found = " / ".join(str(value) for value in claims.loc[repeated, _IDENTITY].iloc[0])

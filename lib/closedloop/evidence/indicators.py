@@ -69,6 +69,8 @@ class Patterns:
 
 def level_text(values: pd.Series) -> pd.Series:
     """The values as level names: "true" and "false", whole numbers without ".0"; missing stays missing."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return values
     codes, known = pd.factorize(values)
     if values.dtype == object or not len(known):  # True and 1 are equal, and yet two levels
         return _named(values)

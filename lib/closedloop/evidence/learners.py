@@ -45,28 +45,35 @@ def learn(
     half_life_rows: float,
     rng: np.random.Generator,
     learner: Any = None,
+    design: Design | None = None,
 ) -> Learned:
     """Fit one model to rows in order of time; a single outcome gives the base rate.
 
-    ``learner``: the classifier of scikit-learn that "own learner" is.
+    ``learner``: the classifier of scikit-learn that "own learner" is. ``design``: of these rows (``design_of``), where
+    it is known.
 
     ``half_life_rows``: after how many rows one weighs half; infinite without dates. With dates the lagged rates tell
     the time, and fields that only tell the time too are left out.
     """
     dated = bool(np.isfinite(half_life_rows))
-    design = Design.of(x.drop(columns=clock_fields(x)) if dated else x)
     seed = int(rng.integers(2**31))
     if name == "lagged base rate":
-        return Learned(design, lambda _, known: plain_rate(known))
+        return Learned(Design((), {}), lambda _, known: plain_rate(known))
     if name == "base rate" or len(np.unique(y)) < 2:
         share = (float(y.sum()) + 0.5) / (len(y) + 1)
-        return Learned(design, lambda matrix, _: np.full(len(matrix), share))
+        return Learned(Design((), {}), lambda matrix, _: np.full(len(matrix), share))
+    design = design or design_of(x, half_life_rows)
     joined = _joined(design.matrix(x), rates, dated)
     if name == "own learner":
         fit = _own(joined, y, learner, seed)
     else:
         fit = _logistic(joined, y, half_life_rows) if name == "logistic" else _boosting(joined, y, half_life_rows, seed)
     return Learned(design, lambda matrix, known: fit(_joined(matrix, known, dated)))
+
+
+def design_of(x: pd.DataFrame, half_life_rows: float) -> Design:
+    """The columns learned from rows; with dates without those that only tell the time."""
+    return Design.of(x.drop(columns=clock_fields(x)) if np.isfinite(half_life_rows) else x)
 
 
 def named(learner: Any) -> ModelName:

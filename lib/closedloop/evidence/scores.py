@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +20,9 @@ from closedloop.evidence.accuracy import (
     log_loss,
     paired_bootstrap,
 )
-from closedloop.evidence.design import shown_levels
-from closedloop.evidence.indicators import Floats, Ints
-from closedloop.evidence.learners import MODELS, Learned, ModelName, learn, named
+from closedloop.evidence.design import Design, shown_levels
+from closedloop.evidence.indicators import Floats, Ints, is_metric, level_text
+from closedloop.evidence.learners import MODELS, Learned, ModelName, design_of, learn, named
 from closedloop.evidence.recency import RateHistory
 
 LEARNERS: tuple[ModelName, ...] = ("logistic", "boosting", "own learner")
@@ -128,6 +128,7 @@ def fit_score(
     rows, outcome = x.iloc[order], outcome[order]
     dated = None if when is None else when.iloc[order]
     history = RateHistory.of(outcome, dated, lag_rows)
+    rows = rows.assign(**{name: level_text(rows[name]) for name in map(str, rows) if not is_metric(rows[name])})
     task = _Task(rows, outcome, history.lagged(), half_life_rows if when is not None else np.inf, rng, learner)
     tested, block, guesses = _held_out(task, models if _enough(outcome) else _PLAIN)
     quality = _quality(outcome[tested], block, guesses, rng)
@@ -187,10 +188,14 @@ class _Task:
     half_life_rows: float
     rng: np.random.Generator
     learner: Any = None
+    designs: dict[tuple[int, ...], Design] = field(default_factory=dict)  # of rows, for all models that learn of them
 
     def fitted(self, model: ModelName, rows: Ints) -> Learned:
-        seen = self.x.iloc[rows], self.y[rows], self.rates[rows]
-        return learn(model, *seen, self.half_life_rows, self.rng, self.learner)
+        x, key = self.x.iloc[rows], (int(rows[0]), int(rows[-1]), len(rows), int(rows.sum()))
+        if model in LEARNERS and key not in self.designs:
+            self.designs[key] = design_of(x, self.half_life_rows)
+        about = (self.half_life_rows, self.rng, self.learner, self.designs.get(key))
+        return learn(model, x, self.y[rows], self.rates[rows], *about)
 
     def guess(self, model: ModelName, seen: Ints, asked: Ints) -> Floats:
         return self.fitted(model, seen).predict(self.x.iloc[asked], self.rates[asked])

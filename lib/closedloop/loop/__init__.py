@@ -1,1 +1,1 @@
-"""The loop: one module per notebook, and ``turn``, which computes a whole moment of a period."""
+"""What notebooks share: the situation of a period, records and how they are counted, persona sets and their history."""

@@ -1,4 +1,4 @@
-"""Records that several steps read: decided deals, leads with their fate, and the sample that is cut into segments."""
+"""Records that several notebooks read: decided deals, leads with their fate, the sample that is cut into segments."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,7 +59,7 @@ def first_won(deals: pd.DataFrame, leads: pd.DataFrame) -> pd.Series:
     return won_on.reindex(leads["lead_id"]).set_axis(leads.index)
 
 
-@lru_cache(maxsize=4)  # several steps of a moment read the same leads
+@lru_cache(maxsize=4)  # several verbs read the same leads
 def lead_frame(situation: Situation) -> pd.DataFrame:
     """Leads as known on the day, with inherited fields, ``is_accepted`` and ``is_won`` (missing while undecided).
 

@@ -1,8 +1,8 @@
-"""What a step may see: one market, one period, and the view of one day."""
+"""What a notebook may see: one market, one period, and the view of one day."""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.market.definition import Claims, Definition
+from closedloop.market.fields import FIELD_TABLES, Likeness
 from closedloop.market.fingerprint import settings
 from closedloop.market.kept import Frames, kept
 from closedloop.market.periods import FOREVER, Period, period_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _LONG_AGO = date(1900, 1, 1)
 
 
-@lru_cache(maxsize=16)  # every step asks for the same
+@lru_cache(maxsize=16)  # every verb asks for the same
 def _fields(situation: "Situation", table: str, up_to: Moment) -> tuple[str, ...]:
     from closedloop.loop.leaks import leaking  # which is found by reading a situation
 
@@ -69,17 +70,17 @@ class Situation:
 
     @cached_property
     def previous(self) -> "Situation | None":
-        """The same moment of the period before; None for the first one and without dates."""
+        """The same day of the period before, its start or its end; None for the first one and without dates."""
         names = [period.name for period in self.warehouse.periods]
         place = names.index(self.period.name)
         if not place:
             return None
-        moment = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
-        return moment(self.warehouse, self.warehouse.periods[place - 1], self.claims, self.where)
+        situate = Situation.planning if self.on == self.period.planned_on else Situation.looking_back
+        return situate(self.warehouse, self.warehouse.periods[place - 1], self.claims, self.where)
 
     @property
     def seen(self) -> dict[str, str]:
-        """What a report that is kept rests on: its period and moment, and the fingerprint of the rows it may see."""
+        """What a report that is kept rests on: period, plan or outcome, and the fingerprint of the rows it may see."""
         moment = "plan" if self.on == self.period.planned_on else "outcome"
         return {"period": self.period.name, "moment": moment, "fingerprint": self.warehouse.fingerprint(self.on)}
 
@@ -106,7 +107,21 @@ class Situation:
     @cached_property
     def view(self) -> "View":
         """All that was known on the day."""
-        return self.warehouse.view(self.on)
+        view = self.warehouse.view(self.on)
+        vars(view)["held_back"] = self._held_back(view)
+        return view
+
+    def _held_back(self, view: "View") -> dict[str, dict[str, Likeness]]:
+        """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
+
+        def make() -> Frames:
+            rows = [(table, name, *astuple(like)) for table, of in view.held_back.items() for name, like in of.items()]
+            return {"fields": pd.DataFrame(rows, columns=["table", "name", "kind", "n_values", "n"])}
+
+        found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
+        for table, name, kind, n_values, n in self.kept("held back", "", make)["fields"].itertuples(index=False):
+            found[table][name] = Likeness(str(kind), int(n_values), int(n))
+        return found
 
     def holds(self, table: str) -> bool:
         """Was any row of the table known on the day? A source may have the table, and nothing in it."""
@@ -126,9 +141,9 @@ class Situation:
 
         return self.kept("rows", table, make)[table]
 
-    def rng(self, step: str) -> np.random.Generator:
-        """The step's own generator: the same market, period and step always draw the same numbers."""
-        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{step}".encode()).digest()
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator of its own: the same market, period and purpose always draw the same numbers."""
+        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{purpose}".encode()).digest()
         return np.random.default_rng(int.from_bytes(seed[:8], "big"))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a step leaves behind: tables, looks, key figures, and what was missing; written once, read by everyone."""
+"""What a notebook leaves behind: tables, key figures, and what was missing; written once, read by everyone."""
 
 import json
 import math
@@ -44,10 +44,10 @@ def no_statements() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Step:
-    """The result of one step.
+    """The result of one notebook (``name``: its own without the number), beside its claims.
 
-    ``tables``: frames by name: records and texts, never findings. ``looks``: comparisons, whose family ``turn`` closes.
-    ``statements``: figures that compare nothing. ``closed``: claims of a family that the step closed itself.
+    ``tables``: frames by name: records and texts, never findings. ``looks``: comparisons, before their family is
+    closed. ``statements``: figures that compare nothing. ``closed``: claims of families that verbs closed themselves.
     ``results``: key figures, JSON scalars or lists; rates are fractions, undefined is None. ``missing``: section ->
     what is missing, what to collect.
     """
@@ -95,7 +95,7 @@ def plain(value: Any) -> Any:
 
 
 def write_step(folder: Path, step: Step) -> None:
-    """Write a step's tables and key figures under ``folder/tables``, in place of all that it had left there."""
+    """Write a notebook's tables and key figures under ``folder/tables``, in place of all that it had left there."""
     for path in (folder / "tables").glob(f"{step.name}.*.parquet"):
         if path.name.split(".")[1] not in step.tables:
             path.unlink()
@@ -106,10 +106,10 @@ def write_step(folder: Path, step: Step) -> None:
 
 
 def read_step(folder: Path, name: str) -> Step:
-    """The step that ``write_step`` left in ``folder``, without its looks and statements (they became claims)."""
+    """What ``write_step`` left in ``folder``, without looks and statements (they became claims)."""
     path = folder / "tables" / f"{name}.json"
     if not path.exists():
-        raise ParameterError(f"{path} does not exist: the step {name!r} has not been computed for this period")
+        raise ParameterError(f"{path} does not exist: the notebook {name!r} has not been run for this period")
     stored = json.loads(path.read_text())
     frames = {p.name.split(".")[1]: read_frame(p) for p in sorted((folder / "tables").glob(f"{name}.*.parquet"))}
     return Step(name, frames, results=stored["results"], missing=stored["missing"])

@@ -1,13 +1,14 @@
 """Like compared with like: does a difference in win rate stay when deals are compared inside a third field?"""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from closedloop.documents import numbers
-from closedloop.documents.findings import Claim, Column, backed, table_of
+from closedloop.documents.findings import Claim, Column, backed, table_of, value
 from closedloop.documents.pieces import Listing, Note, Piece, stating
 from closedloop.documents.turning import turned
 from closedloop.documents.wording import records
@@ -44,7 +45,8 @@ def adjust(
     no (does it turn round?) are stated.
     """
     now = opened()
-    answer = now.ask("adjust", "adjusted", deals, "deals", _show, among=among, fields=list(fields), within=within)
+    show = partial(_show, answers)
+    answer = now.ask("adjust", "adjusted", deals, "deals", show, among=among, fields=list(fields), within=within)
     if no_deals(answer):
         return answer
     rows, situation = answer.rows, now.situation
@@ -64,6 +66,7 @@ def adjust(
             "Collect more fields of deals or accounts."
         )
         return answer
+    answer.count([{"estimate": len(found)}], answer.origin(rows["closed_on"]), "n_adjusted")
     for turns in answers:
         of = [row for row in found if row["turns"] == turns]
         answer.estimate(of, answer.origin(rows["closed_on"]), TURNS[turns], unit="points")
@@ -71,8 +74,11 @@ def adjust(
     return answer
 
 
-def _show(shown: Evidence, title: str) -> Sequence[Piece]:
-    claims = shown.of(*_ADJUSTED)
+def _show(wanted: Sequence[str], shown: Evidence, title: str) -> Sequence[Piece]:
+    claims, n = shown.of(*_ADJUSTED), shown.first("n_adjusted")
+    if claims.empty and n is not None:
+        text = f"Of {value(n, shown.words)} comparisons of like with like none answers “does it turn round?” with "
+        return (stating(f"{text}{' or '.join(wanted)}.", n),)
     shift = (claims["estimate"] - claims["baseline"]).abs()
     answers = {measure: answer for answer, measure in TURNS.items()}
     order = claims["measure"].map(_ADJUSTED.index)

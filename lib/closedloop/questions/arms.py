@@ -155,7 +155,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     for measure in causal["measure"].unique():
         name = measure_of(measure).name
         judged += comparison(
-            where(causal, measure=measure), shown, f"{title or 'What did experiments show'}: {name}", name
+            where(causal, measure=measure), shown, f"{title or 'What did the experiments show?'} {name}", name
         )
     return *((Listing(said),) if said else ()), listed, *judged
 

@@ -18,7 +18,7 @@ from closedloop.loop.records import column
 from closedloop.loop.step import as_csv, replace_file
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
-from closedloop.questions.period import OpenPeriod, opened
+from closedloop.questions.period import opened
 from closedloop.questions.scores import Scored, score_verdict
 from closedloop.questions.waiting import Waiting
 
@@ -37,29 +37,39 @@ def call_list(
     drawn_share: float | None = None,
     oldest_days: int | None = None,
 ) -> Answer:
-    """The open records that sales has in hand, in the order of the score: ``capacity`` (200) places.
+    """The open records that sales has in hand, in the order of the score: ``capacity`` (200) places; whom to wake up.
 
     ``drawn_share`` of the places go to records drawn by lot from all that are not ranked onto the list, so that another
-    order can be judged later (Horvitz & Thompson, 1952). Who is known for more than ``oldest_days`` is on no list to
-    call (see ``wake_up``). Both are market.toml's unless given. ``scored``: the answer of ``score``. The closing writes
-    call-list.csv for the CRM.
+    order can be judged later (Horvitz & Thompson, 1952). Who is known for more than ``oldest_days`` is not called but
+    woken up first: a list of its own, in the same order, of which nobody is drawn. Both are market.toml's unless given.
+    ``scored``: the answer of ``score``. The closing writes call-list.csv and wake-up-list.csv for the CRM.
     """
     now, places = opened(), LIST_LENGTH if capacity is None else capacity
     share = now.definition.call_list.random_share if drawn_share is None else drawn_share
-    oldest = _oldest(now, oldest_days)
+    oldest = now.definition.call_list.oldest_days if oldest_days is None else oldest_days
     if not 0 <= share <= 0.5 or places < 1:
         raise ParameterError(
             f"drawn_share = {share}, capacity = {places}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
         )
-    answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show_list, among=scored.among,
+    if oldest < 1:
+        raise ParameterError(f"oldest_days = {oldest}; allowed: 1 or more")
+    answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show, among=scored.among,
                      **scored.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
     answer.headline = partial(_headline, scored)
     answer.leave = partial(_write, answer)
-    waiting = _waiting(answer, scored)
+    found: Scored = scored.fitted
+    waiting = Waiting(now.situation, found.prospects, found.model, now.personas)
     if waiting.ranked.empty:
+        answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
-    young = waiting.ranked[~(waiting.ranked["age_days"] > oldest)]
-    called = listed(young, share, now.situation.rng("slots"), places)
+    is_old = waiting.ranked["age_days"] > oldest
+    _call(answer, waiting, listed(waiting.ranked[~is_old], share, now.situation.rng("slots"), places))
+    _wake_up(answer, waiting, waiting.ranked[is_old], oldest)
+    return answer
+
+
+def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame) -> None:
+    """The list to call, and how long it is."""
     origin = answer.origin(column(called, "created_on"))
     answer.count([{"estimate": len(called)}], origin, "n_listed")
     answer.count([{"estimate": (called["slot"] == RANDOM).sum(), "n": len(called)}], origin, "n_drawn")
@@ -73,60 +83,31 @@ def call_list(
     if called.empty:
         record = waiting.prospects.table.removesuffix("s")
         answer.missing["next_leads"] = f"Every open {record} is known for too long to be called."
-        return answer
-    answer.tables["next_leads"] = waiting.listed(called)
-    return answer
+    else:
+        answer.tables["next_leads"] = waiting.listed(called)
 
 
-def wake_up(scored: Answer, *, oldest_days: int | None = None) -> Answer:
-    """The open records that are known for more than ``oldest_days`` (market.toml's): a call would come unprepared.
-
-    In the order of the score, without drawn places. The closing writes wake-up-list.csv.
-    """
-    now = opened()
-    oldest = _oldest(now, oldest_days)
-    answer = now.ask("wake_up", "wake_up", scored.rows, scored.table_name, _show_old, among=scored.among,
-                     **scored.arguments, oldest_days=oldest)  # fmt: skip
-    answer.leave = partial(_write, answer)
-    waiting = _waiting(answer, scored)
-    if waiting.ranked.empty:
-        return answer
-    old = waiting.ranked[waiting.ranked["age_days"] > oldest]
-    if len(old):
-        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
-    if not now.definition.has_calendar:
+def _wake_up(answer: Answer, waiting: Waiting, old: pd.DataFrame, oldest: int) -> None:
+    """The list of those who are known for too long: a call would come unprepared."""
+    if not answer.now.definition.has_calendar:
         answer.missing["wake_up"] = _NO_DAYS
-        return answer
-    origin = answer.origin(column(old, "created_on"))
+        return
+    origin = answer.origin(column(old, "created_on"), section="wake_up")
     answer.count([{"estimate": len(old)}], origin, "n_wake_up")
     answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
-    return answer
-
-
-def _oldest(now: OpenPeriod, oldest_days: int | None) -> int:
-    """For how many days a record is called before it has to be woken up first."""
-    if oldest_days is not None and oldest_days < 1:
-        raise ParameterError(f"oldest_days = {oldest_days}; allowed: 1 or more")
-    return oldest_days or now.definition.call_list.oldest_days
-
-
-def _waiting(answer: Answer, scored: Answer) -> Waiting:
-    """Who waits; where nobody does, the answer says why."""
-    found: Scored = scored.fitted
-    waiting = Waiting(answer.now.situation, found.prospects, found.model, answer.now.personas)
-    if waiting.ranked.empty:
-        answer.missing[answer.section] = waiting.why_nobody
-    return waiting
+    if len(old):
+        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
 
 
 def _write(answer: Answer, folder: Path) -> None:
-    """The list for the CRM; an earlier one must not be called when nobody is on it any more."""
-    path, table = folder / _FILES[answer.section], answer.tables.get(answer.section)
-    if table is None:
-        path.unlink(missing_ok=True)
-    else:
-        written = to_log(table) if answer.section == "next_leads" else plainly(table)
-        replace_file(path, as_csv(written).encode())
+    """The lists for the CRM; an earlier one must not be called when nobody is on it any more."""
+    for name, file in _FILES.items():
+        path, table = folder / file, answer.tables.get(name)
+        if table is None:
+            path.unlink(missing_ok=True)
+        else:
+            written = to_log(table) if name == "next_leads" else plainly(table)
+            replace_file(path, as_csv(written).encode())
 
 
 def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:
@@ -179,6 +160,10 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
 
 
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    return *_show_list(shown, title), *_show_old(shown, title)
+
+
 def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     frame = shown.table("next_leads")
     found = {name: shown.first(name) for name in ("n_listed", "median_age_days", "n_drawn", "n_to_hand_off")}
@@ -187,7 +172,7 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     text = f"{numbers.count(len(frame))} open {table} in order; internal: record ids lead back to the CRM."
     if age is not None:
         text += f" The median one is known for {value(age, shown.words)}."
-    if drawn is not None:
+    if drawn is not None and drawn["estimate"] > 0:
         text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
     if others is not None and others["estimate"] > 0:
         text += (
@@ -200,7 +185,9 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
 
 def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
     n, oldest = shown.first("n_wake_up"), shown.first("oldest_days")
-    if n is None or oldest is None or n["estimate"] == 0:
+    if n is None or oldest is None:
+        return ()
+    if n["estimate"] == 0:
         return (stating("Nobody waits for so long that a call would come unprepared.", shown.of("n_wake_up")),)
     text = (
         f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "

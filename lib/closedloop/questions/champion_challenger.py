@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any, Literal
 
@@ -64,7 +65,7 @@ def duel(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet, field
     ``closed``: decided deals by the day they closed; ``fields``: tried as splits by the challenger.
     """
     in_period = closed[situation.in_period(closed["closed_on"])]
-    won, block_of = [], []
+    won, block_of, at_start = [], [], _stages(situation, situation.period.start)
     predicted: dict[str, list[Floats]] = {name: [] for name in _CONTENDERS}
     for number, rows in enumerate(np.array_split(in_period.index.to_numpy(), _BLOCKS)[1:], 1):
         begins = closed.loc[rows[0], "closed_on"]
@@ -76,7 +77,7 @@ def duel(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet, field
         predicted["proposal"].append(predict(challenger, block, rate))
         predicted["in force"].append(predict(defender, block, rate))
         predicted["no personas"].append(np.full(len(block), rate))
-        predicted["stage"].append(_by_stage(situation, begins, before, block, rate))
+        predicted["stage"].append(_by_stage(situation, at_start, begins, before, block, rate))
         won.append(block["is_won"].to_numpy(float))
         block_of.append(np.full(len(block), number, dtype=float))
     joined = {name: np.concatenate(parts) for name, parts in predicted.items()}
@@ -96,15 +97,27 @@ def lagged_rate(before: pd.DataFrame) -> float:
     return float((recent.sum() + 1) / (len(recent) + 2))
 
 
-def _by_stage(
-    situation: Situation, begins: pd.Timestamp, before: pd.DataFrame, block: pd.DataFrame, base: float
-) -> Floats:
-    """The rep's view: win rates by the deals' stage at the block's start, learned from an earlier snapshot."""
+def _stages(situation: Situation, day: date) -> pd.Series | None:
+    """The stage of every deal as known on a day, by deal_id; None where stages are not recorded as they change."""
     if not situation.view.has("stage_history") or "stage" not in situation.deals:
+        return None
+    stages: pd.Series = fetched(situation.warehouse.view(day).known("deals")).set_index("deal_id")["stage"]
+    return stages
+
+
+def _by_stage(
+    situation: Situation,
+    at_start: pd.Series | None,
+    begins: pd.Timestamp,
+    before: pd.DataFrame,
+    block: pd.DataFrame,
+    base: float,
+) -> Floats:
+    """The rep's view: win rates by the deals' stage at the block's start, learned from those at the period's start."""
+    now = _stages(situation, begins.date())
+    if at_start is None or now is None:
         return np.full(len(block), np.nan)
-    earlier = fetched(situation.warehouse.view(situation.period.start).known("deals")).set_index("deal_id")["stage"]
-    now = fetched(situation.warehouse.view(begins.date()).known("deals")).set_index("deal_id")["stage"]
-    learned = before.assign(stage=before["deal_id"].map(earlier)).dropna(subset=["stage"])
+    learned = before.assign(stage=before["deal_id"].map(at_start)).dropna(subset=["stage"])
     learned = learned[situation.in_period(learned["closed_on"])]
     table = learned.groupby("stage")["is_won"].agg(["sum", "size"])
     if len(table) < 2:

@@ -100,14 +100,22 @@ def _show_stability(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 def changes() -> Answer:
-    """What became of every persona since the last period: new, split, merged, retired, adjusted or kept.
+    """What became of every persona since the last period, and every permanent edit since research found the first set.
 
-    Rules alone count; promised win rates are renewed every period.
+    New, split, merged, retired, adjusted or kept: rules alone count, for promised win rates are renewed every period.
+    Edits stand newest first, with the figures that they rested on.
     """
     now = opened()
-    answer = now.ask("changes", "changes", pd.DataFrame(), "deals", show_changes)
+    answer = now.ask("changes", "changes", pd.DataFrame(), "deals", _show_changes)
     answer.tables["changes"] = changes_between(now.personas_before, now.personas)
+    entries = [asdict(entry) for entry in reversed(now.personas.changelog)]
+    answer.tables["history"] = pd.DataFrame(entries, columns=[field.name for field in fields(Change)])
+    answer.results["review_on"] = f"{now.period.end:%Y-%m-%d}" if now.definition.has_calendar else None
     return answer
+
+
+def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
+    return *show_changes(shown, title), *_show_history(shown, "")
 
 
 def show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -127,16 +135,6 @@ def _name(row: Mapping[str, str], shown: Evidence) -> str:
     """The name of a persona that may be in force no longer."""
     known = shown.words.names.get(row["persona"])
     return known or default_name(row, shown.words) or shown.words.name(row["persona"])
-
-
-def history() -> Answer:
-    """Every permanent edit since research found the first set, newest first, with the figures that it rested on."""
-    now = opened()
-    answer = now.ask("history", "history", pd.DataFrame(), "deals", _show_history)
-    entries = [asdict(entry) for entry in reversed(now.personas.changelog)]
-    answer.tables["history"] = pd.DataFrame(entries, columns=[field.name for field in fields(Change)])
-    answer.results["review_on"] = f"{now.period.end:%Y-%m-%d}" if now.definition.has_calendar else None
-    return answer
 
 
 def _show_history(shown: Evidence, title: str) -> Sequence[Piece]:

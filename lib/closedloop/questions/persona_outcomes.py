@@ -9,8 +9,8 @@ from closedloop.documents.findings import Claim, Column, Label, table_of, value
 from closedloop.documents.pieces import Listing, Note, Piece, Sentence, span, stating
 from closedloop.documents.wording import one_of_each_pair, records, sentences
 from closedloop.evidence.claims import Origin
-from closedloop.loop.comparisons import CONVERSION, handed_off, turning
-from closedloop.loop.counting import LEAST_SHOWN, rates
+from closedloop.loop.comparisons import CONVERSION, turning
+from closedloop.loop.counting import rates
 from closedloop.loop.persona import PersonaSet, promises
 from closedloop.loop.records import won
 from closedloop.questions.answer import PROVISIONAL, Answer
@@ -26,56 +26,14 @@ _MOST = 8
 Columns = Mapping[str, str | tuple[str, Column]]
 
 
-def lead_progress(leads: pd.DataFrame, by: str = "persona", *, among: str | None = None) -> Answer:
-    """How far the leads of each group ``by`` came: accepted of those decided on, won so far of all, and still open.
-
-    Rates have Wilson's interval; groups under ten leads are not shown.
-    """
-    answer = opened().ask("lead_progress", "funnel", leads, "leads", _show_progress, among=among, by=by)
-    rows = answer.rows
-    if len(rows) < LEAST_SHOWN:
-        has_leads = answer.now.situation.view.has("leads")
-        found = f"{len(rows)} leads were known, fewer than {LEAST_SHOWN}" if has_leads else "No leads are recorded"
-        answer.missing["funnel"] = f"{found}. Collect `leads` with hand-off and acceptance dates."
-        return answer
-    parts = [(str(name), part) for name, part in rows.groupby(by) if len(part) >= LEAST_SHOWN]
-    origin = answer.origin(handed_off(rows))
-    answer.count([{"field": by, "level": name, "estimate": len(part)} for name, part in parts], origin, "n_leads")
-    judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
-    answer.estimate(rates([(name, hit.sum(), len(hit)) for name, hit in judged], by), origin, "lead_accepted_rate")
-    if rows["is_won"].notna().any():
-        parts = [(name, part[part["is_followed"]]) for name, part in parts]
-        came = [(name, part["is_won"].fillna(False).sum(), len(part)) for name, part in parts]
-        still = [(name, part["is_won"].isna().sum(), len(part)) for name, part in parts]
-        answer.estimate(rates(came, by), origin, "lead_won_rate")
-        answer.estimate(rates(still, by), origin, "lead_open_rate")
-    return answer
-
-
-def _show_progress(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: Columns = {
-        "n_leads": "leads",
-        "lead_accepted_rate": ("accepted, of those decided on", "backed"),
-        "lead_won_rate": ("won so far, of all", "backed"),
-        "lead_open_rate": "not decided yet, of all",
-    }
-    label = level_of(shown.words)
-    listed = table_of(shown.claims, shown.words, "group", columns, label=label, caption=title)
-    still_open = shown.of("lead_open_rate").sort_values("estimate", ascending=False, kind="stable")
-    most = records(still_open.head(1))
-    return listed, *(
-        stating(f"Not decided yet: up to {value(row, shown.words)}, of {label(row)}.", row) for row in most
-    )
-
-
-def promised_win_rates(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
+def promised_at_start(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
     """The win rate that each persona promises now; what the last set had promised, and what came of it in ``deals``.
 
     A promise is made of the deals of the window (``persona.estimate``): without a deal that is new or gone since the
     last one, there is no other.
     """
     now = opened()
-    answer = now.ask("promised_win_rates", "changes", deals, "deals", _show_promises, among=among)
+    answer = now.ask("promised_rates", "changes", deals, "deals", _show_promises, among=among)
     personas, before = now.personas, now.personas_before
     if before is not None:
         answer.estimate(promises(before), _of_promise(answer, before, "changes"), "promised_before", kind="predictive")

@@ -20,6 +20,7 @@ from closedloop.loop.situation import Situation
 from closedloop.questions.answer import Answer
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
+from closedloop.questions.persona_outcomes import promised_at_start
 from closedloop.questions.redraws import PromiseRedraw
 from closedloop.questions.refinable import FEWEST_DEALS, refinable
 
@@ -34,9 +35,12 @@ def promised_rates(deals: pd.DataFrame, *, least: int | None = None, among: str 
     """Each persona's promised win rate beside the deals decided in the period, and what renewal will promise.
 
     The promise is itself only known within its interval, and p counts that: beta-binomial predictive mid-p. Supported:
-    not kept. ``least`` as of ``edits``.
+    not kept. ``least`` as of ``edits``. Of a period at its start: what was promised last, what came of it, and what is
+    promised now.
     """
     now = opened()
+    if now.situation.on == now.period.planned_on:
+        return promised_at_start(deals, among=among)
     answer = now.ask("promised_rates", "promises", deals, "deals", _show, among=among, least=least)
     closed = refinable(answer, FEWEST_DEALS if least is None else least)
     if closed is None:

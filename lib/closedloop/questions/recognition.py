@@ -1,7 +1,6 @@
 """Who is in the market, and how a persona is recognised: sizes, the rule, and how often it errs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from closedloop.documents.wording import capital
 from closedloop.evidence.claims import Origin
 from closedloop.loop.counting import LEAST_SHOWN, levels, rates
 from closedloop.loop.records import column
-from closedloop.questions.answer import Answer, Render
+from closedloop.questions.answer import Answer
 from closedloop.questions.comparison import level_of
 from closedloop.questions.evidence import Evidence
 from closedloop.questions.period import opened
@@ -21,15 +20,47 @@ from closedloop.questions.period import opened
 _MOST_LEVELS = 3  # of a field of the rule: the most common ones
 
 
-def persona_sizes(leads: pd.DataFrame, deals: pd.DataFrame | None = None, *, among: str | None = None) -> Answer:
-    """The share of each persona among all known ``leads``, or among ``deals`` where no leads are recorded.
+def recognise(
+    leads: pd.DataFrame,
+    deals: pd.DataFrame | None = None,
+    *,
+    most_levels: int = _MOST_LEVELS,
+    among: str | None = None,
+) -> Answer:
+    """How large each persona is among all ``leads`` (``deals`` where none are recorded), and the rule that finds it.
 
-    Shares have Wilson's interval. ``n_assumed``: how many personas promise nothing yet, for want of outcomes.
+    Shares have Wilson's interval. Told are the ``most_levels`` most common levels of every field of the rule, the rule
+    in words and as SQL, and its error on cases that it did not see (cross-validation), beside guessing the largest
+    persona; a committed rule is applied as it is. ``n_assumed``: how many personas promise nothing yet, for want of
+    outcomes.
     """
     now = opened()
-    answer, origin = _of_records("persona_sizes", "personas", leads, deals, _show_sizes, among=among)
+    table, frame = ("deals", deals) if leads.empty and deals is not None and len(deals) else ("leads", leads)
+    answer = now.ask("recognise", "rules", frame, table, _show, among=among, most_levels=most_levels)
     answer.headline = _headline
-    personas, situation = now.personas, now.situation
+    days, source = column(answer.rows, "created_on"), table if len(frame) else "none"
+    _sizes(answer, answer.origin(days, "personas", source))
+    _members(answer, answer.origin(days, table=source), most_levels)
+    rule, lineage = now.personas.rule, now.lineage
+    error = lineage.rule_error
+    answer.results |= {"rule_error": error.error if error else None, "guess_error": error.guessing if error else None}
+    if error is None:
+        answer.missing["rule_error"] = lineage.why_untraced
+    else:
+        of_sample = Origin(now.notebook, "rules", lineage.sample.source, *lineage.asked)
+        for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
+            answer.estimate(rates([("", share * error.n, error.n)], ""), of_sample, measure, kind="predictive")
+    review = pd.Timestamp(now.period.end) if now.definition.has_calendar else pd.NaT
+    about = {"sql": rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
+    sentences = [[persona.id, sentence] for persona in now.personas.personas for sentence in persona.rule]
+    answer.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
+    answer.tables["set"] = pd.DataFrame([about]).astype({"review_on": "datetime64[us]"})
+    return answer
+
+
+def _sizes(answer: Answer, origin: Origin) -> None:
+    """The share of each persona, and how many rest on no outcome yet."""
+    personas = answer.now.personas
     members = answer.rows["persona"] if len(answer.rows) else pd.Series(dtype="str")
     n = members.value_counts().reindex(personas.ids, fill_value=0)
     answer.estimate(rates(zip(personas.ids, n, [n.sum()] * len(n), strict=True), "persona"), origin, "persona_share")
@@ -38,21 +69,29 @@ def persona_sizes(leads: pd.DataFrame, deals: pd.DataFrame | None = None, *, amo
     answer.count([{"estimate": n_assumed}], origin, "n_assumed")
     answer.results |= {
         "n_personas": len(personas.ids),
-        "only_won": situation.has_only_won,
+        "only_won": answer.now.situation.has_only_won,
         "origin": personas.origin,
         "n_assumed": n_assumed,
         "personas": personas.ids,
     }
-    return answer
 
 
-def _of_records(
-    verb: str, section: str, leads: pd.DataFrame, deals: pd.DataFrame | None, render: Render, **asked: Any
-) -> tuple[Answer, Origin]:
-    """An answer about the people whom the rule has to recognise: the leads, else the deals."""
-    table, frame = ("deals", deals) if leads.empty and deals is not None and len(deals) else ("leads", leads)
-    answer = opened().ask(verb, section, frame, table, render, **asked)
-    return answer, answer.origin(column(answer.rows, "created_on"), table=table if len(frame) else "none")
+def _members(answer: Answer, origin: Origin, most_levels: int) -> None:
+    """What most of each persona are, by the fields of the rule."""
+    rows = answer.rows
+    by = levels(rows, [name for name in answer.now.personas.rule.fields if name in rows])
+    for persona, part in by.groupby(rows["persona"]) if len(by.columns) else ():
+        for name in part.columns:
+            common = part[name].value_counts().head(most_levels)
+            common = common[common >= LEAST_SHOWN]
+            members = pd.DataFrame(rates([(level, k, len(part)) for level, k in common.items()], name))
+            if len(members):
+                of_all = members["level"].map(by[name].value_counts() / len(by))
+                answer.estimate(members.assign(baseline=of_all), origin, "member_share", subject=str(persona))
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    return *_show_sizes(shown, title), *_show_rule(shown, "")
 
 
 def _show_sizes(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -79,46 +118,6 @@ def counted_personas(shown: Evidence) -> Sentence:
     elif assumed["estimate"]:
         held = f"{value(assumed, shown.words)} still assumed, without outcomes of its own"
     return stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)
-
-
-def recognise(
-    leads: pd.DataFrame,
-    deals: pd.DataFrame | None = None,
-    *,
-    most_levels: int = _MOST_LEVELS,
-    among: str | None = None,
-) -> Answer:
-    """The rule in force, in words and as SQL, what most of each persona's ``leads`` (else ``deals``) are, its error.
-
-    Told are the ``most_levels`` most common levels of every field of the rule. The error is that on cases which the
-    rule did not see (cross-validation), beside guessing the largest persona; a committed rule is applied as it is.
-    """
-    now = opened()
-    answer, origin = _of_records("recognise", "rules", leads, deals, _show_rule, among=among, most_levels=most_levels)
-    rule, lineage, rows = now.personas.rule, now.lineage, answer.rows
-    by = levels(rows, [name for name in rule.fields if name in rows])
-    for persona, part in by.groupby(rows["persona"]) if len(by.columns) else ():
-        for name in part.columns:
-            common = part[name].value_counts().head(most_levels)
-            common = common[common >= LEAST_SHOWN]
-            members = pd.DataFrame(rates([(level, k, len(part)) for level, k in common.items()], name))
-            if len(members):
-                of_all = members["level"].map(by[name].value_counts() / len(by))
-                answer.estimate(members.assign(baseline=of_all), origin, "member_share", subject=str(persona))
-    error = lineage.rule_error
-    answer.results |= {"rule_error": error.error if error else None, "guess_error": error.guessing if error else None}
-    if error is None:
-        answer.missing["rule_error"] = lineage.why_untraced
-    else:
-        of_sample = Origin(now.notebook, "rules", lineage.sample.source, *lineage.asked)
-        for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
-            answer.estimate(rates([("", share * error.n, error.n)], ""), of_sample, measure, kind="predictive")
-    review = pd.Timestamp(now.period.end) if now.definition.has_calendar else pd.NaT
-    about = {"sql": rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
-    sentences = [[persona.id, sentence] for persona in now.personas.personas for sentence in persona.rule]
-    answer.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
-    answer.tables["set"] = pd.DataFrame([about]).astype({"review_on": "datetime64[us]"})
-    return answer
 
 
 def _show_rule(shown: Evidence, title: str) -> Sequence[Piece]:

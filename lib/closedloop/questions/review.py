@@ -1,6 +1,7 @@
 """The period on one page for both teams: what the notebooks before found, and what may be false among it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,76 +29,76 @@ from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 _VERDICTS = (Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE, Verdict.REFUSED)
 
 
-def claims_of(*notebooks: str) -> pd.DataFrame:
-    """The claims that these notebooks left for the open period, a row each; what is missing is computed first."""
+def review(*notebooks: str) -> "Review":
+    """What these notebooks found of the open period; what is missing is computed first."""
     now = opened()
     for notebook in notebooks:
         cells.ensure(notebook, now.market, now.period.name, now.standing)
-    return store.read_claims(now.folder, *notebooks)
+    return Review(store.read_claims(now.folder, *notebooks))
 
 
-def kept_goals(claims: pd.DataFrame) -> Answer:
-    """What both teams promised for the period and what was observed, as 04 found it."""
-    answer = _about("kept_goals", "promises", claims, show_promises)
-    answer.cited = claims[claims["notebook"] == "04_handoff"]
-    answer.headline = neglected
-    missing = store.read_tables(answer.now.folder, "04_handoff").missing
-    if "promises" in missing:
-        answer.missing["promises"] = missing["promises"]
-    return answer
+@dataclass(frozen=True)
+class Review:
+    """The claims of a period's notebooks, a row each (``claims``), and what they say to both teams."""
 
+    claims: pd.DataFrame
 
-def findings(claims: pd.DataFrame, *, most: int = 8) -> Answer:
-    """What differs among deals and holds over all that 05 compared, the ``most`` largest; and what 06 saw move."""
-    answer = _about("findings", "findings", claims, partial(_show_findings, most), most=most)
-    answer.cited = claims[claims["notebook"].isin(["05_deals", "06_refinement"])]
-    answer.headline = _how_many_hold
-    verdicts = _compared(answer.cited)["verdict"].value_counts()
-    answer.results |= {f"n_{verdict}": int(verdicts.get(str(verdict), 0)) for verdict in _VERDICTS}
-    answer.results["n_looks"] = int(verdicts.sum())
-    return answer
+    def goals(self) -> Answer:
+        """What both teams promised for the period and what was observed, as 04 found it."""
+        answer = self._answer("goals", "promises", show_promises)
+        answer.cited = self.claims[self.claims["notebook"] == "04_handoff"]
+        answer.headline = neglected
+        missing = store.read_tables(answer.now.folder, "04_handoff").missing
+        if "promises" in missing:
+            answer.missing["promises"] = missing["promises"]
+        return answer
 
+    def findings(self, *, most: int = 8) -> Answer:
+        """What differs among deals and holds over all that 05 compared, the ``most`` largest; what 06 saw move."""
+        answer = self._answer("findings", "findings", partial(_show_findings, most), most=most)
+        answer.cited = self.claims[self.claims["notebook"].isin(["05_deals", "06_refinement"])]
+        answer.headline = _how_many_hold
+        verdicts = _compared(answer.cited)["verdict"].value_counts()
+        answer.results |= {f"n_{verdict}": int(verdicts.get(str(verdict), 0)) for verdict in _VERDICTS}
+        answer.results["n_looks"] = int(verdicts.sum())
+        return answer
 
-def set_changes(claims: pd.DataFrame) -> Answer:
-    """What the proposal of 06 changes in the personas, and whether plays by persona can pay at all."""
-    answer = _about("set_changes", "changes", claims, _show_changes)
-    left = store.read_tables(answer.now.folder, "06_refinement")
-    answer.cited = claims[claims["notebook"] == "05_deals"]
-    answer.tables |= {"changes": left.tables["changes"]} if "changes" in left.tables else {}
-    answer.results["duel"] = left.results.get("verdict")
-    return answer
+    def changes(self) -> Answer:
+        """What the proposal of 06 changes in the personas, and whether plays by persona can pay at all."""
+        answer = self._answer("changes", "changes", _show_changes)
+        left = store.read_tables(answer.now.folder, "06_refinement")
+        answer.cited = self.claims[self.claims["notebook"] == "05_deals"]
+        answer.tables |= {"changes": left.tables["changes"]} if "changes" in left.tables else {}
+        answer.results["duel"] = left.results.get("verdict")
+        return answer
 
+    def requests(self) -> Answer:
+        """What each team asks of the other, of the figures of 04 and 05."""
+        answer = self._answer("requests", "asks", _show_requests)
+        answer.cited = self.claims[self.claims["notebook"].isin(["04_handoff", "05_deals"])]
+        return answer
 
-def requests(claims: pd.DataFrame) -> Answer:
-    """What each team asks of the other, of the figures of 04 and 05."""
-    answer = _about("requests", "asks", claims, _show_requests)
-    answer.cited = claims[claims["notebook"].isin(["04_handoff", "05_deals"])]
-    return answer
+    def false_lines(self) -> Answer:
+        """How many lines that hold may be false, at most on average: of each family the largest q times how many hold.
 
+        Benjamini and Hochberg (1995): among the comparisons with q up to a bound no more than that part is false, on
+        average. Families are added up; a family's bound is the largest q among its supported claims.
+        """
+        answer = self._answer("false_lines", "false_lines", _show_false_lines)
+        compared = self.claims[self.claims["family"] != "none"]
+        held = compared[compared["verdict"] == "supported"]
+        groups = held.groupby(["notebook", "family"], sort=True)["q"].agg(["size", "max"])
+        rows = [
+            {"field": "family", "level": f"{notebook}, {family}", "estimate": n * bound, "baseline": bound, "n": int(n)}
+            for (notebook, family), n, bound in groups.itertuples()
+        ]
+        total = {"estimate": sum(row["estimate"] for row in rows), "n": len(held)}
+        answer.estimate([*rows, total], answer.origin_now, "expected_false_lines", unit="ratio")
+        answer.results["expected_false_lines"] = total["estimate"]
+        return answer
 
-def false_lines(claims: pd.DataFrame) -> Answer:
-    """How many lines that hold may be false, at most on average: of each family the largest q times how many hold.
-
-    Benjamini and Hochberg (1995): among the comparisons with q up to a bound no more than that part is false, on
-    average. Families are added up; a family's bound is the largest q among its supported claims.
-    """
-    answer = _about("false_lines", "false_lines", claims, _show_false_lines)
-    compared = claims[claims["family"] != "none"]
-    held = compared[compared["verdict"] == "supported"]
-    groups = held.groupby(["notebook", "family"], sort=True)["q"].agg(["size", "max"])
-    rows = [
-        {"field": "family", "level": f"{notebook}, {family}", "estimate": n * bound, "baseline": bound, "n": int(n)}
-        for (notebook, family), n, bound in groups.itertuples()
-    ]
-    total = {"estimate": sum(row["estimate"] for row in rows), "n": len(held)}
-    answer.estimate([*rows, total], answer.origin_now, "expected_false_lines", unit="ratio")
-    answer.results["expected_false_lines"] = total["estimate"]
-    return answer
-
-
-def _about(verb: str, section: str, claims: pd.DataFrame, render: Render, **arguments: Any) -> Answer:
-    """A new answer about claims of other notebooks."""
-    return opened().ask(verb, section, claims, "claims", render, **arguments)
+    def _answer(self, verb: str, section: str, render: Render, **arguments: Any) -> Answer:
+        return opened().ask(verb, section, self.claims, "claims", render, **arguments)
 
 
 def _compared(claims: pd.DataFrame) -> pd.DataFrame:

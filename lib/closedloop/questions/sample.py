@@ -141,7 +141,7 @@ def _show_size(shown: Evidence, title: str) -> Sequence[Piece]:
     is_enough = counted["estimate"] >= advised["estimate"]
     checks: list[tuple[str, list[Claim | None], bool]] = [
         (
-            f"{'' if effective is None else 'effective '}rows to cut, beside those advised",
+            f"as many {'' if effective is None else 'effective '}rows to cut as advised",
             [counted, advised],
             is_enough,
         ),

@@ -180,9 +180,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = table_of(claims, shown.words, "model", columns, label=level_of(shown.words))
     verdict = score_verdict(shown)
     kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
-    shown_as = kinds.get(str(shown.result("shown_as")), "not at all")
+    kind = kinds.get(str(shown.result("shown_as")))
     chosen = claims[claims["level"] == str(shown.result("model"))]
-    said = stating(f"Verdict: {verdict}; scores are shown {shown_as}.", shown.of("score_auc"), chosen)
+    said = stating(
+        f"Verdict: {verdict}; scores are {f'shown {kind}' if kind else 'not shown'}.", shown.of("score_auc"), chosen
+    )
     return listed, *_come_true(shown), said
 
 

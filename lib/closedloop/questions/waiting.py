@@ -56,8 +56,10 @@ class Waiting:
     @property
     def _unknown(self) -> list[str]:
         """The score's fields that are not known of who is to come, such as the day of the hand-off."""
+        if not self.is_arriving:
+            return []
         before = {*self.situation.view.inherited(self.prospects.table, Moment.CREATION), "persona"}
-        return [name for name in self.prospects.fields if self.is_arriving and name not in before]
+        return [name for name in self.prospects.fields if name not in before]
 
     def _in_hand(self) -> pd.DataFrame:
         """Who is with sales on the day: open deals, or open leads that were handed off where that is recorded."""

@@ -28,7 +28,7 @@ from closedloop.validation.rates import Comparison, Spread
 from closedloop.validation.refinement import Promises, Splits
 from closedloop.validation.shares import Associations, Drifting, Shares
 from closedloop.validation.sizes import Sizes, Spending
-from closedloop.validation.worlds import DEALS, Bools, Floats, Ints, Money, Pool, Tally
+from closedloop.validation.worlds import DEALS, Bools, Errors, Floats, Ints, Money, Pool, Tally
 
 NOTEBOOKS = ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement")
 EDIT, PROMISE, DUEL, TARGETS = "edit", "promise", "duel", "targets"  # families that a verb closes itself
@@ -46,9 +46,10 @@ def null_market(
     ParameterError for a market that does not exist, or has no outcome that could be shuffled.
     """
     warehouse = open_warehouse(market)
-    cut = _Cut(warehouse)
+    cut = Cut(warehouse)
+    shipped = [path for name in NOTEBOOKS if (path := store.notebook_path(name)).exists()]
     for period in (one for one in warehouse.periods if not periods or one.name in periods):
-        for path in notebooks or [store.notebook_path(name) for name in NOTEBOOKS]:
+        for path in notebooks or shipped:
             if path.stem in store.PLANNING or warehouse.has_begun(period):
                 found = _compared(warehouse, period, path, out, is_run=bool(notebooks) or is_learned)
                 cut.add(path.stem, period, found)
@@ -65,7 +66,7 @@ def _compared(warehouse: Warehouse, period: Period, path: Path, out: Path, *, is
 
 
 @dataclass
-class _Cut:
+class Cut:
     """A market on the way to its null worlds.
 
     ``places``: of each record in its pool, by id. ``left_out``: verbs whose comparisons are not made again.
@@ -238,14 +239,16 @@ class _Cut:
     def _(self, redraw: redraws.PromiseRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
         is_promised, is_now = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
-        personas, groups = redraw.personas[is_known].to_numpy(dtype=object), self.pools[DEALS].groups[rows]
-        about = (tuple(redraw.promising), redraw.gate)
-        return [Promises(DEALS, rows, groups, personas, is_promised, is_now, *about)]
+        by = redraw.personas[is_known].where(redraw.personas[is_known].isin(redraw.promising)).to_frame("persona")
+        groups = self.pools[DEALS].groups[rows]
+        return [Promises(DEALS, rows, groups, Tally.of(by), is_promised, is_now, redraw.gate)]
 
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]))]
+        name = f"errors {situation.on}"
+        self.pools[name] = Errors.of(len(redraw.others) * len(redraw.segments))
+        return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]), name)]
 
     @again.register
     def _(self, redraw: redraws.ScoreRedraw, situation: Situation) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from closedloop.evidence.gains import gain_looks
 from closedloop.evidence.off_policy import rule_value, taken_first
@@ -99,22 +100,27 @@ class Orders(Repeated):
 
 @dataclass(frozen=True)
 class Targets(Repeated):
-    """Scores of segments on other outcomes, each beside the average segment's; ``rows``: the deals' places."""
+    """Scores of segments on other outcomes, each beside the average segment's; ``rows``: the deals' places.
+
+    In a null world segments do not differ by the other criteria either, but for their ``errors``.
+    """
 
     pool: str
     rows: Ints
     redraw: TargetRedraw
+    errors: str
 
     def tested(self, world: World) -> Tests:
         """Both scores of every segment."""
-        made, known = self.redraw, self._others()
+        made, known = self.redraw, self._others(world[self.errors])
         hit = world[self.pool][self.rows]
         outcome = np.select([hit == 1, hit == 0], ["won", "lost"], "no_decision")
         sizes: dict[str, Any] = {"age_days": world[f"{self.pool} age_days"][self.rows] if made.has_days else np.nan}
         if made.has_amounts:
             sizes["won_amount"] = world[f"{self.pool} won_amount"][self.rows]
         deals = made.deals.assign(outcome=outcome, **sizes)
-        known |= {name: of_deals(name, deals, list(made.segments)) for name in OF_DEALS}
+        weighed = {name for weights in made.weights.values() for name in weights}
+        known |= {name: of_deals(name, deals, list(made.segments)) for name in OF_DEALS if name in weighed}
         level, looks = each_level(len(made.segments)), []
         for weights in made.weights.values():
             score = scores_of(known, weights)
@@ -123,9 +129,12 @@ class Targets(Repeated):
                 looks.append(gain_looks(rows, NOWHERE, measure="score", level=level))
         return Tests.of(pd.concat(looks, ignore_index=True))
 
-    def _others(self) -> dict[str, Any]:
+    def _others(self, errors: Floats) -> dict[str, Any]:
         """The criteria that no outcome moves."""
-        return {
-            name: Criterion(np.array(of["estimate"]), np.array(of["low"]), np.array(of["high"]))
-            for name, of in self.redraw.others.items()
-        }
+        found, drawn = {}, np.split(errors, max(len(self.redraw.others), 1))
+        for (name, of), z in zip(self.redraw.others.items(), drawn, strict=False):
+            estimate, low, high = (np.array(of[end], dtype=float) for end in ("estimate", "low", "high"))
+            error = z * (high - low) / (2 * scipy.stats.norm.isf(0.05))
+            shift = np.where(np.isnan(z), 0.0, estimate.mean() + error - estimate)
+            found[name] = Criterion(estimate + shift, low + shift, high + shift)
+        return found

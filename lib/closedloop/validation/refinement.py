@@ -4,13 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from closedloop.evidence.rules import Rule
-from closedloop.evidence.strata import stratified_difference_p
+from closedloop.evidence.strata import compare_in_strata, stratified_difference_p
 from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.persona import Persona, PersonaSet, promised
 from closedloop.questions.promised_rates import beyond_promise, promise_p
 from closedloop.questions.splits import is_splittable, shrunk_splits
 from closedloop.validation.worlds import (
@@ -78,38 +74,40 @@ class Kept(NamedTuple):
 class Promises(Repeated):
     """Promised win rates of personas: false is to call one broken though the truth is not beyond the gate from it.
 
-    ``rows``: places of all decided deals in the pool, ``groups`` their periods, ``personas`` theirs. The deals
-    ``is_promised`` make the promises of ``promising``; those of the period, ``is_now``, keep them or not.
+    ``rows``: places of all decided deals in the pool, ``groups`` their periods; ``tally``: their personas. The deals
+    ``is_promised`` make the promises, those of the period, ``is_now``, keep them or not.
     """
 
     pool: str
     rows: Ints
     groups: Ints
-    personas: NDArray[np.object_]
+    tally: Tally
     is_promised: Bools
     is_now: Bools
-    promising: tuple[str, ...]
     gate: float
 
-    def promised(self, world: World) -> dict[str, tuple[float, float, float]]:
-        """What each persona promises in that world: rate, low and high; nothing of those that promise none."""
-        hit = world[self.pool][self.rows]
-        known = self.is_promised & ~np.isnan(hit)
-        if not known.any():
-            return {}
-        everyone = tuple(Persona(name) for name in self.promising)
-        unrated = PersonaSet("", "", "", Rule((), self.promising[0], ()), everyone)
-        groups = pd.Series(self.groups[known])
-        rated = promised(unrated, pd.Series(self.personas[known]), pd.Series(hit[known]), groups)
-        return {one.id: (one.win_rate, one.low, one.high) for one in rated.personas if not one.is_assumed}  # type: ignore[misc]
+    def promised(self, world: World) -> tuple[Floats, Floats, Floats]:
+        """Rate, low and high that each persona promises in that world, as of ``loop.persona.promised``; else NaN."""
+        hit = np.where(self.is_promised, world[self.pool][self.rows], np.nan)
+        k, n = self.tally.counts_by(hit, self.groups)
+        k_all, n_all = k.sum(axis=0), n.sum(axis=0)
+        if not n_all.sum():
+            nothing = np.full(len(n), np.nan)
+            return nothing, nothing, nothing
+        share = np.divide(n, n_all, out=np.zeros_like(n), where=n_all > 0)
+        expected, contrast = share @ k_all, (n * (1 - share)).sum(axis=1)
+        base, total = k_all.sum() / n_all.sum(), float(n_all.sum())
+        found = compare_in_strata(k.sum(axis=1), n.sum(axis=1), expected, contrast, base, total)
+        is_known = n.sum(axis=1) >= LEAST_SHOWN
+        rate, low, high = (np.where(is_known, part, np.nan) for part in (found.estimate, found.low, found.high))
+        return rate, low, high
 
     def tested(self, world: World) -> Kept:
         """Every promise beside the deals of the period; the truth of all is the period's rate."""
-        hit, told = world[self.pool][self.rows], self.promised(world)
-        now = pd.Series(hit[self.is_now]).groupby(self.personas[self.is_now]).agg(["sum", "count"])
-        now = now[(now["count"] >= LEAST_SHOWN) & now.index.isin(list(told))]
-        rate, low, high = np.array([told[str(name)] for name in now.index], dtype=float).reshape(-1, 3).T
-        k, n = now["sum"].to_numpy(dtype=float), now["count"].to_numpy(dtype=float)
+        hit, promise = world[self.pool][self.rows], self.promised(world)
+        k, n = self.tally.counts(np.where(self.is_now, hit, np.nan))
+        shown = (n >= LEAST_SHOWN) & np.isfinite(promise[0])
+        k, n, rate, low, high = (part[shown] for part in (k, n, *promise))
         truth = float(np.nanmean(hit[self.is_now]))
         return Kept(k / n - rate, rate, truth, promise_p(k, n, rate, low, high), beyond_promise(k, n, rate))
 

@@ -55,6 +55,20 @@ class Money(Pool):
         return {name: np.bincount(drawn, minlength=len(spent)).astype(float), f"{name} spent": spent}
 
 
+@dataclass(frozen=True)
+class Errors(Pool):
+    """Errors of estimates that rest on no outcome: standard normal in each null world, missing in the real one."""
+
+    @classmethod
+    def of(cls, n: int) -> "Errors":
+        """``n`` of them."""
+        return cls(np.full(n, np.nan), np.zeros(n, dtype=np.int64))
+
+    def shuffled(self, name: str, seed: str) -> World:
+        """Drawn anew."""
+        return {name: generator(f"{seed}/{name}").standard_normal(len(self.outcomes))}
+
+
 def generator(seed: str) -> np.random.Generator:
     """The generator of that seed: the same text always draws the same numbers."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
