@@ -11,8 +11,8 @@ import nbformat
 import papermill
 import pytest
 from closedloop.documents.pieces import RESULTS
-from closedloop.loop.in_force import set_in_force
 from closedloop.questions import store
+from closedloop.questions.in_force import set_in_force
 
 from tests import pages
 

@@ -259,11 +259,11 @@ def diff(
     from closedloop.documents.persona_diff import diff as told
     from closedloop.documents.persona_diff import known_sizes
     from closedloop.documents.persona_names import words_for
-    from closedloop.loop.in_force import set_in_force
     from closedloop.market.definition import read_definition
     from closedloop.market.periods import find_period
     from closedloop.market.place import runs_folder
     from closedloop.market.warehouse import open_warehouse
+    from closedloop.questions.in_force import set_in_force
 
     definition, folder = read_definition(market), (out or runs_folder()).resolve()
     periods = open_warehouse(market).periods

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.loop.in_force import set_in_force
 from closedloop.questions import cells
+from closedloop.questions.in_force import set_in_force
 
 from tests import pages
 from tests.market.conftest import project_at, write_market

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from closedloop import arms, call_list, channels, funnel, score, score_over_stage
 from closedloop.evidence.rules import Rule
-from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.questions import champion_challenger
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod, open_period
 
 from tests.questions import periods

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 from closedloop.questions import store
 from closedloop.questions.cells import run_cells
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod
 
 from tests import pages

@@ -8,12 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.loop import in_force
-from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet, read_proposal, read_set
 from closedloop.market.place import root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import store
+from closedloop.questions import in_force, store
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod
 
 from tests.questions.periods import DRIFTS_IN, NEXT, run
@@ -168,7 +167,7 @@ def test_changed_cells_of_06_make_the_sets_anew(out: Path, monkeypatch: pytest.M
 
 def test_two_that_ask_at_once_make_it_once(tmp_path: Path) -> None:
     """The second waits for the first, and reads: only one of them says that it makes an earlier period's personas."""
-    code = "import sys, pathlib; from closedloop.loop.in_force import set_in_force as made; "
+    code = "import sys, pathlib; from closedloop.questions.in_force import set_in_force as made; "
     code += "made('harbor', '2024-q2', pathlib.Path(sys.argv[1]))"
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -12,13 +12,13 @@ from closedloop.documents.dossier import Dossier
 from closedloop.documents.persona_names import words_for
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.errors import ParameterError, allowed
-from closedloop.loop.in_force import previous, set_in_force
 from closedloop.market.contract import MATERIALS
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
 from closedloop.market.place import runs_folder
 from closedloop.market.warehouse import open_warehouse, read_again
 from closedloop.questions import cells, store
+from closedloop.questions.in_force import previous, set_in_force
 from closedloop.questions.period import as_text
 
 _BEFORE = ("04_handoff", "05_deals", "06_refinement")  # whose outcomes of the period before a document tells

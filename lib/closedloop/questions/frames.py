@@ -81,14 +81,14 @@ class Frames:
     @cached_property
     def personas(self) -> PersonaSet:
         """The persona set in force."""
-        from closedloop.loop.in_force import set_in_force
+        from closedloop.questions.in_force import set_in_force
 
         return set_in_force(self.market, self.period.name, self.standing)
 
     @cached_property
     def personas_before(self) -> PersonaSet | None:
         """The set of the period before; None for the first one."""
-        from closedloop.loop.in_force import previous, set_in_force
+        from closedloop.questions.in_force import previous, set_in_force
 
         before = previous(self.situation.warehouse.periods, self.period)
         return set_in_force(self.market, before.name, self.standing) if before else None

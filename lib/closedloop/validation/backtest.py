@@ -14,13 +14,13 @@ from closedloop.errors import ParameterError
 from closedloop.evidence.accuracy import auc, auc_within, log_loss, paired_bootstrap
 from closedloop.evidence.lift import CAPACITY, lift, lift_gain
 from closedloop.evidence.scores import fit_score
-from closedloop.loop.in_force import set_in_force
 from closedloop.loop.persona import PersonaSet
 from closedloop.loop.records import decided
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.questions.champion_challenger import lagged_rate, predict
+from closedloop.questions.in_force import set_in_force
 from closedloop.questions.refinable import FEWEST_DEALS
 
 FILE = "backtest.json"
