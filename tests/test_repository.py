@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import closedloop
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,7 @@ NOTEBOOKS = [*(f"{number:02d}_{step}" for number, step in enumerate(LOOP, 1)), "
 PLAYBOOKS = ["battlecard", "campaign_brief", "sales_playbook"]
 # what each room may import of ours, beside itself; the rest of the order follows from it
 BASE = {"terms", "errors"}
+BELOW_QUESTIONS = {*BASE, "market", "evidence", "loop", "documents"}
 MAY_IMPORT: dict[str, set[str]] = {
     "terms": set(),
     "errors": set(),
@@ -34,10 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evidence": BASE,
     "loop": {*BASE, "market", "evidence"},
     "documents": {*BASE, "market", "evidence", "loop"},
-    "questions": {*BASE, "market", "evidence", "loop", "documents"},
-    "validation": {*BASE, "market", "evidence", "loop", "documents", "questions"},
-    "batch": {*BASE, "market", "evidence", "loop", "documents", "questions"},
-    "cli": {*BASE, "market", "evidence", "loop", "documents", "questions", "validation", "batch"},
+    "questions": BELOW_QUESTIONS,
+    "validation": {*BELOW_QUESTIONS, "questions"},
+    "batch": {*BELOW_QUESTIONS, "questions", "validation"},
+    "cli": {*BELOW_QUESTIONS, "questions", "validation", "batch"},
 }
 ONLY_IN = {"matplotlib": "documents.charts", "papermill": "batch", "dask": "batch", "distributed": "batch"}
 READS_RAW = {"read_csv", "read_excel", "read_fwf", "ZipFile"}
@@ -116,7 +118,7 @@ def test_imports_point_one_way(path: Path) -> None:
     if not room:
         assert ours(path) == set(), "closedloop/__init__.py imports nothing of ours"
         return
-    assert room in MAY_IMPORT, f"{room} is no room; the rooms are {sorted(MAY_IMPORT)} (ARCHITECTURE, five rooms)"
+    assert room in MAY_IMPORT, f"{room} is no room; the rooms are {sorted(MAY_IMPORT)} (ARCHITECTURE)"
     above = {name for name in ours(path) if name.split(".")[0] not in {room, *MAY_IMPORT[room]}}
     assert above == set(), f"{shown(path)} may import {sorted(MAY_IMPORT[room])}"
 
@@ -228,8 +230,8 @@ def test_a_functions_length_leaves_its_docstring_out() -> None:
 @each_source
 def test_functions_and_modules_are_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    long = {node.name: lines_of(node) for node in functions(ast.parse(text)) if lines_of(node) > 50}
-    assert long == {}, "50 lines are allowed"
+    long = {node.name: lines_of(node) for node in functions(ast.parse(text)) if lines_of(node) > 60}
+    assert long == {}, "60 lines are allowed"
     n_lines = len(text.splitlines())
     assert n_lines <= 400, f"{shown(path)} has {n_lines} lines; 400 are allowed: split it by what it is about"
 
@@ -324,6 +326,15 @@ def test_notebooks_import_the_package_and_what_a_cell_may_hand_to_it(path: Path)
     code = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
     found = {name.split(".")[0] for name in imported(ast.parse(code), "")}
     assert found <= {"closedloop", "pandas", "sklearn", "typing"}
+
+
+def test_the_public_surface_is_what_notebooks_call() -> None:
+    """Every public name is imported by some shipped notebook, and none that is imported is missing."""
+    trees = [ast.parse("\n".join("".join(cell["source"]) for cell in cells(path, "code"))) for path in NOTEBOOK_FILES]
+    froms = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    called = {alias.name for node in froms if node.module == "closedloop" for alias in node.names}
+    assert called == set(closedloop.__all__)
+    assert [name for name in called if not getattr(closedloop, name).__doc__] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "notebooks/README.md"])

@@ -8,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.loop import in_force
 from closedloop.loop.persona import PersonaSet, read_proposal, read_set
 from closedloop.market.place import root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import store
+from closedloop.questions import in_force, store
 from closedloop.questions.in_force import set_in_force
 from closedloop.questions.period import OpenPeriod
 

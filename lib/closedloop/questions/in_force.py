@@ -12,6 +12,7 @@ from closedloop.loop.persona_changes import committed
 from closedloop.loop.situation import Situation
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.questions import store
 
 # Research, and the cells of 06, are imported where they run: a notebook that only reads starts without the estimators.
 
@@ -36,8 +37,6 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     in the run folder ``out``, or left it of something else than is there today, its cells are run first, and so on back
     to the first period. Whoever asks for the same set at the same time waits.
     """
-    from closedloop.questions import store
-
     warehouse = open_warehouse(market)
     found = find_period(warehouse.periods, period)
     situation, folder = Situation.planning(warehouse, found), out / market / found.name
@@ -81,7 +80,6 @@ def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSe
 
 def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
     """What 06 concluded at the end of ``period``; its cells are run where it has not, without a page."""
-    from closedloop.questions import store
     from closedloop.questions.cells import run_cells
 
     market, situation = warehouse.definition.name, Situation.looking_back(warehouse, period)
