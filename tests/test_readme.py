@@ -7,10 +7,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import closedloop
 import pytest
+from closedloop.batch.notebooks import notebooks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+BENCHES = (ROOT / "notebooks" / "README.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
 
 
@@ -52,6 +55,27 @@ def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert by_region.set_index("level")["n"].to_dict() == {
         level: n for level, n in decided["region"].value_counts().items() if n >= 10
     }
+
+
+def test_the_notebooks_page_names_the_parameters_of_each() -> None:
+    rows = [line.split("|")[1:-1] for line in BENCHES.splitlines() if line.startswith(("| [", "| `")) and "?" in line]
+    told = {re.findall(r"\w+", row[0])[0]: re.findall(r"`(\w+)`", row[-1]) for row in rows}
+    common = ["market", "period", "out"]
+    declared = {name: [one.name for one in found.parameters] for name, found in notebooks().items()}
+    assert {name: [*common, *names] for name, names in told.items()} == declared
+
+
+def test_the_notebooks_page_names_every_verb_where_it_is_called() -> None:
+    rows = re.findall(r"^\| (0\d) \| (`.*) \|$", BENCHES, re.MULTILINE)
+    told = {number: set(re.findall(r"`(\w+)`", names)) for number, names in rows}
+    called = {}
+    for name, found in notebooks().items():
+        source = found.path.read_text("utf-8")
+        imported = re.findall(r"from closedloop import ([\w, ]+)", source)
+        called[name[:2]] = {verb for names in imported for verb in names.split(", ")} - {"open_period"}
+    assert told == {number: called[number] for number in told} and len(told) == 7
+    openers = {verb for verb in closedloop.__all__ if verb.startswith("open_")}
+    assert set.union(*told.values()) == set(closedloop.__all__) - openers
 
 
 def test_every_link_leads_somewhere() -> None:

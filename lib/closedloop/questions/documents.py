@@ -15,7 +15,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.market.contract import MATERIALS
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
-from closedloop.market.place import runs_folder
+from closedloop.market.place import root, runs_folder
 from closedloop.market.warehouse import open_warehouse, read_again
 from closedloop.questions import cells, store
 from closedloop.questions.in_force import previous, set_in_force
@@ -59,7 +59,7 @@ def _gathered(market: str, period: str, out: str | Path | None) -> tuple[Dossier
     """What the notebooks left: 01 to 03 of the period, and 04 to 06 of the one before it; and the period's folder."""
     market, period = as_text("market", market), as_text("period", period)
     read_again()
-    definition, place = read_definition(market), Path(out) if out else runs_folder()
+    definition, place = read_definition(market), root() / out if out else runs_folder()
     every = open_warehouse(market).periods
     found = find_period(every, period)
     before = previous(every, found)

@@ -27,6 +27,8 @@ _KEYS = {
     "notes": "note_id",
     "touches": "touch_id",
 }
+_DEALS = ("deal_id", "created_on", "outcome", "closed_on", "age_days", "is_quarter_end", "persona", "period")
+_LEADS = ("lead_id", "created_on", "is_accepted", "is_won", "persona", "period")
 _DRAWN = ("experiment", "arm", "arm_rate")  # compared as drawn arms alone
 _INTERNAL = ("tells_lost", "is_followed")
 _CELL_MADE = {"persona": Moment.CREATION, "order": Moment.CREATION, "": Moment.CREATION}
@@ -121,7 +123,7 @@ class Frames:
 
     def deals(self, *, ended: bool = True) -> pd.DataFrame:
         """One row a deal: outcome, dates, amount, fields, persona; those that ended in the window, or every one."""
-        frame = self.records.get("deals", pd.DataFrame())
+        frame = self.records.get("deals", pd.DataFrame(columns=list(_DEALS)))
         if ended and len(frame):
             frame = frame.loc[self.situation.closed_deals.index]
         return self._visible("deals", frame)
@@ -130,7 +132,7 @@ class Frames:
         """One row a lead: channel, dates, fields, persona, is_accepted, is_won; those of the window, or every one."""
         from closedloop.loop.comparisons import lead_window
 
-        frame = self.records.get("leads", pd.DataFrame())
+        frame = self.records.get("leads", pd.DataFrame(columns=list(_LEADS)))
         if window and len(frame):
             frame = lead_window(self.situation, frame)
         return self._visible("leads", frame)

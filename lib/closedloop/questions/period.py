@@ -79,7 +79,8 @@ def open_period(
     if moment == store.ENDED and not warehouse.has_begun(found):
         begun = [one.name for one in warehouse.periods if warehouse.has_begun(one)]
         raise ParameterError(
-            f"period = {period!r} has not begun, so it has no outcomes yet; allowed: latest, {allowed(begun)}"
+            f"period = {period!r} has not begun, so it has no outcomes yet; use "
+            + (f"latest, {allowed(begun)}" if begun else "a planning notebook")
         )
     given = {"practical_threshold": threshold, "smallest_worth": smallest, "planned_periods": planned_periods}
     settings = _settings(definition, window=window, **given)

@@ -91,7 +91,8 @@ class Cut:
     def done(self) -> NullMarket:
         """The market with all that was added."""
         running = {period.name for period in self.warehouse.periods if period.running}
-        own = [n for n, family in enumerate(self.families) if family.notebook == "05_deals" and family.widest]
+        wide = [n for n, family in enumerate(self.families) if family.widest]
+        own = [n for n in wide if self.families[n].notebook == "05_deals"] or wide
         complete = [n for n in own if self.families[n].period not in running]
         planted_in = next(reversed(complete or own), None)
         definition = self.warehouse.definition
@@ -165,7 +166,7 @@ class Cut:
     def _(self, redraw: redraws.SizeRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
         least = SHORTEST_DAYS if redraw.size == "age_days" else 0.0
-        groups = redraw.groups[is_known].to_numpy(dtype=object)
+        groups = pd.factorize(redraw.groups[is_known], sort=True)[0].astype(np.int64)
         return [Sizes(DEALS, redraw.measure, rows, groups, redraw.size, least, redraw.is_per_decided)]
 
     @again.register
@@ -177,7 +178,7 @@ class Cut:
             return []
         leads = lead_frame(situation).set_index("lead_id")["is_won"]
         hit = as_numbers(leads.reindex(redraw.ids[is_paid])).fillna(0.0).to_numpy()
-        name = f"money {redraw.subject} {situation.on} {len(hit)}"
+        name = f"money {redraw.subject} {fingerprint_of(redraw.ids)[:16]}"
         self.pools[name] = Money(hit, np.zeros(len(hit), dtype=np.int64), {"spent": spent})
         n, money = (np.bincount(channel, of, len(names)).astype(float) for of in (None, spent))
         return [Spending(name, redraw.subject, channel.astype(np.int64), n, money, redraw.measure)]
@@ -194,7 +195,7 @@ class Cut:
 
     @again.register
     def _(self, redraw: redraws.ConversionRedraw, situation: Situation) -> list[Any]:
-        pool = f"conversions {situation.on}"
+        pool = f"conversions {fingerprint_of(redraw.ids)[:16]}"
         self.pools[pool] = Conversions.pool_of(redraw.leads)
         return [Conversions(pool, redraw.leads, redraw.by, redraw.until, redraw.threshold, redraw.measure)]
 
@@ -246,7 +247,7 @@ class Cut:
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        name = f"errors {situation.on}"
+        name = f"errors {situation.on} {fingerprint_of(redraw.ids)[:16]}"
         self.pools[name] = Errors.of(len(redraw.others) * len(redraw.segments))
         return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]), name)]
 

@@ -110,7 +110,8 @@ def _looked_at(asked: Asked) -> Found:
     sizes = [family.n_compared(real) for family in cut.families]
     own = [family for family, n in zip(cut.families, sizes, strict=True) if n]
     worlds = (cut.null_world(number) for number in asked.numbers)
-    claims = np.array([[family.n_claims(world) for family in own] for world in worlds]).reshape(-1, len(own))
+    claims = np.array([[family.n_claims(world) for family in own] for world in worlds])
+    claims = claims.reshape(len(asked.numbers), len(own))  # a period may have nothing to compare
     named = tuple((family.notebook, family.name, n) for family, n in zip(cut.families, sizes, strict=True) if n)
     return Found(asked.period, named, claims, cut.planted_in is not None, dict(cut.left_out))
 

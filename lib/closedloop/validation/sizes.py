@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from closedloop.evidence.amounts import mean_amounts, shrink_amounts
 from closedloop.evidence.costs import compare_costs
@@ -17,14 +16,14 @@ from closedloop.validation.worlds import Floats, Ints, Repeated, Tests, World
 class Sizes(Repeated):
     """Amounts or days of won deals, as ``evidence.looks.amount_looks`` compares them by groups.
 
-    ``rows``: the deals' places in the pool; ``groups``: theirs, None without one. ``least``: what a smaller value
-    counts as. ``is_per_decided``: what is lost counts as well, as in ``evidence.money_looks.decided_looks``.
+    ``rows``: the deals' places in the pool; ``groups``: the number of each one's group, -1 without one. ``least``: what
+    a smaller value counts as. ``is_per_decided``: what is lost counts as well (``evidence.money_looks.decided_looks``).
     """
 
     pool: str
     measure: str
     rows: Ints
-    groups: NDArray[np.object_]
+    groups: Ints
     size: str
     least: float = 0.0
     is_per_decided: bool = False
@@ -34,15 +33,15 @@ class Sizes(Repeated):
         outcome, size = world[self.pool][self.rows], world[f"{self.pool} {self.size}"][self.rows]
         has_size = (size > 0) | (np.isfinite(size) & (self.least > 0))
         known = ~np.isnan(outcome) if self.is_per_decided else has_size  # only won deals have sizes
-        groups = pd.Series(self.groups[known])
-        counted = groups.map(groups.value_counts()).to_numpy(dtype=float) >= LEAST_SHOWN
-        is_won, amount = outcome[known][counted] == 1, np.maximum(size[known], self.least)[counted]
+        known &= self.groups >= 0
+        known[known] = (np.bincount(self.groups[known]) >= LEAST_SHOWN)[self.groups[known]]
+        is_won, amount, groups = outcome[known] == 1, np.maximum(size[known], self.least), self.groups[known]
         if self.is_per_decided:
-            table = won_per_decided(is_won, amount, groups[counted])
+            table = won_per_decided(is_won, amount, groups)
         elif self.least:  # days have a least value, and are bounded
-            table = shrink_amounts(amount, groups[counted], is_bounded=True)
+            table = shrink_amounts(amount, groups, is_bounded=True)
         else:
-            table = mean_amounts(amount, groups[counted])
+            table = mean_amounts(amount, groups)
         return Tests.of(table if len(table) > 1 else table.head(0))
 
 
