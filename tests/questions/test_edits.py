@@ -9,7 +9,7 @@ from closedloop.evidence.rules import Among, Branch, Rule
 from closedloop.loop.persona import Persona, PersonaSet
 from closedloop.questions.challenger import challenger_of
 from closedloop.questions.promised_rates import kept_promises
-from closedloop.questions.splits import SPLIT
+from closedloop.questions.splits import SPLIT_RATE
 from closedloop.terms import Moment
 
 
@@ -61,7 +61,7 @@ def _closed(rate_at_port: float, rate_elsewhere: float, n: int = 400) -> pd.Data
 
 def test_a_large_difference_splits_the_persona_by_a_readable_rule() -> None:
     challenger, edits = _challenged(_closed(0.7, 0.3), _everyone())
-    split = edits[edits["measure"] == SPLIT].iloc[0]
+    split = edits[edits["measure"] == SPLIT_RATE].iloc[0]
     assert (split["subject"], split["field"], split["verdict"]) == ("everyone", "site", "supported")
     assert len(challenger.personas) == 2
     assigned = challenger.assign(pd.DataFrame({"site": ["port", "store", None]}))
@@ -94,7 +94,7 @@ def test_a_broken_promise_changes_no_rule_and_is_said() -> None:
     before = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.8)
     closed = _closed(0.4, 0.4)
     challenger, edits = _challenged(closed, before)
-    assert set(edits["measure"]) == {SPLIT} and challenger.rule == before.rule
+    assert set(edits["measure"]) == {SPLIT_RATE} and challenger.rule == before.rule
     judged = kept_promises(_Situation(), closed, before, "06_refinement")  # type: ignore[arg-type]
     assert judged["verdict"].tolist() == ["supported"]
     assert judged["effect"].item() == closed["is_won"].mean() - 0.8
@@ -111,7 +111,7 @@ def test_a_good_month_is_not_taken_for_a_good_level() -> None:
     closed = pd.DataFrame(columns | {"outcome": np.where(won, "won", "lost")})
     crude = closed.groupby("site")["is_won"].mean()
     edits = _challenged(closed, _everyone())[1]
-    split = edits[(edits["measure"] == SPLIT) & (edits["field"] == "site")]
+    split = edits[(edits["measure"] == SPLIT_RATE) & (edits["field"] == "site")]
     assert crude["port"] - crude["store"] > 0.2
     assert (split["p"] > 0.05).all() and split["effect"].abs().max() < 0.05
 

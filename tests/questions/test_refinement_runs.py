@@ -17,7 +17,7 @@ from closedloop.market.periods import Period
 from closedloop.questions.challenger import challenger_of
 from closedloop.questions.champion_challenger import GAINS, duel, verdict_of
 from closedloop.questions.next_set import proposal_of
-from closedloop.questions.splits import SPLIT
+from closedloop.questions.splits import SPLIT_RATE
 from closedloop.terms import Moment
 
 from tests.evidence.simulated import runs
@@ -143,7 +143,7 @@ def _run(seed: int, planted: dict[str, tuple[str, str, float]]) -> _Run:
 def _is_true(edit: pd.Series, deals: pd.DataFrame, in_force: PersonaSet) -> bool:
     """Do the true win rates differ the way that the edit says, by more than the practical threshold?"""
     own = deals[in_force.assign(deals) == edit["subject"]]
-    if edit["measure"] == SPLIT:
+    if edit["measure"] == SPLIT_RATE:
         is_level = own[edit["field"]] == edit["level"]
         truth = own.loc[is_level, "chance"].mean() - own.loc[~is_level, "chance"].mean()
     else:  # simpler again: true when the difference is small
@@ -172,7 +172,7 @@ def test_planted_differences_are_found_and_little_else_is(validity, points: int)
     for seed in runs(3):
         planted = _planted(np.random.default_rng(1000 + seed), points / 100)
         run = _run(seed, planted)
-        splits = run.edits[run.edits["measure"] == SPLIT]
+        splits = run.edits[run.edits["measure"] == SPLIT_RATE]
         for kind, (name, level, _) in planted.items():
             is_it = (splits["field"] == name) & (splits["level"] == level)
             found.append(bool((is_it & splits["subject"].str.startswith(kind)).any()))

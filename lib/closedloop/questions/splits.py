@@ -22,7 +22,7 @@ from closedloop.terms import Moment
 
 Floats = NDArray[np.float64]
 
-SPLIT = "win_rate"  # the measure of a split
+SPLIT_RATE = "win_rate"  # the measure of a split
 CELL = "edits"
 _FEWEST_IN_SPLIT = 40
 _VOLATILE = ("campaign", "experiment", "arm", "channel", "product", "first_touch")
@@ -48,7 +48,7 @@ def split_claims(
         rows = pd.DataFrame({"level": level_text(closed[name]), "stratum": strata, "won": closed["is_won"]}).dropna()
         for persona, part in rows.groupby(assigned[rows.index]):
             found.append(_compared(part).assign(subject=str(persona), field=name))
-    meta = meta_of(origin, SPLIT, "rate", "descriptive")
+    meta = meta_of(origin, SPLIT_RATE, "rate", "descriptive")
     return close_family(
         stacked(part.assign(**meta) for part in found),
         family="edit",
