@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.errors import ClosedLoopError, LockedError
-from closedloop.market.files import append, write_atomic
-from closedloop.market.sources import sha256_of
+from closedloop.market.files import append, sha256_of, write_atomic
 from closedloop.terms import Status
 
 _FLUSH_SECONDS = 5

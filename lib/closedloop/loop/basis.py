@@ -7,8 +7,8 @@ from pathlib import Path
 
 from closedloop.loop.step import replace_file
 from closedloop.market.definition import Definition
+from closedloop.market.files import sha256_of
 from closedloop.market.fingerprint import computing_code, settings
-from closedloop.market.sources import sha256_of
 
 Basis = dict[str, str]
 

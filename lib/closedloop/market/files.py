@@ -1,14 +1,20 @@
 """Files that are written whole or not at all, and the digests by which they are known."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from closedloop.errors import WriteError
-from closedloop.market.sources import sha256_of
 
 _PART = ".part"  # the ending of a file that is being written
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from closedloop import terms
 from closedloop.market import sources
 from closedloop.market.definition import Definition
+from closedloop.market.files import sha256_of
 from closedloop.market.place import remembered, runs_folder
 
 _PACKAGE = Path(terms.__file__).parent
@@ -26,7 +27,7 @@ def fingerprint(definition: Definition) -> str:
         digest.update(path.name.encode() + path.read_bytes())
     for name, source in definition.sources.items():
         path = sources.fetch(definition, name)  # which has checked it against the digest, if that is declared
-        digest.update((source.sha256 or sources.sha256_of(path)).encode())
+        digest.update((source.sha256 or sha256_of(path)).encode())
     return digest.hexdigest()
 
 
@@ -54,7 +55,7 @@ def package_code() -> str:
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(_PACKAGE)} {sources.sha256_of(path)}\n".encode())
+            digest.update(f"{path.relative_to(_PACKAGE)} {sha256_of(path)}\n".encode())
     return digest.hexdigest()
 
 

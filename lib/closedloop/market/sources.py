@@ -1,6 +1,5 @@
 """Raw files: found in the market's folder or the mirror, or downloaded once, and always checked by SHA-256."""
 
-import hashlib
 import io
 import os
 import zipfile
@@ -9,16 +8,11 @@ from pathlib import Path
 
 from closedloop.errors import SourceError, allowed
 from closedloop.market.definition import Definition, Source
+from closedloop.market.files import sha256_of
 from closedloop.market.place import mirror
 
 _LARGEST = 4 * 1024**3
 _LARGEST_RATIO = 200
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder(market: str) -> Path:

@@ -10,8 +10,8 @@ from closedloop.evidence.claims import CLAIM_COLUMNS, typed
 from closedloop.loop.basis import basis
 from closedloop.loop.situation import Situation
 from closedloop.loop.step import Step, as_csv, read_frame, read_step, replace_file, write_frame, write_step
+from closedloop.market.files import sha256_of
 from closedloop.market.place import root
-from closedloop.market.sources import sha256_of
 
 PLANNING = ("01_research", "02_personas", "03_leads")
 LOOKING_BACK = ("04_handoff", "05_deals", "06_refinement", "07_review")
