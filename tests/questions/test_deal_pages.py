@@ -1,10 +1,13 @@
 """What the answers about deals say, worked out by hand from claims that were made by hand."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from closedloop.documents.pieces import Piece
 from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
+from closedloop.loop.comparisons import TURNS
 from closedloop.questions import adjust, amounts, loss_reasons, sellers, win_rates
 from closedloop.questions.comparison import strongest
 
@@ -18,7 +21,7 @@ PAGES: dict[str, Show] = {
     "cycle": amounts._show_cycle,
     "amounts": amounts._show_amounts,
     "loss_reasons": loss_reasons._show,
-    "adjusted": adjust._show,
+    "adjusted": partial(adjust._show, tuple(TURNS)),
     "reps": sellers._show,
 }
 CELLS = {"totals": ("totals", "win_rates")}

@@ -188,7 +188,8 @@ def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:
 def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_period(
     step: Step, window: pd.DataFrame
 ) -> None:
-    rows = step.statements[step.statements["cell"] == "adjusted"]
+    rows = step.statements[step.statements["measure"].isin(TURNS.values())]
+    assert stated(step, "n_adjusted")["estimate"].item() == len(rows)
     assert {"period", "site_type"} <= set(rows["within"])
     assert set(rows["unit"]) == {"points"}
     plan = rows[(rows["field"] == "product") & (rows["level"] == "plan")].set_index("within")

@@ -8,6 +8,7 @@ from closedloop.market.place import root as project
 from closedloop.questions.cells import run_cells
 from closedloop.questions.period import OpenPeriod
 
+from tests import pages
 from tests.market.conftest import project_at, write_market
 
 NOTEBOOK = project() / "notebooks" / "01_research.ipynb"
@@ -17,7 +18,7 @@ ITEMS = '[items]\nwants_speed = "Speed?"\nwants_price = "Price?"\n'
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     with project_at(tmp_path) as place:
-        yield place
+        yield pages.with_notebooks(place)
 
 
 def _select(answers: str) -> str:

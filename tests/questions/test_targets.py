@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from closedloop import offer, profile, segments, target_criteria, targets
@@ -15,6 +16,7 @@ from closedloop.questions.answer import Answer
 from closedloop.questions.criteria import Criteria
 from closedloop.questions.period import silence
 from closedloop.questions.targets import choice, side
+from closedloop.validation.procedures import Targets
 
 from tests.questions.researched import Researched, researched
 
@@ -173,15 +175,24 @@ def test_deals_that_a_cell_chose_are_named_in_the_scores_and_decide(planned: Res
 
 
 def test_scores_are_made_again_of_other_outcomes(planned: Researched) -> None:
-    """The same outcomes give the same scores; where nobody wins, no win rate is known."""
+    """The same outcomes give the same scores, and swapped ones others, but for what rests on no outcome."""
     (redraw,) = planned.choice.redraws
     ended = planned.now.situation.closed_deals
     assert redraw.ids.tolist() == ended["deal_id"].tolist()
     judged = planned.choice.closed[0]
-    assert redraw.score(ended)["estimate"].tolist() == pytest.approx(judged["estimate"].tolist())
-    swapped = ended.assign(outcome=ended["outcome"].map({"won": "lost", "lost": "won"}).fillna(ended["outcome"]))
-    strength = redraw.score(swapped).query("measure == 'strength_score'")["estimate"].tolist()
-    assert strength != pytest.approx(judged.query("measure == 'strength_score'")["estimate"].tolist())
+    hit = ended["outcome"].map({"won": 1.0, "lost": 0.0}).to_numpy(dtype=float)
+    n_errors = len(redraw.others) * len(redraw.segments)
+    world = {
+        "deals": hit,
+        "deals age_days": ended["age_days"].to_numpy(dtype=float, na_value=np.nan),
+        "deals won_amount": ended["won_amount"].to_numpy(dtype=float, na_value=np.nan),
+        "errors": np.full(n_errors, np.nan),
+    }
+    again = Targets("deals", np.arange(len(ended)), redraw, "errors")
+    assert again.tested(world).effect.tolist() == pytest.approx(judged["effect"].tolist())
+    swapped = pd.Series(again.tested(world | {"deals": 1 - hit}).effect, index=judged.index)
+    is_strength = judged["measure"] == "strength_score"
+    assert swapped[is_strength].tolist() != pytest.approx(judged.loc[is_strength, "effect"].tolist())
 
 
 @pytest.mark.parametrize(
