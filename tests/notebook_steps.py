@@ -4,12 +4,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from closedloop.evidence.claims import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
-from closedloop.loop.persona import PersonaSet
-from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step
-from closedloop.questions import cells, period, store
-from closedloop.questions.period import OpenPeriod
+from closedloop.claims.ledger import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
+from closedloop.period.situation import Situation
+from closedloop.period.step import Step
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.workbench import cells, period, store
+from closedloop.workbench.period import OpenPeriod
 
 
 def now_of(notebook: str, situation: Situation, personas: PersonaSet, out: Path | None = None) -> OpenPeriod:

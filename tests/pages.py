@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.documents.document import Document
-from closedloop.documents.pieces import Piece
-from closedloop.questions import store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
+from closedloop.presentation.blocks import Piece
+from closedloop.workbench import store
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = (*store.PLANNING, *store.LOOKING_BACK)

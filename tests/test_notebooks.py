@@ -10,9 +10,9 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
-from closedloop.documents.pieces import RESULTS
-from closedloop.questions import store
-from closedloop.questions.in_force import set_in_force
+from closedloop.presentation.blocks import RESULTS
+from closedloop.workbench import store
+from closedloop.workbench.cells import set_in_force
 
 from tests import pages
 

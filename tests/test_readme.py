@@ -43,7 +43,7 @@ def test_the_papermill_line_runs(tmp_path: Path) -> None:
 
 def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What it opens and what it adds are one session; what is added joins the family, on the records that it names."""
-    monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr("closedloop.workbench.period.runs_folder", lambda: tmp_path)
     opened, added = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, Any] = {}
     exec(textwrap.dedent(opened) + textwrap.dedent(added), names)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -28,20 +29,25 @@ NOTEBOOKS = [*(f"{number:02d}_{step}" for number, step in enumerate(LOOP, 1)), "
 PLAYBOOKS = ["battlecard", "campaign_brief", "sales_playbook"]
 # what each room may import of ours, beside itself; the rest of the order follows from it
 BASE = {"terms", "errors"}
-BELOW_QUESTIONS = {*BASE, "market", "evidence", "loop", "documents"}
+BELOW_QUESTIONS = {*BASE, "market", "statistics", "claims", "period", "personas", "presentation"}
 MAY_IMPORT: dict[str, set[str]] = {
     "terms": set(),
     "errors": set(),
     "market": BASE,
-    "evidence": BASE,
-    "loop": {*BASE, "market", "evidence"},
-    "documents": {*BASE, "market", "evidence", "loop"},
-    "questions": BELOW_QUESTIONS,
-    "validation": {*BELOW_QUESTIONS, "questions"},
-    "batch": {*BELOW_QUESTIONS, "questions", "validation"},
-    "cli": {*BELOW_QUESTIONS, "questions", "validation", "batch"},
+    "statistics": BASE,
+    "claims": {*BASE, "statistics"},
+    "period": {*BASE, "market", "statistics", "claims"},
+    "personas": {*BASE, "market", "statistics", "claims", "period"},
+    "presentation": {*BASE, "market", "statistics", "claims", "period", "personas"},
+    "documents": BELOW_QUESTIONS,
+    "workbench": {*BELOW_QUESTIONS, "documents"},
+    "questions": {*BELOW_QUESTIONS, "workbench"},
+    "validation": {*BELOW_QUESTIONS, "workbench", "questions"},
+    "batch": {*BELOW_QUESTIONS, "documents", "workbench", "questions", "validation"},
+    "cli": {*BELOW_QUESTIONS, "documents", "workbench", "questions", "validation", "batch"},
 }
-ONLY_IN = {"matplotlib": "documents.charts", "papermill": "batch", "dask": "batch", "distributed": "batch"}
+MOST_FILES = 14
+ONLY_IN = {"matplotlib": "presentation.charts", "papermill": "batch", "dask": "batch", "distributed": "batch"}
 READS_RAW = {"read_csv", "read_excel", "read_fwf", "ZipFile"}
 HEAVY = {"pandas", "numpy", "scipy", "duckdb", "ibis", "matplotlib", "sklearn", "papermill", "pandera", "pyarrow"}
 
@@ -71,7 +77,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOK_FILES, ids=shown)
 
 
 def dotted(path: Path) -> str:
-    """The module's name below closedloop: ``documents.charts``; a package's own name for its __init__."""
+    """The module's name below closedloop: ``presentation.charts``; a package's own name for its __init__."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -103,9 +109,9 @@ def ours(path: Path) -> set[str]:
 
 
 def test_relative_and_absolute_imports_are_both_seen() -> None:
-    tree = ast.parse("import a.b\nfrom closedloop.loop import deals\nfrom . import x\nfrom ..market import y")
-    assert imported(tree, "closedloop.loop") >= {
-        *("a.b", "closedloop.loop.deals", "closedloop.loop.x", "closedloop.market.y"),
+    tree = ast.parse("import a.b\nfrom closedloop.period import deals\nfrom . import x\nfrom ..market import y")
+    assert imported(tree, "closedloop.period") >= {
+        *("a.b", "closedloop.period.deals", "closedloop.period.x", "closedloop.market.y"),
     }
 
 
@@ -121,6 +127,11 @@ def test_imports_point_one_way(path: Path) -> None:
     assert room in MAY_IMPORT, f"{room} is no room; the rooms are {sorted(MAY_IMPORT)} (ARCHITECTURE)"
     above = {name for name in ours(path) if name.split(".")[0] not in {room, *MAY_IMPORT[room]}}
     assert above == set(), f"{shown(path)} may import {sorted(MAY_IMPORT[room])}"
+
+
+def test_a_room_is_seen_at_a_glance() -> None:
+    counted = Counter(shown(path.parent) for path in MODULES)
+    assert {room: n for room, n in counted.items() if n > MOST_FILES} == {}
 
 
 @each_module

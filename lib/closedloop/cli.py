@@ -52,11 +52,11 @@ def run(
 
     from rich.console import Console
 
+    from closedloop.batch.ledger import Limits
     from closedloop.batch.progress import Bar, JsonLines, Lines, failures
     from closedloop.batch.run import Request, run
-    from closedloop.batch.trace import Limits
     from closedloop.market.definition import read_definition
-    from closedloop.market.place import runs_folder
+    from closedloop.market.files import runs_folder
 
     names = list(dict.fromkeys(markets or ["harbor"]))
     for name in names:
@@ -138,11 +138,11 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
     """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
     from closedloop.batch.notebooks import notebooks
     from closedloop.batch.progress import telling
-    from closedloop.loop.leaks import market_leaks
-    from closedloop.loop.leaks import told as leaks_told
-    from closedloop.market.actions import told
-    from closedloop.market.audit import held_back
+    from closedloop.market.staging.audit import held_back
+    from closedloop.market.staging.raw_files import told
     from closedloop.market.warehouse import open_warehouse
+    from closedloop.period.leaks import market_leaks
+    from closedloop.period.leaks import told as leaks_told
 
     n_notebooks = len(notebooks())
     with telling(f"{market}: reading its raw files") as tell:
@@ -175,9 +175,8 @@ def self_test_(
 
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
-    from closedloop.market.place import runs_folder
-    from closedloop.validation.report import in_words
-    from closedloop.validation.self_test import self_test
+    from closedloop.market.files import runs_folder
+    from closedloop.validation.self_test import in_words, self_test
 
     read_definition(market)
     print(f"{market}: looking at {worlds} shuffled worlds; large markets take some minutes ...", file=sys.stderr)
@@ -199,7 +198,7 @@ def backtest_(
 
     from closedloop.batch.progress import telling
     from closedloop.market.definition import read_definition
-    from closedloop.market.place import runs_folder
+    from closedloop.market.files import runs_folder
     from closedloop.validation.backtest import backtest, in_words
 
     read_definition(market)
@@ -214,8 +213,7 @@ def dictionary(
 ) -> None:
     """Write the data dictionary into data/README.md, below the text that people keep there."""
     from closedloop.market.contract import dictionary as described
-    from closedloop.market.files import write_atomic
-    from closedloop.market.place import data_folder
+    from closedloop.market.files import data_folder, write_atomic
 
     path, marker = data_folder() / "README.md", "<!-- generated: closedloop dictionary -->"
     current = path.read_text("utf-8") if path.exists() else "# Data\n\n"
@@ -236,10 +234,9 @@ def accept(
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
 ) -> None:
     """Put the persona set that a period's refinement proposes into force for the next period."""
-    from closedloop.loop.proposals import proposed_period
     from closedloop.market.definition import check_slug, read_definition
-    from closedloop.market.files import write_atomic
-    from closedloop.market.place import runs_folder
+    from closedloop.market.files import runs_folder, write_atomic
+    from closedloop.personas.changes import proposed_period
 
     definition = read_definition(market)
     source = (out or runs_folder()) / market / check_slug("period", period) / "proposal.yml"
@@ -256,14 +253,13 @@ def diff(
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
 ) -> None:
     """Tell what differs between the personas in force in two periods, and which claims stand behind it."""
-    from closedloop.documents.persona_diff import diff as told
-    from closedloop.documents.persona_diff import known_sizes
-    from closedloop.documents.persona_names import words_for
     from closedloop.market.definition import read_definition
+    from closedloop.market.files import runs_folder
     from closedloop.market.periods import find_period
-    from closedloop.market.place import runs_folder
     from closedloop.market.warehouse import open_warehouse
-    from closedloop.questions.in_force import set_in_force
+    from closedloop.presentation.persona_words import diff as told
+    from closedloop.presentation.persona_words import known_sizes, words_for
+    from closedloop.workbench.cells import set_in_force
 
     definition, folder = read_definition(market), (out or runs_folder()).resolve()
     periods = open_warehouse(market).periods

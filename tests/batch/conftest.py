@@ -11,12 +11,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from closedloop.batch.engine import Execution
+from closedloop.batch.ledger import Limits
 from closedloop.batch.parameters import Value
 from closedloop.batch.plan import PeriodPlan
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, Summary, run
-from closedloop.batch.trace import Limits
+from closedloop.batch.runner.engine import Execution
 from closedloop.market.warehouse import read_again
 from closedloop.terms import Status
 
@@ -42,7 +42,7 @@ import os
 import time
 from pathlib import Path
 from closedloop.batch.plan import PeriodPlan
-from closedloop.market.place import root
+from closedloop.market.files import root
 
 def open_market(market, out, is_stopped):
     data = json.loads((root() / "world.json").read_text())["data"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from closedloop.batch.engine import execute, recorded_results
-from closedloop.batch.trace import Limits
+from closedloop.batch.ledger import Limits
+from closedloop.batch.runner.engine import execute, recorded_results
 from closedloop.terms import Status
 
 from .conftest import RESULTS, write_notebook

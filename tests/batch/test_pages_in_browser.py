@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from closedloop.batch.ledger import Entry
 from closedloop.batch.report import write_index
-from closedloop.documents.export import notebook_html
+from closedloop.presentation.page import notebook_html
 from closedloop.terms import Status
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 

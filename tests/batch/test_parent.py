@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from closedloop.batch.parent import ENVIRONMENT, Child, ParentLost
+from closedloop.batch.runner.parent import ENVIRONMENT, Child, ParentLost
 
 BEFORE = """
 import os, sys

@@ -16,11 +16,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.run import environment
-from closedloop.market.place import data_folder, root
+from closedloop.batch.runner.parent import ENVIRONMENT
+from closedloop.market.files import data_folder, root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.store import LOOKING_BACK
+from closedloop.workbench.store import LOOKING_BACK
 
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool

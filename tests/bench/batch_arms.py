@@ -17,9 +17,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from closedloop.batch import shell
 from closedloop.batch.notebooks import notebooks
 from closedloop.batch.plan import DOCUMENTS, READS
+from closedloop.batch.runner import shell
 
 MARKET = "harbor"
 _START_SECONDS = 300
@@ -181,7 +181,7 @@ def _code(run: Run, out: Path) -> list[str]:
 def pages_alone(runs: Sequence[Run], out: Path) -> float:
     """Seconds of rendering all executed notebooks to HTML, in this process."""
     import nbformat
-    from closedloop.documents.export import notebook_html
+    from closedloop.presentation.page import notebook_html
 
     pages = {name: f"{name}.html" for name in notebooks()}
     read: list[tuple[Run, Any]] = [(run, nbformat.read(run.target(out), 4)) for run in runs]

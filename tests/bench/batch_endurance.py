@@ -8,12 +8,12 @@ from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
 import psutil
-from closedloop.batch.engine import execute
 from closedloop.batch.ledger import Entry
-from closedloop.batch.parent import Parent
 from closedloop.batch.perform import Bench, Task, kill_children
 from closedloop.batch.plan import Job
 from closedloop.batch.run import environment
+from closedloop.batch.runner.engine import execute
+from closedloop.batch.runner.parent import Parent
 from closedloop.terms import Status
 
 from tests.batch.conftest import RESULTS, write_notebook

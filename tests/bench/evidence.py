@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from closedloop.evidence.claims import Origin, close_family, rate_looks
-from closedloop.evidence.curves import CAUSES, win_curve
-from closedloop.evidence.rates import _grid, shrink_rates
-from closedloop.loop.counting import counts, levels
+from closedloop.claims.ledger import Origin, close_family, rate_looks
+from closedloop.period.counting import counts, levels
+from closedloop.statistics.cumulative_incidence import CAUSES, win_curve
+from closedloop.statistics.proportions import _grid, shrink_rates
 from scipy import stats
 from sksurv.nonparametric import cumulative_incidence_competing_risks
 from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pandas as pd
-from closedloop.evidence.claims import (
+from closedloop.claims.ledger import (
     CLAIM_COLUMNS,
     STATEMENT_COLUMNS,
     Origin,

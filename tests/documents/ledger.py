@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from closedloop.documents.pieces import Piece
-from closedloop.documents.wording import Words
-from closedloop.evidence.claims import (
+from closedloop.claims.ledger import (
     CLAIM_COLUMNS,
     STATEMENT_COLUMNS,
     Origin,
@@ -19,7 +17,9 @@ from closedloop.evidence.claims import (
     typed,
 )
 from closedloop.market.definition import Definition
-from closedloop.questions.evidence import Evidence
+from closedloop.presentation.blocks import Piece
+from closedloop.presentation.sentences import Words
+from closedloop.workbench.answer import Evidence
 
 Show = Callable[[Evidence, str], Sequence[Piece]]
 NAN = float("nan")

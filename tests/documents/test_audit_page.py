@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.documents.audit_page import audit_html
-from closedloop.loop.leaks import LEAK_COLUMNS
-from closedloop.market.audit import Audit
 from closedloop.market.definition import Definition, read_definition
+from closedloop.market.staging.audit import Audit
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period.leaks import LEAK_COLUMNS
 
 from tests.market.conftest import project_at, write_market
 

@@ -11,15 +11,14 @@ import pandas as pd
 import pytest
 from closedloop.documents.battlecard import Battlecard
 from closedloop.documents.brief import CampaignBrief
-from closedloop.documents.document import Document
-from closedloop.documents.dossier import Dossier
+from closedloop.documents.document import Document, Dossier
 from closedloop.documents.part import Glance, Part
-from closedloop.documents.pieces import RESULTS, Sentence
 from closedloop.documents.playbook import SalesPlaybook
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.step import Step
 from closedloop.market.periods import Period
+from closedloop.period.step import Step
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.presentation.blocks import RESULTS, Sentence
+from closedloop.statistics.rules.rules import Among, Branch, Rule
 
 from tests.documents.dossiers import OUTCOME as ENDED
 from tests.documents.dossiers import PLAN as PLANNED

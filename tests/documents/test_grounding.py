@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.documents import numbers
-from closedloop.documents.charts import Picture
-from closedloop.documents.dossier import Dossier
+from closedloop.documents.document import Dossier
 from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
-from closedloop.documents.pieces import Listing, Piece, Sentence, span, stating
-from closedloop.documents.rule_words import rule_sentences
-from closedloop.documents.tables import Table
-from closedloop.documents.wording import Words
-from closedloop.loop.persona import PersonaSet
-from closedloop.questions import cells
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Listing, Piece, Sentence, span, stating
+from closedloop.presentation.charts import Picture
+from closedloop.presentation.persona_words import rule_sentences
+from closedloop.presentation.sentences import Words
+from closedloop.presentation.tables import Table
+from closedloop.workbench import cells
 
 from tests import pages
 

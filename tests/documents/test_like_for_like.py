@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.questions import store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
+from closedloop.workbench import store
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 from tests import pages
 from tests.documents.test_grounding import texts_of

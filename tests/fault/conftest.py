@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from closedloop.batch.parent import Parent
+from closedloop.batch.runner.parent import Parent
 
 from tests.batch.conftest import Project, project, write_notebook
 

@@ -12,9 +12,9 @@ import nbformat
 import psutil
 import pytest
 from closedloop.batch import perform
-from closedloop.batch.engine import Execution, execute
-from closedloop.batch.parent import ENVIRONMENT, NoFork, Parent
-from closedloop.batch.trace import Limits
+from closedloop.batch.ledger import Limits
+from closedloop.batch.runner.engine import Execution, execute
+from closedloop.batch.runner.parent import ENVIRONMENT, NoFork, Parent
 from closedloop.terms import Status
 from papermill.execute import execute_notebook
 
@@ -214,7 +214,7 @@ def test_no_process_is_left_when_the_parent_ends(tmp_path: Path, is_killed: bool
 def test_where_nothing_can_be_forked_ordinary_kernels_are_used_and_it_is_said_once(
     project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("closedloop.batch.parent.sys.platform", "darwin")
+    monkeypatch.setattr("closedloop.batch.runner.parent.sys.platform", "darwin")
     with pytest.raises(NoFork, match="notebooks are forked on Linux only, and this is darwin"):
         Parent().begin()
     summary = project.run(periods=["2024-q2"], in_processes=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from closedloop.batch.forecast import Forecast, forecast
-from closedloop.batch.ledger import locked
+from closedloop.batch.ledger import Limits, locked
 from closedloop.batch.run import Request
-from closedloop.batch.trace import Limits
 from closedloop.errors import LockedError
 from closedloop.market.warehouse import read_again
 
@@ -208,7 +207,7 @@ def test_changed_code_of_the_package_runs_everything(project: Project, monkeypat
     assert changed(project) == ALL
     monkeypatch.setattr("closedloop.batch.desk.package_code", lambda: "other")
     assert changed(project) == ALL
-    monkeypatch.setattr("closedloop.loop.basis.computing_code", lambda: "other")
+    monkeypatch.setattr("closedloop.period.step.computing_code", lambda: "other")
     assert changed(project) == ALL
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.questions.families import ENDING
-from closedloop.questions.store import read_claims
 from closedloop.validation.market import null_market
+from closedloop.workbench.families import ENDING
+from closedloop.workbench.store import read_claims
 
-from tests.evidence.simulated import FULL
 from tests.market.conftest import HEAD, project_at, select_of
+from tests.statistics.simulated import FULL
 
 ROOT = Path(__file__).resolve().parents[2]
 N_LEADS, PERIOD = 4_000, "2024-q4"

@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-from closedloop.market.checks import checked, problems
 from closedloop.market.contract import KINDS, TABLES, dictionary, kind_of
+from closedloop.market.staging.checks import checked, problems
 from closedloop.terms import Moment
 
 # Copied from the contract's table by hand: key, born column, required columns beside the key.

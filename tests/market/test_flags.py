@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from closedloop.market.definition import Definition
-from closedloop.market.ladder import Ladder
+from closedloop.market.staging.ladder import Ladder
 from scipy.stats import norm
 
 from .conftest import HEAD, TinyMarket

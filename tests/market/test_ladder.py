@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from closedloop.errors import ClosedLoopError, ContractError, DefinitionError
-from closedloop.market.audit import take_audit
 from closedloop.market.definition import Definition
-from closedloop.market.ladder import Ladder
+from closedloop.market.staging.audit import take_audit
+from closedloop.market.staging.ladder import Ladder
 
 from .conftest import HEAD, TinyMarket
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from closedloop.errors import ContractError, DefinitionError
-from closedloop.market.actions import told
-from closedloop.market.ladder import Ladder
+from closedloop.market.staging.ladder import Ladder
+from closedloop.market.staging.raw_files import told
 
 from .conftest import TinyMarket
 
@@ -148,7 +148,7 @@ def test_a_select_that_cannot_be_followed_is_said(tiny_market: TinyMarket, monke
     def refuse(*_: Any, **__: Any) -> None:
         raise ValueError("unknown syntax")
 
-    monkeypatch.setattr("closedloop.market.readings.parse_one", refuse)
+    monkeypatch.setattr("closedloop.market.staging.readings.parse_one", refuse)
     ladder = climb(tiny_market, {"deals": FILE.encode()}, {"deals": DIRECT})
     assert "select that cannot be followed: values in it that cannot be read count as missing" in flagged(ladder)
     assert ladder.connection.execute("select count(*) from deals").fetchone() == (4,)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from closedloop.evidence.segments import segmentation
+from closedloop.statistics.segmentation.segments import segmentation
 from scipy.stats import chi2_contingency
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from closedloop.market import building, ladder
 from closedloop.market.definition import Definition, read_definition
+from closedloop.market.staging import building, ladder
 from closedloop.market.warehouse import build_warehouse, open_warehouse
 
 from .conftest import TinyMarket

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from closedloop import arms, call_list, channels, funnel, score, score_over_stage
-from closedloop.evidence.rules import Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions import champion_challenger
-from closedloop.questions.in_force import set_in_force
-from closedloop.questions.period import OpenPeriod, open_period
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.questions.refinement import champion_challenger
+from closedloop.statistics.rules.rules import Rule
+from closedloop.workbench.cells import set_in_force
+from closedloop.workbench.period import OpenPeriod, open_period
 
 from tests.questions import periods
 

@@ -1,7 +1,7 @@
 """Hand-made claims of 05 deals, as its verbs leave them."""
 
-from closedloop.evidence.claims import LOOK_COLUMNS, Origin, typed
-from closedloop.evidence.looks import meta_of
+from closedloop.claims.comparisons import meta_of
+from closedloop.claims.ledger import LOOK_COLUMNS, Origin, typed
 
 from tests.documents.ledger import Draft, figures, judged, rates, whole
 

@@ -1,7 +1,7 @@
 """Hand-made claims of 04 handoff, as its verbs leave them."""
 
 import pandas as pd
-from closedloop.evidence.claims import Origin
+from closedloop.claims.ledger import Origin
 from closedloop.terms import REJECTED_UNTOUCHED
 
 from tests.documents.ledger import Draft, rates, totals, whole

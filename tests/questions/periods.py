@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from closedloop import open_period
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions import store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.workbench import store
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 DRIFTS_IN, NEXT = "2025-q1", "2025-q2"  # in which the bundled market's planted drift begins, and the period after
 SITES = ("6-20", "over 20")

@@ -1,7 +1,7 @@
 """Hand-made claims and tables of 02 personas, as its verbs leave them."""
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, stacked
+from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, stacked
 
 from tests.documents.ledger import NAN, Draft, claims, rates, totals
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from closedloop import open_period
-from closedloop.evidence.rules import Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions.period import OpenPeriod
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.statistics.rules.rules import Rule
+from closedloop.workbench.period import OpenPeriod
 
 EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))
 

@@ -1,9 +1,8 @@
 """Hand-made claims of 06 refinement, as its verbs leave them."""
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, LOOK_COLUMNS, Origin, stacked, typed
-from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.looks import meta_of
+from closedloop.claims.comparisons import gain_looks, meta_of
+from closedloop.claims.ledger import CLAIM_COLUMNS, LOOK_COLUMNS, Origin, stacked, typed
 
 from tests.documents.ledger import NAN, Draft, claims, judged, rates, whole
 

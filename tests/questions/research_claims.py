@@ -1,8 +1,8 @@
 """Hand-made claims and tables of 01 research, as its verbs leave them."""
 
 import pandas as pd
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, stacked
-from closedloop.evidence.gains import gain_looks
+from closedloop.claims.comparisons import gain_looks
+from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, stacked
 
 from tests.documents.ledger import NAN, Draft, claims, judged, rates, whole
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from closedloop import describe, explore, offer, open_period, profile, sample_size, segments, target_criteria, targets
 from closedloop import waves as ask_waves
-from closedloop.loop.first_set import research_set
-from closedloop.questions.answer import Answer
-from closedloop.questions.period import OpenPeriod
+from closedloop.personas.lineage import research_set
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod
 
 
 @dataclass(frozen=True)

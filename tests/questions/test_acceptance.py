@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import acceptance, lead_win_rates
-from closedloop.loop.comparisons import handed_off
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.comparisons import handed_off
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.periods import by_size, everyone, planning
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from closedloop import arms, lead_win_rates
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.answer import Answer
-from closedloop.questions.redraw_files import Compared
 from closedloop.validation.market import Cut
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.redraws import Compared
 
-from tests.evidence.simulated import FULL
 from tests.market.conftest import DEALS, HEAD, project_at, write_market
 from tests.questions.periods import everyone, planning
+from tests.statistics.simulated import FULL
 
 N = 600
 EXTRACTED = pd.Timestamp("2024-06-30")

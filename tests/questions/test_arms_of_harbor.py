@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy
-from closedloop.evidence.rates import wilson
-from closedloop.market.place import data_folder
-from closedloop.questions.arm_outcomes import experiments
-from closedloop.questions.call_list import CALL_LIST, RANKED
+from closedloop.market.files import data_folder
+from closedloop.questions.leads.arms import experiments
+from closedloop.questions.leads.call_list import CALL_LIST, RANKED
+from closedloop.statistics.proportions import wilson
 
 
 def stated(planned: SimpleNamespace, measure: str) -> pd.DataFrame:

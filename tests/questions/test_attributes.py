@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from closedloop import attributes, nearest, prevalence, recognise, win_rates
 from closedloop.errors import ParameterError
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.lineage import Lineage
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.records import Sample
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.records import Sample
+from closedloop.personas.lineage import Lineage
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning
 

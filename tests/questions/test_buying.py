@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import buying, cadence, materials, stage_days, topics
-from closedloop.evidence.rates import wilson
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.notes import HEARD
-from closedloop.market.place import data_folder
-from closedloop.questions.answer import Answer
-from closedloop.questions.period import OpenPeriod
+from closedloop.market.files import data_folder
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.personas.notes import HEARD
+from closedloop.statistics.proportions import wilson
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning
 

@@ -9,8 +9,8 @@ import pytest
 from closedloop import call_list, score
 from closedloop.errors import ParameterError
 from closedloop.market.definition import CallList
-from closedloop.market.place import data_folder
-from closedloop.questions.call_list import listed
+from closedloop.market.files import data_folder
+from closedloop.questions.leads.call_list import listed
 
 from tests.questions.periods import everyone, planning
 
@@ -177,7 +177,7 @@ def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> N
 
 
 def test_a_draft_leaves_the_standing_lists_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr("closedloop.workbench.period.runs_folder", lambda: tmp_path)
     standing = tmp_path / "harbor" / "2024-q2"
     standing.mkdir(parents=True)
     (standing / "call-list.csv").write_text("as it stands")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import amounts, channels, open_period
-from closedloop.documents.channel_advice import advise
-from closedloop.evidence.claims import false_discovery_q
-from closedloop.questions.period import OpenPeriod
+from closedloop.claims.ledger import false_discovery_q
+from closedloop.presentation.advice import advise
+from closedloop.workbench.period import OpenPeriod
 from scipy import stats
 
 from tests.documents.ledger import claims, words

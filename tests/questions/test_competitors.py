@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import competitors, topics
-from closedloop.evidence.rates import multinomial_intervals, wilson
-from closedloop.loop.counting import LEAST_SHOWN, shares
-from closedloop.questions.answer import Answer
-from closedloop.questions.competitors import competitor_names, met
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.counting import LEAST_SHOWN, shares
+from closedloop.questions.personas.competitors import competitor_names, met
+from closedloop.statistics.proportions import multinomial_intervals, wilson
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning
 

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.documents.pieces import Piece
-from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
-from closedloop.loop.comparisons import TURNS
-from closedloop.questions import adjust, amounts, loss_reasons, sellers, win_rates
-from closedloop.questions.comparison import strongest
+from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
+from closedloop.period.comparisons import TURNS
+from closedloop.presentation.blocks import Piece
+from closedloop.questions.deals import adjust, amounts, loss_reasons, sellers, win_rates
+from closedloop.workbench.comparison import strongest
 
 from tests.documents.ledger import HOSTILE, Show, claims, plain, seen
 from tests.questions.deal_claims import CLAIMS

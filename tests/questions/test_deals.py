@@ -5,19 +5,19 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.amounts import ONE_DEAL, shrink_amounts
-from closedloop.evidence.claims import close_family
-from closedloop.evidence.confounders import mantel_haenszel
-from closedloop.evidence.rates import wilson
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.comparisons import TURNS, deal_levels
-from closedloop.loop.counting import LEAST_SHOWN, shares
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.situation import Situation
-from closedloop.loop.step import Step
+from closedloop.claims.ledger import close_family
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.adjust import adjusted
+from closedloop.period.comparisons import TURNS, deal_levels
+from closedloop.period.counting import LEAST_SHOWN, shares
+from closedloop.period.situation import Situation
+from closedloop.period.step import Step
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.questions.deals.adjust import adjusted
+from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
+from closedloop.statistics.proportions import wilson
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.stratified import mantel_haenszel
 
 from tests.notebook_steps import step_of
 

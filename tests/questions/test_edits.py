@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions.challenger import challenger_of
-from closedloop.questions.promised_rates import kept_promises
-from closedloop.questions.splits import SPLIT_RATE
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.questions.personas.promised_rates import kept_promises
+from closedloop.questions.refinement.champion_challenger import challenger_of
+from closedloop.questions.refinement.splits import SPLIT_RATE
+from closedloop.statistics.rules.rules import Among, Branch, Rule
 from closedloop.terms import Moment
 
 

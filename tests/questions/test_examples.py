@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.questions import store
-from closedloop.questions.period import OpenPeriod, silence
+from closedloop.workbench import store
+from closedloop.workbench.period import OpenPeriod, silence
 
 from tests import pages
 from tests.market.conftest import project_at, write_market

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.questions.first_touch import first_touch
-from closedloop.questions.handoff import disagreements
+from closedloop.questions.handoff.promises import first_touch
+from closedloop.questions.handoff.waterfall import disagreements
 
 from tests.market.conftest import HEAD, project_at, write_market
 from tests.questions.conftest import Opening

@@ -6,21 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.evidence.rates import multinomial_intervals, wilson
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.records import lead_frame
-from closedloop.loop.situation import Situation
+from closedloop.market.files import data_folder
 from closedloop.market.periods import find_period
-from closedloop.market.place import data_folder
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.questions.answer import Answer
-from closedloop.questions.first_touch import first_touch
-from closedloop.questions.goals import promises
-from closedloop.questions.handoff import disagreements, joint_questions, rejections, waterfall
-from closedloop.questions.period import OpenPeriod, open_period
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.records import lead_frame
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.questions.handoff.promises import first_touch, promises
+from closedloop.questions.handoff.waterfall import disagreements, joint_questions, rejections, waterfall
+from closedloop.statistics.proportions import multinomial_intervals, wilson
+from closedloop.statistics.rules.rules import Among, Branch, Rule
 from closedloop.terms import REJECTED_UNTOUCHED
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod, open_period
 
 from tests.questions.conftest import Opening, everyone
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 import pytest
-from closedloop.documents.pieces import Piece, Shown
-from closedloop.evidence.claims import CLAIM_COLUMNS, stacked
-from closedloop.questions import acceptance, arms, call_list, channels, funnel, planned_tests, scores, stages
-from closedloop.questions.evidence import Evidence
+from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
+from closedloop.presentation.blocks import Piece, Shown
+from closedloop.questions.leads import acceptance, arms, call_list, channels, funnel, planned_tests, scores, stages
+from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import words
 from tests.questions.lead_claims import CLAIMS, RESULTS, TABLES, won_by

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import pandas as pd
-from closedloop.documents.pieces import Piece
-from closedloop.evidence.claims import Origin
-from closedloop.questions import leaks, sample
+from closedloop.claims.ledger import Origin
+from closedloop.presentation.blocks import Piece
+from closedloop.questions.leads import leaks
+from closedloop.questions.research import sample
 
 from tests.documents.ledger import HOSTILE, Draft, plain, seen
 

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.loop.persona import PersonaSet
-from closedloop.loop.situation import Situation
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.in_force import set_in_force
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.workbench import store
+from closedloop.workbench.cells import run_cells, set_in_force
+from closedloop.workbench.period import OpenPeriod
 
 from tests import pages
 from tests.notebook_steps import now_of

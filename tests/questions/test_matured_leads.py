@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import channels
-from closedloop.loop.records import deal_records
-from closedloop.questions.matured_leads import Matured, matured
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.records import deal_records
+from closedloop.questions.leads.channels import Matured, matured
+from closedloop.workbench.period import OpenPeriod
 
 from tests.market.conftest import HEAD, project_at, write_market
 from tests.questions.periods import everyone, planning

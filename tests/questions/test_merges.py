@@ -2,10 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.changelog import EDITS, MERGE, RETIRE, SPLIT, Change
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.questions.merges import simplified
+from closedloop.personas.persona_set import EDITS, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
+from closedloop.questions.refinement.splits import simplified
+from closedloop.statistics.rules.rules import Among, Branch, Rule
 
 from tests.questions.test_refinement_runs import PERIODS, _Situation
 

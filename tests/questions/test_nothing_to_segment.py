@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from closedloop.market.place import root as project
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
+from closedloop.market.files import root as project
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 from tests import pages
 from tests.market.conftest import project_at, write_market

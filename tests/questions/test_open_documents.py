@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from closedloop import open_battlecard, open_brief, open_playbook
 from closedloop.documents.document import Document
-from closedloop.documents.export import notebook_html
 from closedloop.errors import ParameterError
-from closedloop.loop.step import read_frame, write_frame
-from closedloop.questions import cells, store
+from closedloop.period.step import read_frame, write_frame
+from closedloop.presentation.page import notebook_html
+from closedloop.workbench import cells, store
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 MARKET, BEFORE, PERIOD = "harbor", "2024-q1", "2024-q2"

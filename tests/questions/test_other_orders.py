@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.records import lead_frame
-from closedloop.loop.situation import Situation
+from closedloop.market.files import data_folder
 from closedloop.market.periods import find_period
-from closedloop.market.place import data_folder
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.answer import Answer
-from closedloop.questions.call_list import listed
-from closedloop.questions.other_orders import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
+from closedloop.period.records import lead_frame
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.questions.leads.call_list import listed
+from closedloop.questions.refinement.other_orders import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.workbench.answer import Answer
 
 from tests.market.conftest import project_at
 from tests.questions.conftest import Opening

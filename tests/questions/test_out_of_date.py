@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.market import fingerprint
+from closedloop.market import kept
 from closedloop.market.warehouse import read_again
-from closedloop.questions import cells, store
-from closedloop.questions.documents import open_playbook
+from closedloop.workbench import cells, store
+from closedloop.workbench.documents import open_playbook
 
 from tests import pages
 from tests.market.conftest import project_at, write_market
@@ -63,8 +63,8 @@ def place(made: Path, tmp_path: Path) -> Iterator[Path]:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package, which a test may change, in the place of the code that has computed."""
     copy = tmp_path / "closedloop"
-    shutil.copytree(fingerprint._PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(fingerprint, "_PACKAGE", copy)
+    shutil.copytree(kept._PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(kept, "_PACKAGE", copy)
     forget_code()
     yield copy
     monkeypatch.undo()
@@ -73,7 +73,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget_code() -> None:
     """Look at the code again, as another process would."""
-    for known in (fingerprint.tables_code, fingerprint.computing_code, fingerprint.package_code):
+    for known in (kept.tables_code, kept.computing_code, kept.package_code):
         known.cache_clear()
 
 
@@ -178,19 +178,19 @@ def test_other_words_make_nothing_anew(place: Path) -> None:
 RENDERING = {
     "documents/page.css": ("line-height: 1.55", "line-height: 1.6"),
     "documents/templates/page.html": ("</body>", "\n</body>"),
-    "evidence/rates.py": ("\nimport ", "\n# a remark\nimport "),
+    "statistics/proportions.py": ("\nimport ", "\n# a remark\nimport "),
 }
 
 
 @pytest.mark.parametrize("path", RENDERING)
 def test_other_styles_templates_and_comments_make_nothing_anew(place: Path, package: Path, path: str) -> None:
-    rendered = fingerprint.package_code()
+    rendered = kept.package_code()
     old, new = RENDERING[path]
     text = (package / path).read_text("utf-8")
     assert old in text
     (package / path).write_text(text.replace(old, new, 1), "utf-8")
     forget_code()
-    assert fingerprint.package_code() != rendered
+    assert kept.package_code() != rendered
     assert ask(place)[0] == []
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import loss_reasons, open_period, outcomes, win_rates
+from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
-from closedloop.evidence.claims import false_discovery_q
-from closedloop.questions.period import OpenPeriod, opened
-from closedloop.questions.store import read_claims
+from closedloop.workbench.period import OpenPeriod, opened
+from closedloop.workbench.store import read_claims
 
 
 def period(out: Path, **settings: object) -> OpenPeriod:
@@ -153,7 +153,7 @@ def test_nothing_chosen_is_said_and_the_notebook_goes_on(out: Path) -> None:
 
 
 def test_a_verb_without_an_open_period_says_how_to_begin() -> None:
-    from closedloop.questions import period as module
+    from closedloop.workbench import period as module
 
     before, module._opened[:] = list(module._opened), []
     try:

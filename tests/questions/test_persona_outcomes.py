@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import anti_personas, funnel, promised_rates, recognise, stability
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.changelog import SPLIT, Change
-from closedloop.loop.lineage import Lineage
-from closedloop.loop.persona import Persona, PersonaSet
-from closedloop.loop.records import Sample
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.records import Sample
+from closedloop.personas.lineage import Lineage
+from closedloop.personas.persona_set import SPLIT, Change, Persona, PersonaSet
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop.documents.pieces import Piece
-from closedloop.documents.tables import Table
-from closedloop.questions import attributes, funnel, likeness, persona_history, persona_outcomes, recognition
-from closedloop.questions.evidence import Evidence
+from closedloop.presentation.blocks import Piece
+from closedloop.presentation.tables import Table
+from closedloop.questions.leads import funnel
+from closedloop.questions.personas import attributes, history, promised_rates, recognition
+from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
 from tests.questions.persona_claims import CHANGED, CLAIMS, TABLES
@@ -19,14 +20,14 @@ PAGES = {
     "personas": recognition._show_sizes,
     "rules": recognition._show_rule,
     "attributes": attributes._show,
-    "nearest": likeness._show_nearest,
-    "prevalence": likeness._show_prevalence,
+    "nearest": attributes._show_nearest,
+    "prevalence": attributes._show_prevalence,
     "funnel": funnel._show_groups,
-    "promises": persona_outcomes._show_promises,
-    "avoid": persona_outcomes._show_anti_personas,
-    "stability": persona_history._show_stability,
-    "changes": persona_history.show_changes,
-    "history": persona_history._show_history,
+    "promises": promised_rates._show_promises,
+    "avoid": promised_rates._show_anti_personas,
+    "stability": history._show_stability,
+    "changes": history.show_changes,
+    "history": history._show_history,
 }
 CELLS = {"promises": ("personas", "changes")}
 

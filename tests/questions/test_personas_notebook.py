@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.questions import store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
+from closedloop.workbench import store
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 NOTEBOOK = store.notebook_path("02_personas")
 TABLES = {"rules", "set", "implied", "nearest", "whom", "changes", "history", "texts", "materials"}

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import acceptance, planned_tests
-from closedloop.evidence.trials import trial
 from closedloop.market.definition import Definition
-from closedloop.questions import store
-from closedloop.questions.answer import Answer
-from closedloop.questions.period import OpenPeriod
+from closedloop.statistics.proportions import trial
+from closedloop.workbench import store
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod
 
 from tests.documents.ledger import claims
 from tests.questions.periods import by_size, planning
@@ -78,7 +78,7 @@ def test_nothing_open_is_said(now: OpenPeriod) -> None:
 
 
 def test_without_dates_nobody_can_say_how_long(now: OpenPeriod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("closedloop.loop.situation.Situation.is_dated", False)
+    monkeypatch.setattr("closedloop.period.situation.Situation.is_dated", False)
     monkeypatch.setattr(Definition, "has_calendar", False)
     assert "no dates" in planned(now, {}).missing["tests"]
 

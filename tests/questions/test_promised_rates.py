@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.loop.persona import PersonaSet
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import store
-from closedloop.questions.cells import ensure, run_cells
-from closedloop.questions.in_force import set_in_force
-from closedloop.questions.period import OpenPeriod
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.workbench import store
+from closedloop.workbench.cells import ensure, run_cells, set_in_force
+from closedloop.workbench.period import OpenPeriod
 from scipy.stats import betabinom
 
 from tests import pages

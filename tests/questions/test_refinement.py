@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.loop.persona import PersonaSet, read_proposal, read_set
-from closedloop.market.place import root
+from closedloop.market.files import root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions import in_force, store
-from closedloop.questions.in_force import set_in_force
-from closedloop.questions.period import OpenPeriod
+from closedloop.personas.persona_set import PersonaSet, read_proposal, read_set
+from closedloop.workbench import cells, store
+from closedloop.workbench.cells import set_in_force
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.periods import DRIFTS_IN, NEXT, run
 
@@ -144,7 +144,7 @@ def test_every_period_promises_anew_from_its_own_window(out: Path) -> None:
 def test_what_is_there_is_read(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = set_in_force("harbor", "2024-q3", out)
     capsys.readouterr()
-    monkeypatch.setattr(in_force, "_rules_in_force", lambda *of: pytest.fail("it is made again"))
+    monkeypatch.setattr(cells, "_rules_in_force", lambda *of: pytest.fail("it is made again"))
     assert set_in_force("harbor", "2024-q3", out) == found
     assert capsys.readouterr().out == ""
 
@@ -160,14 +160,14 @@ def test_changed_cells_of_06_make_the_sets_anew(out: Path, monkeypatch: pytest.M
     copied = tmp_path / "06_refinement.ipynb"
     copied.write_bytes(store.notebook_path("06_refinement").read_bytes() + b"\n")
     monkeypatch.setattr(store, "notebook_path", lambda name: copied)
-    monkeypatch.setattr(in_force, "_rules_in_force", make)
+    monkeypatch.setattr(cells, "_rules_in_force", make)
     with pytest.raises(Made):
         set_in_force("harbor", "2024-q2", out)
 
 
 def test_two_that_ask_at_once_make_it_once(tmp_path: Path) -> None:
     """The second waits for the first, and reads: only one of them says that it makes an earlier period's personas."""
-    code = "import sys, pathlib; from closedloop.questions.in_force import set_in_force as made; "
+    code = "import sys, pathlib; from closedloop.workbench.cells import set_in_force as made; "
     code += "made('harbor', '2024-q2', pathlib.Path(sys.argv[1]))"
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -183,7 +183,7 @@ def test_people_put_a_set_into_force(
 ) -> None:
     committed = tmp_path / "2025-q1.yml"
     committed.write_bytes((spring.folder / "proposal.yml").read_bytes())
-    monkeypatch.setattr(in_force, "committed_set", lambda warehouse, period: committed)
+    monkeypatch.setattr(cells, "committed_set", lambda warehouse, period: committed)
     found = set_in_force("harbor", DRIFTS_IN, tmp_path)
     assert found.origin == "committed"
     assert found.ids == summer.ids
@@ -195,13 +195,13 @@ def test_where_people_decide_a_proposal_waits(spring: OpenPeriod, monkeypatch: p
     warehouse.definition = warehouse.definition.model_copy(update={"accept": "manual"})
     monkeypatch.setattr(store, "is_current", lambda *of: True)
     after = next(period for period in warehouse.periods if period.name == NEXT)
-    rules = in_force._rules_in_force(warehouse, after, spring.standing)
+    rules = cells._rules_in_force(warehouse, after, spring.standing)
     assert read_proposal(spring.folder / "proposal.yml").personas is not None
     assert (rules.origin, rules.ids) == ("carried over", spring.personas.ids)
 
 
 def test_other_settings_never_feed_the_standing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("closedloop.questions.period.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr("closedloop.workbench.period.runs_folder", lambda: tmp_path)
     own = run("06_refinement", "2024-q1", tmp_path)
     assert own.out == tmp_path and (tmp_path / "harbor" / "2024-q1" / "proposal.yml").exists()
     before = {path: path.read_bytes() for path in (tmp_path / "harbor" / "2024-q1" / "claims").iterdir()}

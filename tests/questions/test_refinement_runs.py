@@ -7,20 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.evidence.claims import close_family, stacked
-from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.looks import Origin
-from closedloop.evidence.rules import Among, Branch, Rule
-from closedloop.loop.persona import Persona, PersonaSet, Proposal, renewed
-from closedloop.loop.records import by_close
+from closedloop.claims.comparisons import Origin, gain_looks
+from closedloop.claims.ledger import close_family, stacked
 from closedloop.market.periods import Period
-from closedloop.questions.challenger import challenger_of
-from closedloop.questions.champion_challenger import GAINS, duel, verdict_of
-from closedloop.questions.next_set import proposal_of
-from closedloop.questions.splits import SPLIT_RATE
+from closedloop.period.records import by_close
+from closedloop.personas.persona_set import Persona, PersonaSet, Proposal, renewed
+from closedloop.questions.refinement.champion_challenger import GAINS, challenger_of, duel, verdict_of
+from closedloop.questions.refinement.edits import proposal_of
+from closedloop.questions.refinement.splits import SPLIT_RATE
+from closedloop.statistics.rules.rules import Among, Branch, Rule
 from closedloop.terms import Moment
 
-from tests.evidence.simulated import runs
+from tests.statistics.simulated import runs
 
 BASE, PRACTICAL, N_HISTORY, N_DEALS, N_PERIODS = 0.30, 0.03, 300, 200, 8
 SIZES = {"kind": 2, "site": 5, "region": 5, "size": 5, "system": 5}  # 22 levels; personas are the kinds

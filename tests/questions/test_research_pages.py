@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop.documents.pieces import Piece
-from closedloop.documents.tables import Table
-from closedloop.evidence.claims import CLAIM_COLUMNS, Origin, counted, outside, stacked
-from closedloop.questions import profiles, sample, segments, target_pages, waves
-from closedloop.questions.evidence import Evidence
+from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, outside, stacked
+from closedloop.presentation.blocks import Piece
+from closedloop.presentation.tables import Table
+from closedloop.questions.research import criteria, profiles, sample, segments, waves
+from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, words
 from tests.questions.research_claims import CLAIMS, RESULTS, TABLES
@@ -17,12 +17,12 @@ from tests.questions.research_claims import CLAIMS, RESULTS, TABLES
 LEDGER = CLAIMS
 PAGES = {
     "size": sample._show_size,
-    "criteria": target_pages.show_criteria,
+    "criteria": criteria.show_criteria,
     "explore": profiles._show_explore,
     "segments": segments._show_segments,
     "profile": profiles._show_profile,
-    "targets": target_pages.show_targets,
-    "offer": target_pages.show_offer,
+    "targets": criteria.show_targets,
+    "offer": criteria.show_offer,
     "waves": waves._show,
 }
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from closedloop.questions import cells, store
-from closedloop.questions.cells import run_cells
-from closedloop.questions.period import OpenPeriod
-from closedloop.questions.review import Review
+from closedloop.questions.refinement.review import Review
+from closedloop.workbench import cells, store
+from closedloop.workbench.cells import run_cells
+from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.conftest import Opening
 

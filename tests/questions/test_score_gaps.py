@@ -17,8 +17,8 @@ from closedloop import (
     score_over_stage,
 )
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.answer import Answer
-from closedloop.questions.period import OpenPeriod
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import OpenPeriod
 
 from tests.market.conftest import project_at, write_market
 from tests.questions.periods import everyone, planning

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from closedloop import call_list, score, score_over_stage
 from closedloop.errors import ParameterError
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.questions.period import OpenPeriod
+from closedloop.period.counting import LEAST_SHOWN
 from closedloop.terms import Moment
+from closedloop.workbench.period import OpenPeriod
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import LinearSVC

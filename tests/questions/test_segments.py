@@ -8,10 +8,10 @@ import pytest
 import scipy
 from closedloop import describe, explore, profile, sample_size, segments, waves
 from closedloop.errors import ParameterError
-from closedloop.evidence.rates import wilson
-from closedloop.evidence.segments import segmentation
-from closedloop.loop import research
 from closedloop.market.warehouse import open_warehouse
+from closedloop.personas import research
+from closedloop.statistics.proportions import wilson
+from closedloop.statistics.segmentation.segments import segmentation
 
 from tests.questions.researched import Researched, researched
 

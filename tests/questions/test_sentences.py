@@ -5,33 +5,25 @@ from datetime import date
 
 import pandas as pd
 import pytest
-from closedloop.documents.findings import where
-from closedloop.questions import (
-    champion_challenger,
-    drift,
-    edits,
-    first_touch,
-    goals,
-    handoff,
-    other_orders,
-    promised_rates,
-    review,
-)
+from closedloop.presentation.findings import where
+from closedloop.questions.handoff.waterfall import promises, waterfall
+from closedloop.questions.personas import promised_rates
+from closedloop.questions.refinement import champion_challenger, drift, edits, other_orders, review
 
 from tests.documents.ledger import Show, claims, definition, plain, seen
 from tests.questions.handoff_claims import CLAIMS as HANDOFF
 from tests.questions.refinement_claims import CLAIMS as REFINEMENT
 
 SAID: list[tuple[Show, pd.DataFrame, str]] = [
-    (goals.show_promises, HANDOFF, "cannot tell"),
-    (goals.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
-    (handoff._show_waterfall, HANDOFF, "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %, n ="),
-    (first_touch._show, HANDOFF, "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
-    (first_touch._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),
-    (handoff._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
-    (handoff._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
-    (handoff._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
-    (handoff._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
+    (promises.show_promises, HANDOFF, "cannot tell"),
+    (promises.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
+    (waterfall._show_waterfall, HANDOFF, "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %,"),
+    (promises._show, HANDOFF, "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
+    (promises._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),
+    (waterfall._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
+    (waterfall._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
+    (waterfall._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
+    (waterfall._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
     (promised_rates._show, REFINEMENT, "Promised win rates: 1 doubtful."),
     (promised_rates._show, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) doubtful"),
     (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),
@@ -52,7 +44,7 @@ def test_what_is_said(show: Show, of: pd.DataFrame, text: str) -> None:
 
 
 def promised(of: pd.DataFrame) -> str:
-    return plain(goals.show_promises(seen(of), ""))
+    return plain(promises.show_promises(seen(of), ""))
 
 
 def test_a_promise_is_kept_broken_or_not_judged() -> None:
@@ -60,7 +52,7 @@ def test_a_promise_is_kept_broken_or_not_judged() -> None:
     assert [row[-1] for row in rows[1:4]] == ["yes", "tell", "judged"], "the interval holds what was promised"
     apart = HANDOFF.assign(baseline=HANDOFF["baseline"].replace(0.6, 0.65))
     assert "no" in promised(apart).split()
-    assert goals.show_promises(seen(HANDOFF), "")[1].claims  # type: ignore[attr-defined]
+    assert promises.show_promises(seen(HANDOFF), "")[1].claims  # type: ignore[attr-defined]
     assert "No promise could be judged yet." in promised(HANDOFF.query("level == 'first_touch_days'"))
 
 
@@ -76,29 +68,29 @@ def test_a_promise_that_lacks_a_twentieth_is_just_missed(observed: int, said: st
 
 
 def test_what_both_teams_have_to_hear_cites_its_three_claims() -> None:
-    (said,) = first_touch.neglected(seen(HANDOFF))
+    (said,) = promises.neglected(seen(HANDOFF))
     assert plain(said) == (
         "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were touched within the promised "
         "2 days."
     )
     assert len(said.claims) == 3
-    (alone,) = first_touch.neglected(seen(HANDOFF.query("measure != 'touched_in_time_share'")))
+    (alone,) = promises.neglected(seen(HANDOFF.query("measure != 'touched_in_time_share'")))
     assert plain(alone) == "9 of 18 rejected leads had no sales touch."
 
 
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
     undated = seen(HANDOFF.query("measure == 'never_touched_share'"))
     never = "25 % (16–36 %, n = 50) of all were never touched by sales"
-    assert plain(first_touch.waited(undated)) == f"{never}; how long the others waited cannot be told without days."
+    assert plain(promises.waited(undated)) == f"{never}; how long the others waited cannot be told without days."
     days = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     dated = replace(undated, words=replace(undated.words, definition=days))
-    assert plain(first_touch.waited(dated)) == f"{never}: too many for a median wait."
+    assert plain(promises.waited(dated)) == f"{never}: too many for a median wait."
 
 
 def test_teams_that_agree_are_told_so() -> None:
     agreed = seen(HANDOFF.assign(estimate=0.0))
-    assert "The teams' verdicts agree on every lead." in plain(handoff._show_disagreements(agreed, ""))
-    assert "what happened to them?" not in plain(handoff._show_questions(agreed, ""))
+    assert "The teams' verdicts agree on every lead." in plain(waterfall._show_disagreements(agreed, ""))
+    assert "what happened to them?" not in plain(waterfall._show_questions(agreed, ""))
 
 
 def test_a_duel_is_told_with_both_gains() -> None:

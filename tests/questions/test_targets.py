@@ -9,14 +9,13 @@ import pandas as pd
 import pytest
 from closedloop import offer, profile, segments, target_criteria, targets
 from closedloop.errors import ParameterError
-from closedloop.evidence.rules import Among, Branch
-from closedloop.loop.changelog import SPLIT, Change
-from closedloop.loop.persona import Persona
-from closedloop.questions.answer import Answer
-from closedloop.questions.criteria import Criteria
-from closedloop.questions.period import silence
-from closedloop.questions.targets import choice, side
+from closedloop.personas.persona_set import SPLIT, Change, Persona
+from closedloop.questions.research.criteria import Criteria
+from closedloop.questions.research.targets import choice, side
+from closedloop.statistics.rules.rules import Among, Branch
 from closedloop.validation.procedures import Targets
+from closedloop.workbench.answer import Answer
+from closedloop.workbench.period import silence
 
 from tests.questions.researched import Researched, researched
 

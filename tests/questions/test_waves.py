@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import segments, waves
-from closedloop.loop.situation import Situation
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.period import silence
-from closedloop.questions.sample import last_wave
+from closedloop.period.situation import Situation
+from closedloop.questions.research.sample import last_wave
+from closedloop.workbench.period import silence
 
 from tests.questions.researched import Researched, opened_at_start, researched
 

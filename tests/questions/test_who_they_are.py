@@ -8,11 +8,11 @@ import duckdb
 import pandas as pd
 import pytest
 from closedloop import open_brief, open_playbook
-from closedloop.documents.persona_names import words_for
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.presentation.persona_words import words_for
 
 EXTENT = {"": (0.9, 1.0), "mostly ": (0.5, 0.9), "more often ": (0.0, 0.5)}
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from closedloop.market.place import data_folder
+from closedloop.market.files import data_folder
 
 from tests.simulation import simulate
 

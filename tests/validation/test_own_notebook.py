@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from closedloop.questions import store
-from closedloop.questions.families import ENDING
 from closedloop.validation.families import NullMarket
 from closedloop.validation.market import null_market
 from closedloop.validation.planted_effects import planted
+from closedloop.workbench import store
+from closedloop.workbench.families import ENDING
 
 PERIOD = "2024-q2"
 ADDED = 'win_rates(deals[deals["channel"] == "partner"], by="region", among="deals by a partner")'

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from closedloop.loop.situation import Situation
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.families import ENDING
-from closedloop.questions.in_force import set_in_force
+from closedloop.period.situation import Situation
+from closedloop.workbench.cells import set_in_force
+from closedloop.workbench.families import ENDING
 
 from tests.notebook_steps import now_of
 from tests.redraws import over_redraws

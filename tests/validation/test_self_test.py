@@ -9,28 +9,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.claims.arms import arm_looks
+from closedloop.claims.ledger import Origin, close_family, share_looks
 from closedloop.errors import ParameterError
-from closedloop.evidence.arms import arm_looks
-from closedloop.evidence.claims import Origin, close_family, share_looks
-from closedloop.evidence.exploration import ranked_answers
-from closedloop.loop.counting import RARE, counts, share_counts
 from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
-from closedloop.questions.drift import RATE, compared
-from closedloop.questions.families import ENDING, WHO
-from closedloop.questions.redraw_files import Compared, read_compared, write_compared
-from closedloop.questions.redraws import Learned, RateRedraw, ScoreRedraw
-from closedloop.questions.store import read_claims
-from closedloop.validation.arms import Arms
+from closedloop.period.counting import RARE, counts, share_counts
+from closedloop.questions.refinement.drift import RATE, compared
+from closedloop.statistics.segmentation.profiles import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated
 from closedloop.validation.market import null_market
+from closedloop.validation.outcomes import Arms, Comparison
 from closedloop.validation.planted_effects import planted
-from closedloop.validation.rates import Comparison
 from closedloop.validation.refinement import Promises, Splits
-from closedloop.validation.report import in_words
-from closedloop.validation.self_test import FILE, self_test
+from closedloop.validation.self_test import FILE, in_words, self_test
 from closedloop.validation.shares import Associations, Drifting, Shares
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
+from closedloop.workbench.families import ENDING, WHO
+from closedloop.workbench.redraws import Compared, Learned, RateRedraw, ScoreRedraw, read_compared, write_compared
+from closedloop.workbench.store import read_claims
 
 from tests.conftest import ROOT
 

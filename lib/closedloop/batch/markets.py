@@ -17,7 +17,7 @@ from closedloop.batch.plan import PeriodPlan
 from closedloop.errors import ClosedLoopError
 from closedloop.market.definition import read_definition
 from closedloop.market.files import hashes, write_atomic
-from closedloop.market.fingerprint import fingerprint, package_code
+from closedloop.market.kept import fingerprint, package_code
 
 _POLL_SECONDS = 0.1
 _MENDABLE = 2  # the exit code of an error that the user can mend
@@ -72,9 +72,9 @@ def _make_ready(market: str, out: Path, is_stopped: Callable[[], bool]) -> None:
 def make_ready(market: str, out: Path) -> None:
     """Build the market's canonical tables, write its audit page, and list its periods in their order of time."""
     from closedloop.documents.audit_page import audit_html
-    from closedloop.loop.leaks import market_leaks
     from closedloop.market.warehouse import open_warehouse
-    from closedloop.questions.store import ENDED, START
+    from closedloop.period.leaks import market_leaks
+    from closedloop.workbench.store import ENDED, START
 
     warehouse = open_warehouse(market)
     html = audit_html(warehouse.definition, warehouse.audit, market_leaks(warehouse))

@@ -9,7 +9,7 @@ from typing import Any
 
 from closedloop.batch.parameters import Parameter, declared
 from closedloop.errors import DefinitionError, ParameterError, allowed
-from closedloop.market.place import root
+from closedloop.market.files import root
 
 FOLDERS = ("notebooks", "playbooks")
 _FIELD = re.compile(r"^\W*(reads|writes)\W+(.+?)\W*$", re.IGNORECASE | re.MULTILINE)

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from closedloop.batch.ledger import Entry
+from closedloop.batch.ledger import Entry, Limits
 from closedloop.batch.parameters import Value
-from closedloop.batch.parent import NoFork, Parent, ParentLost
 from closedloop.batch.plan import Job
-from closedloop.batch.trace import Limits
+from closedloop.batch.runner.parent import NoFork, Parent, ParentLost
 from closedloop.errors import ClosedLoopError, WriteError
 from closedloop.market.files import hashes, write_atomic
-from closedloop.questions import store
 from closedloop.terms import Status
+from closedloop.workbench import store
 
 if TYPE_CHECKING:
-    from closedloop.batch.engine import Execution
+    from closedloop.batch.runner.engine import Execution
 
 _OURS = ("closedloop.batch.", "ipykernel_launcher")
 _OWN_FILES = {"03_leads": ("call-list.csv", "wake-up-list.csv"), "06_refinement": ("proposal.yml", "personas.yml")}
@@ -81,7 +80,7 @@ class Bench:
 
     def _executed(self, task: Task) -> "Execution":
         """Run the notebook in a forked process; in an ordinary kernel where there are none, which is said once."""
-        from closedloop.batch.engine import execute
+        from closedloop.batch.runner.engine import execute
 
         given = (task.source, task.job.parameters, task.limits)
         try:
@@ -155,7 +154,7 @@ def _written(task: Task, execution: "Execution") -> Entry:
     """The page and the executed notebook, and the entry that names all files; a bad end takes the claims back."""
     from nbformat import writes
 
-    from closedloop.documents.export import notebook_html
+    from closedloop.presentation.page import notebook_html
 
     job, status, cause, files = task.job, execution.status, execution.cause, list[Path]()
     if status is Status.OK and (n := int(execution.results.get("n_missing", 0))):

@@ -11,9 +11,9 @@ from closedloop.batch.parameters import Value, check_values
 from closedloop.errors import ParameterError, allowed
 from closedloop.market import where
 from closedloop.market.definition import Claims
-from closedloop.market.place import runs_folder, slug
-from closedloop.questions.store import ENDED, LOOKING_BACK, PLANNING, START
+from closedloop.market.files import runs_folder, slug
 from closedloop.terms import Status
+from closedloop.workbench.store import ENDED, LOOKING_BACK, PLANNING, START
 
 PERSONAS = "02_personas"  # names the personas and competitors for whom documents are made
 PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard",)

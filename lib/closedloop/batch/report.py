@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from closedloop.batch.ledger import Entry
 from closedloop.batch.plan import DOCUMENTS
-from closedloop.documents.page import page, templates
 from closedloop.errors import ClosedLoopError
-from closedloop.loop.proposals import waiting
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.files import write_atomic
-from closedloop.questions.store import PLANNING
+from closedloop.personas.changes import waiting
+from closedloop.presentation.page import page, templates
 from closedloop.terms import Status
+from closedloop.workbench.store import PLANNING
 
 _PACKAGE = "closedloop.batch"
 _GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back")

@@ -12,18 +12,16 @@ from types import FrameType
 
 from closedloop.batch import markets, report
 from closedloop.batch.desk import Desk
-from closedloop.batch.ledger import Entry, Ledger, locked
+from closedloop.batch.ledger import Entry, Ledger, Limits, locked
 from closedloop.batch.notebooks import find_notebook, notebooks
-from closedloop.batch.parent import ENVIRONMENT
 from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
 from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
 from closedloop.batch.progress import Listener
-from closedloop.batch.trace import Limits
+from closedloop.batch.runner.parent import ENVIRONMENT
 from closedloop.market import kept
-from closedloop.market.files import sweep
-from closedloop.market.place import runs_folder
-from closedloop.questions import store
+from closedloop.market.files import runs_folder, sweep
 from closedloop.terms import Status
+from closedloop.workbench import store
 
 OpenMarket = Callable[[str, Path, Callable[[], bool]], list[PeriodPlan]]
 _POLL_SECONDS = 0.2
@@ -242,7 +240,7 @@ def desk_of(request: Request, planner: Planner, ledger: Ledger) -> Desk:
 def _place(request: Request, bench: Bench) -> Place:
     if not request.scheduler:
         return ThisMachine(bench, request.n_slots)
-    from closedloop.batch.cluster import Cluster
+    from closedloop.batch.desk import Cluster
 
     return Cluster(request.scheduler)
 

@@ -1,1 +1,1 @@
-"""What people read: sentences, figures, tables, and the documents that are made of them."""
+"""What salespeople and marketers read: playbook, brief and battlecard."""

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from closedloop.documents.page import page, templates
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
+from closedloop.presentation.page import page, templates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from closedloop.market.audit import Audit
+    from closedloop.market.staging.audit import Audit
 
 _PARTS = (
     (

@@ -4,16 +4,15 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import glance, numbers
-from closedloop.documents.charts import Picture
-from closedloop.documents.document import Document
-from closedloop.documents.findings import Claim, backed, dots_of, first, where
-from closedloop.documents.heard import heard
+from closedloop.documents import glance
+from closedloop.documents.document import Document, heard
 from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines
-from closedloop.documents.pieces import Note, Sentence, Shown, stating
-from closedloop.documents.turning import firm, honestly
-from closedloop.documents.wording import recorded, records
-from closedloop.loop.comparisons import TURNS
+from closedloop.period.comparisons import TURNS
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Note, Sentence, Shown, stating
+from closedloop.presentation.charts import Picture
+from closedloop.presentation.findings import Claim, backed, dots_of, firm, first, honestly, where
+from closedloop.presentation.sentences import recorded, records
 from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals

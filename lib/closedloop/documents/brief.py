@@ -7,19 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import glance, numbers
-from closedloop.documents.arms import winners
-from closedloop.documents.channel_advice import Advice, advise
-from closedloop.documents.document import Document
-from closedloop.documents.findings import Claim, Column, table_of, where
-from closedloop.documents.heard import heard
+from closedloop.documents import glance
+from closedloop.documents.document import Document, heard
+from closedloop.documents.glance import promise_of
 from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines, spoken
-from closedloop.documents.pieces import Shown
-from closedloop.documents.planned_tests import planned_tests
-from closedloop.documents.promises import promise_of
-from closedloop.documents.turning import firm, honestly
-from closedloop.documents.wording import capital, records, sentences
-from closedloop.loop.comparisons import TURNS
+from closedloop.period.comparisons import TURNS
+from closedloop.presentation import numbers
+from closedloop.presentation.advice import Advice, advise, planned_tests, winners
+from closedloop.presentation.blocks import Shown
+from closedloop.presentation.findings import Claim, Column, firm, honestly, table_of, where
+from closedloop.presentation.sentences import capital, records, sentences
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."

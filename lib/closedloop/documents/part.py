@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from closedloop.documents import numbers
-from closedloop.documents.findings import backed
-from closedloop.documents.page import templates
-from closedloop.documents.pieces import Sentence, claim_ids
-from closedloop.documents.tables import Table
-from closedloop.documents.wording import Words, records
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Sentence, claim_ids
+from closedloop.presentation.findings import backed
+from closedloop.presentation.page import templates
+from closedloop.presentation.sentences import Words, records
+from closedloop.presentation.tables import Table
 
 ASSUMED = "assumed"
 NO_NOTES = "Let sales log remarks (notes) with a kind and a topic; ten are enough to begin."

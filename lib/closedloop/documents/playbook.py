@@ -6,17 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.documents import glance, numbers
-from closedloop.documents.document import Document
-from closedloop.documents.findings import Claim, Column, Label, backed, first, table_of, value, where
-from closedloop.documents.heard import IN_ALL_DEALS, heard, market_topics, own_topics, share_of, so_far
+from closedloop.documents import glance
+from closedloop.documents.document import IN_ALL_DEALS, Document, heard, market_topics, own_topics, share_of, so_far
+from closedloop.documents.glance import promise_history
 from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
-from closedloop.documents.pieces import Shown, claim_ids, span, stating
-from closedloop.documents.promises import promise_history
-from closedloop.documents.tables import Table, record_table
-from closedloop.documents.turning import firm, honestly
-from closedloop.documents.wording import records, sentences
-from closedloop.loop.comparisons import CONVERSION, turning
+from closedloop.period.comparisons import CONVERSION, turning
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Shown, claim_ids, span, stating
+from closedloop.presentation.findings import Claim, Column, Label, backed, firm, first, honestly, table_of, value, where
+from closedloop.presentation.sentences import records, sentences
+from closedloop.presentation.tables import Table, record_table
 
 Columns = Mapping[str, str | tuple[str, Column]]
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
 from closedloop.market.contract import TABLES
-from closedloop.market.place import data_folder
+from closedloop.market.files import data_folder
 from closedloop.terms import LENGTHS
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

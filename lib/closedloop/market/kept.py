@@ -1,19 +1,99 @@
-"""What is dear and the same for many runs: frames that are made once for one and the same input, then read."""
+"""What results depend on, as fingerprints, and frames that are kept as long as theirs stands."""
 
+import ast
 import fcntl
 import hashlib
+import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
-from closedloop.market.fingerprint import computing_code
-from closedloop.market.place import runs_folder
+from closedloop import terms
+from closedloop.market import sources
+from closedloop.market.definition import Definition
+from closedloop.market.files import remembered, runs_folder, sha256_of
+
+_PACKAGE = Path(terms.__file__).parent
+_TABLES = ("terms.py", "market/**/*.py")  # what makes canonical tables of raw files
+_ROOMS = ("statistics", "claims", "period", "personas", "workbench", "questions")
+_COMPUTING = (*_TABLES, *(f"{room}/**/*.py" for room in _ROOMS))
+_WORDS = {"title", "licence", "provenance", "labels"}
+
+
+def fingerprint(definition: Definition) -> str:
+    """Of all that a market's canonical tables depend on: settings, selects, raw files, code; 64 hexadecimal digits."""
+    digest = hashlib.sha256(settings(definition).encode() + tables_code().encode())
+    for path in sorted(definition.folder.glob("*.sql")):
+        digest.update(path.name.encode() + path.read_bytes())
+    for name, source in definition.sources.items():
+        path = sources.fetch(definition, name)  # which has checked it against the digest, if that is declared
+        digest.update((source.sha256 or sha256_of(path)).encode())
+    return digest.hexdigest()
+
+
+def settings(definition: Definition) -> str:
+    """Of a definition without its words, which only rendering reads: title, origin, labels, the items' questions."""
+    plain = definition.model_dump(mode="json", exclude=_WORDS | {"folder"}) | {"items": list(definition.items)}
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+
+
+@cache
+def tables_code() -> str:
+    """Of the code that makes canonical tables, as this process found it first."""
+    return _meaning(_TABLES)
+
+
+@cache
+def computing_code() -> str:
+    """Of the code that computes, as this process found it first: other code renders what it found."""
+    return _meaning(_COMPUTING)
+
+
+@cache
+def package_code() -> str:
+    """Of every file of the package, as this process found it first: what any page that is rendered depends on."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(_PACKAGE)} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _meaning(patterns: tuple[str, ...]) -> str:
+    """Of what modules do, whatever their comments and docstrings say; parsing takes a while, so it is remembered."""
+    modules = {path.relative_to(_PACKAGE).as_posix(): path.read_bytes() for path in _modules(patterns)}
+    as_written = hashlib.sha256(platform.python_version().encode() + repr(modules).encode()).hexdigest()
+    return remembered(runs_folder() / ".code" / as_written, lambda: _parsed(modules))
+
+
+def _modules(patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        yield from sorted(_PACKAGE.glob(pattern))
+
+
+def _parsed(modules: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, source in modules.items():
+        digest.update(f"{name} {ast.dump(_without_docstrings(ast.parse(source)))}\n".encode())
+    return digest.hexdigest()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                del node.body[0]
+    return tree
+
 
 Frames = Mapping[str, pd.DataFrame]
 _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "pyarrow")  # another release may give other figures

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from closedloop.errors import SourceError, allowed
 from closedloop.market.definition import Definition, Source
-from closedloop.market.files import sha256_of
-from closedloop.market.place import mirror
+from closedloop.market.files import mirror, sha256_of
 
 _LARGEST = 4 * 1024**3
 _LARGEST_RATIO = 200

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.fingerprint import fingerprint
+from closedloop.market.files import remembered, runs_folder
+from closedloop.market.kept import fingerprint
 from closedloop.market.periods import FOREVER, Period, calendar
-from closedloop.market.place import remembered, runs_folder
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:  # a notebook reads what is written; who asks for rows or builds a warehouse imports the databases
     import ibis
     import ibis.expr.types as ir
 
-    from closedloop.market.audit import Audit
+    from closedloop.market.staging.audit import Audit
     from closedloop.market.view import View
 
 ABOUT = "market.json"
@@ -97,7 +97,7 @@ class Warehouse:
     @property
     def audit(self) -> "Audit":
         """What the ladder did to this market's rows."""
-        from closedloop.market.audit import read_audit
+        from closedloop.market.staging.audit import read_audit
 
         return read_audit(self.folder / "audit")
 
@@ -143,7 +143,7 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     folder = place / fingerprint(definition)[:16]
     if folder.exists():
         return folder
-    from closedloop.market.building import build
+    from closedloop.market.staging.building import build
 
     place.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))

@@ -1,1 +1,1 @@
-"""The verbs of the notebooks: each takes frames and column names, and returns an answer."""
+"""The verbs that notebooks call, in the order of the notebooks."""

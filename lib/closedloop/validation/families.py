@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from closedloop.evidence.claims import false_discovery_q
-from closedloop.validation.rates import Comparison
+from closedloop.claims.ledger import false_discovery_q
+from closedloop.validation.outcomes import Comparison
 from closedloop.validation.worlds import Floats, Pool, Repeated, Tests, World
 
 

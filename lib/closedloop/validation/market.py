@@ -11,26 +11,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.exploration import ranked_answers
-from closedloop.evidence.looks import SHORTEST_DAYS
-from closedloop.loop.comparisons import handed_off
-from closedloop.loop.records import as_numbers, lead_frame, won
-from closedloop.loop.situation import Situation
+from closedloop.claims.comparisons import SHORTEST_DAYS
 from closedloop.market.kept import fingerprint_of
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.questions import families, redraws, store
-from closedloop.questions.cells import ensure, run_cells
-from closedloop.questions.redraw_files import Compared, read_compared
-from closedloop.validation.arms import Arms
-from closedloop.validation.conversions import Conversions
+from closedloop.period.comparisons import handed_off
+from closedloop.period.records import as_numbers, lead_frame, won
+from closedloop.period.situation import Situation
+from closedloop.statistics.segmentation.profiles import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated
+from closedloop.validation.outcomes import Arms, Comparison, Conversions, Sizes, Spending, Spread
 from closedloop.validation.procedures import Duels, Orders, Score, Targets
-from closedloop.validation.rates import Comparison, Spread
 from closedloop.validation.refinement import Promises, Splits
 from closedloop.validation.shares import Associations, Drifting, Shares
-from closedloop.validation.sizes import Sizes, Spending
 from closedloop.validation.worlds import DEALS, Bools, Errors, Floats, Ints, Money, Pool, Tally
+from closedloop.workbench import families, redraws, store
+from closedloop.workbench.cells import ensure, run_cells
+from closedloop.workbench.redraws import Compared, read_compared
 
 NOTEBOOKS = ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement")
 EDIT, PROMISE, DUEL, TARGETS = "edit", "promise", "duel", "targets"  # families that a verb closes itself

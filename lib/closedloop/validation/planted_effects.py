@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.equivalence import alike
+from closedloop.claims.ledger import alike
 from closedloop.validation.families import Family, NullMarket
-from closedloop.validation.rates import Comparison, Tested
+from closedloop.validation.outcomes import Comparison, Tested
 from closedloop.validation.worlds import Floats, World, generator
 
 EFFECTS = (0.05, 0.10, 0.15)

@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.off_policy import rule_value, taken_first
-from closedloop.evidence.scores import fit_score
-from closedloop.evidence.weighing import Criterion
-from closedloop.questions.champion_challenger import GAINS, duel
-from closedloop.questions.criteria import OF_DEALS, of_deals
-from closedloop.questions.redraws import DuelRedraw, OrderRedraw, ScoreRedraw, TargetRedraw
-from closedloop.questions.scores import advantage
-from closedloop.questions.stages import MODELS, gain_over, placed
-from closedloop.questions.targets import each_level, scores_of
+from closedloop.claims.comparisons import gain_looks
+from closedloop.questions.leads.scores import advantage
+from closedloop.questions.leads.stages import MODELS, gain_over, placed
+from closedloop.questions.refinement.champion_challenger import GAINS, duel
+from closedloop.questions.research.criteria import OF_DEALS, of_deals
+from closedloop.questions.research.targets import each_level, scores_of
+from closedloop.statistics.off_policy import rule_value, taken_first
+from closedloop.statistics.scoring.scores import fit_score
+from closedloop.statistics.weighing import Criterion
 from closedloop.validation.shares import NOWHERE
 from closedloop.validation.worlds import Floats, Ints, Repeated, Tests, World, generator
+from closedloop.workbench.redraws import DuelRedraw, OrderRedraw, ScoreRedraw, TargetRedraw
 
 
 @dataclass(frozen=True)

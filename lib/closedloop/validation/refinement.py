@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from closedloop.evidence.strata import compare_in_strata, stratified_difference_p
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.questions.promised_rates import beyond_promise, promise_p
-from closedloop.questions.splits import is_splittable, shrunk_splits
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.questions.personas.promised_rates import beyond_promise, promise_p
+from closedloop.questions.refinement.splits import is_splittable, shrunk_splits
+from closedloop.statistics.stratified import compare_in_strata, stratified_difference_p
 from closedloop.validation.worlds import (
     SUPPORTED_BEYOND,
     SUPPORTED_Q,

@@ -1,4 +1,4 @@
-"""The self-test: what the notebooks would claim about this market if nothing made a difference, and miss."""
+"""The report of a self-test: its figures, and what they say in words."""
 
 import json
 import multiprocessing
@@ -12,14 +12,182 @@ from typing import Any
 import numpy as np
 
 from closedloop.errors import ParameterError
-from closedloop.loop.situation import Situation
-from closedloop.loop.step import replace_file
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period.situation import Situation
+from closedloop.period.step import replace_file
+from closedloop.statistics.proportions import wilson
 from closedloop.validation.families import Family
-from closedloop.validation.market import null_market
+from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
 from closedloop.validation.planted_effects import EFFECTS, Planted, planted
 from closedloop.validation.procedures import Duels, Score
-from closedloop.validation.report import Found, learned_figures, null_figures, planted_figures
+from closedloop.workbench.families import ENDING, WHO
+
+_SIZES = ("small", "middle", "large")
+_Rates = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the null worlds of one period showed: ``claims`` (worlds, families), all of them wrong.
+
+    ``families``: notebook, name and comparisons of each. ``is_plantable``: has it a comparison to plant effects in?
+    """
+
+    period: str
+    families: tuple[tuple[str, str, int], ...]
+    claims: Any
+    is_plantable: bool
+    left_out: dict[str, str]
+
+
+# figures
+
+
+def null_figures(found: Sequence[Found]) -> dict[str, Any]:
+    """What is claimed though nothing differs: of each notebook, each family, and of all."""
+    claims = np.concatenate([one.claims for one in found], axis=1)
+    shares = iter((claims > 0).mean(axis=0))
+    families: list[dict[str, Any]] = [
+        {"period": one.period, "notebook": notebook, "family": name, "n_comparisons": n, "any_claim_rate": float(share)}
+        for one in found
+        for (notebook, name, n), share in zip(one.families, shares, strict=False)
+    ]
+
+    def of(**wanted: Any) -> Any:
+        return claims[:, [all(family[key] in value for key, value in wanted.items()) for family in families]]
+
+    told = {"family": (ENDING, WHO)}
+    names = sorted({str(family["notebook"]) for family in families if family["family"] in told["family"]})
+    own = {name: of(notebook=(name,), **told) for name in names}
+    notebooks = [
+        {"notebook": name, **_rate("any_claim", (part > 0).mean(axis=1)), "false_lines": float(part.sum(axis=1).mean())}
+        | {"n_families": part.shape[1]}
+        for name, part in own.items()
+    ]
+    lines = {name: float(of(family=(name,)).sum(axis=1).mean() / len(found)) for name in told["family"]}
+    any_claim = np.mean([(part > 0).mean(axis=1) for part in own.values()], axis=0)
+    edits, promises, chosen = (of(family=(name,)) > 0 for name in (EDIT, PROMISE, TARGETS))
+    compared = [family for family in families if family["family"] in told["family"]]
+    return {
+        **_rate("any_claim", any_claim),
+        "expected_false_lines": sum(lines.values()),
+        "false_lines_by_family": lines,
+        "notebooks": notebooks,
+        **_rate_of("any_edit", edits.any(axis=1), edits.shape[1]),
+        **_rate_of("any_promise", promises.mean(axis=1) if promises.shape[1] else (), promises.shape[1]),
+        **_rate_of("any_target", chosen.mean(axis=1) if chosen.shape[1] else (), chosen.shape[1]),
+        "n_periods": len(found),
+        "n_refinements": edits.shape[1],
+        "worst_family": max(compared, key=lambda family: family["any_claim_rate"]),
+        "families": families,
+        "not_in_the_self_test": {key: why for one in found for key, why in one.left_out.items()},
+    }
+
+
+def _rate(name: str, shares: Any) -> _Rates:
+    """Mean share over the worlds, with its interval: families of one world are no independent cases."""
+    values = np.asarray(shares, dtype=float)
+    low, high = wilson(values.sum(), len(values))
+    return {f"{name}_rate": float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _rate_of(name: str, shares: Any, n: int) -> _Rates:
+    """``_rate``; undefined where nothing of the kind is compared."""
+    return _rate(name, shares) if n else dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
+
+
+def learned_figures(found: Sequence[tuple[str, bool]]) -> _Rates:
+    """How often a score is said to beat chance, or the stage, and how often a duel is won."""
+    rates: _Rates = {}
+    for name in ("score", DUEL):
+        own = [is_held for kind, is_held in found if kind == name]
+        rates |= _rate_of(f"any_{name}", own, len(own))
+    return rates
+
+
+def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> dict[str, Any]:
+    """How often an effect of that size is found, by thirds of the sizes of samples, and how often it is denied."""
+    cases = sorted((world[effect] for world in worlds if effect in world), key=lambda case: case.n)
+    thirds = np.array_split(np.arange(len(cases)), len(_SIZES))
+    by_size = [
+        {"size": size, **_share([cases[i] for i in part])}
+        for size, part in zip(_SIZES, thirds, strict=True)
+        if len(part)
+    ]
+    alike = _rate_of("alike", [case.is_denied for case in cases], len(cases))
+    return {"effect": effect, **_share(cases), **alike, "by_size": by_size}
+
+
+def _share(cases: Sequence[Planted]) -> dict[str, Any]:
+    median = float(np.median([case.n for case in cases])) if cases else None
+    found = _rate_of("found", [case.is_found for case in cases], len(cases))
+    return {**found, "n_worlds": len(cases), "median_n": median}
+
+
+# words
+
+
+def in_words(report: dict[str, Any]) -> str:
+    """The figures of a report as a person reads them."""
+    null = report["null"]
+    lines = [
+        f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
+        f"  {_percent(null, 'any_claim')} of the families of claims stated a difference (mean of the notebooks); the "
+        "aim is 10 % or less.",
+        *(f"    {one['notebook']}: {_percent(one, 'any_claim')}" for one in null["notebooks"]),
+        f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together ("
+        + ", ".join(f"{name} {n:.2f}" for name, n in null["false_lines_by_family"].items())
+        + ").",
+        f"  {_worst(null['worst_family'])}",
+        *(f"  {line}" for line in (_edits(null), _targets(null), _advantage(report["learned"])) if line),
+        *(f"  Not in the self-test: {verb} ({why})." for verb, why in null["not_in_the_self_test"].items()),
+        "Then one level of one field was given a real difference, drawn anew in every world:",
+        *(f"  {_found(planted)}" for planted in report["planted"]),
+    ]
+    return "\n".join(lines)
+
+
+def _percent(figures: dict[str, Any], name: str) -> str:
+    """A rate with its interval, in percent."""
+    rate, low, high = (figures[f"{name}_{part}"] for part in ("rate", "low", "high"))
+    return f"{rate:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _worst(worst: dict[str, Any]) -> str:
+    name = f"“{worst['family']}” of {worst['notebook']} in {worst['period']}"
+    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_comparisons']} comparisons)."
+
+
+def _edits(null: dict[str, Any]) -> str:
+    if null["any_edit_rate"] is None:
+        return "Personas are not refined here: that needs dated deals, won and lost, and enough in a complete period."
+    made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
+    made = f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
+    if null["any_promise_rate"] is None:
+        return made
+    return f"{made} In {_percent(null, 'any_promise')} of the periods a promise was said to be broken that was not."
+
+
+def _targets(null: dict[str, Any]) -> str:
+    if null["any_target_rate"] is None:
+        return ""
+    return f"In {_percent(null, 'any_target')} of the periods a segment was told apart from the average one."
+
+
+def _advantage(learned: dict[str, Any]) -> str:
+    texts = {"score": "scores claimed an advantage", DUEL: "duels were won by the new personas"}
+    told = [f"{_percent(learned, f'any_{name}')} of the {text}" for name, text in texts.items()
+            if learned[f"any_{name}_rate"] is not None]  # fmt: skip
+    return f"In {learned['worlds']} of the worlds {' and '.join(told)}." if told else ""
+
+
+def _found(planted: dict[str, Any]) -> str:
+    points = f"{planted['effect'] * 100:.0f} points"
+    if not planted["n_worlds"]:
+        return f"{points}: not tried, for no level of a win rate has room for it."
+    sizes = ", ".join(f"{part['found_rate']:.0%} at n = {part['median_n']:,.0f}" for part in planted["by_size"])
+    return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes}), denied {planted['alike_rate']:.0%}."
+
 
 FILE = "self-test.json"
 _FEWEST_WORLDS = 10

@@ -6,13 +6,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from closedloop.evidence.exploration import strongest_pairs
-from closedloop.evidence.gains import gain_looks
-from closedloop.evidence.looks import Origin, whole
-from closedloop.evidence.rates import exact_difference_p, shrink_rates
-from closedloop.evidence.survey_weights import effective_counts
-from closedloop.loop.counting import LEAST_SHOWN
-from closedloop.questions.drift import moves
+from closedloop.claims.comparisons import Origin, gain_looks, whole
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.questions.refinement.drift import moves
+from closedloop.statistics.proportions import exact_difference_p, shrink_rates
+from closedloop.statistics.segmentation.indicators import effective_counts
+from closedloop.statistics.segmentation.profiles import strongest_pairs
 from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Repeated, Tally, Tests, World
 
 NOWHERE = Origin("", "", "", "", "")  # what is compared here is on no page

@@ -1,0 +1,308 @@
+"""Where a select reads text as an amount, a flag, a date or a number: what cannot be read there is not missing."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+from sqlglot import TokenType, exp, parse_one, tokenize
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, build_scope
+
+from closedloop.errors import allowed
+from closedloop.market.contract import Table
+from closedloop.market.staging.raw_files import Actions, quoted
+
+_DIALECT = "duckdb"
+_RAW, _OTHER = "raw", "main"  # schemas: of raw files; of canonical tables and helpers
+_MACROS = {
+    "as_amount": ("an amount", "12, 1,234.50, EUR 12"),
+    "as_flag": ("a flag", "yes, y, true, t, 1, no, n, false, f, 0"),
+}
+_TIME_FORMATS = ("strptime", "try_strptime")
+_TYPES = {
+    exp.DataType.Type.DATE: ("a date", "2024-03-31"),
+    exp.DataType.Type.TIMESTAMP: ("a time", "2024-03-31 14:05"),
+    exp.DataType.Type.BOOLEAN: ("a flag", "true, false"),
+    **dict.fromkeys(exp.DataType.INTEGER_TYPES, ("a whole number", "12")),
+    **dict.fromkeys(exp.DataType.REAL_TYPES, ("a number", "12.5")),
+}
+_NO_TEXT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Query)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One place where a select reads text of a raw file as something else; ``columns`` as the file's header has them.
+
+    ``text`` and ``value`` are SQL over ``raw.<source>``: ``value`` is null where the text cannot be read as ``kind``.
+    ``is_hard``: there it stops the select.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    text: str
+    value: str
+    kind: str
+    allowed: str
+    is_hard: bool
+
+    @property
+    def unreadable(self) -> str:
+        """SQL condition: there is text, and it cannot be read."""
+        return f"coalesce(trim(({self.text})::varchar), '') <> '' and ({self.value}) is null"
+
+
+class Select:
+    """A select that is followed back to the raw files: through subqueries, common tables and helpers.
+
+    ``raw`` and ``others`` name the columns of raw files, and of canonical tables and helpers. Raises sqlglot's errors
+    for what it cannot follow.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        raw: Mapping[str, Sequence[str]],
+        others: Mapping[str, Sequence[str]],
+        helpers: Mapping[str, "Select"],
+    ) -> None:
+        self._text, self._helpers = text, helpers
+        self._sources = {name.lower(): name for name in raw}
+        self._names = {source.lower(): {name.lower(): name for name in names} for source, names in raw.items()}
+        schema: dict[str, object] = {
+            place: {table: dict.fromkeys(names, "varchar") for table, names in tables.items()}
+            for place, tables in ((_RAW, raw), (_OTHER, others))
+        }
+        self._written = parse_one(text, dialect=_DIALECT)
+        tree = qualify(self._written.copy(), dialect=_DIALECT, schema=schema, db=_OTHER, validate_qualify_columns=False)
+        scope = build_scope(tree)
+        if scope is None:
+            raise ValueError("no select")
+        self.scope = scope
+
+    def readings(self) -> dict[str, list[Reading]]:
+        """The readings that each column of the select rests on, by the column's name."""
+        return {
+            name: [reading for part in parts for reading in self._readings(*part, set())]
+            for name, parts in _items(self.scope).items()
+        }
+
+    def hard_readings(self) -> list[Reading]:
+        """The readings that may stop the select, wherever they stand in it."""
+        found = [
+            reading
+            for scope in self.scope.traverse()
+            for part in scope.expression.iter_expressions()
+            for reading in self._readings(part, scope, set())
+        ]
+        return [reading for reading in dict.fromkeys(found) if reading.is_hard]
+
+    def with_rows(self) -> tuple[str, str | None]:
+        """The select with the column ``row_no`` and the raw file whose rows it numbers; None where there is no such."""
+        top = self.scope.expression
+        given = _items(self.scope).get("row_no")
+        if given:
+            found = self._over_raw(*given[0]) if len(given) == 1 else None
+            return self._text, found[1] if found and [name.lower() for name in found[2]] == ["row_no"] else None
+        first = top.args.get("from_")
+        if first is None or top.args.get("group") or top.args.get("distinct"):
+            return self._text, None
+        found = self._origin(exp.column("row_no", first.this.alias_or_name), self.scope)
+        if found is None:
+            return self._text, None
+        alias = self._written.args["from_"].this.alias_or_name
+        return _with_column(self._text, f'"{alias}".row_no' if alias else "row_no"), found[1]
+
+    def _readings(self, expression: exp.Expr, scope: Scope, seen: set[tuple[int, str]]) -> Iterator[Reading]:
+        """The readings that an expression rests on; those of another select through the columns that it names."""
+        covered: set[int] = set()
+        nodes = list(expression.walk(prune=lambda node: isinstance(node, exp.Query)))
+        for node in nodes:
+            reading = self._reading(node, scope)
+            if reading:
+                covered |= {id(column) for column in node.find_all(exp.Column)}
+                yield reading
+        for node in nodes:
+            if isinstance(node, exp.Column) and id(node) not in covered and (id(scope), node.sql()) not in seen:
+                seen.add((id(scope), node.sql()))
+                for part in self._behind(node, scope):
+                    yield from self._readings(*part, seen)
+
+    def _reading(self, node: exp.Expr, scope: Scope) -> Reading | None:
+        kind, is_hard = _kind(node)
+        text = node.this if isinstance(node, exp.Cast | exp.StrToTime) else next(iter(node.expressions), None)
+        found = self._over_raw(text, scope) if kind and text is not None else None
+        if not kind or found is None or any(_kind(inner)[0] for inner in found[0].walk()):
+            return None
+        raw, source, columns = found
+        return Reading(
+            *(source, tuple(columns), raw.sql(_DIALECT), _value(node, raw).sql(_DIALECT)), *kind, is_hard=is_hard
+        )
+
+    def _over_raw(self, expression: exp.Expr, scope: Scope) -> tuple[exp.Expr, str, list[str]] | None:
+        """The expression over one raw file's row, that file, and its columns; None for any other expression."""
+        if expression.find(*_NO_TEXT_OF_A_ROW):
+            return None
+        whole, sources, names = exp.paren(expression), set(), []
+        for column in list(whole.find_all(exp.Column)):
+            found = self._origin(column, scope)
+            if found is None:
+                return None
+            column.replace(found[0])
+            sources.add(found[1])
+            names += [name for name in found[2] if name not in names]
+        return (whole, sources.pop(), names) if len(sources) == 1 else None
+
+    def _origin(self, column: exp.Column, scope: Scope) -> tuple[exp.Expr, str, list[str]] | None:
+        place = scope.sources.get(column.table)
+        if isinstance(place, exp.Table) and place.db == _RAW:
+            source, wanted = place.name.lower(), column.name.lower()
+            name = self._names.get(source, {}).get(wanted)
+            return (exp.column(name, quoted=True), self._sources[source], [name]) if name else None
+        behind = self._behind(column, scope)
+        return self._over_raw(*behind[0]) if len(behind) == 1 else None
+
+    def _behind(self, column: exp.Column, scope: Scope) -> list[tuple[exp.Expr, Scope]]:
+        """What a column of another select is made of, in each of its branches."""
+        place = scope.sources.get(column.table)
+        if isinstance(place, exp.Table) and place.db != _RAW and place.name in self._helpers:
+            place = self._helpers[place.name].scope
+        return _items(place).get(column.name.lower(), []) if isinstance(place, Scope) else []
+
+
+def _items(scope: Scope) -> dict[str, list[tuple[exp.Expr, Scope]]]:
+    """What each column of a select is made of; of a union, in each of its branches."""
+    branches = [scope]
+    while any(branch.union_scopes for branch in branches):
+        branches = [part for branch in branches for part in branch.union_scopes or [branch]]
+    queries = [(branch.expression, branch) for branch in branches]
+    rows = [[(item, branch) for item in query.selects] for query, branch in queries if isinstance(query, exp.Query)]
+    names = [item.alias_or_name.lower() for item, _ in rows[0]] if rows else []
+    rows = [[(item.unalias(), branch) for item, branch in row] for row in rows]
+    return {name: list(parts) for name, *parts in zip(names, *rows, strict=False)}
+
+
+def _kind(node: exp.Expr) -> tuple[tuple[str, str] | None, bool]:
+    """What the node reads text as, with examples of what is allowed, and whether it stops at what it cannot read."""
+    if isinstance(node, exp.Cast):
+        return _TYPES.get(node.to.this), not isinstance(node, exp.TryCast)
+    if isinstance(node, exp.StrToTime):
+        return ("a date", f"written as {node.args['format'].sql(_DIALECT)}"), True
+    if isinstance(node, exp.Anonymous):
+        name = node.name.lower()
+        if name in _TIME_FORMATS and len(node.expressions) == 2:
+            return ("a date", f"written as {node.expressions[1].sql(_DIALECT)}"), name == "strptime"
+        return _MACROS.get(name), False
+    return None, False
+
+
+def _value(node: exp.Expr, text: exp.Expr) -> exp.Expr:
+    """The reading of ``text``, null instead of an error."""
+    if isinstance(node, exp.Cast):
+        return exp.TryCast(this=text, to=node.to.copy())
+    if isinstance(node, exp.StrToTime):
+        return exp.Anonymous(this="try_strptime", expressions=[text, node.args["format"].copy()])
+    name = "try_strptime" if node.name.lower() in _TIME_FORMATS else node.name
+    return exp.Anonymous(this=name, expressions=[text, *(part.copy() for part in node.expressions[1:])])
+
+
+def _with_column(text: str, column: str) -> str:
+    """A select with one more column at its end."""
+    depth, before, place = 0, None, None
+    for token in tokenize(text, dialect=_DIALECT):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        if depth == 0 and token.token_type == TokenType.SELECT:
+            place = None
+        elif depth == 0 and place is None and token.token_type == TokenType.FROM and before != TokenType.DISTINCT:
+            place = token.start if before != TokenType.COMMA else None
+        before = token.token_type
+    return text if place is None else f"{text[:place]}, {column} as row_no {text[place:]}"
+
+
+_CELL = "empty the cell"
+Cell = tuple[int, str]  # the line on which its record begins, and the text
+
+
+class Unreadable:
+    """Counts what cannot be read. ``files`` names each source's file.
+
+    ``lines``, by table and column: of cells that held something, and are empty only because it could not be used.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, str], actions: Actions) -> None:
+        self.lines: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self.reasons: dict[tuple[str, str], str] = {}
+        self._connection, self._files, self._actions = connection, files, actions
+        self._elsewhere: list[Reading] = []  # in helpers and joins: no cell of a table is known to rest on them
+
+    def count(self, table: Table, columns: Sequence[str], select: Select, source: str | None) -> None:
+        """Note the cells of a table's ``columns`` that are empty because the text in ``source`` cannot be read."""
+        named = {column.lower(): column for column in columns}
+        for name, readings in select.readings().items():
+            for group in _by_cell(readings):
+                if name in named and group[0].source == source:
+                    self._count(table, named[name], group)
+                else:
+                    self._elsewhere += group
+
+    def _count(self, table: Table, column: str, group: Sequence[Reading]) -> None:
+        query = f"select _line from {table.name} where {quoted(column)} is null"
+        empty = {line for (line,) in self._connection.execute(query).fetchall()}
+        cells = [cell for cell in self._cells(group) if cell[0] in empty]
+        self.lines[table.name, column] |= {line for line, _ in cells}
+        self.reasons[table.name, column] = f"unreadable as {group[0].kind}"
+        if column not in table.required:  # else its row is set aside, for this reason
+            self._note(table.name, column, group, cells)
+
+    def count_elsewhere(self) -> None:
+        """Note what cannot be read on the way to a table, in helpers and joined files."""
+        for group in _by_cell(self._elsewhere):
+            self._note(f"raw.{group[0].source}", allowed(group[0].columns), group, self._cells(group))
+
+    def _note(self, table: str, column: str, group: Sequence[Reading], cells: Sequence[Cell]) -> None:
+        if cells:
+            self._actions.note(
+                *(table, _CELL, f"unreadable as {group[0].kind}", column),
+                lines=[line for line, _ in cells],
+                values=[text for _, text in cells],
+                allowed=" or ".join(dict.fromkeys(reading.allowed for reading in group)),
+                file=self._files[group[0].source],
+            )
+
+    def stopped(self, readings: Iterable[Reading], message: str) -> str:
+        """Which cell stopped a select with the database's ``message``, which names its text; empty if another cause."""
+        for reading in readings:
+            cells = self._found(reading, f"({reading.text}) is not null and ({reading.value}) is null")
+            named = [cell for cell in cells if f"'{cell[1]}'" in message or f'"{cell[1]}"' in message]
+            if named:
+                (line, text), n = named[0], len(cells)
+                return (
+                    f"{self._files[reading.source]}, line {line}: {allowed(reading.columns)} holds {text!r}, which "
+                    f"cannot be read as {reading.kind}{f' ({n:,} such cells)' if n > 1 else ''}; allowed: "
+                    f"{reading.allowed}. Mend the file, or use try_cast, try_strptime, as_amount or as_flag in the "
+                    "select: what they cannot read is emptied and counted"
+                )
+        return ""
+
+    def _cells(self, group: Sequence[Reading]) -> list[Cell]:
+        """The cells that none of the readings of the same columns can read, in the order of their lines."""
+        return self._found(group[0], " and ".join(reading.unreadable for reading in group))
+
+    def _found(self, reading: Reading, condition: str) -> list[Cell]:
+        source = quoted(reading.source)
+        query = (
+            f"select line, text from (select row_no, ({reading.text})::varchar as text from raw.{source} "
+            f"where {condition}) join lines.{source} using (row_no) order by line"
+        )
+        try:
+            return self._connection.execute(query).fetchall()
+        except duckdb.Error:  # what the text is made of fails by itself, which the select's own error tells
+            return []
+
+
+def _by_cell(readings: Iterable[Reading]) -> list[list[Reading]]:
+    """Readings of the same cells together: text that one of several ways can read is readable."""
+    groups: defaultdict[tuple[str, tuple[str, ...]], dict[Reading, None]] = defaultdict(dict)
+    for reading in readings:
+        groups[reading.source, reading.columns][reading] = None
+    return [list(group) for group in groups.values()]

@@ -1,0 +1,156 @@
+"""Counting records by the levels of their fields, for comparisons."""
+
+from collections.abc import Collection, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from closedloop.statistics.proportions import multinomial_intervals, wilson
+from closedloop.statistics.segmentation.indicators import Floats, effective_counts, is_metric, level_text
+
+LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
+RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
+_MOST_LEVELS = 30
+_SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
+
+
+def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
+    """Fields as text levels to compare: numbers in quartile bands, missing ones missing, rare ones called ``rare``."""
+    return pd.DataFrame({name: _levels_of(frame[name], rare) for name in fields}, index=frame.index)
+
+
+def _levels_of(values: pd.Series, rare: str | None) -> pd.Series:
+    text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
+    counts = text.value_counts().head(_MOST_LEVELS)
+    return text.where(text.isin(counts[counts >= LEAST_SHOWN].index) | text.isna(), rare)
+
+
+def _text(values: pd.Series) -> pd.Series:
+    names = level_text(values)
+    yes_no = {"true": "yes", "false": "no"} if pd.api.types.is_bool_dtype(values) else {}
+    return names.replace(yes_no).astype("str").where(values.notna())
+
+
+def _bands(values: pd.Series) -> pd.Series:
+    numbers = values.astype(float)
+    edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
+    if len(edges) < 3:
+        return _text(values)
+    shown = [f"{edge:,.4g}" if abs(edge) >= 10_000 else f"{edge:.4g}" for edge in edges]  # 1995 may be a year
+    names = [f"up to {shown[1]}", *(f"{a} to {b}" for a, b in pairwise(shown[1:-1])), f"over {shown[-2]}"]
+    return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
+
+
+def crossed_counts(rows: pd.Series, columns: pd.Series, hit: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hits and cases in every pair of levels, sorted; cases without a level, or a missing ``hit``, count in neither."""
+    known = (rows.notna() & columns.notna() & hit.notna()).to_numpy()
+    row, row_names = pd.factorize(rows[known], sort=True)
+    column, column_names = pd.factorize(columns[known], sort=True)
+    shape, place = (len(row_names), len(column_names)), row * len(column_names) + column
+    weights = hit[known].to_numpy(dtype=float)
+    cells = (np.bincount(place, of, shape[0] * shape[1]).reshape(shape) for of in (weights, np.ones(len(place))))
+    hits, cases = (pd.DataFrame(part, row_names, column_names) for part in cells)
+    return hits, cases
+
+
+def counts(
+    frame: pd.DataFrame,
+    fields: list[str],
+    hit: pd.Series,
+    strata: pd.Series,
+    late: Collection[str] = (),
+    is_before: pd.Series | None = None,
+) -> pd.DataFrame:
+    """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field, among rows that record it.
+
+    Columns: field, level (missing: those that are ``RARE``), k, n, what ``rates.standardised`` needs to compare within
+    ``strata`` (periods), expected and contrast, ``n_before`` (cases that were known a period ago, by ``is_before``) and
+    ``is_late`` (is the field one of ``late``, filled after creation?).
+    """
+    known = hit.notna()
+    before = pd.Series(pd.NA, index=hit.index) if is_before is None else is_before
+    cases = {"k": hit[known].astype(float), "n": 1, "stratum": strata[known], "before": before[known].astype("Float64")}
+    tables = []
+    for name in fields:
+        level = frame.loc[known, name].rename("level")  # a field may have the name of any column made here
+        rows = pd.DataFrame(cases).assign(level=level.mask(level == RARE))[level.notna()]
+        whole = rows.groupby("stratum")[["k", "n"]].sum()
+        cells = rows.groupby(["level", "stratum"], dropna=False).sum(min_count=1).reset_index()
+        k_whole, n_whole = (cells["stratum"].map(whole[of]).astype(float) for of in ("k", "n"))  # empty text stays text
+        share = cells["n"] / n_whole
+        cells = cells.assign(expected=share * k_whole, contrast=cells["n"] * (1 - share))
+        table = cells.drop(columns="stratum").groupby("level", dropna=False).sum(min_count=1).reset_index()
+        tables.append(table.assign(field=name, n_before=table["before"].astype("Int64"), is_late=name in late))
+    columns = ["field", "level", "k", "n", "expected", "contrast", "n_before", "is_late"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def rates(groups: Iterable[tuple[object, Any, Any]], field: str) -> list[dict[str, object]]:
+    """Groups (level, k, n) as statements of their rates with Wilson intervals; those under ten are left out."""
+    stated = [(level, float(k), int(n)) for level, k, n in groups if n >= LEAST_SHOWN]
+    ends = [wilson(k, n) for _, k, n in stated]
+    return [
+        {"field": field, "level": str(level), "estimate": k / n, "low": float(low), "high": float(high), "n": n}
+        for (level, k, n), (low, high) in zip(stated, ends, strict=True)
+    ]
+
+
+def shares(values: pd.Series, field: str) -> pd.DataFrame:
+    """Shares of what was recorded as statements, most frequent first: field, level, k, n, estimate, low, high.
+
+    Intervals are simultaneous (multinomial). What was named fewer than ten times counts in n and is not stated.
+    """
+    k = values.dropna().astype("str").value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    low, high = multinomial_intervals(k)
+    table = pd.DataFrame({"field": field, "level": k.index, "k": k.to_numpy(), "n": k.sum(), "low": low, "high": high})
+    return table.assign(estimate=table["k"] / table["n"])[table["k"] >= LEAST_SHOWN]
+
+
+def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | None = None) -> pd.DataFrame:
+    """k of n in every subject and k_rest of n_rest in the others, by every level of every column of ``rows``.
+
+    ``weights``: of a survey, one a row; then the counts are effective ones, beside ``n_rows`` (answers of the subject)
+    and ``share_of_all``, the weighted share in the market.
+    """
+    sizes = subjects.value_counts()
+    tables = []
+    for name in rows.columns:
+        table = crossed_counts(subjects, rows[name], pd.Series(True, index=rows.index))[1].astype(int)
+        if table.empty:
+            continue
+        known, column_sums = table.sum(axis=1), table.sum()
+        if set(table.columns) <= {"yes", "no"}:  # one question, one look
+            table = table.reindex(columns=["yes"], fill_value=0)
+        tall = table.rename_axis(index="subject", columns="level").reset_index().melt("subject", value_name="k")
+        tall = tall.assign(field=name, n=tall["subject"].map(known))
+        totals = tall["level"].map(column_sums).fillna(0)
+        tall = tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"])
+        tables.append(tall if weights is None else _weighted(tall, rows[name], subjects, weights.to_numpy(dtype=float)))
+    shown = sizes[sizes >= LEAST_SHOWN].index
+    frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_SHARE_COLUMNS)
+    return frame[frame["subject"].isin(shown) & (frame["n"] > 0) & (frame["n_rest"] > 0)]
+
+
+def sizes_told(counted: pd.DataFrame) -> pd.DataFrame:
+    """Of counts as of ``share_counts`` what a statement tells: field, level, n (rows) and n_effective, if weighted."""
+    named = counted[["field", "level"]]
+    if "n_rows" in counted:
+        return named.assign(n=counted["n_rows"], n_effective=counted["n"])
+    return named.assign(n=counted["n"])
+
+
+def _weighted(tall: pd.DataFrame, values: pd.Series, subjects: pd.Series, weights: Floats) -> pd.DataFrame:
+    """The counts of one column as effective ones."""
+    names = pd.Index(tall["level"].unique(), name="level")
+    hit = np.where(values.notna().to_numpy()[:, None], values.to_numpy()[:, None] == names.to_numpy(), np.nan)
+    k, n = effective_counts(hit, weights)
+    share_of_all = pd.Series(np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0), names)
+    parts = []
+    for subject in tall["subject"].unique():
+        is_in = (subjects == subject).to_numpy()
+        (k, n), (k_rest, n_rest) = (effective_counts(hit[part], weights[part]) for part in (is_in, ~is_in))
+        told = {"k": k, "n": n, "k_rest": k_rest, "n_rest": n_rest, "share_of_all": share_of_all}
+        parts.append(pd.DataFrame({**told, "subject": subject}, index=names).reset_index())
+    return tall[["subject", "field", "level"]].assign(n_rows=tall["n"]).merge(pd.concat(parts))

@@ -1,0 +1,1 @@
+"""Claims as text, figures and tables: the only way in which a number reaches a reader."""

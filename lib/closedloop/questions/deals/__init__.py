@@ -1,0 +1,1 @@
+"""05: who wins, like for like, for how much, and why deals are lost."""

@@ -1,0 +1,190 @@
+"""The period's handed-off leads: how far they came, why sales gave some back, and where the teams disagree."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
+from closedloop.period.counting import LEAST_SHOWN, rates, shares
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
+from closedloop.presentation.findings import Column, backed, dots_of, table_of, value, where
+from closedloop.presentation.sentences import records
+from closedloop.questions.handoff.promises import accepted_rate, handed_off, neglected, sales_touches
+from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.comparison import level_of, status_bars
+from closedloop.workbench.period import opened
+
+_STEPS = ("sales_accepted_on", "sales_qualified_on", "recycled_on", "disqualified_on")
+_MOST_QUESTIONS = 3
+
+
+def waterfall(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
+    """How many of the period's handed-off leads reached each status so far, with Wilson intervals of the shares.
+
+    ``leads``: every one; those that were handed off in the period count. A lead that waits is neither accepted nor
+    refused.
+    """
+    answer = opened().ask("waterfall", "waterfall", leads, "leads", _show_waterfall, among=among)
+    answer.headline, cohort = accepted, handed_off(answer)
+    answer.results |= {"n_handed_off": None, "accepted_rate": None}
+    if cohort.empty:
+        return answer
+    days = [day for day in _STEPS if day in cohort]
+    n = {"handed_off": len(cohort), **{day.removesuffix("_on"): int(cohort[day].notna().sum()) for day in days}}
+    n["waiting"] = int(cohort[days].isna().all(axis=1).sum())
+    origin, whole, share = answer.origin_now, len(cohort), accepted_rate(cohort)
+    reached = [{"field": "status", "level": name, "estimate": count, "n": whole} for name, count in n.items()]
+    answer.count(reached, origin, "n_reached")
+    answer.estimate(rates([(name, k, whole) for name, k in n.items()][1:], "status"), origin, "reached_share")
+    answer.estimate(share, origin, "accepted_rate")
+    answer.results |= {
+        "n_handed_off": whole,
+        "accepted_rate": share[0]["estimate"] if share else None,
+        "n_decided": int(cohort["is_accepted"].notna().sum()),
+    }
+    return answer
+
+
+def _show_waterfall(shown: Evidence, title: str) -> Sequence[Piece]:
+    name, caption = title or "What became of the leads handed off?", "Percent: of those handed off, 90 % interval."
+    picture = status_bars(shown.of("n_reached"), shown.of("reached_share"), shown.words, name, caption)
+    return picture, *accepted(shown)
+
+
+def accepted(shown: Evidence) -> list[Sentence]:
+    """How many leads were handed off, and how many of the decided ones sales accepted."""
+    handed, share = shown.first("n_reached", level="handed_off"), shown.first("accepted_rate", field="")
+    if handed is None:
+        return [Sentence("Too few hand-offs are recorded to measure a promise between the teams.")]
+    text = f"{value(handed, shown.words)} leads were handed off"
+    if share is None:
+        return [stating(f"{text}; too few are decided to tell how many sales accepts.", handed)]
+    return [stating(f"{text}; of those decided, sales accepted {backed(share, shown.words)}.", handed, share)]
+
+
+def rejections(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
+    """Why sales gave leads back: shares of all given back, with simultaneous multinomial intervals.
+
+    Reasons named fewer than ten times count in the total and are not stated.
+    """
+    answer = opened().ask("rejections", "rejections", leads, "leads", _show_rejections, among=among)
+    cohort = handed_off(answer)
+    if cohort.empty:
+        return answer
+    refused = cohort[cohort["is_accepted"].eq(False).fillna(False)]
+    if "rejection_reason" not in cohort:
+        answer.missing["rejections"] = (
+            "No reasons are recorded: collect `leads.rejection_reason` from a short closed list."
+        )
+        return answer
+    if len(refused) < LEAST_SHOWN:
+        answer.missing["rejections"] = (
+            f"Sales gave {len(refused)} leads back; {LEAST_SHOWN} are needed to show reasons."
+        )
+        return answer
+    table = shares(refused["rejection_reason"].fillna("(not recorded)"), "rejection_reason")
+    if table.empty:
+        answer.missing["rejections"] = "Every reason was named fewer than ten times, too seldom to be shown."
+    answer.estimate(table, answer.origin_now, "rejection_share")
+    answer.count(table.drop(columns=["low", "high"]).assign(estimate=table["k"]), answer.origin_now, "n_rejected")
+    return answer
+
+
+def _show_rejections(shown: Evidence, title: str) -> Sequence[Piece]:
+    reasons = shown.of("rejection_share").sort_values("estimate", ascending=False, kind="stable")
+    if reasons.empty:
+        return ()
+    name, top = level_of(shown.words), records(reasons.head(1))[0]
+    picture = dots_of(reasons, shown.words, title or "Why does sales reject leads?", "share of rejected leads", name)
+    return picture, stating(f"Named most often: {name(top)}, {backed(top, shown.words)}.", top)
+
+
+def disagreements(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
+    """Where the teams' verdicts differ: how many leads, out of how many that could.
+
+    Given back, yet won later; given back or accepted, yet never touched; of a persona that wins more or less often
+    than the market with its whole interval, yet given back or accepted.
+    """
+    now = opened()
+    answer = now.ask("disagreements", "disagreements", leads, "leads", _show_disagreements, among=among)
+    answer.headline = neglected
+    every, cohort = answer.rows, handed_off(answer)
+    if cohort.empty:
+        return answer
+    returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
+    later_won = returned & every["is_won"].eq(True).fillna(False)
+    found = [("rejected or recycled, yet won later", int(later_won.sum()), int(returned.sum()))]
+    if not sales_touches(now.situation).empty:
+        covered = cohort[cohort["is_covered"]]
+        rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
+        is_untouched = covered["touch_days"].isna()
+        found.insert(0, (REJECTED_UNTOUCHED, int((rejected & is_untouched).sum()), int(rejected.sum())))
+        found.append((ACCEPTED_UNTOUCHED, int((taken & is_untouched).sum()), int(taken.sum())))
+    found += _fit_against_verdict(cohort, now.personas)
+    stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
+    answer.count(stated, answer.origin_now, "n_disagreements")
+    if not stated:
+        answer.missing["disagreements"] = "Fewer than ten leads were accepted or given back: too few to show."
+    return answer
+
+
+def _fit_against_verdict(cohort: pd.DataFrame, in_force: PersonaSet) -> list[tuple[str, int, int]]:
+    """Decided leads on whose persona the set in force and sales differ: kind, how many, of how many such leads.
+
+    A persona fits when its promised win rate lies above the market's with its whole interval, and does not when below;
+    of one whose rate rests on fewer than ten deals nobody can tell.
+    """
+    base, decided = in_force.base_rate, cohort[cohort["is_accepted"].notna()]
+    known = [p for p in in_force.personas if p.low is not None and p.high is not None and not p.is_assumed]
+    fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
+    misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
+    return [
+        ("of a persona that wins more often, yet given back", len(fits) - int(fits["is_accepted"].sum()), len(fits)),
+        ("of a persona that wins less often, yet accepted", int(misfits["is_accepted"].sum()), len(misfits)),
+    ]
+
+
+def _show_disagreements(shown: Evidence, title: str) -> Sequence[Piece]:
+    claims = shown.of("n_disagreements")
+    if claims.empty:
+        return ()
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_disagreements": "leads",
+        "of": ("of", lambda row: numbers.count(row["n_disagreements"]["n"])),
+    }
+    heading, name = "where the teams disagree", level_of(shown.words)
+    listed = table_of(claims, shown.words, heading, columns, label=name, caption=title)
+    if (claims["estimate"] == 0).all():
+        return listed, stating("The teams' verdicts agree on every lead.", claims)
+    return listed, stating("Each of these leads is worth a joint look.", claims[claims["estimate"] > 0])
+
+
+def joint_questions(*answers: Answer) -> Answer:
+    """What to ask each other: the questions that the figures of these answers raise, three at most."""
+    verbs = [answer.verb for answer in answers]
+    asked = opened().ask("joint_questions", "questions", pd.DataFrame(), "leads", _show_questions, verbs=verbs)
+    asked.cited = stacked([answer.claims for answer in answers], CLAIM_COLUMNS)
+    if asked.cited.empty:
+        reasons = [reason for answer in answers for reason in answer.missing.values()]
+        asked.missing |= {"questions": reasons[0]} if reasons else {}
+    return asked
+
+
+def _show_questions(shown: Evidence, title: str) -> Sequence[Piece]:
+    """The reason named most often, verdicts that differ, and leads that nobody touched."""
+    words, name = shown.words, level_of(shown.words)
+    asked = []
+    for top in records(shown.of("n_rejected").sort_values("estimate", ascending=False, kind="stable").head(1)):
+        what = f"rejected leads were given back as “{name(top)}”: what should marketing ask before handing over?"
+        asked.append(stating(f"{value(top, words)} {what}", top))
+    apart, never = shown.of("n_disagreements"), where(shown.of("never_touched_share"), field="")
+    for claim in records(apart[apart["estimate"] > 0]):
+        of = f"{value(claim, words)} of {numbers.count(claim['n'])} leads"
+        asked.append(stating(f"{of} were {claim['level']}: what happened to them?", claim))
+    for claim in records(never[never["estimate"] > 0]):
+        of = f"{value(claim, words)} of {numbers.count(claim['n'])} handed-off leads"
+        asked.append(stating(f"{of} had no sales touch yet: who takes them?", claim))
+    return (Listing(asked[:_MOST_QUESTIONS] or [Sentence("No figure of this page asks for an answer.")]),)

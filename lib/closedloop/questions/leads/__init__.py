@@ -1,0 +1,1 @@
+"""03: how far leads come, what they cost, and whom to call first."""

@@ -1,0 +1,290 @@
+"""What became of the leads that experiments drew: every outcome that the market records, alike for all arms."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from closedloop.claims.arms import amount_differences, arm_amount_looks, arm_differences, arm_looks, uneven_look
+from closedloop.claims.ledger import Origin
+from closedloop.market.periods import FOREVER
+from closedloop.period.comparisons import control_of, handed_off
+from closedloop.period.counting import LEAST_SHOWN, rates
+from closedloop.period.records import as_numbers, column, first_won
+from closedloop.period.situation import Situation
+from closedloop.presentation.advice import ARM_RATES, compared_by, winners
+from closedloop.presentation.blocks import Listing, Piece, Sentence
+from closedloop.presentation.findings import Column, joined, table_of, where
+from closedloop.presentation.measures import measure_of
+from closedloop.presentation.sentences import records, sentence
+from closedloop.questions.leads.call_list import CALL_LIST
+from closedloop.statistics.amounts import MOST_OF_ALL
+from closedloop.statistics.cumulative_incidence import days_to_most
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.comparison import comparison
+from closedloop.workbench.gaps import no_leads
+from closedloop.workbench.period import opened
+from closedloop.workbench.redraws import ArmRedraw
+
+AMOUNT = "won_amount_per_lead"
+_DAYS = {"accepted_rate": "sales_accepted_on", "qualified_rate": "sales_qualified_on"}
+_STATUSES = {"accepted_rate": ("sales_accepted", "sales_qualified"), "qualified_rate": ("sales_qualified",)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an experiment's leads in one respect; the series have the leads' index.
+
+    ``hit``: 1, 0, or missing while nobody can tell. ``days``: what every counted lead had to get there; None where
+    leads count as they were decided, or as far as they have come. ``amount``: money won, 0 where nothing is; None
+    where no amounts are recorded.
+    """
+
+    measure: str
+    hit: pd.Series
+    days: float | None = None
+    amount: pd.Series | None = None
+
+    def by_arm(self, leads: pd.DataFrame) -> pd.DataFrame:
+        """Level, k and n of every arm of which ten leads or more are told."""
+        known = pd.DataFrame({"level": leads["arm"].astype("str"), "hit": self.hit}).dropna()
+        table = known.groupby("level")["hit"].agg(k="sum", n="count").reset_index().astype({"k": float})
+        return table[table["n"] >= LEAST_SHOWN].reset_index(drop=True)
+
+    def brought(self, leads: pd.DataFrame) -> pd.DataFrame:
+        """Level and amount of each told lead of such an arm; empty where means of amounts would say nothing.
+
+        That is so with fewer than ten paying leads in an arm, or where one brought more than a third of all.
+        """
+        amount = self.hit * (0.0 if self.amount is None else self.amount)
+        rows = pd.DataFrame({"level": leads["arm"].astype("str"), "amount": amount}).dropna()
+        rows = rows[rows["level"].isin(self.by_arm(leads)["level"])]
+        n_paying = (rows["amount"] > 0).groupby(rows["level"]).sum().min()
+        is_fit = n_paying >= LEAST_SHOWN and rows["amount"].max() <= MOST_OF_ALL * rows["amount"].sum()
+        return rows if is_fit else rows.head(0)
+
+
+def experiments(leads: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The leads of every experiment whose arms were drawn; the list to call has places that were ranked."""
+    if {"experiment", "arm"} <= set(leads):
+        drawn = leads.dropna(subset=["experiment", "arm"])
+        for name, part in drawn[drawn["experiment"] != CALL_LIST].groupby("experiment"):
+            yield str(name), part
+
+
+def outcomes(situation: Situation, leads: pd.DataFrame) -> list[Outcome]:
+    """Every outcome that is known of an experiment's ``leads`` (as of ``lead_frame``) and that any of them had.
+
+    Accepted: of the leads that sales decided on, where it gave some back. Else within the days that nine of ten needed
+    who got there, of all leads that are at least as old: who is too young counts in no arm. Where no day is recorded,
+    as far as all leads have come; who has an open deal is left out.
+    """
+    found = {measure: Outcome(measure, hit) for measure, hit in _so_far(situation, leads).items()}
+    if situation.is_dated:
+        born = column(leads, "created_on").fillna(handed_off(leads))
+        timed = {measure: _in_time(situation, measure, born, day) for measure, day in _days(situation, leads).items()}
+        found |= {measure: outcome for measure, outcome in timed.items() if outcome is not None}
+    if leads["is_accepted"].nunique() > 1:
+        found["accepted_rate"] = Outcome("accepted_rate", as_numbers(leads["is_accepted"]))
+    if "won_rate" in found:
+        found["won_rate"] = replace(found["won_rate"], amount=_amounts(situation, leads))
+    return [outcome for outcome in found.values() if (outcome.hit > 0).any()]
+
+
+def _deals(situation: Situation) -> pd.DataFrame:
+    """Deals that lead back to a lead."""
+    known = situation.deals if situation.view.has("deals") else pd.DataFrame()
+    return known.dropna(subset=["lead_id"]) if "lead_id" in known else pd.DataFrame()
+
+
+def _so_far(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
+    """For every outcome that is recorded who has come so far, as 1, 0 or missing."""
+    found: dict[str, pd.Series] = {}
+    if "status" in leads and not any(day in leads for day in _DAYS.values()):
+        told = leads["status"].notna()
+        found |= {name: as_numbers(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
+    found |= {name: leads[day].notna().astype(float) for name, day in _DAYS.items() if day in leads}
+    deals = _deals(situation)
+    if len(deals):
+        is_won, is_open = (
+            leads["lead_id"].isin(deals.loc[deals["outcome"] == outcome, "lead_id"]) for outcome in ("won", "open")
+        )
+        found["won_rate"] = as_numbers(is_won.where(is_won | ~is_open))
+    return found
+
+
+def _days(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
+    """For every outcome with recorded days the one on which each lead got there."""
+    found = {name: leads[day] for name, day in _DAYS.items() if day in leads}
+    deals = _deals(situation)
+    if len(deals) and deals["closed_on"].notna().any():
+        found["won_rate"] = first_won(deals, leads)
+    return found
+
+
+def _in_time(situation: Situation, measure: str, born: pd.Series, reached: pd.Series) -> Outcome | None:
+    """Who got there in time, of those who had it; None where no lead has both days."""
+    today = pd.Timestamp(situation.on) if situation.on < FOREVER else max(born.max(), reached.max())
+    age = (reached.fillna(today) - born).dt.days
+    known = age >= 0
+    days = days_to_most(age[known], np.where(reached[known].notna(), "won", "open"))
+    if not np.isfinite(days):
+        return None
+    is_old = known & (born + timedelta(days=days) <= today)
+    return Outcome(measure, (reached.notna() & (age <= days)).astype(float).where(is_old), days)
+
+
+def _amounts(situation: Situation, leads: pd.DataFrame) -> pd.Series | None:
+    """What the won deals of each lead brought; None where no amount is recorded."""
+    deals = _deals(situation)
+    if "won_amount" not in deals or deals["won_amount"].isna().all():
+        return None
+    paid = deals[deals["outcome"] == "won"].groupby("lead_id")["won_amount"].sum().astype(float)
+    return paid.reindex(leads["lead_id"]).fillna(0.0).set_axis(leads.index)
+
+
+_RECORD = {
+    "accepted_rate": "leads.sales_accepted_on",
+    "qualified_rate": "leads.sales_qualified_on",
+    "won_rate": "deals with lead_id and outcome",
+    AMOUNT: "deals.won_amount",
+}
+_NO_EXPERIMENT = (
+    "No randomised comparison of messages is recorded. Collect `leads.experiment`, `arm` and `arm_rate`: "
+    "only drawn arms can show causes."
+)
+_ALL_DRAWN = 0.02  # shares that are drawn sum to 1, up to their rounding
+_UNEVEN = 0.001  # sizes less likely than this under the draw: leads of an arm got lost, and no comparison is fair
+_GIVES = 0.10  # of amounts: the factor less 1 that ``arm_amount_looks`` takes to matter
+
+
+def arms(leads: pd.DataFrame, *, threshold: float | None = None, among: str | None = None) -> Answer:
+    """Every experiment's arms by every outcome: the only place where a cause is shown, since arms are drawn by lot.
+
+    Rates of arms are compared exactly, amounts by permutation (METHODS 5); the control is market.toml's, else two arms
+    stand against each other. Arms of sizes that the draw does not give are not compared. ``leads``: all that are known.
+    """
+    answer = opened().ask("arms", "experiments", leads, "leads", _show, among=among, threshold=threshold)
+    answer.headline = _headline
+    if no_leads(answer):
+        return answer
+    drawn, known = list(experiments(answer.rows)), set[str]()
+    if not drawn:
+        answer.missing["experiments"] = _NO_EXPERIMENT
+        return answer
+    for name, part in drawn:
+        origin = answer.origin(column(part, "created_on"))
+        for measure, by in {"n_arm_leads": "arm", "n_drawn_leads": "channel"}.items():
+            n = part[by].value_counts() if by in part else pd.Series(dtype="int64")
+            rows = [{"field": by, "level": level, "estimate": size} for level, size in n[n >= LEAST_SHOWN].items()]
+            answer.count(rows, origin, measure, subject=name)
+        sizes = uneven(part, name, origin)
+        if len(sizes):
+            answer.compare(sizes)
+        if sizes.empty or sizes["p"].iloc[0] >= _UNEVEN:
+            known |= _by_outcomes(answer, name, part, origin, threshold)
+        else:
+            answer.missing["experiments"] = (
+                f"The arms of {name} are not compared: sizes so far from the shares in arm_rate come up less than once "
+                f"in {round(1 / _UNEVEN):,d} draws. Find out where leads of an arm got lost."
+            )
+    lacking = [place for measure, place in _RECORD.items() if measure not in known]
+    if lacking:
+        answer.missing["arm_outcomes"] = f"Other outcomes of the arms. Record {'; '.join(lacking)}."
+    return answer
+
+
+def uneven(leads: pd.DataFrame, name: str, origin: Origin) -> pd.DataFrame:
+    """The comparison of an experiment's sizes with its draw; empty where the draw is not recorded.
+
+    It is recorded when every arm has one ``arm_rate``, and all of them make 1.
+    """
+    if "arm_rate" not in leads or leads["arm_rate"].isna().all():
+        return pd.DataFrame()
+    rate = leads.groupby("arm")["arm_rate"].agg(["min", "max"]).astype(float)
+    is_recorded = len(rate) > 1 and (rate["min"] == rate["max"]).all() and abs(rate["min"].sum() - 1) <= _ALL_DRAWN
+    if not is_recorded:
+        return pd.DataFrame()
+    sizes, shares = leads["arm"].value_counts().reindex(rate.index), rate["min"] / rate["min"].sum()
+    return uneven_look(sizes, shares, origin, measure="arm_share", experiment=name)
+
+
+def _by_outcomes(answer: Answer, name: str, leads: pd.DataFrame, origin: Origin, threshold: float | None) -> set[str]:
+    """State and compare one experiment's arms; returns the measures of which something is known."""
+    situation, known = answer.now.situation, set[str]()
+    control, gate = control_of(situation.definition, name), threshold or situation.claims.practical_threshold
+    for outcome in outcomes(situation, leads):
+        table, measure = outcome.by_arm(leads), outcome.measure
+        known |= {measure} if outcome.amount is None else {measure, AMOUNT}
+        answer.count(table.assign(field="arm", estimate=table["k"]), origin, ARM_RATES[measure], subject=name)
+        answer.estimate(rates(table.to_numpy(), "arm"), origin, f"arm_{measure}", subject=name)
+        if outcome.days is not None and situation.definition.clock != "order":
+            days = {"estimate": outcome.days, "n": int(outcome.hit.notna().sum())}
+            answer.count([days], origin, f"arm_{measure}_days", unit="days", subject=name)
+        if control is not None and control not in set(table["level"]):
+            answer.missing["experiments"] = (
+                f"The arms of {name} cannot be compared: what became of its control {control!r} is known of fewer than "
+                f"ten leads. Wait for more, or mend [experiments.{name}] in market.toml."
+            )
+            continue
+        told = leads[outcome.hit.notna() & leads["arm"].astype("str").isin(table["level"])]
+        drawn = ("leads", told["lead_id"], told["arm"], handed_off(told), outcome.hit[told.index])
+        compared = arm_looks(table, origin, measure=measure, experiment=name, control=control, threshold=gate)
+        answer.compare(compared, ArmRedraw(*drawn, measure, gate, name, control))
+        gaps = arm_differences(table, control)
+        answer.estimate(gaps, origin, f"arm_{measure}_difference", unit="points", subject=name, kind="causal")
+        if outcome.amount is not None:
+            redraw = ArmRedraw(*drawn, AMOUNT, _GIVES, name, control, outcome.amount[told.index])
+            _by_amount(answer, outcome, leads, origin, redraw)
+    if not known:
+        answer.missing["experiments"] = (
+            f"The arms of {name} are logged, but nothing is known yet of what became of their leads."
+        )
+    return known
+
+
+def _by_amount(answer: Answer, outcome: Outcome, leads: pd.DataFrame, origin: Origin, redraw: ArmRedraw) -> None:
+    """What a lead of each arm brought, won or not."""
+    brought, name, control = outcome.brought(leads), redraw.experiment, redraw.control
+    if brought.empty:
+        answer.missing["arm_amounts"] = (
+            f"What a lead of each arm of {name} brought is not compared: an arm has fewer than ten leads with a won "
+            "amount, or one lead brought more than a third of all."
+        )
+        return
+    answer.compare(arm_amount_looks(brought, origin, measure=AMOUNT, experiment=name, control=control), redraw)
+    gaps = amount_differences(brought, control)
+    answer.estimate(gaps, origin, f"arm_{AMOUNT}_difference", unit="amount", subject=name, kind="causal")
+
+
+def _headline(shown: Evidence) -> list[Sentence]:
+    return winners(shown.claims, shown.words)[:1]
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_arm_leads": "leads drawn",
+        "arm_accepted_rate": ("accepted (90 % interval)", "backed"),
+        "n_arm_accepted": "accepted leads",
+        "arm_qualified_rate": ("qualified (90 % interval)", "backed"),
+        "arm_won_rate": ("won (90 % interval)", "backed"),
+    }
+    listed = table_of(shown.of(*columns), shown.words, "experiment and arm", columns)
+    causal = where(shown.claims, kind="causal").loc[lambda claims: claims["family"] != "none"]
+    said = [*winners(shown.claims, shown.words), *_uneven_sizes(shown), *compared_by(shown.claims, shown.words)]
+    judged: list[Piece] = []
+    for measure in causal["measure"].unique():
+        name = measure_of(measure).name
+        judged += comparison(
+            where(causal, measure=measure), shown, f"{title or 'What did the experiments show?'} {name}", name
+        )
+    return *((Listing(said),) if said else ()), listed, *judged
+
+
+def _uneven_sizes(shown: Evidence) -> list[Sentence]:
+    """Arms that are not as large as they were drawn."""
+    tail = "Leads of an arm may be lost: find out why before you rely on the comparison."
+    held = where(shown.of("arm_share"), verdict="supported")
+    return [joined([sentence(claim, shown.words), Sentence(tail)]) for claim in records(held)]

@@ -1,0 +1,332 @@
+"""Who waits for a call: open records with their age and last touch, best first, and how they are listed."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from closedloop.errors import ParameterError
+from closedloop.market.periods import EPOCH, FOREVER
+from closedloop.market.warehouse import fetched
+from closedloop.market.where import meeting
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.records import column
+from closedloop.period.situation import Situation
+from closedloop.period.step import as_csv, replace_file
+from closedloop.personas.persona_set import PersonaSet
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Piece, Sentence, stating
+from closedloop.presentation.findings import first, value
+from closedloop.presentation.tables import record_table
+from closedloop.questions.leads.scores import Prospects, Scored, score_verdict
+from closedloop.statistics.scoring.scores import Score
+from closedloop.terms import Moment
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.period import opened
+
+_DAYS = ("created_on", "last_touch_on")
+_MOST_FOR, _MOST_AGAINST = 2, 1
+_KEPT = ("account_id", "rep_id", "status", "stage", "channel", "created_on", "age_days", "last_touch_on")
+
+
+class Waiting:
+    """Open records for sales to call, best first (``ranked``), as known on the day.
+
+    What was not handed off yet is marketing's. Where nobody waits, they are the leads that come in during the period,
+    by what is known of them before they are handed over (``is_arriving``).
+    """
+
+    def __init__(self, situation: Situation, prospects: Prospects, score: Score | None, personas: PersonaSet) -> None:
+        self.situation, self.prospects, self.score, self.personas = situation, prospects, score, personas
+        rows, self.is_arriving = self._in_hand(), False
+        if rows.empty and prospects.table == "leads" and situation.is_dated:
+            rows, self.is_arriving = self._arriving(), True
+        self.ranked = rows if rows.empty else self._ranked(self._with_contact(rows))
+
+    @property
+    def is_open(self) -> "pd.Series[bool]":
+        """Which records nobody has decided on: open deals, or leads without an outcome and without a deal."""
+        rows = self.prospects.rows
+        if self.prospects.table == "deals":
+            return rows["outcome"] == "open"
+        is_open = rows["is_won"].isna() & column(rows, "recycled_on").isna() & column(rows, "disqualified_on").isna()
+        if self.situation.view.has("deals") and "lead_id" in self.situation.deals:
+            is_open &= ~rows["lead_id"].isin(self.situation.deals["lead_id"].dropna())
+        return is_open
+
+    @property
+    def why_nobody(self) -> str:
+        """Why the list is empty: nobody is known, everybody is decided, or nobody was handed to sales."""
+        table, n = self.prospects.table, len(self.prospects.rows)
+        n_open = int(self.is_open.sum()) if n else 0
+        if n_open:
+            return f"{n_open:,} {table} were open when this period was planned; none of them was handed off."
+        if n:
+            return f"All {n:,} {table} that were known when this period was planned are decided."
+        return f"No {table} were known when this period was planned."
+
+    @property
+    def _unknown(self) -> list[str]:
+        """The score's fields that are not known of who is to come, such as the day of the hand-off."""
+        if not self.is_arriving:
+            return []
+        before = {*self.situation.view.inherited(self.prospects.table, Moment.CREATION), "persona"}
+        return [name for name in self.prospects.fields if name not in before]
+
+    def _in_hand(self) -> pd.DataFrame:
+        """Who is with sales on the day: open deals, or open leads that were handed off where that is recorded."""
+        rows = self.prospects.rows
+        if rows.empty:
+            return rows
+        is_open = self.is_open
+        if self.prospects.table == "leads" and "handed_off_on" in rows:
+            is_open &= rows["handed_off_on"].notna()
+        return rows[is_open]
+
+    def _arriving(self) -> pd.DataFrame:
+        """Leads that came in during the period, each with the fields known at its hand-off and nothing later."""
+        period = self.situation.period
+        later = self.situation.warehouse.view(period.end if period.end < FOREVER else FOREVER)
+        rows = fetched(meeting(self.situation.where, later.with_fields("leads", Moment.HANDOFF), later), "lead_id")
+        rows = rows[rows["created_on"] >= pd.Timestamp(period.start)]
+        return rows.assign(persona=self.personas.assign(rows)) if len(rows) else rows
+
+    def _with_contact(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with the days since they are known (missing for who is to come), and either team's last touch."""
+        situation, key = self.situation, self.prospects.key
+        on = pd.Series(pd.Timestamp(situation.on) if situation.definition.has_calendar else pd.NaT, index=rows.index)
+        age = (on - column(rows, "created_on")).dt.days
+        last = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
+        touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
+        if len(touches) and {key, "touched_on"} <= set(touches):
+            last = rows[key].map(touches["touched_on"].groupby(touches[key]).max())
+        return rows.assign(age_days=age.where(age > 0), last_touch_on=last).sort_values(key, kind="stable")
+
+    def _ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """By the score, shrunk but never gated; before there is any by the personas' promises, then newest."""
+        if self.score is not None:
+            rows = self.score.as_usual(rows, self._unknown)
+        newest = rows.sort_values("created_on", ascending=False, kind="stable") if "created_on" in rows else rows
+        if self.score is not None:
+            return newest.iloc[self.score.order(newest[self.prospects.fields])]
+        promise = newest["persona"].map(self.personas.deviations())
+        return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
+
+    def listed(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """A list as it is written: record, persona, chance where it is one, reasons and caution, and what is known.
+
+        A chance is shown for records of which all is known; reasons and caution are pairs of field and level.
+        """
+        table = pd.DataFrame({"rank": rows["rank"].to_numpy(), "record_id": rows[self.prospects.key].to_numpy()})
+        table["persona"], table["score"] = rows["persona"].to_numpy(), float("nan")
+        favour: list[list[list[str]]] = [[]] * len(rows)
+        against = favour
+        if self.score is not None and self.score.verdict == "usable":
+            fields = rows[self.prospects.fields]
+            favour, against = _reasons(self.score, fields)
+            if self.score.shown_as == "probability" and not self._unknown:
+                on = pd.Timestamp(self.situation.on)
+                when = pd.Series(on, index=rows.index) if self.situation.is_dated else None
+                table["score"] = self.score.predict(fields, when)
+        table["reasons"], table["caution"] = pd.Series(favour, dtype=object), pd.Series(against, dtype=object)
+        kept = [name for name in (*_KEPT, *(("slot", "arm_rate") if "slot" in rows else ())) if name in rows]
+        written = table.assign(**{name: rows[name].to_numpy() for name in kept})
+        return written if self.situation.definition.has_calendar else _by_position(written)
+
+
+def _by_position(written: pd.DataFrame) -> pd.DataFrame:
+    """The list without days: a market that only has an order knows positions, and one without dates neither."""
+    days = [name for name in _DAYS if name in written]
+    for name in days:
+        positions = (pd.to_datetime(written[name]) - pd.Timestamp(EPOCH)).dt.days.astype("Int64")
+        if positions.notna().any():
+            written = written.assign(**{name.replace("_on", "_position"): positions})
+    return written.drop(columns=[*days, "age_days"], errors="ignore")
+
+
+def _reasons(score: Score, rows: pd.DataFrame) -> tuple[list[list[list[str]]], list[list[list[str]]]]:
+    """What speaks most for each row, its persona apart, and the one thing that speaks most against it.
+
+    As field and level: the market's words for them are for who shows it.
+    """
+    parts = [[part for part in row if part[0] != "persona"] for row in score.reasons(rows, most=rows.shape[1])]
+    favour = [[[field, level] for field, level, points in row if points > 0][:_MOST_FOR] for row in parts]
+    against = [[[field, level] for field, level, points in row if points < 0][:_MOST_AGAINST] for row in parts]
+    return favour, against
+
+
+CALL_LIST = "call-list"  # how the list is called in leads.experiment, where a CRM logs it
+RANKED, RANDOM = "ranked", "random"
+LIST_LENGTH = 200
+_FILES = {"next_leads": "call-list.csv", "wake_up": "wake-up-list.csv"}
+_MOST_TO_WAKE = 5
+_NO_DAYS = "The source records no days, so nobody can say who is known for too long."
+
+
+def call_list(
+    scored: Answer,
+    *,
+    capacity: int | None = None,
+    drawn_share: float | None = None,
+    oldest_days: int | None = None,
+) -> Answer:
+    """The open records that sales has in hand, in the order of the score: ``capacity`` (200) places; whom to wake up.
+
+    ``drawn_share`` of the places go to records drawn by lot from all that are not ranked onto the list, so that another
+    order can be judged later (Horvitz & Thompson, 1952). Who is known for more than ``oldest_days`` is not called but
+    woken up first: a list of its own, in the same order, of which nobody is drawn. Both are market.toml's unless given.
+    ``scored``: the answer of ``score``. The closing writes call-list.csv and wake-up-list.csv for the CRM.
+    """
+    now, places = opened(), LIST_LENGTH if capacity is None else capacity
+    share = now.definition.call_list.random_share if drawn_share is None else drawn_share
+    oldest = now.definition.call_list.oldest_days if oldest_days is None else oldest_days
+    if not 0 <= share <= 0.5 or places < 1:
+        raise ParameterError(
+            f"drawn_share = {share}, capacity = {places}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
+        )
+    if oldest < 1:
+        raise ParameterError(f"oldest_days = {oldest}; allowed: 1 or more")
+    answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show, among=scored.among,
+                     **scored.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
+    answer.headline = partial(_headline, scored)
+    answer.leave = partial(_write, answer)
+    found: Scored = scored.fitted
+    waiting = Waiting(now.situation, found.prospects, found.model, now.personas)
+    if waiting.ranked.empty:
+        answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
+        return answer
+    is_old = waiting.ranked["age_days"] > oldest
+    _call(answer, waiting, listed(waiting.ranked[~is_old], share, now.situation.rng("slots"), places))
+    _wake_up(answer, waiting, waiting.ranked[is_old], oldest)
+    return answer
+
+
+def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame) -> None:
+    """The list to call, and how long it is."""
+    origin = answer.origin(column(called, "created_on"))
+    answer.count([{"estimate": len(called)}], origin, "n_listed")
+    answer.count([{"estimate": (called["slot"] == RANDOM).sum(), "n": len(called)}], origin, "n_drawn")
+    ages = called["age_days"].dropna()
+    if len(ages) >= LEAST_SHOWN:
+        answer.count([{"estimate": ages.median(), "n": len(ages)}], origin, "median_age_days", unit="days")
+    rows = waiting.prospects.rows
+    if "handed_off_on" in rows and "marketing_qualified_on" in rows:
+        is_qualified = rows["marketing_qualified_on"].notna() & rows["handed_off_on"].isna()
+        answer.count([{"estimate": (waiting.is_open & is_qualified).sum()}], origin, "n_to_hand_off")
+    if called.empty:
+        record = waiting.prospects.table.removesuffix("s")
+        answer.missing["next_leads"] = f"Every open {record} is known for too long to be called."
+    else:
+        answer.tables["next_leads"] = waiting.listed(called)
+
+
+def _wake_up(answer: Answer, waiting: Waiting, old: pd.DataFrame, oldest: int) -> None:
+    """The list of those who are known for too long: a call would come unprepared."""
+    if not answer.now.definition.has_calendar:
+        answer.missing["wake_up"] = _NO_DAYS
+        return
+    origin = answer.origin(column(old, "created_on"), section="wake_up")
+    answer.count([{"estimate": len(old)}], origin, "n_wake_up")
+    answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
+    if len(old):
+        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """The lists for the CRM; an earlier one must not be called when nobody is on it any more."""
+    for name, file in _FILES.items():
+        path, table = folder / file, answer.tables.get(name)
+        if table is None:
+            path.unlink(missing_ok=True)
+        else:
+            written = to_log(table) if name == "next_leads" else plainly(table)
+            replace_file(path, as_csv(written).encode())
+
+
+def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:
+    """The rows that get on the list, in the order to call, with ``rank``, ``slot`` and ``arm_rate``.
+
+    ``ranked``: every waiting record, the best first. Of ``length`` places a ``random_share`` (a fraction) goes to
+    records drawn with equal chances from all that are not ranked onto the list; these places are drawn as well, so
+    that nobody is called last for being drawn. ``arm_rate`` is the probability with which a record got on the list by
+    its slot: 1 by rank, places over candidates by the draw. A list that holds everybody draws nobody.
+    """
+    n = min(length, len(ranked))
+    n_drawn = round(random_share * n) if len(ranked) > n else 0
+    n_candidates = len(ranked) - (n - n_drawn)
+    drawn = n - n_drawn + rng.permutation(n_candidates)[:n_drawn]
+    is_drawn = rng.permutation(n) < n_drawn
+    row = np.empty(n, dtype=int)
+    row[~is_drawn], row[is_drawn] = np.arange(n - n_drawn), drawn
+    slot = np.where(is_drawn, RANDOM, RANKED)
+    rate = np.where(is_drawn, n_drawn / max(n_candidates, 1), 1.0)
+    return ranked.iloc[row].assign(rank=range(1, n + 1), slot=slot, arm_rate=rate)
+
+
+def to_log(table: pd.DataFrame) -> pd.DataFrame:
+    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw."""
+    return plainly(table).assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
+
+
+def plainly(table: pd.DataFrame) -> pd.DataFrame:
+    """A list with reasons and caution as text, "role: planner", by the names of columns and levels in the data."""
+
+    def in_text(parts: pd.Series) -> list[str]:
+        return ["; ".join(f"{field}: {level}" for field, level in row) for row in parts]
+
+    return table.assign(reasons=in_text(table["reasons"]), caution=in_text(table["caution"]))
+
+
+def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
+    """How many leads came, how many wait, and whether the score can be relied on."""
+    whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
+    came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
+    known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
+    if came is not None:
+        known = f"{value(came, shown.words)} leads came in the periods looked at"
+    waiting = (
+        "nobody waits to be called"
+        if waits is None
+        else f"{value(waits, shown.words)} records wait on the list to call"
+    )
+    cited = [claim for claim in (came, waits) if claim is not None]
+    return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    return *_show_list(shown, title), *_show_old(shown, title)
+
+
+def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
+    frame = shown.table("next_leads")
+    found = {name: shown.first(name) for name in ("n_listed", "median_age_days", "n_drawn", "n_to_hand_off")}
+    age, drawn, others = found["median_age_days"], found["n_drawn"], found["n_to_hand_off"]
+    table = found["n_listed"]["source_table"] if found["n_listed"] else "leads"
+    text = f"{numbers.count(len(frame))} open {table} in order; internal: record ids lead back to the CRM."
+    if age is not None:
+        text += f" The median one is known for {value(age, shown.words)}."
+    if drawn is not None and drawn["estimate"] > 0:
+        text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
+    if others is not None and others["estimate"] > 0:
+        text += (
+            f" {numbers.count(others['estimate'])} more are qualified but not handed off: they are marketing's to hand "
+            "over, not sales' to call."
+        )
+    listed_ = () if frame.empty else (record_table(frame, shown.words),)
+    return *listed_, stating(text, *(claim for claim in found.values() if claim is not None))
+
+
+def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
+    n, oldest = shown.first("n_wake_up"), shown.first("oldest_days")
+    if n is None or oldest is None:
+        return ()
+    if n["estimate"] == 0:
+        return (stating("Nobody waits for so long that a call would come unprepared.", shown.of("n_wake_up")),)
+    text = (
+        f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
+        "or give them back. The file wake-up-list.csv holds them all."
+    )
+    return record_table(shown.table("wake_up"), shown.words, limit=_MOST_TO_WAKE), stating(text, n, oldest)

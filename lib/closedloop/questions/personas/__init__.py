@@ -1,0 +1,1 @@
+"""02: who they are, what they say, and how they buy."""

@@ -1,0 +1,285 @@
+"""What becomes of each persona's leads and promises, and which people are won less often than the rest."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+
+from closedloop.claims.comparisons import LOOK_COLUMNS
+from closedloop.claims.ledger import Origin, close_family, typed
+from closedloop.period.comparisons import CONVERSION, turning
+from closedloop.period.counting import LEAST_SHOWN, rates
+from closedloop.period.records import won
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import GATE, PersonaSet, promises, renewed
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
+from closedloop.presentation.findings import Claim, Column, Label, table_of, value
+from closedloop.presentation.sentences import one_of_each_pair, records, sentences
+from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
+from closedloop.statistics.drift import beta_of, predictive_midp
+from closedloop.statistics.proportions import wilson
+from closedloop.workbench.answer import PROVISIONAL, Answer, Evidence
+from closedloop.workbench.comparison import level_of, ranked
+from closedloop.workbench.period import opened
+from closedloop.workbench.redraws import PromiseRedraw
+
+NO_ANTI_PERSONA = "No anti-persona is supported: nobody is shown to be won less often than the rest."
+_JUDGED = "Sales accepts these less often. That is its judgement and no outcome: compare how often they are won."
+_WON, _ACCEPTED = ("win_rate", "won_rate", CONVERSION), ("accepted_rate",)
+_NOT_OF_CONTACTS = ("campaign", "experiment", "arm", "arm_rate", "channel", "product", "first_touch")
+_MOST = 8
+Columns = Mapping[str, str | tuple[str, Column]]
+
+
+def promised_at_start(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
+    """The win rate that each persona promises now; what the last set had promised, and what came of it in ``deals``.
+
+    A promise is made of the deals of the window (``persona.estimate``): without a deal that is new or gone since the
+    last one, there is no other.
+    """
+    now = opened()
+    answer = now.ask("promised_rates", "changes", deals, "deals", _show_promises, among=among)
+    personas, before = now.personas, now.personas_before
+    if before is not None:
+        answer.estimate(promises(before), _of_promise(answer, before, "changes"), "promised_before", kind="predictive")
+        _what_came(answer, before)
+    if before is not None and personas.deals and personas.deals == before.deals:
+        answer.missing["promises"] = (
+            f"no deal was decided since the promise for {before.period}, which still stands: nothing new to promise"
+        )
+        return answer
+    rows, origin = promises(personas), _of_promise(answer, personas, "personas")
+    answer.estimate(rows, origin, "promised_win_rate", kind="predictive")
+    answer.count([{**row, "estimate": row["n_won"]} for row in rows], origin, "n_promised_won")
+    return answer
+
+
+def _of_promise(answer: Answer, stated: PersonaSet, section: str) -> Origin:
+    return Origin(answer.now.notebook, section, "deals", stated.first_period, stated.last_period)
+
+
+def _what_came(answer: Answer, before: PersonaSet) -> None:
+    """The win rates of the period of the last promise, by the rule that was in force."""
+    if answer.rows.empty:
+        return
+    rows = answer.rows[answer.now.situation.names_of(answer.rows["closed_on"]) == before.period]
+    if rows.empty:
+        return
+    hit = won(rows).dropna()
+    ended = hit.groupby(before.assign(rows.loc[hit.index])).agg(["sum", "size"])
+    origin = Origin(answer.now.notebook, "changes", "deals", before.period, before.period)
+    answer.estimate(rates(ended.itertuples(name=None), "persona"), origin, "came_win_rate")
+
+
+def _show_promises(shown: Evidence, title: str) -> Sequence[Piece]:
+    claims = shown.of("promised_before", "came_win_rate", "promised_win_rate", "n_promised_won")
+    if claims.empty:
+        only_won = "no win rate: only won deals are recorded"
+        nothing = only_won if shown.result("only_won") else "assumed: no persona has ten decided deals of its own yet"
+        return (Sentence(f"Nothing is promised, {nothing}."),)
+    columns: Columns = {
+        "promised_before": ("win rate promised last", "backed"),
+        "came_win_rate": ("it was", "backed"),
+        "promised_win_rate": ("promised now", "backed"),
+        "basis": ("rests on", lambda row: _basis(row, shown)),
+    }
+    listed = table_of(claims, shown.words, "persona", columns, label=level_of(shown.words), caption=title)
+    best = shown.of("promised_win_rate").sort_values("estimate", ascending=False, kind="stable").head(1)
+    said = [f"{value(row, shown.words)} of decided deals, by {shown.words.told(row['level'])}" for row in records(best)]
+    return listed, *(stating(f"The highest promise now: {text}.", best) for text in said)
+
+
+def _basis(row: Mapping[str, Claim], shown: Evidence) -> str:
+    """The deals that a promise rests on."""
+    promise, n_won = row.get("promised_win_rate"), row.get("n_promised_won")
+    if promise is None or n_won is None:
+        return "assumed: too few deals of its own"
+    return f"{value(n_won, shown.words)} won of {numbers.count(promise['n'])} decided, {span(promise)}"
+
+
+def anti_personas() -> Answer:
+    """Who is shown to be won less often than the rest, among all that this notebook compares win rates by.
+
+    Only fields that say who somebody is count, no channel and no product. What holds like for like alone is listed, and
+    apart from it why sales gives leads back, by its own account: a judgement and no outcome.
+    """
+    now = opened()
+    answer = now.ask("anti_personas", "avoid", pd.DataFrame(), "deals", _show_anti_personas)
+    table = next((table for table in ("leads", "deals") if now.situation.view.has(table)), None)
+    fields = [name for name in now.situation.fields(table) if name not in _NOT_OF_CONTACTS] if table else []
+    answer.tables["whom"] = pd.DataFrame({"field": fields}, dtype="str")
+    return answer
+
+
+def turned_down(shown: Evidence) -> pd.DataFrame:
+    """Claims of the notebook that hold and say who is won or accepted less often; channels and dates are nobody."""
+    who, ledger = {"persona", *shown.table("whom").get("field", [])}, shown.ledger
+    held = ledger[(ledger["verdict"] == "supported") & ledger["measure"].isin([*_WON, *_ACCEPTED])]
+    less = held[(held["effect"] < 0) & held["field"].isin(who) & (held["within"].fillna("") == "")]
+    return less[~turning(less, ledger)]
+
+
+def _show_anti_personas(shown: Evidence, title: str) -> Sequence[Piece]:
+    if shown.ledger.empty:
+        return (PROVISIONAL,)
+    found = turned_down(shown)
+    fewer_won, fewer_accepted = (
+        ranked(one_of_each_pair(found[found["measure"].isin(names)], shown.words)).head(_MOST)
+        for names in (_WON, _ACCEPTED)
+    )
+    compared = shown.ledger[shown.ledger["measure"].isin(_WON) & (shown.ledger["family"] != "none")]
+    nobody = (
+        stating(NO_ANTI_PERSONA, compared)
+        if len(compared)
+        else Sentence("Nobody is compared yet, so nobody is left out.")
+    )
+    said: list[Piece] = [Listing(sentences(fewer_won, shown.words)) if len(fewer_won) else nobody]
+    if len(fewer_accepted):
+        said += [Note(_JUDGED), Listing(sentences(fewer_accepted, shown.words))]
+    reasons = shown.ledger[shown.ledger["measure"] == "sales_rejection_share"]
+    if reasons.empty:
+        return said
+    most = reasons.sort_values(["estimate", "n"], ascending=False, kind="stable").drop_duplicates("subject")
+    columns: Columns = {
+        "reason": ("named most often", lambda row: shown.words.level("topic", _only(row)["level"])),
+        "sales_rejection_share": ("share of sales' notes", "backed"),
+    }
+    caption = f"{title} Why sales gave leads back, by its own account.".strip()
+    return *said, table_of(most, shown.words, "persona", columns, label=_subject(shown), caption=caption)
+
+
+def _subject(shown: Evidence) -> Label:
+    return lambda claim: shown.words.name(str(claim["subject"]))
+
+
+def _only(row: Mapping[str, Claim]) -> Claim:
+    return next(iter(row.values()))
+
+
+Floats = NDArray[np.float64]
+
+MEASURE = "promise_gap"
+_KEPT = {"supported": "no", "leaning": "doubtful", "indistinguishable": "yes", "refused": "cannot tell"}
+_IN_WORDS = {"no": "not kept", "doubtful": "doubtful", "yes": "kept", "cannot tell": "cannot be told from luck"}
+
+
+def promised_rates(deals: pd.DataFrame, *, least: int | None = None, among: str | None = None) -> Answer:
+    """Each persona's promised win rate beside the deals decided in the period, and what renewal will promise.
+
+    The promise is itself only known within its interval, and p counts that: beta-binomial predictive mid-p. Supported:
+    not kept. ``least`` as of ``edits``. Of a period at its start: what was promised last, what came of it, and what is
+    promised now.
+    """
+    now = opened()
+    if now.situation.on == now.period.planned_on:
+        return promised_at_start(deals, among=among)
+    answer = now.ask("promised_rates", "promises", deals, "deals", _show, among=among, least=least)
+    closed = refinable(answer, FEWEST_DEALS if least is None else least)
+    if closed is None:
+        return answer
+    situation, in_force = now.situation, now.personas
+    judged = kept_promises(situation, closed, in_force, now.notebook)
+    answer.closed.append(judged)
+    of_personas = [row | {"subject": row["level"], "field": "", "level": ""} for row in promises(in_force)]
+    stated = [row for row in of_personas if row["subject"] in set(judged["subject"])]
+    if not stated:
+        answer.missing["promises"] = (
+            f"No persona with a promised win rate had {LEAST_SHOWN} deals that were won or lost in this period."
+            if of_personas
+            else "No persona in force promises a win rate: too few deals had been won or lost when it was planned."
+        )
+    origin = answer.origin_now._replace(first_period=in_force.first_period, last_period=in_force.last_period)
+    answer.estimate(stated, origin, "promised_win_rate", kind="predictive")
+    coming = renewed(in_force, situation)
+    rows = [row | {"subject": row["level"], "field": "", "level": ""} for row in promises(coming)]
+    origin = origin._replace(first_period=coming.first_period, last_period=coming.last_period)
+    answer.estimate(rows, origin, "next_win_rate", kind="predictive")
+    if answer.is_recorded:
+        planned = Situation.planning(situation.warehouse, now.period)
+        is_promised = (closed["closed_on"] >= planned.window_start) & (closed["closed_on"] < pd.Timestamp(planned.on))
+        is_now = situation.in_period(closed["closed_on"])
+        personas = in_force.assign(closed)
+        answer.redraws.append(
+            PromiseRedraw(closed["deal_id"], personas, closed["closed_on"], is_promised, is_now, in_force.ids, GATE)
+        )
+    return answer
+
+
+def kept_promises(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet, notebook: str) -> pd.DataFrame:
+    """Claims of the family ``promise``: each promised win rate beside the deals decided in the period.
+
+    Supported: not kept. The promise is itself only known within its interval, and p counts that.
+    """
+    now = situation.in_period(closed["closed_on"])
+    table = closed.loc[now, "is_won"].groupby(in_force.assign(closed)[now]).agg(["sum", "size"]).astype(float)
+    said = {p["level"]: (p["estimate"], p["low"], p["high"]) for p in promises(in_force)}
+    promised = pd.DataFrame.from_dict(said, orient="index", columns=["promise", "low", "high"], dtype=float)
+    table = table.join(promised).dropna()
+    table = table[table["size"] >= LEAST_SHOWN]
+    k, n, promise = (table[name].to_numpy() for name in ("sum", "size", "promise"))
+    low, high = wilson(k, n)
+    figures = {
+        "subject": table.index,
+        "estimate": k / n,
+        "low": low,
+        "high": high,
+        "baseline": promise,
+        "effect": k / n - promise,
+        "n": n,
+        "p": promise_p(k, n, promise, table["low"].to_numpy(), table["high"].to_numpy()),
+        "beyond": beyond_promise(k, n, promise),
+    }
+    origin = Origin(notebook, "promises", "deals", situation.period.name, situation.period.name)
+    meta = {"measure": MEASURE, "unit": "rate", "kind": "descriptive", "within": "", "field": "", "level": ""}
+    return close_family(
+        typed(pd.DataFrame(figures).assign(**origin._asdict(), **meta), LOOK_COLUMNS),
+        family="promise",
+        market=situation.market,
+        period=situation.period.name,
+        smallest_worth=situation.claims.smallest_worth,
+        expires_on=situation.expires_on,
+    )
+
+
+def promise_p(k: Floats, n: Floats, promise: Floats, low: Floats, high: Floats) -> Floats:
+    """p value of the deals against a promise that knew the rate only within ``low`` and ``high``."""
+    return predictive_midp(k, n, *beta_of(promise, low, high))
+
+
+def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
+    """Posterior probability that the rate is more than the gate away from the promise (uniform prior)."""
+    edges = np.clip([promised - GATE, promised + GATE], 0, 1)
+    below, upto = (scipy.stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
+    return np.asarray(1 - (upto - below), dtype=float)
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    """What the personas promised, what came of it, and whether the difference is more than luck."""
+    judged = shown.of(MEASURE)
+
+    def of_deals(measure: str) -> Column:
+        return lambda row: span(row[measure]) if measure in row else numbers.MISSING
+
+    def kept(row: Mapping[str, Claim]) -> str:
+        return _KEPT[row[MEASURE]["verdict"]] if MEASURE in row else "not judged"
+
+    columns: dict[str, str | tuple[str, Column]] = {
+        "promised_win_rate": ("we said", "backed"),
+        "from": ("of deals of", of_deals("promised_win_rate")),
+        MEASURE: ("it was", "backed"),
+        "kept": ("kept", kept),
+        "next_win_rate": ("we will say", "backed"),
+        "next_from": ("of deals of", of_deals("next_win_rate")),
+    }
+    claims = shown.of("promised_win_rate", MEASURE, "next_win_rate")
+    if claims.empty:
+        return ()
+    listed = table_of(claims, shown.words, "persona", columns, caption=title)
+    if shown.of("promised_win_rate").empty:
+        return (listed,)
+    verdicts = judged["verdict"].map(_KEPT).value_counts()
+    counted = ", ".join(f"{verdicts[kept]} {text}" for kept, text in _IN_WORDS.items() if verdicts.get(kept, 0))
+    return listed, stating(f"Promised win rates: {counted}.", judged)

@@ -1,0 +1,146 @@
+"""Does the market drift? Who came, and how it ended, in the period against the periods before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
+from closedloop.presentation.findings import backed, dots_of
+from closedloop.presentation.sentences import sentences
+from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
+from closedloop.statistics.drift import FEWEST_EARLIER, Drift
+from closedloop.statistics.drift import drift as moved
+from closedloop.statistics.proportions import wilson
+from closedloop.statistics.segmentation.indicators import Floats, is_metric, level_text
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.period import opened
+from closedloop.workbench.redraws import DriftRedraw
+
+MOST_EARLIER = 8  # periods before this one that it is compared with: what is older says little of today
+RATE, SHARE = "drift_win_rate", "drift_share"
+SHARE_THRESHOLD = 0.05
+_FIGURES = {
+    RATE: ("Are they won as often as before?", "share of decided deals won"),
+    SHARE: ("Do they come as often as before?", "share of decided deals"),
+}
+
+
+def drift(
+    deals: pd.DataFrame, *, earlier: int | None = None, least: int | None = None, among: str | None = None
+) -> Answer:
+    """Each persona's win rate, and its share of decided deals, against those of earlier periods together.
+
+    The variance between earlier periods beyond luck is estimated by moments (DerSimonian & Laird, 1986) and added to
+    the error. ``earlier``: how many periods before this one, eight unless given; ``least`` as of ``edits``.
+    """
+    now = opened()
+    answer = now.ask("drift", "drift", deals, "deals", _show, among=among, earlier=earlier, least=least)
+    decided = refinable(answer, FEWEST_DEALS if least is None else least)
+    if decided is None:
+        return answer
+    situation, personas = now.situation, now.personas
+    decided = decided[decided["closed_on"] < pd.Timestamp(now.period.end)]
+    decided = decided.assign(persona=personas.assign(decided), period=situation.names_of(decided["closed_on"]))
+    names = list(dict.fromkeys(decided["period"]))[-(MOST_EARLIER if earlier is None else earlier) - 1 :]
+    decided = decided[decided["period"].isin(names)]
+    if names[-1:] != [now.period.name] or len(names) < 2:
+        answer.missing["drift"] = "There is no earlier period to compare with."
+        return answer
+    threshold = situation.claims.practical_threshold
+    found = compared(decided, names, personas.ids, threshold)
+    answer.results |= {"n_earlier_periods": len(names) - 1, "period_deviation": found[RATE][1].deviation}
+    before = names[0] if len(names) == 2 else f"{names[0]} to {names[-2]}"
+    records = (decided["deal_id"], decided["persona"], decided["period"]) if answer.is_recorded else None
+    for measure in (RATE, SHARE):
+        redraw = records and DriftRedraw(*records, names, personas.ids, measure, threshold)
+        answer.compare(_comparisons(*found[measure], answer.origin_now, measure, before), redraw)
+    strange, is_now = pd.Series(False, index=decided.index), decided["period"] == now.period.name
+    for name in [f for f in personas.rule.fields if f in decided and not is_metric(decided[f])]:
+        text = level_text(decided[name])
+        strange |= text.notna() & ~text.isin(set(text[~is_now].dropna()))
+    k, n = strange[is_now].sum(), is_now.sum()
+    low, high = wilson(k, n)
+    unseen = {"estimate": k / n, "low": float(low), "high": float(high), "n": n}
+    answer.estimate([unseen], answer.origin_now, "unseen_share")
+    return answer
+
+
+def compared(
+    deals: pd.DataFrame, names: list[str], personas: list[str], threshold: float
+) -> dict[str, tuple[pd.DataFrame, Drift]]:
+    """Rates and shares by persona in each of the periods ``names``, the last of which is now, and how they moved.
+
+    ``deals``: is_won, persona, period. Groups with fewer than ten cases now or before are left out; of one persona the
+    share is not compared.
+    """
+    won, n = (
+        deals.pivot_table(values="is_won", index="persona", columns="period", aggfunc=of, fill_value=0)
+        .reindex(index=personas, columns=names, fill_value=0)
+        .to_numpy(dtype=float)
+        for of in ("sum", "size")
+    )
+    groups = pd.DataFrame({"subject": personas, "n": n[:, -1]})
+    return {measure: (groups[shown], found) for measure, (shown, found) in moves(won, n, threshold).items()}
+
+
+def moves(won: Floats, n: Floats, threshold: float) -> dict[str, tuple[NDArray[np.bool_], Drift]]:
+    """``compared`` of the won deals and all, (personas, periods): which personas are shown, and how they moved."""
+    enough = (n[:, -1] >= LEAST_SHOWN) & (n[:, :-1].sum(axis=1) >= LEAST_SHOWN)
+    shown = enough & (len(n) > 1)
+    everyone = np.broadcast_to(n.sum(axis=0), n.shape)
+    return {
+        RATE: (enough, moved(won[enough], n[enough], threshold=threshold)),
+        SHARE: (shown, moved(n[shown], everyone[shown], threshold=SHARE_THRESHOLD)),
+    }
+
+
+def _comparisons(groups: pd.DataFrame, found: Drift, origin: Origin, measure: str, before: str) -> pd.DataFrame:
+    figures = {
+        "estimate": found.now,
+        "low": found.low,
+        "high": found.high,
+        "baseline": found.before,
+        "effect": found.now - found.before,
+        "n_effective": found.sizes,
+        "p": found.p,
+        "beyond": found.beyond,
+    }
+    meta = meta_of(origin, measure, "rate", "descriptive") | {"field": "", "level": "", "against": before}
+    return typed(groups.assign(**figures, **meta), LOOK_COLUMNS)
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    """What moved, how much was compared, and values that were never seen before."""
+    pieces: list[Piece] = []
+    for measure, (asked, axis) in _FIGURES.items():
+        claims = shown.of(measure)
+        if len(claims):
+            name = f"{title} {asked}" if title else asked
+            pieces.append(dots_of(claims, shown.words, name, axis, caption="Line: the earlier periods together."))
+    both = pd.concat([shown.of(measure) for measure in _FIGURES])
+    held = both[both["verdict"].isin(["supported", "leaning"])]
+    pieces += [Listing(sentences(held, shown.words))] if len(held) else []
+    n, new = int(shown.result("n_earlier_periods") or 0), shown.first("unseen_share")
+    pieces.append(_how_many_moved(both))
+    if new is not None and new["estimate"] > 0:
+        text = f"{backed(new, shown.words)} of the period's deals have values, in the fields of the rule, never seen"
+        pieces.append(stating(f"{text} before: look whether the personas still mean what they meant.", new))
+    if n >= FEWEST_EARLIER:
+        return *pieces, Note("The verdicts count how far earlier periods differed anyway, beyond luck.")
+    are = "is 1" if n == 1 else f"are {n}"
+    known = f"How far periods differ anyway is known from {FEWEST_EARLIER} earlier ones on"
+    return *pieces, Note(f"{known}; there {are}, so only luck is counted.")
+
+
+def _how_many_moved(claims: pd.DataFrame) -> Sentence:
+    """How many of the comparisons with the earlier periods show a move, and how many could not have."""
+    if claims.empty:
+        return Sentence("Whether the market drifts cannot be told: no persona has ten deals now and before.")
+    n = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in ("supported", "refused")}
+    text = f"{n['supported']} moved" if n["supported"] else "no move was shown"
+    few = f"; for {n['refused']} the deals are too few to tell" if n["refused"] else ""
+    return stating(f"Of {len(claims)} comparisons with the periods before, {text}{few}.", claims)

@@ -1,0 +1,1 @@
+"""Estimators without opinions: numbers and frames go in and come out."""

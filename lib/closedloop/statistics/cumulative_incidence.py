@@ -1,0 +1,176 @@
+"""Medians and other quantiles with the interval that their order statistics give."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import ArrayLike, NDArray
+
+from closedloop.errors import ParameterError, allowed
+from closedloop.terms import OUTCOMES
+
+
+def quantile(values: ArrayLike, q: float = 0.5, level: float = 0.90) -> dict[str, float]:
+    """The least value that a share ``q`` of all do not exceed, with its order-statistic interval: any distribution.
+
+    ``values``: durations, amounts or counts; an infinite one is a wait without an end so far. Returns estimate, low,
+    high (in the unit of the values) and n; NaN where a figure is infinite, without values, and for the interval where
+    they are too few for the level. Source: Conover (1999), Practical Nonparametric Statistics, 3.2.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    estimate = float(np.quantile(known, q, method="inverted_cdf"))
+    low, high = scipy.stats.quantile_test(known, p=q).confidence_interval(level)
+    ends = (float(low), float(high)) if np.isfinite([estimate, low, high]).all() else (math.nan, math.nan)
+    found = dict(zip(("estimate", "low", "high"), (estimate, *ends), strict=True))
+    return {**found, "estimate": estimate if math.isfinite(estimate) else math.nan, "n": int(known.size)}
+
+
+Floats = NDArray[np.float64]
+
+CAUSES = OUTCOMES[:3]
+_COLUMNS = ("day", "cause", "estimate", "low", "high", "n_at_risk")
+
+
+class _Incidence(NamedTuple):
+    """Estimates and variances (causes x times) at the times of events, and who was still open then."""
+
+    times: Floats
+    at_risk: Floats
+    estimate: Floats
+    variance: Floats
+    open_share: Floats
+
+
+def win_curve(
+    days: ArrayLike, outcome: ArrayLike, at_days: ArrayLike | None = None, level: float = 0.90
+) -> pd.DataFrame:
+    """Share of deals won, lost and undecided by each day since creation, open deals censored at their age.
+
+    Aalen-Johansen's estimate with Aalen's variance and log-log intervals. ``days`` is the age at closing
+    or, of open deals, now; deals without days or outcome are left out. One row a day and cause in
+    ``CAUSES``: day, cause, estimate, low, high (fractions), n_at_risk (deals open just before that day);
+    days are all distinct ages unless ``at_days`` names others. Beyond the last age, while deals are open,
+    nothing is known: NaN. The interval of an estimate of 0 or 1 is NaN. Errors: ParameterError for negative
+    days or an unknown outcome. Sources: Aalen & Johansen (1978), Scand. J. Statist. 5; Pintilie (2006),
+    Competing Risks, eq. 4.5.
+    """
+    ages, ends = _clean(days, outcome)
+    curve = _incidence(ages, ends)
+    wanted = curve.times if at_days is None else np.atleast_1d(np.asarray(at_days, dtype=float))
+    row = np.searchsorted(curve.times, wanted, side="right")  # 0: before the first age
+    unknown = wanted > (curve.times[-1] if curve.times.size else -1.0)
+    unknown &= curve.open_share[-1] > 1e-12 if curve.times.size else True
+    estimate, variance = (
+        np.where(unknown, np.nan, np.hstack([np.zeros((len(CAUSES), 1)), part])[:, row])
+        for part in (curve.estimate, curve.variance)
+    )
+    low, high = _log_log_interval(estimate, variance, level)
+    at_risk = ages.size - np.searchsorted(np.sort(ages), wanted, side="left")
+    parts = (part.ravel(order="F") for part in (estimate, low, high))
+    n_causes = len(CAUSES)
+    columns = (np.repeat(wanted, n_causes), list(CAUSES) * wanted.size, *parts, np.repeat(at_risk, n_causes))
+    return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+
+
+def days_to_most(days: ArrayLike, outcome: ArrayLike, share: float = 0.90) -> float:
+    """Days by which that share of all that are ever won had been won: where ``win_curve`` reaches it.
+
+    ``days`` and ``outcome`` as there: what is still open counts as not known yet, so that slow ones are not missed.
+    NaN without a won one.
+    """
+    curve = _incidence(*_clean(days, outcome))
+    won = curve.estimate[CAUSES.index("won")]
+    if not won.size or won[-1] <= 0:
+        return math.nan
+    return float(curve.times[np.searchsorted(won, share * won[-1])])
+
+
+def share_by(days: ArrayLike, happened: ArrayLike, at_days: ArrayLike) -> Floats:
+    """Share of cases to which it has happened by each of ``at_days``: 1 - Kaplan & Meier, as of ``win_curve``.
+
+    ``days``: until it happened, else until the case was last seen. Beyond the last day what was known then.
+    """
+    curve = _incidence(*_clean(days, np.where(happened, "won", "open")))
+    steps = np.r_[0.0, curve.estimate[CAUSES.index("won")]]
+    return np.asarray(steps[np.searchsorted(curve.times, at_days, side="right")], dtype=float)
+
+
+def _clean(days: ArrayLike, outcome: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
+    """Ages and outcomes of the deals that have both."""
+    ages, ends = np.asarray(days, dtype=float), np.asarray(outcome, dtype=object)
+    has_both = np.isfinite(ages) & ~pd.isna(ends)
+    ages, ends = ages[has_both], ends[has_both]
+    if (ages < 0).any():
+        raise ParameterError(f"win_curve: found {ages.min():g} days; allowed are 0 and more; mend created_on")
+    unknown = sorted(set(ends) - set(OUTCOMES))
+    if unknown:
+        raise ParameterError(f"win_curve: found outcome {unknown[0]!r}; allowed are {allowed(OUTCOMES)}")
+    return ages, ends
+
+
+def _incidence(ages: Floats, ends: NDArray[np.object_]) -> _Incidence:
+    """Aalen-Johansen's estimate and Aalen's variance at every distinct age."""
+    times, position = np.unique(ages, return_inverse=True)
+    leaving = np.bincount(position, minlength=times.size)
+    at_risk = (ages.size - np.r_[0, np.cumsum(leaving)[:-1]])[: times.size].astype(float)
+    events = np.array([np.bincount(position[ends == c], minlength=times.size) for c in CAUSES], dtype=float)
+    closed = events.sum(axis=0)
+    open_share = np.cumprod(1 - closed / at_risk)
+    before = np.r_[1.0, open_share[:-1]][: times.size]
+    estimate = np.cumsum(before * events / at_risk, axis=1)
+    return _Incidence(times, at_risk, estimate, _aalen(events, closed, at_risk, before, estimate), open_share)
+
+
+def _aalen(events: Floats, closed: Floats, at_risk: Floats, before: Floats, estimate: Floats) -> Floats:
+    """Aalen's variance (causes x times); the squares of F(t) - F(t_j) are expanded so that sums run once.
+
+    Once all that are at risk close, F does not move any more: those terms are 0, not 0 / 0.
+    """
+    left, one_less = at_risk - closed, at_risk - 1
+    first = _over(closed, one_less * left)
+    second = _over(before**2 * events * (at_risk - events), at_risk**2 * one_less)
+    third = _over(before * events * (at_risk - events), at_risk * left * one_less)
+    squares = (
+        estimate**2 * np.cumsum(first)
+        - 2 * estimate * np.cumsum(estimate * first, axis=1)
+        + np.cumsum(estimate**2 * first, axis=1)
+    )
+    cross = estimate * np.cumsum(third, axis=1) - np.cumsum(estimate * third, axis=1)
+    return np.asarray(squares + np.cumsum(second, axis=1) - 2 * cross, dtype=float)
+
+
+def _over(above: Floats, below: Floats) -> Floats:
+    """A quotient that is 0 where its denominator is."""
+    return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
+
+
+def _log_log_interval(estimate: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
+    """Interval on the scale log(-log F), which stays inside 0..1; NaN at 0 and 1."""
+    z = scipy.stats.norm.isf((1 - level) / 2)
+    inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)
+    reach = z * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
+    return inside ** np.exp(-reach), inside ** np.exp(reach)
+
+
+def cycle_days(days: ArrayLike, outcome: ArrayLike, level: float = 0.90) -> dict[str, float]:
+    """sales_cycle_days: the median days of won deals with its order-statistic interval.
+
+    Returns estimate, low, high (days) and n; NaN without won deals, and for the interval where they are too
+    few for the level. Source: Conover (1999), Practical Nonparametric Statistics, 3.2.
+    """
+    ages, ends = _clean(days, outcome)
+    won = ages[ends == "won"]
+    if not won.size:
+        return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    interval = scipy.stats.quantile_test(won, p=0.5).confidence_interval(level)
+    return {
+        "estimate": float(np.median(won)),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "n": int(won.size),
+    }

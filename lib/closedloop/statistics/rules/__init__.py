@@ -1,0 +1,1 @@
+"""Assignment rules that a person can read and a database can run."""

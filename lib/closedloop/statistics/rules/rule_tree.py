@@ -1,0 +1,281 @@
+"""Grows the shallow tree behind an assignment rule and reads its leaves back in terms of the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closedloop.statistics.segmentation.indicators import Floats, level_text
+
+Levels = tuple[str | None, ...]
+_MOST_LEVELS = 15  # of a category that are told apart; the largest field that a person still reads at a glance
+_MOST_NAMED = 8  # of a category with more levels than that
+_OTHERS = "\0others"  # all its levels that are not named
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``above`` < value <= ``up_to``; ``missing``: gaps pass; not ``known``: only gaps may pass."""
+
+    above: float | None = None
+    up_to: float | None = None
+    missing: bool = False
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf: the levels allowed per category, the bounds per number, and whom it holds.
+
+    ``barred``: of categories whose unnamed levels are allowed, the named ones that are not.
+    """
+
+    label: str
+    n: int
+    share_right: float
+    allowed: dict[str, Levels] = field(default_factory=dict)
+    bounds: dict[str, Bounds] = field(default_factory=dict)
+    barred: dict[str, Levels] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Category:
+    """A category as numbers for the tree: column j holds the place of the level in the order of its own."""
+
+    name: str
+    levels: Levels
+    places: Floats  # (levels,) place of each level
+
+    def column(self, frame: pd.DataFrame) -> Floats:
+        place = dict(zip(self.levels, self.places, strict=True))
+        return np.array([place.get(level, place.get(_OTHERS)) for level in _texts(frame[self.name])], dtype=float)
+
+    def split(self, threshold: float, goes_left: bool) -> Levels:
+        inside = (self.places <= threshold) == goes_left
+        return tuple(level for level, kept in zip(self.levels, inside, strict=True) if kept)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number, as ranks of its distinct values, so that the tree's single precision loses nothing."""
+
+    name: str
+    values: Floats
+
+    def column(self, frame: pd.DataFrame) -> Floats:
+        numbers = _numbers(frame[self.name])
+        return np.where(np.isnan(numbers), np.nan, np.searchsorted(self.values, numbers))
+
+    def cut(self, threshold: float) -> float:
+        place = int(np.floor(threshold))
+        return _short_between(self.values[place], self.values[place + 1])
+
+
+_Feature = _Category | _Number
+
+
+def grown_leaves(
+    rows: pd.DataFrame, labels: NDArray[np.object_], max_leaves: int, rng: np.random.Generator
+) -> list[Leaf]:
+    """Leaves of a classification tree, in the order label, then size; neighbours with one label are merged.
+
+    At most ``max_leaves`` leaves of at least 5 rows and 1 % of the rows each.
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    least = max(5, len(rows) // 100)
+    features = _features(rows, labels, least)
+    if not features:
+        return []
+    tree = DecisionTreeClassifier(
+        max_leaf_nodes=max(max_leaves, 2),
+        min_samples_leaf=least,
+        random_state=int(rng.integers(2**31)),
+    ).fit(np.column_stack([f.column(rows) for f in features]), labels)
+    grown = _Grown(tree.tree_, list(tree.classes_), features, rows)
+    gaps = {str(name): bool(rows[name].isna().any()) for name in rows.columns}
+    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(list(grown.leaves(0, Leaf("", 0, 0.0))))]
+    return sorted(leaves, key=lambda leaf: (leaf.label, -leaf.n))
+
+
+@dataclass(frozen=True)
+class _Grown:
+    tree: Any
+    classes: list[str]
+    features: list[_Feature]
+    rows: pd.DataFrame
+
+    def leaves(self, node: int, path: Leaf) -> Iterator[Leaf]:
+        """Leaves below ``node``; a node whose leaves agree is a leaf itself."""
+        counts = self._counts(node)
+        label = self.classes[int(counts.argmax())]
+        if self._labels_below(node) == {label}:
+            yield replace(path, label=label, n=int(counts.sum()), share_right=float(counts.max() / counts.sum()))
+            return
+        for goes_left, child in self._children(node):
+            yield from self.leaves(child, self._narrowed(path, node, goes_left))
+
+    def _counts(self, node: int) -> Floats:
+        share: Floats = self.tree.value[node][0]
+        counts: Floats = np.round(share * self.tree.n_node_samples[node])
+        return counts
+
+    def _children(self, node: int) -> list[tuple[bool, int]]:
+        left = int(self.tree.children_left[node])
+        right = int(self.tree.children_right[node])
+        return [(True, left), (False, right)] if left >= 0 else []
+
+    def _labels_below(self, node: int) -> set[str]:
+        children = self._children(node)
+        if not children:
+            return {self.classes[int(self._counts(node).argmax())]}
+        return set().union(*(self._labels_below(child) for _, child in children))
+
+    def _narrowed(self, path: Leaf, node: int, goes_left: bool) -> Leaf:
+        feature = self.features[int(self.tree.feature[node])]
+        threshold = float(self.tree.threshold[node])
+        if isinstance(feature, _Category):
+            inside = feature.split(threshold, goes_left)
+            before = path.allowed.get(feature.name, feature.levels)
+            kept = tuple(level for level in before if level in inside)
+            return replace(path, allowed={**path.allowed, feature.name: kept})
+        missing_left = bool(self.tree.missing_go_to_left[node])
+        bounds = self._bounds(path, feature, threshold, goes_left, missing_left)
+        return replace(path, bounds={**path.bounds, feature.name: bounds})
+
+    def _bounds(self, path: Leaf, feature: _Number, threshold: float, goes_left: bool, missing_left: bool) -> Bounds:
+        gaps = bool(np.isnan(_numbers(self.rows[feature.name])).any())
+        before = path.bounds.get(feature.name, Bounds(missing=gaps))
+        narrowed = replace(before, missing=before.missing and goes_left == missing_left)
+        if not np.isfinite(threshold):  # every number on one side, every gap on the other
+            return replace(narrowed, known=goes_left != missing_left)
+        cut = feature.cut(threshold)
+        return replace(narrowed, up_to=cut) if goes_left else replace(narrowed, above=cut)
+
+
+def _merged(leaves: list[Leaf]) -> list[Leaf]:
+    """Leaves of one label that differ in one category's levels, or in bounds that touch, become one."""
+    kept: list[Leaf] = []
+    for leaf in leaves:
+        unions = [(i, union) for i, other in enumerate(kept) if (union := _union(other, leaf)) is not None]
+        if unions:
+            kept[unions[0][0]] = unions[0][1]
+        else:
+            kept.append(leaf)
+    return kept if len(kept) == len(leaves) else _merged(kept)
+
+
+def _union(one: Leaf, other: Leaf) -> Leaf | None:
+    """One leaf for both, or None when no single condition can say so."""
+    if (
+        one.label != other.label
+        or one.bounds.keys() != other.bounds.keys()
+        or one.allowed.keys() != other.allowed.keys()
+    ):
+        return None
+    levels = [name for name in one.allowed if one.allowed[name] != other.allowed[name]]
+    bounds = [name for name in one.bounds if one.bounds[name] != other.bounds[name]]
+    if len(levels) + len(bounds) != 1:
+        return None
+    n = one.n + other.n
+    both = replace(one, n=n, share_right=(one.n * one.share_right + other.n * other.share_right) / n)
+    if levels:
+        wider = {*one.allowed[levels[0]], *other.allowed[levels[0]]}
+        in_order = tuple(sorted(wider, key=lambda level: (level is None, level or "")))
+        return replace(both, allowed={**one.allowed, levels[0]: in_order})
+    joined = _touching(one.bounds[bounds[0]], other.bounds[bounds[0]])
+    return replace(both, bounds={**one.bounds, bounds[0]: joined}) if joined else None
+
+
+def _touching(one: Bounds, other: Bounds) -> Bounds | None:
+    """Bounds that hold what either holds, when they share an end or one holds gaps only."""
+    missing = one.missing or other.missing
+    if not (one.known and other.known):
+        return replace(one if one.known else other, missing=missing)
+    low, high = (one, other) if other.above is not None and one.up_to == other.above else (other, one)
+    if low.up_to is None or low.up_to != high.above:
+        return None
+    return Bounds(low.above, high.up_to, missing)
+
+
+def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Leaf:
+    """The leaf without conditions that every training row meets."""
+    every = {f.name: set(f.levels) for f in features if isinstance(f, _Category)}
+    allowed = {name: levels for name, levels in leaf.allowed.items() if set(levels) != every[name]}
+    free = {name for name, b in leaf.bounds.items() if b.above is None and b.up_to is None and b.known}
+    bounds = {name: b for name, b in leaf.bounds.items() if not (name in free and b.missing == gaps[name])}
+    barred = {name: _barred(levels, every[name]) for name, levels in allowed.items() if _OTHERS in levels}
+    return replace(leaf, allowed=allowed, bounds=bounds, barred=barred)
+
+
+def _barred(allowed: Levels, every: set[str | None]) -> Levels:
+    return tuple(sorted(level for level in every - set(allowed) if level is not None))
+
+
+def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> list[_Feature]:
+    found: list[_Feature] = []
+    for name in map(str, rows.columns):
+        if pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name]):
+            if rows[name].isna().any() or rows[name].nunique() > 1:
+                found.append(_Number(name, np.unique(_numbers(rows[name].dropna()))))
+            continue
+        levels, table = _label_shares(_named(_texts(rows[name]), least), labels)
+        if len(levels) > 1:
+            found.append(_Category(name, levels, _ordered(table)))
+            if len(levels) > 2:  # one level against the rest, which an order of levels cannot always say
+                found += [_Category(name, levels, _single(j, len(levels))) for j in range(len(levels))]
+    return found
+
+
+def _named(texts: list[str | None], least: int) -> list[str | None]:
+    """The texts with one name for all levels but the most frequent, of ``least`` rows or more, if they are many."""
+    sizes = pd.Series(texts, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    if len(sizes) <= _MOST_LEVELS:
+        return texts
+    named = set(sizes[sizes >= least].index[:_MOST_NAMED])
+    return [text if text is None or text in named else _OTHERS for text in texts]
+
+
+def _label_shares(texts: list[str | None], labels: NDArray[np.object_]) -> tuple[Levels, Floats]:
+    table = pd.crosstab(pd.Series(texts, dtype=object).fillna("\0missing"), pd.Series(labels, dtype=object))
+    levels = tuple(None if level == "\0missing" else str(level) for level in table.index)
+    return levels, table.to_numpy(dtype=float)
+
+
+def _ordered(table: Floats) -> Floats:
+    """Place of each level along the first principal component of the label shares, weighted by size."""
+    sizes = table.sum(axis=1)
+    around = table / sizes[:, None] - table.sum(axis=0) / sizes.sum()
+    _, axes = np.linalg.eigh((around * sizes[:, None]).T @ around)
+    score = around @ axes[:, -1]
+    score = score * (1 if score[np.abs(score).argmax()] >= 0 else -1)
+    places: Floats = np.argsort(np.argsort(score.round(12), kind="stable"), kind="stable").astype(float)
+    return places
+
+
+def _single(j: int, n_levels: int) -> Floats:
+    places: Floats = (np.arange(n_levels) == j).astype(float)
+    return places
+
+
+def _texts(values: pd.Series) -> list[str | None]:
+    return [None if level is None or level is np.nan else str(level) for level in level_text(values).tolist()]
+
+
+def _numbers(values: pd.Series) -> Floats:
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _short_between(low: float, high: float) -> float:
+    """The shortest decimal x with low <= x < high, so that "x or less" splits the two."""
+    middle = low + (high - low) / 2
+    for digits in range(-6, 15):
+        short = float(np.round(middle, digits))
+        if low <= short < high:
+            return short
+    return float(low)

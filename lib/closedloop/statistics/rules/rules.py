@@ -1,0 +1,331 @@
+"""Conditions of assignment rules: what they ask of a row, in pandas, in SQL and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closedloop.errors import ParameterError
+from closedloop.statistics.rules.rule_tree import Leaf, grown_leaves
+from closedloop.statistics.segmentation.indicators import level_text
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Among:
+    """The field's text is one of ``levels``, or of all ``others``; ``missing`` says whether a missing value passes."""
+
+    field: str
+    levels: tuple[str, ...]
+    missing: bool = False
+    others: bool = False
+
+    def holds(self, frame: pd.DataFrame) -> Flags:
+        """(n,) which rows meet the condition."""
+        text = level_text(_column(frame, self.field))
+        absent = text.isna().to_numpy(dtype=bool)
+        passed: Flags = (text.isin(list(self.levels)).to_numpy(dtype=bool) != self.others) & ~absent
+        return passed | (absent & self.missing)
+
+    def to_sql(self) -> str:
+        """The condition in DuckDB's dialect; never NULL."""
+        name = _name(self.field)
+        listed = ", ".join(quoted(level) for level in self.levels)
+        within = f"{_level_sql(name)} {'NOT IN' if self.others else 'IN'} ({listed})"
+        parts = [f"coalesce({within}, FALSE)"] if self.levels else [f"{name} IS NOT NULL"] * self.others
+        parts += [f"{name} IS NULL"] if self.missing else []
+        return _any(parts)
+
+    def sentence(self) -> str:
+        """The condition in words."""
+        gaps = ["missing"] if self.missing else []
+        if self.others:
+            named = f"none of {_listed(list(self.levels))}" if self.levels else "known"
+            return " or ".join([f"{self.field} is {named}", *gaps])
+        return f"{self.field} is {_listed([*self.levels, *gaps])}"
+
+    def opposite(self) -> Among:
+        """What this condition keeps out."""
+        return Among(self.field, self.levels, not self.missing, not self.others)
+
+    def both(self, other: Among) -> Among:
+        """What passes this condition and the ``other`` one, on the same field."""
+        missing = self.missing and other.missing
+        if self.others and other.others:
+            return Among(self.field, tuple(dict.fromkeys((*self.levels, *other.levels))), missing, others=True)
+        narrow, wide = (other, self) if self.others else (self, other)
+        kept = tuple(level for level in narrow.levels if (level in wide.levels) != wide.others)
+        return Among(self.field, kept, missing)
+
+    def is_within(self, other: Among) -> bool:
+        """Does it let no value pass that the ``other`` one, on the same field, keeps out?"""
+        beyond = self.both(other.opposite())
+        return not (beyond.levels or beyond.others or beyond.missing)
+
+
+@dataclass(frozen=True)
+class Between:
+    """``above`` < field <= ``up_to`` (None: no bound); ``missing``: gaps pass; not ``known``: only gaps may pass."""
+
+    field: str
+    above: float | None = None
+    up_to: float | None = None
+    missing: bool = False
+    known: bool = True
+
+    def holds(self, frame: pd.DataFrame) -> Flags:
+        """(n,) which rows meet the condition."""
+        values = pd.to_numeric(_column(frame, self.field), errors="coerce")
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        absent = np.isnan(numbers)
+        passed: Flags = ~absent & self.known
+        if self.above is not None:
+            passed &= numbers > self.above
+        if self.up_to is not None:
+            passed &= numbers <= self.up_to
+        return np.asarray(passed | (absent & self.missing), dtype=bool)
+
+    def to_sql(self) -> str:
+        """The condition in DuckDB's dialect; never NULL. NaN counts as missing, as in pandas."""
+        number = f"TRY_CAST({_name(self.field)} AS DOUBLE)"
+        bounds = [f"NOT isnan({number})" if self.known else "FALSE"]
+        bounds += [f"{number} > {_double(self.above)}"] if self.above is not None else []
+        bounds += [f"{number} <= {_double(self.up_to)}"] if self.up_to is not None else []
+        parts = [f"coalesce({' AND '.join(bounds)}, FALSE)"]
+        return _any(parts + ([f"coalesce(isnan({number}), TRUE)"] if self.missing else []))
+
+    def sentence(self) -> str:
+        """The condition in words."""
+        if not self.known:
+            return f"{self.field} is missing"
+        bounds = [f"above {self.above:g}"] if self.above is not None else []
+        bounds += [f"up to {self.up_to:g}"] if self.up_to is not None else []
+        known = " and ".join(bounds) or "known"
+        return f"{self.field} is {known}" + (" or missing" if self.missing else "")
+
+
+Condition = Among | Between
+
+
+def implies(met: Condition, asked: Condition) -> bool:
+    """Does ``met`` name only values that ``asked`` names as well?"""
+    if not (isinstance(met, Among) and isinstance(asked, Among) and met.field == asked.field):
+        return False
+    return met.is_within(asked)
+
+
+def plain_condition(condition: Condition) -> dict[str, Any]:
+    """Plain lists, texts and numbers, fit for YAML or JSON."""
+    if isinstance(condition, Among):
+        named = "others_than" if condition.others else "among"
+        return {"field": condition.field, named: list(condition.levels), "missing": condition.missing}
+    return {
+        "field": condition.field,
+        "above": condition.above,
+        "up_to": condition.up_to,
+        "missing": condition.missing,
+        "known": condition.known,
+    }
+
+
+def condition_of(plain: Mapping[str, Any]) -> Condition:
+    """The condition that ``plain_condition`` wrote; KeyError when a part is absent."""
+    if "among" in plain:
+        return Among(str(plain["field"]), tuple(map(str, plain["among"])), bool(plain["missing"]))
+    if "others_than" in plain:
+        return Among(str(plain["field"]), tuple(map(str, plain["others_than"])), bool(plain["missing"]), others=True)
+    return Between(
+        str(plain["field"]), plain["above"], plain["up_to"], bool(plain["missing"]), bool(plain.get("known", True))
+    )
+
+
+def quoted(value: str) -> str:
+    """A text in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    if name not in frame.columns:
+        raise ParameterError(f"the rule reads the field {name!r}, which is absent from {list(frame.columns)}")
+    return frame[name]
+
+
+def _name(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"'
+
+
+def _level_sql(name: str) -> str:
+    return f"CAST({name} AS VARCHAR)"
+
+
+def _double(value: float) -> str:
+    return f"CAST('{value!r}' AS DOUBLE)"  # a bare decimal literal would be read as a fixed-point number
+
+
+def _any(parts: Iterable[str]) -> str:
+    return "(" + (" OR ".join(parts) or "FALSE") + ")"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """All ``conditions`` lead to ``label``; ``n`` training rows met them, ``share_right`` of which bore the label."""
+
+    conditions: tuple[Condition, ...]
+    label: str
+    n: int
+    share_right: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An ordered list of branches; the first that holds decides, else ``default`` does. Labels are text."""
+
+    branches: tuple[Branch, ...]
+    default: str
+    fields: tuple[str, ...]
+
+    def assign(self, frame: pd.DataFrame) -> pd.Series:
+        """Label of every row, index kept. Raises ParameterError when a column that the rule reads is absent."""
+        labels = np.full(len(frame), self.default, dtype=object)
+        open_rows = np.ones(len(frame), dtype=bool)
+        for branch in self.branches:
+            held = open_rows.copy()
+            for condition in branch.conditions:
+                held &= condition.holds(frame)
+            labels[held] = branch.label
+            open_rows &= ~held
+        return pd.Series(labels, index=frame.index, name="label", dtype=object)
+
+    def to_sql(self) -> str:
+        """One CASE expression in DuckDB's dialect, names and values quoted."""
+        whens = [
+            f"WHEN {' AND '.join(c.to_sql() for c in branch.conditions) or 'TRUE'} THEN {quoted(branch.label)}"
+            for branch in self.branches
+        ]
+        return f"CASE {' '.join(whens)} ELSE {quoted(self.default)} END" if whens else quoted(self.default)
+
+    def sentences(self) -> dict[str, list[str]]:
+        """Label -> the ways to get it, each a list of conditions in words; the default label also takes the rest."""
+        ways: dict[str, list[str]] = {}
+        for branch in self.branches:
+            words = ", and ".join(c.sentence() for c in branch.conditions) or "everyone"
+            ways.setdefault(branch.label, []).append(words)
+        ways.setdefault(self.default, []).append("everyone else")
+        return ways
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, texts and numbers, fit for YAML or JSON."""
+        branches = [
+            {
+                "label": b.label,
+                "n": b.n,
+                "share_right": b.share_right,
+                "when": [plain_condition(c) for c in b.conditions],
+            }
+            for b in self.branches
+        ]
+        return {"default": self.default, "fields": list(self.fields), "branches": branches}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Rule:
+        """The rule that ``to_dict`` wrote; raises ParameterError when a part is absent or unknown."""
+        try:
+            branches = tuple(
+                Branch(tuple(condition_of(c) for c in b["when"]), str(b["label"]), int(b["n"]), float(b["share_right"]))
+                for b in plain["branches"]
+            )
+            return cls(branches, str(plain["default"]), tuple(plain["fields"]))
+        except (KeyError, TypeError) as error:
+            raise ParameterError(
+                f"rule: {error} is absent or of the wrong kind; a rule has default, fields and branches, "
+                "a branch has label, n, share_right and when"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RuleError:
+    """Cross-validated share of rows assigned to another label than their own; ``guessing``: always the largest."""
+
+    error: float
+    guessing: float
+    n: int
+
+
+def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator) -> Rule:
+    """Learn a shallow decision tree that tells the labels apart, as a readable rule.
+
+    ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
+    left out. A level or a gap that was never seen leads to the largest label. Raises ParameterError when nothing is
+    labelled. Method: CART (Breiman et al., 1984; scikit-learn), categories ordered by the first principal component
+    of their label shares (Coppersmith, Hong & Hosking, 1999). Of a category of more than 15 levels the eight most
+    frequent ones are told apart from all others, so that every branch can be read.
+    """
+    known = labels.notna().to_numpy()
+    if not known.any() or len(fields) != len(labels):
+        raise ParameterError(f"{len(fields)} rows bear {int(known.sum())} labels; a rule needs a label on each row")
+    rows, wanted = fields.loc[known], labels[known].map(_label_text)
+    default = str(wanted.value_counts(sort=False).sort_index().idxmax())
+    leaves = grown_leaves(rows, wanted.to_numpy(dtype=object), max_leaves, rng)
+    branches = tuple(Branch(_conditions(leaf), leaf.label, leaf.n, leaf.share_right) for leaf in leaves)
+    read = sorted({c.field for branch in branches for c in branch.conditions}, key=list(fields.columns).index)
+    return Rule(branches, default, tuple(read))
+
+
+def cross_fitted(
+    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
+) -> pd.Series:
+    """Label of every row by a rule that was learned on the other folds only; index kept.
+
+    Missing labels teach nothing, yet their rows are labelled. Use it where the labels were made from what is then
+    compared: no row's own answers decide where it is counted. Source: sample splitting (Cox, 1975) with the folds
+    swapped, so that every row is used (cross-fitting, Chernozhukov et al., 2018). ParameterError when there are fewer
+    labelled rows than folds.
+    """
+    n_known = int(labels.notna().sum())
+    if n_known < folds:
+        raise ParameterError(f"{n_known} rows bear labels; {folds} folds need at least as many")
+    fold = rng.permutation(len(fields)) % folds
+    found = pd.Series("", index=labels.index, name="label", dtype=object)
+    for held in range(folds):
+        rule = assignment_rule(fields[fold != held], labels[fold != held], max_leaves=max_leaves, rng=rng)
+        found[fold == held] = rule.assign(fields[fold == held]).to_numpy()
+    return found
+
+
+def cross_validated_error(
+    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
+) -> RuleError:
+    """Share of rows that a rule learned on the other folds assigns wrongly, beside always guessing the largest.
+
+    NaN when there are fewer labelled rows than folds.
+    """
+    known = labels.notna()
+    if known.sum() < folds:
+        return RuleError(np.nan, np.nan, int(known.sum()))
+    wanted = labels[known].map(_label_text)
+    found = cross_fitted(fields[known.to_numpy()], labels[known], max_leaves=max_leaves, rng=rng, folds=folds)
+    return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
+
+
+def _conditions(leaf: Leaf) -> tuple[Condition, ...]:
+    named = {f: leaf.barred.get(f, levels) for f, levels in leaf.allowed.items()}
+    among = [
+        Among(f, tuple(v for v in levels if v is not None), None in leaf.allowed[f], f in leaf.barred)
+        for f, levels in named.items()
+    ]
+    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in leaf.bounds.items()]
+    return (*among, *between)
+
+
+def _label_text(label: object) -> str:
+    return f"{label:g}" if isinstance(label, (float, np.floating)) else str(label)

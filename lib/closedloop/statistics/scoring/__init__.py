@@ -1,0 +1,1 @@
+"""Scores of leads and deals: learned on the past, judged on what came later."""

@@ -1,0 +1,1 @@
+"""Cutting rows into segments: how many, how surely, and what they look like."""

@@ -1,0 +1,209 @@
+"""Rates compared within strata (periods): like with like, whatever each group's strata give."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import ArrayLike
+
+from closedloop.errors import ParameterError, allowed
+from closedloop.statistics.proportions import Floats, ShrunkRates, counted, shrink_rates
+
+
+def standardised(
+    k: ArrayLike, n: ArrayLike, expected: ArrayLike, contrast: ArrayLike, baseline: ArrayLike, total: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Successes and cases (k, n) of groups as if strata (periods) did not differ: like is compared with like.
+
+    ``expected``: each group's successes at its strata's rates; ``contrast``: its cases, each times the share of its
+    stratum that is not in the group; ``total``: cases of all groups, which win at ``baseline``. A case whose stratum
+    holds nobody else says nothing about the group, so it does not count. The rates' differences are those of Mantel &
+    Haenszel (``confounders``); with one stratum k and n stay as they are.
+    """
+    hits, sizes = counted(k, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = 1 - sizes / np.asarray(total, dtype=float)
+        comparable = np.where(others > 0, np.asarray(contrast, dtype=float) / others, 0.0)
+    fair = hits - np.asarray(expected, dtype=float) + comparable * np.asarray(baseline, dtype=float)
+    return np.clip(fair, 0.0, comparable), comparable
+
+
+class Compared(NamedTuple):
+    """Groups beside what their strata let expect, one entry a group; ``sizes``: the cases that can be compared.
+
+    ``shrunk``: rates as if strata did not differ, for tests against the pooled rate. ``estimate``, ``low``, ``high``
+    and ``baseline``: as counted, in the strata that each group has; without shrinkage the estimate is k of n.
+    """
+
+    shrunk: ShrunkRates
+    sizes: Floats
+    estimate: Floats
+    low: Floats
+    high: Floats
+    baseline: Floats
+
+
+def compare_in_strata(
+    k: ArrayLike,
+    n: ArrayLike,
+    expected: ArrayLike,
+    contrast: ArrayLike,
+    pooled: float,
+    total: float,
+    level: float = 0.90,
+) -> Compared:
+    """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
+
+    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0. The interval is
+    that of the group's own rate, whatever share of its strata it holds; a group of all cases keeps what it counts.
+    """
+    hits, sizes = standardised(k, n, expected, contrast, pooled, total)
+    cases = np.asarray(n, dtype=float)
+    is_all = (cases > 0) & (cases >= total)
+    hits, sizes = np.where(is_all, np.asarray(k, dtype=float), hits), np.where(is_all, cases, sizes)
+    shrunk = shrink_rates(hits, sizes, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
+        share = np.where(cases > 0, sizes / cases, 1.0)
+    effect, below, above = as_counted(shrunk, share, pooled)
+    estimate, low, high = np.clip(baseline + np.array([effect, effect - below, effect + above]), 0.0, 1.0)
+    return Compared(shrunk, sizes, estimate, low, high, baseline)
+
+
+def as_counted(shrunk: ShrunkRates, share: ArrayLike, pooled: float | Floats) -> tuple[Floats, Floats, Floats]:
+    """Differences from what strata let expect, and how far their intervals reach below and above them.
+
+    ``share``: of each group's cases, those that can be compared. Its rate as counted differs by so much less, and is
+    known from all its cases.
+    """
+    known, reach = np.asarray(share, dtype=float), np.sqrt(np.asarray(share, dtype=float))
+    return known * (shrunk.mean - pooled), reach * (shrunk.mean - shrunk.low), reach * (shrunk.high - shrunk.mean)
+
+
+def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
+    """Two-sided p value of equal rates in a group (1) and the rest (2) inside strata; NaN where no stratum has both.
+
+    Shapes: (..., strata), one p for each leading entry. Without continuity correction; where nobody or everybody
+    succeeded in every stratum, nothing differs: p = 1. Source: Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22,
+    719-748.
+    """
+    (hits1, sizes1), (hits2, sizes2) = counted(k1, n1), counted(k2, n2)
+    total, hits = sizes1 + sizes2, hits1 + hits2
+    is_shared = (sizes1 > 0) & (sizes2 > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = sizes1 * hits / total
+        variance = sizes1 * sizes2 * hits * (total - hits) / (total**2 * (total - 1))
+        excess = np.where(is_shared, hits1 - expected, 0.0).sum(axis=-1)
+        noise = np.sqrt(np.where(is_shared, variance, 0.0).sum(axis=-1))
+        z = np.where(noise > 0, excess / noise, 0.0)
+    return np.where(is_shared.any(axis=-1), 2 * scipy.stats.norm.sf(np.abs(z)), np.nan)
+
+
+# Where only the mix makes the crude difference, the adjusted one turns by chance in one tail of this level.
+REVERSAL_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """A group's difference in rate from the rest, crude and inside strata (fractions; NaN where undefined).
+
+    ``low`` and ``high`` belong to the adjusted difference. ``reversal``: its interval at REVERSAL_LEVEL, whatever
+    the level of the others, lies wholly on the other side of 0 than the crude difference. ``n`` is the number of
+    cases in strata that hold both sides.
+    """
+
+    crude: float
+    crude_low: float
+    crude_high: float
+    adjusted: float
+    low: float
+    high: float
+    reversal: bool
+    n: int
+
+    @property
+    def turns(self) -> str:
+        """Does the difference turn round? yes: surely; maybe: only its estimate is on the other side; else no."""
+        return "yes" if self.reversal else "maybe" if self.crude * self.adjusted < 0 else "no"
+
+    def answer(self, worth: float) -> str:
+        """``turns``, or "nothing" where like compared with like surely leaves no difference of ``worth`` (a fraction).
+
+        That is so where the interval holds 0, lies within ``worth`` either side of it, and leaves out the crude
+        difference. An interval of that kind which is too wide for it shows that the difference may not hold: "maybe".
+        """
+        is_less = self.low <= 0 <= self.high and not self.low <= self.crude <= self.high
+        if is_less and max(-self.low, self.high) <= worth:
+            return "nothing"
+        return "maybe" if is_less and not self.reversal else self.turns
+
+
+def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
+    """Mantel-Haenszel's difference of rates between a group and the rest over the strata of a confounder.
+
+    ``frame``: group (boolean), stratum, and either won (boolean, one row a case) or k and n (one row a cell,
+    rows of one cell are added). Missing cells are left out; strata with one side only say nothing about the
+    adjusted difference. Sato's variance; the crude interval is Wald's.
+    Sources: Greenland & Robins (1985), Biometrics 41, 55-68; Sato (1989), Biometrics 45, 1323-1324.
+    """
+    return adjusted_difference(*_cells(frame), level)
+
+
+def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
+    """``mantel_haenszel`` from counts by stratum: k1 of n1 in the group, k0 of n0 in the rest (each (strata,))."""
+    crude, crude_error = _crude(k1.sum(), n1.sum(), k0.sum(), n0.sum())
+    both = (n1 > 0) & (n0 > 0)
+    adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])
+    z = scipy.stats.norm.isf((1 - level) / 2)
+    reversal = crude * adjusted < 0 and abs(adjusted) > scipy.stats.norm.isf((1 - REVERSAL_LEVEL) / 2) * error
+    crude_range, adjusted_range = (
+        (float(value - z * spread), float(value + z * spread))
+        for value, spread in ((crude, crude_error), (adjusted, error))
+    )
+    size = int((n1 + n0)[both].sum())
+    return Adjusted(crude, *crude_range, adjusted, *adjusted_range, bool(reversal), size)
+
+
+def _cells(frame: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
+    """Successes and sizes by stratum: of the group (k1, n1) and of the rest (k0, n0)."""
+    needed = ("group", "stratum", "won") if "won" in frame.columns else ("group", "stratum", "k", "n")
+    lacking = [name for name in needed if name not in frame.columns]
+    if lacking:
+        raise ParameterError(
+            f"mantel_haenszel: found no column {allowed(lacking)}; needed are group, stratum and won, "
+            "or group, stratum, k and n; mend the query that counts"
+        )
+    rows = frame[list(needed)].dropna()
+    if "won" in needed:
+        rows = rows.assign(k=rows["won"].astype(float), n=1.0)
+    strata, names = pd.factorize(rows["stratum"], sort=True)
+    is_group = rows["group"].to_numpy(dtype=bool)
+    k, n = rows["k"].to_numpy(dtype=float), rows["n"].to_numpy(dtype=float)
+    sums = np.zeros((4, len(names)))
+    for row, (side, part) in enumerate([(is_group, k), (is_group, n), (~is_group, k), (~is_group, n)]):
+        np.add.at(sums[row], strata[side], part[side])
+    k1, n1, k0, n0 = sums
+    return k1, n1, k0, n0
+
+
+def _crude(k1: float, n1: float, k0: float, n0: float) -> tuple[float, float]:
+    """The difference of the pooled rates and its standard error."""
+    if not (n1 > 0 and n0 > 0):
+        return float("nan"), float("nan")
+    p1, p0 = k1 / n1, k0 / n0
+    return float(p1 - p0), float(np.sqrt(p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0))
+
+
+def _adjusted(k1: Floats, n1: Floats, k0: Floats, n0: Floats) -> tuple[float, float]:
+    """Mantel-Haenszel's difference over strata with both sides, and Sato's standard error."""
+    if not k1.size:
+        return float("nan"), float("nan")
+    total = n1 + n0
+    weight = n1 * n0 / total
+    difference = float((weight * (k1 / n1 - k0 / n0)).sum() / weight.sum())
+    p = (n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / total**2
+    q = (k1 * (n0 - k0) + k0 * (n1 - k1)) / (2 * total)
+    variance = (difference * p.sum() + q.sum()) / weight.sum() ** 2
+    return difference, float(np.sqrt(max(variance, 0.0)))

@@ -1,0 +1,1 @@
+"""What a notebook stands on: the open period, its frames, answers, families and files."""

@@ -1,0 +1,300 @@
+"""What the pieces of a page may render: claims, tables and key figures, and the market's words."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from closedloop.claims.ledger import (
+    CLAIM_COLUMNS,
+    LOOK_COLUMNS,
+    STATEMENT_COLUMNS,
+    Origin,
+    counted,
+    estimated,
+    identified,
+    stacked,
+    typed,
+)
+from closedloop.period.step import no_claims
+from closedloop.presentation.blocks import Missing, Note, Piece, Sentence, Shown
+from closedloop.presentation.charts import Picture
+from closedloop.presentation.findings import first
+from closedloop.presentation.sentences import Words
+from closedloop.presentation.tables import LIMIT, Table
+from closedloop.terms import Moment
+from closedloop.workbench import families
+
+if TYPE_CHECKING:
+    from closedloop.workbench.period import OpenPeriod
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``claims``: those of the answer; ``ledger``: all of the notebook, for what one finding says of another.
+
+    ``rules``: the ways to recognise each persona, in the market's words.
+    """
+
+    words: Words
+    period: str
+    claims: pd.DataFrame = field(default_factory=no_claims)
+    ledger: pd.DataFrame = field(default_factory=no_claims)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the answer; an empty frame when it is absent."""
+        return self.tables.get(name, pd.DataFrame())
+
+    def result(self, name: str) -> Any:
+        """A key figure; None when it is undefined."""
+        return self.results.get(name)
+
+    def of(self, *measures: str) -> pd.DataFrame:
+        """The claims on these measures."""
+        return self.claims[self.claims["measure"].isin(measures)]
+
+    def cell(self, name: str) -> pd.DataFrame:
+        """The claims that the section ``name`` shows."""
+        return self.claims[self.claims["cell"] == name]
+
+    def first(self, measure: str, **wanted: str) -> Mapping[str, Any] | None:
+        """The first claim on a measure with these values; None when there is none."""
+        return first(self.claims, measure=measure, **wanted)
+
+
+def cells_run() -> list[str]:
+    """The sources of the cells that this session has run; none outside a notebook."""
+    shell = shell_of()
+    return [str(source) for source in shell.user_ns.get("In", [])] if shell else []
+
+
+def running_cell() -> tuple[str, int]:
+    """Id and number of the running cell; a cell without an id is never run twice."""
+    shell = shell_of()
+    number = int(shell.execution_count) if shell else 0
+    parent: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    return str(parent.get("metadata", {}).get("cellId") or f"run {number}"), number
+
+
+def is_example() -> bool:
+    """Does the running cell only show what could be asked? It is in no family then."""
+    shell = shell_of()
+    source = str((shell.user_ns.get("In") or [""])[-1]) if shell else ""
+    return source.lstrip().startswith("# example")
+
+
+def shell_of() -> Any:
+    """The shell of this session; None outside one."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+PROVISIONAL = Note("Provisional: verdicts come when the families of this notebook are closed, at its end.")
+_KEY = ["measure", "subject", "field", "level", "within", "among"]
+_PLAIN = {"estimate": "estimate", "low": "low", "high": "high", "baseline": "baseline", "effect": "effect", "n": "n"}
+Render = Callable[[Evidence, str], Sequence[Piece]]
+
+
+@dataclass
+class Answer:
+    """What one call of a verb found.
+
+    ``rows``: the records that went in, as the market's own frame has them; ``others``: those of further frames, by
+    table. ``render`` makes the pieces of a page from
+    what is known of the answer, the figure under a title. Comparisons (``compare``) join the open period's families.
+    ``redraws``: how the comparisons are made again on other outcomes (the self-test). ``fitted``: what the verb
+    learned, for verbs that go on from it. ``conclude``: called with the answer and the judged claims when the families
+    are closed, to state what follows from them. ``cited``: claims of other answers that it only shows. ``leave``:
+    writes what else belongs into the notebook's folder when it closes.
+    """
+
+    now: "OpenPeriod"
+    verb: str
+    section: str
+    table_name: str
+    render: Render
+    headline: Callable[[Evidence], list[Sentence]] | None = None
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    among: str = ""
+    is_recorded: bool = True
+    comparisons: list[pd.DataFrame] = field(default_factory=list)
+    statements: list[dict[str, Any]] = field(default_factory=list)
+    closed: list[pd.DataFrame] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    redraws: list[Any] = field(default_factory=list)
+    fitted: Any = None
+    conclude: Callable[["Answer", pd.DataFrame], None] | None = None
+    cited: pd.DataFrame = field(default_factory=no_claims)
+    leave: Callable[[Path], None] | None = None
+
+    def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
+        """Where figures of this answer come from; ``days``: of the records that went in."""
+        span = self.now.situation.span(days)
+        return Origin(self.now.notebook, section or self.section, table or self.table_name, *span)
+
+    @property
+    def origin_now(self) -> Origin:
+        """``origin`` of figures of the period itself."""
+        period = self.now.period.name
+        return Origin(self.now.notebook, self.section, self.table_name, period, period)
+
+    def compare(self, comparisons: pd.DataFrame, redraw: Any = None, known_at: str = "") -> None:
+        """Add comparisons, before their verdicts: they join the families of the notebook.
+
+        ``known_at``: when their field is known, where it is no column of a table.
+        """
+        fields = comparisons["field"].fillna("").astype(str)
+        known = [Moment.named(known_at) if known_at else self.now.known_at(name) for name in fields]
+        is_chosen = bool(self.among) and not self.now.is_chosen_early(self.among)
+        late = pd.array([is_chosen or moment > Moment.HANDOFF for moment in known], dtype="boolean")
+        marked = comparisons.assign(among=self.among, is_retrospective=late)
+        self.comparisons.append(marked)
+        self.redraws += [] if redraw is None else [redraw]
+
+    def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
+        self.statements += [row | {"among": self.among} for row in estimated(rows, origin, measure=measure, **about)]
+
+    def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
+        """State totals (``evidence.claims.counted``)."""
+        self.statements += [row | {"among": self.among} for row in counted(rows, origin, measure=measure, **about)]
+
+    def rename(self, among: str) -> None:
+        """Say of all its figures which cases, or settings, they are of."""
+        self.among = "; ".join(part for part in (self.among, among) if part)
+        self.comparisons = [frame.assign(among=self.among) for frame in self.comparisons]
+        self.statements = [row | {"among": self.among} for row in self.statements]
+        self.closed = [identified(claims.assign(among=self.among)) for claims in self.closed]
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """The claims of families that the verb closed itself."""
+        return stacked(self.closed, CLAIM_COLUMNS)
+
+    @property
+    def stated(self) -> pd.DataFrame:
+        """All statements that the answer makes, without comparisons."""
+        return typed(self.statements, STATEMENT_COLUMNS)
+
+    @property
+    def compared(self) -> pd.DataFrame:
+        """All comparisons that the answer makes, before their verdicts."""
+        return stacked(self.comparisons, LOOK_COLUMNS)
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """The claims of the answer; none of its comparisons before the notebook's families are closed."""
+        if not self.now.is_closed:
+            return stacked([families.stated(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
+        ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
+        keys = set(own.fillna("").itertuples(index=False, name=None))
+        keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
+        is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
+        own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
+        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The estimates as a tidy frame, a row a group; once the families are closed with p, q and verdict."""
+        frame = self.claims if self.now.is_closed else pd.concat([self.compared, self.stated, self.judged])
+        shown = frame.rename(columns={"level": "group"})
+        names = ["measure", "subject", "field", "group", "within", "among", *_PLAIN]
+        names += ["p", "q", "verdict"] if self.closed or (self.now.is_closed and len(self.compared)) else []
+        kept = [name for name in names if name in shown and shown[name].replace("", pd.NA).notna().any()]
+        return shown[kept].reset_index(drop=True)
+
+    @property
+    def is_final(self) -> bool:
+        """Is all of it settled, whatever else is compared in the notebook?"""
+        return self.now.is_closed or not (self.comparisons or self.conclude)
+
+    def figure(self, title: str = "") -> "Live":
+        """What is drawn or tabulated of it, under a title that asks the question."""
+        return Live(self.now, lambda: self._shown(title, lambda piece: isinstance(piece, Picture | Table)), self)
+
+    @property
+    def sentence(self) -> "Live":
+        """What is said of it, every number from a claim; or what is missing, and what to collect."""
+        return Live(self.now, lambda: self._shown("", lambda piece: not isinstance(piece, Picture | Table)), self)
+
+    def _shown(self, title: str, is_wanted: Callable[[Piece], bool]) -> Shown:
+        return Shown(tuple(piece for piece in self.pieces(title) if is_wanted(piece)))
+
+    def pieces(self, title: str = "") -> Sequence[Piece]:
+        """Everything that a page shows of the answer."""
+        if self.conclude and not self.now.is_closed:
+            return [PROVISIONAL]
+        reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
+        if not (self.comparisons or self.statements or self.closed or self.tables or len(self.cited)):
+            return reasons or [Missing("nothing is recorded that would answer it.")]
+        if not self.is_final:
+            return [PROVISIONAL, _plainly(self.table)]
+        return [*self.render(self.evidence, title), *reasons]
+
+    @property
+    def evidence(self) -> Evidence:
+        """What its pieces may render."""
+        own = self.now.evidence
+        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
+        own = replace(own, claims=self.claims, ledger=ledger)
+        return replace(own, tables=self.tables, results=self.results, missing=self.missing)
+
+    def _ipython_display_(self) -> None:
+        Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()
+
+    def __repr__(self) -> str:
+        return repr(Shown(tuple(self.pieces())))
+
+
+class Live:
+    """Something on the page that is shown again when the families are closed."""
+
+    def __init__(self, now: "OpenPeriod", make: Callable[[], Shown], answer: Answer | None = None) -> None:
+        self.now, self.make, self.answer = now, make, answer
+
+    def _ipython_display_(self) -> None:
+        self.now.display(self)
+
+    @property
+    def is_final(self) -> bool:
+        """Will it stay as it is?"""
+        return self.now.is_closed or (self.answer is not None and self.answer.is_final)
+
+    def _repr_html_(self) -> str:
+        return self.make()._repr_html_()
+
+    def __repr__(self) -> str:
+        return repr(self.make())
+
+
+def _plainly(frame: pd.DataFrame) -> Table:
+    """The estimates as they are, while their verdicts are not known."""
+    rows = frame.head(LIMIT)
+    is_number = tuple(bool(pd.api.types.is_float_dtype(kind)) for kind in rows.dtypes)
+    cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in rows.to_numpy()]
+    n_more = max(len(frame) - LIMIT, 0)
+    return Table(tuple(map(str, rows.columns)), tuple(map(tuple, cells)), is_number, n_left_out=n_more)
+
+
+def fingerprint(verb: str, arguments: Mapping[str, Any], *frames: pd.DataFrame) -> str:
+    """The identity of a question: its verb, its arguments, and the rows that it was asked of."""
+    digest = hashlib.sha256(f"{verb} {sorted(arguments.items(), key=str)!r}".encode())
+    for rows in frames:
+        digest.update(str(list(rows.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes() if len(rows.columns) else b"")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,141 @@
+"""A notebook's computing cells, run without its page: how one notebook makes what another one reads."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from closedloop.errors import ParameterError
+from closedloop.market.periods import Period, find_period
+from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.period.situation import Situation
+from closedloop.period.step import is_of, written_on
+from closedloop.personas.changes import committed
+from closedloop.personas.persona_set import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
+from closedloop.workbench import store
+from closedloop.workbench.period import OpenPeriod, silence
+
+EXAMPLE = "# example"
+
+
+def run_cells(path: Path, parameters: Mapping[str, Any], *, is_draft: bool = False) -> OpenPeriod:
+    """The period as the notebook at ``path`` leaves it, run with these parameters in a namespace of its own.
+
+    Cells that begin with ``# example`` are left out; nothing is displayed. ``is_draft``: the run folder is only read.
+    Errors: whatever a cell raises, and ParameterError when the notebook opens no period as ``now``.
+    """
+    names: dict[str, Any] = {"__name__": path.stem}
+    with silence(is_draft=is_draft):
+        for number, (source, is_parameters) in enumerate(_sources(path), 1):
+            exec(compile(source, f"{path.name}, code cell {number}", "exec"), names)  # the project's own
+            names |= parameters if is_parameters else {}
+        now = names.get("now")
+    if not isinstance(now, OpenPeriod):
+        raise ParameterError(f'{path}: opens no period; begin with now = open_period(market, period, notebook="...")')
+    return now
+
+
+def _sources(path: Path) -> Iterator[tuple[str, bool]]:
+    """The code cells that compute, and whether each is the one with the parameters."""
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not source.lstrip().startswith(EXAMPLE):
+            yield source, "parameters" in cell["metadata"].get("tags", [])
+
+
+def ensure(notebook: str, market: str, period: str, out: Path) -> None:
+    """Have the claims and tables of a shipped notebook in the run folder, made of what is there today."""
+    warehouse = open_warehouse(market)
+    is_planning = notebook in store.PLANNING
+    found = find_period(warehouse.periods, period, planning=is_planning)
+    situation = (Situation.planning if is_planning else Situation.looking_back)(warehouse, found)
+    if store.is_current(out / market / found.name, notebook, store.basis_of(situation, notebook)):
+        return
+    print(f"{market}, {found.name}: {notebook} is computed first ...", flush=True)
+    run_cells(store.notebook_path(notebook), {"market": market, "period": found.name, "out": str(out)})
+
+
+# Research, and the cells of 06, are imported where they run: a notebook that only reads starts without the estimators.
+
+_SET = "personas"  # the name under which it is noted what a set was made of
+
+
+def previous(every: list[Period], period: Period) -> Period | None:
+    """The period before; None for the first."""
+    index = every.index(period)
+    return every[index - 1] if index else None
+
+
+def committed_set(warehouse: Warehouse, period: str) -> Path:
+    """Where people put a persona set that is to be in force in ``period`` whatever refinement says."""
+    return warehouse.definition.folder / "personas" / f"{period}.yml"
+
+
+def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
+    """The rules in force in a period, with the rates of the window before it; made once, then read.
+
+    It depends on data and the set before it, through 06 alone: where 06 of the period before has not left its proposal
+    in the run folder ``out``, or left it of something else than is there today, its cells are run first, and so on back
+    to the first period. Whoever asks for the same set at the same time waits.
+    """
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    situation, folder = Situation.planning(warehouse, found), out / market / found.name
+    today = store.basis_of(situation, store.REFINEMENT)
+    if not is_of(folder, _SET, today):
+        with _alone(folder):
+            if not is_of(folder, _SET, today):
+                rules = _rules_in_force(warehouse, found, out)
+                with written_on(folder, _SET, today):
+                    write_set(folder / "personas.yml", renewed(rules, situation))
+    return read_set(folder / "personas.yml")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process makes the set of the period; periods are locked from late to early."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{_SET}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
+    """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
+    market, path = warehouse.definition.name, committed_set(warehouse, found.name)
+    if path.exists():
+        return committed(read_set(path), found.name)
+    before = previous(warehouse.periods, found)
+    if before is None:
+        from closedloop.personas.lineage import research_set
+        from closedloop.personas.research import research
+
+        situation = Situation.planning(warehouse, found)
+        material = research(situation)
+        return research_set(situation, material.sample, material.segments)
+    in_force, proposal = set_in_force(market, before.name, out), _proposal(warehouse, before, out)
+    if proposal.personas is not None and warehouse.definition.accept == "auto":
+        return proposal.personas
+    return in_force.carried_to(found.name)
+
+
+def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
+    """What 06 concluded at the end of ``period``; its cells are run where it has not, without a page."""
+    pass
+
+    market, situation = warehouse.definition.name, Situation.looking_back(warehouse, period)
+    folder = out / market / period.name
+    path = folder / "proposal.yml"
+    if not store.is_current(folder, store.REFINEMENT, store.basis_of(situation, store.REFINEMENT)):
+        print(f"{market}, {period.name}: the personas of an earlier period are made first ...", flush=True)
+        path.unlink(missing_ok=True)
+        notebook = store.notebook_path(store.REFINEMENT)
+        run_cells(notebook, {"market": market, "period": period.name, "out": str(out)})
+    if not path.exists():
+        raise ParameterError(
+            f"{store.REFINEMENT} left no proposal.yml in {folder}; its cells have to call next_set(...) "
+            "and now.close(), under the market's own settings"
+        )
+    return read_proposal(path)

@@ -1,0 +1,103 @@
+"""What comparisons look like on a page: a figure of estimates, what holds in sentences, and how much was compared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from closedloop.period.comparisons import turning
+from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids
+from closedloop.presentation.charts import Picture
+from closedloop.presentation.findings import bars_of, dots_of, ends, holding, honestly, joined, summary, value, where
+from closedloop.presentation.sentences import Words, not_compared, one_of_each_pair, recorded, records
+from closedloop.workbench.answer import Evidence
+
+MOST_SENTENCES = 6
+FEWEST_SHOWN = 10  # smaller groups are not shown with attributes (privacy, k = 10)
+_RANKS = {"supported": 0, "leaning": 1, "indistinguishable": 2, "refused": 3}
+
+
+def ranked(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims that hold first, then those to watch, the largest effects on top; groups under ten left out."""
+    shown = claims[claims["n"].fillna(0) >= FEWEST_SHOWN]
+    order = shown.assign(
+        _rank=shown["verdict"].map(_RANKS).fillna(4),
+        _unit=shown["unit"] != "rate",  # effects of different units have no common order: rates go first
+        _size=-shown["effect"].abs(),
+        _key=shown["claim_id"],
+    )
+    return order.sort_values(["_rank", "_unit", "_size", "_key"]).drop(columns=["_rank", "_unit", "_size", "_key"])
+
+
+def comparison(
+    claims: pd.DataFrame, evidence: Evidence, title: str, axis: str, counted: pd.DataFrame | None = None
+) -> tuple[Piece, ...]:
+    """The usual answer to "what differs?": a figure, what holds in sentences, and how much was compared.
+
+    ``counted``: the claims to count where more was compared than is drawn.
+    """
+    rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], evidence.words))
+    rows = rows[rows[["estimate", "low"]].notna().any(axis=1) & (rows["reason"].fillna("") == "")]
+    said = in_words(claims, evidence, counted)
+    if rows.empty:
+        return said
+    chosen = ", ".join(dict.fromkeys(rows["among"].fillna("")))
+    among = f"Among {chosen}. " if chosen else ""
+    caption = f"{among}Filled point: the difference holds; hollow: it does not."
+    return (dots_of(rows, evidence.words, title, axis, caption=caption), *said)
+
+
+def in_words(claims: pd.DataFrame, evidence: Evidence, counted: pd.DataFrame | None = None) -> tuple[Piece, ...]:
+    """``comparison`` without the figure."""
+    rows = ranked(one_of_each_pair(claims[claims["family"] != "none"], evidence.words))
+    held = rows[rows["verdict"].isin(["supported", "leaning"])]
+    is_first = pd.Series(range(len(held)), index=held.index) < MOST_SENTENCES
+    said = held[is_first | turning(held, evidence.ledger)]
+    listed = (Listing(honestly(said, evidence.ledger, evidence.words)),) if len(said) else ()
+    own = claims if counted is None else counted
+    chosen = ", ".join(dict.fromkeys(name for name in own["among"].fillna("") if name))
+    among = [Sentence(f"Among {chosen}:")] if chosen else []
+    return (joined([*among, *summary(own, evidence.words, evidence.ledger)]), *listed)
+
+
+def strongest(evidence: Evidence) -> list[Sentence]:
+    """The largest effect that holds, like for like too; else one that does not, said so; else that nothing differs."""
+    claims = evidence.ledger[~evidence.ledger["family"].str.endswith("recording")]
+    compared = claims[claims["family"] != "none"]
+    supported = compared[compared["verdict"] == "supported"]
+    held = pd.concat([ranked(part) for part in (holding(compared, claims), supported)])
+    if len(held):
+        return honestly(held.head(1), evidence.ledger, evidence.words)
+    return [] if compared.empty else summary(claims, evidence.words, claims)
+
+
+def recording(evidence: Evidence) -> tuple[Piece, ...]:
+    """Fields recorded more often for one outcome, with both shares, and those not compared; nothing without any."""
+    held = where(evidence.of("recorded_share"), verdict="supported")
+    lines = [recorded(claim, evidence.words) for claim in records(held)]
+    lines += without_comparison(where(evidence.claims, unit="rate"), evidence.words)
+    return (Listing(lines),) if lines else ()
+
+
+def without_comparison(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """Levels of which something else than their number hinders a comparison, by measure, field and reason."""
+    unfit = claims[(claims["family"] != "none") & (claims["reason"].fillna("") != "")]
+    return [not_compared(part, words) for _, part in unfit.groupby(["measure", "field", "reason"])]
+
+
+def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title: str, caption: str) -> Picture:
+    """Leads at each status as bars, each with its share and interval where one is stated."""
+    known = {claim["level"]: claim for claim in records(shares)}
+
+    def remark(claim: Mapping[str, Any]) -> str:
+        share = known.get(claim["level"])
+        return "" if share is None else f"{value(share, words)} ({ends(share, words)})"
+
+    picture = bars_of(counts, words, title, "leads", level_of(words), remark, caption)
+    return replace(picture, claims=claim_ids(counts, shares))
+
+
+def level_of(words: Words) -> Callable[[Mapping[str, Any]], str]:
+    """How a claim's level is named where the heading names the field."""
+    return lambda claim: words.level(str(claim["field"]), claim["level"])

@@ -1,0 +1,61 @@
+"""Levels and counts, on tables small enough to work out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from closedloop.period.counting import RARE, counts, levels, rates, share_counts
+
+
+def _twelve_of(*values: object) -> pd.Series:
+    return pd.Series([value for value in values for _ in range(12)])
+
+
+def test_rare_levels_and_gaps_are_missing_levels() -> None:
+    field = pd.Series(["a"] * 12 + ["b"] * 9 + [None] * 3)
+    assert levels(field.to_frame("f"), ["f"])["f"].fillna("-").tolist() == ["a"] * 12 + ["-"] * 12
+    named = levels(field.to_frame("f"), ["f"], RARE)["f"]
+    assert named.fillna("-").tolist() == ["a"] * 12 + [RARE] * 9 + ["-"] * 3
+
+
+def test_flags_read_as_yes_and_no() -> None:
+    found = levels(_twelve_of(True, False).to_frame("is_x"), ["is_x"])["is_x"]
+    assert found.tolist() == ["yes"] * 12 + ["no"] * 12
+
+
+def test_numbers_are_cut_into_quarters() -> None:
+    found = levels(pd.DataFrame({"age": np.arange(1.0, 101.0)}), ["age"])["age"]
+    assert found.value_counts().tolist() == [25, 25, 25, 25]
+    assert found.iloc[0] == "up to 25.75" and found.iloc[-1] == "over 75.25"
+
+
+def test_counts_are_of_the_decided_rows_that_record_the_field() -> None:
+    frame = pd.DataFrame({"f": ["a", "a", "b", None, "b", RARE]})
+    hit = pd.Series([True, False, True, True, None, True], dtype="boolean")
+    before = pd.Series([True, False, False, False, False, False])
+    found = counts(frame, ["f"], hit, pd.Series(["x", "x", "y", "y", "y", "y"]), late=["f"], is_before=before)
+    assert found["is_late"].all()
+    assert found.drop(columns="is_late").fillna("-").to_dict("records") == [
+        {"field": "f", "level": "a", "k": 1.0, "n": 2, "expected": 1.0, "contrast": 0.0, "n_before": 1},
+        {"field": "f", "level": "b", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5, "n_before": 0},
+        {"field": "f", "level": "-", "k": 1.0, "n": 1, "expected": 1.0, "contrast": 0.5, "n_before": 0},
+    ]
+
+
+def test_share_counts_ask_a_yes_no_question_once() -> None:
+    subjects = pd.Series(["p"] * 12 + ["q"] * 12)
+    rows = pd.DataFrame({"wants": ["yes"] * 9 + ["no"] * 3 + ["yes"] * 2 + ["no"] * 10})
+    found = share_counts(rows, subjects).set_index("subject")
+    assert found["level"].tolist() == ["yes", "yes"]
+    assert found.loc["p", ["k", "n", "k_rest", "n_rest"]].tolist() == [9, 12, 2, 12]
+    assert found.loc["q", ["k", "n", "k_rest", "n_rest"]].tolist() == [2, 12, 9, 12]
+
+
+def test_share_counts_leave_out_groups_under_ten() -> None:
+    subjects = pd.Series(["p"] * 12 + ["q"] * 9)
+    rows = pd.DataFrame({"size": ["large"] * 21})
+    assert share_counts(rows, subjects)["subject"].tolist() == ["p"]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(9, []), (10, [0.3])])
+def test_a_rate_of_fewer_than_ten_is_not_stated(n: int, expected: list[float]) -> None:
+    assert [row["estimate"] for row in rates([("a", 0.3 * n, n)], "field")] == pytest.approx(expected)

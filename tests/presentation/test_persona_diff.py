@@ -1,0 +1,97 @@
+"""The readable difference of two persona sets."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from closedloop.personas.persona_set import Change, Persona, PersonaSet
+from closedloop.presentation.persona_words import diff, edit_evidence, edit_told, known_sizes
+from closedloop.statistics.rules.rules import Among, Branch, Rule
+
+from .ledger import claims, words
+
+YARD, LARGE = Among("product", ("plan",)), Among("sites", ("over 20",))
+SPLIT = Change(
+    "2025-q1", "split", "fast", "fast-sites", "sites", "over 20",
+    estimate=0.7, low=0.6, high=0.79, baseline=0.5, q=0.000625, n=68, last_period="2024-q4", claim_id="win-rate-7",
+)  # fmt: skip
+NAMES = words(**{"fast": "Fast start", "slow": "Slow", "fast-sites": "Fast start, large"})
+
+
+def _persona(name: str, low: float | None, high: float | None, n: int) -> Persona:
+    rate = None if low is None or high is None else (low + high) / 2
+    return Persona(name, NAMES.names[name], win_rate=rate, low=low, high=high, n=n, is_assumed=rate is None)
+
+
+BEFORE = PersonaSet(
+    "yard", "2024-q4", "research",
+    Rule((Branch((YARD,), "fast", 10, 0.9),), "slow", ("product",)),
+    (_persona("fast", 0.40, 0.52, 80), _persona("slow", None, None, 4)), base_rate=0.4,
+)  # fmt: skip
+AFTER = PersonaSet(
+    "yard", "2025-q1", "refined",
+    Rule((Branch((YARD, LARGE), "fast-sites", 10, 0.9), Branch((YARD,), "fast", 10, 0.9)), "slow",
+         ("product", "sites")),
+    (_persona("fast", 0.36, 0.44, 120), _persona("slow", 0.2, 0.3, 60), _persona("fast-sites", 0.6, 0.79, 68)),
+    base_rate=0.36, changelog=(SPLIT,),
+)  # fmt: skip
+
+
+def told(*arguments: object) -> str:
+    return diff(*arguments).replace("\N{NO-BREAK SPACE}", " ")  # type: ignore[arg-type]
+
+
+def test_everything_that_differs_is_told_with_the_claim_behind_it() -> None:
+    assert (
+        told(BEFORE, AFTER, NAMES, [{"fast": 0.6, "slow": 0.4}, {"fast": 0.5, "slow": 0.4}])
+        == """\
+yard: personas of 2024-q4 (research) and of 2025-q1 (refined)
+Win rate of all deals when the promises were made: 40 % -> 36 %
+Personas: 2 -> 3
+
+~ Fast start: part of it is now persona Fast start, large
+    no longer: product: Yard Plan
+    recognised by: product: Yard Plan; but not number of sites: over 20
+    promised win rate: 40–52 % (n = 80) -> 36–44 % (n = 120)
+    share of those known: 60 % -> 50 %
+
+~ Slow: its win rate rests on deals of its own now
+    promised win rate: assumed, without deals of its own -> 20–30 % (n = 60)
+
++ Fast start, large: was part of persona Fast start
+    recognised by: product: Yard Plan; number of sites: over 20
+    promised win rate: 60–79 % (n = 68)
+
+Why
+  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won (60–79 %, n = 68) against 50 %, \
+q = 0.000625, deals to 2024-q4; claim win-rate-7"""
+    )
+
+
+def test_the_way_back_retires_what_was_split() -> None:
+    back = told(AFTER, BEFORE, NAMES)
+    assert "- Fast start, large: its people now count as persona Fast start" in back
+    assert "Why" not in back
+
+
+def test_equal_sets_have_no_difference_even_when_carried_over() -> None:
+    later = BEFORE.carried_to("2025-q1")
+    assert told(BEFORE, later, NAMES).endswith("2025-q1 (carried over): no difference")
+    grown = told(BEFORE, later, NAMES, [{"fast": 0.6}, {"fast": 0.7}])
+    assert "~ Fast start: as before\n    share of those known: 60 % -> 70 %" in grown
+    assert "share" not in told(BEFORE, later, NAMES, [{}, {"fast": 0.7}]), "a share that was not known is no change"
+
+
+def test_each_kind_of_edit_is_told() -> None:
+    assert (
+        edit_told(replace(SPLIT, edit="merge", into="slow"), NAMES) == "Persona Fast start is now part of persona Slow"
+    )
+    assert edit_told(replace(SPLIT, edit="retire", into="slow"), NAMES).endswith("its people count as persona Slow")
+    assert edit_evidence(Change("2025-q1", "commit")) == "a decision, not a finding"
+
+
+def test_sizes_come_from_the_plan_that_was_written(tmp_path: Path) -> None:
+    assert known_sizes(tmp_path) == {}
+    ledger = claims({"measure": "persona_share", "field": "persona", "level": "fast", "estimate": 0.6}, {})
+    (tmp_path / "claims").mkdir()
+    ledger.to_parquet(tmp_path / "claims" / "02_personas.parquet")
+    assert known_sizes(tmp_path) == {"fast": 0.6}
