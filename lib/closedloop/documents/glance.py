@@ -24,9 +24,8 @@ def promise_of(dossier: Dossier) -> Sentence:
         nothing = "no evidence yet, collect outcomes of its deals"
         return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
     deals = f"{value(won, dossier.words)} won of {numbers.count(claim['n'])} decided in {span(claim)}"
-    return stating(
-        f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals})", claim, won
-    )
+    expected = f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals}"
+    return stating(f"{expected}, drawn toward the rate of all personas)", claim, won)
 
 
 def _of_leads(dossier: Dossier) -> Sentence:
