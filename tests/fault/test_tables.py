@@ -121,7 +121,7 @@ _CHANGED = [
     for table in TABLES
     for change in CHANGES
 ]
-UNTOUCHED = {  # the pages that know nothing of a table
+UNTOUCHED = {  # pages that say nothing of a table of this market
     "accounts": ("03_leads", "04_handoff", "06_refinement", "battlecard"),
     "leads": ("06_refinement", "battlecard"),
     "respondents": ("03_leads", "04_handoff", "05_deals", "06_refinement", "07_review", "battlecard"),
@@ -129,7 +129,7 @@ UNTOUCHED = {  # the pages that know nothing of a table
     "stage_history": (*pages.NOTEBOOKS, "campaign_brief", "battlecard"),
     "materials": pages.NOTEBOOKS,
     "touches": ("01_research", "02_personas", "03_leads", "05_deals", "06_refinement", "battlecard"),
-    "notes": ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement"),
+    "notes": ("01_research", "03_leads", "04_handoff", "05_deals", "06_refinement"),
     "spend": ("01_research", "02_personas", "04_handoff", "05_deals", "06_refinement", "07_review", "battlecard"),
 }
 SAID = {  # what its absence makes a page say
