@@ -8,21 +8,30 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import glance
-from closedloop.documents.document import Document, heard
-from closedloop.documents.glance import promise_of
-from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines, spoken
+from closedloop.documents.document import (
+    NO_NOTES,
+    NO_TEXTS,
+    Document,
+    Line,
+    Part,
+    assumed,
+    plainly,
+    share_lines,
+    spoken,
+)
+from closedloop.documents.glance import heard, promise_of
 from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import Advice, advise, planned_tests, winners
 from closedloop.presentation.blocks import Shown
-from closedloop.presentation.findings import Claim, Column, firm, honestly, table_of, where
+from closedloop.presentation.findings import Claim, Columns, firm, honestly, table_of, where
 from closedloop.presentation.sentences import capital, records, sentences
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
 NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
 PROMISED = "promised"
-_CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
+_CHANNEL_COLUMNS: Columns = MappingProxyType(
     {
         "n_leads": "leads",
         "n_accepted": "accepted",

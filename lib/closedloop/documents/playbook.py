@@ -1,23 +1,51 @@
 """The sales playbook of one persona: the glance first, then whom it fits, what to say, to send and to expect."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from closedloop.documents import glance
-from closedloop.documents.document import IN_ALL_DEALS, Document, heard, market_topics, own_topics, share_of, so_far
-from closedloop.documents.glance import promise_history
-from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
+from closedloop.documents.document import (
+    GOOD_ANSWER,
+    NO_NOTES,
+    NO_TEXTS,
+    Document,
+    Line,
+    Part,
+    assumed,
+    share_lines,
+    spoken,
+)
+from closedloop.documents.glance import (
+    IN_ALL_DEALS,
+    heard,
+    market_topics,
+    own_topics,
+    promise_history,
+    share_of,
+    so_far,
+)
 from closedloop.period.comparisons import CONVERSION, turning
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, Column, Label, backed, firm, first, honestly, table_of, value, where
+from closedloop.presentation.findings import (
+    Claim,
+    Column,
+    Columns,
+    Label,
+    backed,
+    firm,
+    first,
+    honestly,
+    table_of,
+    value,
+    where,
+)
 from closedloop.presentation.sentences import records, sentences
 from closedloop.presentation.tables import Table, record_table
 
-Columns = Mapping[str, str | tuple[str, Column]]
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
 _EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",

@@ -11,8 +11,7 @@ from closedloop.period.comparisons import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
 from closedloop.presentation.findings import Claim, backed, ends, first, value, where
-from closedloop.presentation.measures import measure_of
-from closedloop.presentation.sentences import Words, about, other_arm, records
+from closedloop.presentation.sentences import Words, about, measure_of, other_arm, records
 
 # rates of arms, and the measure that counts how many of each got there
 ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}

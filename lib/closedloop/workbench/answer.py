@@ -104,6 +104,7 @@ PROVISIONAL = Note("Provisional: verdicts come when the families of this noteboo
 _KEY = ["measure", "subject", "field", "level", "within", "among"]
 _PLAIN = {"estimate": "estimate", "low": "low", "high": "high", "baseline": "baseline", "effect": "effect", "n": "n"}
 Render = Callable[[Evidence, str], Sequence[Piece]]
+Headline = Callable[[Evidence], list[Sentence]]
 
 
 @dataclass
@@ -124,7 +125,7 @@ class Answer:
     section: str
     table_name: str
     render: Render
-    headline: Callable[[Evidence], list[Sentence]] | None = None
+    headline: Headline | None = None
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -39,10 +39,6 @@ from closedloop.workbench.answer import (
 from closedloop.workbench.comparison import strongest
 from closedloop.workbench.frames import Frames
 from closedloop.workbench.redraws import Compared, write_compared
-
-if TYPE_CHECKING:
-    pass
-
 
 _CHANGED = Note(
     "Cells were changed and run again: what they compared before counts as well, and this is a draft. "

@@ -18,7 +18,7 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, estimate
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, dots_of, table_of
+from closedloop.presentation.findings import Claim, Column, Columns, dots_of, table_of
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable, simplified
 from closedloop.statistics.proportions import shrink_rates
@@ -214,8 +214,7 @@ def champion_challenger(
         gains = {name: fought.gain(name, measure, situation.rng(f"duel-{name}")) for name in rivals}
         compared.append(gain_looks([gains.pop("proposal")], origin, measure=measure))
         answer.estimate(list(gains.values()), origin, measure, unit="ratio", kind="predictive")
-    about = {"market": now.market, "period": now.period.name, "expires_on": situation.expires_on}
-    judged = close_family(stacked(compared), family="duel", **about)  # type: ignore[arg-type]
+    judged = close_family(stacked(compared), family="duel", **situation.about)
     answer.closed.append(judged)
     answer.results |= {"verdict": verdict_of(judged), "n_deals": len(fought.won)}
     answer.redraws += [DuelRedraw(closed["deal_id"], closed, now.personas, situation, by)] if answer.is_recorded else []
@@ -250,7 +249,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 
     asked = title or "Who predicts the next deals better than the personas in force?"
     picture = dots_of(gains, shown.words, asked, "gain in log loss over the set in force", name)
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "log_loss": "log loss (lower is better)",
         "auc_within": "AUC within blocks",
         "log_loss_gain": ("gain in log loss", gained("log_loss_gain")),

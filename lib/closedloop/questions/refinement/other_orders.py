@@ -11,7 +11,7 @@ from closedloop.period.records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, backed, table_of
+from closedloop.presentation.findings import Claim, Columns, backed, table_of
 from closedloop.presentation.sentences import records
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.off_policy import LEAST_EFFECTIVE, rule_value, taken_first
@@ -93,7 +93,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def won(row: Mapping[str, Claim]) -> str:
         return backed(row["order_won_rate"], shown.words) if "order_won_rate" in row else "cannot tell"
 
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "order_won_rate": ("won", won),
         "effective_sample": "leads that the log is worth",
     }

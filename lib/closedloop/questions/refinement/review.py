@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.claims.ledger import alike
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, first, holding, honestly, table_of, value, where
+from closedloop.presentation.findings import Columns, backed, first, holding, honestly, table_of, value, where
 from closedloop.presentation.persona_words import change_table
 from closedloop.presentation.sentences import records, sentences
 from closedloop.questions.deals.amounts import amount_order
@@ -192,7 +192,7 @@ def _show_requests(shown: Evidence, title: str) -> Sequence[Piece]:
 def _show_false_lines(shown: Evidence, title: str) -> Sequence[Piece]:
     rows = shown.of("expected_false_lines")
     families, total = where(rows, field="family"), rows[rows["field"] == ""]
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "n": ("hold", lambda row: numbers.count(row["expected_false_lines"]["n"])),
         "bound": ("largest q", lambda row: numbers.plain(row["expected_false_lines"]["baseline"])),
         "expected_false_lines": "false among them, at most on average",

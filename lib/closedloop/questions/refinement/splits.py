@@ -85,12 +85,10 @@ def simplified(
     claims = close_family(
         typed(tested, LOOK_COLUMNS),
         family="simplify",
-        market=situation.market,
-        period=situation.period.name,
         smallest_worth=settings.smallest_worth,
         rate=0.10 / settings.planned_periods,
         watch_rate=0.10,
-        expires_on=situation.expires_on,
+        **situation.about,
     )
     gone = set(claims.loc[claims["verdict"] == Verdict.SUPPORTED, "subject"])
     rule = without(in_force.rule, gone)
@@ -199,12 +197,10 @@ def split_claims(
     return close_family(
         stacked(part.assign(**meta) for part in found),
         family="edit",
-        market=situation.market,
-        period=situation.period.name,
         smallest_worth=situation.claims.smallest_worth,
         rate=0.10 / situation.claims.planned_periods,
         watch_rate=0.10,
-        expires_on=situation.expires_on,
+        **situation.about,
     )
 
 
