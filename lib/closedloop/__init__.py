@@ -33,7 +33,7 @@ _HOMES = {
     "offer": "questions.research.targets",
     "open_document": "workbench.cells",
     "open_period": "workbench.period",
-    "other_orders": "questions.refinement.other_orders",
+    "other_orders": "questions.refinement.champion_challenger",
     "outcomes": "questions.deals.outcomes",
     "planned_tests": "questions.leads.planned_tests",
     "prevalence": "questions.personas.attributes",

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,21 +96,14 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     situation, folder = Situation.planning(warehouse, found), out / market / found.name
     today = store.basis_of(situation, store.REFINEMENT)
     if not is_of(folder, _SET, today):
-        with _alone(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f".{_SET}.lock").open("w") as lock:  # periods are locked from late to early
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_of(folder, _SET, today):
                 rules = _rules_in_force(warehouse, found, out)
                 with written_on(folder, _SET, today):
                     write_set(folder / "personas.yml", renewed(rules, situation))
     return read_set(folder / "personas.yml")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Within the block no other process makes the set of the period; periods are locked from late to early."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{_SET}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:

@@ -254,7 +254,9 @@ class OpenPeriod(Frames):
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
         self._write()
-        self._show_again()
+        for live, handle in self._shown:
+            if handle is not None:
+                handle.update(_bundle(live.make()), raw=True)
         return Closing(self)
 
     @property
@@ -329,11 +331,6 @@ class OpenPeriod(Frames):
         name = f"closedloop-{len(self._shown)}"
         handle = display(_bundle(live.make()), raw=True, display_id=name)  # type: ignore[no-untyped-call]
         self._shown.append((live, handle))
-
-    def _show_again(self) -> None:
-        for live, handle in self._shown:
-            if handle is not None:
-                handle.update(_bundle(live.make()), raw=True)
 
     def _repr_html_(self) -> str:
         return self._scope()._repr_html_()
