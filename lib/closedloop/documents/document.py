@@ -107,21 +107,17 @@ def _template(name: str, values: Mapping[str, Any]) -> str:
 
 def assumed(texts: Sequence[Mapping[str, Any]], limit: int, *, with_title: bool = False) -> list[Line]:
     """The team's texts as lines, marked as assumed."""
-    return [Line(_told(row, with_title), _source(row), ASSUMED) for row in texts[:limit]]
+    lines = []
+    for row in texts[:limit]:
+        title = f"{row['title']}: " if with_title and not numbers.is_missing(row["title"]) else ""
+        lines.append(Line(f"{title}{row['text']}", f"({row['material_id']})", ASSUMED))
+    return lines
 
 
 def plainly(texts: Sequence[Mapping[str, Any]], limit: int) -> list[Line]:
     """``assumed`` for the glance page: no source, and what a good answer sounds like apart."""
     split = [str(row["text"]).partition(GOOD_ANSWER) for row in texts[:limit]]
     return [Line(text, f"Good: {good}" if good else "", ASSUMED) for text, _, good in split]
-
-
-def _told(row: Mapping[str, Any], with_title: bool) -> str:
-    return f"{row['title']}: {row['text']}" if with_title and not numbers.is_missing(row["title"]) else str(row["text"])
-
-
-def _source(row: Mapping[str, Any]) -> str:
-    return f"({row['material_id']})"
 
 
 def share_lines(shares: pd.DataFrame, words: Words, whole: str) -> list[Line]:
@@ -277,11 +273,13 @@ class Dossier:
         rows = self.materials
         fits = (rows["kind"] == kind) & self._is_mine(rows["persona"], "persona")
         fits &= self._is_mine(rows["competitor"], "competitor")
-        order = {topic: place for place, topic in enumerate(self.topics)}
         if topics is not None:
             fits &= rows["topic"].isin(list(topics))
-        kept = records(rows[fits])
-        return sorted(kept, key=lambda text: _place(text["topic"], order))
+        order: dict[Any, int] = {topic: place for place, topic in enumerate(self.topics)}
+        n = len(order)  # general texts follow the page's topics; texts on other topics come last
+        return sorted(
+            records(rows[fits]), key=lambda text: n if is_missing(text["topic"]) else order.get(text["topic"], n + 1)
+        )
 
     def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
         return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
@@ -299,11 +297,6 @@ def topic_of(field: str, level: str, topics: set[str]) -> str | None:
     """The topic that an attribute speaks about: a survey wish for it, or a field or level of that name."""
     wish = field.partition("_")[2] if level in ("yes", "True", "true") else ""
     return next((name for name in (wish, field, level) if name in topics), None)
-
-
-def _place(topic: Any, order: Mapping[str, int]) -> int:
-    """General texts follow the page's topics; texts on other topics come last."""
-    return len(order) if is_missing(topic) else order.get(topic, len(order) + 1)
 
 
 class Document:

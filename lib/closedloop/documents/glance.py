@@ -34,7 +34,11 @@ def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
     own = own_topics(dossier, kind)
     if len(own):
         return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
-    told = [topic_line(claim, dossier, kind) for claim in records(market_topics(dossier, kind).head(limit))]
+    whole, place = _REMARKS[kind]
+    told = [
+        Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
+        for claim in records(market_topics(dossier, kind).head(limit))
+    ]
     return [*told, *so_far(dossier, kind)]
 
 
@@ -46,12 +50,6 @@ def own_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
 def market_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
     """The claims on the topics that were named ten times in the whole market."""
     return where(dossier.plan, measure=f"n_{kind}", subject="market", field="topic")
-
-
-def topic_line(claim: Claim, dossier: Dossier, kind: str) -> Line:
-    """One topic of the whole market: how many of all such remarks."""
-    whole, place = _REMARKS[kind]
-    return Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
 
 
 def share_of(claim: Claim) -> str:
