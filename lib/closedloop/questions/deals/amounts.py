@@ -98,9 +98,9 @@ def _money(answer: Answer, by: str) -> None:
     groups = _groups(paid)
     medians = [{**named, **quantile(part["won_amount"])} for named, part in groups]
     answer.estimate(medians, origin, "median_amount", unit="amount")
-    whole, products = _means(paid, ""), _means(paid, "product") if "product" in paid else []
-    answer.estimate([*whole, *products], origin, "mean_amount", unit="amount")
-    if whole[0]["reason"]:  # the largest deals that are far from the others are named
+    means = _means(paid)
+    answer.estimate(means[means["field"] != "persona"], origin, "mean_amount", unit="amount")  # personas are compared
+    if means["reason"].iloc[0]:  # the largest deals that are far from the others are named
         amount = paid["won_amount"]
         is_large = (amount > _TIMES_MEDIAN * amount.median()) | (amount > MOST_OF_ALL * amount.sum())
         named = paid[is_large].nlargest(_MOST_NAMED, "won_amount").rename(columns={"won_amount": "estimate"})
@@ -115,7 +115,7 @@ def _money(answer: Answer, by: str) -> None:
     answer.estimate(shown, origin, "next_amount", unit="amount", kind="predictive")
     answer.results |= {f"next_amount_{end}": coming[0][end] for end in ("low", "high")}
     answer.results["median_amount"] = medians[0]["estimate"]
-    answer.fitted = _known([*whole, *_means(paid, "persona")])
+    answer.fitted = _known(means)
     if not answer.now.situation.has_only_won:
         _per_decided(answer, ended[won(ended).notna()], by)
 
@@ -144,14 +144,15 @@ def _velocities(answer: Answer, every: pd.DataFrame) -> None:
     timed = ended[(ended["outcome"] == "won") & ended["age_days"].notna()]
     if answer.now.situation.has_only_won or no_days(answer.now.situation, every) or len(timed) < LEAST_SHOWN:
         return
-    days = _known([{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)])
+    medians = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
+    days = _known(pd.DataFrame(medians))
     speeds = []
     for persona in (persona for persona in days if persona in means):
         mine = every[every["persona"].astype("str") == persona] if persona else every
         hit = won(mine.loc[mine.index.intersection(ended.index)]).dropna()
         n_open, rate = int((mine["outcome"] == "open").sum()), rates([("", hit.sum(), len(hit))], "")
         if n_open >= LEAST_SHOWN and rate:
-            found = velocity(n_open, _known(rate)[""], means[persona], days[persona])
+            found = velocity(n_open, _known(pd.DataFrame(rate))[""], means[persona], days[persona])
             speeds.append({"field": "persona" if persona else "", "level": persona, **found, "n": len(hit)})
     told = [row for row in speeds if np.isfinite(row["estimate"])]
     answer.estimate(told, answer.origin(ended["closed_on"]), "sales_velocity_per_day", unit="amount")
@@ -190,15 +191,12 @@ def per_decided(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
     return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n", "reason"]].assign(field=field)
 
 
-def _means(paid: pd.DataFrame, field: str) -> list[Row]:
-    """Mean amounts of all, or of a field's groups of ten or more, drawn together."""
-    by = _levels(paid).get(field) if field else pd.Series("", index=paid.index)
-    if by is None:
-        return []
-    table = mean_amounts(paid["won_amount"], by)
-    rows = table[table["n"] >= LEAST_SHOWN].assign(field=field, level=table["group"])
-    columns = ["field", "level", "estimate", "low", "high", "n", "reason"]
-    return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
+def _means(paid: pd.DataFrame) -> pd.DataFrame:
+    """Mean amounts of all, and of the groups of ten or more of each field, which are drawn together."""
+    by = {"": pd.Series("", index=paid.index), **_levels(paid)}
+    means = pd.concat([mean_amounts(paid["won_amount"], level).assign(field=field) for field, level in by.items()])
+    means = means.rename(columns={"group": "level"})[["field", "level", "estimate", "low", "high", "n", "reason"]]
+    return means[means["n"] >= LEAST_SHOWN]
 
 
 def _groups(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
@@ -214,8 +212,9 @@ def _levels(frame: pd.DataFrame) -> pd.DataFrame:
     return by.loc[:, by.nunique() > 1]
 
 
-def _known(rows: Sequence[Row]) -> Known:
-    return {row["level"]: (row["estimate"], row["low"], row["high"]) for row in rows if row["field"] in ("", "persona")}
+def _known(rows: pd.DataFrame) -> Known:
+    own = rows[rows["field"].isin(["", "persona"])]
+    return dict(zip(own["level"], own[["estimate", "low", "high"]].itertuples(index=False, name=None), strict=True))
 
 
 def _show_cycle(shown: Evidence, title: str) -> Sequence[Piece]:
