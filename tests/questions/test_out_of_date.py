@@ -176,8 +176,8 @@ def test_other_words_make_nothing_anew(place: Path) -> None:
 
 
 RENDERING = {
-    "documents/page.css": ("line-height: 1.55", "line-height: 1.6"),
-    "documents/templates/page.html": ("</body>", "\n</body>"),
+    "presentation/page.css": ("line-height: 1.55", "line-height: 1.6"),
+    "presentation/templates/page.html": ("</body>", "\n</body>"),
     "statistics/proportions.py": ("\nimport ", "\n# a remark\nimport "),
 }
 
@@ -195,7 +195,7 @@ def test_other_styles_templates_and_comments_make_nothing_anew(place: Path, pack
 
 
 def test_other_code_that_computes_makes_it_anew(place: Path, package: Path) -> None:
-    with (package / "evidence" / "rates.py").open("a") as file:
+    with (package / "statistics" / "proportions.py").open("a") as file:
         file.write("\n_MORE = 1\n")
     forget_code()
     assert ask(place)[0] == [f"{DEALS} 2024-q1"]
