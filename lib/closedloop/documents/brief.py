@@ -24,8 +24,8 @@ from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import Advice, advise, planned_tests, winners
 from closedloop.presentation.blocks import Shown
-from closedloop.presentation.findings import Claim, Columns, firm, honestly, table_of, where
-from closedloop.presentation.sentences import capital, records, sentences
+from closedloop.presentation.findings import Claim, Columns, firm, honestly, where
+from closedloop.presentation.sentences import capital, records
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
@@ -104,19 +104,15 @@ class CampaignBrief(Document):
 
     def channels(self) -> Shown:
         """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
-        words, totals, advice = self.dossier.words, self._brought, self._advice
+        totals, advice = self._brought, self._advice
         marks = {one.channel: one.mark for one in advice}
         intro = "All personas together" if self._is_whole_market else "This persona's leads"
-
-        def named(claim: Claim) -> str:
-            return words.level("channel", claim["level"])
 
         def mark(row: Mapping[str, Claim]) -> str:
             return marks.get(str(next(iter(row.values()))["level"]), numbers.MISSING)
 
         columns = {**_CHANNEL_COLUMNS, "advice": ("what to do", mark)}
-        totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
-        shown = [table_of(totals, words, "channel", columns, label=named)] if len(totals) else []
+        shown = self._listed(totals[totals["measure"].isin(_CHANNEL_COLUMNS)], "channel", columns)
         # what holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels
         sent = where(self.dossier.plan, notebook="03_leads", family="how they end", unit="rate")
         sent = sent[sent["verdict"].isin(["supported", "leaning"])]
@@ -209,6 +205,3 @@ class CampaignBrief(Document):
         """What to do with a channel, and the figures behind it."""
         named = capital(self.dossier.words.level("channel", advice.channel))
         return Line(f"{named} – {advice.mark}:", advice.why.text, claims=advice.why.claims)
-
-    def _said(self, claims: pd.DataFrame) -> list[Line]:
-        return [Line.of(said) for said in sentences(claims, self.dossier.words)]

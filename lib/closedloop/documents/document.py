@@ -18,11 +18,11 @@ from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import RESULTS, Note, Piece, Query, Sentence, Shown, claim_ids, stating
-from closedloop.presentation.findings import backed, telling, where
+from closedloop.presentation.findings import Columns, Label, backed, table_of, telling, where
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.page import templates
 from closedloop.presentation.persona_words import makeup, rule_sentences
-from closedloop.presentation.sentences import Words, one_of_each_pair, records, sentence
+from closedloop.presentation.sentences import Words, one_of_each_pair, records, sentence, sentences
 from closedloop.presentation.tables import Table
 from closedloop.terms import NO_DECISION
 
@@ -316,6 +316,17 @@ class Document:
     def _shown(self, *pieces: Piece) -> Shown:
         self.pieces += pieces
         return Shown(pieces, "document")
+
+    def _said(self, claims: pd.DataFrame, most: int | None = None) -> list[Line]:
+        return [Line.of(said) for said in sentences(claims.head(most or len(claims)), self.dossier.words)]
+
+    def _listed(
+        self, claims: pd.DataFrame, heading: str, columns: Columns, *, label: Label | None = None
+    ) -> list[Table]:
+        """Claims as a table, or nothing where there are none."""
+        words = self.dossier.words
+        named = label or (lambda claim: words.level(str(claim["field"]), claim["level"]))
+        return [table_of(claims, words, heading, columns, label=named)] if len(claims) else []
 
     @property
     def claims(self) -> pd.DataFrame:

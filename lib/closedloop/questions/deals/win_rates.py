@@ -49,16 +49,17 @@ def win_rates(
     followed until they are won instead. Sellers (``rep_id`` alone) are compared only where p of any spread
     between them is at most ``luck``, each as if all sold to the same personas: a ridge logistic fit of both.
     """
-    now = opened()
-    fields = [by] if isinstance(by, str) else list(by)
-    fewest = max(least or 0, LEAST_SHOWN)
-    if fields == ["rep_id"]:
-        return _of_sellers(deals, fewest, threshold, luck, among, known_at)
-    answer = now.ask("win_rates", "findings", deals, "deals", _show_rates, among=among, known_at=known_at,
-                     by=fields, least=least, threshold=threshold)  # fmt: skip
+    now, fields = opened(), [by] if isinstance(by, str) else list(by)
+    section, show = ("reps", _show_sellers) if fields == ["rep_id"] else ("findings", _show_rates)
+    answer = now.ask("win_rates", section, deals, "deals", show, among=among, known_at=known_at,
+                     by=fields, least=least, threshold=threshold, luck=luck)  # fmt: skip
+    rows, situation = answer.rows, now.situation
+    fewest, gate = max(least or 0, LEAST_SHOWN), threshold or situation.claims.practical_threshold
+    if section == "reps":
+        _compare_sellers(answer, fewest, gate, luck)
+        return answer
     if no_deals(answer):
         return answer
-    rows, situation = answer.rows, now.situation
     if situation.has_only_won:
         from closedloop.questions.leads.conversions import followed
 
@@ -79,7 +80,7 @@ def win_rates(
             else "No deal was won or lost yet, so nothing can be compared."
         )
         return answer
-    origin, gate = answer.origin(days), threshold or situation.claims.practical_threshold
+    origin = answer.origin(days)
     recorded = recorded_shares(rows[list(cut.columns)], hit, situation.names_of(days))
     meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
     named = {"subject": "market", "level": "", "within": ""}
@@ -99,21 +100,15 @@ def _show_rates(shown: Evidence, title: str) -> Sequence[Piece]:
     return *comparison(shown.of("win_rate"), shown, name, "share of decided deals won"), *recording(shown)
 
 
-def _of_sellers(
-    deals: pd.DataFrame, least: int, threshold: float | None, luck: float, among: str | None, known_at: str
-) -> Answer:
+def _compare_sellers(answer: Answer, least: int, threshold: float, luck: float) -> None:
     """The spread between sellers against what luck alone would give; beyond it each seller's win rate."""
-    now = opened()
-    answer = now.ask("win_rates", "reps", deals, "deals", _show_sellers, among=among, known_at=known_at,
-                     by=["rep_id"], least=least, threshold=threshold, luck=luck)  # fmt: skip
+    ended, situation = answer.rows, answer.now.situation
     answer.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
     if no_deals(answer):
-        return answer
-    ended, situation = answer.rows, now.situation
+        return
     if reason := _why_not_sellers(situation, ended):
         answer.missing["reps"] = reason
-        return answer
-    gate = threshold or situation.claims.practical_threshold
+        return
     decided = ended[won(ended).notna() & ended["rep_id"].notna()]
     table = (decided["outcome"] == "won").groupby(decided["rep_id"]).agg(["sum", "size"])
     p, n, origin = spread_beyond_luck(table["sum"], table["size"]), len(decided), answer.origin(ended["closed_on"])
@@ -123,7 +118,7 @@ def _of_sellers(
     answer.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= luck)}
     redraw = RateRedraw(
         *("deals", decided["deal_id"], levels(decided, ["rep_id"], RARE), decided["closed_on"], "won", "win_rate"),
-        threshold=gate,
+        threshold=threshold,
         least=least,
         late=["rep_id"],
         within=decided["persona"],
@@ -132,8 +127,7 @@ def _of_sellers(
     )
     answer.redraws.append(redraw)
     if p <= luck:
-        answer.compare(_within_personas(situation, decided, origin, gate, least))
-    return answer
+        answer.compare(_within_personas(situation, decided, origin, threshold, least))
 
 
 def _why_not_sellers(situation: Situation, ended: pd.DataFrame) -> str:
