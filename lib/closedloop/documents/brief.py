@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -31,16 +30,14 @@ NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only d
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
 NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
 PROMISED = "promised"
-_CHANNEL_COLUMNS: Columns = MappingProxyType(
-    {
-        "n_leads": "leads",
-        "n_accepted": "accepted",
-        "n_won": "won deals",
-        "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
-        "cost_per_won_amount": ("cost per won deal", "backed"),
-        "won_amount_per_decided": ("won per decided deal of the window", "backed"),
-    }
-)
+_CHANNEL_COLUMNS: Columns = {
+    "n_leads": "leads",
+    "n_accepted": "accepted",
+    "n_won": "won deals",
+    "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
+    "cost_per_won_amount": ("cost per won deal", "backed"),
+    "won_amount_per_decided": ("won per decided deal of the window", "backed"),
+}
 
 
 class CampaignBrief(Document):

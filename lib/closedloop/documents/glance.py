@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -16,17 +15,15 @@ from closedloop.presentation.persona_words import detail
 from closedloop.presentation.sentences import capital, cases, records
 
 IN_ALL_DEALS = "in all deals"
-_REMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(  # what they are called, and whose the market's are
-    {
-        "pain": ("pains", IN_ALL_DEALS),
-        "trigger": ("triggers", IN_ALL_DEALS),
-        "question": ("questions", IN_ALL_DEALS),
-        "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
-        "objection": ("objections", IN_ALL_DEALS),
-        "sales_feedback": ("remarks of sales", "on all leads"),
-        "sales_rejection": ("remarks on rejected leads", "on all leads"),
-    }
-)
+_REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are
+    "pain": ("pains", IN_ALL_DEALS),
+    "trigger": ("triggers", IN_ALL_DEALS),
+    "question": ("questions", IN_ALL_DEALS),
+    "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
+    "objection": ("objections", IN_ALL_DEALS),
+    "sales_feedback": ("remarks of sales", "on all leads"),
+    "sales_rejection": ("remarks on rejected leads", "on all leads"),
+}
 
 
 def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,14 +15,12 @@ from closedloop.presentation.sentences import Words, about, measure_of, other_ar
 # rates of arms, and the measure that counts how many of each got there
 ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}
 # the later an outcome, the more it counts for the choice of an arm
-_TOLD: Mapping[str, str] = MappingProxyType(
-    {
-        "accepted_rate": "sales accepted",
-        "qualified_rate": "sales qualified",
-        "won_rate": "won",
-        "won_amount_per_lead": "won amount per lead",
-    }
-)
+_TOLD: Mapping[str, str] = {
+    "accepted_rate": "sales accepted",
+    "qualified_rate": "sales qualified",
+    "won_rate": "won",
+    "won_amount_per_lead": "won amount per lead",
+}
 DAYS = "_days"  # the end of measures of how long an outcome takes
 
 

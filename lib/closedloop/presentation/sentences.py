@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -24,7 +23,7 @@ from closedloop.terms import Verdict
 _LONGEST, _MARK = 60, 4
 _CODE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 _UNSEEN = re.compile(r"^\s+|\s+$|\s{2,}|[\n\r\t\xa0]")
-_SEEN = MappingProxyType({" ": "␣", "\xa0": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"})
+_SEEN: Mapping[str, str] = {" ": "␣", "\xa0": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"}
 
 
 def as_written(level: str) -> str:
@@ -50,31 +49,27 @@ def is_weighted(claim: Mapping[str, Any]) -> bool:
     return claim["source_table"] == "respondents" and not numbers.is_missing(claim["n_effective"])
 
 
-_WORTH_RATIO = MappingProxyType({COST: "twice the cost"})  # what ``needed_n`` of amounts and days is worked out for
-_OWN_LABELS = MappingProxyType(
-    {
-        "age_days": "days since the deal was opened",
-        "k": "number of segments",
-        "is_quarter_end": "closed in the last month of a quarter",
-        "rep_id": "representative",
-        "rep_team": "sales team",
-        "arm": "arm",
-        "no_decision": "no decision",
-    }
-)
+_WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_OWN_LABELS: Mapping[str, str] = {
+    "age_days": "days since the deal was opened",
+    "k": "number of segments",
+    "is_quarter_end": "closed in the last month of a quarter",
+    "rep_id": "representative",
+    "rep_team": "sales team",
+    "arm": "arm",
+    "no_decision": "no decision",
+}
 _NAMED = ("persona", "segment")  # columns whose levels have names of their own
 _NEVER_MISSING = (*_NAMED, "is_quarter_end")  # what every compared case has
-_YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
+_YES_NO: Mapping[str, str] = {"True": "yes", "False": "no", "true": "yes", "false": "no"}
 
 
-_REASONS = MappingProxyType(
-    {
-        FEW_RECORDED: "fewer than ten of either outcome record it",
-        FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
-        ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
-        UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
-    }
-)
+_REASONS: Mapping[str, str] = {
+    FEW_RECORDED: "fewer than ten of either outcome record it",
+    FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
+    ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
+    UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
+}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -13,24 +12,22 @@ from closedloop.presentation.blocks import citing
 from closedloop.presentation.sentences import Words
 
 LIMIT = 12
-_RECORD_COLUMNS = MappingProxyType(  # of a list of records to call
-    {
-        "rank": "rank",
-        "record_id": "record",
-        "account_id": "account",
-        "rep_id": "owner",
-        "persona": "persona",
-        "score": "score",
-        "reasons": "for",
-        "caution": "against",
-        "age_days": "known for",
-        "last_touch_on": "last touch",
-        "last_touch_position": "position of the last touch",
-        "status": "status",
-        "stage": "stage",
-        "slot": "slot",
-    }
-)
+_RECORD_COLUMNS: Mapping[str, str] = {  # of a list of records to call
+    "rank": "rank",
+    "record_id": "record",
+    "account_id": "account",
+    "rep_id": "owner",
+    "persona": "persona",
+    "score": "score",
+    "reasons": "for",
+    "caution": "against",
+    "age_days": "known for",
+    "last_touch_on": "last touch",
+    "last_touch_position": "position of the last touch",
+    "status": "status",
+    "stage": "stage",
+    "slot": "slot",
+}
 _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "points": "points"}
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
@@ -21,9 +20,11 @@ from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SplitRedraw
 
-_BACK: Mapping[str, str] = MappingProxyType(  # what would take an edit back
-    {SPLIT: "later deals show the two alike", MERGE: "the split is found again", RETIRE: "its share grows again"}
-)
+_BACK: Mapping[str, str] = {  # what would take an edit back
+    SPLIT: "later deals show the two alike",
+    MERGE: "the split is found again",
+    RETIRE: "its share grows again",
+}
 
 
 def edits(
