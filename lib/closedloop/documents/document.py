@@ -61,11 +61,6 @@ class Part:
     name: str = "plain"
 
     @property
-    def has_evidence(self) -> bool:
-        """Is there anything to show?"""
-        return bool(self.lines or self.tables)
-
-    @property
     def mark(self) -> str:
         """The mark that all of its lines bear: it is said once, at the heading of a card."""
         marks = {line.mark for line in self.lines}
@@ -76,7 +71,7 @@ class Part:
         return _template("part.html", {**vars(self), "tables": shown})
 
     def __repr__(self) -> str:
-        if not self.has_evidence:
+        if not (self.lines or self.tables):
             return f"{self.title}\nNo evidence yet. {self.empty}"
         rows = [
             f"- {line.text} {line.detail}".rstrip() + (f" [{line.mark}]" if line.mark else "") for line in self.lines

@@ -46,7 +46,6 @@ class Evidence:
     ledger: pd.DataFrame = field(default_factory=no_claims)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def table(self, name: str) -> pd.DataFrame:
@@ -252,8 +251,7 @@ class Answer:
         """What its pieces may render."""
         own = self.now.evidence
         ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
-        own = replace(own, claims=self.claims, ledger=ledger)
-        return replace(own, tables=self.tables, results=self.results, missing=self.missing)
+        return replace(own, claims=self.claims, ledger=ledger, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:
         Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()

@@ -295,11 +295,8 @@ class OpenPeriod(Frames):
     @property
     def evidence(self) -> Evidence:
         """What a piece may render of the whole notebook."""
-        rules = rule_sentences(self.personas.rule, self.words)
-        step = self.step
-        return Evidence(
-            *(self.words, self.period.name, self.claims, self.claims), step.tables, step.results, step.missing, rules
-        )
+        rules, step = rule_sentences(self.personas.rule, self.words), self.step
+        return Evidence(self.words, self.period.name, self.claims, self.claims, step.tables, step.results, rules)
 
     def bottom_line(self) -> Live:
         """What to take away when nothing else is read; it is filled when the families close."""
