@@ -227,7 +227,7 @@ def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "
     return drawn.picture(title, told, _left_out(profile, "in the ledger"), _ids(stated))
 
 
-def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Picture:
+def calibration(frame: pd.DataFrame, title: str) -> Picture:
     """Predicted against observed rates, with the line of perfect agreement.
 
     ``frame``: predicted, observed, low, high, n; fractions; optionally claim_id.
@@ -244,7 +244,7 @@ def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Pictur
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     pairs = zip(values["predicted"], values["observed"], frame["n"], strict=True)
     told = [f"predicted {numbers.rate(p)}, observed {numbers.rate(o)} (n = {numbers.count(n)})" for p, o, n in pairs]
-    return drawn.picture(title, told, caption, _ids(frame))
+    return drawn.picture(title, told, "", _ids(frame))
 
 
 def _rows(title: str, axis: str, n_rows: int) -> tuple[Sheet, Axes]:

@@ -97,33 +97,24 @@ def label_of(words: Words) -> Label:
     return named
 
 
-def rows_of(claims: pd.DataFrame, label: Label) -> pd.DataFrame:
-    """Claims as rows to draw: as ``charts.dots`` wants them, with their claim_id, in the frame's order."""
-    drawn = claims[["estimate", "low", "high", "n", "n_effective", "baseline", "claim_id"]].reset_index(drop=True)
-    is_sure = ~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]).to_numpy()
-    told = records(claims)
-    drawn["n_effective"] = [claim["n_effective"] if is_weighted(claim) else np.nan for claim in told]
-    return drawn.assign(label=[label(claim) for claim in told], is_sure=is_sure)
-
-
 def dots_of(
     claims: pd.DataFrame, words: Words, title: str, axis: str, label: Label | None = None, **more: Any
 ) -> Picture:
-    """Claims of one unit as points with their intervals (``charts.dots``)."""
-    rows, unit = rows_of(claims, label or label_of(words)), str(claims["unit"].iloc[0])
+    """Claims of one unit as points with their intervals (``charts.dots``), in the frame's order."""
+    rows, unit = claims[["estimate", "low", "high", "n", "baseline", "claim_id"]], str(claims["unit"].iloc[0])
     if rows["baseline"].isna().all():
         rows = rows.drop(columns="baseline")
+    told, named = records(claims), label or label_of(words)
+    rows = rows.assign(
+        n_effective=[claim["n_effective"] if is_weighted(claim) else np.nan for claim in told],
+        label=[named(claim) for claim in told],
+        is_sure=~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]),
+    )
     return dots(rows, title, axis, unit=unit, currency=words.currency, **more)
 
 
 def bars_of(
-    claims: pd.DataFrame,
-    words: Words,
-    title: str,
-    axis: str,
-    label: Label,
-    remark: Label | None = None,
-    caption: str = "",
+    claims: pd.DataFrame, title: str, axis: str, label: Label, remark: Label | None = None, caption: str = ""
 ) -> Picture:
     """Counted claims as bars, each with a remark (``charts.bars``)."""
     told = records(claims)

@@ -96,7 +96,7 @@ def status_bars(counts: pd.DataFrame, shares: pd.DataFrame, words: Words, title:
         share = known.get(claim["level"])
         return "" if share is None else f"{value(share, words)} ({ends(share, words)})"
 
-    picture = bars_of(counts, words, title, "leads", level_of(words), remark, caption)
+    picture = bars_of(counts, title, "leads", level_of(words), remark, caption)
     return replace(picture, claims=claim_ids(counts, shares))
 
 

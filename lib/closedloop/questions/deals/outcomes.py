@@ -91,7 +91,7 @@ def _totals(answer: Answer) -> None:
 def _show_outcomes(shown: Evidence, title: str) -> Sequence[Piece]:
     rows = shown.of(*_TOTALS)
     name = title or "What became of the deals?"
-    pieces: list[Piece] = [bars_of(rows, shown.words, name, "deals", lambda row: _TOTALS[row["measure"]])]
+    pieces: list[Piece] = [bars_of(rows, name, "deals", lambda row: _TOTALS[row["measure"]])]
     listed = ", ".join(f"{value(row, shown.words)} {_TOTALS[row['measure']]}" for row in records(rows))
     pieces.append(stating(f"{numbers.count(rows['n'].iloc[0])} deals: {listed}.", rows))
     amount = shown.first("total_won_amount")
