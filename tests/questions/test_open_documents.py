@@ -92,6 +92,10 @@ def test_claims_on_chosen_records_are_in_no_document(out: Path, tmp_path: Path) 
         ({"period": "2031-q1"}, r"period = '2031-q1' does not exist; allowed: latest, 2024-q1"),
         ({"period": 2031}, r"period = '2031' does not exist; allowed: latest, 2024-q1"),
         ({"period": ["2025-q3"]}, r"period = \['2025-q3'\] is of type list; allowed: text"),
+        (
+            {"notebook": "flyer"},
+            r"notebook = 'flyer' does not exist; allowed: sales_playbook, campaign_brief, battlecard",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused_with_what_is_allowed(asked: dict[str, Any], message: str, tmp_path: Path) -> None:

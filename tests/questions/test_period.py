@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import open_period, outcomes, win_rates
+from closedloop import amounts, open_period, outcomes, win_rates
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
 from closedloop.workbench.period import OpenPeriod, opened
@@ -150,6 +150,14 @@ def test_nothing_chosen_is_said_and_the_notebook_goes_on(out: Path) -> None:
     answers = [win_rates(nobody, by="region"), outcomes(nobody, "loss_reasons"), outcomes(nobody)]
     now.close()
     assert all("Not available" in repr(answer) for answer in answers)
+
+
+def test_a_question_that_a_verb_does_not_know_is_refused_with_those_it_knows(out: Path) -> None:
+    deals = period(out).deals()
+    with pytest.raises(ParameterError, match="of = 'rates' does not exist; allowed: totals, curve, loss_reasons"):
+        outcomes(deals, "rates")
+    with pytest.raises(ParameterError, match="of = 'prices' does not exist; allowed: money, days"):
+        amounts(deals, "prices")
 
 
 def test_a_verb_without_an_open_period_says_how_to_begin() -> None:
