@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from closedloop.documents.audit_page import audit_html
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.leaks import market_leaks
+from closedloop.presentation.page import audit_html
 from closedloop.workbench import store
 
 from tests import pages

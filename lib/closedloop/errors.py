@@ -1,6 +1,9 @@
 """What can go wrong, in the product's own words: found, allowed, where to fix it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Choice = TypeVar("Choice")
 
 
 class ClosedLoopError(Exception):
@@ -36,3 +39,10 @@ def allowed(values: Iterable[object], limit: int = 20) -> str:
     names = [str(value) for value in values]
     shown = ", ".join(names[:limit]) or "nothing"
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def choice(name: str, value: str, choices: Mapping[str, Choice]) -> Choice:
+    """What the parameter ``name`` stands for with this value; errors: ParameterError for one that does not exist."""
+    if value not in choices:
+        raise ParameterError(f"{name} = {value!r} does not exist; allowed: {allowed(choices)}")
+    return choices[value]

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from closedloop.documents.battlecard import Battlecard
 from closedloop.documents.brief import CampaignBrief
-from closedloop.documents.document import Document, Dossier
-from closedloop.documents.part import Glance, Part
+from closedloop.documents.document import Document, Dossier, Glance, Part
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.market.periods import Period
 from closedloop.period.step import Step
@@ -81,7 +80,7 @@ def dossier(kind: str = "persona", chosen: str = "fast", **changes: Any) -> Doss
     dated = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     told = replace(words(fast="Fast start", slow="Slow"), definition=dated)
     whole = Dossier(told, PERIOD, PERSONAS, steps, PLAN, OUTCOME, written(MATERIALS))
-    return replace(whole, **changes).about(kind, chosen)
+    return replace(whole, **changes, kind=kind, chosen=chosen)
 
 
 def playbook(found: Dossier) -> SalesPlaybook:

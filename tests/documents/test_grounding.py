@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.documents.document import Dossier
-from closedloop.documents.part import GOOD_ANSWER, Glance, Line, Part
+from closedloop.documents.document import GOOD_ANSWER, Dossier, Glance, Line, Part
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, span, stating

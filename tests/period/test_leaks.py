@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import leaks, score, sellers, win_rates
+from closedloop import leaks, score, win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.comparisons import deal_levels
 from closedloop.period.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks, told
@@ -224,7 +224,7 @@ def test_sellers_recorded_only_at_the_win_are_compared_with_nobody(root: Path) -
     now.personas = PersonaSet("tiny", now.period.name, "research", Rule((), "everyone", ()), ())
     assert now.fields("deals", "stage") == ["size", "n_talks"]
     with beside(now):
-        rates, team = win_rates(now.deals(), by=now.fields("deals", "stage")), sellers(now.deals())
+        rates, team = win_rates(now.deals(), by=now.fields("deals", "stage")), win_rates(now.deals(), by="rep_id")
     assert set(rates.compared["field"]) == {"size", "n_talks"}
     assert team.compared.empty
     assert team.missing["reps"].startswith("Sellers cannot be compared: who sold looks like a leak")

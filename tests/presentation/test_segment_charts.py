@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from closedloop.presentation import segment_charts
+from closedloop.presentation import charts
 
 
 def criteria(**measures: tuple[float, ...]) -> pd.DataFrame:
@@ -21,21 +21,21 @@ FOUND = criteria(ari=(0.9, 0.8, 0.4), ari_shuffled=(0.1, 0.1, 0.2), weakest_slsw
 
 @pytest.mark.parametrize("recommended", [3, None])
 def test_the_number_of_segments_is_one_figure_of_all_criteria(recommended: int | None) -> None:
-    picture = segment_charts.stability(FOUND, "How many?", recommended=recommended)
+    picture = charts.stability(FOUND, "How many?", recommended=recommended)
     assert picture.alt.startswith("How many? 2 segments found again: 0.90; 3 segments found again: 0.80")
     assert "weakest of 4: 0.30" in picture.alt
     assert "BIC: best is 3; ICL: best is 2; held-out rows: best is 4." in picture.alt
     assert set(picture.claims) == set(FOUND["claim_id"])
-    assert picture.png == segment_charts.stability(FOUND, "How many?", recommended=recommended).png
+    assert picture.png == charts.stability(FOUND, "How many?", recommended=recommended).png
 
 
 def test_the_number_that_is_used_is_marked() -> None:
-    marked, plain = (segment_charts.stability(FOUND, "How many?", recommended=k) for k in (3, None))
+    marked, plain = (charts.stability(FOUND, "How many?", recommended=k) for k in (3, None))
     assert marked.png != plain.png
 
 
 def test_a_figure_of_fit_alone_is_drawn_where_nothing_was_cut_twice() -> None:
-    picture = segment_charts.stability(criteria(bic=(9, 7, 8)), "How many?", recommended=None)
+    picture = charts.stability(criteria(bic=(9, 7, 8)), "How many?", recommended=None)
     assert picture.alt == "How many? BIC: best is 3."
 
 
@@ -44,7 +44,7 @@ def test_positions_tell_both_axes_of_every_segment() -> None:
         {"label": ["a", "b"], "x": [0.5, -0.5], "x_low": [0.1, -1], "x_high": [0.9, 0.1], "y": [1.0, -1.0],
          "y_low": [0.5, -1.5], "y_high": [1.5, -0.5], "is_sure": [True, False], "claims": [("1", "2"), ("3",)]}
     )  # fmt: skip
-    picture = segment_charts.positions(rows, "Where?", ("own strength", "attractiveness"))
+    picture = charts.positions(rows, "Where?", ("own strength", "attractiveness"))
     assert (
         picture.alt == "Where? a: own strength 0.50, attractiveness 1.00; b: own strength −0.50, attractiveness −1.00."
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from closedloop import amounts, loss_reasons, open_period, outcomes, sellers
+from closedloop import amounts, open_period, outcomes, win_rates
 from closedloop.market.warehouse import open_warehouse
 
 from tests.market.conftest import project_at, write_market
@@ -24,8 +24,9 @@ def asked(tmp_path: Path) -> Iterator[Build]:
         now = open_period("tiny", over[-1].name, "ended", notebook="05_deals", out=tmp_path / "out")
         now.personas = everyone("tiny")
         outcomes(now.deals(ended=False))
-        for verb in (amounts, sellers, loss_reasons):
-            verb(now.deals())
+        amounts(now.deals())
+        outcomes(now.deals(), "loss_reasons")
+        win_rates(now.deals(), by="rep_id")
         return now.step.missing
 
     with project_at(tmp_path):

@@ -8,21 +8,21 @@ import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
 from closedloop.period.comparisons import TURNS
 from closedloop.presentation.blocks import Piece
-from closedloop.questions.deals import adjust, amounts, loss_reasons, sellers, win_rates
+from closedloop.questions.deals import amounts, outcomes, win_rates
 from closedloop.workbench.comparison import strongest
 
 from tests.documents.ledger import HOSTILE, Show, claims, plain, seen
 from tests.questions.deal_claims import CLAIMS
 
 PAGES: dict[str, Show] = {
-    "totals": win_rates._show_outcomes,
+    "totals": outcomes._show_outcomes,
     "findings": win_rates._show_rates,
-    "curve": win_rates._show_curve,
+    "curve": outcomes._show_curve,
     "cycle": amounts._show_cycle,
     "amounts": amounts._show_amounts,
-    "loss_reasons": loss_reasons._show,
-    "adjusted": partial(adjust._show, tuple(TURNS)),
-    "reps": sellers._show,
+    "loss_reasons": outcomes._show_reasons,
+    "adjusted": partial(win_rates._show_adjusted, tuple(TURNS)),
+    "reps": win_rates._show_sellers,
 }
 CELLS = {"totals": ("totals", "win_rates")}
 
@@ -79,7 +79,7 @@ def test_text_of_the_source_cannot_become_markup(name: str) -> None:
 
 def test_the_key_figures_lead() -> None:
     own = CLAIMS[CLAIMS["cell"].isin(CELLS["totals"])]
-    (said,) = win_rates._headline(seen(own, ledger=CLAIMS))
+    (said,) = outcomes._headline(seen(own, ledger=CLAIMS))
     assert plain(said) == "33 % of decided deals are won, after 54 days (median); 30 won, 60 lost, 10 open."
     wanted = CLAIMS["measure"].isin(["win_rate", "median_cycle_days", "n_won", "n_lost", "n_open"])
     assert set(said.claims) == set(CLAIMS.loc[wanted & (CLAIMS["field"] == ""), "claim_id"])

@@ -13,7 +13,7 @@ from closedloop.period.counting import LEAST_SHOWN, shares
 from closedloop.period.situation import Situation
 from closedloop.period.step import Step
 from closedloop.personas.persona_set import Persona, PersonaSet
-from closedloop.questions.deals.adjust import adjusted
+from closedloop.questions.deals.win_rates import adjusted
 from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.rules.rules import Among, Branch, Rule

@@ -16,14 +16,16 @@ from closedloop.terms import Moment
 class _Situation:
     """A market with two fields, as far as the edits look at one."""
 
-    market = "m"
+    market, expires_on = "m", date(2024, 7, 1)
     period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1), end=date(2024, 4, 1))
     claims = SimpleNamespace(planned_periods=8, smallest_worth=0.1)
 
+    @property
+    def about(self) -> dict[str, object]:
+        return {"market": self.market, "period": self.period.name, "expires_on": self.expires_on}
+
     def deal_fields(self, up_to: Moment) -> list[str]:
         return ["site", "region"]
-
-    expires_on = date(2024, 7, 1)
 
     def names_of(self, days: pd.Series) -> pd.Series:
         return days.dt.to_period("M").astype(str)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.questions.handoff.promises import first_touch
-from closedloop.questions.handoff.waterfall import disagreements
+from closedloop.questions.handoff.waterfall import handoff
 
 from tests.market.conftest import HEAD, project_at, write_market
 from tests.questions.conftest import Opening
@@ -72,7 +72,7 @@ def test_touches_that_do_not_say_of_whom_are_no_untouched_leads(tmp_path: Path, 
     with project_at(tmp_path):
         write_market(tmp_path, files, deals="")
         leads = opening("tiny", "2024-q2", "04_handoff").leads(window=False)
-        answer, apart = first_touch(leads), disagreements(leads)
+        answer, apart = first_touch(leads), handoff(leads, "disagreements")
     assert answer.missing["first_touch"].startswith("No touches of sales are recorded: collect `touches` with team")
     assert answer.results["never_touched_share"] is None
     assert answer.stated.empty

@@ -14,7 +14,7 @@ from closedloop.period.records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.handoff.promises import first_touch, promises
-from closedloop.questions.handoff.waterfall import disagreements, joint_questions, rejections, waterfall
+from closedloop.questions.handoff.waterfall import handoff, joint_questions
 from closedloop.statistics.proportions import multinomial_intervals, wilson
 from closedloop.statistics.rules.rules import Among, Branch, Rule
 from closedloop.terms import REJECTED_UNTOUCHED
@@ -24,6 +24,7 @@ from closedloop.workbench.period import OpenPeriod, open_period
 from tests.questions.conftest import Opening, everyone
 
 PERIOD = "2025-q2"
+OF = ("waterfall", "rejections", "disagreements")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,8 @@ def now(tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
 def asked(now: OpenPeriod) -> dict[str, Answer]:
     """Every question of 04 about that quarter."""
     leads, deals = now.leads(window=False), now.deals(ended=False)
-    answers = [waterfall(leads), first_touch(leads), rejections(leads), disagreements(leads), promises(leads, deals)]
-    return {answer.verb: answer for answer in answers}
+    answers = [first_touch(leads), promises(leads, deals), *(handoff(leads, of) for of in OF)]
+    return {answer.section: answer for answer in answers}
 
 
 def stated(answer: Answer, measure: str, **wanted: str) -> pd.DataFrame:
@@ -176,7 +177,7 @@ def test_without_a_promise_nobody_is_late(opening: Opening, warehouse: Warehouse
     assert "2025-q1" not in warehouse.definition.goals
     leads = opening("harbor", "2025-q1", "04_handoff").leads(window=False)
     assert stated(first_touch(leads), "touched_in_time_share").empty
-    assert REJECTED_UNTOUCHED in stated(disagreements(leads), "n_disagreements").index
+    assert REJECTED_UNTOUCHED in stated(handoff(leads, "disagreements"), "n_disagreements").index
     assert "No promises are recorded" in promises(leads, pd.DataFrame()).missing["promises"]
 
 
@@ -192,9 +193,15 @@ def test_goals_may_be_given_in_a_cell(opening: Opening, cohort: pd.DataFrame) ->
         promises(leads, pd.DataFrame(), {"n_calls": 3})
 
 
+def test_another_question_of_the_hand_off_is_refused_with_those_there_are(opening: Opening) -> None:
+    leads = opening("harbor", PERIOD, "04_handoff").leads(window=False)
+    with pytest.raises(ParameterError, match=r"of = 'waits' does not exist; allowed: waterfall, rej"):
+        handoff(leads, "waits")
+
+
 def test_some_leads_are_counted_among_themselves_and_say_so(opening: Opening, cohort: pd.DataFrame) -> None:
     leads = opening("harbor", PERIOD, "04_handoff").leads(window=False)
-    found = waterfall(leads[leads["channel"] == "webinar"], among="leads of webinars")
+    found = handoff(leads[leads["channel"] == "webinar"], among="leads of webinars")
     n = stated(found, "n_reached")
     assert n["estimate"]["handed_off"] == (cohort["channel"] == "webinar").sum() > LEAST_SHOWN
     assert set(n["among"]) == {"leads of webinars"}
@@ -203,8 +210,7 @@ def test_some_leads_are_counted_among_themselves_and_say_so(opening: Opening, co
 def test_too_few_leads_are_calm(opening: Opening) -> None:
     leads = opening("harbor", PERIOD, "04_handoff").leads(window=False)
     leads = leads[leads["handed_off_on"] < pd.Timestamp(2025, 4, 1)]
-    for verb in (waterfall, first_touch, rejections, disagreements):
-        found = verb(leads)
+    for found in (first_touch(leads), *(handoff(leads, of) for of in OF)):
         assert found.stated.empty
         assert "Fewer than ten leads" in found.missing[found.section]
         assert "Fewer than ten leads" in repr(found)
@@ -218,7 +224,7 @@ def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse
     )
     in_force = PersonaSet("harbor", PERIOD, "research", rule, personas, base_rate=0.3, fields=("sites",))
     leads = opening("harbor", PERIOD, "04_handoff", in_force).leads(window=False)
-    found = stated(disagreements(leads), "n_disagreements")
+    found = stated(handoff(leads, "disagreements"), "n_disagreements")
     frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, PERIOD)))
     decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
     single = decided[decided["sites"] == "1"]
@@ -227,7 +233,7 @@ def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse
     assert found.loc["of a persona that wins less often, yet accepted", "n"] == len(decided) - len(single)
     few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in personas))
     leads = opening("harbor", PERIOD, "04_handoff", few).leads(window=False)
-    kinds = stated(disagreements(leads), "n_disagreements").index
+    kinds = stated(handoff(leads, "disagreements"), "n_disagreements").index
     assert not any("of a persona that wins" in kind for kind in kinds), "a rate of nine deals tells nobody's fit"
 
 
@@ -250,7 +256,8 @@ def test_the_page_ends_with_questions_and_begins_with_what_both_teams_have_to_he
 ) -> None:
     now = opening("harbor", PERIOD, "04_handoff")
     leads = now.leads(window=False)
-    reasons, apart, waits, reached = (verb(leads) for verb in (rejections, disagreements, first_touch, waterfall))
+    reached, reasons, apart = (handoff(leads, of) for of in OF)
+    waits = first_touch(leads)
     talk = joint_questions(reasons, apart, waits)
     top = stated(reasons, "n_rejected")["estimate"].max()
     said = repr(talk).splitlines()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop import open_battlecard, open_brief, open_playbook
+from closedloop import open_document
 from closedloop.documents.document import Document
 from closedloop.errors import ParameterError
 from closedloop.period.step import read_frame, write_frame
@@ -16,29 +16,28 @@ from closedloop.workbench import cells, store
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 MARKET, BEFORE, PERIOD = "harbor", "2024-q1", "2024-q2"
-OPENERS = {"sales_playbook": open_playbook, "campaign_brief": open_brief, "battlecard": open_battlecard}
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder in which a document was opened, so that all that it reads is there."""
     folder = tmp_path_factory.mktemp("runs")
-    open_playbook(MARKET, PERIOD, out=folder)
+    open_document(MARKET, PERIOD, out=folder)
     return folder
 
 
 def pages(out: Path) -> Iterator[Document]:
     """Every document of the period."""
-    first = open_playbook(MARKET, PERIOD, out=out)
+    first = open_document(MARKET, PERIOD, out=out)
     for persona in first.dossier.choices("persona"):
-        yield open_playbook(MARKET, PERIOD, persona=persona, out=out)
-        yield open_brief(MARKET, PERIOD, persona=persona, out=out)
+        yield open_document(MARKET, PERIOD, about=persona, out=out)
+        yield open_document(MARKET, PERIOD, "campaign_brief", about=persona, out=out)
     for competitor in first.dossier.choices("competitor"):
-        yield open_battlecard(MARKET, PERIOD, competitor=competitor, out=out)
+        yield open_document(MARKET, PERIOD, "battlecard", about=competitor, out=out)
 
 
 def test_a_document_reads_the_plan_of_its_period_and_the_outcomes_of_the_one_before(out: Path) -> None:
-    dossier = open_playbook(MARKET, PERIOD, out=out).dossier
+    dossier = open_document(MARKET, PERIOD, out=out).dossier
     assert dossier.sources[["notebook", "period"]].to_numpy().tolist() == [
         *([name, BEFORE] for name in ("04 handoff", "05 deals", "06 refinement")),
         *([name, PERIOD] for name in ("01 research", "02 personas", "03 leads")),
@@ -61,14 +60,14 @@ def test_what_is_missing_or_out_of_date_is_made_first_in_the_order_of_time(
 
     monkeypatch.setattr(cells, "ensure", ensure)
     with pytest.raises(InterruptedError):
-        open_brief(MARKET, "latest", out=tmp_path)
+        open_document(MARKET, "latest", "campaign_brief", out=tmp_path)
     assert asked == [
         *((name, "2025-q4") for name in ("04_handoff", "05_deals", "06_refinement")),
         *((name, "2026-q1") for name in store.PLANNING),
     ], "latest is the period that runs"
     asked.clear()
     with pytest.raises(InterruptedError):
-        open_playbook(MARKET, BEFORE, out=tmp_path)
+        open_document(MARKET, BEFORE, out=tmp_path)
     assert asked == [(name, BEFORE) for name in store.PLANNING], "nothing ended before the first period"
 
 
@@ -78,7 +77,7 @@ def test_claims_on_chosen_records_are_in_no_document(out: Path, tmp_path: Path) 
     some = before.head(2).assign(among="deals by a partner", claim_id=["chosen-1", "chosen-2"])
     write_frame(path, pd.concat([before, some], ignore_index=True))
     try:
-        dossier = open_playbook(MARKET, PERIOD, out=out).dossier
+        dossier = open_document(MARKET, PERIOD, out=out).dossier
     finally:
         write_frame(path, before)
     assert not dossier.ledger["claim_id"].str.startswith("chosen").any()
@@ -93,26 +92,30 @@ def test_claims_on_chosen_records_are_in_no_document(out: Path, tmp_path: Path) 
         ({"period": "2031-q1"}, r"period = '2031-q1' does not exist; allowed: latest, 2024-q1"),
         ({"period": 2031}, r"period = '2031' does not exist; allowed: latest, 2024-q1"),
         ({"period": ["2025-q3"]}, r"period = \['2025-q3'\] is of type list; allowed: text"),
+        (
+            {"notebook": "flyer"},
+            r"notebook = 'flyer' does not exist; allowed: sales_playbook, campaign_brief, battlecard",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused_with_what_is_allowed(asked: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=message):
-        open_playbook(**{"market": MARKET, "period": PERIOD, **asked}, out=tmp_path)
+        open_document(**{"market": MARKET, "period": PERIOD, **asked}, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_persona_or_competitor_is_refused_with_the_ones_there_are(out: Path) -> None:
     personas = "allowed: fast-start, low-price, compliance, multi-site"
     with pytest.raises(ParameterError, match=f"persona = 'nobody' is unknown in this period; {personas}"):
-        open_playbook(MARKET, PERIOD, persona="nobody", out=out)
+        open_document(MARKET, PERIOD, about="nobody", out=out)
     with pytest.raises(ParameterError, match=r"competitor = 'x' is unknown .* allowed: rival-anchor, .*no_decision"):
-        open_battlecard(MARKET, PERIOD, competitor="x", out=out)
-    assert open_battlecard(MARKET, PERIOD, out=out).dossier.chosen == "rival-anchor"
-    assert open_brief(MARKET, PERIOD, persona="low-price", out=out).dossier.chosen == "low-price"
+        open_document(MARKET, PERIOD, "battlecard", about="x", out=out)
+    assert open_document(MARKET, PERIOD, "battlecard", out=out).dossier.chosen == "rival-anchor"
+    assert open_document(MARKET, PERIOD, "campaign_brief", about="low-price", out=out).dossier.chosen == "low-price"
 
 
 def test_a_document_closes_with_a_file_of_what_it_cites(out: Path) -> None:
-    page = open_battlecard(MARKET, PERIOD, competitor="no_decision", out=out)
+    page = open_document(MARKET, PERIOD, "battlecard", about="no_decision", out=out)
     page.glance()
     page.met()
     closed = page.close()

@@ -10,7 +10,7 @@ import pytest
 from closedloop.market import kept
 from closedloop.market.warehouse import read_again
 from closedloop.workbench import cells, store
-from closedloop.workbench.documents import open_playbook
+from closedloop.workbench.cells import open_document
 
 from tests import pages
 from tests.market.conftest import project_at, write_market
@@ -210,10 +210,10 @@ def test_a_table_that_is_no_longer_made_does_not_stay(place: Path) -> None:
 
 
 def test_a_document_shows_the_figures_of_today(place: Path) -> None:
-    first = open_playbook(MARKET, "2024-q2", out=place / "runs").expected()
+    first = open_document(MARKET, "2024-q2", out=place / "runs").expected()
     with (place / "data" / MARKET / "deals.sql").open("a") as file:
         file.write(" where sector = 'retail'")
-    again = open_playbook(MARKET, "2024-q2", out=place / "runs")
+    again = open_document(MARKET, "2024-q2", out=place / "runs")
     rows = deals()
     n_decided = rows.query("sector == 'retail' and closed_on < '2024-04-01' and outcome in ['won', 'lost']").shape[0]
     assert repr(again.expected()) != repr(first)

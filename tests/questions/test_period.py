@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import loss_reasons, open_period, outcomes, win_rates
+from closedloop import amounts, open_period, outcomes, win_rates
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
 from closedloop.workbench.period import OpenPeriod, opened
@@ -147,9 +147,17 @@ def test_counts_of_the_period_are_those_of_the_raw_rows(out: Path) -> None:
 def test_nothing_chosen_is_said_and_the_notebook_goes_on(out: Path) -> None:
     now = period(out)
     nobody = now.deals().head(0)
-    answers = [win_rates(nobody, by="region"), loss_reasons(nobody), outcomes(nobody)]
+    answers = [win_rates(nobody, by="region"), outcomes(nobody, "loss_reasons"), outcomes(nobody)]
     now.close()
     assert all("Not available" in repr(answer) for answer in answers)
+
+
+def test_a_question_that_a_verb_does_not_know_is_refused_with_those_it_knows(out: Path) -> None:
+    deals = period(out).deals()
+    with pytest.raises(ParameterError, match="of = 'rates' does not exist; allowed: totals, curve, loss_reasons"):
+        outcomes(deals, "rates")
+    with pytest.raises(ParameterError, match="of = 'prices' does not exist; allowed: money, days"):
+        amounts(deals, "prices")
 
 
 def test_a_verb_without_an_open_period_says_how_to_begin() -> None:

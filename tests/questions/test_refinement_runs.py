@@ -31,9 +31,7 @@ class _Situation:
 
     number: int
     deals: pd.DataFrame
-    market: str = "simulated"
     is_dated: bool = True
-    expires_on: date | None = None
     view: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has=lambda table: table == "deals"))
     claims: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
@@ -48,6 +46,10 @@ class _Situation:
     @property
     def period(self) -> Period:
         return PERIODS[self.number]
+
+    @property
+    def about(self) -> dict[str, str]:
+        return {"market": "simulated", "period": self.period.name}
 
     @property
     def warehouse(self) -> SimpleNamespace:

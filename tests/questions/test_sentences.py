@@ -8,7 +8,8 @@ import pytest
 from closedloop.presentation.findings import where
 from closedloop.questions.handoff import promises, waterfall
 from closedloop.questions.personas import promised_rates
-from closedloop.questions.refinement import champion_challenger, drift, edits, other_orders, review
+from closedloop.questions.refinement import champion_challenger, drift, edits, review
+from closedloop.questions.refinement.champion_challenger import _show_orders
 
 from tests.documents.ledger import Show, claims, definition, plain, seen
 from tests.questions.handoff_claims import CLAIMS as HANDOFF
@@ -30,9 +31,9 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210) 33 % +11 points"),
     (drift._show, REFINEMENT, "Fast start – won less often than before: 20 % against 40 % in 2024-q4"),
     (drift._show, REFINEMENT, "Of 1 comparisons with the periods before, 1 moved."),
-    (other_orders._show, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
-    (other_orders._show, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
-    (other_orders._show, REFINEMENT, "at random cannot tell 31"),
+    (_show_orders, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
+    (_show_orders, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
+    (_show_orders, REFINEMENT, "at random cannot tell 31"),
     (review._show_requests, HANDOFF, "Sales: touch every lead before giving it back, 9 of 18 never were."),
     (review._show_requests, HANDOFF, "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of"),
 ]  # fmt: skip
@@ -130,9 +131,9 @@ def test_drift_is_told_only_where_there_is_some() -> None:
 
 
 def test_orders_whose_intervals_overlap_are_not_told_apart() -> None:
-    alike = plain(other_orders._show(seen(REFINEMENT.assign(verdict="refused")), ""))
+    alike = plain(_show_orders(seen(REFINEMENT.assign(verdict="refused")), ""))
     assert "as called: no difference is shown." in alike
-    assert "more would have been won" in plain(other_orders._show(seen(REFINEMENT.assign(effect=0.1)), ""))
+    assert "more would have been won" in plain(_show_orders(seen(REFINEMENT.assign(effect=0.1)), ""))
 
 
 def test_sales_is_asked_to_touch_what_it_accepted() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from closedloop import open_brief, open_playbook
+from closedloop import open_document
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
@@ -28,8 +28,8 @@ def planned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def playbooks(market: str, period: str, out: Path) -> Iterator[SalesPlaybook]:
     """The sales playbook of every persona."""
-    for persona in open_playbook(market, period, out=out).dossier.choices("persona"):
-        yield open_playbook(market, period, persona=persona, out=out)
+    for persona in open_document(market, period, out=out).dossier.choices("persona"):
+        yield open_document(market, period, about=persona, out=out)
 
 
 def leads_of(market: str, period: str, out: Path) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def leads_of(market: str, period: str, out: Path) -> pd.DataFrame:
     leads = leads[pd.to_datetime(leads["created_on"]) < pd.Timestamp(find_period(warehouse.periods, period).start)]
     if warehouse.has("accounts"):
         leads = leads.merge(warehouse.frame("accounts"), on="account_id", how="left", suffixes=("", "_of_account"))
-    rule = open_playbook(market, period, out=out).dossier.personas.rule
+    rule = open_document(market, period, out=out).dossier.personas.rule
     return duckdb.from_df(leads).project(f"*, {rule.to_sql()} as persona").df()
 
 
@@ -54,7 +54,7 @@ def described(market: str, page: SalesPlaybook) -> pd.DataFrame:
 def test_most_of_them_are_what_the_page_says(planned: tuple[str, str, Path]) -> None:
     leads, told = leads_of(*planned), 0
     market, period, out = planned
-    plan = open_playbook(market, period, out=out).dossier.plan
+    plan = open_document(market, period, out=out).dossier.plan
     for claim in plan.query("measure == 'member_share'").itertuples():
         members = leads[leads["persona"] == claim.subject]
         assert claim.n == len(members)
@@ -73,7 +73,7 @@ def test_a_name_says_no_more_than_its_members_have(planned: tuple[str, str, Path
     """The names made of fields and levels, without those that the team gave."""
     market, period, out = planned
     definition = read_definition(market).model_copy(update={"folder": Path("nowhere")})
-    page = open_playbook(market, period, out=out)
+    page = open_document(market, period, out=out)
     personas = page.dossier.personas
     frame, names = described(market, page), words_for(definition, personas).names
     for persona in personas.personas:
@@ -109,7 +109,7 @@ def test_brief_and_playbook_tell_the_choice_of_the_table(planned: tuple[str, str
         row = chosen[persona]
         said = f"our choice – {row.choice}: {row.reason}"
         assert said.partition(":")[0] in repr(page.glance()) and said in repr(page.fit())
-        brief = open_brief(market, period, persona=persona, out=out)
+        brief = open_document(market, period, "campaign_brief", about=persona, out=out)
         assert f"our choice – {row.choice}" in repr(brief.glance())
         assert said[1:] in repr(brief.whom())
 

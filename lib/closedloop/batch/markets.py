@@ -71,9 +71,9 @@ def _make_ready(market: str, out: Path, is_stopped: Callable[[], bool]) -> None:
 
 def make_ready(market: str, out: Path) -> None:
     """Build the market's canonical tables, write its audit page, and list its periods in their order of time."""
-    from closedloop.documents.audit_page import audit_html
     from closedloop.market.warehouse import open_warehouse
     from closedloop.period.leaks import market_leaks
+    from closedloop.presentation.page import audit_html
     from closedloop.workbench.store import ENDED, START
 
     warehouse = open_warehouse(market)

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents import glance
-from closedloop.documents.document import Document, heard
-from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines
+from closedloop.documents.document import NO_NOTES, NO_TEXTS, Document, Line, Part, assumed, plainly, share_lines
+from closedloop.documents.glance import heard
 from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating

@@ -2,36 +2,42 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from closedloop.documents import glance
-from closedloop.documents.document import Document, heard
-from closedloop.documents.glance import promise_of
-from closedloop.documents.part import NO_NOTES, NO_TEXTS, Line, Part, assumed, plainly, share_lines, spoken
+from closedloop.documents.document import (
+    NO_NOTES,
+    NO_TEXTS,
+    Document,
+    Line,
+    Part,
+    assumed,
+    plainly,
+    share_lines,
+    spoken,
+)
+from closedloop.documents.glance import heard, promise_of
 from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import Advice, advise, planned_tests, winners
 from closedloop.presentation.blocks import Shown
-from closedloop.presentation.findings import Claim, Column, firm, honestly, table_of, where
-from closedloop.presentation.sentences import capital, records, sentences
+from closedloop.presentation.findings import Claim, Columns, firm, honestly, where
+from closedloop.presentation.sentences import capital, records
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
 NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
 PROMISED = "promised"
-_CHANNEL_COLUMNS: Mapping[str, str | tuple[str, Column]] = MappingProxyType(
-    {
-        "n_leads": "leads",
-        "n_accepted": "accepted",
-        "n_won": "won deals",
-        "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
-        "cost_per_won_amount": ("cost per won deal", "backed"),
-        "won_amount_per_decided": ("won per decided deal of the window", "backed"),
-    }
-)
+_CHANNEL_COLUMNS: Columns = {
+    "n_leads": "leads",
+    "n_accepted": "accepted",
+    "n_won": "won deals",
+    "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
+    "cost_per_won_amount": ("cost per won deal", "backed"),
+    "won_amount_per_decided": ("won per decided deal of the window", "backed"),
+}
 
 
 class CampaignBrief(Document):
@@ -95,19 +101,15 @@ class CampaignBrief(Document):
 
     def channels(self) -> Shown:
         """What each channel cost and brought for the persona, else over the whole market, and what to do with it."""
-        words, totals, advice = self.dossier.words, self._brought, self._advice
+        totals, advice = self._brought, self._advice
         marks = {one.channel: one.mark for one in advice}
         intro = "All personas together" if self._is_whole_market else "This persona's leads"
-
-        def named(claim: Claim) -> str:
-            return words.level("channel", claim["level"])
 
         def mark(row: Mapping[str, Claim]) -> str:
             return marks.get(str(next(iter(row.values()))["level"]), numbers.MISSING)
 
         columns = {**_CHANNEL_COLUMNS, "advice": ("what to do", mark)}
-        totals = totals[totals["measure"].isin(_CHANNEL_COLUMNS)]
-        shown = [table_of(totals, words, "channel", columns, label=named)] if len(totals) else []
+        shown = self._listed(totals[totals["measure"].isin(_CHANNEL_COLUMNS)], "channel", columns)
         # what holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels
         sent = where(self.dossier.plan, notebook="03_leads", family="how they end", unit="rate")
         sent = sent[sent["verdict"].isin(["supported", "leaning"])]
@@ -200,6 +202,3 @@ class CampaignBrief(Document):
         """What to do with a channel, and the figures behind it."""
         named = capital(self.dossier.words.level("channel", advice.channel))
         return Line(f"{named} – {advice.mark}:", advice.why.text, claims=advice.why.claims)
-
-    def _said(self, claims: pd.DataFrame) -> list[Line]:
-        return [Line.of(said) for said in sentences(claims, self.dossier.words)]

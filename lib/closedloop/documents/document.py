@@ -1,17 +1,16 @@
 """Everything that one document is made of: plan of t, outcomes of t-1, and what people wrote before t began."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pandas as pd
+from markupsafe import Markup
 
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
-from closedloop.documents.part import Line, Part, cited, share_lines
 from closedloop.market.files import slug
 from closedloop.market.periods import Period
 from closedloop.period.step import Step, as_csv, plain, replace_file
@@ -19,12 +18,126 @@ from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import RESULTS, Note, Piece, Query, Sentence, Shown, claim_ids, stating
-from closedloop.presentation.findings import Claim, first, telling, where
+from closedloop.presentation.findings import Columns, Label, backed, table_of, telling, where
 from closedloop.presentation.numbers import is_missing
+from closedloop.presentation.page import templates
 from closedloop.presentation.persona_words import makeup, rule_sentences
-from closedloop.presentation.sentences import Words, one_of_each_pair, records, sentence
+from closedloop.presentation.sentences import Words, one_of_each_pair, records, sentence, sentences
 from closedloop.presentation.tables import Table
 from closedloop.terms import NO_DECISION
+
+ASSUMED = "assumed"
+NO_NOTES = "Let sales log remarks (notes) with a kind and a topic; ten are enough to begin."
+NO_TEXTS = "Write them in the team's materials file."
+GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for
+LEGEND = "“assumed”: written by the team, not yet supported by outcomes. Intervals are 90 %; figures are associations."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its text, what backs it, whether people only assume it, and the claims its numbers come from."""
+
+    text: str
+    detail: str = ""
+    mark: str = ""
+    claims: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, said: Sentence, detail: str = "", mark: str = "") -> "Line":
+        """A sentence as a line of a document."""
+        return cls(said.text, detail, mark, said.claims)
+
+
+@dataclass(frozen=True, repr=False)
+class Part:
+    """One part of a document; without lines and tables it says what to collect."""
+
+    title: str
+    lines: Sequence[Line] = ()
+    tables: Sequence[Table] = ()
+    empty: str = ""
+    intro: str = ""
+    is_internal: bool = False
+    name: str = "plain"
+
+    @property
+    def mark(self) -> str:
+        """The mark that all of its lines bear: it is said once, at the heading of a card."""
+        marks = {line.mark for line in self.lines}
+        return marks.pop() if len(marks) == 1 else ""
+
+    def _repr_html_(self) -> str:
+        shown = [Markup(table._repr_html_()) for table in self.tables]  # a table escapes its own cells
+        return _template("part.html", {**vars(self), "tables": shown})
+
+    def __repr__(self) -> str:
+        if not (self.lines or self.tables):
+            return f"{self.title}\nNo evidence yet. {self.empty}"
+        rows = [
+            f"- {line.text} {line.detail}".rstrip() + (f" [{line.mark}]" if line.mark else "") for line in self.lines
+        ]
+        return "\n".join([self.title, *rows, *map(repr, self.tables)])
+
+
+@dataclass(frozen=True, repr=False)
+class Glance:
+    """The answer of a document: in sight when the page is opened, and printed on one A4."""
+
+    kicker: str
+    title: str
+    facts: Sequence[Sentence]
+    cards: Sequence[Part]
+    legend: str = LEGEND
+
+    def _repr_html_(self) -> str:
+        return _template("glance.html", vars(self))
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.title, " · ".join(map(repr, self.facts)), *map(repr, self.cards)])
+
+
+def _template(name: str, values: Mapping[str, Any]) -> str:
+    return templates("closedloop.documents").get_template(name).render(**values)
+
+
+def assumed(texts: Sequence[Mapping[str, Any]], limit: int, *, with_title: bool = False) -> list[Line]:
+    """The team's texts as lines, marked as assumed."""
+    lines = []
+    for row in texts[:limit]:
+        title = f"{row['title']}: " if with_title and not numbers.is_missing(row["title"]) else ""
+        lines.append(Line(f"{title}{row['text']}", f"({row['material_id']})", ASSUMED))
+    return lines
+
+
+def plainly(texts: Sequence[Mapping[str, Any]], limit: int) -> list[Line]:
+    """``assumed`` for the glance page: no source, and what a good answer sounds like apart."""
+    split = [str(row["text"]).partition(GOOD_ANSWER) for row in texts[:limit]]
+    return [Line(text, f"Good: {good}" if good else "", ASSUMED) for text, _, good in split]
+
+
+def share_lines(shares: pd.DataFrame, words: Words, whole: str) -> list[Line]:
+    """Claims of shares as lines: what was named, and which share of the ``whole`` it is."""
+    return [
+        Line(words.level(row["field"], row["level"]), f"{backed(row, words)} of {whole}", claims=claim_ids(row))
+        for row in records(shares)
+    ]
+
+
+def cited(pieces: Iterable[object]) -> tuple[str, ...]:
+    """The ids of all claims that lines, tables, sentences and figures cite, each once, in their order."""
+    found: list[str] = []
+    for piece in pieces:
+        inner = [part for name in ("facts", "cards", "lines", "tables", "items") for part in getattr(piece, name, ())]
+        own = getattr(piece, "claims", ())
+        found += [name for ids in own for name in ids] if isinstance(piece, Table) else own
+        found += cited(inner)
+    return tuple(dict.fromkeys(found))
+
+
+def spoken(value: object) -> str:
+    """A value of a closed list as people say it."""
+    return str(value).replace("_", " ")
+
 
 _EARLY = ("research", "creation")  # moments up to which a field is known before anybody sells
 _SCORES = ("attractiveness_score", "strength_score")
@@ -54,10 +167,6 @@ class Dossier:
         if kind == "persona":
             return self.personas.ids
         return [str(name) for name in self.steps["personas"].results.get("competitors") or [NO_DECISION]]
-
-    def about(self, kind: str, chosen: str) -> "Dossier":
-        """The same material for one persona or competitor."""
-        return replace(self, kind=kind, chosen=chosen)
 
     @property
     def name(self) -> str:
@@ -159,11 +268,13 @@ class Dossier:
         rows = self.materials
         fits = (rows["kind"] == kind) & self._is_mine(rows["persona"], "persona")
         fits &= self._is_mine(rows["competitor"], "competitor")
-        order = {topic: place for place, topic in enumerate(self.topics)}
         if topics is not None:
             fits &= rows["topic"].isin(list(topics))
-        kept = records(rows[fits])
-        return sorted(kept, key=lambda text: _place(text["topic"], order))
+        order: dict[Any, int] = {topic: place for place, topic in enumerate(self.topics)}
+        n = len(order)  # general texts follow the page's topics; texts on other topics come last
+        return sorted(
+            records(rows[fits]), key=lambda text: n if is_missing(text["topic"]) else order.get(text["topic"], n + 1)
+        )
 
     def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
         return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
@@ -183,72 +294,6 @@ def topic_of(field: str, level: str, topics: set[str]) -> str | None:
     return next((name for name in (wish, field, level) if name in topics), None)
 
 
-def _place(topic: Any, order: Mapping[str, int]) -> int:
-    """General texts follow the page's topics; texts on other topics come last."""
-    return len(order) if is_missing(topic) else order.get(topic, len(order) + 1)
-
-
-IN_ALL_DEALS = "in all deals"
-_REMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(  # what they are called, and whose the market's are
-    {
-        "pain": ("pains", IN_ALL_DEALS),
-        "trigger": ("triggers", IN_ALL_DEALS),
-        "question": ("questions", IN_ALL_DEALS),
-        "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
-        "objection": ("objections", IN_ALL_DEALS),
-        "sales_feedback": ("remarks of sales", "on all leads"),
-        "sales_rejection": ("remarks on rejected leads", "on all leads"),
-    }
-)
-
-
-def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
-    """The topics of one kind of remark, most frequent first; nothing where no such remark was logged at all."""
-    own = own_topics(dossier, kind)
-    if len(own):
-        return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
-    told = [topic_line(claim, dossier, kind) for claim in records(market_topics(dossier, kind).head(limit))]
-    return [*told, *so_far(dossier, kind)]
-
-
-def own_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
-    """The claims on the topics that were named ten times about the page's subject."""
-    return dossier.stated(f"{kind}_share", field="topic")
-
-
-def market_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
-    """The claims on the topics that were named ten times in the whole market."""
-    return where(dossier.plan, measure=f"n_{kind}", subject="market", field="topic")
-
-
-def topic_line(claim: Claim, dossier: Dossier, kind: str) -> Line:
-    """One topic of the whole market: how many of all such remarks."""
-    whole, place = _REMARKS[kind]
-    return Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
-
-
-def share_of(claim: Claim) -> str:
-    """How many of how many."""
-    return f"{numbers.count(claim['estimate'])} of {numbers.count(claim['n'])}"
-
-
-def so_far(dossier: Dossier, kind: str) -> list[Line]:
-    """What was logged so far though no topic was named ten times: here, and in the market where it has none either."""
-    if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
-        return []
-    whole, place = _REMARKS[kind]
-    subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
-    lines = []
-    for subject, told in subjects:
-        n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")
-        if n is None:
-            lines.append(Line(f"Fewer than ten {whole} are logged {told} so far"))
-        else:
-            text = f"{numbers.count(n['estimate'])} {whole} are logged {told} so far, no topic ten times"
-            lines.append(Line.of(stating(text, n)))
-    return lines
-
-
 class Document:
     """A page for people on one persona or competitor.
 
@@ -266,6 +311,17 @@ class Document:
     def _shown(self, *pieces: Piece) -> Shown:
         self.pieces += pieces
         return Shown(pieces, "document")
+
+    def _said(self, claims: pd.DataFrame, most: int | None = None) -> list[Line]:
+        return [Line.of(said) for said in sentences(claims.head(most or len(claims)), self.dossier.words)]
+
+    def _listed(
+        self, claims: pd.DataFrame, heading: str, columns: Columns, *, label: Label | None = None
+    ) -> list[Table]:
+        """Claims as a table, or nothing where there are none."""
+        words = self.dossier.words
+        named = label or (lambda claim: words.level(str(claim["field"]), claim["level"]))
+        return [table_of(claims, words, heading, columns, label=named)] if len(claims) else []
 
     @property
     def claims(self) -> pd.DataFrame:

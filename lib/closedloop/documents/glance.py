@@ -4,14 +4,71 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from closedloop.documents.document import Dossier, heard, market_topics, own_topics, so_far
-from closedloop.documents.part import Glance, Line, Part, plainly, spoken
+import pandas as pd
+
+from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
 from closedloop.period.comparisons import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
-from closedloop.presentation.findings import backed, ends, first, value
+from closedloop.presentation.findings import Claim, backed, ends, first, value, where
 from closedloop.presentation.persona_words import detail
 from closedloop.presentation.sentences import capital, cases, records
+
+IN_ALL_DEALS = "in all deals"
+_REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are
+    "pain": ("pains", IN_ALL_DEALS),
+    "trigger": ("triggers", IN_ALL_DEALS),
+    "question": ("questions", IN_ALL_DEALS),
+    "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
+    "objection": ("objections", IN_ALL_DEALS),
+    "sales_feedback": ("remarks of sales", "on all leads"),
+    "sales_rejection": ("remarks on rejected leads", "on all leads"),
+}
+
+
+def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
+    """The topics of one kind of remark, most frequent first; nothing where no such remark was logged at all."""
+    own = own_topics(dossier, kind)
+    if len(own):
+        return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
+    whole, place = _REMARKS[kind]
+    told = [
+        Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
+        for claim in records(market_topics(dossier, kind).head(limit))
+    ]
+    return [*told, *so_far(dossier, kind)]
+
+
+def own_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
+    """The claims on the topics that were named ten times about the page's subject."""
+    return dossier.stated(f"{kind}_share", field="topic")
+
+
+def market_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
+    """The claims on the topics that were named ten times in the whole market."""
+    return where(dossier.plan, measure=f"n_{kind}", subject="market", field="topic")
+
+
+def share_of(claim: Claim) -> str:
+    """How many of how many."""
+    return f"{numbers.count(claim['estimate'])} of {numbers.count(claim['n'])}"
+
+
+def so_far(dossier: Dossier, kind: str) -> list[Line]:
+    """What was logged so far though no topic was named ten times: here, and in the market where it has none either."""
+    if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
+        return []
+    whole, place = _REMARKS[kind]
+    subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
+    lines = []
+    for subject, told in subjects:
+        n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")
+        if n is None:
+            lines.append(Line(f"Fewer than ten {whole} are logged {told} so far"))
+        else:
+            text = f"{numbers.count(n['estimate'])} {whole} are logged {told} so far, no topic ten times"
+            lines.append(Line.of(stating(text, n)))
+    return lines
 
 
 def promise_of(dossier: Dossier) -> Sentence:

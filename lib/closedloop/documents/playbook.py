@@ -1,23 +1,39 @@
 """The sales playbook of one persona: the glance first, then whom it fits, what to say, to send and to expect."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from closedloop.documents import glance
-from closedloop.documents.document import IN_ALL_DEALS, Document, heard, market_topics, own_topics, share_of, so_far
-from closedloop.documents.glance import promise_history
-from closedloop.documents.part import GOOD_ANSWER, NO_NOTES, NO_TEXTS, Line, Part, assumed, share_lines, spoken
+from closedloop.documents.document import (
+    GOOD_ANSWER,
+    NO_NOTES,
+    NO_TEXTS,
+    Document,
+    Line,
+    Part,
+    assumed,
+    share_lines,
+    spoken,
+)
+from closedloop.documents.glance import (
+    IN_ALL_DEALS,
+    heard,
+    market_topics,
+    own_topics,
+    promise_history,
+    share_of,
+    so_far,
+)
 from closedloop.period.comparisons import CONVERSION, turning
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, Column, Label, backed, firm, first, honestly, table_of, value, where
-from closedloop.presentation.sentences import records, sentences
+from closedloop.presentation.findings import Claim, Column, Columns, backed, firm, first, honestly, value, where
+from closedloop.presentation.sentences import records
 from closedloop.presentation.tables import Table, record_table
 
-Columns = Mapping[str, str | tuple[str, Column]]
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
 _EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
@@ -262,14 +278,6 @@ class SalesPlaybook(Document):
             "n_attributes": len(self.dossier.attributes),
         }
 
-    def _listed(
-        self, claims: pd.DataFrame, heading: str, columns: Columns, *, label: Label | None = None
-    ) -> list[Table]:
-        """Claims as a table, or nothing where there are none."""
-        words = self.dossier.words
-        named = label or (lambda claim: words.level(str(claim["field"]), claim["level"]))
-        return [table_of(claims, words, heading, columns, label=named)] if len(claims) else []
-
     def _by_stage(self, kind: str) -> list[dict[str, Any]]:
         """The texts of one kind that are written for a stage, in the order of the stages."""
         deals = self.dossier.words.definition.deals
@@ -290,9 +298,6 @@ class SalesPlaybook(Document):
         if is_early:
             held = held[~held["is_retrospective"].fillna(False).astype(bool)]
         return held.sort_values("effect", ascending=False, kind="stable")
-
-    def _said(self, claims: pd.DataFrame, most: int = 8) -> list[Line]:
-        return [Line.of(said) for said in sentences(claims.head(most), self.dossier.words)]
 
 
 def _first(texts: Sequence[dict[str, Any]]) -> str:

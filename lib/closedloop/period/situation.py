@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -231,3 +231,8 @@ class Situation:
         """The day after which a claim of this period has to be looked at again; none without a calendar."""
         days = (self.period.end - self.period.start).days
         return self.period.end + timedelta(days=days) if self.definition.has_calendar else None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every claim of the period bears: market, period, and the day after which it expires."""
+        return {"market": self.market, "period": self.period.name, "expires_on": self.expires_on}

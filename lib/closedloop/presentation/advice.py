@@ -1,8 +1,7 @@
 """What experiments showed, as something to do: which arm to use instead of which, where, and what it gave."""
 
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,20 +10,17 @@ from closedloop.period.comparisons import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
 from closedloop.presentation.findings import Claim, backed, ends, first, value, where
-from closedloop.presentation.measures import measure_of
-from closedloop.presentation.sentences import Words, about, other_arm, records
+from closedloop.presentation.sentences import Words, about, measure_of, other_arm, records
 
 # rates of arms, and the measure that counts how many of each got there
 ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}
 # the later an outcome, the more it counts for the choice of an arm
-_TOLD: Mapping[str, str] = MappingProxyType(
-    {
-        "accepted_rate": "sales accepted",
-        "qualified_rate": "sales qualified",
-        "won_rate": "won",
-        "won_amount_per_lead": "won amount per lead",
-    }
-)
+_TOLD: Mapping[str, str] = {
+    "accepted_rate": "sales accepted",
+    "qualified_rate": "sales qualified",
+    "won_rate": "won",
+    "won_amount_per_lead": "won amount per lead",
+}
 DAYS = "_days"  # the end of measures of how long an outcome takes
 
 
@@ -44,7 +40,13 @@ def winners(ledger: pd.DataFrame, words: Words, channels: set[str] | None = None
         drawn = where(own, measure="n_drawn_leads")
         if channels is None or channels & set(drawn["level"]):
             found.append(_winner(claim, own, drawn, words))
-            found += _against_it(claim, records(where(held, subject=str(claim["subject"]))), words)
+            best = _sides(claim, words)[0][1]
+            for other in records(where(held, subject=str(claim["subject"]))):
+                better, worse = _sides(other, words)
+                if other["measure"] != claim["measure"] and worse[1] == best:
+                    rates = f"{_TOLD[str(other['measure'])]} {worse[2]} against {better[2]} with {better[0]}"
+                    text = f"Mind that {worse[0]} does worse before: {rates} ({span(other)})."
+                    found.append(stating(text, other))
     return found
 
 
@@ -83,38 +85,25 @@ def _winner(claim: Claim, own: pd.DataFrame, drawn: pd.DataFrame, words: Words) 
     return stating(text, claim, *(part for part in (gap, *counted) if part is not None), drawn)
 
 
-def _against_it(chosen: Claim, held: Sequence[Claim], words: Words) -> list[Sentence]:
-    """Earlier outcomes of the same experiment that point to another arm than the one that is chosen."""
-    best = _sides(chosen, words)[0][1]
-    found = []
-    for claim in held:
-        better, worse = _sides(claim, words)
-        if claim["measure"] != chosen["measure"] and worse[1] == best:
-            rates = f"{worse[2]} against {better[2]} with {better[0]}"
-            text = f"Mind that {worse[0]} does worse before: {_TOLD[str(claim['measure'])]} {rates} ({span(claim)})."
-            found.append(stating(text, claim))
-    return found
-
-
 def compared_by(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
     """By which outcomes the arms of each experiment are compared, and which leads count."""
     found = []
     for subject, own in ledger[ledger["measure"].isin([*ARM_RATES.values(), "n_arm_leads"])].groupby("subject"):
         rates = [name for name, counted in ARM_RATES.items() if counted in set(own["measure"])]
-        days = {name: first(ledger, subject=str(subject), measure=f"arm_{name}{DAYS}") for name in rates}
-        told = [_TOLD[name] + _within(days[name], words) for name in rates]
-        cited = [claim for claim in days.values() if claim is not None]
+        told, cited = [], []
+        for name in rates:
+            days = first(ledger, subject=str(subject), measure=f"arm_{name}{DAYS}")
+            within = ""
+            if days is not None:
+                enough = f"nine of ten needed no more; {numbers.count(days['n'])} leads had them"
+                within = f" within {value(days, words)} ({enough})"
+                cited.append(days)
+            told.append(_TOLD[name] + within)
         if told:
             text = f"{words.name(str(subject))}: arms are compared by {'; '.join(told)}."
             young = " Who came too late to have had that time counts in no arm." if cited else ""
             found.append(stating(f"{text[:1].upper()}{text[1:]}{young}", own, *cited))
     return found
-
-
-def _within(days: Claim | None, words: Words) -> str:
-    if days is None:
-        return ""
-    return f" within {value(days, words)} (nine of ten needed no more; {numbers.count(days['n'])} leads had them)"
 
 
 _RATES = {"won_rate": "", CONVERSION: " within the usual time"}  # judge a channel without spend
@@ -223,39 +212,24 @@ _SOUGHT = "sought_"
 def planned_tests(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
     """One sentence for each open line: the tests that can be drawn first, the quickest on top."""
     planned = ledger[ledger["cell"] == "tests"]
-    lines = [_figures(part) for _, part in planned.groupby(["subject", "field", "level"], sort=False)]
-    drawn = sorted((line for line in lines if "test_weeks" in line), key=lambda line: _weeks(line, "test_weeks"))
-    waits = sorted((line for line in lines if "wait_weeks" in line), key=lambda line: _weeks(line, "wait_weeks"))
-    return [_draw(line, words) for line in drawn] + [_wait(line, words) for line in waits]
-
-
-def _figures(part: pd.DataFrame) -> dict[str, Claim]:
-    return {str(claim["measure"]): claim for claim in records(part)}
-
-
-def _weeks(line: Mapping[str, Claim], name: str) -> float:
-    return float(line[name]["estimate"])
-
-
-def _question(line: Mapping[str, Claim], words: Words) -> str:
-    """What is open: "Channel: fair – 48 % against 41 % of all leads, share accepted?"."""
-    sought = next(claim for name, claim in line.items() if name.startswith(_SOUGHT))
-    judged = measure_of(str(sought["measure"]).removeprefix(_SOUGHT))
-    usual = numbers.written(sought["baseline"], str(sought["unit"]), words.currency)
-    return f"{about(sought, words)}: is the {judged.name} {value(sought, words)}, not {usual}?"
-
-
-def _draw(line: Mapping[str, Claim], words: Words) -> Sentence:
-    leads, weeks, harm = (line[name] for name in ("test_arm_leads", "test_weeks", "test_harm_difference"))
-    text = (
-        f"{_question(line, words)} Two arms drawn by lot, this and what is usual, {value(leads, words)} leads each: "
-        f"about {value(weeks, words)} weeks. Stop half-way only if it is more than {numbers.points(harm['estimate'])} "
-        "behind; else judge once, at the end."
-    )
-    return stating(text, *line.values())
-
-
-def _wait(line: Mapping[str, Claim], words: Words) -> Sentence:
-    more, weeks = line["wait_records"], line["wait_weeks"]
-    text = f"{_question(line, words)} Nobody can draw it: wait for about {value(more, words)} more"
-    return stating(f"{text}, {value(weeks, words)} weeks at this pace.", *line.values())
+    drawn, waiting = [], []  # weeks and sentence of each
+    for _, part in planned.groupby(["subject", "field", "level"], sort=False):
+        line = {str(claim["measure"]): claim for claim in records(part)}
+        sought = next(claim for name, claim in line.items() if name.startswith(_SOUGHT))
+        judged = measure_of(str(sought["measure"]).removeprefix(_SOUGHT))
+        usual = numbers.written(sought["baseline"], str(sought["unit"]), words.currency)
+        asked = f"{about(sought, words)}: is the {judged.name} {value(sought, words)}, not {usual}?"
+        if "test_weeks" in line:
+            leads, weeks, harm = (line[name] for name in ("test_arm_leads", "test_weeks", "test_harm_difference"))
+            text = (
+                f"{asked} Two arms drawn by lot, this and what is usual, {value(leads, words)} leads each: about "
+                f"{value(weeks, words)} weeks. Stop half-way only if it is more than "
+                f"{numbers.points(harm['estimate'])} behind; else judge once, at the end."
+            )
+            drawn.append((weeks["estimate"], stating(text, *line.values())))
+        elif "wait_weeks" in line:
+            more, weeks = line["wait_records"], line["wait_weeks"]
+            text = f"{asked} Nobody can draw it: wait for about {value(more, words)} more"
+            said = stating(f"{text}, {value(weeks, words)} weeks at this pace.", *line.values())
+            waiting.append((weeks["estimate"], said))
+    return [said for part in (drawn, waiting) for _, said in sorted(part, key=lambda one: one[0])]

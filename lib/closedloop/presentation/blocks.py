@@ -58,33 +58,22 @@ def stating(text: str, *claims: Claims) -> Sentence:
 
     Where they cover different periods and the text does not name each, it ends with what each period is of.
     """
-    return Sentence(_dated(text, _sources(claims)), claim_ids(*claims))
-
-
-def _sources(claims: Sequence[Claims]) -> dict[str, list[str]]:
-    """Period -> the tables that claims of it are made of, in their order."""
-    found: dict[str, list[str]] = {}
+    sources: dict[str, list[str]] = {}  # period -> the tables that claims of it are made of, in their order
     for part in claims:
         rows: list[Any] = [part]
         if isinstance(part, pd.DataFrame):
             rows = part[["first_period", "last_period", "source_table"]].drop_duplicates().to_dict("records")
         for row in rows:
-            tables = found.setdefault(span(row), [])
+            tables = sources.setdefault(span(row), [])
             tables += [str(row["source_table"])] if str(row["source_table"]) not in tables else []
-    return found
-
-
-def _dated(text: str, sources: Mapping[str, Sequence[str]]) -> str:
-    """The text with the periods that it leaves out; one period is that of the page, or said by the sentence."""
     rest, unsaid = text, []
     for period in sorted(sources, key=len, reverse=True):  # a longer name may hold a shorter one
         unsaid += [] if period in rest else [period]
         rest = rest.replace(period, "")
-    if len(sources) < 2 or not unsaid:
-        return text
-    told = "; ".join(f"{' and '.join(tables)} of {period}" for period, tables in sources.items())
-    end = "." if text.endswith(".") else ""
-    return f"{text.removesuffix('.')} ({told}){end}"
+    if len(sources) > 1 and unsaid:  # one period is that of the page, or said by the sentence
+        told = "; ".join(f"{' and '.join(tables)} of {period}" for period, tables in sources.items())
+        text = f"{text.removesuffix('.')} ({told}){'.' if text.endswith('.') else ''}"
+    return Sentence(text, claim_ids(*claims))
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,13 +1,12 @@
-"""Labels of figures: short enough to stand beside what they name, and of signs that the figure's font has."""
+"""Figures: points, bars, curves and maps of claims, with labels that are short and of signs that the font has."""
 
 import base64
 import io
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,18 +46,6 @@ def legible(text: str, numbered: dict[str, str], is_drawn: Callable[[str], bool]
     return text.replace(said, numbered.setdefault(said, f"[{len(numbered) + 1}]"))
 
 
-def in_words(row: pd.Series, unit: str, currency: str) -> str:
-    """A drawn row in words: label, estimate, interval and how many cases."""
-    value = numbers.written(row["estimate"], unit, currency)
-    ends = numbers.interval(row["low"], row["high"], unit, currency)
-    return f"{row['label']}: {value} ({ends}, {size(row)})"
-
-
-def size(row: pd.Series) -> str:
-    """How many cases are behind a drawn row."""
-    return numbers.sample(row["n"], row.get("n_effective"))
-
-
 MOST_ROWS = 12
 INK, MIDDLE, PALE, RULE = "#12324a", "#3f7ea6", "#a9c7da", "#8a8f94"
 _STYLES = ((INK, "-"), (MIDDLE, "--"), (RULE, ":"), (PALE, "-."))
@@ -92,8 +79,25 @@ class Sheet:
     panels: tuple[Axes, ...]
 
     def picture(self, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...]) -> Picture:
-        """The finished figure."""
-        return _picture(self.figure, title, told, caption, claims)
+        """The finished figure: its bytes without a date or version in them, and its words.
+
+        Numbers stand where the font lacks a script, and the caption says what for; no text is read as a formula. Other
+        fonts of the machine are not asked: a figure has the same bytes everywhere.
+        """
+        numbered: dict[str, str] = {}
+        for axis in (axis for axes in self.figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            said = [label.get_text() for label in axis.get_ticklabels()]
+            drawn = [legible(label, numbered, _is_drawn) for label in said]
+            if drawn != said and isinstance(axis.get_major_locator(), FixedLocator):
+                axis.set_ticklabels(drawn)  # an axis writes its own anew when it is drawn
+        for text in self.figure.findobj(Text):
+            text.set_parse_math(False)
+            text.set_text(legible(text.get_text(), numbered, _is_drawn))
+        legend = "; ".join(f"{number}: {said}" for said, number in numbered.items())
+        memory = io.BytesIO()
+        self.figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
+        below = " ".join(f"{caption} {legend}".split())
+        return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", below, claims)
 
 
 def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet:
@@ -127,18 +131,28 @@ def dots(
     hollow point otherwise) and claim_id; the first ``MOST_ROWS`` are drawn, ``rest`` says where the others are.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
-    figure, axes = _sheet(title, axis, len(shown))
+    drawn, axes = _rows(title, axis, len(shown))
     places = np.arange(len(shown))
-    _whiskers(axes, shown, places)
-    _points(axes, shown, places)
+    axes.hlines(places, shown["low"].astype(float), shown["high"].astype(float), color=MIDDLE, linewidth=2.4)
+    estimates = shown["estimate"].astype(float).to_numpy()
+    sure = shown["is_sure"].to_numpy(dtype=bool) if "is_sure" in shown else np.ones(len(shown), dtype=bool)
+    for chosen, face in ((sure, INK), (~sure, "white")):
+        axes.plot(estimates[chosen], places[chosen], "o", mfc=face, mec=INK, markersize=6, linestyle="none")
+    if "baseline" in shown:
+        axes.plot(shown["baseline"].astype(float), places, "|", color=RULE, markersize=15, mew=1.6, linestyle="none")
     if baseline is not None and not numbers.is_missing(baseline):
         axes.axvline(float(baseline), color=RULE, linewidth=1.2, linestyle=(0, (4, 3)))
-    _name_rows(axes, [f"{short(row['label'])}  ({size(row)})" for _, row in shown.iterrows()])
+    sizes = [numbers.sample(row["n"], row.get("n_effective")) for _, row in shown.iterrows()]
+    _name_rows(axes, [f"{short(label)}  ({size})" for label, size in zip(shown["label"], sizes, strict=True)])
     _scale(axes, unit, currency)
-    told = [in_words(row, unit, currency) for _, row in shown.iterrows()]
+    told = [
+        f"{row['label']}: {numbers.written(row['estimate'], unit, currency)} "
+        f"({numbers.interval(row['low'], row['high'], unit, currency)}, {size})"
+        for (_, row), size in zip(shown.iterrows(), sizes, strict=True)
+    ]
     said = "" if baseline is None else f"Dashed line: {numbers.written(baseline, unit, currency)} over all."
     below = f"Point: estimate; bar: 90 % interval. {said} {caption} {_left_out(rows, rest)}"
-    return _picture(figure, title, told, below, _ids(rows))
+    return drawn.picture(title, told, below, _ids(rows))
 
 
 def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Picture:
@@ -147,7 +161,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     ``rows``: label, n, remark (text behind the number, may be empty), optionally claim_id.
     """
     shown = rows.head(MOST_ROWS).reset_index(drop=True)
-    figure, axes = _sheet(title, axis, len(shown))
+    drawn, axes = _rows(title, axis, len(shown))
     values = shown["n"].astype(float).to_numpy()
     axes.barh(np.arange(len(shown)), values, color=MIDDLE, height=0.62)
     room = max([*values, 1.0])
@@ -158,7 +172,7 @@ def bars(rows: pd.DataFrame, title: str, axis: str, *, caption: str = "") -> Pic
     _name_rows(axes, [short(label) for label in shown["label"]])
     _scale(axes, "count", "")
     told = [f"{label}: {text}" for label, text in zip(shown["label"], texts, strict=True)]
-    return _picture(figure, title, told, f"{caption} {_left_out(rows, 'in the ledger')}", _ids(rows))
+    return drawn.picture(title, told, f"{caption} {_left_out(rows, 'in the ledger')}", _ids(rows))
 
 
 def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: str = "") -> Picture:
@@ -166,7 +180,7 @@ def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: st
 
     ``frame``: day, cause, estimate, low, high, optionally claim_id. Open deals count until the day they were last seen.
     """
-    figure, axes = _sheet(title, "days since the deal was opened", 7)
+    drawn, axes = _rows(title, "days since the deal was opened", 7)
     told = []
     for (cause, rows), (ink, dash) in zip(frame.groupby("cause", sort=False), _STYLES, strict=False):
         name = names.get(str(cause), str(cause).replace("_", " "))
@@ -180,7 +194,7 @@ def curve(frame: pd.DataFrame, title: str, *, names: dict[str, str], caption: st
     axes.set_xlim(0, None)
     if told:
         axes.legend(frameon=False, fontsize=9, loc="upper left")
-    return _picture(figure, title, told, f"Line: estimate; band: 90 % interval. {caption}", _ids(frame))
+    return drawn.picture(title, told, f"Line: estimate; band: 90 % interval. {caption}", _ids(frame))
 
 
 def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "rate") -> Picture:
@@ -190,9 +204,11 @@ def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "
     item and claim_id of each value.
     """
     shown = profile.head(MOST_ROWS)
-    figure, axes = _sheet(title, "", len(shown))
+    drawn, axes = _rows(title, "", len(shown))
     values = shown.astype(float).to_numpy()
-    shades = values if unit == "rate" else _row_shades(values)
+    low, high = np.nanmin(values, axis=1, keepdims=True), np.nanmax(values, axis=1, keepdims=True)
+    # means have different units: each row goes from its smallest (0) to its largest value (1)
+    shades = values if unit == "rate" else (values - low) / np.where(high > low, high - low, 1.0)
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         ink = "white" if shades[row, column] > 0.7 else INK
@@ -207,22 +223,16 @@ def heat(profile: pd.DataFrame, rows: pd.DataFrame, title: str, *, unit: str = "
         f"{item}: " + ", ".join(numbers.written(value, unit, "") for value in row)
         for item, row in zip(shown.index, values, strict=True)
     ]
-    drawn = rows[rows["item"].isin(shown.index)]
-    return _picture(figure, title, told, _left_out(profile, "in the ledger"), _ids(drawn))
+    stated = rows[rows["item"].isin(shown.index)]
+    return drawn.picture(title, told, _left_out(profile, "in the ledger"), _ids(stated))
 
 
-def _row_shades(values: Any) -> Any:
-    """Each row from its smallest (0) to its largest value (1), for items of different units."""
-    low, high = np.nanmin(values, axis=1, keepdims=True), np.nanmax(values, axis=1, keepdims=True)
-    return (values - low) / np.where(high > low, high - low, 1.0)
-
-
-def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Picture:
+def calibration(frame: pd.DataFrame, title: str) -> Picture:
     """Predicted against observed rates, with the line of perfect agreement.
 
     ``frame``: predicted, observed, low, high, n; fractions; optionally claim_id.
     """
-    figure, axes = _sheet(title, "predicted rate", 7)
+    drawn, axes = _rows(title, "predicted rate", 7)
     values = {name: frame[name].astype(float).to_numpy() for name in ("predicted", "observed", "low", "high")}
     top = float(np.nanmax([values["predicted"].max(), values["high"].max()])) * 1.05
     axes.plot([0, top], [0, top], color=RULE, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect agreement")
@@ -234,35 +244,16 @@ def calibration(frame: pd.DataFrame, title: str, *, caption: str = "") -> Pictur
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     pairs = zip(values["predicted"], values["observed"], frame["n"], strict=True)
     told = [f"predicted {numbers.rate(p)}, observed {numbers.rate(o)} (n = {numbers.count(n)})" for p, o, n in pairs]
-    return _picture(figure, title, told, caption, _ids(frame))
+    return drawn.picture(title, told, "", _ids(frame))
 
 
-def _sheet(title: str, axis: str, n_rows: int) -> tuple[Figure, Axes]:
-    """An empty figure of the common style, as high as its rows need."""
-    figure = Figure(figsize=(_WIDTH, 1.15 + 0.36 * max(n_rows, 1)), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
+def _rows(title: str, axis: str, n_rows: int) -> tuple[Sheet, Axes]:
+    """A sheet of one panel that is as high as its rows need."""
+    drawn = sheet(title, 1.15 + 0.36 * max(n_rows, 1))
+    axes = drawn.panels[0]
     axes.set_xlabel(axis, fontsize=9, color=INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(RULE)
-    axes.tick_params(colors=INK, labelsize=9)
     axes.grid(axis="x", color="#e3e6e8", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _whiskers(axes: Axes, rows: pd.DataFrame, places: Any) -> None:
-    axes.hlines(places, rows["low"].astype(float), rows["high"].astype(float), color=MIDDLE, linewidth=2.4)
-
-
-def _points(axes: Axes, rows: pd.DataFrame, places: Any) -> None:
-    estimates = rows["estimate"].astype(float).to_numpy()
-    sure = rows["is_sure"].to_numpy(dtype=bool) if "is_sure" in rows else np.ones(len(rows), dtype=bool)
-    for chosen, face in ((sure, INK), (~sure, "white")):
-        axes.plot(estimates[chosen], places[chosen], "o", mfc=face, mec=INK, markersize=6, linestyle="none")
-    if "baseline" in rows:
-        axes.plot(rows["baseline"].astype(float), places, "|", color=RULE, markersize=15, mew=1.6, linestyle="none")
+    return drawn, axes
 
 
 def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
@@ -294,33 +285,111 @@ def _ids(rows: pd.DataFrame) -> tuple[str, ...]:
     return claim_ids(rows) if "claim_id" in rows else ()
 
 
-def _picture(figure: Figure, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...] = ()) -> Picture:
-    """The figure as bytes without a date or version in it, and its words."""
-    below = " ".join(f"{caption} {_made_legible(figure)}".split())
-    memory = io.BytesIO()
-    figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
-    return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", below, claims)
-
-
-def _made_legible(figure: Figure) -> str:
-    """Put numbers where the font lacks a script, and say what they stand for; no text is read as a formula.
-
-    Other fonts of the machine are not asked: a figure has the same bytes everywhere.
-    """
-    numbered: dict[str, str] = {}
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        said = [label.get_text() for label in axis.get_ticklabels()]
-        told = [legible(label, numbered, _is_drawn) for label in said]
-        if told != said and isinstance(axis.get_major_locator(), FixedLocator):
-            axis.set_ticklabels(told)  # an axis writes its own anew when it is drawn
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_text(legible(text.get_text(), numbered, _is_drawn))
-    return "; ".join(f"{number}: {said}" for said, number in numbered.items())
-
-
 @cache
 def _is_drawn(sign: str) -> bool:
     """Has the font this sign? Scripts from right to left would be drawn backwards."""
     is_reversed = unicodedata.bidirectional(sign) in ("R", "AL")
     return sign == "\n" or (not is_reversed and get_font(findfont(_FONT)).get_char_index(ord(sign)) > 0)
+
+
+_FITS = {"bic": "BIC", "icl": "ICL", "held_out_log_likelihood": "held-out rows"}
+_INK = np.array([0x12, 0x32, 0x4A]) / 255
+_LESS_IS_BETTER = ("bic", "icl")
+
+
+def stability(claims: pd.DataFrame, title: str, *, recommended: int | None) -> Picture:
+    """Everything that speaks for a number of segments, on one axis: found again, the weakest one, and fit.
+
+    ``claims``: measure (ari, ari_shuffled, weakest_slsw, bic, icl, held_out_log_likelihood), level (the number),
+    estimate, baseline (the least that counts), claim_id. ``recommended``: None when no number can be trusted.
+    """
+    numbered = claims.assign(k=claims["level"].astype(int)).sort_values("k")
+    parts = {str(name): part for name, part in numbered.groupby("measure")}
+    drawn = sheet(title, 5.7, (3.0, 2.2, 1.5))
+    whole, weakest, fit = drawn.panels
+    fit.set_xlabel("number of segments", fontsize=9, color=INK)
+    _line(whole, parts.get("ari"), "o-", INK, "the answers as given")
+    _line(whole, parts.get("ari_shuffled"), "s--", MIDDLE, "the same answers, shuffled")
+    _line(weakest, parts.get("weakest_slsw"), "o-", INK, "")
+    for axes, name, heading in ((whole, "ari", "The whole cut is found again"),
+                                (weakest, "weakest_slsw", "Its weakest segment is found again")):  # fmt: skip
+        _agreement(axes, parts.get(name), heading)
+    if "ari" in parts:
+        whole.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
+    told = [f"{k} segments found again: {value:.2f}" for k, value in _values(parts.get("ari"))]
+    told += [f"weakest of {k}: {value:.2f}" for k, value in _values(parts.get("weakest_slsw"))]
+    told += _strip(fit, {name: parts[name] for name in _FITS if name in parts})
+    if recommended:
+        for axes in (whole, weakest, fit):
+            axes.axvspan(recommended - 0.5, recommended + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
+        whole.text(recommended, 0.42, "used", fontsize=9, color=INK, ha="center")
+    caption = "Dotted line: the least that counts. Lowest panel: the darker, the better the fit; “best” is preferred."
+    return drawn.picture(title, told, caption, claim_ids(claims))
+
+
+def _values(part: pd.DataFrame | None) -> list[tuple[int, float]]:
+    return [] if part is None else list(zip(part["k"], part["estimate"].astype(float), strict=True))
+
+
+def _line(axes: Axes, part: pd.DataFrame | None, style: str, ink: str, label: str) -> None:
+    if part is not None:
+        axes.plot(part["k"], part["estimate"], style, color=ink, linewidth=1.8, markersize=5, label=label)
+
+
+def _agreement(axes: Axes, part: pd.DataFrame | None, heading: str) -> None:
+    """A panel of agreement from 0 to 1 with the least that counts."""
+    axes.set_title(heading, loc="left", fontsize=9, color=INK)
+    axes.set_ylim(-0.04, 1.06)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1: always"])
+    axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
+    least = np.nan if part is None else part["baseline"].astype(float).max()
+    if np.isfinite(least):
+        axes.axhline(least, color=RULE, linewidth=1.2, linestyle=":")
+
+
+def _strip(axes: Axes, parts: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A row of cells for each criterion of fit, shaded from its worst to its best number; says which is best."""
+    axes.set_title("What fit alone prefers", loc="left", fontsize=9, color=INK)
+    told = []
+    for place, (name, part) in enumerate(parts.items()):
+        values = part["estimate"].astype(float).to_numpy() * (-1 if name in _LESS_IS_BETTER else 1)
+        spread = np.ptp(values)
+        shades = (values - values.min()) / spread if spread > 0 else np.ones(len(values))
+        blues = [tuple(1 - (0.08 + 0.92 * float(shade) ** 2) * (1 - _INK)) for shade in shades]  # readable in grey
+        axes.barh([place] * len(values), 0.94, left=part["k"] - 0.47, height=0.84, color=blues, linewidth=0)
+        best = int(part["k"].to_numpy()[values.argmax()])
+        axes.text(best, place, "best", ha="center", va="center", fontsize=8.5, color="white")
+        told.append(f"{_FITS[name]}: best is {best}")
+    axes.set_yticks(range(len(parts)), [_FITS[name] for name in parts])
+    axes.set_ylim(len(parts) - 0.5, -0.5)
+    axes.tick_params(length=0)
+    every = sorted({int(k) for part in parts.values() for k in part["k"]})
+    axes.set_xticks(every)
+    return told
+
+
+def positions(rows: pd.DataFrame, title: str, axes_named: tuple[str, str], *, caption: str = "") -> Picture:
+    """Segments by attractiveness (up) and own strength (right), each with its 90 % interval on both.
+
+    ``rows``: label, x, x_low, x_high, y, y_low, y_high, is_sure (hollow otherwise); the lines at 0 are the average.
+    """
+    drawn = sheet(title, 4.6)
+    axes = drawn.panels[0]
+    axes.axhline(0, color=RULE, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(0, color=RULE, linewidth=1, linestyle=(0, (4, 3)))
+    axes.hlines(rows["y"], rows["x_low"], rows["x_high"], color=MIDDLE, linewidth=1.8)
+    axes.vlines(rows["x"], rows["y_low"], rows["y_high"], color=MIDDLE, linewidth=1.8)
+    for _, row in rows.iterrows():
+        face = INK if row["is_sure"] else "white"
+        axes.plot([row["x"]], [row["y"]], "o", mfc=face, mec=INK, markersize=8)
+        axes.annotate(str(row["label"]), (row["x"], row["y"]), xytext=(7, 6), textcoords="offset points",
+                      fontsize=9, color=INK)  # fmt: skip
+    axes.set_xlabel(f"{axes_named[0]} (0: the average segment)", fontsize=9, color=INK)
+    axes.set_ylabel(f"{axes_named[1]} (0: the average segment)", fontsize=9, color=INK)
+    axes.margins(0.14)
+    axes.spines["left"].set_visible(True)
+    told = [
+        f"{row['label']}: {axes_named[0]} {numbers.decimal(row['x'])}, {axes_named[1]} {numbers.decimal(row['y'])}"
+        for _, row in rows.iterrows()
+    ]
+    return drawn.picture(title, told, caption, tuple(name for ids in rows["claims"] for name in ids))

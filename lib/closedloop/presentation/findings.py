@@ -18,6 +18,7 @@ Claim = Mapping[str, Any]
 Label = Callable[[Claim], str]
 LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 Column = str | Callable[[Mapping[str, Claim]], str]
+Columns = Mapping[str, str | tuple[str, Column]]  # as ``table_of`` takes them
 
 
 def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
@@ -96,33 +97,24 @@ def label_of(words: Words) -> Label:
     return named
 
 
-def rows_of(claims: pd.DataFrame, label: Label) -> pd.DataFrame:
-    """Claims as rows to draw: as ``charts.dots`` wants them, with their claim_id, in the frame's order."""
-    drawn = claims[["estimate", "low", "high", "n", "n_effective", "baseline", "claim_id"]].reset_index(drop=True)
-    is_sure = ~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]).to_numpy()
-    told = records(claims)
-    drawn["n_effective"] = [claim["n_effective"] if is_weighted(claim) else np.nan for claim in told]
-    return drawn.assign(label=[label(claim) for claim in told], is_sure=is_sure)
-
-
 def dots_of(
     claims: pd.DataFrame, words: Words, title: str, axis: str, label: Label | None = None, **more: Any
 ) -> Picture:
-    """Claims of one unit as points with their intervals (``charts.dots``)."""
-    rows, unit = rows_of(claims, label or label_of(words)), str(claims["unit"].iloc[0])
+    """Claims of one unit as points with their intervals (``charts.dots``), in the frame's order."""
+    rows, unit = claims[["estimate", "low", "high", "n", "baseline", "claim_id"]], str(claims["unit"].iloc[0])
     if rows["baseline"].isna().all():
         rows = rows.drop(columns="baseline")
+    told, named = records(claims), label or label_of(words)
+    rows = rows.assign(
+        n_effective=[claim["n_effective"] if is_weighted(claim) else np.nan for claim in told],
+        label=[named(claim) for claim in told],
+        is_sure=~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]),
+    )
     return dots(rows, title, axis, unit=unit, currency=words.currency, **more)
 
 
 def bars_of(
-    claims: pd.DataFrame,
-    words: Words,
-    title: str,
-    axis: str,
-    label: Label,
-    remark: Label | None = None,
-    caption: str = "",
+    claims: pd.DataFrame, title: str, axis: str, label: Label, remark: Label | None = None, caption: str = ""
 ) -> Picture:
     """Counted claims as bars, each with a remark (``charts.bars``)."""
     told = records(claims)
@@ -137,7 +129,7 @@ def table_of(
     claims: pd.DataFrame,
     words: Words,
     heading: str,
-    columns: Mapping[str, str | tuple[str, Column]],
+    columns: Columns,
     *,
     label: Label | None = None,
     caption: str = "",
@@ -145,37 +137,30 @@ def table_of(
 ) -> Table:
     """Claims as a table: a row for each (subject, field, level, within), a column for each measure.
 
-    ``columns``: measure -> heading, shown as ``value``; or any key -> (heading, "backed" | "n" | a function of the
-    row's claims by measure). Rows come in the frame's order; a measure that no row has is left out.
+    ``columns``: measure -> heading, shown as ``value``; or any key -> (heading, "backed" | a function of the row's
+    claims by measure). Rows come in the frame's order; a measure that no row has is left out.
     """
     keys = ["subject", "field", "level", "within"]
     groups = [part for _, part in claims.groupby(keys, sort=False)]
     rows = [{str(claim["measure"]): claim for claim in records(part)} for part in groups]
-    shown = {name: told for name, told in columns.items() if _is_told(told) or any(name in row for row in rows)}
+    told = {name: (column, "value") if isinstance(column, str) else column for name, column in columns.items()}
+    shown = {name: of for name, of in told.items() if callable(of[1]) or any(name in row for row in rows)}
     name_of = label or label_of(words)
+
+    def cell(row: Mapping[str, Claim], name: str, how: Column) -> str:
+        if callable(how):
+            return how(row)
+        claim = row.get(name)
+        return numbers.MISSING if claim is None else {"value": value, "backed": backed}[how](claim, words)
+
     cells = [
-        (name_of(next(iter(row.values()))), *(_cell(row, name, told, words) for name, told in shown.items()))
+        (name_of(next(iter(row.values()))), *(cell(row, name, how) for name, (_, how) in shown.items()))
         for row in rows[:limit]
     ]
-    heads = (heading, *(told if isinstance(told, str) else told[0] for told in shown.values()))
-    numeric = (False, *(not _is_told(told) for told in shown.values()))
+    heads = (heading, *(head for head, _ in shown.values()))
+    numeric = (False, *(not callable(how) for _, how in shown.values()))
     ids = tuple(claim_ids(part) for part in groups[:limit])
     return Table(heads, tuple(cells), numeric, caption, max(len(rows) - limit, 0), ids)
-
-
-def _is_told(column: str | tuple[str, Column]) -> bool:
-    """Is the column made by a function, and so not by one measure?"""
-    return not isinstance(column, str) and callable(column[1])
-
-
-def _cell(row: Mapping[str, Claim], name: str, told: str | tuple[str, Column], words: Words) -> str:
-    how = "value" if isinstance(told, str) else told[1]
-    if callable(how):
-        return how(row)
-    claim = row.get(name)
-    if claim is None:
-        return numbers.MISSING
-    return {"value": value, "backed": backed}[how](claim, words) if how != "n" else numbers.count(claim["n"])
 
 
 def joined(sentences: Sequence[Sentence]) -> Sentence:
@@ -188,7 +173,7 @@ _UNLIKE = "unlike"  # what is counted of supported differences that do not hold 
 
 
 def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = None) -> list[Sentence]:
-    """How many comparisons were made and what became of them; plainly said when nothing holds.
+    """How many comparisons were made and what became of them; by which fields nothing was shown to differ.
 
     ``claims``: claims outside families are not comparisons and are left out. ``ledger``: where it stands what becomes
     of their differences like for like; ``claims`` themselves unless given.
@@ -198,34 +183,22 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
         return [Sentence("Nothing could be compared yet: no evidence.")]
     is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
     verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
-    counted = _tally({str(verdict): int(n) for verdict, n in verdicts.items()}, len(looked))
-    return [stating(text, looked) for text in (counted, *_without_difference(looked, words))]
-
-
-def _tally(verdicts: Mapping[str, int], n: int) -> str:
-    said = {"supported": "hold", "leaning": "to watch", "indistinguishable": "show no detectable difference",
+    do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
+    said = {"supported": "hold", _UNLIKE: f"{do} not hold like for like", "leaning": "to watch",
+            "indistinguishable": "show no detectable difference",
             "refused": "cannot be told"}  # fmt: skip
-    if verdicts.get(_UNLIKE):
-        said = {
-            "supported": said.pop("supported"),
-            _UNLIKE: f"do{'es' * (verdicts[_UNLIKE] == 1)} not hold like for like",
-            **said,
-        }
-    parts = ", ".join(f"{verdicts.get(verdict, 0)} {text}" for verdict, text in said.items())
-    return f"We looked at {numbers.count(n)} comparison{'' if n == 1 else 's'}: {parts}."
-
-
-def _without_difference(looked: pd.DataFrame, words: Words) -> list[str]:
-    """The fields by which nothing was shown to differ; when each of them could have shown it, what to do about it."""
+    counted = {verdict: int(verdicts.get(verdict, 0)) for verdict in said}
+    parts = [f"{n} {said[verdict]}" for verdict, n in counted.items() if n or verdict != _UNLIKE]
+    n_looked = f"{numbers.count(len(looked))} comparison{'' if len(looked) == 1 else 's'}"
+    told = [stating(f"We looked at {n_looked}: {', '.join(parts)}.", looked)]
     held = set(looked.loc[looked["verdict"] == "supported", "field"])
     fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
     without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
-    if not without:
-        return []
     worth = words.definition.claims.smallest_worth
-    if held or not alike(looked, worth).all():
-        return [f"Nothing was shown to differ by {_listed(without)}."]
-    return [f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."]
+    if without and not held and alike(looked, worth).all():
+        nothing = f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."
+        return [*told, stating(nothing, looked)]
+    return [*told, *([stating(f"Nothing was shown to differ by {_listed(without)}.", looked)] if without else [])]
 
 
 def _listed(names: list[str], most: int = 5) -> str:

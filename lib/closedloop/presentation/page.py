@@ -1,18 +1,26 @@
-"""HTML that cannot do anything: an allow-list of tags, attributes and addresses for whatever a notebook displays."""
+"""Pages: of notebooks, whose outputs are cleaned by an allow-list of tags, attributes and addresses; the audit."""
 
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nh3
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+
+from closedloop.market.definition import Definition
+from closedloop.market.periods import as_told
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from closedloop.market.staging.audit import Audit
 
 _STRUCTURE = {"article", "aside", "details", "div", "footer", "header", "hr", "section", "summary"}
 _TEXT = {"h1", "h2", "h3", "h4", "h5", "h6", "p", "pre", "blockquote", "br", "ol", "ul", "li", "dl", "dt", "dd"}
@@ -41,12 +49,10 @@ _RELATIVE = re.compile(r"(?!/)[\w./-]*(?:\?[\w=&.-]*)?(?:#[\w.:-]*)?", re.ASCII)
 _NOTEBOOK = re.compile(r"(?:\.\.?/)*(?:[\w-]+/)*([\w-]+)\.ipynb((?:#[\w.:-]*)?)", re.ASCII)
 _WEB = re.compile(r"https://[\w.-]+(?:/[\w./%#?=&+~-]*)?", re.ASCII)
 
-Filter = Callable[[str, str, str], str | None]
-
 
 def output_html(html: str) -> Markup:
     """What a cell displayed, cleaned: it may hold text from outside, so links stay in the folder."""
-    return _cleaned(html, _filter(None, to_web=False))
+    return _cleaned(html, None, to_web=False)
 
 
 def prose_html(html: str, pages: Mapping[str, str] | None = None) -> Markup:
@@ -55,36 +61,23 @@ def prose_html(html: str, pages: Mapping[str, str] | None = None) -> Markup:
     A link to a notebook becomes one to its page: ``pages`` gives the address by the notebook's name, and a link to
     any other is taken away; None stands for the page beside.
     """
-    return _cleaned(html, _filter(pages, to_web=True))
+    return _cleaned(html, pages, to_web=True)
 
 
-def _cleaned(html: str, attribute_filter: Filter) -> Markup:
-    schemes = {"https", "data"}  # addresses are decided by the filter; data only holds images
-    cleaned = nh3.clean(
-        html, tags=_TAGS, attributes=_ATTRIBUTES, attribute_filter=attribute_filter, url_schemes=schemes
-    )
-    return Markup(cleaned)
-
-
-def _filter(pages: Mapping[str, str] | None, *, to_web: bool) -> Filter:
+def _cleaned(html: str, pages: Mapping[str, str] | None, *, to_web: bool) -> Markup:
     def keep(tag: str, attribute: str, value: str) -> str | None:
-        if attribute == "href":
-            return _link(value, pages, to_web)
         if attribute == "src":
             return value if _PNG.fullmatch(value) else None
-        return value
+        if attribute != "href":
+            return value
+        if notebook := _NOTEBOOK.fullmatch(value):
+            name, rest = notebook.groups()
+            page = f"{name}.html" if pages is None else pages.get(name)
+            return page and page + rest
+        return value if _RELATIVE.fullmatch(value) or (to_web and _WEB.fullmatch(value)) else None
 
-    return keep
-
-
-def _link(address: str, pages: Mapping[str, str] | None, to_web: bool) -> str | None:
-    notebook = _NOTEBOOK.fullmatch(address)
-    if notebook:
-        name, rest = notebook.groups()
-        page = f"{name}.html" if pages is None else pages.get(name)
-        return page and page + rest
-    is_fine = _RELATIVE.fullmatch(address) or (to_web and _WEB.fullmatch(address))
-    return address if is_fine else None
+    schemes = {"https", "data"}  # addresses are decided above; data only holds images
+    return Markup(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, attribute_filter=keep, url_schemes=schemes))
 
 
 Link = tuple[str, str]
@@ -117,19 +110,14 @@ def page(
     are (text, address) pairs. The policy allows this style, this script, and images
     that are part of the page.
     """
-    values: dict[str, Any] = {"kind": kind, "crumbs": crumbs, "script": script or ""}
     style = stylesheet()
-    return (
-        templates("closedloop.presentation")
-        .get_template("page.html")
-        .render(title=title, body=body, style=style, policy=_policy(style, script or ""), **values)
-    )
-
-
-def _policy(style: str, script: str) -> str:
     scripts = f"; script-src '{_digest(script)}'" if script else ""
     allowed = f"img-src data:; style-src '{_digest(style)}'{scripts}"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    template = templates("closedloop.presentation").get_template("page.html")
+    return template.render(
+        title=title, body=body, style=style, policy=policy, kind=kind, crumbs=crumbs, script=script or ""
+    )
 
 
 def _digest(text: str) -> str:
@@ -162,7 +150,8 @@ def notebook_html(
     cells = [cell for cell in notebook.cells if cell.cell_type in ("markdown", "code")]
     parts = [part for part in _parts(cells, pages, with_code=not is_document) if part]
     if is_document:
-        parts.append(_fold([cell for cell in cells if cell.cell_type == "code"], "how this page was computed"))
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        parts.append(_fold(code, "how this page was computed"))
     else:
         parts[1:1] = [_contents(cells)]
     if notice:
@@ -175,22 +164,23 @@ def _parts(cells: Sequence[Any], pages: Mapping[str, str] | None, *, with_code: 
     """Prose and outputs in their order; code that shows nothing is folded together with the next that does."""
     folded: list[Any] = []
     for cell in cells:
-        shown = _outputs(cell) if cell.cell_type == "code" else _prose(cell.source, pages)
-        folded += [cell] if cell.cell_type == "code" else []
+        if cell.cell_type == "code":
+            is_pending = cell.metadata.get("closedloop", {}).get("state") == "pending"
+            note = Markup('<p class="pending">This cell was not run.</p>') if is_pending else Markup("")
+            shown = Markup("\n").join([note, *map(_output, cell.get("outputs", []))]).strip()
+            folded.append(cell)
+        else:
+            shown = Markup('<section class="prose">{}</section>').format(prose_html(_rendered(cell.source), pages))
         if shown:
             # prose comes after the code above it, an output after its own
-            yield _fold(folded, _label(folded)) if with_code else Markup("")
+            yield _fold(folded) if with_code else Markup("")
             yield shown
             folded = []
-    yield _fold(folded, _label(folded)) if with_code else Markup("")
+    yield _fold(folded) if with_code else Markup("")
 
 
 def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-
-
-def _prose(source: str, pages: Mapping[str, str] | None) -> Markup:
-    return Markup('<section class="prose">{}</section>').format(prose_html(_rendered(source), pages))
 
 
 @lru_cache(1024)
@@ -202,12 +192,6 @@ def _rendered(source: str) -> str:
         if token.type == "heading_open":
             token.attrSet("id", _anchor(inline.content))
     return str(renderer.renderer.render(tokens, renderer.options, {}))
-
-
-def _outputs(cell: Any) -> Markup:
-    is_pending = cell.metadata.get("closedloop", {}).get("state") == "pending"
-    note = Markup('<p class="pending">This cell was not run.</p>') if is_pending else Markup("")
-    return Markup("\n").join([note, *map(_output, cell.get("outputs", []))]).strip()
 
 
 def _anchor(heading: str) -> str:
@@ -225,17 +209,15 @@ def _contents(cells: Sequence[Any]) -> Markup:
     return Markup('<nav class="contents" aria-label="On this page"><ol>{}</ol></nav>').format(links)
 
 
-def _label(cells: Sequence[Any]) -> str:
-    tags = {tag for cell in cells for tag in cell.metadata.get("tags", [])}
-    return "code and parameters of this run" if tags & {"parameters", _INJECTED} else "code"
-
-
-def _fold(cells: Sequence[Any], label: str) -> Markup:
+def _fold(cells: Sequence[Any], label: str = "") -> Markup:
+    """The sources of cells, folded away; without a ``label`` it says whether the parameters are among them."""
     sources = [cell.source for cell in cells if cell.source.strip()]
     if not sources:
         return Markup("")
+    tags = {tag for cell in cells for tag in cell.metadata.get("tags", [])}
+    of_cells = "code and parameters of this run" if tags & {"parameters", _INJECTED} else "code"
     blocks = Markup("\n").join(Markup("<pre><code>{}</code></pre>").format(source) for source in sources)
-    return Markup('<details class="code"><summary>{}</summary>{}</details>').format(label, blocks)
+    return Markup('<details class="code"><summary>{}</summary>{}</details>').format(label or of_cells, blocks)
 
 
 def _output(output: Any) -> Markup:
@@ -244,29 +226,21 @@ def _output(output: Any) -> Markup:
     if output.output_type == "error":
         lines = "\n".join(output.get("traceback") or [f"{output.ename}: {output.evalue}"])
         return _pre(_ANSI.sub("", lines), "stream", "error")
-    return _display(output.get("data", {}), output.get("metadata", {}))
-
-
-def _display(data: Any, metadata: Any) -> Markup:
-    """The richest form that is allowed of something displayed."""
+    data, metadata = output.get("data", {}), output.get("metadata", {})  # the richest form that is allowed is shown
     if "text/html" in data:
         html = _text(data["text/html"])
-        too_big = _too_big("text/html", html)
-        return too_big or Markup('<div class="output">{}</div>').format(output_html(html))
+        return _too_big("text/html", html) or Markup('<div class="output">{}</div>').format(output_html(html))
     if "image/png" in data:
-        return _image(_text(data["image/png"]), metadata)
+        content = _text(data["image/png"])
+        if not _BASE64.fullmatch(content):
+            return Markup("")
+        alt = metadata.get("image/png", {}).get("alt") or metadata.get("alt") or "figure without a description"
+        image = Markup('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>')
+        return _too_big("image/png", content) or image.format(alt, "".join(content.split()))
     if "text/markdown" in data:
         rendered = _markdown().render(_text(data["text/markdown"]))
         return Markup('<div class="output">{}</div>').format(output_html(rendered))
     return _pre(_text(data["text/plain"]), "text/plain") if "text/plain" in data else Markup("")
-
-
-def _image(content: str, metadata: Any) -> Markup:
-    if not _BASE64.fullmatch(content):
-        return Markup("")
-    alt = metadata.get("image/png", {}).get("alt") or metadata.get("alt") or "figure without a description"
-    image = '<figure><img alt="{}" src="data:image/png;base64,{}"></figure>'
-    return _too_big("image/png", content) or Markup(image).format(alt, "".join(content.split()))
 
 
 def _pre(text: str, kind: str, name: str = "output") -> Markup:
@@ -284,3 +258,35 @@ def _too_big(kind: str, content: str) -> Markup:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else "".join(value)
+
+
+_LEFT_OUT = ["auc_within_low", "auc_within_high", "auc_together_low", "auc_together_high", "level", "k", "n_level"]
+
+
+def audit_html(definition: Definition, audit: "Audit", leaks: "pd.DataFrame") -> str:
+    """The audit page: what the contract did to the market's rows, and which columns look like leaks.
+
+    ``leaks``: as of ``period.leaks.market_leaks``.
+    """
+    frames = vars(audit) | {"leaks": leaks.drop(columns=_LEFT_OUT, errors="ignore")}
+    frames["tables"] = audit.tables.dropna(axis="columns", how="all")  # without dates there is no first and last day
+    tables = {}
+    for name, frame in frames.items():
+        columns = {str(column): str(column).removeprefix("n_").replace("_", " ") for column in frame.columns}
+        numeric = {columns[str(column)] for column in frame.select_dtypes("number").columns}
+        rows = [[(columns[str(n)], _audited(str(n), v)) for n, v in row.items()] for row in frame.to_dict("records")]
+        tables[name] = {"columns": list(columns.values()), "numeric": numeric, "rows": rows}
+    last = as_told(definition, definition.extracted_on) if definition.extracted_on else ""
+    template = templates("closedloop.presentation").get_template("audit.html")
+    body = template.render(definition=definition, last=last, tables=tables)
+    return page(f"Audit: {definition.title}", Markup(body), kind="wide", crumbs=[("All runs", "../index.html")])
+
+
+def _audited(name: str, value: Any) -> str:
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        return ", ".join(map(str, value[:10])) + (" …" if len(value) > 10 else "")
+    if value is None or str(value) in ("None", "nan", "NaT", "<NA>", ""):
+        return "–"
+    if name.endswith("_share"):
+        return f"{value:.1%}"
+    return f"{value:.2f}" if name.startswith("auc") else str(value)

@@ -82,15 +82,12 @@ def _more(conditions: Sequence[Condition], than: Sequence[Condition]) -> Conditi
     added, lacking = ([c for c in one if c not in other] for one, other in ((conditions, than), (than, conditions)))
     if len(added) != 1 or len(lacking) > 1:
         return None
+    narrow = added[0]
     is_narrower = all(
-        isinstance(wide, Among) and wide.field == narrow.field and _within(narrow, wide)
-        for wide, narrow in zip(lacking, added, strict=False)
+        isinstance(wide, Among) and isinstance(narrow, Among) and wide.field == narrow.field and narrow.is_within(wide)
+        for wide in lacking
     )
-    return added[0] if is_narrower else None
-
-
-def _within(narrow: Condition, wide: Among) -> bool:
-    return isinstance(narrow, Among) and narrow.is_within(wide)
+    return narrow if is_narrower else None
 
 
 def _joined(conditions: Sequence[Condition]) -> list[Condition]:
@@ -207,14 +204,11 @@ def known_sizes(folder: Path) -> Sizes:
 def change_table(changes: pd.DataFrame, words: Words, caption: str = "") -> Table:
     """What becomes of each persona between two sets; ``changes``: as of ``persona_changes.changes``."""
     rows = records(changes)
-    named = changes.assign(persona=[_name_of(row, words) for row in rows], detail=[detail(row, words) for row in rows])
+    # a persona may be in force no longer
+    names = [words.names.get(row["persona"]) or default_name(row, words) or words.name(row["persona"]) for row in rows]
+    named = changes.assign(persona=names, detail=[detail(row, words) for row in rows])
     headings = {"persona": "persona", "change": "change", "detail": "detail"}
     return table(named, headings, words, caption=caption)
-
-
-def _name_of(row: Mapping[str, Any], words: Words) -> str:
-    """The name of a persona that may be in force no longer."""
-    return words.names.get(row["persona"]) or default_name(row, words) or words.name(row["persona"])
 
 
 def detail(row: Mapping[str, Any], words: Words) -> str:
@@ -227,21 +221,18 @@ def detail(row: Mapping[str, Any], words: Words) -> str:
         "retired": f"its people now count as {other}" if other else "no longer a persona",
         "kept": "as before",
     }.get(row["change"])
-    return told or "; ".join(_adjusted(row, words))
+    if told:
+        return told
+    parts = [words.told(part) for part in row["parts"].split()]
+    moved = [f"part of it is now {' and '.join(parts)}"] if parts else []
+    moved += ["recognised differently"] if row["is_rule_changed"] and not parts else []
+    moved += ["its win rate rests on deals of its own now"] if row["is_first_promise"] else []
+    return "; ".join(moved)
 
 
 def _told(whole: str, words: Words) -> str:
     """Whom a part was cut out of: the persona that was once everyone may be called all others now."""
     return EVERYONE if whole == EVERYONE else words.told(whole)
-
-
-def _adjusted(row: Mapping[str, Any], words: Words) -> Iterator[str]:
-    if row["parts"]:
-        yield f"part of it is now {' and '.join(map(words.told, row['parts'].split()))}"
-    elif row["is_rule_changed"]:
-        yield "recognised differently"
-    if row["is_first_promise"]:
-        yield "its win rate rests on deals of its own now"
 
 
 def edit_told(entry: Change, words: Words) -> str:
@@ -281,7 +272,12 @@ def diff(before: PersonaSet, after: PersonaSet, words: Words, sizes: Sequence[Si
         head.append(f"Win rate of all deals when the promises were made: {rates}")
     if len(before.personas) != len(after.personas):
         head.append(f"Personas: {len(before.personas)} -> {len(after.personas)}")
-    return "\n".join([*head, *found, *_why(before, after, words)])
+    entries = [entry for entry in after.changelog if entry not in before.changelog]
+    why = ["\nWhy"] if entries else []
+    for entry in entries:
+        claim = f"; claim {entry.claim_id}" if entry.claim_id else ""
+        why.append(f"  {entry.period}  {edit_told(entry, words)}: {edit_evidence(entry)}{claim}")
+    return "\n".join([*head, *found, *why])
 
 
 def _block(d: Difference, old: PersonaSet, new: PersonaSet, words: Words, sizes: Sequence[Sizes]) -> Iterator[str]:
@@ -311,13 +307,3 @@ def _moved(old: float | None, new: float | None) -> str:
     """ "36 % -> 40 %"; nothing where both read the same or neither is known."""
     told = [numbers.rate(old), numbers.rate(new)]
     return "" if told[0] == told[1] else " -> ".join(told)
-
-
-def _why(before: PersonaSet, after: PersonaSet, words: Words) -> Iterator[str]:
-    """The edits since, each with its claim."""
-    entries = [entry for entry in after.changelog if entry not in before.changelog]
-    if entries:
-        yield "\nWhy"
-    for entry in entries:
-        claim = f"; claim {entry.claim_id}" if entry.claim_id else ""
-        yield f"  {entry.period}  {edit_told(entry, words)}: {edit_evidence(entry)}{claim}"

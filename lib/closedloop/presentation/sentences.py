@@ -1,11 +1,13 @@
-"""How the levels of fields are written for people: as they are recorded, so that different ones never read the same."""
+"""Claims as sentences, in the words of a market: its columns, levels and personas, and what each figure is called."""
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -14,7 +16,6 @@ from closedloop.market.definition import Definition
 from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
-from closedloop.presentation.measures import measure_of
 from closedloop.statistics.amounts import ONE_DEAL, UNEVEN
 from closedloop.statistics.recording import FEW_RECORDED, FILLED
 from closedloop.terms import Verdict
@@ -22,7 +23,7 @@ from closedloop.terms import Verdict
 _LONGEST, _MARK = 60, 4
 _CODE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 _UNSEEN = re.compile(r"^\s+|\s+$|\s{2,}|[\n\r\t\xa0]")
-_SEEN = MappingProxyType({" ": "␣", "\xa0": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"})
+_SEEN: Mapping[str, str] = {" ": "␣", "\xa0": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"}
 
 
 def as_written(level: str) -> str:
@@ -48,31 +49,27 @@ def is_weighted(claim: Mapping[str, Any]) -> bool:
     return claim["source_table"] == "respondents" and not numbers.is_missing(claim["n_effective"])
 
 
-_WORTH_RATIO = MappingProxyType({COST: "twice the cost"})  # what ``needed_n`` of amounts and days is worked out for
-_OWN_LABELS = MappingProxyType(
-    {
-        "age_days": "days since the deal was opened",
-        "k": "number of segments",
-        "is_quarter_end": "closed in the last month of a quarter",
-        "rep_id": "representative",
-        "rep_team": "sales team",
-        "arm": "arm",
-        "no_decision": "no decision",
-    }
-)
+_WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_OWN_LABELS: Mapping[str, str] = {
+    "age_days": "days since the deal was opened",
+    "k": "number of segments",
+    "is_quarter_end": "closed in the last month of a quarter",
+    "rep_id": "representative",
+    "rep_team": "sales team",
+    "arm": "arm",
+    "no_decision": "no decision",
+}
 _NAMED = ("persona", "segment")  # columns whose levels have names of their own
 _NEVER_MISSING = (*_NAMED, "is_quarter_end")  # what every compared case has
-_YES_NO = MappingProxyType({"True": "yes", "False": "no", "true": "yes", "false": "no"})
+_YES_NO: Mapping[str, str] = {"True": "yes", "False": "no", "true": "yes", "false": "no"}
 
 
-_REASONS = MappingProxyType(
-    {
-        FEW_RECORDED: "fewer than ten of either outcome record it",
-        FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
-        ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
-        UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
-    }
-)
+_REASONS: Mapping[str, str] = {
+    FEW_RECORDED: "fewer than ten of either outcome record it",
+    FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
+    ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
+    UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
+}
 
 
 @dataclass(frozen=True)
@@ -139,20 +136,58 @@ class Words:
         return f"{self.column(column)}: {self.level(column, value)}" if str(value) else self.column(column)
 
 
+class Measure(NamedTuple):
+    """The words of one measure: what more and less of it is, what all cases are, and what it is called."""
+
+    more: str
+    less: str
+    everyone: str
+    name: str
+
+
+@cache
+def measure_of(name: str) -> Measure:
+    """The words of a measure, as ``measures.toml`` has them; one that is not listed is named by its column."""
+    listed = _measures()
+    if name in listed["compared"]:
+        return Measure(*listed["compared"][name])
+    words = listed["names"].get(name, name.removeprefix("n_").replace("_", " "))
+    return Measure(f"higher {words}", f"lower {words}", listed["baselines"].get(name, "over all"), words)
+
+
+@cache
+def _measures() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("closedloop.presentation").joinpath("measures.toml").read_text("utf-8"))
+
+
 def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     """The one sentence that a claim allows, with its n, interval, baseline and period as far as it has them.
 
     ``claim``: a row of the claims frame. Only a supported claim is stated; only a causal one says because.
     """
-    template = {
-        Verdict.SUPPORTED: _supported,
-        Verdict.LEANING: _leaning,
-        Verdict.INDISTINGUISHABLE: _indistinguishable,
-        Verdict.REFUSED: _refused,
-        Verdict.ESTIMATED: _estimated,
-        Verdict.COUNTED: _counted,
-    }[Verdict(claim["verdict"])]
-    return stating(template(claim, words), claim)
+    measure, who = measure_of(str(claim["measure"])), about(claim, words)
+    verdict = Verdict(claim["verdict"])
+    if verdict is Verdict.REFUSED:
+        text = _refused(claim, words)
+    elif verdict is Verdict.INDISTINGUISHABLE:
+        difference = claim["visible_difference"]
+        shown = numbers.points(difference) if claim["unit"] == "rate" else _value(claim, "visible_difference", words)
+        everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
+        could = f"{cases(claim)} could show {shown} or more, {span(claim)}"
+        text = f"{who}, {measure.name} – no detectable difference from {everyone} ({could})."
+    elif verdict in (Verdict.ESTIMATED, Verdict.COUNTED):
+        is_alone = numbers.is_missing(claim["baseline"])
+        found = _value(claim, "estimate", words) if is_alone else _against(claim, words)
+        backing = evidence_of(claim, words) if verdict is Verdict.ESTIMATED else span(claim)
+        text = f"{who} – {measure.name}: {found} ({backing})."
+    else:
+        difference = measure.more if claim["effect"] >= 0 else measure.less
+        cause = ", because of it" if claim["kind"] == "causal" else ""
+        said, tail = (f"{difference}{cause}", "")
+        if verdict is Verdict.LEANING:
+            said, tail = f"may be {difference}", " Watch it, do not act on it yet."
+        text = f"{who} – {said}: {_against(claim, words)} ({evidence_of(claim, words)}).{tail}"
+    return stating(text, claim)
 
 
 def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
@@ -202,45 +237,26 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     return capital(", ".join(parts) or words.definition.title)
 
 
-def _about_measure(claim: Mapping[str, Any], words: Words) -> str:
-    """``about``, and which of its figures is meant."""
-    return f"{about(claim, words)}, {measure_of(str(claim['measure'])).name}"
-
-
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
-    """Interval, n and period of a claim, for brackets."""
+    """Interval, n and period of a claim, for brackets; and how many of its cases were known a period ago.
+
+    Windows overlap, and what comes back is no new evidence.
+    """
     level = "95 %" if claim["measure"] in TURNS.values() else "90 %"
-    parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {_interval(claim, words)}"]
-    parts += [] if numbers.is_missing(claim["n"]) else [_size(claim)]
-    parts += [f"no interval: {why_not(claim)}"] if not parts[:-1] and claim["reason"] else []
-    return ", ".join([*parts, span(claim)]) + _repeated(claim)
-
-
-def _repeated(claim: Mapping[str, Any]) -> str:
-    """How many cases were known a period ago as well: windows overlap, and what comes back is no new evidence."""
-    if numbers.is_missing(claim["n_before"]):
-        return ""
-    cases = f"{numbers.count(claim['n_before'])} of {numbers.count(claim['n'])} {claim['source_table']}"
-    return f"; {cases} were known a period ago"
-
-
-def _size(claim: Mapping[str, Any]) -> str:
-    """How many cases are behind a claim; of two arms the smaller one's."""
+    ends = numbers.interval(claim["low"], claim["high"], str(claim["unit"]), words.currency)
     is_of_arms = claim["kind"] == "causal" and claim["family"] != "none"
-    return f"{cases(claim)}{' in the smaller arm' if is_of_arms else ''}"
-
-
-def _direction(claim: Mapping[str, Any]) -> str:
-    measure = measure_of(str(claim["measure"]))
-    return measure.more if claim["effect"] >= 0 else measure.less
+    parts = [] if numbers.is_missing(claim["low"]) else [f"{level} interval {ends}"]
+    parts += [] if numbers.is_missing(claim["n"]) else [f"{cases(claim)}{' in the smaller arm' if is_of_arms else ''}"]
+    parts += [f"no interval: {why_not(claim)}"] if not parts[:-1] and claim["reason"] else []
+    told = ", ".join([*parts, span(claim)])
+    if numbers.is_missing(claim["n_before"]):
+        return told
+    known = f"{numbers.count(claim['n_before'])} of {numbers.count(claim['n'])} {claim['source_table']}"
+    return f"{told}; {known} were known a period ago"
 
 
 def _value(claim: Mapping[str, Any], name: str, words: Words) -> str:
     return numbers.written(claim[name], str(claim["unit"]), words.currency)
-
-
-def _interval(claim: Mapping[str, Any], words: Words) -> str:
-    return numbers.interval(claim["low"], claim["high"], str(claim["unit"]), words.currency)
 
 
 def _everyone(claim: Mapping[str, Any], words: Words) -> str:
@@ -268,32 +284,11 @@ def _against(claim: Mapping[str, Any], words: Words) -> str:
     return f"{found} against {base} {everyone}"
 
 
-def _supported(claim: Mapping[str, Any], words: Words) -> str:
-    cause = ", because of it" if claim["kind"] == "causal" else ""
-    stated = f"{about(claim, words)} – {_direction(claim)}{cause}: {_against(claim, words)}"
-    return f"{stated} ({evidence_of(claim, words)})."
-
-
-def _leaning(claim: Mapping[str, Any], words: Words) -> str:
-    stated = f"{about(claim, words)} – may be {_direction(claim)}: {_against(claim, words)}"
-    return f"{stated} ({evidence_of(claim, words)}). Watch it, do not act on it yet."
-
-
-def _indistinguishable(claim: Mapping[str, Any], words: Words) -> str:
-    shown = (
-        numbers.points(claim["visible_difference"])
-        if claim["unit"] == "rate"
-        else _value(claim, "visible_difference", words)
-    )
-    could = f"{cases(claim)} could show {shown} or more"
-    everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
-    return f"{_about_measure(claim, words)} – no detectable difference from {everyone} ({could}, {span(claim)})."
-
-
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
+    named = f"{about(claim, words)}, {measure_of(str(claim['measure'])).name}"
     if reason := _REASONS.get(claim["reason"]):
-        return f"{_about_measure(claim, words)} – cannot be compared: {reason} ({span(claim)})."
-    found = f"{_about_measure(claim, words)} – cannot tell: {cases(claim)}"
+        return f"{named} – cannot be compared: {reason} ({span(claim)})."
+    found = f"{named} – cannot tell: {cases(claim)}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
     points = f"a difference of {numbers.points(words.definition.claims.smallest_worth)}"
@@ -303,19 +298,6 @@ def _refused(claim: Mapping[str, Any], words: Words) -> str:
     enough = (claim["n_effective"] if is_weighted(claim) else claim["n"]) >= claim["needed_n"]
     lack = "and the test could not be made" if enough else f"needs about {needed} for {worth}"
     return f"{found}, {lack} ({span(claim)})."
-
-
-def _estimated(claim: Mapping[str, Any], words: Words) -> str:
-    return f"{_stated(claim, words)} ({evidence_of(claim, words)})."
-
-
-def _counted(claim: Mapping[str, Any], words: Words) -> str:
-    return f"{_stated(claim, words)} ({span(claim)})."
-
-
-def _stated(claim: Mapping[str, Any], words: Words) -> str:
-    found = _value(claim, "estimate", words) if numbers.is_missing(claim["baseline"]) else _against(claim, words)
-    return f"{about(claim, words)} – {measure_of(str(claim['measure'])).name}: {found}"
 
 
 def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:

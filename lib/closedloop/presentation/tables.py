@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -13,24 +12,22 @@ from closedloop.presentation.blocks import citing
 from closedloop.presentation.sentences import Words
 
 LIMIT = 12
-_RECORD_COLUMNS = MappingProxyType(  # of a list of records to call
-    {
-        "rank": "rank",
-        "record_id": "record",
-        "account_id": "account",
-        "rep_id": "owner",
-        "persona": "persona",
-        "score": "score",
-        "reasons": "for",
-        "caution": "against",
-        "age_days": "known for",
-        "last_touch_on": "last touch",
-        "last_touch_position": "position of the last touch",
-        "status": "status",
-        "stage": "stage",
-        "slot": "slot",
-    }
-)
+_RECORD_COLUMNS: Mapping[str, str] = {  # of a list of records to call
+    "rank": "rank",
+    "record_id": "record",
+    "account_id": "account",
+    "rep_id": "owner",
+    "persona": "persona",
+    "score": "score",
+    "reasons": "for",
+    "caution": "against",
+    "age_days": "known for",
+    "last_touch_on": "last touch",
+    "last_touch_position": "position of the last touch",
+    "status": "status",
+    "stage": "stage",
+    "slot": "slot",
+}
 _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "points": "points"}
 
 
@@ -49,30 +46,23 @@ class Table:
     claims: tuple[tuple[str, ...], ...] = ()
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col"{_class(right)}>{escape(name)}</th>' for name, right in self._headed())
-        rests = self.claims or ((),) * len(self.rows)
-        body = "".join(f"<tr{citing(ids)}>{self._row(row)}</tr>" for row, ids in zip(self.rows, rests, strict=True))
-        caption = f"<caption>{escape(self._caption())}</caption>" if self._caption() else ""
-        return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-    def _headed(self) -> list[tuple[str, bool]]:
-        return list(zip(self.columns, self.numeric, strict=True))
-
-    def _caption(self) -> str:
+        places = [' class="number"' if is_right else "" for is_right in self.numeric]
+        head = "".join(
+            f'<th scope="col"{place}>{escape(name)}</th>' for name, place in zip(self.columns, places, strict=True)
+        )
+        body = ""
+        for row, ids in zip(self.rows, self.claims or ((),) * len(self.rows), strict=True):
+            first = f'<th scope="row">{escape(row[0])}</th>' if row else ""
+            rest = zip(row[1:], places[1:], strict=True)
+            cells = "".join(f"<td{place}>{escape(cell)}</td>" for cell, place in rest)
+            body += f"<tr{citing(ids)}>{first}{cells}</tr>"
         more = f"{self.n_left_out} more rows are in the stored table." if self.n_left_out else ""
-        return " ".join(part for part in (self.caption, more) if part)
-
-    def _row(self, row: tuple[str, ...]) -> str:
-        first = f'<th scope="row">{escape(row[0])}</th>' if row else ""
-        rest = zip(row[1:], self.numeric[1:], strict=True)
-        return first + "".join(f"<td{_class(right)}>{escape(cell)}</td>" for cell, right in rest)
+        said = " ".join(part for part in (self.caption, more) if part)
+        caption = f"<caption>{escape(said)}</caption>" if said else ""
+        return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
         return pd.DataFrame(list(self.rows), columns=list(self.columns)).to_string(index=False)
-
-
-def _class(is_right: bool) -> str:
-    return ' class="number"' if is_right else ""
 
 
 def table(

@@ -46,7 +46,6 @@ class Evidence:
     ledger: pd.DataFrame = field(default_factory=no_claims)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def table(self, name: str) -> pd.DataFrame:
@@ -104,6 +103,7 @@ PROVISIONAL = Note("Provisional: verdicts come when the families of this noteboo
 _KEY = ["measure", "subject", "field", "level", "within", "among"]
 _PLAIN = {"estimate": "estimate", "low": "low", "high": "high", "baseline": "baseline", "effect": "effect", "n": "n"}
 Render = Callable[[Evidence, str], Sequence[Piece]]
+Headline = Callable[[Evidence], list[Sentence]]
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Answer:
     section: str
     table_name: str
     render: Render
-    headline: Callable[[Evidence], list[Sentence]] | None = None
+    headline: Headline | None = None
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -251,8 +251,7 @@ class Answer:
         """What its pieces may render."""
         own = self.now.evidence
         ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
-        own = replace(own, claims=self.claims, ledger=ledger)
-        return replace(own, tables=self.tables, results=self.results, missing=self.missing)
+        return replace(own, claims=self.claims, ledger=ledger, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:
         Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()

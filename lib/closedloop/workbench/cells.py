@@ -1,21 +1,32 @@
-"""A notebook's computing cells, run without its page: how one notebook makes what another one reads."""
+"""A notebook's computing cells, run without its page: how notebooks and documents have made what they read."""
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from closedloop.errors import ParameterError
+import pandas as pd
+
+from closedloop.documents.battlecard import Battlecard
+from closedloop.documents.brief import CampaignBrief
+from closedloop.documents.document import Document, Dossier
+from closedloop.documents.playbook import SalesPlaybook
+from closedloop.errors import ParameterError, allowed, choice
+from closedloop.market.contract import MATERIALS
+from closedloop.market.definition import read_definition
+from closedloop.market.files import root, runs_folder
 from closedloop.market.periods import Period, find_period
-from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.market.warehouse import Warehouse, open_warehouse, read_again
 from closedloop.period.situation import Situation
 from closedloop.period.step import is_of, written_on
 from closedloop.personas.changes import committed
 from closedloop.personas.persona_set import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
+from closedloop.presentation.persona_words import words_for
 from closedloop.workbench import store
-from closedloop.workbench.period import OpenPeriod, silence
+from closedloop.workbench.period import OpenPeriod, as_text, silence
 
 EXAMPLE = "# example"
 
@@ -85,21 +96,14 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     situation, folder = Situation.planning(warehouse, found), out / market / found.name
     today = store.basis_of(situation, store.REFINEMENT)
     if not is_of(folder, _SET, today):
-        with _alone(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f".{_SET}.lock").open("w") as lock:  # periods are locked from late to early
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_of(folder, _SET, today):
                 rules = _rules_in_force(warehouse, found, out)
                 with written_on(folder, _SET, today):
                     write_set(folder / "personas.yml", renewed(rules, situation))
     return read_set(folder / "personas.yml")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Within the block no other process makes the set of the period; periods are locked from late to early."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{_SET}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
@@ -123,8 +127,6 @@ def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSe
 
 def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
     """What 06 concluded at the end of ``period``; its cells are run where it has not, without a page."""
-    pass
-
     market, situation = warehouse.definition.name, Situation.looking_back(warehouse, period)
     folder = out / market / period.name
     path = folder / "proposal.yml"
@@ -139,3 +141,58 @@ def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
             "and now.close(), under the market's own settings"
         )
     return read_proposal(path)
+
+
+_DOCUMENTS: dict[str, type[Document]] = {one.notebook: one for one in (SalesPlaybook, CampaignBrief, Battlecard)}
+_BEFORE = ("04_handoff", "05_deals", "06_refinement")  # whose outcomes of the period before a document tells
+
+
+def open_document(
+    market: str,
+    period: str = "latest",
+    notebook: str = "sales_playbook",
+    *,
+    about: str | None = None,
+    out: str | Path | None = None,
+) -> Any:
+    """A document as known at the start of ``period``: sales_playbook, campaign_brief or battlecard.
+
+    ``about``: a persona in force; for a battlecard a competitor that is known by then, or no_decision; None is the
+    first. ``out``: the run folder that holds what the notebooks left; None is ``runs``. What is missing or out of date
+    is computed first. Errors: ParameterError for anything unknown, with what is allowed.
+    """
+    document = choice("notebook", notebook, _DOCUMENTS)
+    market, period = as_text("market", market), as_text("period", period)
+    read_again()
+    definition, place = read_definition(market), root() / out if out else runs_folder()
+    every = open_warehouse(market).periods
+    found = find_period(every, period)
+    before = previous(every, found)
+    read = [(name, before.name) for name in _BEFORE] if before else []
+    read += [(name, found.name) for name in store.PLANNING]
+    for notebook, of in read:
+        ensure(notebook, market, of, place)
+    steps = {store.step_of(name): store.read_tables(place / market / of, name) for name, of in read}
+    left = [store.read_claims(place / market / found.name, *store.PLANNING),
+            store.read_claims(place / market / before.name if before else None, *_BEFORE)]  # fmt: skip
+    # a document speaks of everyone: claims on records that somebody chose in a cell are left out
+    planned, ended = (claims[claims["among"].fillna("") == ""] for claims in left)
+    personas = set_in_force(market, found.name, place)
+    texts = steps["personas"].tables.get("texts", pd.DataFrame(columns=[c.name for c in MATERIALS.columns]))
+    sources = pd.DataFrame([_source(place / market / of, name) for name, of in read])
+    whole = Dossier(words_for(definition, personas), found, personas, steps, planned, ended, texts, sources=sources)
+    kind, choices = document.kind, whole.choices(document.kind)
+    if not choices:
+        raise ParameterError(f"no {kind} is known in this period, so there is no page to render")
+    name = choices[0] if about is None else as_text(kind, about)
+    if name not in choices:
+        raise ParameterError(f"{kind} = {name!r} is unknown in this period; allowed: {allowed(choices)}")
+    return document(replace(whole, kind=kind, chosen=name), place / market / found.name)
+
+
+def _source(folder: Path, notebook: str) -> dict[str, object]:
+    """One notebook that is read: its period, how many claims it left, and a digest of what they were made of."""
+    made_of = (folder / "claims" / f"{notebook}.json").read_bytes()
+    n_claims = len(store.read_claims(folder, notebook))
+    digest = hashlib.sha256(json.dumps(json.loads(made_of), sort_keys=True).encode()).hexdigest()[:12]
+    return {"notebook": notebook.replace("_", " "), "period": folder.name, "n_claims": n_claims, "digest": digest}

@@ -55,7 +55,6 @@ def close(
     close itself, since something follows from their verdicts.
     """
     fingerprint = situation.warehouse.fingerprint(situation.on)
-    about = {"market": situation.market, "period": situation.period.name, "expires_on": situation.expires_on}
     distinct = comparisons.drop_duplicates([*_SAME, *_FIGURES])
     of_family = distinct["measure"].map(family_of)
     families = [
@@ -65,7 +64,7 @@ def close(
             smallest_worth=situation.claims.smallest_worth,
             rate=rate_of(name),
             fingerprint=fingerprint,
-            **about,  # type: ignore[arg-type]
+            **situation.about,
         )
         for name in (WHO, RECORDING, ENDING)
     ]
@@ -76,5 +75,4 @@ def close(
 
 def stated(statements: pd.DataFrame, situation: Situation) -> pd.DataFrame:
     """Figures that compare nothing as claims: they are final whatever else is asked."""
-    about = {"market": situation.market, "period": situation.period.name, "expires_on": situation.expires_on}
-    return outside(statements, fingerprint=situation.warehouse.fingerprint(situation.on), **about)  # type: ignore[arg-type]
+    return outside(statements, fingerprint=situation.warehouse.fingerprint(situation.on), **situation.about)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -39,10 +39,6 @@ from closedloop.workbench.answer import (
 from closedloop.workbench.comparison import strongest
 from closedloop.workbench.frames import Frames
 from closedloop.workbench.redraws import Compared, write_compared
-
-if TYPE_CHECKING:
-    pass
-
 
 _CHANGED = Note(
     "Cells were changed and run again: what they compared before counts as well, and this is a draft. "
@@ -258,7 +254,9 @@ class OpenPeriod(Frames):
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
         self._write()
-        self._show_again()
+        for live, handle in self._shown:
+            if handle is not None:
+                handle.update(_bundle(live.make()), raw=True)
         return Closing(self)
 
     @property
@@ -297,11 +295,8 @@ class OpenPeriod(Frames):
     @property
     def evidence(self) -> Evidence:
         """What a piece may render of the whole notebook."""
-        rules = rule_sentences(self.personas.rule, self.words)
-        step = self.step
-        return Evidence(
-            *(self.words, self.period.name, self.claims, self.claims), step.tables, step.results, step.missing, rules
-        )
+        rules, step = rule_sentences(self.personas.rule, self.words), self.step
+        return Evidence(self.words, self.period.name, self.claims, self.claims, step.tables, step.results, rules)
 
     def bottom_line(self) -> Live:
         """What to take away when nothing else is read; it is filled when the families close."""
@@ -333,11 +328,6 @@ class OpenPeriod(Frames):
         name = f"closedloop-{len(self._shown)}"
         handle = display(_bundle(live.make()), raw=True, display_id=name)  # type: ignore[no-untyped-call]
         self._shown.append((live, handle))
-
-    def _show_again(self) -> None:
-        for live, handle in self._shown:
-            if handle is not None:
-                handle.update(_bundle(live.make()), raw=True)
 
     def _repr_html_(self) -> str:
         return self._scope()._repr_html_()

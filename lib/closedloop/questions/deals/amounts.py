@@ -1,6 +1,6 @@
 """How long winning takes, for how much, and what a decided deal brings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,17 +8,25 @@ import pandas as pd
 
 from closedloop.claims.comparisons import decided_looks
 from closedloop.claims.ledger import amount_looks, cycle_looks
+from closedloop.errors import choice
 from closedloop.period.counting import LEAST_SHOWN, levels, rates
 from closedloop.period.records import won
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, span, stating
-from closedloop.presentation.findings import Claim, Column, backed, dots_of, ends, table_of, value, where
+from closedloop.presentation.findings import Claim, Columns, backed, dots_of, ends, table_of, value, where
 from closedloop.presentation.sentences import records, why_not
 from closedloop.statistics.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days, quantile
-from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import comparison, in_words, level_of, without_comparison
-from closedloop.workbench.gaps import SAME_DAY, no_days, no_deals
+from closedloop.workbench.answer import Answer, Evidence, Headline, Render
+from closedloop.workbench.comparison import (
+    SAME_DAY,
+    comparison,
+    in_words,
+    level_of,
+    no_days,
+    no_deals,
+    without_comparison,
+)
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SizeRedraw
 
@@ -35,75 +43,81 @@ Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
 Known = dict[str, tuple[float, float, float]]  # estimate, low and high of all ("") and of each persona
 
 
-def cycle(deals: pd.DataFrame, by: str = "persona", *, among: str | None = None) -> Answer:
-    """Median days from opening to winning of the deals that were won; means of the groups ``by`` are compared.
+def amounts(
+    deals: pd.DataFrame,
+    of: str = "money",
+    *,
+    by: str = "persona",
+    every: pd.DataFrame | None = None,
+    among: str | None = None,
+) -> Answer:
+    """What deals are worth, or how long winning takes; means of the groups ``by`` are compared.
 
-    Means of days are shrunk on the log scale, and bounded (METHODS 5).
+    ``of``: ``money``, what won deals are worth, and what a decided one brings, win rate times amount; the range of the
+    next amount is conformal. Products are shown and not compared: that a dearer product makes larger deals is its price
+    list. ``days``, median days from opening to winning of the deals that were won. Means are shrunk on the log scale,
+    and bounded (METHODS 5). ``every``: open deals as well, for what they make a day. Errors: ParameterError for another
+    ``of``.
     """
+    state, section, show, headline = choice("of", of, _QUESTIONS)
     now = opened()
-    answer = now.ask("cycle", "cycle", deals, "deals", _show_cycle, among=among, by=by)
-    if no_deals(answer):
-        return answer
-    won_deals = answer.rows[answer.rows["outcome"] == "won"]
-    timed = won_deals.dropna(subset=["age_days"])
-    reason = no_days(now.situation, now.situation.deals) or _no_cycle(won_deals, timed)
-    median = None if reason else cycle_days(timed["age_days"], timed["outcome"])["estimate"]
-    answer.results["sales_cycle_days"] = median
-    if reason:
-        answer.missing["cycle"] = reason
-        return answer
-    origin = answer.origin(answer.rows["closed_on"])
-    medians = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
-    answer.estimate(medians, origin, "median_cycle_days", unit="days")
-    groups = levels(timed, [by])[by]
-    days = timed.assign(field=by, level=groups, days=timed["age_days"])[["field", "level", "days"]]
-    every = levels(answer.rows, [by])[by]
-    redraw = SizeRedraw("deals", answer.rows["deal_id"], every, "age_days", "sales_cycle_days")
-    answer.compare(cycle_looks(days, origin), redraw if answer.is_recorded else None)
+    answer = now.ask("amounts", section, deals, "deals", show, among=among, by=by, of=of)
+    answer.headline = headline
+    if not no_deals(answer):
+        state(answer, by)
+    if every is not None and answer.fitted:
+        _velocities(answer, now.rows(every, "deals")[0])
     return answer
 
 
-def amounts(
-    deals: pd.DataFrame, by: str = "persona", *, every: pd.DataFrame | None = None, among: str | None = None
-) -> Answer:
-    """What won deals are worth, and what a decided one brings: win rate times amount, of the groups ``by``.
+def _cycle(answer: Answer, by: str) -> None:
+    situation, won_deals = answer.now.situation, answer.rows[answer.rows["outcome"] == "won"]
+    timed = won_deals.dropna(subset=["age_days"])
+    reason = no_days(situation, situation.deals) or _no_cycle(won_deals, timed)
+    answer.results["sales_cycle_days"] = None
+    if reason:
+        answer.missing["cycle"] = reason
+        return
+    origin = answer.origin(answer.rows["closed_on"])
+    medians = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
+    answer.results["sales_cycle_days"] = medians[0]["estimate"]
+    answer.estimate(medians, origin, "median_cycle_days", unit="days")
+    days = timed.assign(field=by, level=levels(timed, [by])[by], days=timed["age_days"])[["field", "level", "days"]]
+    every = levels(answer.rows, [by])[by]
+    redraw = SizeRedraw("deals", answer.rows["deal_id"], every, "age_days", "sales_cycle_days")
+    answer.compare(cycle_looks(days, origin), redraw if answer.is_recorded else None)
 
-    Means are shrunk on the log scale; the range of the next amount is conformal (METHODS 5). Products are shown and not
-    compared: that a dearer product makes larger deals is its price list. ``every``: open deals as well, for what they
-    make a day.
-    """
-    now = opened()
-    answer = now.ask("amounts", "amounts", deals, "deals", _show_amounts, among=among, by=by)
-    answer.headline = amount_order
-    if no_deals(answer):
-        return answer
+
+def _money(answer: Answer, by: str) -> None:
     ended, origin = answer.rows, answer.origin(answer.rows["closed_on"])
     won_deals = ended[ended["outcome"] == "won"]
     if reason := _no_amounts(won_deals):
         answer.missing["amounts"] = reason
-        return answer
+        return
     paid = won_deals[won_deals["won_amount"] > 0].astype({"won_amount": "float64"})
-    medians = [{**named, **quantile(part["won_amount"])} for named, part in _groups(paid)]
+    groups = _groups(paid)
+    medians = [{**named, **quantile(part["won_amount"])} for named, part in groups]
     answer.estimate(medians, origin, "median_amount", unit="amount")
-    means = [*_means(paid, ""), *_means(paid, "persona")]
-    products = _means(paid, "product") if "product" in paid else []
-    answer.estimate([means[0], *products], origin, "mean_amount", unit="amount")
-    if means[0]["reason"]:
-        answer.count(_large(paid), origin, LARGE, unit="amount")
-    groups = levels(paid, [by])[by]
-    sizes = paid.assign(field=by, level=groups, amount=paid["won_amount"])[["field", "level", "amount"]]
+    means = _means(paid)
+    answer.estimate(means[means["field"] != "persona"], origin, "mean_amount", unit="amount")  # personas are compared
+    if means["reason"].iloc[0]:  # the largest deals that are far from the others are named
+        amount = paid["won_amount"]
+        is_large = (amount > _TIMES_MEDIAN * amount.median()) | (amount > MOST_OF_ALL * amount.sum())
+        named = paid[is_large].nlargest(_MOST_NAMED, "won_amount").rename(columns={"won_amount": "estimate"})
+        large = named[["estimate"]].assign(field="deal_id", level=named["deal_id"].astype(str), n=len(paid))
+        answer.count(large, origin, LARGE, unit="amount")
+    sizes = paid.assign(field=by, level=levels(paid, [by])[by], amount=paid["won_amount"])[["field", "level", "amount"]]
     redraw = SizeRedraw("deals", ended["deal_id"], levels(ended, [by])[by], "won_amount", "won_amount")
     answer.compare(amount_looks(sizes, origin), redraw if answer.is_recorded else None)
-    coming = [{**row, **_next(part["won_amount"])} for row, (_, part) in zip(medians, _groups(paid), strict=True)]
-    ranges = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]
-    answer.estimate(ranges, origin, "next_amount", unit="amount", kind="predictive")
+    ranges = [conformal_range(part["won_amount"]) for _, part in groups]  # each holds the next amount nine times of ten
+    coming = [{**row, "low": low, "high": high} for row, (low, high) in zip(medians, ranges, strict=True)]
+    shown = [row for row in coming if row["field"] in ("", "persona") and np.isfinite(row["low"])]
+    answer.estimate(shown, origin, "next_amount", unit="amount", kind="predictive")
     answer.results |= {f"next_amount_{end}": coming[0][end] for end in ("low", "high")}
     answer.results["median_amount"] = medians[0]["estimate"]
-    if not now.situation.has_only_won:
+    answer.fitted = _known(means)
+    if not answer.now.situation.has_only_won:
         _per_decided(answer, ended[won(ended).notna()], by)
-    if every is not None:
-        _velocities(answer, now.rows(every, "deals")[0], ended, _known(means))
-    return answer
 
 
 def _per_decided(answer: Answer, decided: pd.DataFrame, by: str) -> None:
@@ -124,15 +138,24 @@ def _per_decided(answer: Answer, decided: pd.DataFrame, by: str) -> None:
         answer.count([{"estimate": n_unpaid, "n": int(deals["is_won"].sum())}], origin, "n_won_without_amount")
 
 
-def _velocities(answer: Answer, every: pd.DataFrame, ended: pd.DataFrame, means: Known) -> None:
-    """What the open deals make a day, of all and of each persona."""
+def _velocities(answer: Answer, every: pd.DataFrame) -> None:
+    """Money that the open deals make a day, of all and of each persona; none with fewer than ten open or decided."""
+    ended, means = answer.rows, answer.fitted
     timed = ended[(ended["outcome"] == "won") & ended["age_days"].notna()]
     if answer.now.situation.has_only_won or no_days(answer.now.situation, every) or len(timed) < LEAST_SHOWN:
         return
-    days = _known([{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)])
-    speeds = [_velocity(every, ended, level, means[level], days[level]) for level in days if level in means]
-    origin = answer.origin(answer.rows["closed_on"])
-    answer.estimate([row for row in speeds if row], origin, "sales_velocity_per_day", unit="amount")
+    medians = [{**named, **cycle_days(part["age_days"], part["outcome"])} for named, part in _groups(timed)]
+    days = _known(pd.DataFrame(medians))
+    speeds = []
+    for persona in (persona for persona in days if persona in means):
+        mine = every[every["persona"].astype("str") == persona] if persona else every
+        hit = won(mine.loc[mine.index.intersection(ended.index)]).dropna()
+        n_open, rate = int((mine["outcome"] == "open").sum()), rates([("", hit.sum(), len(hit))], "")
+        if n_open >= LEAST_SHOWN and rate:
+            found = velocity(n_open, _known(pd.DataFrame(rate))[""], means[persona], days[persona])
+            speeds.append({"field": "persona" if persona else "", "level": persona, **found, "n": len(hit)})
+    told = [row for row in speeds if np.isfinite(row["estimate"])]
+    answer.estimate(told, answer.origin(ended["closed_on"]), "sales_velocity_per_day", unit="amount")
 
 
 def _no_cycle(won_deals: pd.DataFrame, timed: pd.DataFrame) -> str:
@@ -168,28 +191,12 @@ def per_decided(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
     return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n", "reason"]].assign(field=field)
 
 
-def _large(paid: pd.DataFrame) -> pd.DataFrame:
-    """The largest won deals, three at most, that are far from the others: their ids and amounts."""
-    amounts = paid["won_amount"]
-    is_large = (amounts > _TIMES_MEDIAN * amounts.median()) | (amounts > MOST_OF_ALL * amounts.sum())
-    named = paid[is_large].nlargest(_MOST_NAMED, "won_amount").rename(columns={"won_amount": "estimate"})
-    return named[["estimate"]].assign(field="deal_id", level=named["deal_id"].astype(str), n=len(paid))
-
-
-def _next(amounts: pd.Series) -> dict[str, float]:
-    """The range that holds the next amount nine times of ten."""
-    return dict(zip(("low", "high"), conformal_range(amounts), strict=True))
-
-
-def _means(paid: pd.DataFrame, field: str) -> list[Row]:
-    """Mean amounts of all, or of a field's groups of ten or more, drawn together."""
-    by = _levels(paid).get(field) if field else pd.Series("", index=paid.index)
-    if by is None:
-        return []
-    table = mean_amounts(paid["won_amount"], by)
-    rows = table[table["n"] >= LEAST_SHOWN].assign(field=field, level=table["group"])
-    columns = ["field", "level", "estimate", "low", "high", "n", "reason"]
-    return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
+def _means(paid: pd.DataFrame) -> pd.DataFrame:
+    """Mean amounts of all, and of the groups of ten or more of each field, which are drawn together."""
+    by = {"": pd.Series("", index=paid.index), **_levels(paid)}
+    means = pd.concat([mean_amounts(paid["won_amount"], level).assign(field=field) for field, level in by.items()])
+    means = means.rename(columns={"group": "level"})[["field", "level", "estimate", "low", "high", "n", "reason"]]
+    return means[means["n"] >= LEAST_SHOWN]
 
 
 def _groups(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
@@ -205,37 +212,20 @@ def _levels(frame: pd.DataFrame) -> pd.DataFrame:
     return by.loc[:, by.nunique() > 1]
 
 
-def _known(rows: Sequence[Row]) -> Known:
-    return {row["level"]: (row["estimate"], row["low"], row["high"]) for row in rows if row["field"] in ("", "persona")}
-
-
-def _velocity(every: pd.DataFrame, ended: pd.DataFrame, persona: str, amount: Any, days: Any) -> Row:
-    """Money that the open deals make a day, of all or of a persona; empty with fewer than ten open or decided."""
-    mine = every if not persona else every[every["persona"].astype("str") == persona]
-    hit = won(mine.loc[mine.index.intersection(ended.index)]).dropna()
-    n_open, rate = int((mine["outcome"] == "open").sum()), rates([("", hit.sum(), len(hit))], "")
-    if n_open < LEAST_SHOWN or not rate:
-        return {}
-    found = velocity(n_open, _known(rate)[""], amount, days)
-    field = "persona" if persona else ""
-    return {"field": field, "level": persona, **found, "n": len(hit)} if np.isfinite(found["estimate"]) else {}
-
-
-def typical_cycle(shown: Evidence) -> list[Sentence]:
-    """How long the median won deal takes."""
-    typical = shown.first("median_cycle_days", field="")
-    if typical is None:
-        return []
-    return [stating(f"A won deal typically takes {backed(typical, shown.words)}; half are faster.", typical)]
+def _known(rows: pd.DataFrame) -> Known:
+    own = rows[rows["field"].isin(["", "persona"])]
+    return dict(zip(own["level"], own[["estimate", "low", "high"]].itertuples(index=False, name=None), strict=True))
 
 
 def _show_cycle(shown: Evidence, title: str) -> Sequence[Piece]:
-    rows, typical = shown.of("median_cycle_days"), shown.first("median_cycle_days", field="")
-    baseline = None if typical is None else typical["estimate"]
-    name, axis = title or "How long does winning take?", "median days to win"
-    picture = dots_of(rows, shown.words, name, axis, baseline=baseline)
-    means = shown.of("sales_cycle_days")
-    return picture, *typical_cycle(shown), *(in_words(means, shown) if len(means) else ())
+    rows, means = shown.of("median_cycle_days"), shown.of("sales_cycle_days")
+    typical = shown.first("median_cycle_days", field="")
+    said = [] if typical is None else [
+        stating(f"A won deal typically takes {backed(typical, shown.words)}; half are faster.", typical)
+    ]  # fmt: skip
+    name, baseline = title or "How long does winning take?", None if typical is None else typical["estimate"]
+    picture = dots_of(rows, shown.words, name, "median days to win", baseline=baseline)
+    return picture, *said, *(in_words(means, shown) if len(means) else ())
 
 
 def amount_order(shown: Evidence) -> list[Sentence]:
@@ -258,16 +248,30 @@ def amount_order(shown: Evidence) -> list[Sentence]:
 
 
 def _show_amounts(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: dict[str, str | tuple[str, Column]] = {
+    def mean(row: Mapping[str, Claim]) -> str:
+        """Of a group as it was compared, of all together as it was estimated."""
+        known = [row[measure] for measure in ("won_amount", "mean_amount") if measure in row]
+        return backed(known[0], shown.words) if known else numbers.MISSING
+
+    def coming(row: Mapping[str, Claim]) -> str:
+        return ends(row["next_amount"], shown.words) if "next_amount" in row else numbers.MISSING
+
+    columns: Columns = {
         "won_amount_per_decided": ("won per decided deal", "backed"),
         "win_rate": ("win rate", "backed"),
         "median_cycle_days": "days to win",
-        "mean": ("mean amount", lambda row: _mean(row, shown)),
+        "mean": ("mean amount", mean),
         "median_amount": "median",
-        "next": ("nine of ten lie within", lambda row: _range(row.get("next_amount"), shown)),
+        "next": ("nine of ten lie within", coming),
         "sales_velocity_per_day": ("open deals make a day", "backed"),
     }
-    pieces: list[Piece] = [*_typical_amount(shown), *amount_order(shown), *_unpaid(shown)]
+    pieces: list[Piece] = [*_typical_amount(shown), *amount_order(shown)]
+    unpaid = shown.first("n_won_without_amount")
+    if unpaid is not None:
+        text = (
+            f"{value(unpaid, shown.words)} of {numbers.count(unpaid['n'])} won deals have no amount: they count as won"
+        )
+        pieces.append(stating(f"{text}, and are taken to pay like the others of their group.", unpaid))
     pieces += without_comparison(where(shown.cell("amounts"), unit="amount"), shown.words)
     for measure, name, axis in _COMPARED:
         claims = shown.of(measure)
@@ -288,39 +292,24 @@ def _by_amount(shown: Evidence) -> pd.DataFrame:
     return ordered.sort_values(["field", "_brings", "level"], ascending=[True, False, True], kind="stable")
 
 
-def _unpaid(shown: Evidence) -> list[Sentence]:
-    """What is done with won deals without an amount."""
-    unpaid = shown.first("n_won_without_amount")
-    if unpaid is None:
-        return []
-    text = f"{value(unpaid, shown.words)} of {numbers.count(unpaid['n'])} won deals have no amount: they count as won"
-    return [stating(f"{text}, and are taken to pay like the others of their group.", unpaid)]
-
-
-def _mean(row: Mapping[str, Claim], shown: Evidence) -> str:
-    """The mean of a group as it was compared, of all together as it was estimated."""
-    known = [row[measure] for measure in ("won_amount", "mean_amount") if measure in row]
-    return backed(known[0], shown.words) if known else numbers.MISSING
-
-
-def _range(claim: Claim | None, shown: Evidence) -> str:
-    return numbers.MISSING if claim is None else ends(claim, shown.words)
-
-
 def _typical_amount(shown: Evidence) -> list[Sentence]:
     mean, median = (shown.first(measure, field="") for measure in ("mean_amount", "median_amount"))
     if mean is None or median is None:
         return []
-    if mean["reason"]:
-        return [_median_first(shown, mean, median)]
-    text = f"A won deal is worth {backed(mean, shown.words)} on average; half are under {value(median, shown.words)}."
-    return [stating(text, mean, median)]
-
-
-def _median_first(shown: Evidence, mean: Claim, median: Claim) -> Sentence:
-    """What won deals are worth where the mean says little, with the deals that make it by their ids in the CRM."""
-    large = shown.of("large_amount")
+    if not mean["reason"]:
+        text = (
+            f"A won deal is worth {backed(mean, shown.words)} on average; half are under {value(median, shown.words)}."
+        )
+        return [stating(text, mean, median)]
+    # the mean says little, so the median leads, and the deals that make the mean are named by their ids in the CRM
+    large = shown.of(LARGE)
     named = ", ".join(f"{row['level']} ({value(row, shown.words)})" for row in records(large))
     text = f"Half of the won deals are under {backed(median, shown.words)}. Their mean is {value(mean, shown.words)}: "
     tail = f" Check {named} in the CRM." if named else ""
-    return stating(f"{text}{why_not(mean)}.{tail}", mean, median, large)
+    return [stating(f"{text}{why_not(mean)}.{tail}", mean, median, large)]
+
+
+_QUESTIONS: dict[str, tuple[Callable[[Answer, str], None], str, Render, Headline | None]] = {
+    "money": (_money, "amounts", _show_amounts, amount_order),
+    "days": (_cycle, "cycle", _show_cycle, None),
+}

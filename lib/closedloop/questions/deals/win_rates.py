@@ -1,132 +1,33 @@
-"""How many deals are won, who wins more often, and how deals end as time goes by."""
+"""Who wins more often: by the fields of deals, and by sellers where they differ by more than luck."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
-from closedloop.claims.comparisons import LOOK_COLUMNS, typed
-from closedloop.period.comparisons import CONVERSION, known_before, shown_rates
-from closedloop.period.counting import LEAST_SHOWN, RARE, counts, levels, rates
+from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
+from closedloop.period.comparisons import CONVERSION, REP_LUCK, TURNS, known_before, shown_rates
+from closedloop.period.counting import LEAST_SHOWN, RARE, counts, crossed_counts, levels
+from closedloop.period.leaks import leaking
 from closedloop.period.records import ONLY_WON, won
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Piece, Sentence, span, stating
-from closedloop.presentation.charts import curve
-from closedloop.presentation.findings import backed, bars_of, dots_of, value
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
+from closedloop.presentation.findings import Claim, Columns, backed, table_of, turned, value
 from closedloop.presentation.sentences import records
-from closedloop.statistics.cumulative_incidence import win_curve as cumulative_incidence
+from closedloop.statistics.logistic_regression import shrink_crossed
+from closedloop.statistics.proportions import spread_beyond_luck
 from closedloop.statistics.recording import recorded_shares
-from closedloop.terms import OUTCOMES, Moment
+from closedloop.statistics.stratified import REVERSAL_LEVEL, Adjusted, adjusted_difference
+from closedloop.terms import Moment, Verdict
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import comparison, recording
-from closedloop.workbench.gaps import SAME_DAY, no_days, no_deals
+from closedloop.workbench.comparison import comparison, no_deals, recording
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import RateRedraw
-
-_CURVE_POINTS = 30
-_TOTALS = {"n_won": "won", "n_lost": "lost", "n_no_decision": "no decision", "n_open": "still open"}
-_RATES = {"win_rate": "won of won and lost", "win_rate_broad": "won of won, lost and no decision"}
-_CURVES = {"won_by": "won", "lost_by": "lost", "no_decision_by": "no decision"}
-
-
-def outcomes(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """What became of the period's deals, and how many of the decided ones were won; ``deals``: every one.
-
-    An outcome that the source cannot record is unknown, not zero. The narrow rate counts won and lost, the broad one
-    those without a decision as well.
-    """
-    now = opened()
-    answer = now.ask("outcomes", "totals", deals, "deals", _show_outcomes, among=among)
-    answer.headline = _headline
-    if no_deals(answer):
-        return answer
-    situation, every = now.situation, answer.rows
-    in_period = every[situation.in_period(every["closed_on"])] if situation.is_dated else every
-    ended = in_period[in_period["outcome"] != "open"]
-    n = {outcome: int((ended["outcome"] == outcome).sum()) for outcome in OUTCOMES[:3]}
-    n["open"] = int((every["outcome"] == "open").sum())
-    declared = situation.definition.deals
-    named = OUTCOMES if declared is None else (*declared.outcomes, "open")
-    named = tuple(name for name in named if name != "lost" or not situation.has_only_won)  # not recorded is not 0
-    origin = answer.origin_now
-    for outcome in named:
-        answer.count([{"estimate": n[outcome], "n": sum(n.values())}], origin, f"n_{outcome}")
-    amount = float(ended["won_amount"].sum()) if "won_amount" in ended else None
-    if amount is not None:
-        answer.count([{"estimate": amount, "n": n["won"]}], origin, "total_won_amount", unit="amount")
-    decided = n["won"] + n["lost"]
-    definitions = {} if situation.has_only_won else {"win_rate": decided}
-    if "no_decision" in named and (definitions or (every["outcome"] == "no_decision").any()):
-        definitions["win_rate_broad"] = decided + n["no_decision"]
-    for measure, size in definitions.items():
-        answer.estimate(rates([("", n["won"], size)], ""), origin._replace(cell="win_rates"), measure)
-    if definitions and decided < LEAST_SHOWN:
-        so_far = " so far" if situation.period.running else ""
-        answer.missing["win_rates"] = (
-            f"{decided} deals were won or lost in this period{so_far}; {LEAST_SHOWN} are needed for a rate."
-        )
-    answer.results |= _total_results(n, amount) | {"only_won": situation.has_only_won}
-    if situation.has_only_won:
-        answer.missing["win_rates"] = ONLY_WON
-        answer.results |= {"n_lost": None, "win_rate": None, "win_rate_broad": None}
-    return answer
-
-
-def _total_results(n: dict[str, int], amount: float | None) -> dict[str, Any]:
-    """The key figures of the period; a rate of fewer than ten deals is not told."""
-    decided, ended = n["won"] + n["lost"], n["won"] + n["lost"] + n["no_decision"]
-    return {
-        **{f"n_{outcome}": count for outcome, count in n.items()},
-        "n_deals": ended,
-        "win_rate": n["won"] / decided if decided >= LEAST_SHOWN else None,
-        "win_rate_broad": n["won"] / ended if ended >= LEAST_SHOWN else None,
-        "won_amount": amount,
-    }
-
-
-def _show_outcomes(shown: Evidence, title: str) -> Sequence[Piece]:
-    rows = shown.of(*_TOTALS)
-    name = title or "What became of the deals?"
-    pieces: list[Piece] = [bars_of(rows, shown.words, name, "deals", lambda row: _TOTALS[row["measure"]])]
-    listed = ", ".join(f"{value(row, shown.words)} {_TOTALS[row['measure']]}" for row in records(rows))
-    pieces.append(stating(f"{numbers.count(rows['n'].iloc[0])} deals: {listed}.", rows))
-    amount = shown.first("total_won_amount")
-    if amount is not None:
-        pieces.append(stating(f"Together the won deals are worth {value(amount, shown.words)}.", amount))
-    rates_ = shown.cell("win_rates")
-    if len(rates_):
-        first = records(rates_)[0]
-        pieces.append(
-            dots_of(rates_, shown.words, "How many deals are won?", "share won", lambda row: _RATES[row["measure"]])
-        )
-        pieces.append(stating(f"{backed(first, shown.words)} {_RATES[first['measure']]}.", first))
-    return pieces
-
-
-def _headline(shown: Evidence) -> list[Sentence]:
-    """The win rate of the period, with how many deals ended in which way, and the days that winning took."""
-    rate, days = shown.first("win_rate", field=""), _first(shown.ledger, "median_cycle_days")
-    found = {name: shown.first(f"n_{name}") for name in ("won", "lost", "open")}
-    totals = {name: claim for name, claim in found.items() if claim is not None}
-    listed = ", ".join(f"{value(claim, shown.words)} {outcome}" for outcome, claim in totals.items())
-    tail = f"; {listed}." if listed else "."
-    if rate is None and shown.result("only_won"):
-        return [stating(f"Only won deals are recorded, so no win rate can be told{tail}", *totals.values())]
-    if rate is None:
-        return [stating(f"Too few deals are decided for a win rate{tail}", *totals.values())]
-    takes, when = "", ""
-    if days is not None:
-        is_apart = span(days) != span(rate)
-        when, of = (f" in {span(rate)}", f" of {span(days)}") if is_apart else ("", "")
-        takes = f", after {value(days, shown.words)} (median{of})"
-    cited = [rate, *([] if days is None else [days]), *totals.values()]
-    return [stating(f"{value(rate, shown.words)} of decided deals are won{when}{takes}{tail}", *cited)]
-
-
-def _first(claims: pd.DataFrame, measure: str) -> dict[str, Any] | None:
-    found = claims[(claims["measure"] == measure) & (claims["field"] == "")]
-    return records(found.head(1))[0] if len(found) else None
 
 
 def win_rates(
@@ -137,6 +38,7 @@ def win_rates(
     threshold: float | None = None,
     among: str | None = None,
     known_at: str = "",
+    luck: float = REP_LUCK,
 ) -> Answer:
     """The win rate of every level of every field ``by``, compared with all deals that record the field.
 
@@ -144,15 +46,20 @@ def win_rates(
     (METHODS 5); like is compared with like inside the periods in which deals ended. ``least``: smaller groups are not
     compared (10 at least); ``threshold``: a difference below it is not worth a line; ``among``: which deals these are,
     in words, where a cell chose them; ``known_at``: when that is known. Where only won deals are recorded, leads are
-    followed until they are won instead.
+    followed until they are won instead. Sellers (``rep_id`` alone) are compared only where p of any spread
+    between them is at most ``luck``, each as if all sold to the same personas: a ridge logistic fit of both.
     """
-    now = opened()
-    fields = [by] if isinstance(by, str) else list(by)
-    answer = now.ask("win_rates", "findings", deals, "deals", _show_rates, among=among, known_at=known_at,
-                     by=fields, least=least, threshold=threshold)  # fmt: skip
+    now, fields = opened(), [by] if isinstance(by, str) else list(by)
+    section, show = ("reps", _show_sellers) if fields == ["rep_id"] else ("findings", _show_rates)
+    answer = now.ask("win_rates", section, deals, "deals", show, among=among, known_at=known_at,
+                     by=fields, least=least, threshold=threshold, luck=luck)  # fmt: skip
+    rows, situation = answer.rows, now.situation
+    fewest, gate = max(least or 0, LEAST_SHOWN), threshold or situation.claims.practical_threshold
+    if section == "reps":
+        _compare_sellers(answer, fewest, gate, luck)
+        return answer
     if no_deals(answer):
         return answer
-    rows, situation = answer.rows, now.situation
     if situation.has_only_won:
         from closedloop.questions.leads.conversions import followed
 
@@ -173,12 +80,11 @@ def win_rates(
             else "No deal was won or lost yet, so nothing can be compared."
         )
         return answer
-    origin, gate = answer.origin(days), threshold or situation.claims.practical_threshold
+    origin = answer.origin(days)
     recorded = recorded_shares(rows[list(cut.columns)], hit, situation.names_of(days))
     meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
     named = {"subject": "market", "level": "", "within": ""}
     answer.compare(typed(recorded.assign(**meta, **named), LOOK_COLUMNS))
-    fewest = max(least or 0, LEAST_SHOWN)
     redraw = RateRedraw("deals", rows["deal_id"], cut, days, "won", "win_rate", gate, least=fewest, late=late)
     shown = shown_rates(table, origin, "win_rate", gate, least=fewest)
     answer.compare(shown, redraw if answer.is_recorded else None)
@@ -194,47 +100,237 @@ def _show_rates(shown: Evidence, title: str) -> Sequence[Piece]:
     return *comparison(shown.of("win_rate"), shown, name, "share of decided deals won"), *recording(shown)
 
 
-def win_curve(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """The share of deals that had ended in each way by each day since they were opened; ``deals``: open ones as well.
-
-    Won, lost and no decision compete; open deals count until they were last seen (Aalen & Johansen, 1978).
-    """
-    now = opened()
-    answer = now.ask("win_curve", "curve", deals, "deals", _show_curve, among=among)
+def _compare_sellers(answer: Answer, least: int, threshold: float, luck: float) -> None:
+    """The spread between sellers against what luck alone would give; beyond it each seller's win rate."""
+    ended, situation = answer.rows, answer.now.situation
+    answer.results |= {"rep_spread_p": None, "is_rep_spread_beyond_luck": None}
     if no_deals(answer):
-        return answer
-    situation, every = now.situation, answer.rows
-    rows = every.dropna(subset=["age_days"])
-    rows = situation.in_window(rows, rows["created_on"])
-    if reason := ONLY_WON if situation.has_only_won else no_days(situation, every) or _no_curve(rows):
-        answer.missing["curve"] = reason
-        return answer
-    last = float(rows["age_days"].quantile(0.95))
-    at = np.unique(np.round(np.linspace(0, max(last, 1.0), _CURVE_POINTS)))
-    found = cumulative_incidence(rows["age_days"], rows["outcome"], at_days=at).dropna(subset=["estimate"])
-    found = found.assign(field="age_days", level=[f"{day:.0f}" for day in found["day"]], n=len(rows))
-    declared, origin = situation.definition.deals, answer.origin(rows["created_on"])
-    for outcome in OUTCOMES[:3] if declared is None else declared.outcomes:
-        answer.estimate(found[found["cause"] == outcome], origin, f"{outcome}_by")
-    return answer
+        return
+    if reason := _why_not_sellers(situation, ended):
+        answer.missing["reps"] = reason
+        return
+    decided = ended[won(ended).notna() & ended["rep_id"].notna()]
+    table = (decided["outcome"] == "won").groupby(decided["rep_id"]).agg(["sum", "size"])
+    p, n, origin = spread_beyond_luck(table["sum"], table["size"]), len(decided), answer.origin(ended["closed_on"])
+    answer.count([{"estimate": len(table), "n": n}], origin, "n_reps")
+    spread = {"estimate": p, "n": n, "p": p, "beyond": 1 - p, "subject": "market", "field": "", "level": ""}
+    answer.compare(typed([spread | meta_of(origin, "rep_spread", "ratio", "descriptive")], LOOK_COLUMNS))
+    answer.results |= {"rep_spread_p": p, "is_rep_spread_beyond_luck": bool(p <= luck)}
+    redraw = RateRedraw(
+        *("deals", decided["deal_id"], levels(decided, ["rep_id"], RARE), decided["closed_on"], "won", "win_rate"),
+        threshold=threshold,
+        least=least,
+        late=["rep_id"],
+        within=decided["persona"],
+        gate="rep_id",
+        luck=luck,
+    )
+    answer.redraws.append(redraw)
+    if p <= luck:
+        answer.compare(_within_personas(situation, decided, origin, threshold, least))
 
 
-def _no_curve(rows: pd.DataFrame) -> str:
-    """Why the ages of these deals make no curve; nothing where they do."""
-    if len(rows) < LEAST_SHOWN:
-        return "Fewer than ten deals with a known age were opened within the window: too few for a curve."
-    if rows.loc[rows["outcome"] != "open", "age_days"].max() == 0:
-        return f"{SAME_DAY}: no curve."
+def _why_not_sellers(situation: Situation, ended: pd.DataFrame) -> str:
+    """Why sellers cannot be compared; nothing where they can."""
+    if situation.has_only_won:
+        return ONLY_WON
+    if "rep_id" in leaking(situation):
+        return (
+            "Sellers cannot be compared: who sold looks like a leak, recorded more often for one outcome than for the "
+            "other. Record who sold every deal, from its start."
+        )
+    if "rep_id" not in ended or ended["rep_id"].nunique() < 2:
+        return "Fewer than two reps are recorded. Collect deals.rep_id as a code."
+    decided = ended[won(ended).notna() & ended["rep_id"].notna()]
+    n_won, n_lost = (int((decided["outcome"] == outcome).sum()) for outcome in ("won", "lost"))
+    if min(n_won, n_lost) < LEAST_SHOWN or decided["rep_id"].nunique() < 2:
+        return (
+            f"Sellers cannot be compared: {n_won} won and {n_lost} lost deals of {decided['rep_id'].nunique()} sellers "
+            f"record one; {LEAST_SHOWN} of each and two sellers are needed. Record who sold every deal."
+        )
     return ""
 
 
-def _show_curve(shown: Evidence, title: str) -> Sequence[Piece]:
-    rows = shown.of(*_CURVES)
-    frame = rows.assign(day=rows["level"].astype(float), cause=rows["measure"]).sort_values("day", kind="stable")
-    caption = "Open deals count until last seen."
-    picture = curve(frame, title or "How do deals end as time goes by?", names=_CURVES, caption=caption)
-    last = records(frame[frame["measure"] == "won_by"].tail(1))
-    return picture, *(
-        stating(f"{backed(row, shown.words)} of all deals are won within {numbers.days(row['day'])}.", row)
-        for row in last
+def _within_personas(
+    situation: Situation, decided: pd.DataFrame, origin: Origin, threshold: float, least: int
+) -> pd.DataFrame:
+    """Each seller's win rate, were all to sell to the same personas (``evidence.crossed``).
+
+    p compares a seller with the others within persona and period, as all rates are compared within periods.
+    """
+    hit, by = won(decided), levels(decided, ["rep_id"], RARE).assign(persona=decided["persona"])
+    strata = situation.names_of(decided["closed_on"]) + " " + decided["persona"].astype("str")
+    counted = counts(by, ["rep_id"], hit, strata, ["rep_id"], known_before(situation, decided))
+    rates = shown_rates(counted, origin, "win_rate", threshold, least=least)
+    table = shrink_crossed(hit.astype(float), by)
+    own = table[table["column"] == "rep_id"].set_index("level")
+    effect, low, high = own.loc[rates["level"], ["points", "points_low", "points_high"]].to_numpy().T
+    error = (high - low) / (2 * scipy.stats.norm.isf(0.05))
+    beyond = scipy.stats.norm.sf((threshold - effect) / error) + scipy.stats.norm.cdf((-threshold - effect) / error)
+    figures = {
+        "effect": effect,
+        "estimate": rates["baseline"] + effect,
+        "low": rates["baseline"] + low,
+        "high": rates["baseline"] + high,
+        "beyond": beyond,
+    }
+    is_compared = rates["reason"] == ""
+    return rates.assign(within="persona", **{name: np.where(is_compared, of, np.nan) for name, of in figures.items()})
+
+
+def _show_sellers(shown: Evidence, title: str) -> Sequence[Piece]:
+    spread, n_sellers = shown.first("rep_spread"), shown.first("n_reps")
+    if spread is None or n_sellers is None:
+        return (Sentence("The spread between sellers could not be tested."),)
+    found = f"{value(n_sellers, shown.words)} sellers with {numbers.count(spread['n'])} decided deals"
+    if numbers.is_missing(spread["p"]):
+        return (stating(f"{found}: too few to tell luck from skill.", spread, n_sellers),)
+    p = f"p = {spread['p']:.2g}"
+    if spread["verdict"] != Verdict.SUPPORTED:
+        return (stating(f"{found} are not shown to differ beyond luck ({p}): no league table.", spread, n_sellers),)
+    said = stating(f"{found} differ by more than luck ({p}); look at what they sell first.", spread, n_sellers)
+    name, axis = title or "Who wins more of the same deals?", "share won, were all to sell to the same personas"
+    return said, *comparison(shown.of("win_rate"), shown, name, axis)
+
+
+_ADJUSTED = tuple(TURNS.values())
+_FEWEST_ADJUSTED = 30
+_MOST_STRATA = 12
+_SETTLED = 0.9
+_PERIOD = "period"
+
+
+def adjust(
+    deals: pd.DataFrame,
+    fields: Sequence[str],
+    within: str | Sequence[str] | None = None,
+    *,
+    answers: Sequence[str] = tuple(TURNS),
+    among: str | None = None,
+) -> Answer:
+    """Crude beside adjusted differences of ``fields``: every level inside the strongest confounder, and the period.
+
+    The adjusted difference is Mantel & Haenszel's (1959), with its 95 % interval. Tried are the fields ``within`` (all
+    that are compared without any), the period and the age of the deal. ``answers``: which of yes, nothing, maybe and
+    no (does it turn round?) are stated.
+    """
+    now = opened()
+    show = partial(_show_adjusted, answers)
+    answer = now.ask("adjust", "adjusted", deals, "deals", show, among=among, fields=list(fields), within=within)
+    if no_deals(answer):
+        return answer
+    rows, situation = answer.rows, now.situation
+    if situation.has_only_won:
+        answer.missing["adjusted"] = ONLY_WON
+        return answer
+    inside = [within] if isinstance(within, str) else fields if within is None else within
+    tried = dict.fromkeys([*fields, *inside])
+    by = levels(rows, [name for name in tried if name in rows], RARE)
+    by = by.loc[:, by.nunique() > 1]
+    found = adjusted(situation, now.personas, rows, by, list(fields))
+    if not found:
+        answer.missing["adjusted"] = (
+            "Too few won or lost deals share the levels of two fields, so no confounder can be looked for."
+            if by.shape[1] > 1
+            else "Fewer than two comparable fields, so no confounder can be looked for. "
+            "Collect more fields of deals or accounts."
+        )
+        return answer
+    answer.count([{"estimate": len(found)}], answer.origin(rows["closed_on"]), "n_adjusted")
+    for turns in answers:
+        of = [row for row in found if row["turns"] == turns]
+        answer.estimate(of, answer.origin(rows["closed_on"]), TURNS[turns], unit="points")
+    answer.results["n_reversed"] = len({(row["field"], row["level"]) for row in found if row["turns"] == "yes"})
+    return answer
+
+
+def _show_adjusted(wanted: Sequence[str], shown: Evidence, title: str) -> Sequence[Piece]:
+    claims, n = shown.of(*_ADJUSTED), shown.first("n_adjusted")
+    if claims.empty and n is not None:
+        text = f"Of {value(n, shown.words)} comparisons of like with like none answers “does it turn round?” with "
+        return (stating(f"{text}{' or '.join(wanted)}.", n),)
+    shift = (claims["estimate"] - claims["baseline"]).abs()
+    answers = {measure: answer for answer, measure in TURNS.items()}
+    order = claims["measure"].map(_ADJUSTED.index)
+    ordered = claims.assign(_order=order, _shift=-shift).sort_values(["_order", "_shift"], kind="stable")
+
+    def only(row: Mapping[str, Claim]) -> Claim:
+        return next(iter(row.values()))
+
+    columns: Columns = {
+        "counted": ("difference as counted", lambda row: numbers.signed_points(only(row)["baseline"])),
+        "adjusted": ("like compared with like (95 % interval)", lambda row: backed(only(row), shown.words)),
+        "within": ("compared within", lambda row: shown.words.column(only(row)["within"])),
+        "turns": ("turns round", lambda row: answers[only(row)["measure"]]),
+    }
+    listed = table_of(ordered, shown.words, "group", columns, caption=title)
+    note = Note(
+        "Yes: the interval lies wholly on the other side. Nothing: it holds 0, but neither a difference worth knowing "
+        "nor the one counted. Maybe: the estimate is on the other side, or the interval holds 0 but not that counted."
     )
+    sure = shown.of(TURNS["yes"], TURNS["nothing"])
+    if sure.empty:
+        return listed, note, stating("No difference is shown to turn round once like meets like.", claims)
+    return listed, note, Listing([turned(claim, shown.words) for claim in records(sure)])
+
+
+def adjusted(
+    situation: Situation, in_force: PersonaSet, ended: pd.DataFrame, by: pd.DataFrame, fields: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Crude beside adjusted differences of the levels of ``fields``, as statements; ``by``: what is tried as strata.
+
+    No persona is compared within a field of its own rule or one that settles it, nor such a field within personas: they
+    are one thing, and would erase each other. ``turns``: what becomes of the difference.
+    """
+    hit = won(ended)
+    age = levels(ended, ["age_days"])["age_days"]
+    base = by.assign(**{_PERIOD: situation.names_of(ended["closed_on"]), "age_days": age}, won=hit)[hit.notna()]
+    tried = [name for name in base.columns.drop("won") if 2 <= base[name].nunique() <= _MOST_STRATA]
+    same = {name for name in tried if name in in_force.rule.fields or _is_persona(base, name)}
+    rows = []
+    for name in (name for name in tried if name in fields):
+        apart = same if name == "persona" else {"persona"} if name in same else set()
+        sizes = base[name].value_counts().drop(RARE, errors="ignore")
+        # won, and decided, deals of every level in every level of another field
+        cells = {
+            other: crossed_counts(base[name], base[other], base["won"])
+            for other in tried
+            if other != name and other not in apart
+        }
+        for level in sorted(sizes[sizes >= _FEWEST_ADJUSTED].index):
+            found = _within(cells, level)
+            shift = {other: abs(of.adjusted - of.crude) for other, of in found.items()}
+            strongest = max(found, key=lambda other: (found[other].reversal, shift[other]), default="")
+            for other in dict.fromkeys((strongest, _PERIOD)):
+                if of := found.get(other):
+                    figures = {"estimate": of.adjusted, "low": of.low, "high": of.high, "n": of.n, "baseline": of.crude}
+                    about = {"field": name, "level": level, "within": other}
+                    rows.append({**about, **figures, "turns": of.answer(situation.claims.smallest_worth)})
+    return rows
+
+
+def _within(cells: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], level: str) -> dict[str, Adjusted]:
+    """The level against all others, inside the levels of each other field that has enough deals of both."""
+    found = {}
+    for other, (won_deals, decided) in cells.items():
+        if level in won_deals.index:
+            k, n = won_deals.loc[level].to_numpy(), decided.loc[level].to_numpy()
+            rest = won_deals.to_numpy().sum(0) - k, decided.to_numpy().sum(0) - n
+            found[other] = adjusted_difference(k, n, *rest, level=REVERSAL_LEVEL)  # what is shown is what decides
+    return {other: of for other, of in found.items() if of.n >= _FEWEST_ADJUSTED}
+
+
+def _is_persona(base: pd.DataFrame, name: str) -> bool:
+    """Does the field settle the persona, or the persona the field, as one that is made of the rule's fields does?
+
+    One settles the other where nine of ten errors are gone that guessing the largest makes (lambda).
+    Source: Goodman & Kruskal (1954), JASA 49, 732-764.
+    """
+    if "persona" not in base or name == "persona":
+        return False
+    table = pd.crosstab(base["persona"], base[name]).to_numpy()
+    for one in (table, table.T):
+        n, sure, guessed = one.sum(), one.max(axis=1).sum(), one.sum(axis=0).max()
+        if n > guessed and sure - guessed >= _SETTLED * (n - guessed):
+            return True
+    return False

@@ -16,7 +16,7 @@ from closedloop.period.records import ALL_DAYS, has_days, lead_frame, recorded_b
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, backed, first, table_of, value
+from closedloop.presentation.findings import Claim, Columns, backed, first, table_of, value
 from closedloop.presentation.sentences import records
 from closedloop.questions.leads import conversions
 from closedloop.statistics.cumulative_incidence import quantile
@@ -180,7 +180,7 @@ def show_promises(shown: Evidence, title: str) -> Sequence[Piece]:
         claim = row["promise"]
         return numbers.written(claim["baseline"], claim["unit"], shown.words.currency)
 
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "by": ("by", lambda row: _NAMES[row["promise"]["level"]][1]),
         "promised": ("promised", promised),
         "promise": ("observed", "backed"),
@@ -264,7 +264,7 @@ def first_touch(
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "never_touched_share": ("never touched", "backed"),
         "first_touch_median_days": ("median", "backed"),
         "first_touch_p90_days": "nine of ten within",

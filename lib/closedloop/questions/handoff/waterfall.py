@@ -1,19 +1,19 @@
 """The period's handed-off leads: how far they came, why sales gave some back, and where the teams disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
+from closedloop.errors import choice
 from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, dots_of, table_of, value, where
+from closedloop.presentation.findings import Columns, backed, dots_of, table_of, value, where
 from closedloop.presentation.sentences import records
 from closedloop.questions.handoff.promises import accepted_rate, handed_off, neglected, sales_touches
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
-from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.answer import Answer, Evidence, Headline, Render
 from closedloop.workbench.comparison import level_of, status_bars
 from closedloop.workbench.period import opened
 
@@ -21,17 +21,28 @@ _STEPS = ("sales_accepted_on", "sales_qualified_on", "recycled_on", "disqualifie
 _MOST_QUESTIONS = 3
 
 
-def waterfall(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """How many of the period's handed-off leads reached each status so far, with Wilson intervals of the shares.
+def handoff(leads: pd.DataFrame, of: str = "waterfall", *, among: str | None = None) -> Answer:
+    """What became of the period's handed-off leads, by one of three questions.
 
-    ``leads``: every one; those that were handed off in the period count. A lead that waits is neither accepted nor
-    refused.
+    ``of``: ``waterfall``, how many reached each status so far, with Wilson intervals of the shares; a lead that waits
+    is neither accepted nor refused. ``rejections``, why sales gave leads back: shares of all given back, with
+    simultaneous multinomial intervals; reasons named fewer than ten times count in the total and are not stated.
+    ``disagreements``, where the teams' verdicts differ, of how many leads that could: given back, yet won later; given
+    back or accepted, yet never touched; of a persona that wins more or less often than the market with its whole
+    interval, yet given back or accepted. ``leads``: every one; those that were handed off in the period count.
+    Errors: ParameterError for another ``of``.
     """
-    answer = opened().ask("waterfall", "waterfall", leads, "leads", _show_waterfall, among=among)
-    answer.headline, cohort = accepted, handed_off(answer)
-    answer.results |= {"n_handed_off": None, "accepted_rate": None}
-    if cohort.empty:
-        return answer
+    state, show, headline = choice("of", of, _QUESTIONS)
+    answer = opened().ask("handoff", of, leads, "leads", show, among=among, of=of)
+    answer.headline, cohort = headline, handed_off(answer)
+    if of == "waterfall":
+        answer.results |= {"n_handed_off": None, "accepted_rate": None}
+    if len(cohort):
+        state(answer, cohort)
+    return answer
+
+
+def _statuses(answer: Answer, cohort: pd.DataFrame) -> None:
     days = [day for day in _STEPS if day in cohort]
     n = {"handed_off": len(cohort), **{day.removesuffix("_on"): int(cohort[day].notna().sum()) for day in days}}
     n["waiting"] = int(cohort[days].isna().all(axis=1).sum())
@@ -45,7 +56,6 @@ def waterfall(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
         "accepted_rate": share[0]["estimate"] if share else None,
         "n_decided": int(cohort["is_accepted"].notna().sum()),
     }
-    return answer
 
 
 def _show_waterfall(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -65,32 +75,20 @@ def accepted(shown: Evidence) -> list[Sentence]:
     return [stating(f"{text}; of those decided, sales accepted {backed(share, shown.words)}.", handed, share)]
 
 
-def rejections(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """Why sales gave leads back: shares of all given back, with simultaneous multinomial intervals.
-
-    Reasons named fewer than ten times count in the total and are not stated.
-    """
-    answer = opened().ask("rejections", "rejections", leads, "leads", _show_rejections, among=among)
-    cohort = handed_off(answer)
-    if cohort.empty:
-        return answer
+def _reasons(answer: Answer, cohort: pd.DataFrame) -> None:
     refused = cohort[cohort["is_accepted"].eq(False).fillna(False)]
-    if "rejection_reason" not in cohort:
-        answer.missing["rejections"] = (
-            "No reasons are recorded: collect `leads.rejection_reason` from a short closed list."
-        )
-        return answer
-    if len(refused) < LEAST_SHOWN:
+    if "rejection_reason" not in cohort or len(refused) < LEAST_SHOWN:
         answer.missing["rejections"] = (
             f"Sales gave {len(refused)} leads back; {LEAST_SHOWN} are needed to show reasons."
+            if "rejection_reason" in cohort
+            else "No reasons are recorded: collect `leads.rejection_reason` from a short closed list."
         )
-        return answer
+        return
     table = shares(refused["rejection_reason"].fillna("(not recorded)"), "rejection_reason")
     if table.empty:
         answer.missing["rejections"] = "Every reason was named fewer than ten times, too seldom to be shown."
     answer.estimate(table, answer.origin_now, "rejection_share")
     answer.count(table.drop(columns=["low", "high"]).assign(estimate=table["k"]), answer.origin_now, "n_rejected")
-    return answer
 
 
 def _show_rejections(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -102,56 +100,37 @@ def _show_rejections(shown: Evidence, title: str) -> Sequence[Piece]:
     return picture, stating(f"Named most often: {name(top)}, {backed(top, shown.words)}.", top)
 
 
-def disagreements(leads: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """Where the teams' verdicts differ: how many leads, out of how many that could.
-
-    Given back, yet won later; given back or accepted, yet never touched; of a persona that wins more or less often
-    than the market with its whole interval, yet given back or accepted.
-    """
-    now = opened()
-    answer = now.ask("disagreements", "disagreements", leads, "leads", _show_disagreements, among=among)
-    answer.headline = neglected
-    every, cohort = answer.rows, handed_off(answer)
-    if cohort.empty:
-        return answer
+def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
+    every, situation, in_force = answer.rows, answer.now.situation, answer.now.personas
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
     later_won = returned & every["is_won"].eq(True).fillna(False)
     found = [("rejected or recycled, yet won later", int(later_won.sum()), int(returned.sum()))]
-    if not sales_touches(now.situation).empty:
+    if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
         is_untouched = covered["touch_days"].isna()
         found.insert(0, (REJECTED_UNTOUCHED, int((rejected & is_untouched).sum()), int(rejected.sum())))
         found.append((ACCEPTED_UNTOUCHED, int((taken & is_untouched).sum()), int(taken.sum())))
-    found += _fit_against_verdict(cohort, now.personas)
-    stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
-    answer.count(stated, answer.origin_now, "n_disagreements")
-    if not stated:
-        answer.missing["disagreements"] = "Fewer than ten leads were accepted or given back: too few to show."
-    return answer
-
-
-def _fit_against_verdict(cohort: pd.DataFrame, in_force: PersonaSet) -> list[tuple[str, int, int]]:
-    """Decided leads on whose persona the set in force and sales differ: kind, how many, of how many such leads.
-
-    A persona fits when its promised win rate lies above the market's with its whole interval, and does not when below;
-    of one whose rate rests on fewer than ten deals nobody can tell.
-    """
+    # a persona fits when its promise lies above the market's rate with its whole interval, and does not when below;
+    # of one whose rate rests on fewer than ten deals nobody can tell
     base, decided = in_force.base_rate, cohort[cohort["is_accepted"].notna()]
     known = [p for p in in_force.personas if p.low is not None and p.high is not None and not p.is_assumed]
     fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
     misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
-    return [
-        ("of a persona that wins more often, yet given back", len(fits) - int(fits["is_accepted"].sum()), len(fits)),
-        ("of a persona that wins less often, yet accepted", int(misfits["is_accepted"].sum()), len(misfits)),
-    ]
+    n_back, n_taken = len(fits) - int(fits["is_accepted"].sum()), int(misfits["is_accepted"].sum())
+    found.append(("of a persona that wins more often, yet given back", n_back, len(fits)))
+    found.append(("of a persona that wins less often, yet accepted", n_taken, len(misfits)))
+    stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
+    answer.count(stated, answer.origin_now, "n_disagreements")
+    if not stated:
+        answer.missing["disagreements"] = "Fewer than ten leads were accepted or given back: too few to show."
 
 
 def _show_disagreements(shown: Evidence, title: str) -> Sequence[Piece]:
     claims = shown.of("n_disagreements")
     if claims.empty:
         return ()
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "n_disagreements": "leads",
         "of": ("of", lambda row: numbers.count(row["n_disagreements"]["n"])),
     }
@@ -162,9 +141,16 @@ def _show_disagreements(shown: Evidence, title: str) -> Sequence[Piece]:
     return listed, stating("Each of these leads is worth a joint look.", claims[claims["estimate"] > 0])
 
 
+_QUESTIONS: dict[str, tuple[Callable[[Answer, pd.DataFrame], None], Render, Headline | None]] = {
+    "waterfall": (_statuses, _show_waterfall, accepted),
+    "rejections": (_reasons, _show_rejections, None),
+    "disagreements": (_disagreements, _show_disagreements, neglected),
+}
+
+
 def joint_questions(*answers: Answer) -> Answer:
     """What to ask each other: the questions that the figures of these answers raise, three at most."""
-    verbs = [answer.verb for answer in answers]
+    verbs = [f"{answer.verb} {answer.section}" for answer in answers]
     asked = opened().ask("joint_questions", "questions", pd.DataFrame(), "leads", _show_questions, verbs=verbs)
     asked.cited = stacked([answer.claims for answer in answers], CLAIM_COLUMNS)
     if asked.cited.empty:

@@ -11,7 +11,7 @@ from closedloop.questions.leads.conversions import followed, show_conversions
 from closedloop.terms import Moment
 from closedloop.workbench import comparison
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.gaps import NO_PERSONA_CHANNELS, no_leads
+from closedloop.workbench.comparison import NO_PERSONA_CHANNELS, no_leads
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import RateRedraw
 

@@ -17,14 +17,12 @@ from closedloop.period.situation import Situation
 from closedloop.presentation.advice import ARM_RATES, compared_by, winners
 from closedloop.presentation.blocks import Listing, Piece, Sentence
 from closedloop.presentation.findings import Column, joined, table_of, where
-from closedloop.presentation.measures import measure_of
-from closedloop.presentation.sentences import records, sentence
+from closedloop.presentation.sentences import measure_of, records, sentence
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.amounts import MOST_OF_ALL
 from closedloop.statistics.cumulative_incidence import days_to_most
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import comparison
-from closedloop.workbench.gaps import no_leads
+from closedloop.workbench.comparison import comparison, no_leads
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import ArmRedraw
 

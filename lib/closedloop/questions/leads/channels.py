@@ -22,8 +22,7 @@ from closedloop.questions.leads.conversions import left_out
 from closedloop.statistics.cumulative_incidence import days_to_most
 from closedloop.statistics.proportions import wilson
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import level_of
-from closedloop.workbench.gaps import NO_PERSONA_CHANNELS, no_leads
+from closedloop.workbench.comparison import NO_PERSONA_CHANNELS, level_of, no_leads
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import CostRedraw
 

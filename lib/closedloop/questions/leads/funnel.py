@@ -11,8 +11,7 @@ from closedloop.presentation.blocks import Piece, stating
 from closedloop.presentation.findings import Column, backed, table_of, value
 from closedloop.presentation.sentences import records
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import level_of, status_bars
-from closedloop.workbench.gaps import no_leads
+from closedloop.workbench.comparison import level_of, no_leads, status_bars
 from closedloop.workbench.period import opened
 
 _STATUSES = {

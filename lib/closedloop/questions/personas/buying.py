@@ -15,7 +15,7 @@ from closedloop.presentation.sentences import records
 from closedloop.statistics.cumulative_incidence import quantile
 from closedloop.terms import NO_DECISION
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.gaps import no_deals
+from closedloop.workbench.comparison import no_deals
 from closedloop.workbench.period import opened
 
 _MOST_ROWS = 40

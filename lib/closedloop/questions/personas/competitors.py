@@ -17,8 +17,7 @@ from closedloop.questions.personas.topics import of_kind
 from closedloop.statistics.recording import recorded_shares
 from closedloop.terms import NO_COMPETITOR, NO_DECISION
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import recording
-from closedloop.workbench.gaps import no_deals
+from closedloop.workbench.comparison import no_deals, recording
 from closedloop.workbench.period import opened
 
 _KINDS_OF_DEALS = ("persona", "product", "channel")

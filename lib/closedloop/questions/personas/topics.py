@@ -15,8 +15,7 @@ from closedloop.presentation.sentences import capital, records
 from closedloop.questions.personas.buying import Columns, tabulated, touches_in_window
 from closedloop.terms import MATERIAL_KINDS
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import level_of
-from closedloop.workbench.gaps import no_deals
+from closedloop.workbench.comparison import level_of, no_deals
 from closedloop.workbench.period import opened
 
 if TYPE_CHECKING:

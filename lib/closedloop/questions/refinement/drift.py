@@ -125,7 +125,13 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     held = both[both["verdict"].isin(["supported", "leaning"])]
     pieces += [Listing(sentences(held, shown.words))] if len(held) else []
     n, new = int(shown.result("n_earlier_periods") or 0), shown.first("unseen_share")
-    pieces.append(_how_many_moved(both))
+    if both.empty:
+        pieces.append(Sentence("Whether the market drifts cannot be told: no persona has ten deals now and before."))
+    else:
+        n_moved, n_few = (int((both["verdict"] == verdict).sum()) for verdict in ("supported", "refused"))
+        text = f"{n_moved} moved" if n_moved else "no move was shown"
+        few = f"; for {n_few} the deals are too few to tell" if n_few else ""
+        pieces.append(stating(f"Of {len(both)} comparisons with the periods before, {text}{few}.", both))
     if new is not None and new["estimate"] > 0:
         text = f"{backed(new, shown.words)} of the period's deals have values, in the fields of the rule, never seen"
         pieces.append(stating(f"{text} before: look whether the personas still mean what they meant.", new))
@@ -134,13 +140,3 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     are = "is 1" if n == 1 else f"are {n}"
     known = f"How far periods differ anyway is known from {FEWEST_EARLIER} earlier ones on"
     return *pieces, Note(f"{known}; there {are}, so only luck is counted.")
-
-
-def _how_many_moved(claims: pd.DataFrame) -> Sentence:
-    """How many of the comparisons with the earlier periods show a move, and how many could not have."""
-    if claims.empty:
-        return Sentence("Whether the market drifts cannot be told: no persona has ten deals now and before.")
-    n = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in ("supported", "refused")}
-    text = f"{n['supported']} moved" if n["supported"] else "no move was shown"
-    few = f"; for {n['refused']} the deals are too few to tell" if n["refused"] else ""
-    return stating(f"Of {len(claims)} comparisons with the periods before, {text}{few}.", claims)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
@@ -11,7 +10,7 @@ from closedloop.personas.changes import changed_by, changes
 from closedloop.personas.persona_set import EDITS, GATE, MERGE, RETIRE, SPLIT, PersonaSet, Proposal, write_proposal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, backed, table_of, where
+from closedloop.presentation.findings import Claim, Columns, backed, table_of, where
 from closedloop.presentation.persona_words import change_table
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.champion_challenger import IMPROVED, Challenger, challenger_of, verdict_of
@@ -21,9 +20,11 @@ from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SplitRedraw
 
-_BACK: Mapping[str, str] = MappingProxyType(  # what would take an edit back
-    {SPLIT: "later deals show the two alike", MERGE: "the split is found again", RETIRE: "its share grows again"}
-)
+_BACK: Mapping[str, str] = {  # what would take an edit back
+    SPLIT: "later deals show the two alike",
+    MERGE: "the split is found again",
+    RETIRE: "its share grows again",
+}
 
 
 def edits(
@@ -86,7 +87,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     is_won = verdict_of(where(shown.ledger, family="duel")) == IMPROVED
     held = "permanent" if is_won else "holds; not made, the duel was not won"
 
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
         "now": ("rate", lambda row: backed(of(row), shown.words)),
         "before": ("instead of", lambda row: numbers.rate(of(row)["baseline"])),

@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.claims.ledger import alike
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, first, holding, honestly, table_of, value, where
+from closedloop.presentation.findings import Columns, backed, first, holding, honestly, table_of, value, where
 from closedloop.presentation.persona_words import change_table
 from closedloop.presentation.sentences import records, sentences
 from closedloop.questions.deals.amounts import amount_order
@@ -119,27 +119,24 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
 
 
 def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
-    """What differs, and what has moved against the periods before."""
+    """What differs like for like, what only as counted, and what has moved against the periods before."""
     moved = where(shown.of(RATE, SHARE), verdict="supported")
-    lines = (Note("Against the periods before:"), Listing(sentences(moved, shown.words))) if len(moved) else ()
-    return (*_held(most, shown), *lines)
-
-
-def _held(most: int, shown: Evidence) -> Sequence[Piece]:
-    """What holds like for like, and what only as counted."""
+    lines = Listing(sentences(moved, shown.words))
+    others: list[Piece] = [Note("Against the periods before:"), lines] if len(moved) else []
     compared = _compared(shown.claims)
     held, supported = holding(compared, shown.ledger), compared[compared["verdict"] == "supported"]
     if supported.empty:
-        return (stating("Nothing was shown to differ in this period.", compared),)
+        return stating("Nothing was shown to differ in this period.", compared), *others
     less = honestly(ranked(supported.drop(held.index)).head(most), shown.ledger, shown.words)
-    others = (Note("As counted these differ; like compared with like they do not hold:"), Listing(less)) if less else ()
+    counted = Note("As counted these differ; like compared with like they do not hold:")
+    unlike: list[Piece] = [counted, Listing(less)] if less else []
     if held.empty:
-        return (stating("Nothing that differs holds like for like in this period.", compared), *others)
+        return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
     largest = ranked(held).head(most)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
-    return Listing(honestly(largest, shown.ledger, shown.words)), said, *others, *amount_order(shown)
+    return Listing(honestly(largest, shown.ledger, shown.words)), said, *unlike, *amount_order(shown), *others
 
 
 def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -192,7 +189,7 @@ def _show_requests(shown: Evidence, title: str) -> Sequence[Piece]:
 def _show_false_lines(shown: Evidence, title: str) -> Sequence[Piece]:
     rows = shown.of("expected_false_lines")
     families, total = where(rows, field="family"), rows[rows["field"] == ""]
-    columns: dict[str, str | tuple[str, Column]] = {
+    columns: Columns = {
         "n": ("hold", lambda row: numbers.count(row["expected_false_lines"]["n"])),
         "bound": ("largest q", lambda row: numbers.plain(row["expected_false_lines"]["baseline"])),
         "expected_false_lines": "false among them, at most on average",

@@ -17,7 +17,7 @@ from closedloop.period.records import ONLY_WON, by_close
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.statistics.proportions import ShrunkRates, shrink_rates, wilson
-from closedloop.statistics.rules.rules import Among, Branch, Condition, Rule, implies
+from closedloop.statistics.rules.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
 from closedloop.statistics.stratified import standardised, stratified_difference_p
 from closedloop.terms import Moment, Verdict
@@ -85,12 +85,10 @@ def simplified(
     claims = close_family(
         typed(tested, LOOK_COLUMNS),
         family="simplify",
-        market=situation.market,
-        period=situation.period.name,
         smallest_worth=settings.smallest_worth,
         rate=0.10 / settings.planned_periods,
         watch_rate=0.10,
-        expires_on=situation.expires_on,
+        **situation.about,
     )
     gone = set(claims.loc[claims["verdict"] == Verdict.SUPPORTED, "subject"])
     rule = without(in_force.rule, gone)
@@ -199,12 +197,10 @@ def split_claims(
     return close_family(
         stacked(part.assign(**meta) for part in found),
         family="edit",
-        market=situation.market,
-        period=situation.period.name,
         smallest_worth=situation.claims.smallest_worth,
         rate=0.10 / situation.claims.planned_periods,
         watch_rate=0.10,
-        expires_on=situation.expires_on,
+        **situation.about,
     )
 
 
@@ -259,8 +255,9 @@ def with_split(in_force: PersonaSet, parent: str, field: str, level: str) -> Per
     child = persona_id(f"{field}={level}", in_force.ids, whole=parent)
     branches: list[Branch] = []
     for branch in rule.branches:
-        if branch.label == parent:
-            branches.append(replace(branch, conditions=_narrowed(branch.conditions, condition), label=child))
+        if branch.label == parent:  # all its conditions with one more, which takes the place of a wider one
+            narrowed = (*(one for one in branch.conditions if not implies(condition, one)), condition)
+            branches.append(replace(branch, conditions=narrowed, label=child))
         branches.append(branch)
     if rule.default == parent:
         branches.append(Branch((condition,), child, 0, 0.0))
@@ -269,8 +266,3 @@ def with_split(in_force: PersonaSet, parent: str, field: str, level: str) -> Per
     sentences = refined.sentences()
     personas = [replace(p, rule=tuple(sentences.get(p.id, p.rule))) for p in [*in_force.personas, Persona(child)]]
     return replace(in_force, rule=refined, personas=tuple(personas))
-
-
-def _narrowed(conditions: tuple[Condition, ...], more: Among) -> tuple[Condition, ...]:
-    """All conditions with one more, which takes the place of a wider one."""
-    return (*(condition for condition in conditions if not implies(more, condition)), more)

@@ -16,10 +16,9 @@ from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
-from closedloop.presentation.charts import Picture
+from closedloop.presentation.charts import Picture, positions
 from closedloop.presentation.findings import Claim, first, ranged, value, where
 from closedloop.presentation.numbers import MISSING
-from closedloop.presentation.segment_charts import positions
 from closedloop.presentation.sentences import records
 from closedloop.presentation.tables import Table
 from closedloop.questions.research.sample import days_of

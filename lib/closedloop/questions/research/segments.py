@@ -12,8 +12,8 @@ from closedloop.period.records import Sample
 from closedloop.personas.research import FEWEST_ROWS, Research, segments_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
+from closedloop.presentation.charts import stability
 from closedloop.presentation.findings import Column, table_of, value, where
-from closedloop.presentation.segment_charts import stability
 from closedloop.presentation.sentences import records
 from closedloop.questions.research.sample import asked_of, days_of, is_too_small
 from closedloop.statistics.segmentation.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.documents.audit_page import audit_html
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.staging.audit import Audit
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.leaks import LEAK_COLUMNS
+from closedloop.presentation.page import audit_html
 
 from tests.market.conftest import project_at, write_market
 
