@@ -59,7 +59,7 @@ def test_the_planted_drift_is_seen_in_two_personas(spring: OpenPeriod) -> None:
 
 def test_families_are_closed_apart(spring: OpenPeriod) -> None:
     assert set(judged(spring, "who they are")["measure"]) == {"drift_share"}
-    assert set(judged(spring, "how they end")["measure"]) == {"drift_win_rate"}
+    assert set(judged(spring, "drift")["measure"]) == {"drift_win_rate"}
     assert set(judged(spring, "edit")["measure"]) == {"win_rate"}
     assert set(judged(spring, "duel")["measure"]) == {"log_loss_gain", "auc_within_gain"}
     compared = spring.claims[spring.claims["family"] != "none"]

@@ -20,7 +20,7 @@ from closedloop.validation.families import Family
 from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
 from closedloop.validation.planted_effects import EFFECTS, Planted, planted
 from closedloop.validation.procedures import Duels, Score
-from closedloop.workbench.families import ENDING, WHO
+from closedloop.workbench.families import DRIFT, ENDING, WHO
 
 _SIZES = ("small", "middle", "large")
 _Rates = dict[str, float | None]
@@ -56,7 +56,7 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
     def of(**wanted: Any) -> Any:
         return claims[:, [all(family[key] in value for key, value in wanted.items()) for family in families]]
 
-    told = {"family": (ENDING, WHO)}
+    told = {"family": (ENDING, WHO, DRIFT)}
     names = sorted({str(family["notebook"]) for family in families if family["family"] in told["family"]})
     own = {name: of(notebook=(name,), **told) for name in names}
     notebooks = [
