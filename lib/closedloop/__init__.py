@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "acceptance": "questions.leads.acceptance",
     "adjust": "questions.deals.adjust",
     "amounts": "questions.deals.amounts",
     "anti_personas": "questions.personas.promised_rates",
@@ -24,9 +23,9 @@ _HOMES = {
     "edits": "questions.refinement.edits",
     "explore": "questions.research.profiles",
     "first_touch": "questions.handoff.promises",
-    "funnel": "questions.leads.funnel",
+    "funnel": "questions.leads.conversions",
     "joint_questions": "questions.handoff.waterfall",
-    "lead_win_rates": "questions.leads.acceptance",
+    "lead_rates": "questions.leads.conversions",
     "leaks": "questions.leads.leaks",
     "loss_reasons": "questions.deals.loss_reasons",
     "materials": "questions.personas.topics",
@@ -49,7 +48,6 @@ _HOMES = {
     "sample_size": "questions.research.sample",
     "review": "questions.refinement.review",
     "score": "questions.leads.scores",
-    "score_over_stage": "questions.leads.stages",
     "segments": "questions.research.segments",
     "sellers": "questions.deals.sellers",
     "stability": "questions.personas.history",

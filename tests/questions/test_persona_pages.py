@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from closedloop.presentation.blocks import Piece
 from closedloop.presentation.tables import Table
-from closedloop.questions.leads import funnel
+from closedloop.questions.leads import conversions
 from closedloop.questions.personas import attributes, history, promised_rates, recognition
 from closedloop.workbench.answer import Evidence
 
@@ -22,7 +22,7 @@ PAGES = {
     "attributes": attributes._show,
     "nearest": attributes._show_nearest,
     "prevalence": attributes._show_prevalence,
-    "funnel": funnel._show_groups,
+    "funnel": conversions._show_groups,
     "promises": promised_rates._show_promises,
     "avoid": promised_rates._show_anti_personas,
     "stability": history._show_stability,
