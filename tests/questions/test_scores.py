@@ -101,8 +101,6 @@ def test_no_score_reads_what_is_known_after_the_hand_off(now: OpenPeriod) -> Non
     assert len(call_list(found).tables["next_leads"]) > 50
     fields = found.fitted.prospects.fields
     beside = score(spring, fields, learner="logistic", beside="stage").missing["over_stage"]
-        "over_stage"
-    ]
     assert "came_in_spring, made in a cell" in beside
     with pytest.raises(ParameterError, match="beside = 'channel'; allowed: stage"):
         score(spring, beside="channel")
