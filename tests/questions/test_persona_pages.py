@@ -19,7 +19,7 @@ LEDGER = CLAIMS
 PAGES = {
     "personas": recognition._show_sizes,
     "rules": recognition._show_rule,
-    "attributes": attributes._show,
+    "attributes": attributes._show_shares,
     "nearest": attributes._show_nearest,
     "prevalence": attributes._show_prevalence,
     "funnel": conversions._show_groups,
