@@ -1,4 +1,4 @@
-"""Segments: how many can be trusted, and what else is different about them."""
+"""Segments: how many can be trusted, what tells them apart, and what else is different about them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,11 @@ from closedloop.period.records import Sample
 from closedloop.personas.research import FEWEST_ROWS, Research, segments_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, table_of, value, where
+from closedloop.presentation.charts import heat
+from closedloop.presentation.findings import Column, backed, dots_of, first, table_of, value
 from closedloop.presentation.segment_charts import stability
-from closedloop.presentation.sentences import records
-from closedloop.questions.research.sample import asked_of, days_of, is_too_small
+from closedloop.presentation.sentences import cases, records
+from closedloop.questions.research.sample import MARKET, asked_of, days_of, is_too_small, means_of, shares_of
 from closedloop.statistics.segmentation.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation
 from closedloop.terms import Moment
 from closedloop.workbench.answer import Answer, Evidence, Render
@@ -131,30 +132,35 @@ def cut_known_at(answer: Answer) -> Moment:
     return max(answer.now.known_at(name) for name in answer.fitted.sample.items)
 
 
-def describe(found: Answer, by: Sequence[str] | None = None) -> Answer:
-    """Shares of the levels of fields that took no part in the cut, in each segment against all others.
+def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = None) -> Answer:
+    """Every answer in every segment beside the market's, and how large each segment is.
 
-    ``by``: fields; None takes every one that is held apart. Shares are drawn together over the segments; p is the exact
-    mid-p value of a segment against the others, of a weighted survey with the effective n. Errors: ParameterError for
-    fields that made the segments.
+    ``found``: of ``segments``. Shares with Wilson's interval, numbers as means with Student's; of a weighted survey
+    both are weighted, with the effective n. They made the segments, so they describe them and prove nothing. ``apart``:
+    the shares of the levels of fields ``by`` that took no part in the cut (None: all of them), in each segment against
+    all others; they are drawn together over the segments, p is the exact mid-p value, of a weighted survey with the
+    effective n. Errors: ParameterError for fields that made the segments.
     """
-    answer = of_segments("describe", "described", found, _show_described, fields=by)
+    section, show = ("described", _show_apart) if apart else ("profile", _show_profile)
+    answer = of_segments("profile", section, found, show, apart=apart, fields=by)
     known, segmentation = answer.fitted
-    apart = list(known.held_apart if by is None else by)
-    if wrong := [name for name in apart if name in known.items or name not in known.rows]:
+    fields = list(known.held_apart if by is None else by)
+    if apart and (wrong := [name for name in fields if name in known.items or name not in known.rows]):
         raise ParameterError(
             f"by = {wrong}: fields of the sample that took no part; allowed: {allowed(known.held_apart)}"
         )
     if segmentation is None:
-        answer.missing["described"] = found.missing["criteria"]
+        answer.missing |= dict.fromkeys(("described",) if apart else ("profile", "segments"), found.missing["criteria"])
+    elif not apart:
+        _state_profile(answer, known, segmentation)
     elif segmentation.recommended_k == 1:
         answer.missing["described"] = "There is one market without segments, so there is nothing to describe."
-    elif not apart:
+    elif not fields:
         answer.missing["described"] = (
             "Every field was used to cut; none is held apart. Collect further fields to describe the segments by."
         )
     else:
-        groups, cut = segmentation.labels.astype(str), levels(known.rows, apart)
+        groups, cut = segmentation.labels.astype(str), levels(known.rows, fields)
         looks = share_looks(share_counts(cut, groups, known.weights), answer.origin(days_of(known.rows)))
         late = cut_known_at(answer)
         moment = late.name.lower() if late > Moment.HANDOFF else ""
@@ -162,21 +168,33 @@ def describe(found: Answer, by: Sequence[str] | None = None) -> Answer:
     return answer
 
 
+def _state_profile(answer: Answer, known: Sample, found: Segmentation) -> None:
+    """The answers of every segment, how large it is, and about how many of the known accounts it holds."""
+    situation, days, labels = answer.now.situation, days_of(known.rows), found.labels.astype(str)
+    origin, shares = answer.origin(days), shares_of(known, labels, found.profile)
+    is_market = shares["subject"] == MARKET  # of everybody before any cut: as ``explore`` says it
+    answer.estimate(shares[~is_market], origin, "profile_share")
+    answer.estimate(shares[is_market], answer.origin(days, "explore"), "profile_share")
+    answer.estimate(means_of(known, labels, found.profile), origin, "profile_mean", unit="ratio")
+    origin = answer.origin(days, "segments")
+    rows = found.sizes.assign(estimate=found.sizes["share"], field="segment", level=found.sizes["segment"].astype(str))
+    rows["n"] = len(labels)
+    answer.estimate(rows, origin, "segment_share")
+    if situation.holds("accounts"):
+        n = int(situation.view.known("accounts").count().execute())
+        scaled = {name: rows[name] * n for name in ("estimate", "low", "high")}
+        answer.estimate(rows.assign(**scaled), origin, "n_accounts", unit="count")
+
+
 def headline(shown: Evidence) -> list[Sentence]:
     """How many rows show how many segments, and of which kind."""
-    k, n = shown.result("recommended_k"), _first_of(shown, "n_rows")
+    k, n = shown.result("recommended_k"), first(shown.ledger, measure="n_rows")
     what = f"{k} segments" if k and k > 1 else "one market, without segments that could be trusted"
     verdict = shown.result("verdict") or "not judged"
     if n is None:
         return [Sentence("Nothing is recorded that could be cut into segments.")]
     found = f"{value(n, shown.words)} rows of {n['source_table']} show {what} (verdict: {verdict})."
     return [stating(found, n, _chosen(shown))]
-
-
-def _first_of(shown: Evidence, measure: str) -> dict[str, Any] | None:
-    """The notebook's first claim on a measure."""
-    found = where(shown.ledger, measure=measure)
-    return records(found.head(1))[0] if len(found) else None
 
 
 def _chosen(shown: Evidence) -> pd.DataFrame:
@@ -259,6 +277,32 @@ def _range(shown: Evidence) -> Sentence:
     return stating(f"{apart}: {tail}.", _chosen(shown))
 
 
-def _show_described(shown: Evidence, title: str) -> Sequence[Piece]:
+def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
+    claims, words = shown.of("profile_share", "profile_mean"), shown.words
+    claims = claims[claims["subject"] != MARKET]
+    labels = [words.item(f, v) if v else words.column(f) for f, v in claims[["field", "level"]].to_numpy()]
+    most = claims.sort_values(["n", "n_effective"], ascending=False, kind="stable")
+    largest = [records(most[most["subject"] == name].head(1))[0] for name in claims["subject"].unique()]
+    segments = [f"{words.name(str(claim['subject']))} ({cases(claim)})" for claim in largest]
+    wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
+    if len(segments) == 1:
+        return (stating("There is one market without segments, so nothing tells any apart.", claims),)
+    order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
+    unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
+    drawn = wide.loc[order].set_axis(segments, axis=1)
+    sizes = shown.of("segment_share").sort_values("estimate", ascending=False, kind="stable")
+    name, top = level_of(words), records(sizes.head(1))[0]
+    accounts = shown.first("n_accounts", level=str(top["level"]))
+    reach = "" if accounts is None else f", about {value(accounts, words)} known accounts"
+    text = f"The largest is {name(top)}: {backed(top, words)} of the market{reach}."
+    return (
+        heat(drawn, claims.assign(item=labels), title or "What tells the segments apart?", unit=unit),
+        stating(f"They are cut above all by: {', '.join(map(str, order[:3]))}.", claims),
+        dots_of(sizes, words, "How large is each segment?", "share of the market", name),
+        stating(text, *([top] if accounts is None else [top, accounts])),
+    )
+
+
+def _show_apart(shown: Evidence, title: str) -> Sequence[Piece]:
     name = title or "Where do segments differ on what they were not made from?"
     return comparison(shown.of("share"), shown, name, "share of the segment")
