@@ -9,7 +9,7 @@ import pytest
 from closedloop.presentation.blocks import Piece
 from closedloop.presentation.tables import Table
 from closedloop.questions.leads import conversions
-from closedloop.questions.personas import attributes, history, promised_rates, recognition
+from closedloop.questions.personas import attributes, promised_rates, recognition
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
@@ -25,9 +25,9 @@ PAGES = {
     "funnel": conversions._show_groups,
     "promises": promised_rates._show_promises,
     "avoid": promised_rates._show_anti_personas,
-    "stability": history._show_stability,
-    "changes": history.show_changes,
-    "history": history._show_history,
+    "stability": recognition._show_samples,
+    "changes": recognition._show_changes,
+    "history": recognition._show_history,
 }
 CELLS = {"promises": ("personas", "changes")}
 

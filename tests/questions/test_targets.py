@@ -122,7 +122,7 @@ def test_criteria_that_cannot_be_are_refused(planned: Researched, asked: dict[st
 
 
 def test_segments_are_judged_by_deals_and_criteria_alone(planned: Researched) -> None:
-    with pytest.raises(ParameterError, match="segments are judged by deals and criteria; give targets"):
+    with pytest.raises(ParameterError, match="lacks deals or criteria; allowed: targets"):
         targets(planned.found, planned.now.deals())
 
 

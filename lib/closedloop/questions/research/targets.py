@@ -76,9 +76,7 @@ def targets(
                 "least_recognised": least_recognised, "least_stability": least_stability}  # fmt: skip
         return _ideal({name: bar for name, bar in bars.items() if bar is not None}, weights or {})
     if deals is None or ideal is None:
-        raise ParameterError(
-            "targets: segments are judged by deals and criteria: targets(found, now.deals(), targets())"
-        )
+        raise ParameterError("targets(found) lacks deals or criteria; allowed: targets(found, deals, targets())")
     answer = of_segments("targets", "targets", found, _show_targets, ideal=ideal.stated["estimate"].tolist(),
                          deals=pd.util.hash_pandas_object(deals.index).sum())  # fmt: skip
     sample, segmentation = found.fitted
