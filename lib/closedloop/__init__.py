@@ -33,7 +33,7 @@ _HOMES = {
     "open_playbook": "workbench.documents",
     "other_orders": "questions.refinement.other_orders",
     "outcomes": "questions.deals.win_rates",
-    "planned_tests": "questions.leads.planned_tests",
+    "planned_tests": "questions.leads.arms",
     "profile": "questions.research.segments",
     "promised_rates": "questions.personas.promised_rates",
     "promises": "questions.handoff.promises",

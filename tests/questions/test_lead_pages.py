@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
 from closedloop.presentation.blocks import Piece, Shown
-from closedloop.questions.leads import arms, call_list, channels, conversions, planned_tests, scores
+from closedloop.questions.leads import arms, call_list, channels, conversions, scores
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import words
@@ -36,11 +36,11 @@ SAID: list[tuple[Show, str, str]] = [
      "44 % (38–50 %, n = 210) EUR 80 (EUR 50–150, n = 40) use (all personas)"),
     (partial(conversions.show_rates, "persona_channels"), "persona_channels",
      "Persona Fast start, channel: search – accepted by sales more often: 44 % against"),
-    (planned_tests._show, "tests", "is the share of handed-off leads that sales accepted 68 %, not 60 %? Two arms"),
-    (planned_tests._show, "tests",
+    (arms._show_tests, "tests", "is the share of handed-off leads that sales accepted 68 %, not 60 %? Two arms"),
+    (arms._show_tests, "tests",
      "440 leads each: about 26 weeks. Stop half-way only if it is more than 11 points behind; else judge once"),
-    (planned_tests._show, "tests", "is the share of decided deals won 40 %, not 33 %? Nobody can draw it: wait for"),
-    (planned_tests._show, "tests", "about 300 more, 52 weeks at this pace."),
+    (arms._show_tests, "tests", "is the share of decided deals won 40 %, not 33 %? Nobody can draw it: wait for"),
+    (arms._show_tests, "tests", "about 300 more, 52 weeks at this pace."),
     (arms._show, "experiments", "60 % (50–70 %, n = 100)"),
     (arms._show, "experiments",
      "Use “short” instead of “long” in search: sales accepted 60 % (60 of 100) against 40 % (36 of 90), +20 points "
