@@ -25,6 +25,7 @@ from closedloop.workbench.period import opened
 
 _KINDS_OF_DEALS = ("persona", "product", "channel")
 _FEWEST_DEALS = 10
+_TEXT_COLUMNS = ["kind", "competitor", "added_on", "retired_on"]
 
 
 class _Kind(NamedTuple):
@@ -76,8 +77,13 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
             answer.count(_logged(mine, least), origin, f"n_{kind.name}", subject=str(persona))
             answer.estimate(shares(mine["topic"], "topic"), origin, f"{kind.name}_share", subject=str(persona))
     ended = answer.others["deals"]
-    for persona, mine in ended.groupby("persona") if len(ended) else ():
-        _raised(answer, str(persona), mine)
+    for persona, mine in ended.groupby("persona") if len(ended) else ():  # how deals ended in which it was raised
+        is_won = won(mine).dropna().astype(bool)
+        raised = of_kind(answer.rows[answer.rows["persona"] == persona], "objection").groupby("topic")
+        hits = [(topic, is_won[on_records(mine.loc[is_won.index], part)]) for topic, part in raised]
+        origin = answer.origin(mine["closed_on"], "objections", "deals")
+        rows = rates([(topic, hit.sum(), len(hit)) for topic, hit in hits], "topic")
+        answer.estimate(rows, origin, "win_rate_when_raised", subject=str(persona))
     return answer
 
 
@@ -95,18 +101,6 @@ def _logged(notes: pd.DataFrame, least: int, *, by_topic: bool = False) -> pd.Da
         named = pd.DataFrame({"field": "topic", "level": k.index, "estimate": k.to_numpy(), "n": k.sum()})
         rows = pd.concat([rows, named], ignore_index=True)
     return rows[rows["estimate"] >= max(least, LEAST_SHOWN)]
-
-
-def _raised(answer: Answer, persona: str, deals: pd.DataFrame) -> None:
-    """How the persona's decided deals ended in which each objection was raised."""
-    notes, is_won = answer.rows[answer.rows["persona"] == persona], won(deals).dropna().astype(bool)
-    decided = deals.loc[is_won.index]
-    ended = []
-    for topic, part in of_kind(notes, "objection").groupby("topic"):
-        hits = is_won[on_records(decided, part)]
-        ended.append((topic, hits.sum(), len(hits)))
-    origin = answer.origin(deals["closed_on"], "objections", "deals")
-    answer.estimate(rates(ended, "topic"), origin, "win_rate_when_raised", subject=persona)
 
 
 def _show_topics(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -159,18 +153,35 @@ def competitors(
             f"No competitor was met in {least} known deals: collect deals.competitor, the alternative of every deal."
         )
         return answer
-    rows, said = answer.rows, answer.others["notes"]
-    if "competitor" in rows:
-        _how_recorded(answer, rows)
+    rows, said, every = answer.rows, answer.others["notes"], answer.origin(answer.rows["closed_on"])
+    if "competitor" in rows:  # is an alternative recorded as often for won as for lost deals?
+        known, strong = rows["competitor"].where(rows["competitor"] != "unknown"), every._replace(cell="strong")
+        recorded = recorded_shares(known.to_frame(), won(rows), now.situation.names_of(rows["closed_on"]))
+        meta = {**strong._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
+        answer.compare(typed(recorded.assign(**meta, subject="market", level="", within=""), LOOK_COLUMNS))
+        answer.estimate(_won(rows[known.notna()], ""), strong, "win_rate")
     for name in names:
         is_met = met(rows, name).dropna().astype(bool)
         theirs = rows.loc[is_met.index[is_met]]
-        _where_met(answer, name, rows.loc[is_met.index], is_met, by)
+        if len(theirs) >= LEAST_SHOWN:  # the last period is that of the last deal
+            total = [{"estimate": len(theirs), "n": len(is_met)}]
+            answer.count(total, answer.origin(theirs["closed_on"]), "n_met", subject=name)
+            of_all = rows.loc[is_met.index]
+            found = [row for field in ("", *by) for row in _rates(of_all, field, is_met)]
+            answer.estimate(found, answer.origin(of_all["closed_on"]), "met_share", subject=name)
         _why(answer, name, theirs, about(said, theirs))
         if name != NO_DECISION:
             found = [row for field in ("", *by) for row in _won(theirs, field)]
             answer.estimate(found, answer.origin(theirs["closed_on"], "strong"), "win_rate", subject=name)
-    _texts(answer, names)
+    if not now.situation.view.has("materials"):
+        return answer
+    texts = fetched(now.situation.view.known("materials")).reindex(columns=_TEXT_COLUMNS)
+    texts = texts[texts["kind"].isin(["question", "answer"]) & texts["retired_on"].isna() & texts["added_on"].notna()]
+    for name in names:  # how many of the team's dated questions and answers are about it, up to the latest
+        mine = texts[texts["competitor"] == (NO_COMPETITOR[0] if name == NO_DECISION else name)]
+        if len(mine):
+            origin = answer.origin(pd.to_datetime(mine["added_on"]), "verified", "materials")
+            answer.count([{"estimate": len(mine)}], origin, "n_texts", subject=name)
     return answer
 
 
@@ -193,27 +204,6 @@ def met(deals: pd.DataFrame, name: str) -> pd.Series:
         return pd.Series(pd.NA, index=deals.index, dtype="boolean")
     is_recorded = deals["competitor"].notna() & (deals["competitor"] != "unknown")
     return (deals["competitor"] == name).where(is_recorded).astype("boolean")
-
-
-def _how_recorded(answer: Answer, deals: pd.DataFrame) -> None:
-    """Is an alternative recorded as often for won as for lost deals? And how often are those won that record one?"""
-    known = deals["competitor"].where(deals["competitor"] != "unknown")
-    origin = answer.origin(deals["closed_on"], "strong")
-    recorded = recorded_shares(known.to_frame(), won(deals), answer.now.situation.names_of(deals["closed_on"]))
-    meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
-    answer.compare(typed(recorded.assign(**meta, subject="market", level="", within=""), LOOK_COLUMNS))
-    answer.estimate(_won(deals[known.notna()], ""), origin, "win_rate")
-
-
-def _where_met(answer: Answer, name: str, deals: pd.DataFrame, is_met: pd.Series, by: Sequence[str]) -> None:
-    """How often it is met, in all deals and by kind of deal; the last period is that of the last deal."""
-    n = int(is_met.sum())
-    if n < LEAST_SHOWN:
-        return
-    total, last = [{"estimate": n, "n": len(deals)}], answer.origin(deals.loc[is_met, "closed_on"])
-    answer.count(total, last, "n_met", subject=name)
-    rows = [row for field in ("", *by) for row in _rates(deals, field, is_met)]
-    answer.estimate(rows, answer.origin(deals["closed_on"]), "met_share", subject=name)
 
 
 def _rates(deals: pd.DataFrame, field: str, hit: pd.Series) -> list[dict[str, object]]:
@@ -242,20 +232,6 @@ def _why(answer: Answer, name: str, deals: pd.DataFrame, notes: pd.DataFrame) ->
     if "loss_reason" in deals:
         origin = answer.origin(deals["closed_on"], "why")
         answer.estimate(shares(deals["loss_reason"], "loss_reason"), origin, "loss_reason_share", subject=name)
-
-
-def _texts(answer: Answer, names: Sequence[str]) -> None:
-    """How many of the team's dated questions and answers are about each competitor, up to the latest."""
-    view = answer.now.situation.view
-    if not view.has("materials"):
-        return
-    texts = fetched(view.known("materials")).reindex(columns=["kind", "competitor", "added_on", "retired_on"])
-    texts = texts[texts["kind"].isin(["question", "answer"]) & texts["retired_on"].isna() & texts["added_on"].notna()]
-    for name in names:
-        mine = texts[texts["competitor"] == (NO_COMPETITOR[0] if name == NO_DECISION else name)]
-        if len(mine):
-            origin = answer.origin(pd.to_datetime(mine["added_on"]), "verified", "materials")
-            answer.count([{"estimate": len(mine)}], origin, "n_texts", subject=name)
 
 
 def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
