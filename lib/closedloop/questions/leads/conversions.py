@@ -79,14 +79,23 @@ def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = No
             "periods as well."
         )
         return answer
+    origin = answer.origin(handed_off(rows))
     if by:
-        _groups(answer, by)
+        parts = [(str(name), part) for name, part in rows.groupby(by) if len(part) >= LEAST_SHOWN]
+        answer.count([{"field": by, "level": name, "estimate": len(part)} for name, part in parts], origin, "n_leads")
+        judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
+        answer.estimate(rates([(name, hit.sum(), len(hit)) for name, hit in judged], by), origin, "lead_accepted_rate")
+        if rows["is_won"].notna().any():
+            followed_on = [(name, part.loc[part["is_followed"], "is_won"]) for name, part in parts]
+            came_far = [(name, hit.fillna(False).sum(), len(hit)) for name, hit in followed_on]
+            answer.estimate(rates(came_far, by), origin, "lead_won_rate")
+            still = [(name, hit.isna().sum(), len(hit)) for name, hit in followed_on]
+            answer.estimate(rates(still, by), origin, "lead_open_rate")
         return answer
     reached = {"inquiry": pd.Series(True, index=rows.index)}
     reached |= {name: rows[day].notna() for name, day in _STATUSES.items() if day in rows}
     if rows["is_won"].notna().any() and not now.situation.has_only_won:
         reached["won"] = rows["is_won"].fillna(False).astype(bool)
-    origin = answer.origin(handed_off(rows))
     totals = [
         {"field": "status", "level": name, "estimate": hit.sum(), "n": len(rows)} for name, hit in reached.items()
     ]
@@ -98,22 +107,6 @@ def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = No
     ]
     answer.estimate(rates(steps, "status"), origin, "conversion_rate")
     return answer
-
-
-def _groups(answer: Answer, by: str) -> None:
-    """How far the leads of each group came."""
-    rows = answer.rows
-    parts = [(str(name), part) for name, part in rows.groupby(by) if len(part) >= LEAST_SHOWN]
-    origin = answer.origin(handed_off(rows))
-    answer.count([{"field": by, "level": name, "estimate": len(part)} for name, part in parts], origin, "n_leads")
-    judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
-    answer.estimate(rates([(name, hit.sum(), len(hit)) for name, hit in judged], by), origin, "lead_accepted_rate")
-    if rows["is_won"].notna().any():
-        parts = [(name, part[part["is_followed"]]) for name, part in parts]
-        came = [(name, part["is_won"].fillna(False).sum(), len(part)) for name, part in parts]
-        still = [(name, part["is_won"].isna().sum(), len(part)) for name, part in parts]
-        answer.estimate(rates(came, by), origin, "lead_won_rate")
-        answer.estimate(rates(still, by), origin, "lead_open_rate")
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
