@@ -150,13 +150,14 @@ def score(
     chosen = model.quality.set_index("model").loc[model.model]
     answer.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"]}
     redraw = ScoreRedraw(table, asked.rows.loc[when.index, asked.key], rows, is_won, dates, "score_auc", learner)
-    _judge(answer, model, when, redraw if _can_be_redrawn(answer, learner) else None)
+    _judge(answer, model, when, redraw)
     return answer
 
 
-def _can_be_redrawn(answer: Answer, learner: Any) -> bool:
-    """Are the rows recorded, and the learner one of the project's own, which may be fitted again and again?"""
-    return answer.is_recorded and (learner is None or isinstance(learner, str))
+def _compare(answer: Answer, looks: pd.DataFrame, redraw: ScoreRedraw, known_at: str = "") -> None:
+    """Add a comparison; it is made again where rows are recorded, and the learner is one of the project's own."""
+    is_own = redraw.learner is None or isinstance(redraw.learner, str)  # and so may be fitted again and again
+    answer.compare(looks, redraw if answer.is_recorded and is_own else None, known_at)
 
 
 def _why_unlearned(prospects: Prospects) -> str:
@@ -184,7 +185,7 @@ def _why_unlearned(prospects: Prospects) -> str:
     return ""
 
 
-def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | None) -> None:
+def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw) -> None:
     """State how good every model was on rows that it had not seen, and compare the best learner with chance."""
     origin, quality = answer.origin(when), model.quality.assign(field="model", level=model.quality["model"])
     for measure, name in _QUALITY.items():
@@ -198,7 +199,7 @@ def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | 
     answer.estimate(rows.assign(baseline=groups["predicted"]), come_true, "observed_rate", kind="predictive")
     inside = groups["predicted"].between(groups["low"], groups["high"])
     answer.count([{"estimate": inside.sum(), "n": len(groups)}], come_true, "n_groups_inside")
-    answer.compare(advantage(model, origin), redraw, known_at="handoff")
+    _compare(answer, advantage(model, origin), redraw, "handoff")
 
 
 def advantage(model: Score, origin: Origin) -> pd.DataFrame:
@@ -220,47 +221,38 @@ def score_verdict(shown: Evidence) -> str:
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     claims, words = shown.cell("quality"), shown.words
 
-    def with_ends(measure: str) -> Column:
-        def written(row: Mapping[str, Claim]) -> str:
-            claim = row.get(measure)
-            return numbers.MISSING if claim is None else f"{value(claim, words)} ({ends(claim, words)})"
-
-        return written
+    def with_ends(row: Mapping[str, Claim], measure: str) -> str:
+        claim = row.get(measure)
+        return numbers.MISSING if claim is None else f"{value(claim, words)} ({ends(claim, words)})"
 
     columns: dict[str, str | tuple[str, Column]] = {
         "brier": "Brier score",
         "ece": "calibration error",
-        "auc": ("AUC", with_ends("auc")),
-        "auc_within": ("AUC within periods", with_ends("auc_within")),
-        "gain_over_base_rate": ("log-loss gained", with_ends("gain_over_base_rate")),
+        "auc": ("AUC", lambda row: with_ends(row, "auc")),
+        "auc_within": ("AUC within periods", lambda row: with_ends(row, "auc_within")),
+        "gain_over_base_rate": ("log-loss gained", lambda row: with_ends(row, "gain_over_base_rate")),
         "n": ("cases", lambda row: numbers.count(next(iter(row.values()))["n"])),
     }
     listed = table_of(claims, words, "model", columns, label=level_of(words))
     rows = shown.of("observed_rate").rename(columns={"baseline": "predicted", "estimate": "observed"})
-    picture, inside = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside")
-    said = []
+    picture, inside, said = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside"), []
     if inside is not None:
         found = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
         said.append(stating(f"{found} the prediction lies within the 90 % interval of what happened.", inside))
-    verdict = score_verdict(shown)
-    kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
-    kind = kinds.get(str(shown.result("shown_as")))
+    verdict, kinds = score_verdict(shown), {"probability": "shown as probabilities", "rank": "shown as ranks"}
+    how = kinds.get(str(shown.result("shown_as")), "not shown") if verdict == "usable" else "not shown"
     chosen = claims[claims["level"] == str(shown.result("model"))]
-    text = f"Verdict: {verdict}; scores are {f'shown {kind}' if kind else 'not shown'}."
-    return listed, picture, *said, stating(text, shown.of("score_auc"), chosen)
+    verdict_said = stating(f"Verdict: {verdict}; scores are {how}.", shown.of("score_auc"), chosen)
+    return listed, picture, *said, verdict_said
 
 
 def _beside_stage(answer: Answer, prospects: Prospects, learner: Any) -> None:
     """Judge score and stage on the deals that were open when the last period began and are decided now."""
-    now, situation, unknown = (
-        answer.now,
-        answer.now.situation,
-        "Whether the score tells more than the stage cannot be told",
-    )
+    now, situation = answer.now, answer.now.situation
     past = [period for period in situation.warehouse.periods if period.end <= situation.on]
     why = "no score could be learned" if _why_unlearned(prospects) else _why_no_stages(situation, past, prospects)
     if why:
-        answer.missing["over_stage"] = f"{unknown}: {why}."
+        answer.missing["over_stage"] = f"Whether the score tells more than the stage cannot be told: {why}."
         return
     then = Situation(situation.warehouse, past[-1], past[-1].start, situation.claims, situation.where)
     known, asked = _known_then(then, prospects, now.personas), _decided_since(situation, then, prospects)
@@ -277,21 +269,19 @@ def _beside_stage(answer: Answer, prospects: Prospects, learner: Any) -> None:
         return
     rows, is_won, when = known.rows[prospects.fields], known.is_won.astype(int), known.when
     model = fit_score(rows, is_won, when, rng=then.rng("score"), models=MODELS, learner=learner)
-    by_score = placed(model, asked[prospects.fields])
     y, by_stage = asked["_won"].to_numpy(float), asked["_stage"].to_numpy(float)
+    by = {"score": placed(model, asked[prospects.fields]), "stage": by_stage}
     origin = Origin(now.notebook, "quality", "deals", past[-1].name, past[-1].name)
-    areas = [{"field": "order", "level": name, "estimate": auc(y, p), "n": len(y)} for name, p in
-             (("score", by_score), ("stage", by_stage))]  # fmt: skip
+    areas = [{"field": "order", "level": name, "estimate": auc(y, p), "n": len(y)} for name, p in by.items()]
     answer.estimate(areas, origin, "auc_open", unit="ratio", kind="predictive")
-    row = gain_over(y, by_stage, by_score, situation.rng("over-stage"))
+    gain = gain_over(y, by_stage, by["score"], situation.rng("over-stage"))
     redraw = ScoreRedraw(
         *(known.table, known.rows[known.key], rows, is_won, when, "gain_over_stage", learner),
         asked=asked[[prospects.key, *prospects.fields]],
         asked_is_won=asked["_won"],
         asked_stage=asked["_stage"],
     )
-    compared = gain_looks([row], origin, measure="gain_over_stage")
-    answer.compare(compared, redraw if _can_be_redrawn(answer, learner) else None)
+    _compare(answer, gain_looks([gain], origin, measure="gain_over_stage"), redraw)
 
 
 def placed(model: Score, asked: pd.DataFrame) -> Floats:
@@ -321,19 +311,15 @@ def _why_no_stages(situation: Situation, past: Sequence[Period], prospects: Pros
 
 def _known_then(then: Situation, prospects: Prospects, personas: PersonaSet) -> Prospects | None:
     """What the score would have been learned from on that day, in the order of time; None where it is too little."""
-    if prospects.table == "leads":
-        rows = lead_frame(then) if then.view.has("leads") else pd.DataFrame()
-    else:
-        rows = then.deals
+    leads = lead_frame(then) if prospects.table == "leads" and then.view.has("leads") else pd.DataFrame()
+    rows = leads if prospects.table == "leads" else then.deals
     if rows.empty:
         return None
     old = prospects_of(then, rows.assign(persona=personas.assign(rows)), prospects.table)
-    usable = old.is_mature & old.when.notna()
-    when = old.when[usable].sort_values(kind="stable").tail(_MOST_TRAINED)
+    when = old.when[old.is_mature & old.when.notna()].sort_values(kind="stable").tail(_MOST_TRAINED)
     is_won = old.is_won[when.index]
-    if len(when) < _FEWEST_BESIDE or is_won.nunique() < 2:
-        return None
-    return replace(old, rows=old.rows.loc[when.index], is_won=is_won, when=when)
+    is_enough = len(when) >= _FEWEST_BESIDE and is_won.nunique() > 1
+    return replace(old, rows=old.rows.loc[when.index], is_won=is_won, when=when) if is_enough else None
 
 
 def _decided_since(situation: Situation, then: Situation, prospects: Prospects) -> pd.DataFrame:
