@@ -47,7 +47,7 @@ _HOMES = {
     "targets": "questions.research.targets",
     "topics": "questions.personas.topics",
     "waterfall": "questions.handoff.waterfall",
-    "waves": "questions.research.waves",
+    "waves": "questions.research.segments",
     "win_curve": "questions.deals.win_rates",
     "win_rates": "questions.deals.win_rates",
 }

@@ -8,7 +8,7 @@ import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, outside, stacked
 from closedloop.presentation.blocks import Piece
 from closedloop.presentation.tables import Table
-from closedloop.questions.research import sample, segments, targets, waves
+from closedloop.questions.research import sample, segments, targets
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, words
@@ -23,7 +23,7 @@ PAGES = {
     "profile": segments._show_profile,
     "targets": targets._show_targets,
     "offer": targets._show_offer,
-    "waves": waves._show,
+    "waves": segments._show_waves,
 }
 
 
