@@ -301,46 +301,34 @@ def means_of(sample: Sample, labels: pd.Series, table: pd.DataFrame) -> pd.DataF
 
 
 def _show_answers(shown: Evidence, title: str) -> Sequence[Piece]:
+    words, said = shown.words, []
     shares = shown.of("profile_share").sort_values("estimate", ascending=False, kind="stable")
     name = title or "How common is each answer before any cut?"
-    picture = [dots_of(shares, shown.words, name, "share of those who answered")] if len(shares) else []
-    return (*picture, Listing([*_dimensions(shown), *_together(shown), *_missing_answers(shown)]))
-
-
-def _dimensions(shown: Evidence) -> list[Sentence]:
+    picture = [dots_of(shares, words, name, "share of those who answered")] if len(shares) else []
     found, strongest = shown.first("n_dimensions"), shown.first("component_share", level="1")
-    if found is None:
-        return []
-    n = int(found["estimate"])
-    if n == 0:
-        return [stating("No dimension of the answers stands out from shuffled ones.", found)]
-    text = f"{n} dimension{' stands' if n == 1 else 's stand'} out from shuffled answers"
-    if strongest is None:
-        return [stating(f"{text}.", found)]
-    text += f"; the strongest holds {value(strongest, shown.words)} of all variance, shuffled answers reach "
-    return [stating(f"{text}{numbers.rate(strongest['baseline'])}.", found, strongest)]
-
-
-def _together(shown: Evidence) -> list[Sentence]:
-    """The pair of answers that goes together most."""
-    pair = shown.first("association")
-    if pair is None:
-        return []
-    if pair["verdict"] != Verdict.SUPPORTED:
-        return [stating("No two answers are shown to go together.", shown.of("association"))]
-    one = shown.words.short(str(pair["field"]), pair["level"])
-    name, _, level = str(pair["within"]).partition("=")
-    is_number = where(shown.of("profile_share"), field=name).empty  # without a level, as a yes is
-    other = shown.words.short(name, level or ("" if is_number else "yes"))
-    how = "go together most" if pair["estimate"] > 0 else "exclude each other most"
-    return [stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair)]
-
-
-def _missing_answers(shown: Evidence) -> list[Sentence]:
-    claims = shown.of("missing_share").sort_values("estimate", ascending=False, kind="stable")
-    worst = records(claims.head(1))
-    if not worst or worst[0]["estimate"] == 0:
-        return [stating("Nothing is missing in any column.", claims)] if worst else []
-    column = str(worst[0]["field"])
-    name = shown.words.item(column) if shown.words.is_item(column) else shown.words.column(column)
-    return [stating(f"Missing most often: {name}, {backed(worst[0], shown.words)}.", worst[0])]
+    if found is not None and found["estimate"] == 0:
+        said.append(stating("No dimension of the answers stands out from shuffled ones.", found))
+    elif found is not None:
+        stand = " stands" if found["estimate"] == 1 else "s stand"
+        text = f"{int(found['estimate'])} dimension{stand} out from shuffled answers"
+        if strongest is not None:
+            text += f"; the strongest holds {value(strongest, words)} of all variance, shuffled answers reach "
+            text += numbers.rate(strongest["baseline"])
+        said.append(stating(f"{text}.", found, *([] if strongest is None else [strongest])))
+    pair = shown.first("association")  # the pair of answers that goes together most
+    if pair is not None and pair["verdict"] != Verdict.SUPPORTED:
+        said.append(stating("No two answers are shown to go together.", shown.of("association")))
+    elif pair is not None:
+        one, (column, _, level) = words.short(str(pair["field"]), pair["level"]), str(pair["within"]).partition("=")
+        is_number = where(shares, field=column).empty  # without a level, as a yes is
+        other = words.short(column, level or ("" if is_number else "yes"))
+        how = "go together most" if pair["estimate"] > 0 else "exclude each other most"
+        said.append(stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair))
+    missing = shown.of("missing_share").sort_values("estimate", ascending=False, kind="stable")
+    for worst in records(missing.head(1)):
+        column = str(worst["field"])
+        name = words.item(column) if words.is_item(column) else words.column(column)
+        text = f"Missing most often: {name}, {backed(worst, words)}."
+        is_whole = worst["estimate"] == 0
+        said.append(stating("Nothing is missing in any column.", missing) if is_whole else stating(text, worst))
+    return (*picture, Listing(said))
