@@ -23,7 +23,7 @@ _HOMES = {
     "funnel": "questions.leads.conversions",
     "joint_questions": "questions.handoff.waterfall",
     "lead_rates": "questions.leads.conversions",
-    "leaks": "questions.leads.leaks",
+    "leaks": "questions.leads.conversions",
     "loss_reasons": "questions.deals.loss_reasons",
     "next_set": "questions.refinement.edits",
     "offer": "questions.research.targets",
