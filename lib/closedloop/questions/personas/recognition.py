@@ -16,9 +16,9 @@ from closedloop.personas.persona_set import COMMIT, GATE, SPLIT, Change
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Query, Sentence, stating
 from closedloop.presentation.findings import backed, dots_of, table_of, value, where
-from closedloop.presentation.persona_words import default_name, detail, edit_evidence, edit_told, makeup
+from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup
 from closedloop.presentation.sentences import capital, records
-from closedloop.presentation.tables import Table, table
+from closedloop.presentation.tables import Table
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
@@ -238,14 +238,9 @@ def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
     frame = shown.table("changes")
     if frame.empty:
         return (Sentence(_SAME),)
-    columns = {"persona": "persona", "change": "change", "detail": "detail"}
-    words, rows = shown.words, records(frame)
-    # the name of a persona that may be in force no longer
-    names = [words.names.get(row["persona"]) or default_name(row, words) or words.name(row["persona"]) for row in rows]
-    named = frame.assign(persona=names, detail=[detail(row, words) for row in rows])
     n = int((frame["change"] != "kept").sum())
     said = f"{n} change{'s' if n != 1 else ''} since the last period." if n else _SAME
-    return table(named, columns, shown.words, caption=title), Sentence(said)
+    return change_table(frame, shown.words, title), Sentence(said)
 
 
 def _show_history(shown: Evidence, title: str) -> Sequence[Piece]:
