@@ -99,7 +99,7 @@ def test_fields_held_apart_are_compared_and_no_question_is(planned: Researched) 
     assert row["n"] == of.notna().sum()
     assert row["baseline"] == pytest.approx((asked()["region"] == row["level"]).mean())
     assert not looks["is_retrospective"].any()
-    only = profile(planned.found, apart=True, by=["region"]).compared
+    only = profile(planned.found, by=["region"]).compared
     assert set(only["field"]) == {"region"}
     with pytest.raises(ParameterError, match=r"by = \['wants_mobile'\].*allowed: .*region"):
         profile(planned.found, apart=True, by=["wants_mobile"])

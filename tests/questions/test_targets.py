@@ -121,9 +121,14 @@ def test_criteria_that_cannot_be_are_refused(planned: Researched, asked: dict[st
         targets(**asked)
 
 
-def test_segments_are_judged_by_deals_and_criteria_alone(planned: Researched) -> None:
-    with pytest.raises(ParameterError, match="lacks deals or criteria; allowed: targets"):
-        targets(planned.found, planned.now.deals())
+def test_segments_are_judged_by_deals_and_by_criteria_that_were_set_before(planned: Researched) -> None:
+    for given in ({}, {"deals": planned.now.deals()}, {"ideal": targets()}):
+        with pytest.raises(
+            ParameterError, match=r"takes deals and criteria that were set before; allowed: targets\(fou"
+        ):
+            targets(planned.found, **given)
+    with pytest.raises(ParameterError, match="criteria that were set before"):
+        targets(planned.found, planned.now.deals(), targets(), smallest_share=0.3)
 
 
 def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named(out: Path) -> None:

@@ -131,10 +131,11 @@ def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = No
 
     ``found``: of ``segments``. Shares with Wilson's interval, numbers as means with Student's; of a weighted survey
     both are weighted, with the effective n. They made the segments, so they describe them and prove nothing. ``apart``:
-    the shares of the levels of fields ``by`` that took no part in the cut (None: all of them), in each segment against
+    the shares of the levels of fields that took no part in the cut (all, or these ``by``), in each segment against
     all others; they are drawn together over the segments, p is the exact mid-p value, of a weighted survey with the
     effective n. Errors: ParameterError for fields that made the segments.
     """
+    apart = apart or by is not None
     section, show = ("described", _show_apart) if apart else ("profile", _show_profile)
     answer = of_segments("profile", section, found, show, apart=apart, fields=by)
     known, segmentation = answer.fitted

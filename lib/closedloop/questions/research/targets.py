@@ -71,12 +71,16 @@ def targets(
     is none where we are weaker. Its family (``targets``) is closed here: the choice follows from it.
     Errors: ParameterError.
     """
+    bars = {"smallest_share": smallest_share, "smallest_accounts": smallest_accounts,
+            "least_recognised": least_recognised, "least_stability": least_stability}  # fmt: skip
+    given = {name: bar for name, bar in bars.items() if bar is not None}
     if found is None:
-        bars = {"smallest_share": smallest_share, "smallest_accounts": smallest_accounts,
-                "least_recognised": least_recognised, "least_stability": least_stability}  # fmt: skip
-        return _ideal({name: bar for name, bar in bars.items() if bar is not None}, weights or {})
-    if deals is None or ideal is None:
-        raise ParameterError("targets(found) lacks deals or criteria; allowed: targets(found, deals, targets())")
+        return _ideal(given, weights or {})
+    if deals is None or ideal is None or given or weights:
+        raise ParameterError(
+            "targets(found) takes deals and criteria that were set before; allowed: targets(found, deals, ideal) "
+            "with ideal = targets(smallest_share=0.1, ...)"
+        )
     answer = of_segments("targets", "targets", found, _show_targets, ideal=ideal.stated["estimate"].tolist(),
                          deals=pd.util.hash_pandas_object(deals.index).sum())  # fmt: skip
     sample, segmentation = found.fitted
