@@ -22,7 +22,6 @@ _HOMES = {
     "first_touch": "questions.handoff.promises",
     "funnel": "questions.leads.conversions",
     "joint_questions": "questions.handoff.waterfall",
-    "lead_rates": "questions.leads.conversions",
     "leaks": "questions.leads.conversions",
     "loss_reasons": "questions.deals.loss_reasons",
     "next_set": "questions.refinement.edits",

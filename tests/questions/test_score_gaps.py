@@ -9,7 +9,6 @@ from closedloop import (
     call_list,
     channels,
     funnel,
-    lead_rates,
     leaks,
     planned_tests,
     score,
@@ -43,8 +42,8 @@ def _ask(now: OpenPeriod) -> Answer:
     leads, every_lead = now.leads(), now.leads(window=False)
     funnel(leads)
     channels(every_lead, now.spend(), now.deals())
-    lead_rates(leads, by=now.fields("leads"))
-    lead_rates(leads, outcome="won")
+    funnel(leads, by=now.fields("leads"), outcome="accepted")
+    funnel(leads, outcome="won")
     arms(every_lead)
     prospects = now.prospects()
     score(prospects, beside="stage")

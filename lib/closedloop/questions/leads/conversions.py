@@ -63,17 +63,55 @@ _NOTE = (
 )
 
 
-def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = None) -> Answer:
-    """How many of the ``leads`` reached each status, and which share of those at the status before it (Wilson).
+def funnel(
+    leads: pd.DataFrame,
+    by: str | Sequence[str] | None = None,
+    outcome: str | None = None,
+    *,
+    by_persona: bool = False,
+    least: int | None = None,
+    threshold: float | None = None,
+    among: str | None = None,
+    known_at: str = "",
+) -> Answer:
+    """How far ``leads`` come: how many reach each status, and which share of those at the status before it (Wilson).
 
-    ``by`` a field: how far the leads of each group came instead, accepted of those decided on, won so far of all, and
+    ``by`` fields: how far the leads of each group came instead, accepted of those decided on, won so far of all, and
     still open; groups under ten leads are not shown. Leads that came before deals were recorded may have been won, and
     do not count where the won ones do.
+
+    ``outcome``: instead the share of leads with it, of every level of every field ``by`` (the channel). "accepted": by
+    sales, of the leads that were handed off and decided on; "won": of the decided ones, those that became a won deal.
+    Each level is compared with all leads that record the field, inside the periods in which they were handed off; rates
+    are shrunk as in ``win_rates``. ``by_persona``: the accepted leads of every persona are compared with that persona's
+    own alone. ``least``: smaller groups are not compared (10 at least); ``threshold``: a difference below it is not
+    worth a line. Where only won deals are recorded, leads are followed until they are won, without ``by`` by every
+    field that is known when they come. Errors: ParameterError.
     """
-    now = opened()
-    answer = now.ask("funnel", "funnel", leads, "leads", _show_groups if by else _show, among=among, by=by)
+    if outcome not in (None, *_COLLECT) or (by_persona and outcome != "accepted"):
+        what = "accepted (by persona no other)" if by_persona else allowed(_COLLECT)
+        raise ParameterError(f"funnel: outcome = {outcome!r}; allowed: {what}")
+    now, fields = opened(), [by] if isinstance(by, str) else list(by or ())
+    if outcome is None:
+        section, show = "funnel", _show_groups if fields else _show
+    else:
+        section = "persona_channels" if by_persona else outcome
+        fields, show = ["channel"] if by is None else fields, partial(show_rates, section)
+    answer = now.ask("funnel", section, leads, "leads", show, among=among, known_at=known_at, by=fields,
+                     outcome=outcome, by_persona=by_persona, least=least, threshold=threshold)  # fmt: skip
     if no_leads(answer):
         return answer
+    if outcome is None:
+        _state_progress(answer, fields)
+    elif outcome == "won" and now.situation.has_only_won:
+        followed(answer, fields if by else now.fields("leads"))
+    else:
+        _state_rates(answer, fields, outcome)
+    return answer
+
+
+def _state_progress(answer: Answer, fields: Sequence[str]) -> None:
+    """How many leads reached each status; or how far those of each group of these fields came."""
     rows = answer.rows
     answer.results["n_leads"] = len(rows)
     if len(rows) < LEAST_SHOWN:
@@ -81,9 +119,9 @@ def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = No
             f"{len(rows)} leads of the last periods were known, fewer than {LEAST_SHOWN}: collect `leads` of earlier "
             "periods as well."
         )
-        return answer
+        return
     origin = answer.origin(handed_off(rows))
-    if by:
+    for by in fields:
         parts = [(str(name), part) for name, part in rows.groupby(by) if len(part) >= LEAST_SHOWN]
         answer.count([{"field": by, "level": name, "estimate": len(part)} for name, part in parts], origin, "n_leads")
         judged = [(name, part["is_accepted"].dropna()) for name, part in parts]
@@ -94,10 +132,11 @@ def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = No
             answer.estimate(rates(came_far, by), origin, "lead_won_rate")
             still = [(name, hit.isna().sum(), len(hit)) for name, hit in followed_on]
             answer.estimate(rates(still, by), origin, "lead_open_rate")
-        return answer
+    if fields:
+        return
     reached = {"inquiry": pd.Series(True, index=rows.index)}
     reached |= {name: rows[day].notna() for name, day in _STATUSES.items() if day in rows}
-    if rows["is_won"].notna().any() and not now.situation.has_only_won:
+    if rows["is_won"].notna().any() and not answer.now.situation.has_only_won:
         reached["won"] = rows["is_won"].fillna(False).astype(bool)
     totals = [
         {"field": "status", "level": name, "estimate": hit.sum(), "n": len(rows)} for name, hit in reached.items()
@@ -109,7 +148,6 @@ def funnel(leads: pd.DataFrame, by: str | None = None, *, among: str | None = No
         for (_, before), (name, hit) in pairwise(reached.items())
     ]
     answer.estimate(rates(steps, "status"), origin, "conversion_rate")
-    return answer
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -139,45 +177,16 @@ def _show_groups(shown: Evidence, title: str) -> Sequence[Piece]:
     )
 
 
-def lead_rates(
-    leads: pd.DataFrame,
-    by: str | Sequence[str] | None = None,
-    outcome: str = "accepted",
-    *,
-    by_persona: bool = False,
-    least: int | None = None,
-    threshold: float | None = None,
-    among: str | None = None,
-    known_at: str = "",
-) -> Answer:
-    """The share of ``leads`` with an ``outcome``, of every level of every field ``by`` (the channel).
-
-    "accepted": by sales, of the leads that were handed off and decided on; "won": of the decided ones, those that
-    became a won deal. Each level is compared with all leads that record the field, inside the periods in which they
-    were handed off; rates are shrunk as in ``win_rates``. ``by_persona``: the accepted leads of every persona are
-    compared with that persona's own alone. ``least``: smaller groups are not compared (10 at least); ``threshold``: a
-    difference below it is not worth a line. Where only won deals are recorded, leads are followed until they are won,
-    without ``by`` by every field that is known when they come. Errors: ParameterError.
-    """
-    if outcome not in _COLLECT or (by_persona and outcome != "accepted"):
-        what = "accepted (by persona no other)" if by_persona else allowed(_COLLECT)
-        raise ParameterError(f"lead_rates: outcome = {outcome!r}; allowed: {what}")
-    now, section, measure = opened(), "persona_channels" if by_persona else outcome, f"{outcome}_rate"
-    fields = [by] if isinstance(by, str) else list(["channel"] if by is None else by)
-    answer = now.ask("lead_rates", section, leads, "leads", partial(show_rates, section), among=among,
-                     known_at=known_at, by=fields, outcome=outcome, by_persona=by_persona,
-                     least=least, threshold=threshold)  # fmt: skip
-    if no_leads(answer):
-        return answer
-    if outcome == "won" and now.situation.has_only_won:
-        return followed(answer, fields if by else now.fields("leads"))
+def _state_rates(answer: Answer, fields: Sequence[str], outcome: str) -> None:
+    """Compare the shares of leads with an outcome by these fields, of all or of each persona alone."""
+    section, measure = answer.section, f"{outcome}_rate"
     rows, hit = answer.rows, answer.rows[LEAD_HITS[measure]]
     cut = levels(rows, [name for name in fields if name in rows], RARE)
     cut = cut.assign(persona=rows["persona"]) if "persona" in cut else cut  # it keeps its name, however small it is
-    if by_persona:
+    if section == "persona_channels":
         if cut.empty or rows["persona"].nunique() < 2:
             answer.missing[section] = NO_PERSONA_CHANNELS
-            return answer
+            return
         for persona, part in rows[hit.notna()].groupby("persona"):
             if len(part) >= LEAST_SHOWN:
                 _compare(answer, f"persona_{measure}", hit, cut.loc[part.index], str(persona))
@@ -191,9 +200,8 @@ def lead_rates(
     else:
         if outcome == "accepted":
             days = handed_off(rows)
-            answer.compare(recording(now.situation, rows[list(cut.columns)], hit, days, answer.origin(days)))
+            answer.compare(recording(answer.now.situation, rows[list(cut.columns)], hit, days, answer.origin(days)))
         _compare(answer, measure, hit, cut, "")
-    return answer
 
 
 def _compare(answer: Answer, measure: str, hit: pd.Series, cut: pd.DataFrame, persona: str) -> None:
