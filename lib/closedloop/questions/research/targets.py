@@ -94,12 +94,7 @@ def targets(
     answer.among = answer.among or now.chosen(deals, "deals", is_recorded)
     criteria = Criteria(now.situation, sample, segmentation, now.personas, ended)
     values = {name: criteria.value(name) for name in UNITS}
-    for name, held in values.items():
-        if held is not None:
-            ends = {"estimate": held.estimate, "low": held.low, "high": held.high, "n": held.n, "level": criteria.ids}
-            known = pd.DataFrame(ends).assign(n_effective=held.n_effective, field="segment")
-            origin = answer.origin(held.days, table=held.source)
-            answer.estimate(known[known["estimate"].notna()], origin, f"criterion_{name}", unit=UNITS[name])
+    _state_values(answer, criteria, values)
     scores = {axis: scores_of(values, getattr(asked, axis).counted) for axis in AXES}
     about = {"market": now.market, "period": now.period.name, "expires_on": now.situation.expires_on}
     looks = _score_looks(answer, criteria, scores, values)
@@ -153,6 +148,16 @@ def _ideal(given: Mapping[str, Any], weights: Mapping[str, float]) -> Answer:
     answer.results["are_criteria_set"] = "criteria" in now.definition.model_fields_set
     answer.results["are_criteria_given"] = bool(given or weights)
     return answer
+
+
+def _state_values(answer: Answer, criteria: Criteria, values: Mapping[str, Value | None]) -> None:
+    """Every criterion in every segment, with its interval."""
+    for name, held in values.items():
+        if held is not None:
+            ends = {"estimate": held.estimate, "low": held.low, "high": held.high, "n": held.n, "level": criteria.ids}
+            known = pd.DataFrame(ends).assign(n_effective=held.n_effective, field="segment")
+            origin = answer.origin(held.days, table=held.source)
+            answer.estimate(known[known["estimate"].notna()], origin, f"criterion_{name}", unit=UNITS[name])
 
 
 def scores_of(values: Mapping[str, Any], weights: Mapping[str, float]) -> Scores:
