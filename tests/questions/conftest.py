@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from closedloop import arms, call_list, channels, funnel, score, score_over_stage
+from closedloop import arms, call_list, channels, funnel, score
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.refinement import champion_challenger
 from closedloop.statistics.rules.rules import Rule
@@ -68,14 +68,15 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The bundled market's leads as known on 2025-04-01, with one persona for all: answers by the names of verbs."""
     now = periods.planning("harbor", "2025-q2", periods.everyone(), tmp_path_factory.mktemp("planned"))
     leads, every_lead = now.leads(), now.leads(window=False)
-    scored = score(now.prospects())
+    prospects = now.prospects()
+    scored = score(prospects)
     found = SimpleNamespace(
         now=now,
         funnel=funnel(leads),
         channels=channels(every_lead, now.spend(), now.deals()),
         arms=arms(every_lead),
         score=scored,
-        stage=score_over_stage(scored),
+        stage=score(prospects, beside="stage"),
         calls=call_list(scored),
     )
     now.close(found.calls, found.arms)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from closedloop import describe, explore, offer, open_period, profile, sample_size, segments, target_criteria, targets
+from closedloop import explore, offer, open_period, profile, segments, targets
 from closedloop import waves as ask_waves
 from closedloop.personas.lineage import research_set
 from closedloop.workbench.answer import Answer
@@ -41,7 +41,7 @@ def researched(market: str, period: str, out: Path, **asked: Any) -> Researched:
     """All questions of 01; ``asked``: criteria in place of the market's own."""
     now = opened_at_start(market, period, out)
     sample, by = now.sample(), now.items
-    size, answers, found = sample_size(sample, by), explore(sample, by), segments(sample, by)
-    shape, apart, last = profile(found), describe(found), ask_waves(found)
-    choice = targets(found, now.deals(), target_criteria(**asked))
+    size, answers, found = explore(sample, by, "size"), explore(sample, by), segments(sample, by)
+    shape, apart, last = profile(found), profile(found, apart=True), ask_waves(found)
+    choice = targets(found, now.deals(), targets(**asked))
     return Researched(now, sample, size, answers, found, shape, apart, last, choice, offer(choice, shape))

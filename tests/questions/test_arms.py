@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import arms, lead_win_rates
+from closedloop import arms, funnel
 from closedloop.market.warehouse import open_warehouse
 from closedloop.validation.market import Cut
 from closedloop.workbench.answer import Answer
@@ -183,7 +183,7 @@ def test_leads_are_followed_where_only_won_deals_are_recorded(market: tuple[str,
     if kind != "won only":
         return
     now = answer.now
-    found = lead_win_rates(now.leads())
+    found = funnel(now.leads(), outcome="won")
     assert found.missing["won"].startswith("Only won deals are recorded")
     rates = found.compared.set_index("level")
     assert set(rates.index) == {"fair", "web"} and set(rates["measure"]) == {"usual_conversion_rate"}

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import attributes, nearest, prevalence, recognise, win_rates
+from closedloop import attributes, recognise, win_rates
 from closedloop.errors import ParameterError
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.counting import LEAST_SHOWN
@@ -110,7 +110,7 @@ def test_a_weighted_survey_is_counted_by_its_weights(asked: tuple[OpenPeriod, pd
 
 def test_who_is_alike_and_what_tells_them_apart_best(asked: tuple[OpenPeriod, pd.DataFrame]) -> None:
     """Shares of 75, 75 and 20 % against 25, 25 and 80 %: on average 53 points, and most in the wish for care."""
-    answer = nearest(asked[1])
+    answer = attributes(asked[1], measure="likeness")
     told = answer.tables["nearest"].set_index("persona")
     assert told.loc["single"].tolist() == ["several", "wants_care", "yes"]
     assert answer.stated["estimate"].tolist() == pytest.approx([(0.5 + 0.5 + 0.6) / 3] * 2)
@@ -119,10 +119,13 @@ def test_who_is_alike_and_what_tells_them_apart_best(asked: tuple[OpenPeriod, pd
 
 def test_few_have_every_trait(asked: tuple[OpenPeriod, pd.DataFrame]) -> None:
     """The first 30 of one site want speed and price, which are its two traits; of several sites 48 want care."""
-    found = prevalence(asked[1]).stated.set_index(["subject", "measure"])["estimate"]
+    found = attributes(asked[1], measure="prevalence").stated.set_index(["subject", "measure"])["estimate"]
     assert found["single"].to_dict() == {"n_traits": 2, "n_all": 30, "n_all_but_one": 30}
     assert found["several"].to_dict() == {"n_traits": 1, "n_all": 48, "n_all_but_one": 60}
-    assert prevalence(asked[1], majority=0.78).stated["subject"].unique().tolist() == ["several"]
+    fewer = attributes(asked[1], measure="prevalence", majority=0.78)
+    assert fewer.stated["subject"].unique().tolist() == ["several"]
+    with pytest.raises(ParameterError, match="measure = 'beauty'; allowed: share, likeness, prevalence"):
+        attributes(asked[1], measure="beauty")
 
 
 def test_what_one_field_of_the_rule_settles_is_no_fact(asked: tuple[OpenPeriod, pd.DataFrame]) -> None:
@@ -134,11 +137,9 @@ def test_what_one_field_of_the_rule_settles_is_no_fact(asked: tuple[OpenPeriod, 
 def test_one_persona_for_everyone_says_so(out: Path) -> None:
     alone = planning("2025-q2", out)
     alone.lineage = Lineage(alone.situation, Sample("none", pd.DataFrame(), [], []), None, alone.personas)
-    for verb in (attributes, nearest, prevalence):
-        assert (
-            "There is one persona for everyone, so nothing sets personas apart."
-            in verb(alone.people()).missing.values()
-        )
+    for measure in ("share", "likeness", "prevalence"):
+        why = attributes(alone.people(), measure=measure).missing.values()
+        assert "There is one persona for everyone, so nothing sets personas apart." in why
     missing = win_rates(alone.deals(), by="persona").missing
     assert missing == {"comparisons": "There is one persona for everyone, so there is nothing to compare."}
 
@@ -156,6 +157,6 @@ def test_people_of_the_sample_carry_the_persona_of_rules_that_did_not_see_them(o
     agreement = (people["persona"] == by_rule).mean()
     assert 0.85 < agreement < 1, "nearly the rule in force, but not learned from the row itself"
     some = people[people["persona"] == first.personas.ids[0]]
-    told = prevalence(some).stated
+    told = attributes(some, measure="prevalence").stated
     assert told.empty or set(told["among"]) == {f"{len(some)} of {len(people):,} people chosen in a cell"}
     assert (attributes(people).compared["n"] >= LEAST_SHOWN).all()

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import buying, cadence, materials, stage_days, topics
+from closedloop import buying, topics
+from closedloop.errors import ParameterError
 from closedloop.market.files import data_folder
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.personas.notes import HEARD
@@ -30,13 +31,14 @@ def heard(now: OpenPeriod) -> Answer:
 
 @pytest.fixture(scope="module")
 def used(now: OpenPeriod) -> Answer:
-    return materials(now.deals(), now.touches())
+    return buying(now.deals(), now.touches(), "texts")
 
 
 @pytest.fixture(scope="module")
 def told(now: OpenPeriod, heard: Answer, used: Answer) -> pd.DataFrame:
     deals, touches = now.deals(), now.touches()
-    answers = [heard, buying(deals, touches), stage_days(deals), cadence(deals, touches), used]
+    answers = [heard, used, buying(deals, measure="stages")]
+    answers += [buying(deals, touches, measure) for measure in ("weighed", "touches")]
     return pd.concat([answer.stated for answer in answers])
 
 
@@ -143,21 +145,28 @@ def test_the_texts_in_force_go_to_the_documents_and_not_to_the_page(used: Answer
 def test_what_was_chosen_in_a_cell_is_said_of_either_frame(now: OpenPeriod) -> None:
     touches = now.touches()
     some = touches[touches["from_team"] == "sales"]
-    found = cadence(now.deals(), some).stated
+    found = buying(now.deals(), some, "touches").stated
     assert set(found["among"]) == {f"{len(some):,} of {len(touches):,} touches chosen in a cell"}
-    assert set(cadence(now.deals(), touches).stated["among"]) == {""}
+    assert set(buying(now.deals(), touches, "touches").stated["among"]) == {""}
 
 
 def test_a_market_without_deals_says_what_to_collect(now: OpenPeriod) -> None:
     nothing, empty = now.notes().head(0), pd.DataFrame()
-    for verb in (buying, cadence, materials):
-        answer = verb(empty, now.touches())
+    for measure in ("weighed", "touches", "texts"):
+        answer = buying(empty, now.touches(), measure)
         assert answer.stated.empty and answer.missing
     assert topics(nothing, empty).stated.empty
 
 
+def test_a_measure_that_nobody_knows_or_that_lacks_touches_is_refused(now: OpenPeriod) -> None:
+    with pytest.raises(ParameterError, match="measure = 'mood'; allowed: weighed, stages, touches, texts"):
+        buying(now.deals(), now.touches(), "mood")
+    with pytest.raises(ParameterError, match="measure = 'texts' without touches"):
+        buying(now.deals(), measure="texts")
+
+
 def test_the_longest_stay_and_the_first_text_are_said_with_their_claims(now: OpenPeriod, used: Answer) -> None:
-    paces = stage_days(now.deals())
+    paces = buying(now.deals(), measure="stages")
     longest = paces.stated.query("measure == 'stage_days'").sort_values("estimate").iloc[-1]
     text = repr(paces.sentence).replace("\N{NO-BREAK SPACE}", " ")
     assert f"The longest stay: Everyone, {longest['level']}, {longest['estimate']:.0f} days (" in text

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from closedloop import competitors, topics
 from closedloop.period.counting import LEAST_SHOWN, shares
-from closedloop.questions.personas.competitors import competitor_names, met
+from closedloop.questions.personas.topics import competitor_names, met
 from closedloop.statistics.proportions import multinomial_intervals, wilson
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import OpenPeriod

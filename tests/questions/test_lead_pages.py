@@ -1,12 +1,13 @@
 """What the answers about leads say, worked out by hand from claims that were made by hand."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
 from closedloop.presentation.blocks import Piece, Shown
-from closedloop.questions.leads import acceptance, arms, call_list, channels, funnel, planned_tests, scores, stages
+from closedloop.questions.leads import arms, call_list, channels, conversions, scores
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import words
@@ -24,7 +25,7 @@ def page(show: Show, cells: str, claims: pd.DataFrame = CLAIMS, **rest: object) 
 
 
 SAID: list[tuple[Show, str, str]] = [
-    (funnel._show, "funnel", "The narrowest step is to won: 10 % (5–20 %, n = 50)."),
+    (conversions._show, "funnel", "The narrowest step is to won: 10 % (5–20 %, n = 50)."),
     (channels._show_market, "channels",
      "Search – use: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against EUR 900 over the other channels."),
     (channels._show_market, "channels",
@@ -33,13 +34,13 @@ SAID: list[tuple[Show, str, str]] = [
      "Counted are 100 leads that had 90 days to be won, and the money of the same days"),
     (channels._show_personas, "persona_channels",
      "44 % (38–50 %, n = 210) EUR 80 (EUR 50–150, n = 40) use (all personas)"),
-    (acceptance._show_by_persona, "persona_channels",
+    (partial(conversions.show_rates, "persona_channels"), "persona_channels",
      "Persona Fast start, channel: search – accepted by sales more often: 44 % against"),
-    (planned_tests._show, "tests", "is the share of handed-off leads that sales accepted 68 %, not 60 %? Two arms"),
-    (planned_tests._show, "tests",
+    (arms._show_tests, "tests", "is the share of handed-off leads that sales accepted 68 %, not 60 %? Two arms"),
+    (arms._show_tests, "tests",
      "440 leads each: about 26 weeks. Stop half-way only if it is more than 11 points behind; else judge once"),
-    (planned_tests._show, "tests", "is the share of decided deals won 40 %, not 33 %? Nobody can draw it: wait for"),
-    (planned_tests._show, "tests", "about 300 more, 52 weeks at this pace."),
+    (arms._show_tests, "tests", "is the share of decided deals won 40 %, not 33 %? Nobody can draw it: wait for"),
+    (arms._show_tests, "tests", "about 300 more, 52 weeks at this pace."),
     (arms._show, "experiments", "60 % (50–70 %, n = 100)"),
     (arms._show, "experiments",
      "Use “short” instead of “long” in search: sales accepted 60 % (60 of 100) against 40 % (36 of 90), +20 points "
@@ -48,7 +49,7 @@ SAID: list[tuple[Show, str, str]] = [
     (scores._show, "quality calibration", "Verdict: usable; scores are shown as probabilities."),
     (scores._show, "quality calibration",
      "In 1 of 2 groups the prediction lies within the 90 % interval of what happened."),
-    (stages._show, "quality",
+    (scores._show_beside, "quality",
      "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164). Once a deal is open, the "
      "score tells less than its stage."),
     (call_list._show_list, "next_leads",

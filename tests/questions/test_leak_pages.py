@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from closedloop.claims.ledger import Origin
 from closedloop.presentation.blocks import Piece
-from closedloop.questions.leads import leaks
+from closedloop.questions.leads import conversions
 from closedloop.questions.research import sample
 
 from tests.documents.ledger import HOSTILE, Draft, plain, seen
@@ -36,7 +36,7 @@ def drafted(name: str = "seconds") -> Draft:
 
 def shown(finding: str, claims: pd.DataFrame | None = None, **more: str) -> Sequence[Piece]:
     own = drafted(more.get("name", "seconds")).claims() if claims is None else claims
-    return leaks._show(seen(own, tables=found(finding, **more)), "")
+    return conversions._show_leaks(seen(own, tables=found(finding, **more)), "")
 
 
 def html_of(pieces: Sequence[Piece]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import anti_personas, funnel, promised_rates, recognise, stability
+from closedloop.errors import ParameterError
 from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage
 from closedloop.personas.persona_set import SPLIT, Change, Persona, PersonaSet
@@ -73,6 +74,13 @@ def test_too_few_deals_since_a_split_say_nothing(now: OpenPeriod) -> None:
     answer = stability(closed)
     assert set(answer.stated["measure"]) == {"split_kept_share"}
     assert answer.missing["stability"].startswith("Research finds no segments that could be trusted now")
+
+
+def test_samples_are_drawn_of_deals_and_of_nothing_else(now: OpenPeriod) -> None:
+    with pytest.raises(ParameterError, match="over = 'samples' without deals; allowed: samples, periods"):
+        stability()
+    with pytest.raises(ParameterError, match="over = 'years'; allowed"):
+        stability(deals("2024-08-01", 100, 0.6, 0.5), over="years")
 
 
 def test_leads_count_as_far_as_they_came(now: OpenPeriod) -> None:

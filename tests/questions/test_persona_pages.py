@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from closedloop.presentation.blocks import Piece
 from closedloop.presentation.tables import Table
-from closedloop.questions.leads import funnel
-from closedloop.questions.personas import attributes, history, promised_rates, recognition
+from closedloop.questions.leads import conversions
+from closedloop.questions.personas import attributes, promised_rates, recognition
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, claims, words
@@ -19,15 +19,15 @@ LEDGER = CLAIMS
 PAGES = {
     "personas": recognition._show_sizes,
     "rules": recognition._show_rule,
-    "attributes": attributes._show,
+    "attributes": attributes._show_shares,
     "nearest": attributes._show_nearest,
     "prevalence": attributes._show_prevalence,
-    "funnel": funnel._show_groups,
+    "funnel": conversions._show_groups,
     "promises": promised_rates._show_promises,
     "avoid": promised_rates._show_anti_personas,
-    "stability": history._show_stability,
-    "changes": history.show_changes,
-    "history": history._show_history,
+    "stability": recognition._show_samples,
+    "changes": recognition._show_changes,
+    "history": recognition._show_history,
 }
 CELLS = {"promises": ("personas", "changes")}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop import acceptance, planned_tests
+from closedloop import funnel, planned_tests
 from closedloop.market.definition import Definition
 from closedloop.statistics.proportions import trial
 from closedloop.workbench import store
@@ -90,7 +90,7 @@ def test_tests_follow_from_the_closed_families_and_from_02(tmp_path: Path) -> No
     store.write(now.folder, "02_personas", now.step, other, {})
     tests = planned_tests(now.leads(), now.deals())
     assert "Provisional" in repr(tests)
-    acceptance(now.leads(), by=["channel", "campaign"], by_persona=True)
+    funnel(now.leads(), by=["channel", "campaign"], by_persona=True, outcome="accepted")
     now.close()
     leaning = now.claims.query("verdict == 'leaning'")
     assert len(leaning) > 1
@@ -103,6 +103,6 @@ def test_tests_follow_from_the_closed_families_and_from_02(tmp_path: Path) -> No
     assert set(tests.claims["claim_id"]) <= set(kept["claim_id"]), "they are written with the rest"
     assert set(tests.claims["family"]) == {"none"}
     n = len(tests.claims)
-    acceptance(now.leads(), by="region")
+    funnel(now.leads(), by="region", outcome="accepted")
     assert not now.claims["claim_id"].duplicated().any() and len(tests.claims) >= n - 8
     assert "Two arms drawn by lot" in repr(tests)

@@ -8,7 +8,7 @@ import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, outside, stacked
 from closedloop.presentation.blocks import Piece
 from closedloop.presentation.tables import Table
-from closedloop.questions.research import criteria, profiles, sample, segments, waves
+from closedloop.questions.research import sample, segments, targets
 from closedloop.workbench.answer import Evidence
 
 from tests.documents.ledger import HOSTILE, words
@@ -17,13 +17,13 @@ from tests.questions.research_claims import CLAIMS, RESULTS, TABLES
 LEDGER = CLAIMS
 PAGES = {
     "size": sample._show_size,
-    "criteria": criteria.show_criteria,
-    "explore": profiles._show_explore,
+    "criteria": targets._show_ideal,
+    "explore": sample._show_answers,
     "segments": segments._show_segments,
-    "profile": profiles._show_profile,
-    "targets": criteria.show_targets,
-    "offer": criteria.show_offer,
-    "waves": waves._show,
+    "profile": segments._show_profile,
+    "targets": targets._show_targets,
+    "offer": targets._show_offer,
+    "waves": segments._show_waves,
 }
 
 

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 from closedloop import (
-    acceptance,
     arms,
     call_list,
     channels,
     funnel,
-    lead_win_rates,
     leaks,
     planned_tests,
     score,
-    score_over_stage,
 )
 from closedloop.market.warehouse import open_warehouse
 from closedloop.workbench.answer import Answer
@@ -45,12 +42,12 @@ def _ask(now: OpenPeriod) -> Answer:
     leads, every_lead = now.leads(), now.leads(window=False)
     funnel(leads)
     channels(every_lead, now.spend(), now.deals())
-    acceptance(leads, by=now.fields("leads"))
-    lead_win_rates(leads)
+    funnel(leads, by=now.fields("leads"), outcome="accepted")
+    funnel(leads, outcome="won")
     arms(every_lead)
-    scored = score(now.prospects())
-    score_over_stage(scored)
-    return call_list(scored)
+    prospects = now.prospects()
+    score(prospects, beside="stage")
+    return call_list(score(prospects))
 
 
 def deal_rows(n_won: int, n_lost: int, n_open: int = 0, month: str = "2024-02") -> str:

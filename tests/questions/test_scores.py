@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import call_list, score, score_over_stage
+from closedloop import call_list, score
 from closedloop.errors import ParameterError
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.terms import Moment
@@ -99,8 +99,11 @@ def test_no_score_reads_what_is_known_after_the_hand_off(now: OpenPeriod) -> Non
     found = score(spring, fields=["channel", "role", "came_in_spring"], learner="logistic")
     assert found.fitted.prospects.fields == ["channel", "role", "came_in_spring"]
     assert len(call_list(found).tables["next_leads"]) > 50
-    beside = score_over_stage(found).missing["over_stage"]
+    fields = found.fitted.prospects.fields
+    beside = score(spring, fields, learner="logistic", beside="stage").missing["over_stage"]
     assert "came_in_spring, made in a cell" in beside
+    with pytest.raises(ParameterError, match="beside = 'channel'; allowed: stage"):
+        score(spring, beside="channel")
 
 
 def test_the_persona_is_a_field_where_there_are_several(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy
-from closedloop import describe, explore, profile, sample_size, segments, waves
+from closedloop import explore, profile, segments, waves
 from closedloop.errors import ParameterError
 from closedloop.market.warehouse import open_warehouse
 from closedloop.personas import research
@@ -41,7 +41,7 @@ def test_what_a_cut_needs_is_counted(planned: Researched) -> None:
     assert (stated["n_rows"], stated["n_columns"], stated["n_advised"]) == (900, 12, 720)
     assert (stated["n_ended"], stated["n_last_wave"]) == (len(deals), 300)
     assert planned.size.results["kept_out"] == []
-    few = sample_size(planned.sample, planned.now.items[:3]).stated.set_index("measure")["estimate"]
+    few = explore(planned.sample, planned.now.items[:3], "size").stated.set_index("measure")["estimate"]
     assert (few["n_columns"], few["n_advised"]) == (3, 180)
 
 
@@ -99,10 +99,10 @@ def test_fields_held_apart_are_compared_and_no_question_is(planned: Researched) 
     assert row["n"] == of.notna().sum()
     assert row["baseline"] == pytest.approx((asked()["region"] == row["level"]).mean())
     assert not looks["is_retrospective"].any()
-    only = describe(planned.found, by=["region"]).compared
+    only = profile(planned.found, by=["region"]).compared
     assert set(only["field"]) == {"region"}
     with pytest.raises(ParameterError, match=r"by = \['wants_mobile'\].*allowed: .*region"):
-        describe(planned.found, by=["wants_mobile"])
+        profile(planned.found, apart=True, by=["wants_mobile"])
 
 
 def test_a_cell_may_ask_for_other_columns_rows_and_numbers(planned: Researched) -> None:
@@ -114,10 +114,10 @@ def test_a_cell_may_ask_for_other_columns_rows_and_numbers(planned: Researched) 
     assert fewer.among == "200 of 900 respondents chosen in a cell"
     assert set(fewer.stated["among"]) == {fewer.among}
     assert set(profile(fewer).stated.query("measure == 'profile_share'")["subject"]) == {"0", "1", "2", "market"}
-    assert set(describe(fewer).compared["field"]) >= {*by[6:], "region"}
-    assert describe(fewer).compared["is_retrospective"].all()  # nobody says when a row was chosen
+    assert set(profile(fewer, apart=True).compared["field"]) >= {*by[6:], "region"}
+    assert profile(fewer, apart=True).compared["is_retrospective"].all()  # nobody says when a row was chosen
     early = segments(planned.sample.head(200), by[:6], number=3, among="the first 200", known_at="research")
-    assert not describe(early).compared["is_retrospective"].any()
+    assert not profile(early, apart=True).compared["is_retrospective"].any()
 
 
 def test_segments_made_of_what_is_known_late_only_look_back(planned: Researched) -> None:
@@ -125,7 +125,7 @@ def test_segments_made_of_what_is_known_late_only_look_back(planned: Researched)
     found = segments(late, [*planned.now.items[:6], "luck"], number=2)
     looks = waves(found).compared
     assert len(looks) and looks["is_retrospective"].all()
-    assert describe(found, by=["region"]).compared["is_retrospective"].all()
+    assert profile(found, apart=True, by=["region"]).compared["is_retrospective"].all()
     again = segments(planned.sample, planned.now.items)
     assert not waves(again).compared["is_retrospective"].any()
 
@@ -152,7 +152,7 @@ def test_too_few_rows_are_said_so_and_the_page_goes_on(planned: Researched) -> N
     said = "Only 40 rows with 12 columns were known at the period's start: too little to cut into segments."
     assert found.missing["criteria"].startswith(said)
     assert found.results["recommended_k"] == 1
-    for answer in (profile(found), describe(found), waves(found), explore(few, planned.now.items)):
+    for answer in (profile(found), profile(found, apart=True), waves(found), explore(few, planned.now.items)):
         assert next(iter(answer.missing.values())).startswith(said)
         assert answer.stated.empty
     assert segments(few, planned.now.items, least=30, number=2).results["recommended_k"] == 2
@@ -193,12 +193,12 @@ def test_another_cut_of_the_same_rows_is_told_apart_and_feeds_nobody(out: Path) 
     alone = now.close().results
     sizes = now.claims[now.claims["measure"] == "segment_share"]
     found = segments(now.sample(), now.items, number=2)
-    described = describe(found)
+    described = profile(found, apart=True)
     profile(found)
     results = now.close().results
     assert (results["recommended_k"], results["n"]) == (4, 600) == (alone["recommended_k"], alone["n"])
     assert results["n_compared_who_they_are"] == alone["n_compared_who_they_are"] + len(described.compared)
-    assert described.among == "describe asked another way, no. 2"
+    assert described.among == "profile asked another way, no. 3"
     assert len(described.claims) == len(described.compared) > 0
     every = now.claims[now.claims["measure"] == "segment_share"]
     pd.testing.assert_frame_equal(every[every["among"] == ""].reset_index(drop=True), sizes.reset_index(drop=True))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import offer, profile, segments, target_criteria, targets
+from closedloop import offer, profile, segments, targets
 from closedloop.errors import ParameterError
 from closedloop.personas.persona_set import SPLIT, Change, Persona
 from closedloop.questions.research.criteria import Criteria
@@ -28,7 +28,7 @@ def planned(out: Path) -> Researched:
 
 def chosen(planned: Researched, **asked: Any) -> Answer:
     """The targets of the period, by the market's criteria or these."""
-    return targets(planned.found, planned.now.deals(), target_criteria(**asked)) if asked else planned.choice
+    return targets(planned.found, planned.now.deals(), targets(**asked)) if asked else planned.choice
 
 
 def criteria_of(planned: Researched) -> Criteria:
@@ -66,7 +66,7 @@ def test_values_are_those_that_the_records_hold(planned: Researched) -> None:
 
 
 def test_nothing_that_is_stated_covers_the_period_that_is_planned(planned: Researched) -> None:
-    stated = pd.concat([planned.choice.stated, *planned.choice.closed, target_criteria().stated])
+    stated = pd.concat([planned.choice.stated, *planned.choice.closed, targets().stated])
     assert set(stated["cell"]) == {"ideal", "targets"}
     assert stated["last_period"].max() == "2025-q2"
     scores = stated[stated["measure"] == "strength_score"]  # answers of 2023 on, deals until yesterday
@@ -101,7 +101,7 @@ def test_the_weights_decide(planned: Researched) -> None:
 
 def test_weights_replace_their_own_axis_alone(planned: Researched) -> None:
     own = planned.now.definition.criteria
-    given = target_criteria(weights={"win_rate": 2}, least_stability=0.9).fitted
+    given = targets(weights={"win_rate": 2}, least_stability=0.9).fitted
     assert given.strength.counted == {"win_rate": 2.0}
     assert given.attractiveness == own.attractiveness
     assert (given.least_stability, given.smallest_share) == (0.9, own.smallest_share)
@@ -118,7 +118,17 @@ def test_weights_replace_their_own_axis_alone(planned: Researched) -> None:
 )
 def test_criteria_that_cannot_be_are_refused(planned: Researched, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
-        target_criteria(**asked)
+        targets(**asked)
+
+
+def test_segments_are_judged_by_deals_and_by_criteria_that_were_set_before(planned: Researched) -> None:
+    for given in ({}, {"deals": planned.now.deals()}, {"ideal": targets()}):
+        with pytest.raises(
+            ParameterError, match=r"takes deals and criteria that were set before; allowed: targets\(fou"
+        ):
+            targets(planned.found, **given)
+    with pytest.raises(ParameterError, match="criteria that were set before"):
+        targets(planned.found, planned.now.deals(), targets(), smallest_share=0.3)
 
 
 def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named(out: Path) -> None:
@@ -133,7 +143,7 @@ def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named(out: Pa
 def test_one_persona_for_everyone_recognises_no_segment(planned: Researched, monkeypatch: pytest.MonkeyPatch) -> None:
     personas = planned.now.personas
     monkeypatch.setattr(planned.now, "personas", replace(personas, personas=personas.personas[:1]))
-    table = targets(planned.found, planned.now.deals(), target_criteria()).tables["targets"]
+    table = targets(planned.found, planned.now.deals(), targets()).tables["targets"]
     assert table["reason"].str.contains("the rule does not recognise its members").all()
     assert set(table["personas"]) == {""}
 
@@ -151,13 +161,13 @@ def test_the_part_of_a_split_persona_stands_for_its_wholes_segment(
     monkeypatch.setattr(planned.now, "personas", after)
     of = criteria_of(planned).segment_of
     assert of["part"] == of[whole] == before[whole]
-    table = targets(planned.found, planned.now.deals(), target_criteria()).tables["targets"].set_index("segment")
+    table = targets(planned.found, planned.now.deals(), targets()).tables["targets"].set_index("segment")
     assert {whole, "part"} <= set(table.loc[of[whole], "personas"].split(", "))
 
 
 def test_one_market_has_nothing_to_choose_between_or_to_offer(planned: Researched) -> None:
     one = segments(planned.sample, planned.now.items, number=1)
-    answer = targets(one, planned.now.deals(), target_criteria())
+    answer = targets(one, planned.now.deals(), targets())
     assert answer.results["n_targets"] == 0
     assert "nothing to choose between" in answer.missing["targets"]
     assert offer(answer, profile(one)).missing["offer"] == answer.missing["targets"]
@@ -166,7 +176,7 @@ def test_one_market_has_nothing_to_choose_between_or_to_offer(planned: Researche
 def test_deals_that_a_cell_chose_are_named_in_the_scores_and_decide(planned: Researched) -> None:
     deals = planned.now.deals()
     some = deals.iloc[::2]
-    answer = targets(planned.found, some, target_criteria())
+    answer = targets(planned.found, some, targets())
     n = answer.stated.query("measure == 'criterion_win_rate'")["n"]
     assert n.sum() == some["outcome"].isin(["won", "lost"]).sum()
     assert set(answer.closed[0]["among"]) == {f"{len(some)} of {len(deals):,} deals chosen in a cell"}

@@ -55,7 +55,18 @@ __all__ = [
     "typed",
 ]
 
-FAMILIES = ("who they are", "how they end", "drift", "recording", "promise", "duel", "targets", "edit", "simplify", "none")
+FAMILIES = (
+    "who they are",
+    "how they end",
+    "drift",
+    "recording",
+    "promise",
+    "duel",
+    "targets",
+    "edit",
+    "simplify",
+    "none",
+)
 
 CLAIM_COLUMNS: Mapping[str, str] = MappingProxyType(
     {

@@ -8,8 +8,7 @@ import pandas as pd
 import scipy
 
 from closedloop.claims.comparisons import gain_looks
-from closedloop.questions.leads.scores import advantage
-from closedloop.questions.leads.stages import MODELS, gain_over, placed
+from closedloop.questions.leads.scores import MODELS, advantage, gain_over, placed
 from closedloop.questions.refinement.champion_challenger import GAINS, duel
 from closedloop.questions.research.criteria import OF_DEALS, of_deals
 from closedloop.questions.research.targets import each_level, scores_of

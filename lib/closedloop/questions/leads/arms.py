@@ -1,8 +1,10 @@
-"""What became of the leads that experiments drew: every outcome that the market records, alike for all arms."""
+"""What experiments showed, by every outcome that the market records; and which test would settle what is open."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +12,19 @@ import pandas as pd
 from closedloop.claims.arms import amount_differences, arm_amount_looks, arm_differences, arm_looks, uneven_look
 from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
-from closedloop.period.comparisons import control_of, handed_off
+from closedloop.period.comparisons import CONVERSION, LEAD_HITS, MESSAGES, control_of, handed_off
 from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.records import as_numbers, column, first_won
 from closedloop.period.situation import Situation
-from closedloop.presentation.advice import ARM_RATES, compared_by, winners
-from closedloop.presentation.blocks import Listing, Piece, Sentence
+from closedloop.presentation import advice
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence
 from closedloop.presentation.findings import Column, joined, table_of, where
 from closedloop.presentation.sentences import measure_of, records, sentence
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.amounts import MOST_OF_ALL
 from closedloop.statistics.cumulative_incidence import days_to_most
+from closedloop.statistics.proportions import trial
+from closedloop.workbench import store
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison, no_leads
 from closedloop.workbench.period import opened
@@ -79,47 +83,31 @@ def outcomes(situation: Situation, leads: pd.DataFrame) -> list[Outcome]:
     who got there, of all leads that are at least as old: who is too young counts in no arm. Where no day is recorded,
     as far as all leads have come; who has an open deal is left out.
     """
-    found = {measure: Outcome(measure, hit) for measure, hit in _so_far(situation, leads).items()}
-    if situation.is_dated:
-        born = column(leads, "created_on").fillna(handed_off(leads))
-        timed = {measure: _in_time(situation, measure, born, day) for measure, day in _days(situation, leads).items()}
-        found |= {measure: outcome for measure, outcome in timed.items() if outcome is not None}
-    if leads["is_accepted"].nunique() > 1:
-        found["accepted_rate"] = Outcome("accepted_rate", as_numbers(leads["is_accepted"]))
-    if "won_rate" in found:
-        found["won_rate"] = replace(found["won_rate"], amount=_amounts(situation, leads))
-    return [outcome for outcome in found.values() if (outcome.hit > 0).any()]
-
-
-def _deals(situation: Situation) -> pd.DataFrame:
-    """Deals that lead back to a lead."""
-    known = situation.deals if situation.view.has("deals") else pd.DataFrame()
-    return known.dropna(subset=["lead_id"]) if "lead_id" in known else pd.DataFrame()
-
-
-def _so_far(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
-    """For every outcome that is recorded who has come so far, as 1, 0 or missing."""
-    found: dict[str, pd.Series] = {}
-    if "status" in leads and not any(day in leads for day in _DAYS.values()):
+    deals = situation.deals if situation.view.has("deals") else pd.DataFrame()
+    deals = deals.dropna(subset=["lead_id"]) if "lead_id" in deals else pd.DataFrame()
+    days = {name: leads[day] for name, day in _DAYS.items() if day in leads}  # on which each lead got there
+    so_far = {name: day.notna().astype(float) for name, day in days.items()}
+    if "status" in leads and not days:
         told = leads["status"].notna()
-        found |= {name: as_numbers(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
-    found |= {name: leads[day].notna().astype(float) for name, day in _DAYS.items() if day in leads}
-    deals = _deals(situation)
+        so_far = {name: as_numbers(leads["status"].isin(there).where(told)) for name, there in _STATUSES.items()}
     if len(deals):
         is_won, is_open = (
             leads["lead_id"].isin(deals.loc[deals["outcome"] == outcome, "lead_id"]) for outcome in ("won", "open")
         )
-        found["won_rate"] = as_numbers(is_won.where(is_won | ~is_open))
-    return found
-
-
-def _days(situation: Situation, leads: pd.DataFrame) -> dict[str, pd.Series]:
-    """For every outcome with recorded days the one on which each lead got there."""
-    found = {name: leads[day] for name, day in _DAYS.items() if day in leads}
-    deals = _deals(situation)
-    if len(deals) and deals["closed_on"].notna().any():
-        found["won_rate"] = first_won(deals, leads)
-    return found
+        so_far["won_rate"] = as_numbers(is_won.where(is_won | ~is_open))
+        days |= {"won_rate": first_won(deals, leads)} if deals["closed_on"].notna().any() else {}
+    found = {measure: Outcome(measure, hit) for measure, hit in so_far.items()}
+    if situation.is_dated:
+        born = column(leads, "created_on").fillna(handed_off(leads))
+        timed = {measure: _in_time(situation, measure, born, day) for measure, day in days.items()}
+        found |= {measure: outcome for measure, outcome in timed.items() if outcome is not None}
+    if leads["is_accepted"].nunique() > 1:
+        found["accepted_rate"] = Outcome("accepted_rate", as_numbers(leads["is_accepted"]))
+    if "won_rate" in found and "won_amount" in deals and deals["won_amount"].notna().any():
+        paid = deals[deals["outcome"] == "won"].groupby("lead_id")["won_amount"].sum().astype(float)
+        amount = paid.reindex(leads["lead_id"]).fillna(0.0).set_axis(leads.index)
+        found["won_rate"] = replace(found["won_rate"], amount=amount)
+    return [outcome for outcome in found.values() if (outcome.hit > 0).any()]
 
 
 def _in_time(situation: Situation, measure: str, born: pd.Series, reached: pd.Series) -> Outcome | None:
@@ -132,15 +120,6 @@ def _in_time(situation: Situation, measure: str, born: pd.Series, reached: pd.Se
         return None
     is_old = known & (born + timedelta(days=days) <= today)
     return Outcome(measure, (reached.notna() & (age <= days)).astype(float).where(is_old), days)
-
-
-def _amounts(situation: Situation, leads: pd.DataFrame) -> pd.Series | None:
-    """What the won deals of each lead brought; None where no amount is recorded."""
-    deals = _deals(situation)
-    if "won_amount" not in deals or deals["won_amount"].isna().all():
-        return None
-    paid = deals[deals["outcome"] == "won"].groupby("lead_id")["won_amount"].sum().astype(float)
-    return paid.reindex(leads["lead_id"]).fillna(0.0).set_axis(leads.index)
 
 
 _RECORD = {
@@ -216,7 +195,7 @@ def _by_outcomes(answer: Answer, name: str, leads: pd.DataFrame, origin: Origin,
     for outcome in outcomes(situation, leads):
         table, measure = outcome.by_arm(leads), outcome.measure
         known |= {measure} if outcome.amount is None else {measure, AMOUNT}
-        answer.count(table.assign(field="arm", estimate=table["k"]), origin, ARM_RATES[measure], subject=name)
+        answer.count(table.assign(field="arm", estimate=table["k"]), origin, advice.ARM_RATES[measure], subject=name)
         answer.estimate(rates(table.to_numpy(), "arm"), origin, f"arm_{measure}", subject=name)
         if outcome.days is not None and situation.definition.clock != "order":
             days = {"estimate": outcome.days, "n": int(outcome.hit.notna().sum())}
@@ -258,7 +237,7 @@ def _by_amount(answer: Answer, outcome: Outcome, leads: pd.DataFrame, origin: Or
 
 
 def _headline(shown: Evidence) -> list[Sentence]:
-    return winners(shown.claims, shown.words)[:1]
+    return advice.winners(shown.claims, shown.words)[:1]
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -269,20 +248,124 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         "arm_qualified_rate": ("qualified (90 % interval)", "backed"),
         "arm_won_rate": ("won (90 % interval)", "backed"),
     }
-    listed = table_of(shown.of(*columns), shown.words, "experiment and arm", columns)
-    causal = where(shown.claims, kind="causal").loc[lambda claims: claims["family"] != "none"]
-    said = [*winners(shown.claims, shown.words), *_uneven_sizes(shown), *compared_by(shown.claims, shown.words)]
+    claims, words = shown.claims, shown.words
+    listed = table_of(shown.of(*columns), words, "experiment and arm", columns)
+    causal = where(claims, kind="causal").loc[lambda claims: claims["family"] != "none"]
+    lost = Sentence("Leads of an arm may be lost: find out why before you rely on the comparison.")
+    uneven = records(where(shown.of("arm_share"), verdict="supported"))  # arms that are not as large as they were drawn
+    said = [*advice.winners(claims, words), *(joined([sentence(claim, words), lost]) for claim in uneven)]
+    said += advice.compared_by(claims, words)
     judged: list[Piece] = []
     for measure in causal["measure"].unique():
         name = measure_of(measure).name
-        judged += comparison(
-            where(causal, measure=measure), shown, f"{title or 'What did the experiments show?'} {name}", name
-        )
+        asked = f"{title or 'What did the experiments show?'} {name}"
+        judged += comparison(where(causal, measure=measure), shown, asked, name)
     return *((Listing(said),) if said else ()), listed, *judged
 
 
-def _uneven_sizes(shown: Evidence) -> list[Sentence]:
-    """Arms that are not as large as they were drawn."""
-    tail = "Leads of an arm may be lost: find out why before you rely on the comparison."
-    held = where(shown.of("arm_share"), verdict="supported")
-    return [joined([sentence(claim, shown.words), Sentence(tail)]) for claim in records(held)]
+_WON = ("win_rate", CONVERSION)
+# measures of leads: a lead can be drawn before them
+_DRAWN = {**LEAD_HITS, "persona_accepted_rate": "is_accepted", "qualified_rate": "is_qualified"}
+_DRAWABLE = (*MESSAGES, "arm")  # what a team can give to a lead by lot; who a lead is cannot be drawn
+_WEEK = 7.0  # days
+_FIGURES = {
+    "draw": {"test_arm_leads": "per_arm", "test_harm_difference": "harm", "test_weeks": "weeks"},
+    "wait": {"wait_records": "more", "wait_weeks": "weeks"},
+}
+
+
+def planned_tests(
+    leads: pd.DataFrame, deals: pd.DataFrame, *, most_weeks: int = 104, among: str | None = None
+) -> Answer:
+    """For each line that leans but does not hold: arms, leads and weeks of the cheapest test, or how long to wait.
+
+    Sizes find the difference that the data point to in eight of ten tests and err in one of ten (METHODS 10). ``leads``
+    and ``deals`` of the window tell how many come in a week. What takes more than ``most_weeks`` is left open. Lines
+    are those of this notebook and of 02; they are known when the families are closed, and then the answer is filled.
+    """
+    answer = opened().ask("planned_tests", "tests", leads, "leads", _show_tests, among=among, most_weeks=most_weeks)
+    ended = answer.now.rows(deals, "deals")[0]
+    answer.conclude = partial(_plan, deals=ended, most_weeks=most_weeks)
+    return answer
+
+
+def _plan(answer: Answer, judged: pd.DataFrame, deals: pd.DataFrame, most_weeks: int) -> None:
+    """State a plan for every open line of the judged claims, and say which are left out."""
+    situation = answer.now.situation
+    claims = pd.concat([judged, store.read_claims(answer.now.folder, "02_personas")], ignore_index=True)
+    open_lines = claims[(claims["verdict"] == "leaning") & claims["measure"].isin([*_WON, *_DRAWN])]
+    if open_lines.empty:
+        answer.missing["tests"] = "No line of this plan leans either way: there is nothing to settle by a test."
+        return
+    if not situation.definition.has_calendar:
+        recorded = "an order and no days" if situation.is_dated else "no dates"
+        answer.missing["tests"] = (
+            f"The source records {recorded}, so nobody can say how long a test would take. Collect the dates of leads."
+        )
+        return
+    plans = _plans(situation, open_lines, answer.rows, deals)
+    cheapest = plans.sort_values("weeks", kind="stable").drop_duplicates(["subject", "field", "level"])
+    first, last = str(open_lines["first_period"].min()), str(open_lines["last_period"].max())
+    origin = Origin(answer.now.notebook, answer.section, "leads", first, last)
+    _state_plans(answer, origin, cheapest[cheapest["weeks"] <= most_weeks])
+    n_long, n_unknown = int((cheapest["weeks"] > most_weeks).sum()), len(open_lines) - len(plans)
+    longest = "two years" if most_weeks == 104 else f"{most_weeks} weeks"
+    left_out = [f"{n_long} that would need more than {longest} of records to settle"] if n_long else []
+    left_out += [f"{n_unknown} of which no records come in from which to tell how long"] if n_unknown else []
+    if left_out:
+        answer.missing["tests"] = f"Lines are left out: {' and '.join(left_out)}."
+
+
+def _state_plans(answer: Answer, origin: Origin, plans: pd.DataFrame) -> None:
+    """Every plan as figures of the line that it would settle."""
+    answer.results["n_tests_planned"] = int((plans["kind"] == "draw").sum())
+    for (subject, kind, measure), part in plans.groupby(["subject", "kind", "measure"], sort=False):
+        rows = part[["field", "level", "n"]]
+        sought = rows.assign(estimate=part["other"], baseline=part["usual"])
+        answer.estimate(sought, origin, f"sought_{measure}", subject=str(subject))
+        for name, figure in _FIGURES[str(kind)].items():
+            unit = "rate" if figure == "harm" else "count"
+            answer.count(rows.assign(estimate=part[figure]), origin, name, unit=unit, subject=str(subject))
+
+
+def _plans(situation: Situation, lines: pd.DataFrame, leads: pd.DataFrame, deals: pd.DataFrame) -> pd.DataFrame:
+    """Each line's identity and rates with ``per_arm``, ``harm`` and ``weeks`` of a test, or ``more`` and ``weeks``."""
+    handed = handed_off(leads) if len(leads) else pd.Series(dtype="datetime64[us]")
+    when = handed if len(leads) else deals["closed_on"]
+    on = pd.Timestamp(situation.on) if situation.on < FOREVER else when.max()
+    n_weeks = max((on - max(situation.window_start, when.min())).days, 1) / _WEEK
+    waits = {"is_won": deals["closed_on"] - deals["created_on"]} if len(deals) else {}
+    days = {"is_accepted": "sales_accepted_on", "is_qualified": "sales_qualified_on"}
+    waits |= {outcome: leads[day] - handed for outcome, day in days.items() if day in leads}
+    medians = {outcome: wait.dt.days.median() for outcome, wait in waits.items()}
+    wait_weeks = {outcome: max(float(days), 0.0) / _WEEK for outcome, days in medians.items() if pd.notna(days)}
+    found: list[dict[str, Any]] = []
+    for claim in records(lines):
+        measure, usual = str(claim["measure"]), float(np.clip(claim["baseline"], 0.01, 0.99))
+        other = float(np.clip(usual + claim["effect"], 0.005, 0.995))
+        line = {name: claim[name] for name in ("measure", "subject", "field", "level", "n")}
+        line |= {"usual": usual, "other": other}
+        if claim["field"] in _DRAWABLE and measure in _DRAWN:
+            # the leads that would count: those decided on, and where arms are followed for some time all that come
+            is_all = claim["field"] == "arm" and measure in ("qualified_rate", "won_rate")
+            whose = leads["persona"] == claim["subject"] if measure == "persona_accepted_rate" else slice(None)
+            n = len(leads) if is_all else int(leads.loc[whose, _DRAWN[measure]].notna().sum())
+            drawn = trial(usual, other)
+            weeks = 2 * drawn.n_per_arm / (n / n_weeks) + wait_weeks.get(_DRAWN[measure], 0.0) if n else np.nan
+            found.append(
+                line | {"kind": "draw", "per_arm": drawn.n_per_arm, "harm": drawn.harm, "weeks": np.ceil(weeks)}
+            )
+            continue
+        # what the present comparison lacks to see a difference as large as it seems to be (precision grows with n)
+        n, effect = claim["n"], claim["effect"]
+        more = max(n * (claim["visible_difference"] / abs(effect)) ** 2 - n, 0.0) if effect else np.nan
+        found.append(
+            line | {"kind": "wait", "more": np.ceil(more), "weeks": np.ceil(more / (n / n_weeks)) if n else np.nan}
+        )
+    plans = pd.DataFrame(found)
+    return plans[plans["weeks"].notna()]
+
+
+def _show_tests(shown: Evidence, title: str) -> Sequence[Piece]:
+    note = "Sizes find the difference that the data point to in eight of ten tests, and err in one of ten without any."
+    return Listing(advice.planned_tests(shown.claims, shown.words)), Note(note)

@@ -41,8 +41,11 @@ class Waiting:
 
     def __init__(self, situation: Situation, prospects: Prospects, score: Score | None, personas: PersonaSet) -> None:
         self.situation, self.prospects, self.score, self.personas = situation, prospects, score, personas
-        rows, self.is_arriving = self._in_hand(), False
-        if rows.empty and prospects.table == "leads" and situation.is_dated:
+        rows, is_leads, self.is_arriving = prospects.rows, prospects.table == "leads", False
+        if len(rows):
+            is_in_hand = rows["handed_off_on"].notna() if is_leads and "handed_off_on" in rows else True
+            rows = rows[self.is_open & is_in_hand]
+        if rows.empty and is_leads and situation.is_dated:
             rows, self.is_arriving = self._arriving(), True
         self.ranked = rows if rows.empty else self._ranked(self._with_contact(rows))
 
@@ -75,16 +78,6 @@ class Waiting:
             return []
         before = {*self.situation.view.inherited(self.prospects.table, Moment.CREATION), "persona"}
         return [name for name in self.prospects.fields if name not in before]
-
-    def _in_hand(self) -> pd.DataFrame:
-        """Who is with sales on the day: open deals, or open leads that were handed off where that is recorded."""
-        rows = self.prospects.rows
-        if rows.empty:
-            return rows
-        is_open = self.is_open
-        if self.prospects.table == "leads" and "handed_off_on" in rows:
-            is_open &= rows["handed_off_on"].notna()
-        return rows[is_open]
 
     def _arriving(self) -> pd.DataFrame:
         """Leads that came in during the period, each with the fields known at its hand-off and nothing later."""
@@ -126,7 +119,10 @@ class Waiting:
         against = favour
         if self.score is not None and self.score.verdict == "usable":
             fields = rows[self.prospects.fields]
-            favour, against = _reasons(self.score, fields)
+            parts = self.score.reasons(fields, most=fields.shape[1])
+            parts = [[part for part in row if part[0] != "persona"] for row in parts]
+            favour = [[[field, level] for field, level, points in row if points > 0][:_MOST_FOR] for row in parts]
+            against = [[[field, level] for field, level, points in row if points < 0][:_MOST_AGAINST] for row in parts]
             if self.score.shown_as == "probability" and not self._unknown:
                 on = pd.Timestamp(self.situation.on)
                 when = pd.Series(on, index=rows.index) if self.situation.is_dated else None
@@ -134,28 +130,15 @@ class Waiting:
         table["reasons"], table["caution"] = pd.Series(favour, dtype=object), pd.Series(against, dtype=object)
         kept = [name for name in (*_KEPT, *(("slot", "arm_rate") if "slot" in rows else ())) if name in rows]
         written = table.assign(**{name: rows[name].to_numpy() for name in kept})
-        return written if self.situation.definition.has_calendar else _by_position(written)
-
-
-def _by_position(written: pd.DataFrame) -> pd.DataFrame:
-    """The list without days: a market that only has an order knows positions, and one without dates neither."""
-    days = [name for name in _DAYS if name in written]
-    for name in days:
-        positions = (pd.to_datetime(written[name]) - pd.Timestamp(EPOCH)).dt.days.astype("Int64")
-        if positions.notna().any():
-            written = written.assign(**{name.replace("_on", "_position"): positions})
-    return written.drop(columns=[*days, "age_days"], errors="ignore")
-
-
-def _reasons(score: Score, rows: pd.DataFrame) -> tuple[list[list[list[str]]], list[list[list[str]]]]:
-    """What speaks most for each row, its persona apart, and the one thing that speaks most against it.
-
-    As field and level: the market's words for them are for who shows it.
-    """
-    parts = [[part for part in row if part[0] != "persona"] for row in score.reasons(rows, most=rows.shape[1])]
-    favour = [[[field, level] for field, level, points in row if points > 0][:_MOST_FOR] for row in parts]
-    against = [[[field, level] for field, level, points in row if points < 0][:_MOST_AGAINST] for row in parts]
-    return favour, against
+        if self.situation.definition.has_calendar:
+            return written
+        # a market that only has an order knows positions, and one without dates neither
+        days = [name for name in _DAYS if name in written]
+        for name in days:
+            positions = (pd.to_datetime(written[name]) - pd.Timestamp(EPOCH)).dt.days.astype("Int64")
+            if positions.notna().any():
+                written = written.assign(**{name.replace("_on", "_position"): positions})
+        return written.drop(columns=[*days, "age_days"], errors="ignore")
 
 
 CALL_LIST = "call-list"  # how the list is called in leads.experiment, where a CRM logs it
@@ -163,7 +146,6 @@ RANKED, RANDOM = "ranked", "random"
 LIST_LENGTH = 200
 _FILES = {"next_leads": "call-list.csv", "wake_up": "wake-up-list.csv"}
 _MOST_TO_WAKE = 5
-_NO_DAYS = "The source records no days, so nobody can say who is known for too long."
 
 
 def call_list(
@@ -200,7 +182,15 @@ def call_list(
         return answer
     is_old = waiting.ranked["age_days"] > oldest
     _call(answer, waiting, listed(waiting.ranked[~is_old], share, now.situation.rng("slots"), places))
-    _wake_up(answer, waiting, waiting.ranked[is_old], oldest)
+    if not now.definition.has_calendar:
+        answer.missing["wake_up"] = "The source records no days, so nobody can say who is known for too long."
+        return answer
+    old = waiting.ranked[is_old]
+    origin = answer.origin(column(old, "created_on"), section="wake_up")
+    answer.count([{"estimate": len(old)}], origin, "n_wake_up")
+    answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
+    if len(old):
+        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
     return answer
 
 
@@ -223,27 +213,23 @@ def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame) -> None:
         answer.tables["next_leads"] = waiting.listed(called)
 
 
-def _wake_up(answer: Answer, waiting: Waiting, old: pd.DataFrame, oldest: int) -> None:
-    """The list of those who are known for too long: a call would come unprepared."""
-    if not answer.now.definition.has_calendar:
-        answer.missing["wake_up"] = _NO_DAYS
-        return
-    origin = answer.origin(column(old, "created_on"), section="wake_up")
-    answer.count([{"estimate": len(old)}], origin, "n_wake_up")
-    answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
-    if len(old):
-        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
-
-
 def _write(answer: Answer, folder: Path) -> None:
-    """The lists for the CRM; an earlier one must not be called when nobody is on it any more."""
+    """The lists as a CRM imports them, reasons and caution as text, by the names of columns and levels in the data.
+
+    The one to call has experiment, arm and arm_rate, the columns of ``leads`` that log the draw. An earlier list must
+    not be called when nobody is on it any more.
+    """
     for name, file in _FILES.items():
         path, table = folder / file, answer.tables.get(name)
         if table is None:
             path.unlink(missing_ok=True)
-        else:
-            written = to_log(table) if name == "next_leads" else plainly(table)
-            replace_file(path, as_csv(written).encode())
+            continue
+        for why in ("reasons", "caution"):
+            said = ["; ".join(f"{field}: {level}" for field, level in row) for row in table[why]]
+            table = table.assign(**{why: said})
+        if name == "next_leads":
+            table = table.assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
+        replace_file(path, as_csv(table).encode())
 
 
 def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:
@@ -266,32 +252,14 @@ def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: in
     return ranked.iloc[row].assign(rank=range(1, n + 1), slot=slot, arm_rate=rate)
 
 
-def to_log(table: pd.DataFrame) -> pd.DataFrame:
-    """The list as a CRM imports it: with experiment, arm and arm_rate, the columns of ``leads`` that log the draw."""
-    return plainly(table).assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
-
-
-def plainly(table: pd.DataFrame) -> pd.DataFrame:
-    """A list with reasons and caution as text, "role: planner", by the names of columns and levels in the data."""
-
-    def in_text(parts: pd.Series) -> list[str]:
-        return ["; ".join(f"{field}: {level}" for field, level in row) for row in parts]
-
-    return table.assign(reasons=in_text(table["reasons"]), caution=in_text(table["caution"]))
-
-
 def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     """How many leads came, how many wait, and whether the score can be relied on."""
     whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
     came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
-    if came is not None:
-        known = f"{value(came, shown.words)} leads came in the periods looked at"
-    waiting = (
-        "nobody waits to be called"
-        if waits is None
-        else f"{value(waits, shown.words)} records wait on the list to call"
-    )
+    known = known if came is None else f"{value(came, shown.words)} leads came in the periods looked at"
+    waiting = "nobody waits to be called"
+    waiting = waiting if waits is None else f"{value(waits, shown.words)} records wait on the list to call"
     cited = [claim for claim in (came, waits) if claim is not None]
     return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
 

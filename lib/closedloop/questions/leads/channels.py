@@ -1,4 +1,4 @@
-"""Leads that had time to be won, and the money of the same days: what costs are counted on."""
+"""What a won deal costs by channel: counted on leads that had time to be won, and on the money of the same days."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from closedloop.period.records import ALL_DAYS, column, deal_records, has_days, 
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import advise
-from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
+from closedloop.presentation.blocks import Listing, Note, Piece, stating
 from closedloop.presentation.findings import Claim, Column, table_of, value, where
 from closedloop.questions.deals.amounts import PER_DECIDED, per_decided
 from closedloop.questions.leads.conversions import left_out
@@ -71,7 +71,11 @@ def matured(situation: Situation, leads: pd.DataFrame, spend: pd.DataFrame) -> M
     first, until = situation.window_start - shift, pd.Timestamp(situation.on) - shift if wait is not None else None
     is_in = ~(born < first) & (True if until is None else ~(born >= until))
     left_out: list[dict[str, object]] = []
-    for table, (begins, ends) in (("deals", deal_records(situation)), ("spend", _recorded(situation, spend))):
+    spent_on = ALL_DAYS  # the first day that spend is recorded for, of any channel, and the last
+    if len(spend) and has_days(situation):
+        starts, stops = pd.to_datetime(spend["starts_on"]), pd.to_datetime(column(spend, "ends_on"))
+        spent_on = starts.min(), stops.fillna(starts).clip(lower=starts).max()
+    for table, (begins, ends) in (("deals", deal_records(situation)), ("spend", spent_on)):
         left_out += uncovered(born[is_in], begins, ends, table)
         is_in &= ~(born < begins) & ~(born > ends)
         first, until = max(first, begins), until if until is None else min(until, ends + timedelta(days=1))
@@ -98,14 +102,6 @@ def _days_to_win(situation: Situation, leads: pd.DataFrame, born: pd.Series) -> 
     waits = [days_to_most(known[channel == name], outcome[channel == name]) for name in names]
     longest = max(waits, default=days_to_most(known, outcome))
     return longest if np.isfinite(longest) else None
-
-
-def _recorded(situation: Situation, spend: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """First and last day that spend is recorded for, of any channel; the ends of time where no days are known."""
-    if spend.empty or not has_days(situation):
-        return ALL_DAYS
-    starts, ends = pd.to_datetime(spend["starts_on"]), pd.to_datetime(column(spend, "ends_on"))
-    return starts.min(), ends.fillna(starts).clip(lower=starts).max()
 
 
 def _spent(
@@ -186,48 +182,36 @@ def channels(
     if no_leads(answer):
         return answer
     grown = matured(now.situation, answer.rows, spend)
+    origin, rows = Origin(now.notebook, section, "leads", *grown.span), grown.leads
     ended = now.rows(frames["deals"], "deals")[0]
     if by_persona:
-        _of_personas(answer, grown, ended)
-    else:
-        _of_market(answer, grown, ended, has_spend=len(spend) > 0)
-    return answer
-
-
-def _of_market(answer: Answer, grown: Matured, ended: pd.DataFrame, *, has_spend: bool) -> None:
-    """State leads, costs and amounts of every channel, and compare what a won deal costs."""
-    _state_amounts(answer, ended)
-    if not has_spend:
+        for persona, part in ended.groupby("persona") if len(ended) else ():
+            _state_amounts(answer, part, str(persona))
+        for persona in grown.personas:
+            for field in (name for name in MESSAGES if name in rows):
+                _state(answer, grown, field, origin, persona)
+        if not grown.personas or not rows.columns.isin(MESSAGES).any():
+            answer.missing[section] = NO_PERSONA_CHANNELS
+        return answer
+    _state_amounts(answer, ended, "market")
+    if spend.empty:
         answer.missing["cost"] = _NO_SPEND
-    if "channel" not in grown.leads or (grown.leads["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
-        several = "channel" in grown.leads and grown.leads["channel"].nunique() > 1
-        answer.missing["channels"] = _TOO_FEW if several else _NO_CHANNEL
-        return
-    origin = Origin(answer.now.notebook, answer.section, "leads", *grown.span)
-    has_days = grown.days_to_win is not None and answer.now.definition.has_calendar
-    if has_days and grown.leads["is_won"].sum() >= LEAST_SHOWN:
-        answer.count([{"estimate": grown.days_to_win, "n": len(grown.leads)}], origin, "days_to_win", unit="days")
+    if "channel" not in rows or (rows["channel"].value_counts() >= LEAST_SHOWN).sum() < 2:
+        several = "channel" in rows and rows["channel"].nunique() > 1
+        answer.missing[section] = _TOO_FEW if several else _NO_CHANNEL
+        return answer
+    if grown.days_to_win is not None and now.definition.has_calendar and rows["is_won"].sum() >= LEAST_SHOWN:
+        answer.count([{"estimate": grown.days_to_win, "n": len(rows)}], origin, "days_to_win", unit="days")
     for row in grown.left_out:
         answer.count([row], origin._replace(source_table=str(row["table"])), "n_uncounted")
     _state(answer, grown, "channel", origin)
     totals = grown.totals("channel")
     spent = stated(totals, "channel", estimate=totals["spent"])
     answer.count(spent, origin._replace(source_table="spend"), "spent_amount", unit="amount")
+    return answer
 
 
-def _of_personas(answer: Answer, grown: Matured, ended: pd.DataFrame) -> None:
-    """State and compare the same within every persona's leads."""
-    for persona, part in ended.groupby("persona") if len(ended) else ():
-        _state_amounts(answer, part, str(persona))
-    origin = Origin(answer.now.notebook, answer.section, "leads", *grown.span)
-    for persona in grown.personas:
-        for field in (name for name in MESSAGES if name in grown.leads):
-            _state(answer, grown, field, origin, persona)
-    if not grown.personas or not grown.leads.columns.isin(MESSAGES).any():
-        answer.missing["persona_channels"] = NO_PERSONA_CHANNELS
-
-
-def _state_amounts(answer: Answer, ended: pd.DataFrame, subject: str = "market") -> None:
+def _state_amounts(answer: Answer, ended: pd.DataFrame, subject: str) -> None:
     """What a decided deal of each channel brings, of the deals that ended."""
     if answer.now.situation.has_only_won or not {"channel", "won_amount"} <= set(ended):
         return
@@ -256,16 +240,24 @@ def _state(answer: Answer, grown: Matured, field: str, origin: Origin, persona: 
 
 
 def _show_market(shown: Evidence, title: str) -> Sequence[Piece]:
-    own = where(shown.cell("channels"), field="channel", subject="market")
+    words, own = shown.words, where(shown.cell("channels"), field="channel", subject="market")
     columns = {**_COLUMNS, "advice": ("what to do", _marks(shown))}
-    listed = table_of(own, shown.words, "channel", columns, label=level_of(shown.words))
-    lines = Listing([advice.line for advice in advise(_beside(shown), shown.words)])
+    listed = table_of(own, words, "channel", columns, label=level_of(words))
+    lines = Listing([advice.line for advice in advise(_beside(shown), words)])
+    said, wait = left_out(shown, "channels"), shown.first("days_to_win")
+    if wait is not None:
+        text = (
+            f"Counted are {numbers.count(wait['n'])} leads that had {value(wait, words)} to be won, and the money of "
+            "the same days: by then nine of ten won leads had been won, of the slowest channel too. Later leads, and "
+            "what they cost, are left out."
+        )
+        said = [stating(text, wait), *said]
     note = (
         "Use or stop: a won deal costs less or more than over the other channels, by more than the luck of both. Keep: "
         "no such difference, though there were enough to show twice the cost. Test: too few. Costs are totals, not the "
         "price of one more deal."
     )
-    return listed, lines, *_which_count(shown), Note(note)
+    return listed, lines, *said, Note(note)
 
 
 def _show_personas(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -299,16 +291,3 @@ def _marks(shown: Evidence) -> Column:
         return marks.get((str(claim["subject"]), str(claim["level"])), numbers.MISSING)
 
     return mark
-
-
-def _which_count(shown: Evidence) -> list[Sentence]:
-    """Which leads and which money count."""
-    wait, others = shown.first("days_to_win"), left_out(shown, "channels")
-    if wait is None:
-        return others
-    text = (
-        f"Counted are {numbers.count(wait['n'])} leads that had {value(wait, shown.words)} to be won, and the money of "
-        "the same days: by then nine of ten won leads had been won, of the slowest channel too. Later leads, and what "
-        "they cost, are left out."
-    )
-    return [stating(text, wait), *others]

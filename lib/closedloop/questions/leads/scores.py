@@ -1,31 +1,43 @@
 """What a score is learned from and gives: leads, or deals where no leads are recorded, with the fields it may use."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
+from closedloop.market.periods import Period
+from closedloop.market.warehouse import fetched
+from closedloop.period.comparisons import handed_off
 from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import ONLY_WON, column, won
+from closedloop.period.records import ONLY_WON, lead_frame, won
 from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, stating
 from closedloop.presentation.charts import calibration
-from closedloop.presentation.findings import Claim, Column, ends, table_of, value
-from closedloop.statistics.scoring.accuracy import calibration_table
+from closedloop.presentation.findings import Claim, Column, backed, ends, table_of, value
+from closedloop.statistics.scoring.accuracy import auc, calibration_table, paired_bootstrap
+from closedloop.statistics.scoring.learners import ModelName
 from closedloop.statistics.scoring.scores import LEARNERS, Score, fit_score
+from closedloop.statistics.segmentation.indicators import Floats
 from closedloop.terms import Moment, Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
-from closedloop.workbench.period import OpenPeriod, opened
+from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import ScoreRedraw
 
 MATURE_SHARE = 0.7
-_KEYS = {"leads": "lead_id", "deals": "deal_id"}
+_FEWEST_SCORED = 200
+_FEWEST_BESIDE = 40  # deals that were open when the last period began and are decided now
+_MOST_TRAINED = 12_000
+_MOST_GROUPS = 10
+MODELS: tuple[ModelName, ...] = ("base rate", "lagged base rate", "logistic")  # of the score beside the stage
+_QUALITY = {"brier": "brier", "ece": "ece", "auc": "auc", "auc_within": "auc_within", "gain_over_base_rate": "gain"}
 _NOT_SCORED_BY = ("campaign", "experiment", "arm", "rep_team", "status")
 
 
@@ -46,7 +58,7 @@ class Prospects:
     @property
     def key(self) -> str:
         """The column that names a row."""
-        return _KEYS[self.table]
+        return f"{self.table[:-1]}_id"
 
     @property
     def is_mature(self) -> pd.Series:
@@ -70,8 +82,7 @@ def prospects_of(
     if table == "leads":
         known = [name for name in situation.fields("leads", Moment.HANDOFF) if name not in _NOT_SCORED_BY]
         handed = rows[rows["handed_off_on"].notna()] if "handed_off_on" in rows else rows
-        day = column(handed, "handed_off_on").fillna(column(handed, "created_on")).reindex(rows.index)
-        is_won = handed["is_won"].reindex(rows.index)
+        day, is_won = handed_off(handed).reindex(rows.index), handed["is_won"].reindex(rows.index)
     else:
         known, day, is_won = situation.deal_fields(), rows["closed_on"], won(rows)
     names = [name for name in (known if fields is None else fields) if name in rows]
@@ -79,28 +90,12 @@ def prospects_of(
     return Prospects(table, rows, names, is_won, day, times)
 
 
-_FEWEST_SCORED = 200
-_MOST_TRAINED = 12_000
-_MOST_GROUPS = 10
-_QUALITY = {
-    "brier": "brier",
-    "ece": "ece",
-    "auc": "auc",
-    "auc_within": "auc_within",
-    "gain_over_base_rate": "gain",
-}
-
-
+@dataclass
 class Scored:
-    """What ``score`` leaves for the verbs that go on from it: what was scored, and the score (None: not learned)."""
+    """What ``score`` leaves for ``call_list``: what was scored, and the score (None: not learned)."""
 
-    def __init__(self, prospects: Prospects, model: Score | None, learner: Any) -> None:
-        self.prospects, self.model, self.learner = prospects, model, learner
-
-    @property
-    def can_be_redrawn(self) -> bool:
-        """Is the learner one of the project's own, which the self-test may fit again and again?"""
-        return self.learner is None or isinstance(self.learner, str)
+    prospects: Prospects
+    model: Score | None = None
 
 
 def score(
@@ -108,6 +103,7 @@ def score(
     fields: Sequence[str] | None = None,
     *,
     learner: Any = None,
+    beside: str = "",
     among: str | None = None,
 ) -> Answer:
     """The chance of each lead (where none are recorded, of each deal) to be won, judged on later ones.
@@ -115,17 +111,31 @@ def score(
     The last 40 % are predicted in four blocks by models fitted on what came before: two base rates, ridge logistic
     regression and gradient boosting, of which the least log loss chooses (METHODS 8). ``fields``: to score by, known
     at the hand-off. ``learner``: the one model beside base rates, "logistic", "boosting", or a classifier of
-    scikit-learn, which is cloned, seeded, not stored, and not in the self-test.
+    scikit-learn, which is cloned, seeded, not stored, and not in the self-test. ``beside`` "stage": instead how well
+    score and stage order the deals that were open when the last period began, by AUC within periods. Both know only
+    what that day knew, the outcomes are those known now, and the gain's interval is a paired bootstrap's.
+    Errors: ParameterError.
     """
     now, table = opened(), "leads" if prospects.index.name == "lead" else "deals"
+    if beside not in ("", "stage"):
+        raise ParameterError(f"score: beside = {beside!r}; allowed: stage")
+    if late := [name for name in fields or () if now.known_at(name) > Moment.HANDOFF]:
+        raise ParameterError(
+            f"score: {late[0]!r} is known only after the hand-off, so no score may read it; allowed: "
+            f'{allowed(now.fields("leads", "handoff"))}, or columns of one\'s own after now.declare(name, "handoff")'
+        )
     used = None if fields is None else list(fields)
-    answer = now.ask("score", "quality", prospects, table, _show, among=among, fields=used, learner=repr(learner))
-    asked = prospects_of(now.situation, answer.rows, table, _checked(now, used))
+    answer = now.ask("score", "quality", prospects, table, _show_beside if beside else _show, among=among,
+                     fields=used, learner=repr(learner), beside=beside)  # fmt: skip
+    asked = prospects_of(now.situation, answer.rows, table, used)
     if len(now.personas.personas) > 1 and used is None and len(asked.rows):
         asked.fields.append("persona")  # levels that hardly anybody has shown yet are drawn to their persona
+    if beside:
+        _beside_stage(answer, asked, learner)
+        return answer
     answer.results |= {"prospects": table, "score_verdict": "no usable signal", "shown_as": None}
     answer.results |= {"auc": None, "auc_within": None}
-    answer.fitted = Scored(asked, None, learner)
+    answer.fitted = Scored(asked)
     if why := _why_unlearned(asked):
         if now.situation.has_only_won:
             why = f"{ONLY_WON} Until then there is nothing that a score could tell won ones from."
@@ -133,34 +143,21 @@ def score(
         return answer
     when = asked.when[asked.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
     rows, is_won = asked.rows.loc[when.index, asked.fields], asked.is_won[when.index].astype(int)
-    model = _fitted(now.situation, rows, is_won, when, learner)
-    answer.fitted = Scored(asked, model, learner)
+    dates = when if now.situation.is_dated else None
+    answer.fitted.model = model = fit_score(rows, is_won, dates, rng=now.situation.rng("score"), learner=learner)
     answer.results |= {"score_verdict": model.verdict, "shown_as": model.shown_as, "model": model.model}
     answer.results["n_scored"] = int(asked.is_mature.sum())
     chosen = model.quality.set_index("model").loc[model.model]
     answer.results |= {"auc": chosen["auc"], "auc_within": chosen["auc_within"]}
-    ids = asked.rows.loc[when.index, asked.key]
-    dates = when if now.situation.is_dated else None
-    redraw = ScoreRedraw(table, ids, rows, is_won, dates, "score_auc", learner)
-    _judge(answer, model, when, redraw if answer.fitted.can_be_redrawn and answer.is_recorded else None)
+    redraw = ScoreRedraw(table, asked.rows.loc[when.index, asked.key], rows, is_won, dates, "score_auc", learner)
+    _judge(answer, model, when, redraw)
     return answer
 
 
-def _fitted(situation: Situation, rows: pd.DataFrame, is_won: pd.Series, when: pd.Series, learner: Any) -> Score:
-    """The score of these rows: the dear part, and the same wherever the input is the same."""
-    dates = when if situation.is_dated else None
-    return fit_score(rows, is_won, dates, rng=situation.rng("score"), learner=learner)
-
-
-def _checked(now: OpenPeriod, fields: list[str] | None) -> list[str] | None:
-    """The fields, if all are known by the hand-off; errors: ParameterError for one that is known later."""
-    late = [name for name in fields or () if now.known_at(name) > Moment.HANDOFF]
-    if late:
-        raise ParameterError(
-            f"score: {late[0]!r} is known only after the hand-off, so no score may read it; allowed: "
-            f'{allowed(now.fields("leads", "handoff"))}, or columns of one\'s own after now.declare(name, "handoff")'
-        )
-    return fields
+def _compare(answer: Answer, looks: pd.DataFrame, redraw: ScoreRedraw, known_at: str = "") -> None:
+    """Add a comparison; it is made again where rows are recorded, and the learner is one of the project's own."""
+    is_own = redraw.learner is None or isinstance(redraw.learner, str)  # and so may be fitted again and again
+    answer.compare(looks, redraw if answer.is_recorded and is_own else None, known_at)
 
 
 def _why_unlearned(prospects: Prospects) -> str:
@@ -188,7 +185,7 @@ def _why_unlearned(prospects: Prospects) -> str:
     return ""
 
 
-def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | None) -> None:
+def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw) -> None:
     """State how good every model was on rows that it had not seen, and compare the best learner with chance."""
     origin, quality = answer.origin(when), model.quality.assign(field="model", level=model.quality["model"])
     for measure, name in _QUALITY.items():
@@ -202,7 +199,7 @@ def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw | 
     answer.estimate(rows.assign(baseline=groups["predicted"]), come_true, "observed_rate", kind="predictive")
     inside = groups["predicted"].between(groups["low"], groups["high"])
     answer.count([{"estimate": inside.sum(), "n": len(groups)}], come_true, "n_groups_inside")
-    answer.compare(advantage(model, origin), redraw, known_at="handoff")
+    _compare(answer, advantage(model, origin), redraw, "handoff")
 
 
 def advantage(model: Score, origin: Origin) -> pd.DataFrame:
@@ -222,41 +219,132 @@ def score_verdict(shown: Evidence) -> str:
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
-    claims = shown.cell("quality")
+    claims, words = shown.cell("quality"), shown.words
+
+    def with_ends(row: Mapping[str, Claim], measure: str) -> str:
+        claim = row.get(measure)
+        return numbers.MISSING if claim is None else f"{value(claim, words)} ({ends(claim, words)})"
+
     columns: dict[str, str | tuple[str, Column]] = {
         "brier": "Brier score",
         "ece": "calibration error",
-        "auc": ("AUC", _with_ends(shown, "auc")),
-        "auc_within": ("AUC within periods", _with_ends(shown, "auc_within")),
-        "gain_over_base_rate": ("log-loss gained", _with_ends(shown, "gain_over_base_rate")),
+        "auc": ("AUC", lambda row: with_ends(row, "auc")),
+        "auc_within": ("AUC within periods", lambda row: with_ends(row, "auc_within")),
+        "gain_over_base_rate": ("log-loss gained", lambda row: with_ends(row, "gain_over_base_rate")),
         "n": ("cases", lambda row: numbers.count(next(iter(row.values()))["n"])),
     }
-    listed = table_of(claims, shown.words, "model", columns, label=level_of(shown.words))
-    verdict = score_verdict(shown)
-    kinds = {"probability": "as probabilities", "rank": "as ranks"} if verdict == "usable" else {}
-    kind = kinds.get(str(shown.result("shown_as")))
-    chosen = claims[claims["level"] == str(shown.result("model"))]
-    said = stating(
-        f"Verdict: {verdict}; scores are {f'shown {kind}' if kind else 'not shown'}.", shown.of("score_auc"), chosen
-    )
-    return listed, *_come_true(shown), said
-
-
-def _with_ends(shown: Evidence, measure: str) -> Callable[[Mapping[str, Claim]], str]:
-    """A row's figure with its 90 % interval."""
-
-    def written(row: Mapping[str, Claim]) -> str:
-        claim = row.get(measure)
-        return numbers.MISSING if claim is None else f"{value(claim, shown.words)} ({ends(claim, shown.words)})"
-
-    return written
-
-
-def _come_true(shown: Evidence) -> Sequence[Piece]:
-    """Predicted beside observed rates."""
+    listed = table_of(claims, words, "model", columns, label=level_of(words))
     rows = shown.of("observed_rate").rename(columns={"baseline": "predicted", "estimate": "observed"})
-    picture, inside = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside")
-    if inside is None:
-        return (picture,)
-    found = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
-    return picture, stating(f"{found} the prediction lies within the 90 % interval of what happened.", inside)
+    picture, inside, said = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside"), []
+    if inside is not None:
+        found = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
+        said.append(stating(f"{found} the prediction lies within the 90 % interval of what happened.", inside))
+    verdict, kinds = score_verdict(shown), {"probability": "shown as probabilities", "rank": "shown as ranks"}
+    how = kinds.get(str(shown.result("shown_as")), "not shown") if verdict == "usable" else "not shown"
+    chosen = claims[claims["level"] == str(shown.result("model"))]
+    verdict_said = stating(f"Verdict: {verdict}; scores are {how}.", shown.of("score_auc"), chosen)
+    return listed, picture, *said, verdict_said
+
+
+def _beside_stage(answer: Answer, prospects: Prospects, learner: Any) -> None:
+    """Judge score and stage on the deals that were open when the last period began and are decided now."""
+    now, situation = answer.now, answer.now.situation
+    past = [period for period in situation.warehouse.periods if period.end <= situation.on]
+    why = "no score could be learned" if _why_unlearned(prospects) else _why_no_stages(situation, past, prospects)
+    if why:
+        answer.missing["over_stage"] = f"Whether the score tells more than the stage cannot be told: {why}."
+        return
+    then = Situation(situation.warehouse, past[-1], past[-1].start, situation.claims, situation.where)
+    known, asked = _known_then(then, prospects, now.personas), _decided_since(situation, then, prospects)
+    if known is None:
+        answer.missing["over_stage"] = (
+            "When the last period began too little was known to learn a score: none can be compared."
+        )
+        return
+    if len(asked) < _FEWEST_BESIDE or asked["_won"].nunique() < 2:
+        answer.missing["over_stage"] = (
+            f"{len(asked)} deals that were open when the last period began are decided: too few to compare the score "
+            f"with the stage, which takes {_FEWEST_BESIDE}, won and lost ones."
+        )
+        return
+    rows, is_won, when = known.rows[prospects.fields], known.is_won.astype(int), known.when
+    model = fit_score(rows, is_won, when, rng=then.rng("score"), models=MODELS, learner=learner)
+    y, by_stage = asked["_won"].to_numpy(float), asked["_stage"].to_numpy(float)
+    by = {"score": placed(model, asked[prospects.fields]), "stage": by_stage}
+    origin = Origin(now.notebook, "quality", "deals", past[-1].name, past[-1].name)
+    areas = [{"field": "order", "level": name, "estimate": auc(y, p), "n": len(y)} for name, p in by.items()]
+    answer.estimate(areas, origin, "auc_open", unit="ratio", kind="predictive")
+    gain = gain_over(y, by_stage, by["score"], situation.rng("over-stage"))
+    redraw = ScoreRedraw(
+        *(known.table, known.rows[known.key], rows, is_won, when, "gain_over_stage", learner),
+        asked=asked[[prospects.key, *prospects.fields]],
+        asked_is_won=asked["_won"],
+        asked_stage=asked["_stage"],
+    )
+    _compare(answer, gain_looks([gain], origin, measure="gain_over_stage"), redraw)
+
+
+def placed(model: Score, asked: pd.DataFrame) -> Floats:
+    """The place of each row in the score's order, the higher the likelier."""
+    by_score = np.empty(len(asked))
+    by_score[model.order(asked)] = np.arange(len(asked))[::-1]
+    return by_score
+
+
+def gain_over(y: Floats, by_stage: Floats, by_score: Floats, rng: np.random.Generator) -> dict[str, float]:
+    """The gain in AUC of the score's order over that of the stages, as a row of comparisons."""
+    gain = paired_bootstrap(y, by_stage, by_score, rng=rng, measure="auc_within")
+    return {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": len(y)}
+
+
+def _why_no_stages(situation: Situation, past: Sequence[Period], prospects: Prospects) -> str:
+    """What keeps the stages of earlier deals from being known; empty where nothing does."""
+    if not situation.is_dated or not situation.view.has("stage_history"):
+        return "collect `stage_history` with the day of each change of a deal's stage"
+    if situation.definition.deals is None or not situation.definition.deals.stages:
+        return "name the stages in their order under [deals] in market.toml"
+    if not past:
+        return "no period has ended yet"
+    made = set(prospects.fields) - {*situation.fields(prospects.table, Moment.HANDOFF), "persona"}
+    return f"of {', '.join(sorted(made))}, made in a cell, nobody knows what was known then" if made else ""
+
+
+def _known_then(then: Situation, prospects: Prospects, personas: PersonaSet) -> Prospects | None:
+    """What the score would have been learned from on that day, in the order of time; None where it is too little."""
+    leads = lead_frame(then) if prospects.table == "leads" and then.view.has("leads") else pd.DataFrame()
+    rows = leads if prospects.table == "leads" else then.deals
+    if rows.empty:
+        return None
+    old = prospects_of(then, rows.assign(persona=personas.assign(rows)), prospects.table)
+    when = old.when[old.is_mature & old.when.notna()].sort_values(kind="stable").tail(_MOST_TRAINED)
+    is_won = old.is_won[when.index]
+    is_enough = len(when) >= _FEWEST_BESIDE and is_won.nunique() > 1
+    return replace(old, rows=old.rows.loc[when.index], is_won=is_won, when=when) if is_enough else None
+
+
+def _decided_since(situation: Situation, then: Situation, prospects: Prospects) -> pd.DataFrame:
+    """What is scored of the deals that were open then and are decided now: ``_won``, and ``_stage``, its place then."""
+    known, stages = fetched(then.view.known("deals")), situation.definition.deals
+    if "stage" not in known or stages is None or prospects.key not in known:
+        return pd.DataFrame({"_won": [], "_stage": []})
+    place = {stage: number for number, stage in enumerate(stages.stages)}
+    known = known[known["outcome"] == "open"].assign(_stage=lambda rows: rows["stage"].map(place))
+    outcomes = situation.deals.assign(_won=won(situation.deals))[["deal_id", "_won"]]
+    columns = [name for name in ("deal_id", "lead_id", "_stage") if name in known]
+    decided = known[columns].merge(outcomes, on="deal_id").dropna(subset=["_won", "_stage"])
+    own = decided[[prospects.key, "_won", "_stage"]].dropna(subset=[prospects.key])
+    return prospects.rows.merge(own, on=prospects.key)
+
+
+def _show_beside(shown: Evidence, title: str) -> Sequence[Piece]:
+    gain = shown.first("gain_over_stage")
+    by = {name: shown.first("auc_open", level=name) for name in ("score", "stage")}
+    if gain is None or by["score"] is None or by["stage"] is None:
+        return []
+    areas = f"AUC {value(by['score'], shown.words)} by score, {value(by['stage'], shown.words)} by stage"
+    text = f"Deals open when the last period began and decided since: {areas}; gain {backed(gain, shown.words)}. "
+    if gain["verdict"] == Verdict.SUPPORTED:
+        text += f"Once a deal is open, the score tells {'more' if gain['effect'] > 0 else 'less'} than its stage."
+    else:
+        text += "Which of the two tells more cannot be told."
+    return [stating(text, gain, by["score"], by["stage"])]

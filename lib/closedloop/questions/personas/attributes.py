@@ -1,7 +1,6 @@
 """What is special about each persona: shares of attributes beside the rest of the market."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,54 +11,64 @@ from closedloop.period.counting import LEAST_SHOWN, crossed_counts, levels, shar
 from closedloop.period.records import Sample
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, Column, first, joined, summary, table_of, telling, value
+from closedloop.presentation.findings import Claim, Column, first, joined, summary, table_of, telling, value, where
 from closedloop.presentation.sentences import capital, one_of_each_pair, records
 from closedloop.presentation.tables import Table
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import in_words, level_of
+from closedloop.workbench.comparison import in_words
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import ShareRedraw
 
 _SETTLED = 0.005  # misses of entry, not exceptions
 _MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
+_MAJORITY, _APART = 0.5, 0.05
+By = str | Sequence[str] | None
 
 
-def attributes(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, among: str | None = None) -> Answer:
-    """The share of every attribute ``by`` in every persona of ``people``, against all other people.
+def attributes(
+    people: pd.DataFrame,
+    by: By = None,
+    measure: str = "share",
+    *,
+    majority: float = _MAJORITY,
+    apart: float = _APART,
+    among: str | None = None,
+) -> Answer:
+    """What the attributes ``by`` (without any all that are no part of the rule: those follow from it) say of personas.
 
-    Shares are shrunk towards each other, and weighted where the survey is (METHODS 3, 5). Without ``by`` it is all
-    questions and fields that are no part of the rule: those follow from it. ``people``: a row a person, column persona.
+    "share": of every attribute in every persona, against all other ``people``, shrunk towards each other, and weighted
+    where the survey is (METHODS 3, 5). "likeness": for each persona the most similar other one by the mean difference
+    of all shares, and the attribute that tells the two apart best. "prevalence": how many of each persona have all of
+    its traits, and all but one; a trait is what more than ``majority`` of it have, and ``apart`` more of it than of
+    others. ``people``: a row a person, column persona. Errors: ParameterError.
     """
-    now = opened()
-    answer = now.ask("attributes", "attributes", people, "people", _show, among=among, by=by)
-    rows = attribute_levels(answer, by)
-    if rows.empty:
-        return answer
-    members, origin = answer.rows["persona"], origin_of(answer)
-    weights = weights_of(answer)
-    redraw = ShareRedraw(rows, members, "share", weights) if answer.is_recorded else None
-    answer.compare(share_looks(share_counts(rows, members, weights), origin), redraw)
-    answer.count([{"estimate": len(rows)}], origin, "n_described")
-    sizes = [{"subject": name, "estimate": n} for name, n in members.value_counts().items() if n >= LEAST_SHOWN]
-    answer.count(sizes, origin, "n_members")
-    rule = levels(answer.rows, [name for name in now.personas.rule.fields if name in answer.rows])
-    answer.tables["implied"] = _implied(rows, rule)
-    answer.results["is_cross_fitted"] = now.lineage.is_cross_fitted
+    measures = {
+        "share": ("attributes", _show_shares, _compare_shares),
+        "likeness": ("nearest", _show_nearest, _state_nearest),
+        "prevalence": ("prevalence", _show_prevalence, _state_prevalence),
+    }
+    if measure not in measures:
+        raise ParameterError(f"attributes: measure = {measure!r}; allowed: {allowed(measures)}")
+    section, show, state = measures[measure]
+    answer = opened().ask("attributes", section, people, "people", show, among=among,
+                          by=by, measure=measure, majority=majority, apart=apart)  # fmt: skip
+    rows = _attribute_levels(answer, by)
+    if len(rows):
+        days = next((answer.rows[name] for name in ("answered_on", "created_on") if name in answer.rows), None)
+        asked_on = pd.to_datetime(days) if days is not None else pd.Series(dtype="datetime64[us]")
+        source = answer.now.lineage.sample.source
+        weights = Sample(source, answer.rows, [], []).weights
+        state(answer, rows, weights, answer.origin(asked_on, table=source))
     return answer
 
 
-def attribute_levels(answer: Answer, by: str | Sequence[str] | None) -> pd.DataFrame:
-    """The attributes ``by`` of the people as levels; where there are none an empty frame, and the answer says why.
-
-    Errors: ParameterError for an attribute that the people do not have.
-    """
+def _attribute_levels(answer: Answer, by: By) -> pd.DataFrame:
+    """The attributes of the people as levels; where there are none an empty frame, and the answer says why."""
     sample, personas, rows = answer.now.lineage.sample, answer.now.personas, answer.rows
     own = {*personas.fields, *personas.rule.fields}
     asked = [by] if isinstance(by, str) else list(by or ())
     if len(rows) and (unknown := [name for name in asked if name not in rows]):
-        raise ParameterError(
-            f"{answer.verb}(by={unknown}): people have no such column; allowed: {allowed(rows.columns)}"
-        )
+        raise ParameterError(f"attributes(by={unknown}): people have no such column; allowed: {allowed(rows.columns)}")
     every = [name for name in [*sample.items, *sample.held_apart] if name not in own] if by is None else asked
     columns = [name for name in every if name in rows]
     if len(personas.personas) >= 2 and columns and len(rows):
@@ -73,17 +82,16 @@ def attribute_levels(answer: Answer, by: str | Sequence[str] | None) -> pd.DataF
     return pd.DataFrame()
 
 
-def weights_of(answer: Answer) -> pd.Series | None:
-    """What each of the answer's people counts, where the survey is weighted."""
-    return Sample(answer.now.lineage.sample.source, answer.rows, [], []).weights
-
-
-def origin_of(answer: Answer) -> Origin:
-    """Where figures of the answer's people come from, by the day on which they were asked or recorded."""
-    rows = answer.rows
-    day = next((name for name in ("answered_on", "created_on") if name in rows), None)
-    days = pd.to_datetime(rows[day]) if day else pd.Series(dtype="datetime64[us]")
-    return answer.origin(days, table=answer.now.lineage.sample.source)
+def _compare_shares(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None, origin: Origin) -> None:
+    now, members = answer.now, answer.rows["persona"]
+    redraw = ShareRedraw(rows, members, "share", weights) if answer.is_recorded else None
+    answer.compare(share_looks(share_counts(rows, members, weights), origin), redraw)
+    answer.count([{"estimate": len(rows)}], origin, "n_described")
+    sizes = [{"subject": name, "estimate": n} for name, n in members.value_counts().items() if n >= LEAST_SHOWN]
+    answer.count(sizes, origin, "n_members")
+    rule = levels(answer.rows, [name for name in now.personas.rule.fields if name in answer.rows])
+    answer.tables["implied"] = _implied(rows, rule)
+    answer.results["is_cross_fitted"] = now.lineage.is_cross_fitted
 
 
 def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
@@ -100,86 +108,80 @@ def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["field", "level"], dtype="str")
 
 
-def _show(shown: Evidence, title: str) -> Sequence[Piece]:
-    listed = attribute_table(shown, title)
+def _show_shares(shown: Evidence, title: str) -> Sequence[Piece]:
+    shares = one_of_each_pair(shown.of("share"), shown.words)
+    listed = _table(shown, shares, title)
     said = [joined(summary(shown.of("share"), shown.words))] if listed else in_words(shown.of("share"), shown)
-    pieces = (listed, *said, *led_by(shown), no_different(shown), *_measured_on(shown))
+    pieces = (listed, *said, *_led_by(shown, shares), _no_different(shown, shares), *_measured_on(shown))
     return tuple(piece for piece in pieces if piece is not None)
 
 
-def attribute_table(shown: Evidence, title: str) -> Table | None:
+def _table(shown: Evidence, shares: pd.DataFrame, title: str) -> Table | None:
     """Every attribute in every persona beside the market: an arrow where the difference holds."""
-    shares = one_of_each_pair(shown.of("share"), shown.words)
     held = shares[shares["verdict"] == "supported"]
     if held.empty:
         return None
     personas = list(dict.fromkeys(shares["subject"]))
     order = held.assign(size=held["effect"].abs()).sort_values("size", ascending=False, kind="stable")
     pairs = order[["field", "level"]].drop_duplicates().to_numpy().tolist()
+
+    def cell(claim: Claim | None) -> str:
+        if claim is None:
+            return numbers.MISSING
+        arrow = ("▲" if claim["effect"] > 0 else "▼") if claim["verdict"] == "supported" else ""
+        ends = numbers.interval(claim["low"], claim["high"], "rate", "")
+        return f"{arrow} {numbers.rate(claim['estimate'])} ({ends})".strip()
+
     rows, cited = [], []
     for field, level in pairs[:_MOST_ROWS]:
-        part = shares[(shares["field"] == field) & (shares["level"] == level)]
+        part = where(shares, field=field, level=level)
         by_persona = {claim["subject"]: claim for claim in records(part)}
-        cells = [_cell(by_persona.get(persona)) for persona in personas]
+        cells = [cell(by_persona.get(persona)) for persona in personas]
         rows.append((shown.words.short(field, level), numbers.rate(part["baseline"].mean()), *cells))
         cited.append(claim_ids(part))
     heads = ("attribute", "market", *map(shown.words.name, personas))
     legend = "▲ more common and ▼ less common than in the market, as far as the difference holds."
-    caption = f"{title} {legend}".strip()
     numeric = (False, *[True] * (len(heads) - 1))
-    return Table(heads, tuple(rows), numeric, caption, max(len(pairs) - _MOST_ROWS, 0), tuple(cited))
+    n_more = max(len(pairs) - _MOST_ROWS, 0)
+    return Table(heads, tuple(rows), numeric, f"{title} {legend}".strip(), n_more, tuple(cited))
 
 
-def _cell(claim: Claim | None) -> str:
-    if claim is None:
-        return numbers.MISSING
-    arrow = ("▲" if claim["effect"] > 0 else "▼") if claim["verdict"] == "supported" else ""
-    ends = numbers.interval(claim["low"], claim["high"], "rate", "")
-    return f"{arrow} {numbers.rate(claim['estimate'])} ({ends})".strip()
-
-
-def led_by(shown: Evidence) -> tuple[Piece, ...]:
+def _led_by(shown: Evidence, shares: pd.DataFrame) -> tuple[Piece, ...]:
     """What sets each persona apart from all others, or else most apart: its pages lead with it."""
-    shares = one_of_each_pair(shown.of("share"), shown.words)
-    more = shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
+    words, more = shown.words, shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
     more = telling(more, shown.claims, shown.table("implied"))
     is_alone = ~more.duplicated(["field", "level"], keep=False)
     lines = []
     for persona, part in more.groupby("subject", sort=False):
         alone = part[is_alone[part.index]]
         top = (part if alone.empty else alone).sort_values("effect", ascending=False, kind="stable").head(_MOST_LED)
-        listed = ", ".join(_against(claim, shown) for claim in records(top))
+        listed = ", ".join(
+            f"{words.short(str(claim['field']), claim['level'])} ({numbers.rate(claim['estimate'])} against "
+            f"{numbers.rate(claim['baseline'])} of the market)"
+            for claim in records(top)
+        )
         tail = "" if alone.empty else " No other persona shares that."
-        lines.append(stating(f"{capital(shown.words.told(str(persona)))} – lead with: {listed}.{tail}", top))
+        lines.append(stating(f"{capital(words.told(str(persona)))} – lead with: {listed}.{tail}", top))
     if not lines:
         return (stating("Nothing is shown to set the personas apart.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
 
 
-def _against(claim: Claim, shown: Evidence) -> str:
-    name = shown.words.short(str(claim["field"]), claim["level"])
-    return f"{name} ({numbers.rate(claim['estimate'])} against {numbers.rate(claim['baseline'])} of the market)"
-
-
-def no_different(shown: Evidence) -> Listing | None:
+def _no_different(shown: Evidence, shares: pd.DataFrame) -> Listing | None:
     """The attributes in which personas are no different from the market, and those that cannot be told, by persona."""
-    shares = one_of_each_pair(shown.of("share"), shown.words)
-    everyone = shares["subject"].nunique()
+    words, everyone = shown.words, shares["subject"].nunique()
     lines = []
     for verdict, text in (("indistinguishable", "no different from the market"), ("refused", "too few to tell")):
-        part = shares[shares["verdict"] == verdict]
-        by_names: dict[str, list[str]] = {}
+        part = where(shares, verdict=verdict)
+        alike: dict[str, list[str]] = {}
         for persona, mine in part.groupby("subject", sort=False):
-            by_names.setdefault(_names(mine, shown), []).append(str(persona))
-        for names, personas in by_names.items():
-            who = "Every persona" if len(personas) == everyone else capital("; ".join(map(shown.words.told, personas)))
-            lines.append(stating(f"{who} – {text}: {names}.", part[part["subject"].isin(personas)]))
+            names = [words.short(str(claim["field"]), claim["level"]) for claim in records(mine)]
+            listed = ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
+            alike.setdefault(listed, []).append(str(persona))
+        for listed, personas in alike.items():
+            who = "Every persona" if len(personas) == everyone else capital("; ".join(map(words.told, personas)))
+            lines.append(stating(f"{who} – {text}: {listed}.", part[part["subject"].isin(personas)]))
     return Listing(lines) if lines else None
-
-
-def _names(claims: pd.DataFrame, shown: Evidence) -> str:
-    names = [shown.words.short(str(row["field"]), row["level"]) for row in records(claims)]
-    return ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
 
 
 def _measured_on(shown: Evidence) -> tuple[Sentence | Note, ...]:
@@ -193,20 +195,8 @@ def _measured_on(shown: Evidence) -> tuple[Sentence | Note, ...]:
     return rows, Note(f"Each row was assigned to its persona {how}.")
 
 
-_MAJORITY, _APART = 0.5, 0.05
-
-
-def nearest(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, among: str | None = None) -> Answer:
-    """For each persona the most similar other one, and the attribute that tells the two apart best.
-
-    Alike is the mean difference of the shares of all attributes ``by`` (all that are no part of the rule without any).
-    ``people``: a row a person, column persona.
-    """
-    answer = opened().ask("nearest", "nearest", people, "people", _show_nearest, among=among, by=by)
-    rows = attribute_levels(answer, by)
-    if rows.empty:
-        return answer
-    counted = share_counts(rows, answer.rows["persona"], weights_of(answer))
+def _state_nearest(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None, origin: Origin) -> None:
+    counted = share_counts(rows, answer.rows["persona"], weights)
     shares = counted.assign(share=counted["k"] / counted["n"])
     wide = shares.pivot_table(index="subject", columns=["field", "level"], values="share").fillna(0.0)
     sizes = sizes_told(counted).groupby(counted["subject"])["n"].max()
@@ -221,73 +211,34 @@ def nearest(people: pd.DataFrame, by: str | Sequence[str] | None = None, *, amon
     found = pd.DataFrame(pairs, columns=["persona", "nearest", "field", "level", "estimate", "n"])
     answer.tables["nearest"] = found[["persona", "nearest", "field", "level"]]
     stated = found.assign(subject=found["persona"], field="persona", level=found["nearest"])
-    answer.estimate(stated, origin_of(answer), "mean_difference", unit="points")
-    return answer
+    answer.estimate(stated, origin, "mean_difference", unit="points")
 
 
 def _show_nearest(shown: Evidence, title: str) -> Sequence[Piece]:
-    claims = shown.of("mean_difference").sort_values("estimate", kind="stable")
+    claims, words = shown.of("mean_difference").sort_values("estimate", kind="stable"), shown.words
     if claims.empty:
         return ()
-    pairs = {row["persona"]: row for row in records(shown.table("nearest"))}
-    shares = shown.ledger[shown.ledger["measure"] == "share"]
-
-    def pair_of(row: Mapping[str, Claim]) -> Mapping[str, str]:
-        return pairs[row["mean_difference"]["subject"]]
-
-    def share_of(role: str) -> Column:
-        def share(row: Mapping[str, Claim]) -> str:
-            pair = pair_of(row)
-            found = first(shares, subject=pair[role], field=pair["field"], level=pair["level"])
-            return value(found, shown.words)
-
-        return share
-
-    columns: dict[str, str | tuple[str, Column]] = {
-        "nearest": ("most alike", lambda row: level_of(shown.words)(row["mean_difference"])),
-        "difference": (
-            "largest difference",
-            lambda row: shown.words.short(pair_of(row)["field"], pair_of(row)["level"]),
-        ),
-        "share": ("share here", share_of("persona")),
-        "nearest_share": ("share there", share_of("nearest")),
-    }
-    listed = table_of(claims, shown.words, "persona", columns, label=lambda claim: shown.words.name(claim["subject"]),
-                      caption=title)  # fmt: skip
-    behind = [_of_pair(shares, pairs[subject]) for subject in claims["subject"].head(len(listed.rows))]
-    cited = tuple((*ids, *found) for ids, found in zip(listed.claims, behind, strict=True))
+    pairs = shown.table("nearest").set_index("persona")
+    rows, cited = [], []
+    for claim in records(claims):
+        field, level = pairs.loc[claim["subject"], ["field", "level"]]
+        told = where(shown.ledger, measure="share", field=field, level=level)
+        both = [first(told, subject=name) for name in (claim["subject"], claim["level"])]
+        named = (words.name(claim["subject"]), words.level("persona", claim["level"]), words.short(field, level))
+        rows.append((*named, *(value(one, words) for one in both)))
+        cited.append(claim_ids(claim, *(one for one in both if one is not None)))
+    heads = ("persona", "most alike", "largest difference", "share here", "share there")
     closest = records(claims.head(1))[0]
-    alike = " and ".join(map(shown.words.told, (closest["subject"], closest["level"])))
-    return replace(listed, claims=cited), stating(f"Look twice before you tell them apart: {alike}.", closest)
+    alike = " and ".join(map(words.told, (closest["subject"], closest["level"])))
+    listed = Table(heads, tuple(rows), (False,) * len(heads), title, claims=tuple(cited))
+    return listed, stating(f"Look twice before you tell them apart: {alike}.", closest)
 
 
-def _of_pair(shares: pd.DataFrame, pair: Mapping[str, str]) -> tuple[str, ...]:
-    """The ids of the claims on the attribute in both personas."""
-    found = shares[(shares["field"] == pair["field"]) & (shares["level"] == pair["level"])]
-    return tuple(found.loc[found["subject"].isin([pair["persona"], pair["nearest"]]), "claim_id"])
-
-
-def prevalence(
-    people: pd.DataFrame,
-    by: str | Sequence[str] | None = None,
-    *,
-    majority: float = _MAJORITY,
-    apart: float = _APART,
-    among: str | None = None,
-) -> Answer:
-    """How many ``people`` of each persona have all of its traits, and all but one.
-
-    A trait is an attribute that more than ``majority`` of the persona have, and ``apart`` more of it than of others.
-    """
-    answer = opened().ask("prevalence", "prevalence", people, "people", _show_prevalence, among=among,
-                          by=by, majority=majority, apart=apart)  # fmt: skip
-    rows = attribute_levels(answer, by)
-    if rows.empty:
-        return answer
-    persona, origin = answer.rows["persona"], origin_of(answer)
-    counted = share_counts(rows, persona, weights_of(answer))
+def _state_prevalence(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None, origin: Origin) -> None:
+    persona, asked = answer.rows["persona"], answer.arguments
+    counted = share_counts(rows, persona, weights)
     shares = counted.assign(share=counted["k"] / counted["n"], rest=counted["k_rest"] / counted["n_rest"])
-    traits = shares[(shares["share"] > majority) & (shares["share"] - shares["rest"] > apart)]
+    traits = shares[(shares["share"] > asked["majority"]) & (shares["share"] - shares["rest"] > asked["apart"])]
     for name, part in traits.groupby("subject"):
         members, n = rows[persona == name], len(part)
         pairs = zip(part["field"], part["level"], strict=True)
@@ -295,7 +246,6 @@ def prevalence(
         found = {"n_traits": n, "n_all": int((matches == n).sum()), "n_all_but_one": int((matches >= n - 1).sum())}
         for measure, total in found.items():
             answer.count([{"estimate": total, "n": len(members)}], origin, measure, subject=str(name))
-    return answer
 
 
 def _show_prevalence(shown: Evidence, title: str) -> Sequence[Piece]:

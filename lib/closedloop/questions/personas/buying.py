@@ -1,19 +1,21 @@
-"""How each persona buys: what it weighs, who is met, how long stages take, and how often sales is in touch."""
+"""How each persona buys: what it weighs, who is met, how long stages take, and how sales is in touch."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from closedloop.errors import ParameterError, allowed
 from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates, shares
 from closedloop.period.records import won
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Note, Piece, stating
-from closedloop.presentation.findings import Label, backed, table_of
+from closedloop.presentation.findings import backed, table_of, where
 from closedloop.presentation.sentences import records
 from closedloop.statistics.cumulative_incidence import quantile
-from closedloop.terms import NO_DECISION
+from closedloop.terms import MATERIAL_KINDS, NO_DECISION
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import no_deals
 from closedloop.workbench.period import opened
@@ -21,19 +23,102 @@ from closedloop.workbench.period import opened
 _MOST_ROWS = 40
 _LATE = 0.9  # a deal is late in a stage when nine of ten had left it sooner
 _TOUCH_COLUMNS = ["touched_on", "lead_id", "deal_id", "from_team", "material_id", "buying_role"]
-Columns = dict[str, Any]
+_TEXT_COLUMNS = [
+    "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
+    "retired_on",
+]  # fmt: skip
+_TABLES: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
+    # measure -> heading, columns, note, and of which claims the largest is told, with what it is called
+    "weighed": (
+        "persona",
+        {
+            "weighed_share": ("weighed instead", "backed"),
+            "no_decision_share": ("ended undecided", "backed"),
+            "met_in_won_share": ("met in won deals", "backed"),
+            "met_in_lost_share": ("met in lost deals", "backed"),
+        },
+        "Counted, not tested: who was met in a won deal may have been brought in when it went well.",
+        "weighed_share",
+        "First of what is weighed",
+    ),
+    "stages": (
+        "persona and stage",
+        {"stage_days": ("half had left after", "backed"), "stage_late_days": ("late after", "backed")},
+        "A deal is late on a day by which nearly all have left.",
+        "stage_days",
+        "The longest stay",
+    ),
+    "touches": (
+        "persona",
+        {"won_touches": ("touches of sales until a lead was won (median)", "backed")},
+        "Counted among won leads: nothing follows from it for how to win.",
+        "won_touches",
+        "The highest median",
+    ),
+    "texts": (
+        "persona and text",
+        {"n_used": "times used", "win_rate_when_used": ("deals won in which it was used", "backed")},
+        "What was used in won deals need not be why they were won.",
+        "n_used",
+        "First in use",
+    ),
+}
+_NOT_RECORDED = {
+    "weighed": "What buyers weigh and who is met is recorded of fewer than ten deals of each persona: collect "
+    "deals.competitor, and `touches` with their buying role.",
+    "touches": "How often sales was in touch is known of fewer than ten won leads of each persona: collect `touches`.",
+}
 
 
-def buying(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """What buyers of each persona weighed instead, how many decided nothing, and who was met in won and lost deals.
+def buying(
+    deals: pd.DataFrame,
+    touches: pd.DataFrame | None = None,
+    measure: str = "weighed",
+    *,
+    late: float = _LATE,
+    among: str | None = None,
+) -> Answer:
+    """How buyers of each persona went through the ``deals``; counted, not tested.
 
-    Shares of the ``deals`` that record it; who was met is among the deals of which ``touches`` record any buying role.
-    Shares have Wilson's interval, alternatives a multinomial one.
+    "weighed": what they weighed instead, how many decided nothing, and who was met in won and lost deals, of those of
+    which ``touches`` record any buying role (Wilson's interval, alternatives a multinomial one). "stages": median days
+    in a stage that deals left, and those that the share ``late`` takes (intervals from order statistics). "touches":
+    how often sales touched the leads of won deals, the median. "texts": how often each of the team's texts was used,
+    when last, and how those deals ended; the texts in force go to the documents (table ``texts``). ``touches``: of the
+    window; stages need none. Errors: ParameterError.
     """
-    answer = opened().ask("buying", "buying", deals, "deals", _show_buying, among=among, others={"touches": touches})
+    measures = {
+        "weighed": ("buying", _weighed),
+        "stages": ("stages", _stages),
+        "touches": ("cadence", _touches),
+        "texts": ("materials", _texts),
+    }
+    if measure not in measures or (touches is None and measure != "stages"):
+        given = "" if touches is not None else " without touches"
+        raise ParameterError(f"buying: measure = {measure!r}{given}; allowed: {allowed(measures)}, stages without them")
+    section, state = measures[measure]
+    others = {} if touches is None else {"touches": touches}
+    answer = opened().ask("buying", section, deals, "deals", partial(_show, measure), among=among, others=others,
+                          measure=measure, late=late)  # fmt: skip
+    view, met = answer.now.situation.view, pd.DataFrame()
+    if measure == "texts":
+        texts = (view.known("materials").execute() if view.has("materials") else met).reindex(columns=_TEXT_COLUMNS)
+        texts = texts[texts["retired_on"].isna() & texts["text"].notna() & texts["kind"].isin(MATERIAL_KINDS)]
+        newest = texts.sort_values(["added_on", "material_id"], ascending=[False, True], ignore_index=True)
+        answer.tables["texts"] = newest
     if no_deals(answer):
         return answer
-    met = touches_in_window(answer)
+    if touches is not None:
+        met = answer.others["touches"].reindex(columns=_TOUCH_COLUMNS)
+        met = met.assign(touched_on=pd.to_datetime(met["touched_on"]))
+        met = answer.now.situation.in_window(met, met["touched_on"])
+    state(answer, met)
+    if answer.stated.empty and measure in _NOT_RECORDED:
+        answer.missing[section] = _NOT_RECORDED[measure]
+    return answer
+
+
+def _weighed(answer: Answer, met: pd.DataFrame) -> None:
     for persona, part in answer.rows.groupby("persona"):
         origin, who = answer.origin(part["closed_on"]), {"subject": str(persona)}
         if "competitor" in part:
@@ -52,73 +137,15 @@ def buying(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = No
             n_met = roles[roles["deal_id"].isin(ids)].groupby("buying_role")["deal_id"].nunique()
             rows = rates([(role, k, len(ids)) for role, k in n_met.items()], "buying_role")
             answer.estimate(rows, origin, measure, **who)
-    if answer.stated.empty:
-        answer.missing["buying"] = (
-            "What buyers weigh and who is met is recorded of fewer than ten deals of each persona: collect "
-            "deals.competitor, and `touches` with their buying role."
-        )
-    return answer
 
 
-def touches_in_window(answer: Answer) -> pd.DataFrame:
-    """The answer's touches of the window, with every column that is read of them."""
-    rows = answer.others["touches"].reindex(columns=_TOUCH_COLUMNS)
-    rows = rows.assign(touched_on=pd.to_datetime(rows["touched_on"]))
-    return answer.now.situation.in_window(rows, rows["touched_on"])
-
-
-def _show_buying(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: Columns = {
-        "weighed_share": ("weighed instead", "backed"),
-        "no_decision_share": ("ended undecided", "backed"),
-        "met_in_won_share": ("met in won deals", "backed"),
-        "met_in_lost_share": ("met in lost deals", "backed"),
-    }
-    note = "Counted, not tested: who was met in a won deal may have been brought in when it went well."
-    return tabulated(shown, "persona", columns, title, note, ("weighed_share", "First of what is weighed"))
-
-
-def tabulated(
-    shown: Evidence, heading: str, columns: Columns, title: str, note: str, top: tuple[str, str]
-) -> Sequence[Piece]:
-    """Claims of personas as a table, the largest one of a measure in a sentence, and a note; nothing without any.
-
-    ``top``: the measure, and what its largest claim is called.
-    """
-    if shown.claims.empty:
-        return ()
-    label, (measure, text) = _named(shown), top
-    listed = table_of(shown.claims, shown.words, heading, columns, label=label, caption=title, limit=_MOST_ROWS)
-    largest = records(shown.of(measure).sort_values("estimate", ascending=False, kind="stable").head(1))
-    said = [stating(f"{text}: {label(claim)}, {backed(claim, shown.words)}.", claim) for claim in largest]
-    return listed, *said, Note(note)
-
-
-def _named(shown: Evidence) -> Label:
-    """How a row is called: its persona, and its level without the field."""
-    words = shown.words
-
-    def named(claim: Any) -> str:
-        level = words.level(str(claim["field"]), claim["level"]) if claim["level"] else ""
-        return ", ".join(part for part in (words.name(str(claim["subject"])), level) if part)
-
-    return named
-
-
-def stage_days(deals: pd.DataFrame, *, late: float = _LATE, among: str | None = None) -> Answer:
-    """How long each persona's ``deals`` stayed in a stage that they left: median days, and those that ``late`` take.
-
-    Quantiles with order-statistics intervals; stages that fewer than ten deals left are not shown.
-    """
-    now = opened()
-    answer = now.ask("stage_days", "stages", deals, "deals", _show_stages, among=among, late=late)
-    if no_deals(answer):
-        return answer
+def _stages(answer: Answer, met: pd.DataFrame) -> None:
+    now = answer.now
     if not now.situation.view.has("stage_history") or now.definition.clock != "day":
         answer.missing["stages"] = (
             "How long deals stay in a stage is unknown: collect `stage_history` with the day of every change."
         )
-        return answer
+        return
     history = fetched(now.situation.view.known("stage_history"))
     moves = history[history["deal_id"].isin(answer.rows["deal_id"])]
     moves = moves.sort_values(["deal_id", "change_no"], kind="stable")
@@ -128,28 +155,16 @@ def stage_days(deals: pd.DataFrame, *, late: float = _LATE, among: str | None = 
     for persona, part in answer.rows.groupby("persona"):
         mine = left[left["deal_id"].isin(part["deal_id"])]
         origin = answer.origin(part["closed_on"], table="stage_history")
-        for share, measure in ((0.5, "stage_days"), (late, "stage_late_days")):
+        for share, measure in ((0.5, "stage_days"), (answer.arguments["late"], "stage_late_days")):
             rows = [
                 {"field": "stage", "level": str(stage), **quantile(days, share)}
                 for stage, days in mine.groupby("stage")["days"]
                 if len(days) >= LEAST_SHOWN
             ]
             answer.estimate(rows, origin, measure, unit="days", subject=str(persona))
-    return answer
 
 
-def _show_stages(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: Columns = {"stage_days": ("half had left after", "backed"), "stage_late_days": ("late after", "backed")}
-    note = "A deal is late on a day by which nearly all have left."
-    return tabulated(shown, "persona and stage", columns, title, note, ("stage_days", "The longest stay"))
-
-
-def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """How often sales touched the leads of each persona's won ``deals``: the median, from ``touches`` of the window."""
-    answer = opened().ask("cadence", "cadence", deals, "deals", _show_cadence, among=among, others={"touches": touches})
-    if no_deals(answer):
-        return answer
-    met = touches_in_window(answer)
+def _touches(answer: Answer, met: pd.DataFrame) -> None:
     for persona, part in answer.rows.groupby("persona") if "lead_id" in answer.rows else ():
         leads = part.loc[part["outcome"] == "won", "lead_id"].dropna()
         ours = met[(met["from_team"] == "sales") & met["lead_id"].isin(leads)]
@@ -157,14 +172,43 @@ def cadence(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = N
         if len(n) >= LEAST_SHOWN:
             origin = answer.origin(ours["touched_on"], table="touches")
             answer.estimate([quantile(n)], origin, "won_touches", unit="count", subject=str(persona))
-    if answer.stated.empty:
-        answer.missing["cadence"] = (
-            "How often sales was in touch is known of fewer than ten won leads of each persona: collect `touches`."
-        )
-    return answer
 
 
-def _show_cadence(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: Columns = {"won_touches": ("touches of sales until a lead was won (median)", "backed")}
-    note = "Counted among won leads: nothing follows from it for how to win."
-    return tabulated(shown, "persona", columns, title, note, ("won_touches", "The highest median"))
+def _texts(answer: Answer, met: pd.DataFrame) -> None:
+    uses = []
+    for persona, part in answer.rows.groupby("persona"):
+        used = about(met, part).dropna(subset=["material_id"])
+        parts = [(str(name), some) for name, some in used.groupby("material_id") if len(some) >= LEAST_SHOWN]
+        rows = [{"field": "material_id", "level": name, "estimate": len(some)} for name, some in parts]
+        answer.count(rows, answer.origin(used["touched_on"], table="touches"), "n_used", subject=str(persona))
+        is_won = won(part).dropna().astype(bool)
+        hits = [(name, is_won[on_records(part.loc[is_won.index], some)]) for name, some in parts]
+        ended = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")
+        answer.estimate(ended, answer.origin(part["closed_on"]), "win_rate_when_used", subject=str(persona))
+        uses += [(str(persona), name, some["touched_on"].max()) for name, some in parts]
+    answer.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
+
+
+def on_records(deals: pd.DataFrame, notes: pd.DataFrame) -> "pd.Series[bool]":
+    """Which deals these notes or touches are on, or on the lead of."""
+    is_met = deals["deal_id"].isin(notes["deal_id"].dropna())
+    return is_met | deals["lead_id"].isin(notes["lead_id"].dropna()) if "lead_id" in deals else is_met
+
+
+def _show(measure: str, shown: Evidence, title: str) -> Sequence[Piece]:
+    """Claims of personas as a table, the largest one of a measure in a sentence, and a note; nothing without any."""
+    heading, columns, note, largest, said = _TABLES[measure]
+    claims, words = shown.claims, shown.words
+    if measure == "texts":
+        claims = claims.sort_values(["subject", "measure", "estimate"], ascending=[True, True, False], kind="stable")
+    if claims.empty:
+        return (Note("No text of the team was used ten times with a persona."),) if measure == "texts" else ()
+
+    def label(claim: Any) -> str:
+        level = words.level(str(claim["field"]), claim["level"]) if claim["level"] else ""
+        return ", ".join(part for part in (words.name(str(claim["subject"])), level) if part)
+
+    listed = table_of(claims, words, heading, columns, label=label, caption=title, limit=_MOST_ROWS)
+    most = where(claims, measure=largest).sort_values("estimate", ascending=False, kind="stable").head(1)
+    told = [stating(f"{said}: {label(claim)}, {backed(claim, words)}.", claim) for claim in records(most)]
+    return listed, *told, Note(note)

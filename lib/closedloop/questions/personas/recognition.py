@@ -1,22 +1,32 @@
-"""Who is in the market, and how a persona is recognised: sizes, the rule, and how often it errs."""
+"""Who is in the market, how a persona is recognised, and whether the set holds: in other samples, and over time."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.claims.ledger import Origin
+from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, levels, rates
-from closedloop.period.records import column
-from closedloop.presentation.blocks import Piece, Query, Sentence, stating
-from closedloop.presentation.findings import backed, dots_of, value, where
-from closedloop.presentation.persona_words import makeup
-from closedloop.presentation.sentences import capital
+from closedloop.period.records import column, won
+from closedloop.personas.changes import changes
+from closedloop.personas.persona_set import COMMIT, GATE, SPLIT, Change
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Note, Piece, Query, Sentence, stating
+from closedloop.presentation.findings import backed, dots_of, table_of, value, where
+from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup
+from closedloop.presentation.sentences import capital, records
 from closedloop.presentation.tables import Table
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
 
 _MOST_LEVELS = 3  # of a field of the rule: the most common ones
+_STABLE = 0.75  # the bar of METHODS, 2
+_RESAMPLED = 2_000
+_SAME = "Nothing changed since the last period."
 
 
 def recognise(
@@ -34,10 +44,10 @@ def recognise(
     outcomes.
     """
     now = opened()
-    table, frame = ("deals", deals) if leads.empty and deals is not None and len(deals) else ("leads", leads)
-    answer = now.ask("recognise", "rules", frame, table, _show, among=among, most_levels=most_levels)
+    source, frame = ("deals", deals) if leads.empty and deals is not None and len(deals) else ("leads", leads)
+    answer = now.ask("recognise", "rules", frame, source, _show, among=among, most_levels=most_levels)
     answer.headline = _headline
-    days, source = column(answer.rows, "created_on"), table if len(frame) else "none"
+    days, source = column(answer.rows, "created_on"), source if len(frame) else "none"
     _sizes(answer, answer.origin(days, "personas", source))
     _members(answer, answer.origin(days, table=source), most_levels)
     rule, lineage = now.personas.rule, now.lineage
@@ -96,44 +106,160 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 def _show_sizes(shown: Evidence, title: str) -> Sequence[Piece]:
     claims = shown.of("persona_share").sort_values("estimate", ascending=False, kind="stable")
     if claims.empty:
-        return (counted_personas(shown),)
+        return _headline(shown)
     picture = dots_of(claims, shown.words, title or "Who is in the market?", "share of those known",
                       level_of(shown.words))  # fmt: skip
-    return picture, counted_personas(shown)
+    return picture, *_headline(shown)
 
 
 def _headline(shown: Evidence) -> list[Sentence]:
-    return [counted_personas(shown)]
-
-
-def counted_personas(shown: Evidence) -> Sentence:
     """How many personas are in force, and how many of them rest on no outcome yet."""
     n, assumed = shown.first("n_personas"), shown.first("n_assumed")
     if n is None or assumed is None:
-        return Sentence("No persona is in force.")
+        return [Sentence("No persona is in force.")]
     held = "all rest on outcomes"
     if shown.result("only_won"):
         held = "what they promise cannot be told: only won deals are recorded"
     elif assumed["estimate"]:
         held = f"{value(assumed, shown.words)} still assumed, without outcomes of its own"
-    return stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)
+    return [stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)]
 
 
 def _show_rule(shown: Evidence, title: str) -> Sequence[Piece]:
     """What most of each persona are; the whole rule, in words and as SQL, is folded away."""
-    shares = shown.of("member_share")
-    made = [(name, makeup(where(shares, subject=name), shown.words)) for name in shown.rules]
-    rows = tuple((shown.words.name(name), said.text) for name, found in made for said in found)
-    cited = tuple(said.claims for _, found in made for said in found)
-    ways = [f"{capital(shown.words.told(name))}: {way}" for name, found in shown.rules.items() for way in found]
+    words, shares = shown.words, shown.of("member_share")
+    made = [(name, said) for name in shown.rules for said in makeup(where(shares, subject=name), words)]
+    rows, cited = tuple((words.name(name), said.text) for name, said in made), tuple(said.claims for _, said in made)
+    ways = [f"{capital(words.told(name))}: {way}" for name, found in shown.rules.items() for way in found]
     queries = [Query("The same rule as SQL", str(text)) for text in shown.table("set").get("sql", [])]
     listed = [Table(("persona", "who they are"), rows, (False, False), title, claims=cited)] if rows else []
-    return *listed, _rule_quality(shown), Query("The whole rule in words", "\n".join(ways)), *queries
-
-
-def _rule_quality(shown: Evidence) -> Sentence:
     error, guess = shown.first("rule_error"), shown.first("guess_error")
-    if error is None or guess is None:
-        return Sentence("How often the rule errs could not be measured.")
-    text = f"The rule errs on {backed(error, shown.words)} of unseen cases, guessing the largest persona on "
-    return stating(f"{text}{value(guess, shown.words)}.", error, guess)
+    errs = Sentence("How often the rule errs could not be measured.")
+    if error is not None and guess is not None:
+        text = f"The rule errs on {backed(error, words)} of unseen cases, guessing the largest persona on "
+        errs = stating(f"{text}{value(guess, words)}.", error, guess)
+    return *listed, errs, Query("The whole rule in words", "\n".join(ways)), *queries
+
+
+def stability(
+    deals: pd.DataFrame | None = None,
+    over: str = "samples",
+    *,
+    resampled: int = _RESAMPLED,
+    among: str | None = None,
+) -> Answer:
+    """Does the set hold: would it be found again in other ``samples``, and what changed over the ``periods``?
+
+    Over "samples": of each persona's segment SLSW, 1 for always (METHODS 2). Of each split the share of ``resampled``
+    samples of ``deals`` (every one) in which it would be worth as much, in its direction: of all deals, which hold
+    those that suggested it and so speak for it, and of those decided since, which do not. Over "periods": what became
+    of every persona since the last one (new, split, merged, retired, adjusted or kept: rules alone count, for promised
+    win rates are renewed every period), and every permanent edit since research found the first set, newest first, with
+    the figures that it rested on. Errors: ParameterError.
+    """
+    now = opened()
+    if over == "periods":
+        answer = now.ask("stability", "changes", pd.DataFrame(), "deals", _show_periods, over=over)
+        answer.tables["changes"] = changes(now.personas_before, now.personas)
+        entries = [asdict(entry) for entry in reversed(now.personas.changelog)]
+        answer.tables["history"] = pd.DataFrame(entries, columns=[field.name for field in fields(Change)])
+        answer.results["review_on"] = f"{now.period.end:%Y-%m-%d}" if now.definition.has_calendar else None
+        return answer
+    if over != "samples" or deals is None:
+        given = "" if over != "samples" else " without deals"
+        raise ParameterError(f"stability: over = {over!r}{given}; allowed: {allowed(('samples', 'periods'))}")
+    answer = now.ask("stability", "stability", deals, "deals", _show_samples, among=among,
+                     over=over, resampled=resampled)  # fmt: skip
+    lineage = now.lineage
+    if lineage.segments is None or not lineage.segment_of:
+        answer.missing["stability"] = lineage.why_untraced
+    else:
+        slsw = lineage.segments.slsw
+        chosen = slsw[slsw["k"] == lineage.segments.recommended_k]
+        by_segment = chosen.set_index(chosen["segment"].astype(str))
+        rows = [
+            {"field": "persona", "level": persona, "estimate": by_segment.loc[segment, "slsw"],
+             "n": by_segment.loc[segment, "size"]}
+            for persona, segment in lineage.segment_of.items()
+        ]  # fmt: skip
+        origin = Origin(now.notebook, "stability", lineage.sample.source, *lineage.asked)
+        answer.estimate(rows, origin, "slsw", unit="ratio")
+    splits = [entry for entry in now.personas.changelog if entry.edit == SPLIT and entry.into in now.personas.ids]
+    if splits and len(answer.rows):
+        _splits(answer, splits, resampled)
+    return answer
+
+
+def _splits(answer: Answer, splits: Sequence[Change], resampled: int) -> None:
+    situation = answer.now.situation
+    decided = answer.rows[won(answer.rows).notna()].sort_values(["closed_on", "deal_id"], kind="stable")
+    decided = decided.assign(is_won=decided["outcome"] == "won", ended=situation.names_of(decided["closed_on"]))
+    rng, origin = situation.rng("split-stability"), answer.origin(decided["closed_on"])
+    for measure, is_later in (("split_kept_share", False), ("split_kept_since_share", True)):
+        parts = [(entry, decided[decided["ended"] > entry.last_period] if is_later else decided) for entry in splits]
+        answer.estimate([row for entry, part in parts for row in _kept(entry, part, rng, resampled)], origin, measure)
+
+
+def _kept(entry: Change, deals: pd.DataFrame, rng: np.random.Generator, resampled: int) -> list[dict[str, object]]:
+    """The share for one split; nothing when one of its sides has fewer than ten of the deals."""
+    sides, counted = [entry.into, entry.persona], deals.groupby("persona")["is_won"].agg(["sum", "size"])
+    if not set(sides) <= set(counted.index) or counted.loc[sides, "size"].min() < LEAST_SHOWN:
+        return []
+    k, n = (counted.loc[sides, name].to_numpy(dtype=float) for name in ("sum", "size"))
+    drawn = rng.binomial(n.astype(int), k / n, (resampled, 2)) / n  # resampling rows of a group of fixed size
+    sign = np.sign((entry.estimate or 0.0) - (entry.baseline or 0.0))
+    share = float((sign * (drawn[:, 0] - drawn[:, 1]) > GATE).mean())
+    return [{"field": "persona", "level": entry.into, "estimate": share, "n": int(n.sum())}]
+
+
+def _show_samples(shown: Evidence, title: str) -> Sequence[Piece]:
+    columns: dict[str, Any] = {
+        "slsw": "its segment is found again (1 is always)",
+        "n": ("rows of its segment", lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else numbers.MISSING),
+        "split_kept_share": "its split holds in samples of all deals",
+        "split_kept_since_share": "and of the deals since",
+    }
+    listed = table_of(shown.claims, shown.words, "persona", columns, label=level_of(shown.words), caption=title)
+    weakest = records(shown.of("slsw").sort_values("estimate", kind="stable").head(1))
+    if not weakest:
+        return (listed,)
+    verdict = "stable enough to plan with" if weakest[0]["estimate"] >= _STABLE else "too loose to plan with alone"
+    text = f"Each is found again with {value(weakest[0], shown.words)} or more"
+    name = shown.words.told(weakest[0]["level"])
+    return listed, stating(f"{text} ({name}): {verdict}.", *weakest)
+
+
+def _show_periods(shown: Evidence, title: str) -> Sequence[Piece]:
+    return *_show_changes(shown, title), *_show_history(shown, "")
+
+
+def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
+    """The table ``changes`` (``persona_changes.changes``), and how many changed."""
+    frame = shown.table("changes")
+    if frame.empty:
+        return (Sentence(_SAME),)
+    n = int((frame["change"] != "kept").sum())
+    said = f"{n} change{'s' if n != 1 else ''} since the last period." if n else _SAME
+    return change_table(frame, shown.words, title), Sentence(said)
+
+
+def _show_history(shown: Evidence, title: str) -> Sequence[Piece]:
+    rows = records(shown.table("history"))
+    entries = [Change(**{str(k): v for k, v in row.items() if not numbers.is_missing(v)}) for row in rows]
+    when = f"when {shown.period} has ended"
+    if shown.words.definition.clock == "none":
+        when = "when new records come in; this market records no dates"
+    if shown.result("review_on"):
+        when = f"{numbers.day(pd.Timestamp(shown.result('review_on')))}, when the period has ended"
+    review = Note(f"Next review: {when}.")
+    if not entries:
+        return Sentence("No edit has been made: the set is as research found it."), review
+    cells = tuple(
+        (entry.period, edit_told(entry, shown.words), edit_evidence(entry), entry.claim_id or numbers.MISSING)
+        for entry in entries
+    )
+    heads = ("since", "edit", "evidence", "claim in the ledger of the period before")
+    caption = f"{title} With every refinement all promised win rates are estimated anew.".strip()
+    n = sum(entry.edit != COMMIT for entry in entries)
+    text = f"{n} edit{'' if n == 1 else 's'} made since research found the first set."
+    return Table(heads, cells, (False,) * 4, caption), Sentence(text), review

@@ -1,25 +1,30 @@
-"""What is heard: the topics of notes by kind, and how deals ended in which an objection was raised."""
+"""What is heard: topics of notes by kind, and where each competitor is met and how often we win against it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
+from closedloop.claims.comparisons import LOOK_COLUMNS, typed
+from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates, shares
 from closedloop.period.records import won
+from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
-from closedloop.presentation.blocks import Listing, Note, Piece, stating
-from closedloop.presentation.findings import backed, table_of
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
+from closedloop.presentation.findings import Column, backed, table_of, where
 from closedloop.presentation.sentences import capital, records
-from closedloop.questions.personas.buying import Columns, tabulated, touches_in_window
-from closedloop.terms import MATERIAL_KINDS
+from closedloop.questions.personas.buying import on_records
+from closedloop.statistics.recording import recorded_shares
+from closedloop.terms import NO_COMPETITOR, NO_DECISION
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import level_of, no_deals
+from closedloop.workbench.comparison import level_of, no_deals, recording
 from closedloop.workbench.period import opened
 
-if TYPE_CHECKING:
-    from closedloop.market.view import View
+_KINDS_OF_DEALS = ("persona", "product", "channel")
+_FEWEST_DEALS = 10
+_TEXT_COLUMNS = ["kind", "competitor", "added_on", "retired_on"]
 
 
 class _Kind(NamedTuple):
@@ -52,7 +57,9 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
     was raised.
     """
     now = opened()
-    answer = now.ask("topics", "objections", notes, "notes", _show, among=among, others={"deals": deals}, least=least)
+    answer = now.ask(
+        "topics", "objections", notes, "notes", _show_topics, among=among, others={"deals": deals}, least=least
+    )
     if answer.rows.empty:
         if not now.situation.view.has("notes"):
             answer.missing["notes"] = "No notes are recorded: log pains, objections and questions with a topic each."
@@ -69,8 +76,13 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
             answer.count(_logged(mine, least), origin, f"n_{kind.name}", subject=str(persona))
             answer.estimate(shares(mine["topic"], "topic"), origin, f"{kind.name}_share", subject=str(persona))
     ended = answer.others["deals"]
-    for persona, mine in ended.groupby("persona") if len(ended) else ():
-        _raised(answer, str(persona), mine)
+    for persona, mine in ended.groupby("persona") if len(ended) else ():  # how deals ended in which it was raised
+        is_won = won(mine).dropna().astype(bool)
+        raised = of_kind(answer.rows[answer.rows["persona"] == persona], "objection").groupby("topic")
+        hits = [(topic, is_won[on_records(mine.loc[is_won.index], part)]) for topic, part in raised]
+        origin = answer.origin(mine["closed_on"], "objections", "deals")
+        rows = rates([(topic, hit.sum(), len(hit)) for topic, hit in hits], "topic")
+        answer.estimate(rows, origin, "win_rate_when_raised", subject=str(persona))
     return answer
 
 
@@ -90,25 +102,7 @@ def _logged(notes: pd.DataFrame, least: int, *, by_topic: bool = False) -> pd.Da
     return rows[rows["estimate"] >= max(least, LEAST_SHOWN)]
 
 
-def _raised(answer: Answer, persona: str, deals: pd.DataFrame) -> None:
-    """How the persona's decided deals ended in which each objection was raised."""
-    notes, is_won = answer.rows[answer.rows["persona"] == persona], won(deals).dropna().astype(bool)
-    decided = deals.loc[is_won.index]
-    ended = []
-    for topic, part in of_kind(notes, "objection").groupby("topic"):
-        hits = is_won[on_records(decided, part)]
-        ended.append((topic, hits.sum(), len(hits)))
-    origin = answer.origin(deals["closed_on"], "objections", "deals")
-    answer.estimate(rates(ended, "topic"), origin, "win_rate_when_raised", subject=persona)
-
-
-def on_records(deals: pd.DataFrame, notes: pd.DataFrame) -> "pd.Series[bool]":
-    """Which deals these notes or touches are on, or on the lead of."""
-    is_met = deals["deal_id"].isin(notes["deal_id"].dropna())
-    return is_met | deals["lead_id"].isin(notes["lead_id"].dropna()) if "lead_id" in deals else is_met
-
-
-def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+def _show_topics(shown: Evidence, title: str) -> Sequence[Piece]:
     counted = shown.claims[(shown.claims["subject"] == "market") & (shown.claims["field"] == "topic")]
     pieces: list[Piece] = []
     if len(counted):
@@ -131,53 +125,126 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     return *pieces, *([Listing(lines)] if lines else []), note
 
 
-COLUMNS = (
-    "material_id", "added_on", "kind", "title", "text", "persona", "buying_role", "stage", "competitor", "topic",
-    "retired_on",
-)  # fmt: skip
+def competitors(
+    deals: pd.DataFrame,
+    notes: pd.DataFrame,
+    by: Sequence[str] = _KINDS_OF_DEALS,
+    *,
+    least: int = _FEWEST_DEALS,
+    among: str | None = None,
+) -> Answer:
+    """How often each competitor is met in ``deals``, in all and ``by`` kind of deal, and how often we win against it.
 
-
-def materials(deals: pd.DataFrame, touches: pd.DataFrame, *, among: str | None = None) -> Answer:
-    """How often each of the team's texts was used with a persona, when last, and how those ``deals`` ended.
-
-    The texts in force themselves go to the documents (table ``texts``), and are not shown here.
+    Every rate is among the deals that record an alternative, with Wilson's interval; ``no_decision`` is among all that
+    ended. Why: topics of buyers' ``notes`` of losses and of objections, and the reasons that sellers recorded. A
+    competitor has a card from ``least`` known deals on; the comparison tests whether it is recorded more often for one
+    outcome (family "recording").
     """
     now = opened()
-    answer = now.ask(
-        "materials", "materials", deals, "deals", _show_materials, among=among, others={"touches": touches}
-    )
-    answer.tables["texts"] = texts_in_force(now.situation.view)
+    answer = now.ask("competitors", "met", deals, "deals", _show_competitors, among=among, others={"notes": notes},
+                     by=list(by), least=least)  # fmt: skip
+    names = competitor_names(now.situation, least)
+    answer.results["competitors"] = names
     if no_deals(answer):
         return answer
-    met, uses = touches_in_window(answer), []
-    for persona, part in answer.rows.groupby("persona"):
-        used = about(met, part).dropna(subset=["material_id"])
-        parts = [(str(name), some) for name, some in used.groupby("material_id") if len(some) >= LEAST_SHOWN]
-        rows = [{"field": "material_id", "level": name, "estimate": len(some)} for name, some in parts]
-        answer.count(rows, answer.origin(used["touched_on"], table="touches"), "n_used", subject=str(persona))
-        is_won = won(part).dropna().astype(bool)
-        hits = [(name, is_won[on_records(part.loc[is_won.index], some)]) for name, some in parts]
-        ended = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")
-        answer.estimate(ended, answer.origin(part["closed_on"]), "win_rate_when_used", subject=str(persona))
-        uses += [(str(persona), name, some["touched_on"].max()) for name, some in parts]
-    answer.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
+    if not names:
+        answer.missing["competitors"] = (
+            f"No competitor was met in {least} known deals: collect deals.competitor, the alternative of every deal."
+        )
+        return answer
+    rows, said, every = answer.rows, answer.others["notes"], answer.origin(answer.rows["closed_on"])
+    if "competitor" in rows:  # is an alternative recorded as often for won as for lost deals?
+        known, strong = rows["competitor"].where(rows["competitor"] != "unknown"), every._replace(cell="strong")
+        recorded = recorded_shares(known.to_frame(), won(rows), now.situation.names_of(rows["closed_on"]))
+        meta = {**strong._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
+        answer.compare(typed(recorded.assign(**meta, subject="market", level="", within=""), LOOK_COLUMNS))
+        answer.estimate(_won(rows[known.notna()], ""), strong, "win_rate")
+    for name in names:
+        is_met = met(rows, name).dropna().astype(bool)
+        theirs = rows.loc[is_met.index[is_met]]
+        if len(theirs) >= LEAST_SHOWN:  # the last period is that of the last deal
+            total = [{"estimate": len(theirs), "n": len(is_met)}]
+            answer.count(total, answer.origin(theirs["closed_on"]), "n_met", subject=name)
+            of_all = rows.loc[is_met.index]
+            found = [row for field in ("", *by) for row in _rates(of_all, field, is_met)]
+            answer.estimate(found, answer.origin(of_all["closed_on"]), "met_share", subject=name)
+        _why(answer, name, theirs, about(said, theirs))
+        if name != NO_DECISION:
+            found = [row for field in ("", *by) for row in _won(theirs, field)]
+            answer.estimate(found, answer.origin(theirs["closed_on"], "strong"), "win_rate", subject=name)
+    if not now.situation.view.has("materials"):
+        return answer
+    texts = fetched(now.situation.view.known("materials")).reindex(columns=_TEXT_COLUMNS)
+    texts = texts[texts["kind"].isin(["question", "answer"]) & texts["retired_on"].isna() & texts["added_on"].notna()]
+    for name in names:  # how many of the team's dated questions and answers are about it, up to the latest
+        mine = texts[texts["competitor"] == (NO_COMPETITOR[0] if name == NO_DECISION else name)]
+        if len(mine):
+            origin = answer.origin(pd.to_datetime(mine["added_on"]), "verified", "materials")
+            answer.count([{"estimate": len(mine)}], origin, "n_texts", subject=name)
     return answer
 
 
-def _show_materials(shown: Evidence, title: str) -> Sequence[Piece]:
-    columns: Columns = {"n_used": "times used", "win_rate_when_used": ("deals won in which it was used", "backed")}
-    ordered = shown.claims.sort_values(["subject", "measure", "estimate"], ascending=[True, True, False], kind="stable")
-    if ordered.empty:
-        return (Note("No text of the team was used ten times with a persona."),)
-    note = "What was used in won deals need not be why they were won."
-    return tabulated(
-        replace(shown, claims=ordered), "persona and text", columns, title, note, ("n_used", "First in use")
+def competitor_names(situation: Situation, least: int = _FEWEST_DEALS) -> list[str]:
+    """Competitors met in at least ``least`` known deals, and ``no_decision`` where that outcome is recorded."""
+    declared = situation.definition.deals
+    undecided: list[str] = [NO_DECISION] if declared and NO_DECISION in declared.outcomes else []
+    if not situation.view.has("deals") or "competitor" not in situation.deals:
+        return undecided
+    n = situation.deals["competitor"].value_counts()
+    named = [str(name) for name in n[n >= least].index if name not in (*NO_COMPETITOR, "unknown")]
+    return sorted(named) + undecided
+
+
+def met(deals: pd.DataFrame, name: str) -> pd.Series:
+    """Was the competitor met in the deal, or did it end undecided? Missing where no alternative is recorded."""
+    if name == NO_DECISION:
+        return (deals["outcome"] == NO_DECISION).astype("boolean")
+    if "competitor" not in deals:
+        return pd.Series(pd.NA, index=deals.index, dtype="boolean")
+    is_recorded = deals["competitor"].notna() & (deals["competitor"] != "unknown")
+    return (deals["competitor"] == name).where(is_recorded).astype("boolean")
+
+
+def _rates(deals: pd.DataFrame, field: str, hit: pd.Series) -> list[dict[str, object]]:
+    """The rate of ``hit`` in all deals (no field) or at every level of a field."""
+    if not field:
+        return rates([("", hit.sum(), len(hit))], "")
+    if field not in deals:
+        return []
+    return rates([(level, part.sum(), len(part)) for level, part in hit.groupby(deals[field])], field)
+
+
+def _won(deals: pd.DataFrame, field: str) -> list[dict[str, object]]:
+    """Won of won and lost deals, of all or by a field."""
+    is_won = won(deals).dropna().astype(bool)
+    return _rates(deals.loc[is_won.index], field, is_won)
+
+
+def _why(answer: Answer, name: str, deals: pd.DataFrame, notes: pd.DataFrame) -> None:
+    """What buyers gave as reasons, what was objected, and the reasons that sellers recorded."""
+    for kind, team, stem in (("loss", "buyer", "loss_topic"), ("objection", "", "objection")):
+        part = of_kind(notes, kind, team)
+        origin = answer.origin(part["written_on"], "why", "notes")
+        answer.estimate(shares(part["topic"], "topic"), origin, f"{stem}_share", subject=name)
+        if len(part) >= LEAST_SHOWN:
+            answer.count([{"estimate": len(part), "n": len(part)}], origin, f"n_{stem}", subject=name)
+    if "loss_reason" in deals:
+        origin = answer.origin(deals["closed_on"], "why")
+        answer.estimate(shares(deals["loss_reason"], "loss_reason"), origin, "loss_reason_share", subject=name)
+
+
+def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
+    claims = where(shown.of("n_met", "met_share", "win_rate"), field="")
+    columns: dict[str, str | tuple[str, Column]] = {
+        "n_met": "deals",
+        "met_share": ("of those that record an alternative", "backed"),
+        "win_rate": ("decided deals won", "backed"),
+    }
+    if claims.empty:
+        return (Sentence("No competitor was met in ten of the deals that ended."),)
+    words = replace(shown.words, names={"market": "all that record one", **shown.words.names})
+    listed = table_of(
+        claims, words, "competitor", columns, label=lambda claim: words.name(claim["subject"]), caption=title
     )
-
-
-def texts_in_force(view: "View") -> pd.DataFrame:
-    """The team's texts in force on the day, with every column of the contract; newest first within a kind."""
-    known = view.known("materials").execute() if view.has("materials") else pd.DataFrame()
-    frame = known.reindex(columns=list(COLUMNS))
-    current = frame[frame["retired_on"].isna() & frame["text"].notna() & frame["kind"].isin(MATERIAL_KINDS)]
-    return current.sort_values(["added_on", "material_id"], ascending=[False, True], ignore_index=True)
+    note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
+    return listed, note, *recording(shown)

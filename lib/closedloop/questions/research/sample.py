@@ -3,25 +3,72 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import scipy
 
+from closedloop.claims.comparisons import gain_looks
 from closedloop.errors import ParameterError, allowed
+from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.leaks import leaking
 from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
 from closedloop.personas.research import FEWEST_ROWS, sample_of, survey_of
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Piece, Sentence, claim_ids, stating
-from closedloop.presentation.findings import Claim, value
+from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
+from closedloop.presentation.findings import Claim, backed, dots_of, on_scale, value, where
 from closedloop.presentation.sentences import records
 from closedloop.presentation.tables import Table
-from closedloop.statistics.segmentation.indicators import effective_size
+from closedloop.statistics.proportions import wilson
+from closedloop.statistics.segmentation.indicators import effective_size, is_metric, weighted_mean
+from closedloop.statistics.segmentation.profiles import (
+    associations,
+    components,
+    field_and_level,
+    profile_of,
+    profile_sizes,
+)
+from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import OpenPeriod, opened
+from closedloop.workbench.redraws import AssociationRedraw
 
 ADVISED = 60  # rows for each column that segments are cut by: Dolnicar, Gruen & Leisch (2018), ch. 5
 DAYS = ("answered_on", "created_on", "closed_on")
+MARKET = "market"
 _TABLES = ("respondents", "leads", "accounts", "deals")
+_MOST_PAIRS = 5
+_YES = ("true", "1")
+
+
+def explore(
+    sample: pd.DataFrame,
+    by: Sequence[str] | None = None,
+    measure: str = "answers",
+    *,
+    least: int | None = None,
+    pairs: int = _MOST_PAIRS,
+    among: str | None = None,
+    known_at: str = "",
+) -> Answer:
+    """A sample before any cut: is it large enough, or how is it answered?
+
+    "size": rows, columns, ended deals to judge by, an earlier wave; and what is held back. Advised are 60 rows a
+    column, of a weighted survey 60 of equal weight (Kish's effective size); held back are fields that look like an
+    identifier or free text. "answers": how common each is (Wilson's interval) and what is missing; the ``pairs``
+    strongest rank correlations of two answers, their intervals for all pairs at once; principal components beside those
+    of shuffled columns (Horn, 1965). ``sample``: one row a person or record; ``by``: the columns to segment by (None:
+    as the market says); ``least``: of fewer rows answers are not looked at (50). ``among``: which rows these are, where
+    a cell chose them; ``known_at``: when that is known. Errors: ParameterError.
+    """
+    measures = {"size": ("sample", _show_size, _state_size), "answers": ("explore", _show_answers, _state_answers)}
+    if measure not in measures:
+        raise ParameterError(f"explore: measure = {measure!r}; allowed: {allowed(measures)}")
+    section, show, state = measures[measure]
+    answer = asked_of(opened(), "explore", section, sample, by, show, among=among, known_at=known_at,
+                      measure=measure, least=least, pairs=pairs)  # fmt: skip
+    state(answer, answer.fitted)
+    return answer
 
 
 def asked_of(now: OpenPeriod, verb: str, section: str, sample: pd.DataFrame, by: Sequence[str] | None, render: Any,
@@ -62,16 +109,26 @@ def is_too_small(answer: Answer, sample: Sample, least: int, *sections: str) -> 
     return True
 
 
-def sample_size(sample: pd.DataFrame, by: Sequence[str] | None = None, *, among: str | None = None) -> Answer:
-    """Is there enough to segment: rows, columns, ended deals to judge by, an earlier wave; and what is held back.
+def last_wave(situation: Situation, rows: pd.DataFrame, least: int) -> "pd.Series[bool] | None":
+    """Which rows came with the last wave: the latest periods in a row, or the latest alone where none is without rows.
 
-    ``sample``: one row a person or record; ``by``: the columns to segment by (None: as the market says). Advised are 60
-    rows a column, of a weighted survey 60 of equal weight (Kish's effective size). Held back are fields that look like
-    an identifier or free text.
+    None when the rows have no days, or when either side has fewer than ``least`` rows.
     """
-    now = opened()
-    answer = asked_of(now, "sample_size", "sample", sample, by, _show_size, among=among)
-    known: Sample = answer.fitted
+    days = days_of(rows)
+    if days.empty or not situation.is_dated:
+        return None
+    names = situation.names_of(days)
+    spans = days.groupby(names).agg(["min", "max"]).dropna().sort_values("min")
+    if len(spans) < 2:
+        return None
+    length = (situation.period.end - situation.period.start).days
+    pauses = (spans["min"] - spans["max"].shift()).dt.days > length
+    latest = spans.index[pauses.cumsum() == pauses.sum()] if pauses.any() else spans.index[-1:]
+    is_last = names.isin(latest)
+    return is_last if min(is_last.sum(), (~is_last).sum()) >= least else None
+
+
+def _state_size(answer: Answer, known: Sample) -> None:
     origin = answer.origin(days_of(known.rows))
     advised = ADVISED * len(known.items)
     for measure, n in (("n_rows", len(known.rows)), ("n_columns", len(known.items)), ("n_advised", advised)):
@@ -82,7 +139,7 @@ def sample_size(sample: pd.DataFrame, by: Sequence[str] | None = None, *, among:
     if known.n_without_weight:
         n = len(known.rows) + known.n_without_weight
         answer.count([{"estimate": known.n_without_weight, "n": n}], origin, "n_without_weight")
-    situation = now.situation
+    situation = answer.now.situation
     for table, fields in situation.view.held_back.items():
         rows = [{"field": name, "level": found.kind, "estimate": found.n_values, "n": found.n}
                 for name, found in fields.items()]  # fmt: skip
@@ -107,100 +164,171 @@ def sample_size(sample: pd.DataFrame, by: Sequence[str] | None = None, *, among:
             "No survey: the segments describe records, not needs. Collect `respondents`: "
             "a dozen yes/no questions about needs, asked of at least 60 people per question."
         )
-    return answer
-
-
-def last_wave(situation: Situation, rows: pd.DataFrame, least: int) -> "pd.Series[bool] | None":
-    """Which rows came with the last wave: the latest periods in a row, or the latest alone where none is without rows.
-
-    None when the rows have no days, or when either side has fewer than ``least`` rows.
-    """
-    days = days_of(rows)
-    if days.empty or not situation.is_dated:
-        return None
-    names = situation.names_of(days)
-    spans = days.groupby(names).agg(["min", "max"]).dropna().sort_values("min")
-    if len(spans) < 2:
-        return None
-    length = (situation.period.end - situation.period.start).days
-    pauses = (spans["min"] - spans["max"].shift()).dt.days > length
-    latest = spans.index[pauses.cumsum() == pauses.sum()] if pauses.any() else spans.index[-1:]
-    is_last = names.isin(latest)
-    return is_last if min(is_last.sum(), (~is_last).sum()) >= least else None
 
 
 def _show_size(shown: Evidence, title: str) -> Sequence[Piece]:
-    rows, columns, advised, ended, wave = (
-        shown.first(name) for name in ("n_rows", "n_columns", "n_advised", "n_ended", "n_last_wave")
-    )
+    words, rows, columns, advised = shown.words, *map(shown.first, ("n_rows", "n_columns", "n_advised"))
     if rows is None or columns is None or advised is None:
         return (Sentence("Nothing is recorded that could be cut into segments."),)
-    effective = shown.first("n_effective_rows")
-    counted = rows if effective is None else effective
+    ended, wave, effective = map(shown.first, ("n_ended", "n_last_wave", "n_effective_rows"))
+    counted = effective or rows
     is_enough = counted["estimate"] >= advised["estimate"]
     checks: list[tuple[str, list[Claim | None], bool]] = [
-        (
-            f"as many {'' if effective is None else 'effective '}rows to cut as advised",
-            [counted, advised],
-            is_enough,
-        ),
+        (f"as many {'effective ' if effective else ''}rows to cut as advised", [counted, advised], is_enough),
         ("questions or fields to cut by", [columns], columns["estimate"] >= 1),
         ("ended deals to judge segments by", [ended], ended is not None and ended["estimate"] >= 1),
         ("rows of a last wave, to see whether segments hold", [wave], wave is not None),
     ]
-    cited = [[claim for claim in found if claim is not None] for _, found, _ in checks]
-    cells = tuple(
-        (name, " / ".join(value(claim, shown.words) for claim in found), "yes" if is_there else "no")
+    cells = [
+        (name, " / ".join(value(claim, words) for claim in found), "yes" if is_there else "no")
         for name, found, is_there in checks
-    )
-    heads = ("what a cut needs", "found", "there")
-    ids = tuple(claim_ids(*claims) for claims in cited)
-    lacking = [name for name, _, is_there in checks if not is_there]
-    text = "Everything that a cut needs is there." if not lacking else f"A cut has to do without: {'; '.join(lacking)}."
-    weighted = "" if effective is None else f", as sure as {value(effective, shown.words)} of equal weight,"
-    size = (
-        f"{value(rows, shown.words)} rows of {rows['source_table']}{weighted} for {value(columns, shown.words)} columns"
-    )
+    ]
+    cited = [claim_ids(*(claim for claim in found if claim)) for _, found, _ in checks]
+    lacking = "; ".join(name for name, _, is_there in checks if not is_there)
+    weighted = f", as sure as {value(effective, words)} of equal weight," if effective else ""
+    size = f"{value(rows, words)} rows of {rows['source_table']}{weighted} for {value(columns, words)} columns"
     enough = "enough" if is_enough else "too few to be sure, so look at the stability first"
+    heads = ("what a cut needs", "found", "there")
     return (
-        Table(heads, cells, (False, True, False), title, claims=ids),
-        stating(f"{size}: {enough} (advised are {value(advised, shown.words)}).", rows, columns, advised, counted),
-        stating(text, *(claim for claims in cited for claim in claims)),
-        *_weighted(shown),
-        *(_held_back(shown, claim) for claim in records(shown.of("n_values"))),
-        *_kept_out(shown),
+        Table(heads, tuple(cells), (False, True, False), title, claims=tuple(cited)),
+        stating(f"{size}: {enough} (advised are {value(advised, words)}).", rows, columns, advised, counted),
+        stating(
+            f"A cut has to do without: {lacking}." if lacking else "Everything that a cut needs is there.",
+            *(claim for _, found, _ in checks for claim in found if claim),
+        ),
+        *_remarks(shown, effective),
     )
 
 
-def _weighted(shown: Evidence) -> list[Sentence]:
-    """What is weighted and what is not, and whose answers have no weight; nothing where none is recorded."""
-    effective, lost = shown.first("n_effective_rows"), shown.first("n_without_weight")
-    said = []
+def _remarks(shown: Evidence, effective: Claim | None) -> list[Sentence]:
+    """What is weighted, whose answers have no weight, what nobody can be compared by, and what looks like a leak."""
+    words, lost, said = shown.words, shown.first("n_without_weight"), []
     if effective is not None:
         said.append(stating(
             "Answers count by their weights: segments, shares, sizes, means and comparisons are the market's, not the "
             "sample's; effective n is how many answers of equal weight would be as sure. Counted by heads are missing "
             "answers, what goes together, and how well segments are recognised.", effective))  # fmt: skip
     if lost is not None:
-        text = (
-            f"{value(lost, shown.words)} of {numbers.count(lost['n'])} respondents have no weight and are left out: "
-            "nobody knows how many people they stand for."
-        )
-        said.append(stating(text, lost))
+        text = f"{value(lost, words)} of {numbers.count(lost['n'])} respondents have no weight and are left out: "
+        said.append(stating(f"{text}nobody knows how many people they stand for.", lost))
+    for claim in records(shown.of("n_values")):
+        name, table = str(claim["field"]), claim["source_table"]
+        text = f"{words.column(name)} ({name} of {table}) looks like {claim['level']}: "
+        text += f"{numbers.count(claim['estimate'])} values among {numbers.count(claim['n'])} records; it is kept out "
+        text += "of rules, segments, comparisons and scores. List it under [checked] of market.toml if it is a field."
+        said.append(stating(text, claim))
+    if names := ", ".join(words.column(name) for name in shown.result("kept_out") or ()):
+        text = f"Kept out of segments, rules and comparisons, since they look like leaks of the outcome: {names}"
+        said.append(Sentence(f"{text}. 03 leads says why."))
     return said
 
 
-def _held_back(shown: Evidence, claim: Claim) -> Sentence:
-    """A field by which nobody can be compared, and how to vouch for it."""
-    name, table = claim["field"], claim["source_table"]
-    n_values, n = numbers.count(claim["estimate"]), numbers.count(claim["n"])
-    text = f"{shown.words.column(str(name))} ({name} of {table}) looks like {claim['level']}: {n_values} values among "
-    text += f"{n} records; it is kept out of rules, segments, comparisons"
-    return stating(f"{text} and scores. List it under [checked] of market.toml if it is a field.", claim)
+def _state_answers(answer: Answer, known: Sample) -> None:
+    least, pairs = answer.arguments["least"], answer.arguments["pairs"]
+    if is_too_small(answer, known, least or FEWEST_ROWS, "explore"):
+        return
+    items, origin = known.rows[known.items], answer.origin(days_of(known.rows))
+    missing = [(name, items[name].isna().sum(), len(items)) for name in known.items]
+    stated = [row | {"field": row["level"], "level": ""} for row in rates(missing, "")]
+    answer.estimate(stated, origin, "missing_share")
+    strongest = associations(items).head(pairs)
+    named = [[_answer(str(name), items) for name in strongest[of]] for of in ("first", "second")]
+    looks = strongest.assign(field=[field for field, _ in named[0]], level=[level for _, level in named[0]])
+    within = [field if level in ("", "yes") else f"{field}={level}" for field, level in named[1]]
+    compared = gain_looks(looks, origin, measure="association").assign(within=within)
+    answer.compare(compared, AssociationRedraw(items, pairs))
+    found = components(items, answer.now.situation.rng("explore"))
+    stands_out = (found["share"] > found["shuffled"]).astype(bool)
+    n = int(stands_out.cumprod().sum()) if len(found) else 0
+    rows = pd.DataFrame({"estimate": found["share"], "baseline": found["shuffled"], "field": "component"})
+    rows = rows.assign(level=found["component"].astype(str), n=len(items))
+    answer.estimate(rows, origin, "component_share")
+    answer.count([{"estimate": n, "n": len(items)}], origin, "n_dimensions")
+    answer.results["n_dimensions"] = n
+    everybody = pd.Series(MARKET, index=items.index)
+    weights = None if known.weights is None else known.weights.to_numpy(dtype=float)
+    shares = shares_of(known, everybody, profile_of(items, everybody, weights).tail(1))
+    answer.estimate(shares, origin, "profile_share")
 
 
-def _kept_out(shown: Evidence) -> list[Sentence]:
-    """Fields that look like leaks; nothing without any."""
-    names = [shown.words.column(name) for name in shown.result("kept_out") or ()]
-    text = f"Kept out of segments, rules and comparisons, since they look like leaks of the outcome: {', '.join(names)}"
-    return [Sentence(f"{text}. 03 leads says why.")] if names else []
+def _answer(column: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """``field_and_level`` of a column of a profile, where what is true is a yes."""
+    field, level = field_and_level(column, rows)
+    return field, "yes" if level in _YES else level
+
+
+def _tall(sample: Sample, labels: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """A profile as rows: subject, item, field, level, is_mean, estimate, n, n_effective; groups of ten or more."""
+    items = sample.rows[sample.items]
+    answered = items.notna().groupby(labels).sum()
+    answered.loc[MARKET] = items.notna().sum()
+    tall = table.rename_axis("subject").reset_index().melt("subject", value_name="estimate").dropna()
+    tall = tall.rename(columns={tall.columns[1]: "item"})
+    named = [_answer(str(item), sample.rows) for item in tall["item"]]
+    tall = tall.assign(field=[field for field, _ in named], level=[level for _, level in named], n_effective=np.nan)
+    tall["is_mean"] = tall["field"].map({name: is_metric(items[name]) for name in items}).astype(bool)
+    tall["n"] = [answered.loc[s, f] for s, f in zip(tall["subject"], tall["field"], strict=True)]
+    if sample.weights is not None:
+        sizes = profile_sizes(items, labels, sample.weights.to_numpy(dtype=float))
+        tall["n_effective"] = [sizes.loc[s, item] for s, item in zip(tall["subject"], tall["item"], strict=True)]
+    return tall[tall["n"] >= LEAST_SHOWN]
+
+
+def shares_of(sample: Sample, labels: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """The answers of a profile that are shares, with Wilson's interval."""
+    tall = _tall(sample, labels, table)
+    shares = tall[~tall["is_mean"]]
+    sure = shares["n_effective"].fillna(shares["n"])
+    low, high = wilson(shares["estimate"] * sure, sure)
+    return shares.assign(low=low, high=high)
+
+
+def means_of(sample: Sample, labels: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of a profile, with the 90 % interval of their mean (Student's t)."""
+    tall = _tall(sample, labels, table)
+    means = tall[tall["is_mean"]].assign(level="")
+    reach = []
+    for subject, field in means[["subject", "field"]].itertuples(index=False):
+        members = labels.index if subject == MARKET else labels.index[labels == subject]
+        known = sample.rows.loc[members, field].dropna().astype(float)
+        n, error = float(len(known)), known.std() / np.sqrt(len(known))
+        if sample.weights is not None:
+            weights = sample.weights[known.index].to_numpy()
+            n, error = effective_size(weights), weighted_mean(known.to_numpy(), weights)[1]
+        reach.append(scipy.stats.t.isf(0.05, n - 1) * error)
+    spread = np.array(reach, dtype=float)
+    return means.assign(low=means["estimate"] - spread, high=means["estimate"] + spread)
+
+
+def _show_answers(shown: Evidence, title: str) -> Sequence[Piece]:
+    words, said = shown.words, []
+    shares = shown.of("profile_share").sort_values("estimate", ascending=False, kind="stable")
+    name = title or "How common is each answer before any cut?"
+    picture = [dots_of(shares, words, name, "share of those who answered")] if len(shares) else []
+    found, strongest = shown.first("n_dimensions"), shown.first("component_share", level="1")
+    if found is not None and found["estimate"] == 0:
+        said.append(stating("No dimension of the answers stands out from shuffled ones.", found))
+    elif found is not None:
+        stand = " stands" if found["estimate"] == 1 else "s stand"
+        text = f"{int(found['estimate'])} dimension{stand} out from shuffled answers"
+        if strongest is not None:
+            text += f"; the strongest holds {value(strongest, words)} of all variance, shuffled answers reach "
+            text += numbers.rate(strongest["baseline"])
+        said.append(stating(f"{text}.", found, *([] if strongest is None else [strongest])))
+    pair = shown.first("association")  # the pair of answers that goes together most
+    if pair is not None and pair["verdict"] != Verdict.SUPPORTED:
+        said.append(stating("No two answers are shown to go together.", shown.of("association")))
+    elif pair is not None:
+        one, (column, _, level) = words.short(str(pair["field"]), pair["level"]), str(pair["within"]).partition("=")
+        is_number = where(shares, field=column).empty  # without a level, as a yes is
+        other = words.short(column, level or ("" if is_number else "yes"))
+        how = "go together most" if pair["estimate"] > 0 else "exclude each other most"
+        said.append(stating(f"“{one}” and “{other}” {how}: rank correlation {on_scale(pair)}.", pair))
+    missing = shown.of("missing_share").sort_values("estimate", ascending=False, kind="stable")
+    for worst in records(missing.head(1)):
+        column = str(worst["field"])
+        name = words.item(column) if words.is_item(column) else words.column(column)
+        text = f"Missing most often: {name}, {backed(worst, words)}."
+        is_whole = worst["estimate"] == 0
+        said.append(stating("Nothing is missing in any column.", missing) if is_whole else stating(text, worst))
+    return (*picture, Listing(said))

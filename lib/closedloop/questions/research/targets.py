@@ -1,6 +1,6 @@
-"""Which segments to aim at: criteria set before the data are cut, every segment's values, and the choice."""
+"""Which segments to aim at: criteria set before the data are cut, every segment's values, the choice, and the offer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,30 +13,44 @@ from closedloop.claims.ledger import LOOK_COLUMNS, close_family, stacked
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import Attractiveness, Strength
 from closedloop.market.definition import Criteria as Bars
-from closedloop.questions.research import criteria as pages
-from closedloop.questions.research.criteria import COLLECT, LESS_IS_BETTER, OF_DEALS, UNITS, Criteria, Value
+from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
+from closedloop.presentation.charts import positions
+from closedloop.presentation.findings import first, ranged, value, where
+from closedloop.presentation.numbers import MISSING
+from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.tables import Table
+from closedloop.questions.research.criteria import COLLECT, LESS_IS_BETTER, NAMES, OF_DEALS, UNITS, Criteria, Value
 from closedloop.questions.research.sample import days_of
 from closedloop.questions.research.segments import of_segments
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.weighing import Criterion, Scores, weighted_scores
 from closedloop.terms import Verdict
-from closedloop.workbench.answer import Answer
+from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import TargetRedraw
 
-AXES = ("attractiveness", "strength")
+AXES = {"attractiveness": "attractiveness", "strength": "own strength"}
 _LEVEL = 0.90  # of the scores' intervals
 _PASSES, _FAILS, _OPEN = "passes", "fails", "cannot tell"
-_ONE_MARKET = "There is one market without segments, so there is nothing to choose between."
 _REASONS = {
     "size": "too small a share of the market",
     "accounts": "too few known accounts",
     "recognised": "the rule does not recognise its members",
     "stability": "not found again surely enough",
 }
+_BARS = {
+    "smallest_share": ("rate", "large enough: share of the market"),
+    "smallest_accounts": ("count", "large enough: known accounts"),
+    "least_recognised": ("rate", "recognisable: share of its members whom the personas' rule finds"),
+    "least_stability": ("ratio", "found again in other samples (1 is always)"),
+}
+_MOST_WISHES = 3
 
 
-def target_criteria(
+def targets(
+    found: Answer | None = None,
+    deals: pd.DataFrame | None = None,
+    ideal: Answer | None = None,
     *,
     smallest_share: float | None = None,
     smallest_accounts: int | None = None,
@@ -44,91 +58,57 @@ def target_criteria(
     least_stability: float | None = None,
     weights: Mapping[str, float] | None = None,
 ) -> Answer:
-    """What a target segment has to be, and how much each criterion counts: said before the data are cut.
+    """The segments by attractiveness and own strength, and which of them to aim at.
 
-    What is not given is as [criteria] of market.toml says. ``smallest_share`` of the market and ``smallest_accounts``
-    that are worth it; ``least_recognised``: share of its members that the personas' rule finds; ``least_stability``:
-    how surely it is found again; ``weights`` by criterion, in place of all of an axis. Errors: ParameterError.
+    Without ``found``: what a target has to be and how much each criterion counts, said before the data are cut. What is
+    not given is as [criteria] of market.toml says. ``smallest_share`` of the market and ``smallest_accounts`` that are
+    worth it; ``least_recognised``: share of its members that the personas' rule finds; ``least_stability``: how surely
+    it is found again; ``weights`` by criterion, in place of all of an axis.
+
+    ``found``: of ``segments``; ``deals``: one row a deal that ended; ``ideal``: those criteria. They are standardised
+    by their observed spread and weighted (Dolnicar, Gruen & Leisch, 2018, ch. 10); the scores' intervals hold for all
+    segments at once. A target passes every bar by its whole interval, is more attractive than the average segment, and
+    is none where we are weaker. Its family (``targets``) is closed here: the choice follows from it.
+    Errors: ParameterError.
     """
     bars = {"smallest_share": smallest_share, "smallest_accounts": smallest_accounts,
             "least_recognised": least_recognised, "least_stability": least_stability}  # fmt: skip
-    given: dict[str, Any] = {name: bar for name, bar in bars.items() if bar is not None}
-    now = opened()
-    answer = now.ask("target_criteria", "ideal", pd.DataFrame(), "market.toml", pages.show_criteria,
-                     weights=sorted((weights or {}).items()), **given)  # fmt: skip
-    answer.fitted = asked = _bars(now.definition.criteria, given, weights or {})
-    eve = [now.situation.on - timedelta(days=1)] if now.situation.is_dated else []  # when all before had ended
-    origin = answer.origin(pd.Series(pd.to_datetime(eve)))
-    for name, unit in (("smallest_share", "rate"), ("least_recognised", "rate"), ("least_stability", "ratio")):
-        answer.count([{"estimate": getattr(asked, name)}], origin, name, unit=unit)
-    if asked.smallest_accounts:
-        answer.count([{"estimate": asked.smallest_accounts}], origin, "smallest_accounts")
-    for axis in AXES:
-        counted = getattr(asked, axis).counted
-        rows = [{"field": "criterion", "level": name, "estimate": weight} for name, weight in counted.items()]
-        answer.count(rows, origin, f"{axis}_weight", unit="ratio")
-    answer.results["are_criteria_set"] = "criteria" in now.definition.model_fields_set
-    answer.results["are_criteria_given"] = bool(given or weights)
-    return answer
-
-
-def _bars(own: Bars, given: Mapping[str, Any], weights: Mapping[str, float]) -> Bars:
-    """The market's own criteria with those that were given in their place."""
-    if unknown := [name for name in weights if name not in UNITS]:
-        raise ParameterError(f"weights names {unknown}; allowed: {allowed(UNITS)}")
-    parts = {
-        axis: {name: weight for name, weight in weights.items() if name in model.model_fields}
-        for axis, model in (("attractiveness", Attractiveness), ("strength", Strength))
-    }
-    try:
-        return Bars.model_validate({**own.model_dump(), **given} | {axis: part for axis, part in parts.items() if part})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise ParameterError(f"criteria, {name} = {first['input']!r}: {said}") from error
-
-
-def targets(found: Answer, deals: pd.DataFrame, ideal: Answer) -> Answer:
-    """The segments by attractiveness and own strength, and which of them to aim at.
-
-    ``found``: of ``segments``; ``deals``: one row a deal that ended; ``ideal``: of ``target_criteria``. Criteria are
-    standardised by their observed spread and weighted (Dolnicar, Gruen & Leisch, 2018, ch. 10); the scores' intervals
-    hold for all segments at once. A target passes every bar by its whole interval, is more attractive than the average
-    segment, and is none where we are weaker. Its family (``targets``) is closed here: the choice follows from it.
-    """
-    answer = of_segments("targets", "targets", found, pages.show_targets, ideal=ideal.stated["estimate"].tolist(),
+    given = {name: bar for name, bar in bars.items() if bar is not None}
+    if found is None:
+        return _ideal(given, weights or {})
+    if deals is None or ideal is None or given or weights:
+        raise ParameterError(
+            "targets(found) takes deals and criteria that were set before; allowed: targets(found, deals, ideal) "
+            "with ideal = targets(smallest_share=0.1, ...)"
+        )
+    answer = of_segments("targets", "targets", found, _show_targets, ideal=ideal.stated["estimate"].tolist(),
                          deals=pd.util.hash_pandas_object(deals.index).sum())  # fmt: skip
     sample, segmentation = found.fitted
     answer.fitted = None
     if segmentation is None or segmentation.recommended_k < 2:
-        answer.missing["targets"] = _ONE_MARKET
+        answer.missing["targets"] = "There is one market without segments, so there is nothing to choose between."
         answer.results |= {"targets": [], "n_targets": 0}
         return answer
-    now = answer.now
+    now, asked = answer.now, ideal.fitted
     ended, is_recorded = now.rows(deals, "deals")
     answer.among = answer.among or now.chosen(deals, "deals", is_recorded)
     criteria = Criteria(now.situation, sample, segmentation, now.personas, ended)
     values = {name: criteria.value(name) for name in UNITS}
-    for name, value in values.items():
-        if value is not None:
-            _state_value(answer, criteria, name, value)
-    scores = {axis: scores_of(values, getattr(ideal.fitted, axis).counted) for axis in AXES}
+    _state_values(answer, criteria, values)
+    scores = {axis: scores_of(values, getattr(asked, axis).counted) for axis in AXES}
     about = {"market": now.market, "period": now.period.name, "expires_on": now.situation.expires_on}
     looks = _score_looks(answer, criteria, scores, values)
     judged = close_family(looks, family="targets", **about).assign(among=answer.among)  # type: ignore[arg-type]
     answer.closed.append(judged)
     if is_recorded and criteria.deals is not None:
-        answer.redraws.append(_redraw(criteria, values, ideal.fitted))
-    tests = _tests(answer, criteria, ideal.fitted)
+        answer.redraws.append(_redraw(criteria, values, asked))
     rows = []
-    for place, segment in enumerate(criteria.ids):
-        chosen = choice(dict(tests.iloc[place]), *(side(judged, axis, segment) for axis in AXES))
-        rows.append([segment, ", ".join(criteria.personas_of(segment)), *chosen])
+    for segment, tests in _tests(answer, criteria, asked).to_dict("index").items():
+        chosen = choice(tests, *(side(judged, axis, str(segment)) for axis in AXES))
+        rows.append([segment, ", ".join(criteria.personas_of(str(segment))), *chosen])
     answer.tables["targets"] = pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
     aimed = [row[0] for row in rows if row[2] == "target"]
-    lacking = [
-        name for axis in AXES for name in getattr(ideal.fitted, axis).counted if name not in scores[axis].counted
-    ]
+    lacking = [name for axis in AXES for name in getattr(asked, axis).counted if name not in scores[axis].counted]
     answer.results |= {"targets": aimed, "n_targets": len(aimed), "criteria_unavailable": lacking}
     if lacking:
         listed = "; ".join(f"{name.replace('_', ' ')} ({COLLECT[name]})" for name in lacking)
@@ -138,13 +118,46 @@ def targets(found: Answer, deals: pd.DataFrame, ideal: Answer) -> Answer:
     return answer
 
 
-def _state_value(answer: Answer, criteria: Criteria, name: str, value: Value) -> None:
-    """A criterion in every segment, with its interval."""
-    rows = pd.DataFrame(
-        {"estimate": value.estimate, "low": value.low, "high": value.high, "n": value.n, "level": criteria.ids}
-    ).assign(n_effective=value.n_effective)
-    rows = rows[rows["estimate"].notna()].assign(field="segment")
-    answer.estimate(rows, answer.origin(value.days, table=value.source), f"criterion_{name}", unit=UNITS[name])
+def _ideal(given: Mapping[str, Any], weights: Mapping[str, float]) -> Answer:
+    """The market's own criteria with those that were given in their place."""
+    now = opened()
+    answer = now.ask("targets", "ideal", pd.DataFrame(), "market.toml", _show_ideal,
+                     weights=sorted(weights.items()), **given)  # fmt: skip
+    if unknown := [name for name in weights if name not in UNITS]:
+        raise ParameterError(f"weights names {unknown}; allowed: {allowed(UNITS)}")
+    parts = {
+        axis: {name: weight for name, weight in weights.items() if name in model.model_fields}
+        for axis, model in (("attractiveness", Attractiveness), ("strength", Strength))
+    }
+    own = {**now.definition.criteria.model_dump(), **given} | {axis: part for axis, part in parts.items() if part}
+    try:
+        answer.fitted = asked = Bars.model_validate(own)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name, said = ".".join(map(str, wrong["loc"])), wrong["msg"].removeprefix("Value error, ")
+        raise ParameterError(f"criteria, {name} = {wrong['input']!r}: {said}") from error
+    eve = [now.situation.on - timedelta(days=1)] if now.situation.is_dated else []  # when all before had ended
+    origin = answer.origin(pd.Series(pd.to_datetime(eve)))
+    for name, (unit, _) in _BARS.items():
+        if name != "smallest_accounts" or asked.smallest_accounts:
+            answer.count([{"estimate": getattr(asked, name)}], origin, name, unit=unit)
+    for axis in AXES:
+        counted = getattr(asked, axis).counted
+        rows = [{"field": "criterion", "level": name, "estimate": weight} for name, weight in counted.items()]
+        answer.count(rows, origin, f"{axis}_weight", unit="ratio")
+    answer.results["are_criteria_set"] = "criteria" in now.definition.model_fields_set
+    answer.results["are_criteria_given"] = bool(given or weights)
+    return answer
+
+
+def _state_values(answer: Answer, criteria: Criteria, values: Mapping[str, Value | None]) -> None:
+    """Every criterion in every segment, with its interval."""
+    for name, held in values.items():
+        if held is not None:
+            ends = {"estimate": held.estimate, "low": held.low, "high": held.high, "n": held.n, "level": criteria.ids}
+            known = pd.DataFrame(ends).assign(n_effective=held.n_effective, field="segment")
+            origin = answer.origin(held.days, table=held.source)
+            answer.estimate(known[known["estimate"].notna()], origin, f"criterion_{name}", unit=UNITS[name])
 
 
 def scores_of(values: Mapping[str, Any], weights: Mapping[str, float]) -> Scores:
@@ -252,10 +265,99 @@ def offer(chosen: Answer, described: Answer) -> Answer:
 
     ``chosen``: of ``targets``; ``described``: of ``profile``. Without a target the segments that nobody can tell.
     """
-    answer = of_segments("offer", "offer", described, pages.show_offer, targets=chosen.results["targets"])
+    answer = of_segments("offer", "offer", described, _show_offer, targets=chosen.results["targets"])
     if "targets" in chosen.missing:
         answer.missing["offer"] = chosen.missing["targets"]
         return answer
     answer.statements += [*described.statements, *chosen.statements]
     answer.tables["targets"] = chosen.tables["targets"]
     return answer
+
+
+def _show_ideal(shown: Evidence, title: str) -> Sequence[Piece]:
+    """The bars and the weights that were set before the data were cut."""
+    words, bars = shown.words, [claim for name in _BARS if (claim := shown.first(name)) is not None]
+    weights = [(axis, claim) for axis in AXES for claim in records(shown.of(f"{axis}_weight"))]
+    text = "market.toml sets no criteria, so the usual ones count alike. Set your own there, under [criteria]."
+    if shown.result("are_criteria_set"):
+        text = "These criteria stand in market.toml, so they were set before the cut."
+    if shown.result("are_criteria_given"):
+        text = "Some of these criteria are this notebook's own; the others are as the market says."
+    asked = tuple((_BARS[str(claim["measure"])][1], f"at least {value(claim, words)}") for claim in bars)
+    counted = tuple((NAMES[str(claim["level"])], AXES[axis], value(claim, words)) for axis, claim in weights)
+    return (
+        Table(("a target has to be", "asked"), asked, (False, True), title,
+              claims=tuple(claim_ids(claim) for claim in bars)),
+        Table(("criterion", "speaks for", "weight"), counted, (False, False, True),
+              claims=tuple(claim_ids(claim) for _, claim in weights)),
+        Sentence(text),
+    )  # fmt: skip
+
+
+def _show_targets(shown: Evidence, title: str) -> Sequence[Piece]:
+    """Both axes, every criterion in every segment, and the choice."""
+    words, rows, said, points = shown.words, records(shown.table("targets")), [], []
+    for row in rows:
+        segment, name = str(row["segment"]), capital(_named(shown, str(row["segment"])))
+        cited = where(shown.cell("targets"), field="segment", level=segment)
+        said.append(stating(f"{name} – {row['choice']}: {row['reason']}.", cited))
+        x, y = (shown.first(f"{axis}_score", level=segment) for axis in ("strength", "attractiveness"))
+        if x is not None and y is not None:
+            place = {"x": x["estimate"], "x_low": x["low"], "x_high": x["high"]}
+            place |= {"y": y["estimate"], "y_low": y["low"], "y_high": y["high"]}
+            label, is_sure = _named(shown, segment, most=1), row["choice"] == "target"
+            points.append({**place, "label": label, "is_sure": is_sure, "claims": claim_ids(x, y)})
+    measures = {f"criterion_{name}": text for name, text in NAMES.items()}
+    measures |= {"recognised_share": "members whom the rule finds"}
+    measures |= {f"{axis}_score": name for axis, name in AXES.items()}
+    stated = {text: claims for measure, text in measures.items() if len(claims := shown.of(measure))}
+    segments = [str(row["segment"]) for row in rows]
+    cells = [
+        (text, *(ranged(first(claims, level=segment), words) for segment in segments))
+        for text, claims in stated.items()
+    ]
+    components = Table(("criterion", *map(words.name, segments)), tuple(cells), (False, *(True for _ in segments)),
+                       claims=tuple(map(claim_ids, stated.values())))  # fmt: skip
+    if len(points) < len(rows):  # an axis is unknown
+        return components, Listing(said)
+    name = title or "Which segments are attractive, and where are we strong?"
+    caption = (
+        "Filled: a target; hollow: not, or nobody can tell. Bars: 90 % intervals that hold for all segments at once."
+    )
+    picture = positions(pd.DataFrame(points), name, ("own strength", "attractiveness"), caption=caption)
+    return picture, components, Listing(said)
+
+
+def _named(shown: Evidence, segment: str, most: int | None = None) -> str:
+    """A segment with the personas that stand for it, or the first of them: "segment 0 (persona Low price)"."""
+    rows = shown.table("targets")
+    personas = rows.loc[rows["segment"] == segment, "personas"] if len(rows) else pd.Series(dtype="str")
+    names = [shown.words.told(name) for ids in personas if ids for name in ids.split(", ")][:most]
+    return f"{shown.words.name(segment)} ({' and '.join(names)})" if names else shown.words.name(segment)
+
+
+def _show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
+    """Whom to adapt the offer for, what each of them wants, and the pages to work with."""
+    words, rows = shown.words, shown.table("targets")
+    aimed = rows[rows["choice"] == "target"]
+    listed = aimed if len(aimed) else rows[rows["choice"] == "cannot tell"]
+    if listed.empty:
+        return (Sentence("No segment is a target, nor close to one: one offer for everyone is a valid answer."),)
+    names = ", ".join(_named(shown, str(segment)) for segment in listed["segment"])
+    text = f"No segment is shown to be a target, so one offer for everyone stays valid; look first at {names}."
+    text = f"Adapt offer, price, channels and messages for {names}." if len(aimed) else text
+    shares, cells, cited = shown.of("profile_share").set_index(["field", "level"]), [], []
+    for segment, personas in listed[["segment", "personas"]].astype(str).itertuples(index=False):
+        mine, whole = shares[shares["subject"] == segment], shares[shares["subject"] == "market"]
+        gap = (mine["estimate"] - whole["estimate"]).dropna().sort_values(ascending=False, kind="stable")
+        wishes = records(mine.loc[[key for key in gap.index if gap[key] > 0][:_MOST_WISHES]].reset_index())
+        wanted = [f"{words.short(str(wish['field']), wish['level'])} {value(wish, words)}" for wish in wishes]
+        ready = shown.first("criterion_materials_ready", level=segment)
+        pages = " and of ".join(words.told(name) for name in personas.split(", ") if name)
+        where_to = f"campaign brief and sales playbook of {pages}" if pages else "none: no persona stands for it"
+        cells.append((_named(shown, segment), ", ".join(wanted) or MISSING, value(ready, words), where_to))
+        cited.append(claim_ids(*wishes, *([] if ready is None else [ready])))
+    heads = ("segment", "wants more than the market", "texts ready for its wishes", "pages to work with")
+    table = Table(heads, tuple(cells), (False, False, True, False), title, claims=tuple(cited))
+    scores = where(shown.ledger, cell="targets")
+    return table, stating(text, scores[scores["level"].isin(listed["segment"])])
