@@ -79,7 +79,7 @@ class Cut:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, notebook: str, period: Period, compared: Compared) -> None:
-        """All families of a notebook: who they are, how they end and what drifts, and those that a verb closed itself."""
+        """All families of a notebook: who they are, how they end, drift, and those that a verb closed itself."""
         at = Situation.planning if notebook in store.PLANNING else Situation.looking_back
         situation, parts = at(self.warehouse, period), dict[str, list[Any]]()
         for redraw in compared.redraws:
