@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from closedloop.claims.ledger import Origin, amount_looks, close_family, cycle_looks, rate_looks, share_looks, stacked
+from closedloop.statistics.stratified import Adjusted, adjusted_difference
 
 FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
 ABOUT = Origin("05_deals", "comparisons", "deals", "1", "4")
@@ -20,6 +21,16 @@ def runs(few: int) -> range:
 def claims_of(looks: pd.DataFrame) -> pd.DataFrame:
     """The looks as one closed family."""
     return close_family(looks, family="how they end", market="simulated", period="4")
+
+
+def adjusted_of(cases: pd.DataFrame, level: float = 0.90) -> Adjusted:
+    """Cases (group, stratum, won), or cells of them (group, stratum, k, n), compared inside their strata."""
+    rows = cases.assign(k=cases["won"].astype(float), n=1.0) if "won" in cases else cases
+    sums = rows.groupby(["stratum", "group"])[["k", "n"]].sum().unstack("group").fillna(0.0)
+    return adjusted_difference(
+        *(sums.get((name, side), 0.0 * sums.sum(axis=1)).to_numpy() for side in (True, False) for name in ("k", "n")),
+        level,
+    )
 
 
 def any_claim(looks: Looks, few: int, seed: int) -> list[bool]:

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from closedloop.errors import ParameterError, allowed
 from closedloop.statistics.proportions import Floats, ShrunkRates, counted, shrink_rates
 
 
@@ -115,8 +113,6 @@ class Adjusted:
     """
 
     crude: float
-    crude_low: float
-    crude_high: float
     adjusted: float
     low: float
     high: float
@@ -140,70 +136,24 @@ class Adjusted:
         return "maybe" if is_less and not self.reversal else self.turns
 
 
-def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
+def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
     """Mantel-Haenszel's difference of rates between a group and the rest over the strata of a confounder.
 
-    ``frame``: group (boolean), stratum, and either won (boolean, one row a case) or k and n (one row a cell,
-    rows of one cell are added). Missing cells are left out; strata with one side only say nothing about the
-    adjusted difference. Sato's variance; the crude interval is Wald's.
+    k1 of n1 in the group, k0 of n0 in the rest, each (strata,). Strata with one side only say nothing about the
+    adjusted difference. Sato's variance.
     Sources: Greenland & Robins (1985), Biometrics 41, 55-68; Sato (1989), Biometrics 45, 1323-1324.
     """
-    return adjusted_difference(*_cells(frame), level)
-
-
-def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
-    """``mantel_haenszel`` from counts by stratum: k1 of n1 in the group, k0 of n0 in the rest (each (strata,))."""
-    crude, crude_error = _crude(k1.sum(), n1.sum(), k0.sum(), n0.sum())
+    crude = float(k1.sum() / n1.sum() - k0.sum() / n0.sum()) if n1.sum() > 0 and n0.sum() > 0 else float("nan")
     both = (n1 > 0) & (n0 > 0)
-    adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])
-    z = scipy.stats.norm.isf((1 - level) / 2)
-    reversal = crude * adjusted < 0 and abs(adjusted) > scipy.stats.norm.isf((1 - REVERSAL_LEVEL) / 2) * error
-    crude_range, adjusted_range = (
-        (float(value - z * spread), float(value + z * spread))
-        for value, spread in ((crude, crude_error), (adjusted, error))
-    )
-    size = int((n1 + n0)[both].sum())
-    return Adjusted(crude, *crude_range, adjusted, *adjusted_range, bool(reversal), size)
-
-
-def _cells(frame: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
-    """Successes and sizes by stratum: of the group (k1, n1) and of the rest (k0, n0)."""
-    needed = ("group", "stratum", "won") if "won" in frame.columns else ("group", "stratum", "k", "n")
-    lacking = [name for name in needed if name not in frame.columns]
-    if lacking:
-        raise ParameterError(
-            f"mantel_haenszel: found no column {allowed(lacking)}; needed are group, stratum and won, "
-            "or group, stratum, k and n; mend the query that counts"
-        )
-    rows = frame[list(needed)].dropna()
-    if "won" in needed:
-        rows = rows.assign(k=rows["won"].astype(float), n=1.0)
-    strata, names = pd.factorize(rows["stratum"], sort=True)
-    is_group = rows["group"].to_numpy(dtype=bool)
-    k, n = rows["k"].to_numpy(dtype=float), rows["n"].to_numpy(dtype=float)
-    sums = np.zeros((4, len(names)))
-    for row, (side, part) in enumerate([(is_group, k), (is_group, n), (~is_group, k), (~is_group, n)]):
-        np.add.at(sums[row], strata[side], part[side])
-    k1, n1, k0, n0 = sums
-    return k1, n1, k0, n0
-
-
-def _crude(k1: float, n1: float, k0: float, n0: float) -> tuple[float, float]:
-    """The difference of the pooled rates and its standard error."""
-    if not (n1 > 0 and n0 > 0):
-        return float("nan"), float("nan")
-    p1, p0 = k1 / n1, k0 / n0
-    return float(p1 - p0), float(np.sqrt(p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0))
-
-
-def _adjusted(k1: Floats, n1: Floats, k0: Floats, n0: Floats) -> tuple[float, float]:
-    """Mantel-Haenszel's difference over strata with both sides, and Sato's standard error."""
-    if not k1.size:
-        return float("nan"), float("nan")
-    total = n1 + n0
-    weight = n1 * n0 / total
-    difference = float((weight * (k1 / n1 - k0 / n0)).sum() / weight.sum())
-    p = (n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / total**2
-    q = (k1 * (n0 - k0) + k0 * (n1 - k1)) / (2 * total)
-    variance = (difference * p.sum() + q.sum()) / weight.sum() ** 2
-    return difference, float(np.sqrt(max(variance, 0.0)))
+    k1, n1, k0, n0 = k1[both], n1[both], k0[both], n0[both]
+    adjusted, error = float("nan"), float("nan")
+    if both.any():
+        total = n1 + n0
+        weight = n1 * n0 / total
+        adjusted = float((weight * (k1 / n1 - k0 / n0)).sum() / weight.sum())
+        p = (n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / total**2
+        q = (k1 * (n0 - k0) + k0 * (n1 - k1)) / (2 * total)
+        error = float(np.sqrt(max((adjusted * p.sum() + q.sum()) / weight.sum() ** 2, 0.0)))
+    reach, reach_of_reversal = (float(scipy.stats.norm.isf((1 - of) / 2)) * error for of in (level, REVERSAL_LEVEL))
+    reversal = crude * adjusted < 0 and abs(adjusted) > reach_of_reversal
+    return Adjusted(crude, adjusted, adjusted - reach, adjusted + reach, reversal, int((n1 + n0).sum()))
