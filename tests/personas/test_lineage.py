@@ -45,7 +45,9 @@ def _survey(rng: np.random.Generator, n: int, wish: float) -> pd.DataFrame:
 
 def _lineage(rows: pd.DataFrame, rng: np.random.Generator, k: int = 3, **changes: Any) -> Lineage:
     """Segments cut from the answers, and the personas that research makes of them."""
-    labels = pd.Series(k_means((rows[ITEMS] == "yes").to_numpy(float), k, rng).labels, index=rows.index)
+    answers = (rows[ITEMS] == "yes").to_numpy(float)
+    distance = ((answers[:, None, :] - k_means(answers, k, rng)) ** 2).sum(axis=2)
+    labels = pd.Series(distance.argmin(axis=1), index=rows.index)
     segments: Any = SimpleNamespace(recommended_k=k, labels=labels, profile=profile_of(rows[ITEMS], labels))
     situation: Any = _Situation()
     traits = segment_traits(segments.profile, rows)

@@ -26,11 +26,11 @@ def claims_of(looks: pd.DataFrame) -> pd.DataFrame:
 def adjusted_of(cases: pd.DataFrame, level: float = 0.90) -> Adjusted:
     """Cases (group, stratum, won), or cells of them (group, stratum, k, n), compared inside their strata."""
     rows = cases.assign(k=cases["won"].astype(float), n=1.0) if "won" in cases else cases
-    sums = rows.groupby(["stratum", "group"])[["k", "n"]].sum().unstack("group").fillna(0.0)
-    return adjusted_difference(
-        *(sums.get((name, side), 0.0 * sums.sum(axis=1)).to_numpy() for side in (True, False) for name in ("k", "n")),
-        level,
-    )
+    strata, sides = rows["stratum"].dropna().unique(), (True, False)
+    cells = pd.MultiIndex.from_product([sides, strata])
+    sums = rows.groupby(["group", "stratum"])[["k", "n"]].sum().reindex(cells, fill_value=0).astype(float)
+    k1, k0, n1, n0 = (sums[name].to_numpy().reshape(2, -1)[side] for name in ("k", "n") for side in (0, 1))
+    return adjusted_difference(k1, n1, k0, n0, level)
 
 
 def any_claim(looks: Looks, few: int, seed: int) -> list[bool]:

@@ -75,13 +75,14 @@ class Coding:
         absent = [name for name in self.fields if name not in items.columns]
         if absent:
             raise ParameterError(f"fields {absent} are absent; the rows need the columns {list(self.fields)}")
-        columns = [self._codes_of(items[name], j) for j, name in enumerate(self.fields)]
+        columns = []
+        for name, levels, edges in zip(self.fields, self.levels, self.edges, strict=True):
+            if edges:
+                numbers = pd.to_numeric(items[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+                columns.append(np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")))
+            else:
+                columns.append(pd.Index(levels).get_indexer(pd.Index(level_text(items[name]))))
         return np.column_stack(columns).astype(np.int64)
-
-    def _codes_of(self, values: pd.Series, j: int) -> Ints:
-        if self.edges[j]:
-            return _band(values, np.asarray(self.edges[j]))
-        return pd.Index(self.levels[j]).get_indexer(pd.Index(level_text(values))).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,10 @@ def level_text(values: pd.Series) -> pd.Series:
         return values
     codes, known = pd.factorize(values)
     if values.dtype == object or not len(known):  # True and 1 are equal, and yet two levels
-        return _named(values)
-    found = _named(pd.Series(known)).reindex(codes).set_axis(values.index)
+        return values.astype("object").map(_level_name)
+    found = pd.Series(known).astype("object").map(_level_name).reindex(codes).set_axis(values.index)
     found.name = values.name
     return found
-
-
-def _named(values: pd.Series) -> pd.Series:
-    return values.astype("object").map(_level_name)
 
 
 def is_metric(values: pd.Series) -> bool:
@@ -137,8 +134,14 @@ def common_levels(values: pd.Series) -> tuple[str, ...]:
 
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
     """Learn the levels of each field; numbers are cut at their quantiles into ``n_bands`` bands."""
-    learned = [_learn(items[name], n_bands) for name in items.columns]
-    levels, edges = zip(*learned, strict=True) if learned else ((), ())
+    levels, edges = list[tuple[str, ...]](), list[tuple[float, ...]]()
+    for name in items.columns:
+        cuts: list[float] = []
+        if is_metric(items[name]):
+            cuts = np.unique(np.nanquantile(items[name].astype(float), np.arange(1, n_bands) / n_bands)).tolist()
+        inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
+        levels.append((f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}") if cuts else common_levels(items[name]))
+        edges.append(tuple(cuts))
     return Coding(tuple(str(name) for name in items.columns), tuple(levels), tuple(edges))
 
 
@@ -151,16 +154,6 @@ def patterns_of(codes: Ints, n_levels: Ints) -> Patterns:
     return Patterns(indicators, counts.astype(float), row.reshape(-1), item_of)
 
 
-def binary_patterns(items: Floats) -> Patterns:
-    """Patterns of a 0/1/NaN array, shape (n, m); the level columns are (0, 1) of each item in turn."""
-    values = np.asarray(items, dtype=float)
-    strange = values[~np.isnan(values) & (values != 0) & (values != 1)]
-    if strange.size:
-        raise ParameterError(f"items hold the value {strange[0]:g}; allowed are 0, 1 and missing")
-    codes = np.where(np.isnan(values), -1, values).astype(np.int64)
-    return patterns_of(codes, np.full(values.shape[1], 2))
-
-
 def _level_name(value: object) -> str | None:
     if value is None or value is pd.NA or value is pd.NaT or value != value:
         return None
@@ -169,20 +162,3 @@ def _level_name(value: object) -> str | None:
     if isinstance(value, (float, np.floating)):
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     return str(value)
-
-
-def _learn(values: pd.Series, n_bands: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    if not is_metric(values):
-        return common_levels(values), ()
-    cuts = np.unique(np.nanquantile(values.astype(float), np.arange(1, n_bands) / n_bands))
-    return _band_names(cuts), tuple(float(cut) for cut in cuts)
-
-
-def _band(values: pd.Series, edges: Floats) -> Ints:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")).astype(np.int64)
-
-
-def _band_names(cuts: Floats) -> tuple[str, ...]:
-    inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
-    return (f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}")

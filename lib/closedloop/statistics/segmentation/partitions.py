@@ -16,15 +16,6 @@ from closedloop.statistics.segmentation.latent_classes import QUICK_STEPS, Mixtu
 
 
 @dataclass(frozen=True)
-class Centres:
-    """A k-means solution: ``centres`` (k, m), ``labels`` (n,), ``inertia`` (sum of squared distances)."""
-
-    centres: Floats
-    labels: Ints
-    inertia: float
-
-
-@dataclass(frozen=True)
 class Cut:
     """Partitions fitted to R samples, with what the criteria need; ``model`` labels new rows."""
 
@@ -34,8 +25,8 @@ class Cut:
     model: Mixtures | Floats
 
 
-def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weights: Floats | None = None) -> Centres:
-    """K-means (scikit-learn, Lloyd) of ``x`` (n, m); segments are ordered by size, the largest first."""
+def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weights: Floats | None = None) -> Floats:
+    """The centres (k, m) of k-means (scikit-learn, Lloyd) of ``x`` (n, m), ordered by size, the largest first."""
     from sklearn.cluster import KMeans
 
     if not 1 <= k <= len(x):
@@ -44,8 +35,7 @@ def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weigh
         warnings.simplefilter("ignore")
         fitted = KMeans(k, n_init=starts, random_state=int(rng.integers(2**31))).fit(x, sample_weight=weights)
     order = np.argsort(-np.bincount(fitted.labels_, weights, k), kind="stable")
-    labels = np.argsort(order)[fitted.labels_]
-    return Centres(fitted.cluster_centers_[order].astype(float), labels.astype(np.int64), float(fitted.inertia_))
+    return np.asarray(fitted.cluster_centers_[order], dtype=float)
 
 
 def match_labels(centres_old: Floats, centres_new: Floats) -> dict[int, int]:
@@ -126,13 +116,12 @@ class Measurements:
     def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Cut:
         """K-means; the density is that of round normal clusters around the centres with one spread per item."""
         cuts = [self._fit_one(sample, k, rng, 10 if careful else 3) for sample in weights]
-        stacked = [np.stack(part) for part in zip(*cuts, strict=True)]
-        return Cut(stacked[0], stacked[1], stacked[2], stacked[3])
+        return Cut(*(np.stack(part) for part in zip(*cuts, strict=True)))
 
     def _fit_one(
         self, weights: Floats, k: int, rng: np.random.Generator, starts: int
     ) -> tuple[Ints, Floats, Floats, Floats]:
-        centres = k_means(self.x, k, rng, starts, weights).centres
+        centres = k_means(self.x, k, rng, starts, weights)
         distance = ((self.x[:, None, :] - centres) ** 2).sum(axis=2)
         labels = distance.argmin(axis=1)
         share = np.bincount(labels, weights, k) / weights.sum()
@@ -154,13 +143,15 @@ class Measurements:
         around = self.x - mean
         covariance = (around * weights[:, None]).T @ around / n + 1e-6 * np.eye(m)
         reach = np.einsum("ij,ij->i", around @ np.linalg.inv(covariance), around)
-        density: Floats = -0.5 * (reach + np.linalg.slogdet(covariance)[1] + m * np.log(2 * np.pi))
-        return density
+        return np.asarray(-0.5 * (reach + np.linalg.slogdet(covariance)[1] + m * np.log(2 * np.pi)))
 
     def n_parameters(self, k: int) -> int:
         """Shares, centres and one spread per item."""
         m = int(self.x.shape[1])
         return k - 1 + k * m + m
+
+
+Material = Answers | Measurements  # what can be cut into segments
 
 
 @dataclass(frozen=True)
@@ -199,7 +190,7 @@ class Reader:
             return cls(method, None, Scale.of(items))
         return cls(method, coding_of(items), None)
 
-    def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Answers | Measurements:
+    def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Material:
         """The rows, ready to be cut; without ``weights`` (n,) each counts 1."""
         counted = np.ones(len(items)) if weights is None else weights
         if self.scale is not None:
@@ -213,9 +204,7 @@ class Reader:
         material = self.material(items)
         if isinstance(material, Measurements):
             assert isinstance(model, np.ndarray)
-            nearest: Ints = ((material.x[:, None, :] - model[0]) ** 2).sum(axis=2).argmin(axis=1)
-            return nearest
+            return np.asarray(((material.x[:, None, :] - model[0]) ** 2).sum(axis=2).argmin(axis=1))
         assert isinstance(model, Mixtures)
         posterior, _ = model.take(np.array([0])).posterior(material.patterns.indicators)
-        chosen: Ints = posterior[0].argmax(axis=0)[material.patterns.pattern_of_row]
-        return chosen
+        return np.asarray(posterior[0].argmax(axis=0)[material.patterns.pattern_of_row])

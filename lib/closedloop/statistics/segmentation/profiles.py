@@ -45,20 +45,12 @@ def _standardised(block: Floats) -> Floats:
     block = block[:, ~np.isnan(block).all(axis=0)]
     centred = block - np.nanmean(block, axis=0)
     spread = np.nanstd(block, axis=0)
-    scaled: Floats = np.nan_to_num(centred[:, spread > 0] / spread[spread > 0])
-    return scaled
+    return np.asarray(np.nan_to_num(centred[:, spread > 0] / spread[spread > 0]))
 
 
 def _shares(columns: Floats) -> Floats:
     values = np.linalg.eigvalsh(columns.T @ columns)[::-1]
-    shares: Floats = values / values.sum()
-    return shares
-
-
-def _common(block: pd.DataFrame) -> pd.DataFrame:
-    """The columns of which ten rows or more differ from the most frequent value."""
-    is_common = [column.notna().sum() - column.value_counts().max() >= _FEWEST_ROWS for _, column in block.items()]
-    return block.loc[:, is_common]
+    return np.asarray(values / values.sum())
 
 
 def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
@@ -73,10 +65,13 @@ def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
 
 def ranked_answers(items: pd.DataFrame) -> tuple[pd.DataFrame, Ints]:
     """The ranks of all answers that are common enough, a column each, and the place of the item that each is of."""
-    blocks = {name: _common(indicator_columns(items[name])).rank() for name in items.columns}
-    columns = pd.concat(blocks.values(), axis=1) if blocks else pd.DataFrame()
-    owner = [place for place, block in enumerate(blocks.values()) for _ in block.columns]
-    return columns, np.array(owner, dtype=np.int64)
+    ranks, owner = list[pd.Series](), list[int]()
+    for place, name in enumerate(items.columns):
+        for _, answers in indicator_columns(items[name]).items():
+            if answers.notna().sum() - answers.value_counts().max() >= _FEWEST_ROWS:
+                ranks.append(answers.rank())
+                owner.append(place)
+    return pd.concat(ranks, axis=1) if ranks else pd.DataFrame(), np.array(owner, dtype=np.int64)
 
 
 def strongest_pairs(columns: pd.DataFrame, owner: Ints, level: float = 0.90) -> pd.DataFrame:
@@ -92,9 +87,7 @@ def strongest_pairs(columns: pd.DataFrame, owner: Ints, level: float = 0.90) -> 
     reach = scipy.stats.norm.isf((1 - level) / 2 / max(len(found), 1)) / np.sqrt(found["n"] - 3)
     z = np.arctanh(found["estimate"].clip(-0.999999, 0.999999))
     found = found.assign(low=np.tanh(z - reach), high=np.tanh(z + reach))
-    order = found["estimate"].abs().sort_values(ascending=False, kind="stable").index
-    strongest: pd.DataFrame = found.loc[order].reset_index(drop=True)
-    return strongest
+    return pd.DataFrame(found).sort_values("estimate", key=abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def sizes_of(labels: pd.Series, k: int, weights: Floats | None = None) -> pd.DataFrame:

@@ -11,18 +11,14 @@ import pandas as pd
 
 from closedloop.errors import ParameterError
 from closedloop.statistics.segmentation.indicators import Floats, Ints, as_effective, effective_size, is_metric
-from closedloop.statistics.segmentation.latent_classes import Classes, latent_classes
-from closedloop.statistics.segmentation.partitions import Centres, Cut, Reader, k_means, match_labels
+from closedloop.statistics.segmentation.partitions import Cut, Material, Reader
 from closedloop.statistics.segmentation.profiles import profile_of, sizes_of
 from closedloop.statistics.segmentation.stability import (
-    Material,
     adjusted_rand,
     best_jaccard,
     fold_weights,
     replicated_labels,
 )
-
-__all__ = ["Centres", "Classes", "Segmentation", "k_means", "latent_classes", "match_labels", "segmentation"]
 
 Method = Literal["auto", "latent_classes", "k_means"]
 Verdict = Literal["natural", "reproducible", "constructive", "unstable", "no segments"]
@@ -35,6 +31,7 @@ CLEAR_ENTROPY = 0.80
 BEYOND_TRAIT_Z = 1.645
 ROWS_PER_ITEM = 60
 FEWEST_PER_SEGMENT = 10
+_N_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -103,11 +100,10 @@ def segmentation(
     ``items``: answers (yes/no, 0/1), categories or numbers; missing is allowed. ``weights``: of a survey, one a row:
     fits, criteria, profile and sizes count each row by it, together as much as their effective size. "auto" takes
     k-means when every column is a measured number, else latent classes (numbers in quartile bands). ``bootstraps``:
-    pairs of bootstrap samples
-    per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows: a random part of that
-    size is searched, and all rows are labelled. Recommended is
-    the largest k whose median bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and
-    whose every segment has a stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
+    pairs of bootstrap samples per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows:
+    a random part of that size is searched, and all rows are labelled. Recommended is the largest k whose median
+    bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and whose every segment has a
+    stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
     BIC and ICL name it too. Reproducible: stable, and beyond one trait. Constructive: stable, yet one trait explains
     the rows as well. ``number``: of segments that somebody wants whatever these rules say (unstable: they would not
     have taken it). ``others``: rows with the same columns that take no part and are labelled all the same. Errors:
@@ -115,7 +111,8 @@ def segmentation(
     """
     _check(items, number, most_rows)
     chosen = _method(items, method)
-    part = _part(items, most_rows, rng)
+    is_large = len(items) > most_rows
+    part = items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))] if is_large else items
     reader = Reader.of(part, chosen)
     counted = None if weights is None else as_effective(weights.loc[part.index].to_numpy())
     material = reader.material(part, counted)
@@ -124,6 +121,7 @@ def segmentation(
     criteria = pd.DataFrame([attempt.row for attempt in tried.values()])
     k = number or max([1, *_stable_ks(criteria)])
     reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
+    named = (k, reason.bic_k, reason.icl_k, reason.held_out_k)
     labels = _labelled(reader, tried[k].cut, items)
     of_rows = None if weights is None else weights.to_numpy(dtype=float)
     n_effective = len(items) if of_rows is None else effective_size(of_rows)
@@ -134,7 +132,7 @@ def segmentation(
         recommended_k=k,
         verdict=_verdict(k, reason),
         reason=reason,
-        disagreement=_disagreement(k, reason),
+        disagreement=(min(named), max(named)),
         labels=labels,
         profile=profile_of(items, labels, of_rows),
         sizes=sizes_of(labels, k, of_rows),
@@ -166,32 +164,34 @@ def _method(items: pd.DataFrame, method: Method) -> Literal["latent_classes", "k
     return method
 
 
-def _part(items: pd.DataFrame, most_rows: int, rng: np.random.Generator) -> pd.DataFrame:
-    if len(items) <= most_rows:
-        return items
-    return items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))]
-
-
 def _mass(material: Material) -> Floats:
     """(P,) what all rows of each pattern count together."""
-    mass: Floats = material.weights * material.counts
-    return mass
+    return material.weights * material.counts
 
 
 def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) -> _Attempt:
-    cut = material.fit(_mass(material)[None, :], k, rng, careful=True)
-    assert isinstance(cut, Cut)
+    """k segments: what every criterion says of them, how stable each is, and the cut itself."""
+    mass = _mass(material)
+    n = mass.sum()
+    cut = material.fit(mass[None, :], k, rng, careful=True)
     jaccard, ari, null = _stability(material, cut.labels[0], k, bootstraps, rng)
     sizes = np.bincount(cut.labels[0], material.counts, minlength=k)
-    slsw = pd.DataFrame({"k": k, "segment": np.arange(k), "slsw": jaccard, "size": sizes.astype(int)})
+    log_likelihood, entropy = float(cut.density[0] @ mass), float(cut.uncertainty[0] @ mass)
+    bic = -2 * log_likelihood + material.n_parameters(k) * np.log(n)
+    folds = material.weights * fold_weights(material.counts, _N_FOLDS, rng)
+    held_out = (material.fit(mass - folds, k, rng).density * folds).sum(axis=0) / mass
     row = {
         "k": k,
         "ari_median": ari,
         "ari_null_median": null,
-        **_information(material, cut, k),
-        "held_out_log_likelihood": float(_held_out(material, k, rng) @ _mass(material)),
+        "bic": bic,
+        "icl": bic + 2 * entropy,
+        "log_likelihood": log_likelihood,
+        "entropy": 1 - entropy / (n * np.log(k)) if k > 1 else np.nan,
+        "held_out_log_likelihood": float(held_out @ mass),
         "smallest_slsw": float(jaccard.min()),
     }
+    slsw = pd.DataFrame({"k": k, "segment": np.arange(k), "slsw": jaccard, "size": sizes.astype(int)})
     return _Attempt(row, slsw, cut)
 
 
@@ -206,34 +206,13 @@ def _stability(
         again = np.concatenate([again, replicated_labels(material, k, bootstraps - len(again) // 2, rng)])
     unrelated = material.without_structure(rng)
     null = replicated_labels(unrelated, k, max(bootstraps // 3, 2), rng)
-    jaccard = _full(best_jaccard(labels, again, _mass(material)).mean(axis=0), k)
+    jaccard = best_jaccard(labels, again, _mass(material)).mean(axis=0)
+    jaccard = np.concatenate([jaccard, np.zeros(k - len(jaccard))])  # segments that hold no row
     return jaccard, _median_ari(again, _mass(material)), _median_ari(null, _mass(unrelated))
-
-
-def _full(jaccard: Floats, k: int) -> Floats:
-    """Segments that hold no row have the stability 0."""
-    return np.concatenate([jaccard, np.zeros(k - len(jaccard))])
 
 
 def _median_ari(labels: Ints, counts: Floats) -> float:
     return float(np.median(adjusted_rand(labels[0::2], labels[1::2], counts)))
-
-
-def _information(material: Material, cut: Cut, k: int) -> dict[str, float]:
-    mass = _mass(material)
-    n = mass.sum()
-    log_likelihood, entropy = float(cut.density[0] @ mass), float(cut.uncertainty[0] @ mass)
-    bic = -2 * log_likelihood + material.n_parameters(k) * np.log(n)
-    clear = 1 - entropy / (n * np.log(k)) if k > 1 else np.nan
-    return {"bic": bic, "icl": bic + 2 * entropy, "log_likelihood": log_likelihood, "entropy": clear}
-
-
-def _held_out(material: Material, k: int, rng: np.random.Generator, n_folds: int = 5) -> Floats:
-    """(P,) mean held-out log density of each pattern's rows over the folds."""
-    folds = material.weights * fold_weights(material.counts, n_folds, rng)
-    density = material.fit(_mass(material) - folds, k, rng).density
-    mean: Floats = (density * folds).sum(axis=0) / _mass(material)
-    return mean
 
 
 def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
@@ -264,11 +243,11 @@ def _reason(
     )
 
 
-def _beyond_trait(material: Material, k: int, rng: np.random.Generator, n_folds: int = 5) -> float:
+def _beyond_trait(material: Material, k: int, rng: np.random.Generator) -> float:
     """Standard errors by which k segments beat one continuous structure on held-out rows; missing for k = 1."""
     if k == 1:
         return float("nan")
-    folds, mass = material.weights * fold_weights(material.counts, n_folds, rng), _mass(material)
+    folds, mass = material.weights * fold_weights(material.counts, _N_FOLDS, rng), _mass(material)
     ours = material.fit(mass - folds, k, rng).density
     rival = np.stack([material.rival_density(mass - fold, k) for fold in folds])
     gain, n = ours - rival, mass.sum()
@@ -286,11 +265,6 @@ def _verdict(k: int, reason: Reason) -> Verdict:
         return "constructive"
     agreed = k == reason.bic_k == reason.icl_k
     return "natural" if agreed and reason.entropy >= CLEAR_ENTROPY else "reproducible"
-
-
-def _disagreement(k: int, reason: Reason) -> tuple[int, int]:
-    named = (k, reason.bic_k, reason.icl_k, reason.held_out_k)
-    return min(named), max(named)
 
 
 def _labelled(reader: Reader, cut: Cut, items: pd.DataFrame) -> pd.Series:

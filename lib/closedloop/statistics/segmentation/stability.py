@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.segmentation.indicators import Floats, Ints
-from closedloop.statistics.segmentation.partitions import match_labels
-
-
-class Fits(Protocol):
-    """Partitions of P patterns fitted to R weighted samples."""
-
-    @property
-    def labels(self) -> Ints:
-        """(R, P) segment of each pattern."""
-
-    @property
-    def density(self) -> Floats:
-        """(R, P) log density of each pattern."""
-
-    @property
-    def uncertainty(self) -> Floats:
-        """(R, P) entropy of each pattern's membership, in nats."""
-
-
-class Material(Protocol):
-    """What can be cut into segments: patterns with counts, and a way to fit k segments to weighted samples."""
-
-    @property
-    def counts(self) -> Floats:
-        """(P,) rows per pattern."""
-
-    @property
-    def weights(self) -> Floats:
-        """(P,) what a row of each pattern counts."""
-
-    def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Fits:
-        """Fit k segments to every sample; ``weights`` (R, P)."""
-
-    def without_structure(self, rng: np.random.Generator) -> Self:
-        """As many rows, their columns unrelated: the yard-stick that stability has to beat."""
-
-    def rival_density(self, weights: Floats, k: int) -> Floats:
-        """(P,) log density under the one continuous structure that k segments have to beat, fitted to ``weights``."""
-
-    def n_parameters(self, k: int) -> int:
-        """Free parameters of k segments."""
+from closedloop.statistics.segmentation.partitions import Material, match_labels
 
 
 def adjusted_rand(first: Ints, second: Ints, counts: Floats) -> Floats:
@@ -63,24 +21,21 @@ def adjusted_rand(first: Ints, second: Ints, counts: Floats) -> Floats:
     rows, columns = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
     chance = rows * columns / max(_pairs(np.asarray(n)), 1.0)
     room = (rows + columns) / 2 - chance
-    index: Floats = np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9)
-    return index
+    return np.asarray(np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9))
 
 
 def best_jaccard(reference: Ints, others: Ints, counts: Floats) -> Floats:
     """Best Jaccard overlap (R, k) of each segment of ``reference`` (P,) with any segment of ``others`` (R, P)."""
     table = cross_counts(np.broadcast_to(reference, others.shape), others, counts)
     union = table.sum(axis=2, keepdims=True) + table.sum(axis=1, keepdims=True) - table
-    overlap: Floats = np.divide(table, union, out=np.zeros_like(table), where=union > 0).max(axis=2)
-    return overlap
+    return np.asarray(np.divide(table, union, out=np.zeros_like(table), where=union > 0).max(axis=2))
 
 
 def cross_counts(first: Ints, second: Ints, counts: Floats) -> Floats:
     """(R, ka, kb) rows in each pair of segments."""
     a = first[:, None, :] == np.arange(first.max() + 1)[:, None]
     b = second[:, None, :] == np.arange(second.max() + 1)[:, None]
-    table: Floats = (a * counts) @ b.transpose(0, 2, 1).astype(float)
-    return table
+    return np.asarray((a * counts) @ b.transpose(0, 2, 1).astype(float))
 
 
 def resampled(counts: Floats, n_samples: int, rng: np.random.Generator) -> Floats:
