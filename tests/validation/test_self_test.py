@@ -16,11 +16,10 @@ from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.counting import RARE, counts, share_counts
 from closedloop.questions.refinement.drift import RATE, compared
-from closedloop.statistics.segmentation.profiles import ranked_answers
-from closedloop.validation.families import Family, NullMarket, Unrepeated
+from closedloop.statistics.segmentation.indicators import ranked_answers
+from closedloop.validation.families import Family, NullMarket, Unrepeated, planted
 from closedloop.validation.market import null_market
 from closedloop.validation.outcomes import Arms, Comparison
-from closedloop.validation.planted_effects import planted
 from closedloop.validation.refinement import Promises, Splits
 from closedloop.validation.self_test import FILE, in_words, self_test
 from closedloop.validation.shares import Associations, Drifting, Shares

@@ -18,7 +18,7 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.comparisons import handed_off
 from closedloop.period.records import as_numbers, lead_frame, won
 from closedloop.period.situation import Situation
-from closedloop.statistics.segmentation.profiles import ranked_answers
+from closedloop.statistics.segmentation.indicators import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated
 from closedloop.validation.outcomes import Arms, Comparison, Conversions, Sizes, Spending, Spread
 from closedloop.validation.procedures import Duels, Orders, Score, Targets

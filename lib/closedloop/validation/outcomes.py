@@ -8,9 +8,8 @@ import pandas as pd
 from closedloop.claims.arms import mean_pairs, pairs
 from closedloop.period.counting import LEAST_SHOWN, RARE
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
-from closedloop.statistics.conversions import Followed, compare_conversions
 from closedloop.statistics.proportions import midp, shrink_rates, spread_beyond_luck
-from closedloop.statistics.recording import unfit
+from closedloop.statistics.recording import Followed, compare_conversions, unfit
 from closedloop.statistics.stratified import as_counted, standardised
 from closedloop.validation.worlds import (
     SUPPORTED_BEYOND,
@@ -230,7 +229,7 @@ class Arms(Repeated):
     """The drawn arms of one experiment, as ``evidence.arms.arm_looks`` compares them with each other.
 
     The pool holds the experiment's leads; ``arm``: the place of each one's among the ``names``; ``control`` is one of
-    them or none. ``is_amount``: by what a lead brought, as ``evidence.arms.arm_amount_looks`` does.
+    them or none. ``is_amount``: by what a lead brought, as ``claims.arms.arm_looks`` does then, too.
     """
 
     pool: str

@@ -13,7 +13,7 @@ from closedloop.questions.leads.stages import MODELS, gain_over, placed
 from closedloop.questions.refinement.champion_challenger import GAINS, duel
 from closedloop.questions.research.criteria import OF_DEALS, of_deals
 from closedloop.questions.research.targets import each_level, scores_of
-from closedloop.statistics.off_policy import rule_value, taken_first
+from closedloop.statistics.scoring.accuracy import rule_value, taken_first
 from closedloop.statistics.scoring.scores import fit_score
 from closedloop.statistics.weighing import Criterion
 from closedloop.validation.shares import NOWHERE

@@ -10,8 +10,7 @@ from closedloop.claims.comparisons import Origin, gain_looks, whole
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.questions.refinement.drift import moves
 from closedloop.statistics.proportions import exact_difference_p, shrink_rates
-from closedloop.statistics.segmentation.indicators import effective_counts
-from closedloop.statistics.segmentation.profiles import strongest_pairs
+from closedloop.statistics.segmentation.indicators import effective_counts, strongest_pairs
 from closedloop.validation.worlds import SUPPORTED_BEYOND, SUPPORTED_Q, Floats, Ints, Repeated, Tally, Tests, World
 
 NOWHERE = Origin("", "", "", "", "")  # what is compared here is on no page
