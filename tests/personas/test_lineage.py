@@ -13,8 +13,8 @@ from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage, segment_traits
 from closedloop.personas.persona_set import COMMIT, MERGE, SPLIT, Change, Persona, PersonaSet
 from closedloop.statistics.rules.rules import Among, Branch, Rule, assignment_rule
+from closedloop.statistics.segmentation.indicators import profile_of
 from closedloop.statistics.segmentation.partitions import k_means
-from closedloop.statistics.segmentation.profiles import profile_of
 
 FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
 ITEMS = [f"wants_{name}" for name in "abcdefghijkl"]

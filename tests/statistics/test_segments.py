@@ -8,9 +8,8 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.statistics.segmentation.indicators import coding_of, patterns_of
 from closedloop.statistics.segmentation.latent_classes import fit_mixtures, one_trait_density
-from closedloop.statistics.segmentation.partitions import k_means, match_labels
-from closedloop.statistics.segmentation.segments import segmentation
-from closedloop.statistics.segmentation.stability import adjusted_rand, best_jaccard, fold_weights
+from closedloop.statistics.segmentation.partitions import k_means
+from closedloop.statistics.segmentation.segments import adjusted_rand, best_jaccard, fold_weights, matched, segmentation
 from sklearn.metrics import adjusted_rand_score
 
 from tests.statistics.simulated import runs
@@ -331,10 +330,8 @@ def test_numbers_beside_answers_are_cut_into_bands():
 
 
 def test_labels_are_matched_by_the_least_total_distance():
-    old = np.array([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
-    new = np.array([[4.8, 5.1], [0.4, 0.4], [0.1, 0.0]])
-    # the second new centre is nearer to the first old one, which the third needs more
-    assert match_labels(old, new) == {0: 2, 1: 1, 2: 0}
-    assert match_labels(old[:2], new) == {1: 1, 2: 0}
-    with pytest.raises(ParameterError, match="same items"):
-        match_labels(old, new[:, :1])
+    old = pd.DataFrame([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
+    new = pd.DataFrame([[4.8, 5.1], [0.4, 0.4], [0.1, 0.0]])
+    # the second new profile is nearer to the first old one, which the third needs more
+    assert matched(old, new) == {"0": "2", "1": "1", "2": "0"}
+    assert matched(old[:2], new) == {"1": "1", "2": "0"}

@@ -8,9 +8,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
-from closedloop.statistics.proportions import exact_difference_p, wilson
+from closedloop.statistics.proportions import difference_interval, exact_difference_p, wilson
 from closedloop.statistics.segmentation.indicators import Floats
-from closedloop.statistics.segmentation.stability import difference_interval
 
 ALL_OTHERS = -1  # place of what an arm is compared with where no arm is its control
 _QUANTILES = 400

@@ -11,8 +11,7 @@ from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import COMMIT, EVERYONE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.statistics.rules.rules import Rule, RuleError, assignment_rule, cross_fitted, cross_validated_error
-from closedloop.statistics.segmentation.indicators import level_text
-from closedloop.statistics.segmentation.profiles import field_and_level
+from closedloop.statistics.segmentation.indicators import field_and_level, level_text
 from closedloop.statistics.segmentation.segments import Segmentation
 
 _VOLATILE = ("campaign", "experiment", "arm", "first_touch")

@@ -74,6 +74,21 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> tuple[Floats, Flo
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
+def difference_interval(
+    k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike, level: float = 0.90
+) -> tuple[Floats, Floats, Floats]:
+    """The rate of a group (1) less that of another (2): estimate, low, high as fractions; NaN where one is empty.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, 873-890, method 10 (of two Wilson intervals).
+    """
+    (low1, high1), (low2, high2) = wilson(k1, n1, level), wilson(k2, n2, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first = np.asarray(k1, dtype=float) / np.asarray(n1, dtype=float)
+        second = np.asarray(k2, dtype=float) / np.asarray(n2, dtype=float)
+    gap = np.asarray(first - second, dtype=float)
+    return gap, gap - np.hypot(first - low1, high2 - second), gap + np.hypot(high1 - first, second - low2)
+
+
 def shrink_rates(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> ShrunkRates:
     """Integrated empirical Bayes: rates pulled together as far as their spread allows, with honest intervals.
 

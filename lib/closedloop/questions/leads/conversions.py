@@ -11,7 +11,7 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, stating
 from closedloop.presentation.findings import Claim, backed, value, where
 from closedloop.presentation.sentences import capital, records
-from closedloop.statistics.conversions import converted
+from closedloop.statistics.recording import converted
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison
 from closedloop.workbench.redraws import ConversionRedraw

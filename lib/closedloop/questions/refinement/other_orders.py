@@ -14,7 +14,7 @@ from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
 from closedloop.presentation.findings import Claim, Column, backed, table_of
 from closedloop.presentation.sentences import records
 from closedloop.questions.leads.call_list import CALL_LIST
-from closedloop.statistics.off_policy import LEAST_EFFECTIVE, rule_value, taken_first
+from closedloop.statistics.scoring.accuracy import LEAST_EFFECTIVE, rule_value, taken_first
 from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of

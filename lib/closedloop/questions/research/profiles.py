@@ -18,13 +18,15 @@ from closedloop.presentation.sentences import cases, records
 from closedloop.questions.research.sample import asked_of, days_of, is_too_small
 from closedloop.questions.research.segments import of_segments
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.segmentation.indicators import effective_size, is_metric, weighted_mean
-from closedloop.statistics.segmentation.profiles import (
+from closedloop.statistics.segmentation.indicators import (
     associations,
     components,
+    effective_size,
     field_and_level,
+    is_metric,
     profile_of,
     profile_sizes,
+    weighted_mean,
 )
 from closedloop.statistics.segmentation.segments import Segmentation
 from closedloop.terms import Verdict

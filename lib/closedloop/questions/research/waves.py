@@ -14,8 +14,8 @@ from closedloop.presentation.sentences import records
 from closedloop.presentation.tables import Table
 from closedloop.questions.research.sample import days_of, last_wave
 from closedloop.questions.research.segments import cut_known_at, of_segments
-from closedloop.statistics.segmentation.segments import Segmentation
-from closedloop.statistics.segmentation.stability import agreement, difference_interval, matched
+from closedloop.statistics.proportions import difference_interval
+from closedloop.statistics.segmentation.segments import Segmentation, agreement, matched
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.redraws import ShareRedraw
 

@@ -38,19 +38,6 @@ def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weigh
     return np.asarray(fitted.cluster_centers_[order], dtype=float)
 
 
-def match_labels(centres_old: Floats, centres_new: Floats) -> dict[int, int]:
-    """New segment number -> old segment number, by the least total squared distance of centres (Hungarian).
-
-    Shapes (k_old, m) and (k_new, m); surplus new segments have no entry.
-    """
-    old, new = np.asarray(centres_old, float), np.asarray(centres_new, float)
-    if old.ndim != 2 or new.ndim != 2 or old.shape[1] != new.shape[1]:
-        raise ParameterError(f"centres have the shapes {old.shape} and {new.shape}; both need (segments, same items)")
-    distance = ((new[:, None, :] - old[None, :, :]) ** 2).sum(axis=2)
-    rows, columns = scipy.optimize.linear_sum_assignment(distance)
-    return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
-
-
 @dataclass(frozen=True)
 class Answers:
     """Categorical rows for latent classes; ``row_weights`` (n,) of a survey."""
@@ -155,49 +142,31 @@ Material = Answers | Measurements  # what can be cut into segments
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Means and standard deviations that put numbers on one scale; missing becomes the mean."""
-
-    fields: tuple[str, ...]
-    means: Floats
-    deviations: Floats
-
-    @classmethod
-    def of(cls, items: pd.DataFrame) -> Scale:
-        """Learn from the rows at hand; a constant column keeps the deviation 1."""
-        numbers = items.astype(float)
-        deviations = numbers.std(ddof=0).fillna(1.0).replace(0.0, 1.0).to_numpy()
-        return cls(tuple(map(str, items.columns)), numbers.mean().fillna(0.0).to_numpy(), deviations)
-
-    def standardised(self, items: pd.DataFrame) -> Floats:
-        """(n, m) with mean 0 and deviation 1."""
-        numbers = items[list(self.fields)].astype(float).to_numpy()
-        return np.nan_to_num((numbers - self.means) / self.deviations, nan=0.0)
-
-
-@dataclass(frozen=True)
 class Reader:
-    """Turns rows into what a method cuts, and labels new rows with a fitted model."""
+    """Turns rows into what a method cuts, and labels new rows with a fitted model.
 
-    method: str
-    coding: Coding | None
-    scale: Scale | None
+    ``coding``: levels for latent classes, or means and deviations that put numbers on one scale for k-means.
+    """
+
+    coding: Coding | tuple[pd.Series, pd.Series]
 
     @classmethod
     def of(cls, items: pd.DataFrame, method: str) -> Reader:
-        """Learn levels (latent classes) or scales (k-means) from ``items``."""
-        if method == "k_means":
-            return cls(method, None, Scale.of(items))
-        return cls(method, coding_of(items), None)
+        """Learn levels (latent classes) or scales (k-means) from ``items``; a constant column has the deviation 1."""
+        if method != "k_means":
+            return cls(coding_of(items))
+        numbers = items.astype(float)
+        return cls((numbers.mean().fillna(0.0), numbers.std(ddof=0).fillna(1.0).replace(0.0, 1.0)))
 
     def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Material:
-        """The rows, ready to be cut; without ``weights`` (n,) each counts 1."""
+        """The rows, ready to be cut, missing numbers at their mean; without ``weights`` (n,) each counts 1."""
         counted = np.ones(len(items)) if weights is None else weights
-        if self.scale is not None:
-            return Measurements(self.scale.standardised(items), counted)
-        assert self.coding is not None
-        levels = np.array([len(names) for names in self.coding.levels], dtype=np.int64)
-        return Answers.of(self.coding.codes(items), levels, counted)
+        if isinstance(self.coding, Coding):
+            levels = np.array([len(names) for names in self.coding.levels], dtype=np.int64)
+            return Answers.of(self.coding.codes(items), levels, counted)
+        means, deviations = self.coding
+        numbers = items[means.index].astype(float)
+        return Measurements(((numbers - means) / deviations).fillna(0.0).to_numpy(), counted)
 
     def labels(self, items: pd.DataFrame, model: Mixtures | Floats) -> Ints:
         """(n,) segment of each row under the first fit of ``model``."""

@@ -1,4 +1,4 @@
-"""How many segments the rows hold, and whether they would come back: criteria, stability and a verdict."""
+"""How many segments the rows hold, and how well they come back: criteria, stability, agreement and a verdict."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.segmentation.indicators import Floats, Ints, as_effective, effective_size, is_metric
-from closedloop.statistics.segmentation.partitions import Cut, Material, Reader
-from closedloop.statistics.segmentation.profiles import profile_of, sizes_of
-from closedloop.statistics.segmentation.stability import (
-    adjusted_rand,
-    best_jaccard,
-    fold_weights,
-    replicated_labels,
+from closedloop.statistics.segmentation.indicators import (
+    Floats,
+    Ints,
+    as_effective,
+    effective_size,
+    is_metric,
+    profile_of,
+    sizes_of,
 )
+from closedloop.statistics.segmentation.partitions import Cut, Material, Reader
 
 Method = Literal["auto", "latent_classes", "k_means"]
 Verdict = Literal["natural", "reproducible", "constructive", "unstable", "no segments"]
@@ -201,14 +203,19 @@ def _stability(
     """Stability of each segment, median ARI of bootstrap pairs, and that of unrelated columns; k = 1 has none."""
     if k == 1:
         return np.ones(1), np.nan, np.nan
-    again = replicated_labels(material, k, max(bootstraps // 4, 2), rng)
+    again = _refitted(material, k, max(bootstraps // 4, 2), rng)
     if _median_ari(again, _mass(material)) > HOPELESS_ARI:  # what falls apart at the first look needs no second one
-        again = np.concatenate([again, replicated_labels(material, k, bootstraps - len(again) // 2, rng)])
+        again = np.concatenate([again, _refitted(material, k, bootstraps - len(again) // 2, rng)])
     unrelated = material.without_structure(rng)
-    null = replicated_labels(unrelated, k, max(bootstraps // 3, 2), rng)
+    null = _refitted(unrelated, k, max(bootstraps // 3, 2), rng)
     jaccard = best_jaccard(labels, again, _mass(material)).mean(axis=0)
     jaccard = np.concatenate([jaccard, np.zeros(k - len(jaccard))])  # segments that hold no row
     return jaccard, _median_ari(again, _mass(material)), _median_ari(null, _mass(unrelated))
+
+
+def _refitted(material: Material, k: int, n_pairs: int, rng: np.random.Generator) -> Ints:
+    """Labels (2 x pairs, P) of the material by fits on bootstrap samples; rows 2i and 2i + 1 are a pair."""
+    return material.fit(material.weights * _resampled(material.counts, 2 * n_pairs, rng), k, rng).labels
 
 
 def _median_ari(labels: Ints, counts: Floats) -> float:
@@ -269,3 +276,77 @@ def _verdict(k: int, reason: Reason) -> Verdict:
 
 def _labelled(reader: Reader, cut: Cut, items: pd.DataFrame) -> pd.Series:
     return pd.Series(reader.labels(items, cut.model), index=items.index, name="segment")
+
+
+def adjusted_rand(first: Ints, second: Ints, counts: Floats) -> Floats:
+    """Adjusted Rand index (R,) of paired partitions, each (R, P); ``counts`` (P,) rows per pattern.
+
+    1 is identical, 0 is chance; two partitions without any cut agree (1). Source: Hubert & Arabie (1985).
+    """
+    table = _cross_counts(first, second, counts)
+    pairs, n = _pairs(table).sum(axis=(1, 2)), counts.sum()
+    rows, columns = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
+    chance = rows * columns / max(_pairs(np.asarray(n)), 1.0)
+    room = (rows + columns) / 2 - chance
+    return np.asarray(np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9))
+
+
+def best_jaccard(reference: Ints, others: Ints, counts: Floats) -> Floats:
+    """Best Jaccard overlap (R, k) of each segment of ``reference`` (P,) with any segment of ``others`` (R, P)."""
+    table = _cross_counts(np.broadcast_to(reference, others.shape), others, counts)
+    union = table.sum(axis=2, keepdims=True) + table.sum(axis=1, keepdims=True) - table
+    return np.asarray(np.divide(table, union, out=np.zeros_like(table), where=union > 0).max(axis=2))
+
+
+def _cross_counts(first: Ints, second: Ints, counts: Floats) -> Floats:
+    """(R, ka, kb) rows in each pair of segments."""
+    a = first[:, None, :] == np.arange(first.max() + 1)[:, None]
+    b = second[:, None, :] == np.arange(second.max() + 1)[:, None]
+    return np.asarray((a * counts) @ b.transpose(0, 2, 1).astype(float))
+
+
+def _resampled(counts: Floats, n_samples: int, rng: np.random.Generator) -> Floats:
+    """Bootstrap samples as weights (R, P)."""
+    n = int(counts.sum())
+    return rng.multinomial(n, counts / n, n_samples).astype(float)
+
+
+def fold_weights(counts: Floats, n_folds: int, rng: np.random.Generator) -> Floats:
+    """Rows split at random into folds, as weights (folds, P) that sum to the counts."""
+    of_row = rng.permutation(int(counts.sum())) % n_folds
+    pattern = np.repeat(np.arange(len(counts)), counts.astype(int))
+    return np.stack([np.bincount(pattern[of_row == f], minlength=len(counts)) for f in range(n_folds)]).astype(float)
+
+
+def _pairs(counts: Floats) -> Floats:
+    return counts * (counts - 1) / 2
+
+
+def agreement(
+    first: pd.Series, second: pd.Series, rng: np.random.Generator, *, samples: int = 400, level: float = 0.90
+) -> dict[str, float]:
+    """Adjusted Rand index of two partitions of the same rows with its bootstrap interval: estimate, low, high, n.
+
+    1 is perfect, 0 what luck gives. Source: Hubert & Arabie (1985), J. Classification 2, 193-218.
+    """
+    table = pd.crosstab(first.to_numpy(), second.to_numpy())
+    a, b = (codes.ravel() for codes in np.indices(table.shape))
+    counts = table.to_numpy(dtype=float).ravel()
+    draws = _resampled(counts, samples, rng)
+    index = np.concatenate([adjusted_rand(a[None], b[None], weights) for weights in (counts, *draws)])
+    low, high = np.quantile(index[1:], [(1 - level) / 2, (1 + level) / 2])
+    return {"estimate": float(index[0]), "low": float(low), "high": float(high), "n": int(counts.sum())}
+
+
+def matched(old: pd.DataFrame, new: pd.DataFrame) -> dict[str, str]:
+    """New segment -> old segment by the least total distance of their profiles; a surplus new segment has no entry.
+
+    Both frames: one row a segment, the same items as columns (those that only one has are left out), as
+    ``Segmentation.profile`` has them without the market's row. Each item counts by its spread between segments.
+    """
+    shared = [name for name in new.columns if name in old]
+    both = pd.concat([old[shared], new[shared]])
+    centres = ((both - both.mean()) / both.std(ddof=0).replace(0.0, 1.0)).fillna(0.0).to_numpy()
+    distance = scipy.spatial.distance.cdist(centres[len(old) :], centres[: len(old)], "sqeuclidean")
+    places, others = scipy.optimize.linear_sum_assignment(distance)  # Hungarian
+    return {str(new.index[place]): str(old.index[other]) for place, other in zip(places, others, strict=True)}
