@@ -28,7 +28,7 @@ class Unrepeated(Repeated):
 class Family:
     """One family of a notebook in one period: every comparison in it, as it is made again in each world.
 
-    ``name``: as ``questions.families`` names it, or that of a family which a verb closes itself.
+    ``name``: as ``workbench.families`` names it, or that of a family which a verb closes itself.
     """
 
     period: str

@@ -165,9 +165,9 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
         "expected_false_lines": sum(lines.values()),
         "false_lines_by_family": lines,
         "notebooks": notebooks,
-        **_rate_of("any_edit", edits.any(axis=1), edits.shape[1]),
-        **_rate_of("any_promise", promises.mean(axis=1) if promises.shape[1] else (), promises.shape[1]),
-        **_rate_of("any_target", chosen.mean(axis=1) if chosen.shape[1] else (), chosen.shape[1]),
+        **_rate("any_edit", edits.any(axis=1) if edits.size else ()),
+        **_rate("any_promise", promises.mean(axis=1) if promises.size else ()),
+        **_rate("any_target", chosen.mean(axis=1) if chosen.size else ()),
         "n_periods": len(found),
         "n_refinements": edits.shape[1],
         "worst_family": max(compared, key=lambda family: family["any_claim_rate"]),
@@ -177,24 +177,21 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _rate(name: str, shares: Any) -> _Rates:
-    """Mean share over the worlds, with its interval: families of one world are no independent cases."""
+    """Mean share over the worlds, with its interval: families of one world are no independent cases.
+
+    Undefined without any: nothing of the kind is compared.
+    """
     values = np.asarray(shares, dtype=float)
+    if not values.size:
+        return dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
     low, high = wilson(values.sum(), len(values))
     return {f"{name}_rate": float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _rate_of(name: str, shares: Any, n: int) -> _Rates:
-    """``_rate``; undefined where nothing of the kind is compared."""
-    return _rate(name, shares) if n else dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
-
-
 def learned_figures(found: Sequence[tuple[str, bool]]) -> _Rates:
     """How often a score is said to beat chance, or the stage, and how often a duel is won."""
-    rates: _Rates = {}
-    for name in (SCORE, DUEL):
-        own = [is_held for kind, is_held in found if kind == name]
-        rates |= _rate_of(f"any_{name}", own, len(own))
-    return rates
+    score, duel = (_rate(f"any_{name}", [is_held for kind, is_held in found if kind == name]) for name in (SCORE, DUEL))
+    return score | duel
 
 
 def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> dict[str, Any]:
@@ -206,13 +203,13 @@ def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> di
         for size, part in zip(_SIZES, thirds, strict=True)
         if len(part)
     ]
-    alike = _rate_of("alike", [case.is_denied for case in cases], len(cases))
+    alike = _rate("alike", [case.is_denied for case in cases])
     return {"effect": effect, **_share(cases), **alike, "by_size": by_size}
 
 
 def _share(cases: Sequence[Planted]) -> dict[str, Any]:
     median = float(np.median([case.n for case in cases])) if cases else None
-    found = _rate_of("found", [case.is_found for case in cases], len(cases))
+    found = _rate("found", [case.is_found for case in cases])
     return {**found, "n_worlds": len(cases), "median_n": median}
 
 
