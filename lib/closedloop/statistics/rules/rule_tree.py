@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,8 +54,8 @@ class _Category:
         place = dict(zip(self.levels, self.places, strict=True))
         return np.array([place.get(level, place.get(_OTHERS)) for level in _texts(frame[self.name])], dtype=float)
 
-    def split(self, threshold: float, goes_left: bool) -> Levels:
-        inside = (self.places <= threshold) == goes_left
+    def levels_of(self, threshold: float, *, is_left: bool) -> Levels:
+        inside = (self.places <= threshold) == is_left
         return tuple(level for level, kept in zip(self.levels, inside, strict=True) if kept)
 
 
@@ -97,9 +96,9 @@ def grown_leaves(
         min_samples_leaf=least,
         random_state=int(rng.integers(2**31)),
     ).fit(np.column_stack([f.column(rows) for f in features]), labels)
-    grown = _Grown(tree.tree_, list(tree.classes_), features, rows)
     gaps = {str(name): bool(rows[name].isna().any()) for name in rows.columns}
-    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(list(grown.leaves(0, Leaf("", 0, 0.0))))]
+    grown = _Grown(tree.tree_, list(tree.classes_), features, gaps)
+    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(grown.leaves(0, Leaf("", 0, 0.0)))]
     return sorted(leaves, key=lambda leaf: (leaf.label, -leaf.n))
 
 
@@ -108,54 +107,41 @@ class _Grown:
     tree: Any
     classes: list[str]
     features: list[_Feature]
-    rows: pd.DataFrame
+    gaps: dict[str, bool]
 
-    def leaves(self, node: int, path: Leaf) -> Iterator[Leaf]:
+    def leaves(self, node: int, path: Leaf) -> list[Leaf]:
         """Leaves below ``node``; a node whose leaves agree is a leaf itself."""
-        counts = self._counts(node)
+        children = ((True, self.tree.children_left[node]), (False, self.tree.children_right[node]))
+        below = [
+            leaf
+            for is_left, child in children
+            if child >= 0
+            for leaf in self.leaves(int(child), self._narrowed(path, node, is_left=is_left))
+        ]
+        if len({leaf.label for leaf in below}) > 1:
+            return below
+        counts: Floats = np.round(self.tree.value[node][0] * self.tree.n_node_samples[node])
         label = self.classes[int(counts.argmax())]
-        if self._labels_below(node) == {label}:
-            yield replace(path, label=label, n=int(counts.sum()), share_right=float(counts.max() / counts.sum()))
-            return
-        for goes_left, child in self._children(node):
-            yield from self.leaves(child, self._narrowed(path, node, goes_left))
+        return [replace(path, label=label, n=int(counts.sum()), share_right=float(counts.max() / counts.sum()))]
 
-    def _counts(self, node: int) -> Floats:
-        share: Floats = self.tree.value[node][0]
-        counts: Floats = np.round(share * self.tree.n_node_samples[node])
-        return counts
-
-    def _children(self, node: int) -> list[tuple[bool, int]]:
-        left = int(self.tree.children_left[node])
-        right = int(self.tree.children_right[node])
-        return [(True, left), (False, right)] if left >= 0 else []
-
-    def _labels_below(self, node: int) -> set[str]:
-        children = self._children(node)
-        if not children:
-            return {self.classes[int(self._counts(node).argmax())]}
-        return set().union(*(self._labels_below(child) for _, child in children))
-
-    def _narrowed(self, path: Leaf, node: int, goes_left: bool) -> Leaf:
-        feature = self.features[int(self.tree.feature[node])]
-        threshold = float(self.tree.threshold[node])
+    def _narrowed(self, path: Leaf, node: int, *, is_left: bool) -> Leaf:
+        """The path one step further down; gaps of numbers go to one side as well."""
+        feature, threshold = self.features[int(self.tree.feature[node])], float(self.tree.threshold[node])
+        name = feature.name
         if isinstance(feature, _Category):
-            inside = feature.split(threshold, goes_left)
-            before = path.allowed.get(feature.name, feature.levels)
-            kept = tuple(level for level in before if level in inside)
-            return replace(path, allowed={**path.allowed, feature.name: kept})
-        missing_left = bool(self.tree.missing_go_to_left[node])
-        bounds = self._bounds(path, feature, threshold, goes_left, missing_left)
-        return replace(path, bounds={**path.bounds, feature.name: bounds})
-
-    def _bounds(self, path: Leaf, feature: _Number, threshold: float, goes_left: bool, missing_left: bool) -> Bounds:
-        gaps = bool(np.isnan(_numbers(self.rows[feature.name])).any())
-        before = path.bounds.get(feature.name, Bounds(missing=gaps))
-        narrowed = replace(before, missing=before.missing and goes_left == missing_left)
+            inside = feature.levels_of(threshold, is_left=is_left)
+            kept = tuple(level for level in path.allowed.get(name, feature.levels) if level in inside)
+            return replace(path, allowed={**path.allowed, name: kept})
+        with_gaps = is_left == bool(self.tree.missing_go_to_left[node])
+        before = path.bounds.get(name, Bounds(missing=self.gaps[name]))
+        bounds = replace(before, missing=before.missing and with_gaps)
         if not np.isfinite(threshold):  # every number on one side, every gap on the other
-            return replace(narrowed, known=goes_left != missing_left)
-        cut = feature.cut(threshold)
-        return replace(narrowed, up_to=cut) if goes_left else replace(narrowed, above=cut)
+            bounds = replace(bounds, known=not with_gaps)
+        elif is_left:
+            bounds = replace(bounds, up_to=feature.cut(threshold))
+        else:
+            bounds = replace(bounds, above=feature.cut(threshold))
+        return replace(path, bounds={**path.bounds, name: bounds})
 
 
 def _merged(leaves: list[Leaf]) -> list[Leaf]:
@@ -209,12 +195,12 @@ def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Lea
     allowed = {name: levels for name, levels in leaf.allowed.items() if set(levels) != every[name]}
     free = {name for name, b in leaf.bounds.items() if b.above is None and b.up_to is None and b.known}
     bounds = {name: b for name, b in leaf.bounds.items() if not (name in free and b.missing == gaps[name])}
-    barred = {name: _barred(levels, every[name]) for name, levels in allowed.items() if _OTHERS in levels}
+    barred: dict[str, Levels] = {
+        name: tuple(sorted(level for level in every[name] - set(levels) if level is not None))
+        for name, levels in allowed.items()
+        if _OTHERS in levels
+    }
     return replace(leaf, allowed=allowed, bounds=bounds, barred=barred)
-
-
-def _barred(allowed: Levels, every: set[str | None]) -> Levels:
-    return tuple(sorted(level for level in every - set(allowed) if level is not None))
 
 
 def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> list[_Feature]:
@@ -224,11 +210,13 @@ def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> li
             if rows[name].isna().any() or rows[name].nunique() > 1:
                 found.append(_Number(name, np.unique(_numbers(rows[name].dropna()))))
             continue
-        levels, table = _label_shares(_named(_texts(rows[name]), least), labels)
+        texts = pd.Series(_named(_texts(rows[name]), least), dtype=object).fillna("\0missing")
+        table = pd.crosstab(texts, pd.Series(labels, dtype=object))
+        levels = tuple(None if level == "\0missing" else str(level) for level in table.index)
         if len(levels) > 1:
-            found.append(_Category(name, levels, _ordered(table)))
+            found.append(_Category(name, levels, _ordered(table.to_numpy(dtype=float))))
             if len(levels) > 2:  # one level against the rest, which an order of levels cannot always say
-                found += [_Category(name, levels, _single(j, len(levels))) for j in range(len(levels))]
+                found += [_Category(name, levels, single) for single in np.eye(len(levels))]
     return found
 
 
@@ -241,12 +229,6 @@ def _named(texts: list[str | None], least: int) -> list[str | None]:
     return [text if text is None or text in named else _OTHERS for text in texts]
 
 
-def _label_shares(texts: list[str | None], labels: NDArray[np.object_]) -> tuple[Levels, Floats]:
-    table = pd.crosstab(pd.Series(texts, dtype=object).fillna("\0missing"), pd.Series(labels, dtype=object))
-    levels = tuple(None if level == "\0missing" else str(level) for level in table.index)
-    return levels, table.to_numpy(dtype=float)
-
-
 def _ordered(table: Floats) -> Floats:
     """Place of each level along the first principal component of the label shares, weighted by size."""
     sizes = table.sum(axis=1)
@@ -254,13 +236,7 @@ def _ordered(table: Floats) -> Floats:
     _, axes = np.linalg.eigh((around * sizes[:, None]).T @ around)
     score = around @ axes[:, -1]
     score = score * (1 if score[np.abs(score).argmax()] >= 0 else -1)
-    places: Floats = np.argsort(np.argsort(score.round(12), kind="stable"), kind="stable").astype(float)
-    return places
-
-
-def _single(j: int, n_levels: int) -> Floats:
-    places: Floats = (np.arange(n_levels) == j).astype(float)
-    return places
+    return np.argsort(np.argsort(score.round(12), kind="stable"), kind="stable").astype(float)
 
 
 def _texts(values: pd.Series) -> list[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Among:
         """The condition in DuckDB's dialect; never NULL."""
         name = _name(self.field)
         listed = ", ".join(quoted(level) for level in self.levels)
-        within = f"{_level_sql(name)} {'NOT IN' if self.others else 'IN'} ({listed})"
+        within = f"CAST({name} AS VARCHAR) {'NOT IN' if self.others else 'IN'} ({listed})"
         parts = [f"coalesce({within}, FALSE)"] if self.levels else [f"{name} IS NOT NULL"] * self.others
         parts += [f"{name} IS NULL"] if self.missing else []
         return _any(parts)
@@ -115,27 +115,20 @@ Condition = Among | Between
 
 def implies(met: Condition, asked: Condition) -> bool:
     """Does ``met`` name only values that ``asked`` names as well?"""
-    if not (isinstance(met, Among) and isinstance(asked, Among) and met.field == asked.field):
+    if not (isinstance(met, Among) and isinstance(asked, Among)):
         return False
-    return met.is_within(asked)
+    return met.field == asked.field and met.is_within(asked)
 
 
-def plain_condition(condition: Condition) -> dict[str, Any]:
-    """Plain lists, texts and numbers, fit for YAML or JSON."""
+def _plain(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, Among):
         named = "others_than" if condition.others else "among"
         return {"field": condition.field, named: list(condition.levels), "missing": condition.missing}
-    return {
-        "field": condition.field,
-        "above": condition.above,
-        "up_to": condition.up_to,
-        "missing": condition.missing,
-        "known": condition.known,
-    }
+    return asdict(condition)
 
 
-def condition_of(plain: Mapping[str, Any]) -> Condition:
-    """The condition that ``plain_condition`` wrote; KeyError when a part is absent."""
+def _condition_of(plain: Mapping[str, Any]) -> Condition:
+    """The condition that ``_plain`` wrote; KeyError when a part is absent."""
     if "among" in plain:
         return Among(str(plain["field"]), tuple(map(str, plain["among"])), bool(plain["missing"]))
     if "others_than" in plain:
@@ -158,10 +151,6 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
 
 def _name(field: str) -> str:
     return '"' + field.replace('"', '""') + '"'
-
-
-def _level_sql(name: str) -> str:
-    return f"CAST({name} AS VARCHAR)"
 
 
 def _double(value: float) -> str:
@@ -226,12 +215,7 @@ class Rule:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, texts and numbers, fit for YAML or JSON."""
         branches = [
-            {
-                "label": b.label,
-                "n": b.n,
-                "share_right": b.share_right,
-                "when": [plain_condition(c) for c in b.conditions],
-            }
+            {"label": b.label, "n": b.n, "share_right": b.share_right, "when": [_plain(c) for c in b.conditions]}
             for b in self.branches
         ]
         return {"default": self.default, "fields": list(self.fields), "branches": branches}
@@ -240,11 +224,11 @@ class Rule:
     def from_dict(cls, plain: Mapping[str, Any]) -> Rule:
         """The rule that ``to_dict`` wrote; raises ParameterError when a part is absent or unknown."""
         try:
-            branches = tuple(
-                Branch(tuple(condition_of(c) for c in b["when"]), str(b["label"]), int(b["n"]), float(b["share_right"]))
+            branches = [
+                Branch(tuple(map(_condition_of, b["when"])), str(b["label"]), int(b["n"]), float(b["share_right"]))
                 for b in plain["branches"]
-            )
-            return cls(branches, str(plain["default"]), tuple(plain["fields"]))
+            ]
+            return cls(tuple(branches), str(plain["default"]), tuple(plain["fields"]))
         except (KeyError, TypeError) as error:
             raise ParameterError(
                 f"rule: {error} is absent or of the wrong kind; a rule has default, fields and branches, "
