@@ -11,8 +11,8 @@ from closedloop.period.comparisons import deal_levels
 from closedloop.period.leaks import known_leaks
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import EVERYONE, Persona, PersonaSet
-from closedloop.statistics.rules.rule_tree import Bounds, grown_leaves
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rule_tree import Bounds, grown_leaves
+from closedloop.statistics.rules import Rule
 from closedloop.statistics.scoring.learners import Design
 from closedloop.statistics.segmentation.indicators import is_metric
 

@@ -16,7 +16,7 @@ from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.deals.adjust import adjusted
 from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.notebook_steps import step_of
 from tests.statistics.simulated import adjusted_of

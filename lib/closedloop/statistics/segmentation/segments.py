@@ -49,14 +49,8 @@ class Reason:
     bic_k: int
     icl_k: int
     held_out_k: int
-    ari: float
-    ari_null: float
-    smallest_slsw: float
     beyond_trait_z: float
     entropy: float
-    n_rows: int
-    n_rows_used: int
-    n_rows_advised: int
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,7 @@ def segmentation(
     tried = {k: _try(material, k, bootstraps, rng) for k in wanted if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)}
     criteria = pd.DataFrame([attempt.row for attempt in tried.values()])
     k = number or max([1, *_stable_ks(criteria)])
-    reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
+    reason = _reason(material, criteria, k, rng)
     named = (k, reason.bic_k, reason.icl_k, reason.held_out_k)
     labels = _labelled(reader, tried[k].cut, items)
     of_rows = None if weights is None else weights.to_numpy(dtype=float)
@@ -228,25 +222,16 @@ def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(k) for k in criteria.loc[stable, "k"])
 
 
-def _reason(
-    material: Material, criteria: pd.DataFrame, k: int, rng: np.random.Generator, rows: tuple[int, int, int]
-) -> Reason:
+def _reason(material: Material, criteria: pd.DataFrame, k: int, rng: np.random.Generator) -> Reason:
     ks = criteria["k"].to_numpy(dtype=int)
     figures = {name: criteria[name].to_numpy(dtype=float) for name in criteria.columns}
-    at = int(np.flatnonzero(ks == k)[0])
     return Reason(
         stable_ks=_stable_ks(criteria),
         bic_k=int(ks[figures["bic"].argmin()]),
         icl_k=int(ks[figures["icl"].argmin()]),
         held_out_k=int(ks[figures["held_out_log_likelihood"].argmax()]),
-        ari=float(figures["ari_median"][at]),
-        ari_null=float(figures["ari_null_median"][at]),
-        smallest_slsw=float(figures["smallest_slsw"][at]),
         beyond_trait_z=_beyond_trait(material, k, rng),
-        entropy=float(figures["entropy"][at]),
-        n_rows=rows[0],
-        n_rows_used=rows[1],
-        n_rows_advised=rows[2],
+        entropy=float(figures["entropy"][ks == k][0]),
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.rules.rule_tree import Leaf, grown_leaves
+from closedloop.statistics.rule_tree import Leaf, grown_leaves
 from closedloop.statistics.segmentation.indicators import level_text
 
 Flags = NDArray[np.bool_]
