@@ -163,7 +163,7 @@ def usual_days(leads: Followed) -> float:
 
 
 def converted(leads: Followed, until: float, level: float = 0.90) -> dict[str, float]:
-    """The share of all leads won within ``until`` days, those not seen for so long censored (``curves.win_curve``).
+    """The share of all leads won within ``until`` days, those not seen for so long censored (``win_curve``).
 
     Returns estimate, low, high (fractions) and n.
     """
@@ -186,13 +186,13 @@ def compare_conversions(
     """Each group's share of leads won within ``until`` days, against what all leads of its cohorts let expect.
 
     ``group``: the level that each lead bears; leads without one count nowhere, those called ``rare`` in the baseline
-    alone. Estimates are 1 - Kaplan & Meier's, drawn together over the groups (``strata.compare_in_strata``): a group
+    alone. Estimates are 1 - Kaplan & Meier's, drawn together over the groups (``compare_in_strata``): a group
     weighs as many leads as it has, each by the share of the won ones that are won by the age it was seen at. The
     baseline is the same curve of the wins that its leads would have had, day by day, as the others of their cohorts.
     p is the log-rank test's inside cohorts, group against rest, in the tails of the binomial distribution of the same
     mean and variance, which holds where a group has won hardly any. Rows, in sorted order, of groups of which
     ``least`` leads were seen for ``until`` days: level, n, n_effective, estimate, low, high, baseline, effect, p,
-    beyond (posterior probability of an effect over ``threshold``) and reason (``recording.unfit``). Sources: Mantel
+    beyond (posterior probability of an effect over ``threshold``) and reason (``unfit``). Sources: Mantel
     (1966), Cancer Chemother. Rep. 50, 163-170; Kaplan & Meier (1958), JASA 53, 457-481.
     """
     known = np.flatnonzero(~pd.isna(np.asarray(group, dtype=object)))

@@ -103,8 +103,7 @@ class Patterns:
     @cached_property
     def same_item(self) -> Floats:
         """(L, L) of 0/1: whether two level columns belong to one item."""
-        same: Floats = (self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype)
-        return same
+        return np.asarray((self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype))
 
     def coarse(self) -> Patterns:
         """The same patterns in single precision."""

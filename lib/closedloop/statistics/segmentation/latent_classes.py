@@ -113,14 +113,12 @@ class _Trait:
 
     def _log_mass(self, parameters: Floats) -> Floats:
         tilted = self.normal_log_mass + (parameters[-len(self.nodes) :] if self.any_shape else 0.0)
-        log_mass: Floats = tilted - scipy.special.logsumexp(tilted)
-        return log_mass
+        return np.asarray(tilted - scipy.special.logsumexp(tilted))
 
     def _log_chances(self, parameters: Floats) -> Floats:
         slope, intercept = np.split(parameters[: -len(self.nodes)], 2)
         raw = np.clip(self.nodes[:, None] * slope + intercept, -30, 30)
-        chances: Floats = raw - np.log(np.exp(raw) @ self.patterns.same_item)
-        return chances
+        return np.asarray(raw - np.log(np.exp(raw) @ self.patterns.same_item))
 
     def density(self, parameters: Floats) -> tuple[Floats, Floats, Floats]:
         """Log density (P,), posterior over the nodes (P, Q) and log chances (Q, L)."""
@@ -157,8 +155,7 @@ def _random_mixtures(patterns: Patterns, weights: Floats, k: int, rng: np.random
 
 
 def _normalised(counts: Floats, patterns: Patterns) -> Floats:
-    shares: Floats = counts / np.maximum(counts @ patterns.same_item, _TINY)
-    return shares
+    return np.asarray(counts / np.maximum(counts @ patterns.same_item, _TINY))
 
 
 def _climb(patterns: Patterns, weights: Floats, begun: Mixtures, tolerance: float, most: int) -> Mixtures:
