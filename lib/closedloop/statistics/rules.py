@@ -1,4 +1,4 @@
-"""Conditions of assignment rules: what they ask of a row, in pandas, in SQL and in words."""
+"""Assignment rules: their conditions, and what they ask of a row in pandas, in SQL and in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.rule_tree import Leaf, grown_leaves
 from closedloop.statistics.segmentation.indicators import level_text
 
 Flags = NDArray[np.bool_]
@@ -234,82 +233,3 @@ class Rule:
                 f"rule: {error} is absent or of the wrong kind; a rule has default, fields and branches, "
                 "a branch has label, n, share_right and when"
             ) from error
-
-
-@dataclass(frozen=True)
-class RuleError:
-    """Cross-validated share of rows assigned to another label than their own; ``guessing``: always the largest."""
-
-    error: float
-    guessing: float
-    n: int
-
-
-def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator) -> Rule:
-    """Learn a shallow decision tree that tells the labels apart, as a readable rule.
-
-    ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
-    left out. A level or a gap that was never seen leads to the largest label. Raises ParameterError when nothing is
-    labelled. Method: CART (Breiman et al., 1984; scikit-learn), categories ordered by the first principal component
-    of their label shares (Coppersmith, Hong & Hosking, 1999). Of a category of more than 15 levels the eight most
-    frequent ones are told apart from all others, so that every branch can be read.
-    """
-    known = labels.notna().to_numpy()
-    if not known.any() or len(fields) != len(labels):
-        raise ParameterError(f"{len(fields)} rows bear {int(known.sum())} labels; a rule needs a label on each row")
-    rows, wanted = fields.loc[known], labels[known].map(_label_text)
-    default = str(wanted.value_counts(sort=False).sort_index().idxmax())
-    leaves = grown_leaves(rows, wanted.to_numpy(dtype=object), max_leaves, rng)
-    branches = tuple(Branch(_conditions(leaf), leaf.label, leaf.n, leaf.share_right) for leaf in leaves)
-    read = sorted({c.field for branch in branches for c in branch.conditions}, key=list(fields.columns).index)
-    return Rule(branches, default, tuple(read))
-
-
-def cross_fitted(
-    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
-) -> pd.Series:
-    """Label of every row by a rule that was learned on the other folds only; index kept.
-
-    Missing labels teach nothing, yet their rows are labelled. Use it where the labels were made from what is then
-    compared: no row's own answers decide where it is counted. Source: sample splitting (Cox, 1975) with the folds
-    swapped, so that every row is used (cross-fitting, Chernozhukov et al., 2018). ParameterError when there are fewer
-    labelled rows than folds.
-    """
-    n_known = int(labels.notna().sum())
-    if n_known < folds:
-        raise ParameterError(f"{n_known} rows bear labels; {folds} folds need at least as many")
-    fold = rng.permutation(len(fields)) % folds
-    found = pd.Series("", index=labels.index, name="label", dtype=object)
-    for held in range(folds):
-        rule = assignment_rule(fields[fold != held], labels[fold != held], max_leaves=max_leaves, rng=rng)
-        found[fold == held] = rule.assign(fields[fold == held]).to_numpy()
-    return found
-
-
-def cross_validated_error(
-    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
-) -> RuleError:
-    """Share of rows that a rule learned on the other folds assigns wrongly, beside always guessing the largest.
-
-    NaN when there are fewer labelled rows than folds.
-    """
-    known = labels.notna()
-    if known.sum() < folds:
-        return RuleError(np.nan, np.nan, int(known.sum()))
-    wanted = labels[known].map(_label_text)
-    found = cross_fitted(fields[known.to_numpy()], labels[known], max_leaves=max_leaves, rng=rng, folds=folds)
-    return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
-
-
-def _conditions(leaf: Leaf) -> tuple[Condition, ...]:
-    named = {f: leaf.barred.get(f, levels) for f, levels in leaf.allowed.items()}
-    among = [
-        Among(f, tuple(v for v in levels if v is not None), None in leaf.allowed[f], f in leaf.barred)
-        for f, levels in named.items()
-    ]
-    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in leaf.bounds.items()]
-    return (*among, *between)
-
-
-def _label_text(label: object) -> str:
-    return f"{label:g}" if isinstance(label, (float, np.floating)) else str(label)
