@@ -17,7 +17,7 @@ from closedloop.market.periods import Period
 from closedloop.period.step import Step
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation.blocks import RESULTS, Sentence
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.dossiers import OUTCOME as ENDED
 from tests.documents.dossiers import PLAN as PLANNED

@@ -16,7 +16,7 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.personas.research import sample_of
 from closedloop.questions.leads.scores import prospects_of
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rules import Rule
 from closedloop.statistics.scoring.leaks import FILL_TELLS, FILLED_AFTER, TELLS_TOGETHER, TELLS_TOO_WELL
 from closedloop.workbench.period import OpenPeriod
 

@@ -11,8 +11,8 @@ from closedloop.period.comparisons import deal_levels
 from closedloop.period.leaks import known_leaks
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import EVERYONE, Persona, PersonaSet
-from closedloop.statistics.rules.rule_tree import Bounds, grown_leaves
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rule_tree import grown_leaves
+from closedloop.statistics.rules import Between, Rule
 from closedloop.statistics.scoring.learners import Design
 from closedloop.statistics.segmentation.indicators import is_metric
 
@@ -131,7 +131,7 @@ def test_every_type_of_number_reaches_scores_rules_and_leaks_as_a_number(market:
     outcome = market.closed_deals["outcome"].to_numpy(dtype=object)
     for name in NUMBERS:
         leaves = grown_leaves(rows[[name]], outcome, 2, np.random.default_rng(1))
-        assert {type(leaf.bounds.get(name)) for leaf in leaves} == {Bounds}
+        assert {type(leaf.bounds.get(name)) for leaf in leaves} == {Between}
     told = known_leaks(market, "deals", market.deals).set_index("column").loc[list(NUMBERS), "auc_within"]
     assert told.between(0.62, 0.75).all()  # won 20 % below 30,000, 60 % above: .69 or so, in bands
 

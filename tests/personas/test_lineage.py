@@ -12,9 +12,10 @@ from closedloop.period.counting import levels, share_counts
 from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage, segment_traits
 from closedloop.personas.persona_set import COMMIT, MERGE, SPLIT, Change, Persona, PersonaSet
-from closedloop.statistics.rules.rules import Among, Branch, Rule, assignment_rule
+from closedloop.statistics.rule_tree import assignment_rule
+from closedloop.statistics.rules import Among, Branch, Rule
+from closedloop.statistics.segmentation.indicators import profile_of
 from closedloop.statistics.segmentation.partitions import k_means
-from closedloop.statistics.segmentation.profiles import profile_of
 
 FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
 ITEMS = [f"wants_{name}" for name in "abcdefghijkl"]
@@ -45,7 +46,9 @@ def _survey(rng: np.random.Generator, n: int, wish: float) -> pd.DataFrame:
 
 def _lineage(rows: pd.DataFrame, rng: np.random.Generator, k: int = 3, **changes: Any) -> Lineage:
     """Segments cut from the answers, and the personas that research makes of them."""
-    labels = pd.Series(k_means((rows[ITEMS] == "yes").to_numpy(float), k, rng).labels, index=rows.index)
+    answers = (rows[ITEMS] == "yes").to_numpy(float)
+    distance = ((answers[:, None, :] - k_means(answers, k, rng)) ** 2).sum(axis=2)
+    labels = pd.Series(distance.argmin(axis=1), index=rows.index)
     segments: Any = SimpleNamespace(recommended_k=k, labels=labels, profile=profile_of(rows[ITEMS], labels))
     situation: Any = _Situation()
     traits = segment_traits(segments.profile, rows)

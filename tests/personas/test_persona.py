@@ -7,7 +7,7 @@ import pytest
 from closedloop.errors import DefinitionError
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import Persona, PersonaSet, estimate, read_set, write_set
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 
 def _set() -> PersonaSet:

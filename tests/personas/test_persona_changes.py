@@ -9,7 +9,7 @@ from closedloop.personas.changes import changed_by, changes, committed, compare
 from closedloop.personas.persona_set import COMMIT, MERGE, Change, Persona, PersonaSet, read_set, write_set
 from closedloop.presentation.persona_words import detail
 from closedloop.presentation.sentences import records
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import Verdict
 
 from tests.documents.ledger import words

@@ -9,8 +9,8 @@ import pytest
 from closedloop.market.definition import check_slug
 from closedloop.personas.lineage import segment_traits
 from closedloop.personas.persona_set import Persona, PersonaSet, persona_id, read_set, write_set
-from closedloop.statistics.rules.rules import Among, Branch, Rule
-from closedloop.statistics.segmentation.profiles import profile_of
+from closedloop.statistics.rules import Among, Branch, Rule
+from closedloop.statistics.segmentation.indicators import profile_of
 
 LONG = "a very long answer " * 15
 ODD = [

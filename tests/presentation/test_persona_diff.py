@@ -5,7 +5,7 @@ from pathlib import Path
 
 from closedloop.personas.persona_set import Change, Persona, PersonaSet
 from closedloop.presentation.persona_words import diff, edit_evidence, edit_told, known_sizes
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.ledger import claims, words
 

@@ -7,7 +7,7 @@ import pytest
 from closedloop.errors import DefinitionError
 from closedloop.personas.persona_set import Change, Persona, PersonaSet
 from closedloop.presentation.persona_words import words_for
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.ledger import definition
 

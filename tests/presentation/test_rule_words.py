@@ -1,7 +1,7 @@
 """Rules in words: every line is true by itself, and it takes the cases that the rule takes."""
 
 from closedloop.presentation.persona_words import rule_sentences
-from closedloop.statistics.rules.rules import Among, Between, Branch, Rule
+from closedloop.statistics.rules import Among, Between, Branch, Rule
 
 from tests.documents.ledger import words
 

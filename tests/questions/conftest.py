@@ -8,7 +8,7 @@ import pytest
 from closedloop import arms, call_list, channels, funnel, score
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.refinement import champion_challenger
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rules import Rule
 from closedloop.workbench.cells import set_in_force
 from closedloop.workbench.period import OpenPeriod, open_period
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from closedloop import open_period
 from closedloop.personas.persona_set import Persona, PersonaSet
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rules import Rule
 from closedloop.workbench.period import OpenPeriod
 
 EVERYONE = PersonaSet("harbor", "2025-q2", "research", Rule((), "everyone", ()), (Persona("everyone", "Everyone"),))

@@ -13,7 +13,7 @@ from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage
 from closedloop.personas.persona_set import Persona, PersonaSet
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning

@@ -16,10 +16,10 @@ from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.deals.win_rates import adjusted
 from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.rules.rules import Among, Branch, Rule
-from closedloop.statistics.stratified import mantel_haenszel
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.notebook_steps import step_of
+from tests.statistics.simulated import adjusted_of
 
 PORTS = ("bulk_port", "inland_port")
 RULE = Rule((Branch((Among("site_type", PORTS),), "ports", 100, 1.0),), "others", ("site_type",))
@@ -203,7 +203,7 @@ def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_peri
             "stratum": decided["closed_on"].dt.to_period("Q").astype(str),
         }
     )
-    found = mantel_haenszel(cases, level=0.95)
+    found = adjusted_of(cases, level=0.95)
     wanted = [found.adjusted, found.low, found.high, found.crude, found.n]
     assert plan.loc["period", ["estimate", "low", "high", "baseline", "n"]].tolist() == pytest.approx(wanted)
     turned, perhaps = (rows[rows["measure"] == TURNS[answer]] for answer in ("yes", "maybe"))

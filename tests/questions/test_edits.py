@@ -9,7 +9,7 @@ from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.personas.promised_rates import kept_promises
 from closedloop.questions.refinement.champion_challenger import challenger_of
 from closedloop.questions.refinement.splits import SPLIT_RATE
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import Moment
 
 

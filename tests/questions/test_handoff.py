@@ -16,7 +16,7 @@ from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.handoff.promises import first_touch, promises
 from closedloop.questions.handoff.waterfall import handoff, joint_questions
 from closedloop.statistics.proportions import multinomial_intervals, wilson
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import REJECTED_UNTOUCHED
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import OpenPeriod, open_period

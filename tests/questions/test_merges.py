@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from closedloop.personas.persona_set import EDITS, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
 from closedloop.questions.refinement.splits import simplified
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.questions.test_refinement_runs import PERIODS, _Situation
 

@@ -10,7 +10,7 @@ from closedloop.errors import ParameterError
 from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage
 from closedloop.personas.persona_set import SPLIT, Change, Persona, PersonaSet
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.personas import planning

@@ -15,7 +15,7 @@ from closedloop.personas.persona_set import Persona, PersonaSet, Proposal, renew
 from closedloop.questions.refinement.champion_challenger import GAINS, challenger_of, duel, verdict_of
 from closedloop.questions.refinement.edits import proposal_of
 from closedloop.questions.refinement.splits import SPLIT_RATE
-from closedloop.statistics.rules.rules import Among, Branch, Rule
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import Moment
 
 from tests.statistics.simulated import runs

@@ -12,7 +12,7 @@ from closedloop.errors import ParameterError
 from closedloop.personas.persona_set import SPLIT, Change, Persona
 from closedloop.questions.research.criteria import Criteria
 from closedloop.questions.research.targets import choice, side
-from closedloop.statistics.rules.rules import Among, Branch
+from closedloop.statistics.rules import Among, Branch
 from closedloop.validation.procedures import Targets
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import silence

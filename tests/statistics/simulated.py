@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from closedloop.claims.ledger import Origin, amount_looks, close_family, cycle_looks, rate_looks, share_looks, stacked
+from closedloop.statistics.stratified import Adjusted, adjusted_difference
 
 FULL = bool(os.environ.get("CLOSEDLOOP_FULL"))
 ABOUT = Origin("05_deals", "comparisons", "deals", "1", "4")
@@ -20,6 +21,16 @@ def runs(few: int) -> range:
 def claims_of(looks: pd.DataFrame) -> pd.DataFrame:
     """The looks as one closed family."""
     return close_family(looks, family="how they end", market="simulated", period="4")
+
+
+def adjusted_of(cases: pd.DataFrame, level: float = 0.90) -> Adjusted:
+    """Cases (group, stratum, won), or cells of them (group, stratum, k, n), compared inside their strata."""
+    rows = cases.assign(k=cases["won"].astype(float), n=1.0) if "won" in cases else cases
+    strata, sides = rows["stratum"].dropna().unique(), (True, False)
+    cells = pd.MultiIndex.from_product([sides, strata])
+    sums = rows.groupby(["group", "stratum"])[["k", "n"]].sum().reindex(cells, fill_value=0).astype(float)
+    k1, k0, n1, n0 = (sums[name].to_numpy().reshape(2, -1)[side] for name in ("k", "n") for side in (0, 1))
+    return adjusted_difference(k1, n1, k0, n0, level)
 
 
 def any_claim(looks: Looks, few: int, seed: int) -> list[bool]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.statistics.segmentation.stability import agreement, difference_interval, matched
+from closedloop.statistics.proportions import difference_interval
+from closedloop.statistics.segmentation.segments import agreement, matched
 from sklearn.metrics import adjusted_rand_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 

@@ -6,8 +6,6 @@ import pytest
 import scipy
 from closedloop.claims.arms import (
     ALL_OTHERS,
-    amount_differences,
-    arm_amount_looks,
     arm_differences,
     arm_looks,
     mean_pairs,
@@ -99,8 +97,8 @@ def brought(seed: int = 3) -> pd.DataFrame:
 @pytest.mark.parametrize("control", [None, "b"])
 def test_amounts_are_compared_by_welchs_test_and_interval(control: str | None) -> None:
     rows = brought()
-    found = arm_amount_looks(rows, AT, measure="won", experiment="opening", control=control).set_index("level")
-    gaps = amount_differences(rows, control).set_index("level")
+    found = arm_looks(rows, AT, measure="won", experiment="opening", control=control).set_index("level")
+    gaps = arm_differences(rows, control).set_index("level")
     assert found.index.tolist() == (["a", "c"] if control else ["a", "b", "c"])
     for level, look in found.iterrows():
         mine = rows.loc[rows["level"] == level, "amount"]
@@ -121,7 +119,7 @@ def test_the_chance_of_an_amount_beyond_the_threshold_is_the_normal_posteriors()
     found = mean_pairs(rows["amount"], (rows["level"] == "b").astype(int), 2)
     error = np.hypot(*(rows.loc[rows["level"] == arm, "amount"].sem() for arm in "ab"))
     drawn = np.random.default_rng(1).normal(found.effect[0], error, 400_000)
-    assert found.beyond(0.10)[0] == pytest.approx((np.abs(drawn) > 0.10 * found.mean_other[0]).mean(), abs=0.005)
+    assert found.beyond(0.10)[0] == pytest.approx((np.abs(drawn) > 0.10 * found.baseline[0]).mean(), abs=0.005)
     same = mean_pairs([1.0, 0.0, 1.0, 0.0], [0, 0, 1, 1], 2)
     assert same.beyond(0.0)[0] == 0.0 and same.p[0] == 1.0
 

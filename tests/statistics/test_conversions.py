@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy
-from closedloop.statistics.conversions import Followed, compare_conversions, converted, usual_days
 from closedloop.statistics.cumulative_incidence import win_curve
+from closedloop.statistics.recording import Followed, compare_conversions, converted, usual_days
 from statsmodels.duration.survfunc import survdiff
 
 from .simulated import FULL

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
-from closedloop.statistics.drift import drift
 from closedloop.statistics.proportions import exact_difference_p
+from closedloop.statistics.stratified import drift
 from statsmodels.stats.meta_analysis import combine_effects
 
 from .simulated import runs

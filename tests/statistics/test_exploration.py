@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.statistics.segmentation.profiles import associations, components
+from closedloop.statistics.segmentation.indicators import associations, components
 from scipy import stats
 
 from tests.statistics.simulated import runs

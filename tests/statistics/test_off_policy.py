@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.statistics.off_policy import rule_value, taken_first
+from closedloop.statistics.scoring.accuracy import rule_value, taken_first
 from scipy.special import expit
 
 from tests.statistics.simulated import runs

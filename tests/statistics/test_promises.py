@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from closedloop.statistics.drift import beta_of, predictive_midp
 from closedloop.statistics.proportions import midp
+from closedloop.statistics.stratified import beta_of, predictive_midp
 from scipy import stats
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.statistics.rules.rules import Among, Between, Branch, Rule, assignment_rule, cross_validated_error
+from closedloop.statistics.rule_tree import assignment_rule, cross_validated_error
+from closedloop.statistics.rules import Among, Between, Branch, Rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

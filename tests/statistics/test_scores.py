@@ -17,7 +17,7 @@ from closedloop.statistics.scoring.accuracy import (
     log_loss,
     paired_bootstrap,
 )
-from closedloop.statistics.scoring.learners import Design, clock_fields, lagged_rates
+from closedloop.statistics.scoring.learners import HALF_LIVES, Design, RateHistory, clock_fields
 from closedloop.statistics.scoring.scores import backtest_score, fit_score
 from sklearn import metrics
 
@@ -133,11 +133,14 @@ def test_paired_bootstrap_favours_the_better_and_straddles_the_same():
 
 def test_lagged_rates_know_only_what_is_older_than_the_lag():
     y = np.array([1.0, 0, 1, 1, 0, 1])
-    rates = lagged_rates(y, 2, 1e12)  # no decay: a plain mean with ten rows at one half
-    assert rates.tolist() == pytest.approx([5 / 10, 5 / 10, 5 / 10, 6 / 11, 6 / 12, 7 / 13, 8 / 14])
-    changed = y.copy()
-    changed[4:] = 1 - changed[4:]
-    assert lagged_rates(changed, 2, 50.0)[:6].tolist() == lagged_rates(y, 2, 50.0)[:6].tolist()
+    rates = RateHistory.of(y, None, 2).lagged()
+    assert rates[:3].tolist() == [[0.5] * len(HALF_LIVES)] * 3
+    for place, half_life in enumerate(HALF_LIVES):  # ten rows at one half, and what is known, the latest weighing most
+        keep = 0.5 ** (1 / half_life)
+        known = [(5 + 1) / 11, (5 + keep) / (11 + keep), (5 + keep**2 + 1) / (11 + keep + keep**2)]
+        assert rates[3:, place].tolist() == pytest.approx(known)
+    changed = RateHistory.of(np.r_[y[:3], 1 - y[3:]], None, 2).lagged()
+    assert changed.tolist() == rates.tolist()
 
 
 def test_a_design_knows_gaps_and_unseen_levels():

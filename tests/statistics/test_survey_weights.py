@@ -6,8 +6,14 @@ import pytest
 from closedloop.claims.ledger import share_looks
 from closedloop.period.counting import share_counts
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.segmentation.indicators import effective_counts, effective_size, weighted_mean
-from closedloop.statistics.segmentation.profiles import profile_of, profile_sizes, sizes_of
+from closedloop.statistics.segmentation.indicators import (
+    effective_counts,
+    effective_size,
+    profile_of,
+    profile_sizes,
+    sizes_of,
+    weighted_mean,
+)
 from closedloop.statistics.segmentation.segments import segmentation
 from statsmodels.api import WLS
 from statsmodels.stats.proportion import proportion_confint

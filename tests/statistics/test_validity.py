@@ -12,11 +12,10 @@ from closedloop.statistics.amounts import conformal_range, mean_amounts, shrink_
 from closedloop.statistics.cumulative_incidence import CAUSES, cycle_days, win_curve
 from closedloop.statistics.logistic_regression import shrink_crossed
 from closedloop.statistics.proportions import shrink_rates, spread_beyond_luck, wilson
-from closedloop.statistics.stratified import mantel_haenszel
 from scipy.special import expit, logit
 from sksurv.nonparametric import cumulative_incidence_competing_risks
 
-from tests.statistics.simulated import runs
+from tests.statistics.simulated import adjusted_of, runs
 
 
 def _group_coverage(n_groups, spread, few, seed):
@@ -185,16 +184,16 @@ def _two_teams(rng, inside, shares, n=1800):
 
 def test_planted_reversals_are_flagged_and_honest_differences_are_not(validity):
     rng = np.random.default_rng(31)
-    validity("reversal-flagged", [mantel_haenszel(_two_teams(rng, 0.15, (0.1, 0.9))).reversal for _ in runs(150)])
-    validity("reversal-mix", [mantel_haenszel(_two_teams(rng, 0.0, (0.2, 0.8))).reversal for _ in runs(150)])
-    validity("reversal-plain", [mantel_haenszel(_two_teams(rng, 0.15, (0.5, 0.5))).reversal for _ in runs(50)])
+    validity("reversal-flagged", [adjusted_of(_two_teams(rng, 0.15, (0.1, 0.9))).reversal for _ in runs(150)])
+    validity("reversal-mix", [adjusted_of(_two_teams(rng, 0.0, (0.2, 0.8))).reversal for _ in runs(150)])
+    validity("reversal-plain", [adjusted_of(_two_teams(rng, 0.15, (0.5, 0.5))).reversal for _ in runs(50)])
 
 
 def test_nothing_is_said_to_be_left_where_only_the_mix_differs(validity):
     rng = np.random.default_rng(33)
 
     def said(inside, shares, n):
-        return [mantel_haenszel(_two_teams(rng, inside, shares, n), 0.95).answer(0.10) == "nothing" for _ in runs(100)]
+        return [adjusted_of(_two_teams(rng, inside, shares, n), 0.95).answer(0.10) == "nothing" for _ in runs(100)]
 
     validity("explained-mix", said(0.0, (0.2, 0.8), 1800))
     validity("explained-real", said(0.10, (0.2, 0.8), 1800))
@@ -203,7 +202,7 @@ def test_nothing_is_said_to_be_left_where_only_the_mix_differs(validity):
 
 def test_adjusted_differences_cover(validity):
     rng = np.random.default_rng(32)
-    found = [mantel_haenszel(_two_teams(rng, 0.08, (0.3, 0.6), n=400)) for _ in runs(300)]
+    found = [adjusted_of(_two_teams(rng, 0.08, (0.3, 0.6), n=400)) for _ in runs(300)]
     validity("adjusted", [f.low <= 0.08 <= f.high for f in found])
 
 

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from closedloop.validation.families import NullMarket
+from closedloop.validation.families import NullMarket, planted
 from closedloop.validation.market import null_market
-from closedloop.validation.planted_effects import planted
 from closedloop.workbench import store
 from closedloop.workbench.families import ENDING
 

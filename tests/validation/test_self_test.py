@@ -16,14 +16,12 @@ from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.counting import RARE, counts, share_counts
 from closedloop.questions.refinement.drift import RATE, compared
-from closedloop.statistics.segmentation.profiles import ranked_answers
-from closedloop.validation.families import Family, NullMarket, Unrepeated
+from closedloop.statistics.segmentation.indicators import ranked_answers
+from closedloop.validation.families import Family, NullMarket, Unrepeated, planted
 from closedloop.validation.market import null_market
-from closedloop.validation.outcomes import Arms, Comparison
-from closedloop.validation.planted_effects import planted
-from closedloop.validation.refinement import Promises, Splits
+from closedloop.validation.outcomes import Arms, Associations, Comparison, Drifting, Shares
+from closedloop.validation.procedures import Promises, Splits
 from closedloop.validation.self_test import FILE, in_words, self_test
-from closedloop.validation.shares import Associations, Drifting, Shares
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
 from closedloop.workbench.families import DRIFT, ENDING, WHO
 from closedloop.workbench.redraws import Compared, Learned, RateRedraw, ScoreRedraw, read_compared, write_compared
@@ -232,7 +230,7 @@ def test_drawn_arms_are_compared_as_the_notebooks_compare_them(control: str | No
     arm = rng.choice(["a", "b", "c"], 600, p=[0.5, 0.3, 0.2])
     world = {"accepted": (rng.random(600) < np.where(arm == "a", 0.75, 0.5)).astype(float)}
     code = pd.factorize(arm, sort=True)[0]
-    part = Arms("accepted", code, ("a", "b", "c"), "rate", 0.03, "opening", control)
+    part = Arms("accepted", code, ("a", "b", "c"), 0.03, control)
     tests = part.tested(world)
     effects = part.effects(tests, np.zeros(len(tests.p)))
     table = pd.DataFrame({"level": arm, "hit": world["accepted"]}).groupby("level")["hit"].agg(k="sum", n="count")
@@ -253,7 +251,7 @@ def test_shares_are_compared_as_the_notebooks_compare_them(is_weighted: bool) ->
     weights = pd.Series(rng.choice([0.5, 1.0, 2.0], 500)) if is_weighted else None
     codes, names = pd.factorize(groups, sort=True)
     given = None if weights is None else weights.to_numpy()
-    part = Shares("rows", Tally.of(rows), codes, tuple(names), "share", given)
+    part = Shares("rows", Tally.of(rows), codes, tuple(names), given)
     tests = part.tested({"rows": np.arange(500.0)})
     wanted = share_looks(share_counts(rows, groups, weights), Origin("02", "attributes", "people", "p", "p"))
     assert sorted(tests.p) == pytest.approx(sorted(wanted["p"])) and len(tests.p) == 3 * 4  # of a yes and a no, yes

@@ -8,9 +8,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
-from closedloop.statistics.proportions import exact_difference_p, wilson
+from closedloop.statistics.proportions import difference_interval, exact_difference_p, wilson
 from closedloop.statistics.segmentation.indicators import Floats
-from closedloop.statistics.segmentation.stability import difference_interval
 
 ALL_OTHERS = -1  # place of what an arm is compared with where no arm is its control
 _QUANTILES = 400
@@ -29,7 +28,16 @@ class Pairs(NamedTuple):
     @property
     def effect(self) -> Floats:
         """The rate of the arm less that of the other, a fraction."""
-        return np.asarray(self.k / self.n - self.k_other / self.n_other, dtype=float)
+        return np.asarray(self.k / self.n - self.baseline, dtype=float)
+
+    @property
+    def baseline(self) -> Floats:
+        """The rate of the other."""
+        return self.k_other / self.n_other
+
+    def estimate(self, level: float = 0.90) -> tuple[Floats, Floats, Floats]:
+        """The rate of the arm with Wilson's interval."""
+        return (self.k / self.n, *wilson(self.k, self.n, level))
 
     def difference(self, level: float = 0.90) -> tuple[Floats, Floats, Floats]:
         """``effect`` with both ends of Newcombe's interval."""
@@ -86,21 +94,29 @@ def pairs(k: ArrayLike, n: ArrayLike, control: int | None = None) -> Pairs:
 
 
 class MeanPairs(NamedTuple):
-    """Comparisons of arms by a mean, one entry each; the places as in ``Pairs``, sizes, means and squared errors."""
+    """Comparisons of arms by a mean, one entry each; places as in ``Pairs``, sizes, means and squared errors.
+
+    ``baseline``: the mean of what the arm is compared with.
+    """
 
     arm: NDArray[np.int64]
     other: NDArray[np.int64]
     n: Floats
     n_other: Floats
     mean: Floats
-    mean_other: Floats
+    baseline: Floats
     square: Floats
     square_other: Floats
 
     @property
     def effect(self) -> Floats:
         """The mean of the arm less that of the other."""
-        return np.asarray(self.mean - self.mean_other, dtype=float)
+        return np.asarray(self.mean - self.baseline, dtype=float)
+
+    def estimate(self, level: float = 0.90) -> tuple[Floats, Floats, Floats]:
+        """The mean of the arm with Student's interval; no less than nothing was brought."""
+        reach = scipy.stats.t.isf((1 - level) / 2, self.n - 1) * np.sqrt(self.square)
+        return self.mean, np.maximum(self.mean - reach, 0.0), self.mean + reach
 
     @property
     def _error(self) -> Floats:
@@ -129,7 +145,7 @@ class MeanPairs(NamedTuple):
 
         0 where the 90 % interval of the difference holds 0, as in ``Pairs``.
         """
-        gate = threshold * self.mean_other
+        gate = threshold * self.baseline
         with np.errstate(invalid="ignore", divide="ignore"):
             above, below = ((sign * self.effect - gate) / self._error for sign in (1, -1))
         _, low, high = self.difference()
@@ -153,7 +169,7 @@ def mean_pairs(values: ArrayLike, arm: ArrayLike, n_arms: int, control: int | No
 
 
 def arm_looks(
-    counts: pd.DataFrame,
+    rows: pd.DataFrame,
     origin: Origin,
     *,
     measure: str,
@@ -164,63 +180,51 @@ def arm_looks(
 ) -> pd.DataFrame:
     """Causal looks at the arms of one experiment, each against what ``pairs`` compares it with.
 
-    ``counts``: one row an arm, with level, k and n. The estimate (with Wilson's interval) is the arm's rate, the
-    baseline that of the arm ``against`` (empty: all others together), n the smaller of both sizes; p and beyond are
-    those of ``Pairs``.
+    ``rows``: one an arm, with level, k and n; or one a lead, with level and the amount that it brought, 0 where
+    it brought nothing. The estimate (Wilson's interval, of a mean Student's) is the arm's rate or mean, the baseline
+    that of the arm ``against`` (empty: all others together), n the smaller of both sizes; p and beyond are those of
+    ``Pairs`` or ``MeanPairs``. ``threshold``: a fraction, of amounts a factor less 1.
     """
-    found, rows = _compared(counts, control)
-    low, high = wilson(found.k, found.n, level)
+    found, compared = _compared(rows, control)
+    estimate, low, high = found.estimate(level)
     columns: dict[str, Any] = {
-        "estimate": found.k / found.n,
+        "estimate": estimate,
         "low": low,
         "high": high,
-        "baseline": found.k_other / found.n_other,
+        "baseline": found.baseline,
         "effect": found.effect,
         "n": np.minimum(found.n, found.n_other),
         "p": found.p,
         "beyond": found.beyond(threshold),
     }
-    meta = meta_of(origin, measure, "rate", "causal") | {"subject": experiment, "against": rows["against"]}
-    return typed(rows.assign(**columns, **meta), LOOK_COLUMNS)
+    unit = "rate"
+    if "amount" in rows:  # the deviation of the logarithm of a mean, for one lead (delta method)
+        unit, values = "amount", rows["amount"].astype(float)
+        columns["log_deviation"] = values.std() / values.mean()
+    meta = meta_of(origin, measure, unit, "causal") | {"subject": experiment, "against": compared["against"]}
+    return typed(compared.assign(**columns, **meta), LOOK_COLUMNS)
 
 
-def arm_amount_looks(
-    amounts: pd.DataFrame,
-    origin: Origin,
-    *,
-    measure: str,
-    experiment: str,
-    control: str | None = None,
-    threshold: float = 0.10,
-    level: float = 0.90,
-) -> pd.DataFrame:
-    """Causal looks at what each arm of one experiment brings on average; ``amounts``: one row a lead, level and amount.
-
-    As ``arm_looks``, by ``MeanPairs``: who brought nothing counts as 0, ``threshold`` is a factor less 1.
-    """
-    found, rows = _mean_compared(amounts, control)
-    mine = scipy.stats.t.isf((1 - level) / 2, found.n - 1) * np.sqrt(found.square)
-    values = amounts["amount"].astype(float)
-    columns: dict[str, Any] = {
-        "estimate": found.mean,
-        "low": np.maximum(found.mean - mine, 0.0),
-        "high": found.mean + mine,
-        "baseline": found.mean_other,
-        "effect": found.effect,
-        "n": np.minimum(found.n, found.n_other),
-        "p": found.p,
-        "beyond": found.beyond(threshold),
-        "log_deviation": values.std() / values.mean(),  # of the logarithm of a mean, for one lead (delta method)
-    }
-    meta = meta_of(origin, measure, "amount", "causal") | {"subject": experiment, "against": rows["against"]}
-    return typed(rows.assign(**columns, **meta), LOOK_COLUMNS)
-
-
-def amount_differences(amounts: pd.DataFrame, control: str | None = None, level: float = 0.90) -> pd.DataFrame:
-    """The differences of ``arm_amount_looks`` as statements in money, with Welch's interval and n of both sides."""
-    found, rows = _mean_compared(amounts, control)
+def arm_differences(rows: pd.DataFrame, control: str | None = None, level: float = 0.90) -> pd.DataFrame:
+    """The differences of ``arm_looks`` as statements in points or money, with their interval and n of both sides."""
+    found, compared = _compared(rows, control)
     gap, low, high = found.difference(level)
-    return rows.assign(estimate=gap, low=low, high=high, n=found.n + found.n_other)
+    return compared.assign(estimate=gap, low=low, high=high, n=found.n + found.n_other)
+
+
+def _compared(rows: pd.DataFrame, control: str | None) -> tuple[Pairs | MeanPairs, pd.DataFrame]:
+    """The comparisons, and field, level and against of each."""
+    arm, levels = pd.factorize(rows["level"].astype(str), sort=True)
+    names = np.asarray(levels, dtype=object)
+    place = names.tolist().index(control) if control else None
+    found: Pairs | MeanPairs
+    if "amount" in rows:
+        found = mean_pairs(rows["amount"], arm, len(names), place)
+    else:
+        k, n = (np.bincount(arm, rows[name], len(names)) for name in ("k", "n"))
+        found = pairs(k, n, place)
+    against = np.where(found.other == ALL_OTHERS, "", names[found.other])
+    return found, pd.DataFrame({"field": "arm", "level": names[found.arm], "against": against})
 
 
 def uneven_look(sizes: pd.Series, drawn: pd.Series, origin: Origin, *, measure: str, experiment: str) -> pd.DataFrame:
@@ -246,32 +250,3 @@ def uneven_look(sizes: pd.Series, drawn: pd.Series, origin: Origin, *, measure: 
         "beyond": 1.0,
     }
     return typed([row | meta_of(origin, measure, "rate", "descriptive") | {"subject": experiment}], LOOK_COLUMNS)
-
-
-def arm_differences(counts: pd.DataFrame, control: str | None = None, level: float = 0.90) -> pd.DataFrame:
-    """The differences of ``arm_looks`` as statements in points, with Newcombe's interval and n of both sides."""
-    found, rows = _compared(counts, control)
-    gap, low, high = found.difference(level)
-    return rows.assign(estimate=gap, low=low, high=high, n=found.n + found.n_other)
-
-
-def _mean_compared(amounts: pd.DataFrame, control: str | None) -> tuple[MeanPairs, pd.DataFrame]:
-    """The comparisons by means, and field, level and against of each."""
-    codes, found_names = pd.factorize(amounts["level"].astype(str), sort=True)
-    names = np.asarray(found_names, dtype=object)
-    place = names.tolist().index(control) if control else None
-    found = mean_pairs(amounts["amount"], codes, len(names), place)
-    return found, _named(found.arm, found.other, names)
-
-
-def _named(arm: NDArray[np.int64], other: NDArray[np.int64], names: NDArray[np.object_]) -> pd.DataFrame:
-    against = np.where(other == ALL_OTHERS, "", names[other])
-    return pd.DataFrame({"field": "arm", "level": names[arm], "against": against})
-
-
-def _compared(counts: pd.DataFrame, control: str | None) -> tuple[Pairs, pd.DataFrame]:
-    """The comparisons, and field, level and against of each."""
-    table = counts.sort_values("level", ignore_index=True)
-    names = table["level"].astype(str).to_numpy(dtype=object)
-    found = pairs(table["k"], table["n"], names.tolist().index(control) if control else None)
-    return found, _named(found.arm, found.other, names)

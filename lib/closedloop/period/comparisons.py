@@ -14,8 +14,7 @@ from closedloop.market.definition import Definition
 from closedloop.period.counting import LEAST_SHOWN, RARE, levels
 from closedloop.period.records import ONLY_WON, came, column, deal_records, first_won, has_days, lead_frame
 from closedloop.period.situation import Situation
-from closedloop.statistics.conversions import Followed, compare_conversions, usual_days
-from closedloop.statistics.recording import recorded_shares
+from closedloop.statistics.recording import Followed, compare_conversions, recorded_shares, usual_days
 from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them

@@ -10,7 +10,7 @@ import yaml
 from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition, check_slug
 from closedloop.personas.persona_set import COMMIT, EDITS, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet, change_of
-from closedloop.statistics.rules.rules import Condition, Rule, implies
+from closedloop.statistics.rules import Condition, Rule, implies
 from closedloop.terms import Verdict
 
 

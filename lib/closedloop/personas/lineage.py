@@ -10,9 +10,9 @@ import pandas as pd
 from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import COMMIT, EVERYONE, SPLIT, Persona, PersonaSet, persona_id
-from closedloop.statistics.rules.rules import Rule, RuleError, assignment_rule, cross_fitted, cross_validated_error
-from closedloop.statistics.segmentation.indicators import level_text
-from closedloop.statistics.segmentation.profiles import field_and_level
+from closedloop.statistics.rule_tree import RuleError, assignment_rule, cross_fitted, cross_validated_error
+from closedloop.statistics.rules import Rule
+from closedloop.statistics.segmentation.indicators import field_and_level, level_text
 from closedloop.statistics.segmentation.segments import Segmentation
 
 _VOLATILE = ("campaign", "experiment", "arm", "first_touch")

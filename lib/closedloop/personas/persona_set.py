@@ -18,7 +18,7 @@ from closedloop.period.counting import LEAST_SHOWN, counts
 from closedloop.period.records import won
 from closedloop.period.situation import Situation
 from closedloop.period.step import replace_file
-from closedloop.statistics.rules.rules import Rule
+from closedloop.statistics.rules import Rule
 from closedloop.statistics.stratified import compare_in_strata
 
 _LONGEST, _LONGEST_PART = 48, 64  # a part bears the id of its whole

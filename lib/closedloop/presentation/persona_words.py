@@ -18,7 +18,7 @@ from closedloop.presentation.findings import where
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.sentences import Words, capital, records
 from closedloop.presentation.tables import Table, table
-from closedloop.statistics.rules.rules import Among, Between, Branch, Condition, Rule
+from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
 
 THE_REST = "everyone whom no other rule takes"
 

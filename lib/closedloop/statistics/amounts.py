@@ -1,14 +1,14 @@
 """Money and other positive, skewed measures: shrunk group means, ranges for one deal, and sales velocity."""
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from closedloop.statistics.proportions import midp, shrink_rates, wilson
+from closedloop.statistics.proportions import midp, shrink_rates, squared_reach, wilson
 
 Floats = NDArray[np.float64]
 Estimate: TypeAlias = float | tuple[float, float, float]
@@ -21,6 +21,9 @@ UNEVEN, ONE_DEAL = "not log-normal", "one deal"
 REASONS = ("", UNEVEN, ONE_DEAL)
 _COLUMNS = ("group", "n", "estimate", "low", "high", "mean", "median", "baseline", "beyond", "p", "log_deviation",
             "factor", "largest", "reason")  # fmt: skip
+_PER_DECIDED = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "beyond", "p", "log_deviation",
+            "reason")  # fmt: skip
+_JEFFREYS = 0.5
 _RESTING = ["low", "high", "beyond", "p"]  # what rests on the law of the amounts
 
 
@@ -80,7 +83,7 @@ def shrink_amounts(
     centre = math.log(float(rows.money.mean() / smear.mean()))  # the log mean of a group whose mean is that of all
     is_heavy = not is_bounded and _is_refused(rows, residual, variance, float(error.min()))
     is_free = is_bounded or is_heavy
-    factor = _smearing_factor(smear, level) if is_free else _log_normal_factor(variance, freedom, level)
+    factor = _Factor.smearing(smear, level) if is_free else _Factor.log_normal(variance, freedom, level)
     reach = error * (float(scipy.special.stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.nan)
     off = theta - centre
     with np.errstate(divide="ignore", invalid="ignore"):  # equal amounts have no error
@@ -122,23 +125,22 @@ class _Factor(NamedTuple):
     below: float
     above: float
 
+    @classmethod
+    def smearing(cls, smear: Floats, level: float) -> Self:
+        """The mean of what residuals of the logs bring in money, with its own error."""
+        mean = float(smear.mean())
+        error = float(scipy.stats.sem(smear)) / mean if smear.size > 1 else math.nan
+        reach = float(scipy.stats.norm.isf((1 - level) / 2)) * error
+        return cls(mean, reach, reach)
 
-def _smearing_factor(smear: Floats, level: float) -> _Factor:
-    """The mean of what residuals of the logs bring in money, with its own error."""
-    mean = float(smear.mean())
-    error = float(scipy.stats.sem(smear)) / mean if smear.size > 1 else math.nan
-    reach = float(scipy.stats.norm.isf((1 - level) / 2)) * error
-    return _Factor(mean, reach, reach)
-
-
-def _log_normal_factor(variance: float, freedom: int, level: float) -> _Factor:
-    """exp(s^2 / 2) with chi-squared limits of s^2: what a mean adds to them is added in squares (MOVER)."""
-    if not freedom > 0:
-        return _Factor(math.nan, math.nan, math.nan)
-    high, low = (
-        variance * freedom / scipy.special.chdtri(freedom, tail) for tail in ((1 + level) / 2, (1 - level) / 2)
-    )
-    return _Factor(math.exp(variance / 2), (variance - float(low)) / 2, (float(high) - variance) / 2)
+    @classmethod
+    def log_normal(cls, variance: float, freedom: int, level: float) -> Self:
+        """exp(s^2 / 2) with chi-squared limits of s^2: what a mean adds to them is added in squares (MOVER)."""
+        if not freedom > 0:
+            return cls(math.nan, math.nan, math.nan)
+        tails = (1 + level) / 2, (1 - level) / 2
+        high, low = (variance * freedom / float(scipy.special.chdtri(freedom, tail)) for tail in tails)
+        return cls(math.exp(variance / 2), (variance - low) / 2, (high - variance) / 2)
 
 
 def _is_refused(rows: _Groups, residual: Floats, variance: float, error: float) -> bool:
@@ -193,19 +195,17 @@ def needed_n_ratio(log_deviation: ArrayLike, ratio: float, power: float = 0.80, 
 
     n = 2 (z_alpha/2 + z_power)^2 s^2 / log(1 + ratio)^2, rounded up, with s the deviation of the logs.
     """
-    reach = (scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2
+    reach = squared_reach(power, alpha)
     deviation = np.asarray(log_deviation, dtype=float)
     return np.asarray(np.ceil(2 * reach * deviation**2 / math.log1p(ratio) ** 2), dtype=float)
 
 
 def visible_ratio(n: ArrayLike, log_deviation: ArrayLike, power: float = 0.80, alpha: float = 0.05) -> Floats:
     """The smallest factor between two means that groups of size n show: the inverse of ``needed_n_ratio``."""
-    reach = (scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2
+    reach = squared_reach(power, alpha)
     size = np.asarray(n, dtype=float)
-    with np.errstate(divide="ignore"):
-        return np.asarray(
-            np.exp(np.sqrt(2 * reach / np.where(size > 0, size, np.nan)) * np.asarray(log_deviation, dtype=float))
-        )
+    error = np.sqrt(2 * reach / np.where(size > 0, size, np.nan))
+    return np.asarray(np.exp(error * np.asarray(log_deviation, dtype=float)))
 
 
 def conformal_range(past_amounts: ArrayLike, level: float = 0.90) -> tuple[float, float]:
@@ -224,36 +224,18 @@ def conformal_range(past_amounts: ArrayLike, level: float = 0.90) -> tuple[float
     return float(past[lower - 1]), float(past[past.size - lower])
 
 
-def velocity(
-    n_open: float, win_rate: Estimate, amount: Estimate, cycle_days: Estimate, level: float = 0.90
-) -> dict[str, float]:
+def velocity(n_open: float, win_rate: Estimate, amount: Estimate, cycle_days: Estimate) -> dict[str, float]:
     """Sales velocity per day = opportunities x win rate x average amount / cycle, with its interval.
 
-    Each factor is a number or (estimate, low, high) at that level; their log errors are added as independent
+    Each factor is a number or (estimate, low, high), all of one level; their log errors are added as independent
     ones (delta method). Returns estimate, low, high (money per day); NaN where a factor is missing or the
     cycle is 0 days.
     """
-    rate, money, days = (_triple(part) for part in (win_rate, amount, cycle_days))
-    value = n_open * rate[0] * money[0] / days[0] if days[0] > 0 else math.nan
-    z = float(scipy.stats.norm.isf((1 - level) / 2))
-    error = math.sqrt(sum(_log_error(part, z) ** 2 for part in (rate, money, days)))
-    low, high = value * math.exp(-z * error), value * math.exp(z * error)
-    return {"estimate": value, "low": low, "high": high}
-
-
-def _triple(part: Estimate) -> tuple[float, float, float]:
-    """A factor as estimate, low, high; a plain number is known exactly."""
-    return part if isinstance(part, tuple) else (part, part, part)
-
-
-def _log_error(part: tuple[float, float, float], z: float) -> float:
-    """Standard error of a factor's logarithm from its interval; NaN where the interval reaches 0."""
-    _, low, high = part
-    return math.log(high / low) / (2 * z) if low > 0 else math.nan
-
-
-_DECIDED_COLUMNS = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "beyond", "p", "log_deviation",
-            "reason")  # fmt: skip
+    factors = [part if isinstance(part, tuple) else (part, part, part) for part in (win_rate, amount, cycle_days)]
+    rate, money, days = (estimate for estimate, _, _ in factors)
+    value = n_open * rate * money / days if days > 0 else math.nan
+    reach = math.hypot(*(math.log(high / low) / 2 if low > 0 else math.nan for _, low, high in factors))
+    return {"estimate": value, "low": value * math.exp(-reach), "high": value * math.exp(reach)}
 
 
 def won_per_decided(
@@ -267,14 +249,13 @@ def won_per_decided(
     (of all deals), beyond (posterior probability of a factor over 1 + ``threshold`` from it), p (Student's test of the
     unshrunk logarithm against it) and log_deviation (of the logarithm, for one decided deal of any group). The log
     errors of rate and mean amount are added as independent ones, each side for itself (MOVER); interval, beyond and p
-    are NaN where the mean amount has no interval (``reason``). Sources: ``rates.shrink_rates``,
-    ``amounts.mean_amounts``.
+    are NaN where the mean amount has no interval (``reason``). Sources: ``shrink_rates``, ``mean_amounts``.
     """
     deals = pd.DataFrame({"won": np.asarray(is_won, dtype=bool), "amount": np.asarray(amount, dtype=float)})
     deals = deals.assign(group=np.asarray(group, dtype=object)).dropna(subset="group")
     paid = deals[deals["won"] & (deals["amount"] > 0)].assign(log=lambda rows: np.log(rows["amount"]))
     if paid.empty:
-        return pd.DataFrame(columns=list(_DECIDED_COLUMNS))
+        return pd.DataFrame(columns=list(_PER_DECIDED))
     counted = deals.groupby("group")["won"].agg(n="size", k="sum")
     rates = shrink_rates(counted["k"], counted["n"], level)
     log_variance = scipy.special.polygamma(1, rates.alpha) - scipy.special.polygamma(1, rates.alpha + rates.beta)
@@ -286,29 +267,19 @@ def won_per_decided(
     by_rate = z * np.sqrt(groups["rate_variance"])
     below, above = (np.hypot(by_rate, np.log(money[end] / money["estimate"])) for end in ("low", "high"))
     error, off, gate = (below + above) / (2 * z), np.log(estimate / baseline), math.log1p(threshold)
+    # unshrunk; as for amounts, the baseline is taken as given though the group is part of it: on the safe side
+    won = groups["k"] / groups["n"]
+    own_error = np.sqrt((1 - won) / groups["k"] + groups["variance"] / groups["n_paid"])
+    score = (np.log(won) + groups["mean"] - np.log(baseline / money["factor"])).abs() / own_error
+    p = pd.Series(2 * scipy.stats.t.sf(score, np.maximum(groups["n_paid"] - 1, 1)), index=groups.index)
     table: pd.DataFrame = groups.assign(
         estimate=estimate, low=estimate * np.exp(-below), high=estimate * np.exp(above), baseline=baseline,
         beyond=scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error),
-        p=_decided_from_baseline(groups, np.log(baseline / money["factor"])).where(money["low"].notna()),
+        p=p.where((groups["n_paid"] > 1) & money["low"].notna()),
         log_deviation=math.sqrt((1 - share + money["log_deviation"].iloc[0] ** 2) / share),
         reason=money["reason"],
     )  # fmt: skip
-    return table.rename_axis("group").reset_index().loc[:, list(_DECIDED_COLUMNS)]
-
-
-def _decided_from_baseline(groups: pd.DataFrame, centre: pd.Series) -> pd.Series:
-    """Student's test of each group's unshrunk log of rate times typical amount against ``centre``; NaN below two.
-
-    As for amounts, the baseline is taken as given though the group is part of it: that errs on the safe side.
-    """
-    rate = groups["k"] / groups["n"]
-    error = np.sqrt((1 - rate) / groups["k"] + groups["variance"] / groups["n_paid"])
-    score = (np.log(rate) + groups["mean"] - centre).abs() / error
-    p = 2 * scipy.stats.t.sf(score, np.maximum(groups["n_paid"] - 1, 1))
-    return pd.Series(p, index=groups.index).where(groups["n_paid"] > 1)
-
-
-_JEFFREYS = 0.5
+    return table.rename_axis("group").reset_index().loc[:, list(_PER_DECIDED)]
 
 
 class Costs(NamedTuple):

@@ -26,8 +26,8 @@ def quantile(values: ArrayLike, q: float = 0.5, level: float = 0.90) -> dict[str
     estimate = float(np.quantile(known, q, method="inverted_cdf"))
     low, high = scipy.stats.quantile_test(known, p=q).confidence_interval(level)
     ends = (float(low), float(high)) if np.isfinite([estimate, low, high]).all() else (math.nan, math.nan)
-    found = dict(zip(("estimate", "low", "high"), (estimate, *ends), strict=True))
-    return {**found, "estimate": estimate if math.isfinite(estimate) else math.nan, "n": int(known.size)}
+    middle = estimate if math.isfinite(estimate) else math.nan
+    return {"estimate": middle, "low": ends[0], "high": ends[1], "n": int(known.size)}
 
 
 Floats = NDArray[np.float64]
@@ -37,10 +37,9 @@ _COLUMNS = ("day", "cause", "estimate", "low", "high", "n_at_risk")
 
 
 class _Incidence(NamedTuple):
-    """Estimates and variances (causes x times) at the times of events, and who was still open then."""
+    """Estimates and variances (causes x times) at the times of events, and the share that was still open then."""
 
     times: Floats
-    at_risk: Floats
     estimate: Floats
     variance: Floats
     open_share: Floats
@@ -59,7 +58,7 @@ def win_curve(
     days or an unknown outcome. Sources: Aalen & Johansen (1978), Scand. J. Statist. 5; Pintilie (2006),
     Competing Risks, eq. 4.5.
     """
-    ages, ends = _clean(days, outcome)
+    ages, ends = _known(days, outcome)
     curve = _incidence(ages, ends)
     wanted = curve.times if at_days is None else np.atleast_1d(np.asarray(at_days, dtype=float))
     row = np.searchsorted(curve.times, wanted, side="right")  # 0: before the first age
@@ -69,7 +68,9 @@ def win_curve(
         np.where(unknown, np.nan, np.hstack([np.zeros((len(CAUSES), 1)), part])[:, row])
         for part in (curve.estimate, curve.variance)
     )
-    low, high = _log_log_interval(estimate, variance, level)
+    inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)  # log(-log F) stays inside 0..1
+    reach = scipy.stats.norm.isf((1 - level) / 2) * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
+    low, high = inside ** np.exp(-reach), inside ** np.exp(reach)
     at_risk = ages.size - np.searchsorted(np.sort(ages), wanted, side="left")
     parts = (part.ravel(order="F") for part in (estimate, low, high))
     n_causes = len(CAUSES)
@@ -83,7 +84,7 @@ def days_to_most(days: ArrayLike, outcome: ArrayLike, share: float = 0.90) -> fl
     ``days`` and ``outcome`` as there: what is still open counts as not known yet, so that slow ones are not missed.
     NaN without a won one.
     """
-    curve = _incidence(*_clean(days, outcome))
+    curve = _incidence(*_known(days, outcome))
     won = curve.estimate[CAUSES.index("won")]
     if not won.size or won[-1] <= 0:
         return math.nan
@@ -95,12 +96,12 @@ def share_by(days: ArrayLike, happened: ArrayLike, at_days: ArrayLike) -> Floats
 
     ``days``: until it happened, else until the case was last seen. Beyond the last day what was known then.
     """
-    curve = _incidence(*_clean(days, np.where(happened, "won", "open")))
+    curve = _incidence(*_known(days, np.where(happened, "won", "open")))
     steps = np.r_[0.0, curve.estimate[CAUSES.index("won")]]
     return np.asarray(steps[np.searchsorted(curve.times, at_days, side="right")], dtype=float)
 
 
-def _clean(days: ArrayLike, outcome: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
+def _known(days: ArrayLike, outcome: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
     """Ages and outcomes of the deals that have both."""
     ages, ends = np.asarray(days, dtype=float), np.asarray(outcome, dtype=object)
     has_both = np.isfinite(ages) & ~pd.isna(ends)
@@ -123,7 +124,7 @@ def _incidence(ages: Floats, ends: NDArray[np.object_]) -> _Incidence:
     open_share = np.cumprod(1 - closed / at_risk)
     before = np.r_[1.0, open_share[:-1]][: times.size]
     estimate = np.cumsum(before * events / at_risk, axis=1)
-    return _Incidence(times, at_risk, estimate, _aalen(events, closed, at_risk, before, estimate), open_share)
+    return _Incidence(times, estimate, _aalen(events, closed, at_risk, before, estimate), open_share)
 
 
 def _aalen(events: Floats, closed: Floats, at_risk: Floats, before: Floats, estimate: Floats) -> Floats:
@@ -149,28 +150,8 @@ def _over(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
 
 
-def _log_log_interval(estimate: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
-    """Interval on the scale log(-log F), which stays inside 0..1; NaN at 0 and 1."""
-    z = scipy.stats.norm.isf((1 - level) / 2)
-    inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)
-    reach = z * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
-    return inside ** np.exp(-reach), inside ** np.exp(reach)
-
-
 def cycle_days(days: ArrayLike, outcome: ArrayLike, level: float = 0.90) -> dict[str, float]:
-    """sales_cycle_days: the median days of won deals with its order-statistic interval.
-
-    Returns estimate, low, high (days) and n; NaN without won deals, and for the interval where they are too
-    few for the level. Source: Conover (1999), Practical Nonparametric Statistics, 3.2.
-    """
-    ages, ends = _clean(days, outcome)
+    """sales_cycle_days: the median days of won deals with the interval of ``quantile``: estimate, low, high and n."""
+    ages, ends = _known(days, outcome)
     won = ages[ends == "won"]
-    if not won.size:
-        return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
-    interval = scipy.stats.quantile_test(won, p=0.5).confidence_interval(level)
-    return {
-        "estimate": float(np.median(won)),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "n": int(won.size),
-    }
+    return quantile(won, level=level) | {"estimate": float(np.median(won)) if won.size else math.nan}

@@ -1,5 +1,7 @@
 """Ridge logistic regression whose penalty is learned from the data: empirical Bayes by Laplace's evidence."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import scipy
@@ -12,6 +14,11 @@ Floats = NDArray[np.float64]
 _STEPS = 50
 _SPREADS = np.geomspace(0.02, 1.5, 8)  # of the coefficients, on the logit scale
 _INTERCEPT_PRECISION = 1e-4
+_LEVEL_SPREADS = np.geomspace(0.02, 2.0, 9)  # of the effects of a column's levels
+_LEVEL_INTERCEPT_PRECISION = 1e-6
+_SWEEPS = 2
+_ENDS = ("", "_low", "_high")
+_COLUMNS = ("column", "level", "n", *(f"log_odds{e}" for e in _ENDS), *(f"points{e}" for e in _ENDS))
 
 
 class RidgeFit:
@@ -61,21 +68,21 @@ def integrated_ridge(x: Floats, y: Floats, weights: Floats, scale: Floats) -> Fl
     one, whose prior is half-normal(1). With few rows, or none that differ, the coefficients stay near 0.
     """
     design = np.hstack([np.ones((len(x), 1)), x])
-    start, fits = np.zeros(design.shape[1]), []
-    for spread in _SPREADS:
-        precision = np.concatenate([[_INTERCEPT_PRECISION], 1 / (spread * scale) ** 2])
-        fits.append(RidgeFit(design, weights * y, weights, precision, start))
-        start = fits[-1].coefficients
-    log_prior = -(_SPREADS**2) / 2 + np.log(_SPREADS)  # half-normal(1) on an even grid of logarithms
-    posterior = scipy.special.softmax(np.array([fit.evidence for fit in fits]) + log_prior)
+    precisions = [np.concatenate([[_INTERCEPT_PRECISION], 1 / (spread * scale) ** 2]) for spread in _SPREADS]
+    fits, posterior = _scanned(design, weights * y, weights, precisions, _SPREADS)
     return np.asarray(posterior @ np.array([fit.coefficients for fit in fits]), dtype=float)
 
 
-_CROSSED_SPREADS = np.geomspace(0.02, 2.0, 9)  # of a column's effects, on the logit scale
-_SWEEPS = 2
-_CROSSED_INTERCEPT_PRECISION = 1e-6
-_ENDS = ("", "_low", "_high")
-_COLUMNS = ("column", "level", "n", *(f"log_odds{e}" for e in _ENDS), *(f"points{e}" for e in _ENDS))
+def _scanned(
+    design: Floats, k: Floats, n: Floats, precisions: Sequence[Floats], spreads: Floats
+) -> tuple[list[RidgeFit], Floats]:
+    """Fits over a grid of spreads with these penalties, each begun where the last one ended; posterior weights."""
+    fits, start = list[RidgeFit](), np.zeros(design.shape[1])
+    for precision in precisions:
+        fits.append(RidgeFit(design, k, n, precision, start))
+        start = fits[-1].coefficients
+    log_prior = -(spreads**2) / 2 + np.log(spreads)  # half-normal(1) on an even grid of logarithms
+    return fits, np.asarray(scipy.special.softmax(np.array([fit.evidence for fit in fits]) + log_prior), dtype=float)
 
 
 def shrink_crossed(y: ArrayLike, groups: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
@@ -95,90 +102,49 @@ def shrink_crossed(y: ArrayLike, groups: pd.DataFrame, level: float = 0.90) -> p
         raise ParameterError(f"shrink_crossed: found {len(outcome)} outcomes for {len(groups)} rows of groups")
     if not len(groups) or not len(groups.columns):
         return pd.DataFrame(columns=list(_COLUMNS))
-    cells, k, n = _distinct(outcome, groups)
-    design, owner, names = _design(cells)
-    spreads = _spreads(design, owner, k, n, len(cells.columns))
-    parts = [_column_effects(design, owner, k, n, spreads, c, level) for c in range(len(cells.columns))]
-    table = pd.concat(parts, ignore_index=True)
-    size = design[:, 1:].T @ n
-    return table.assign(**names, n=size.astype(np.int64))[list(_COLUMNS)]
-
-
-def _distinct(outcome: Floats, groups: pd.DataFrame) -> tuple[pd.DataFrame, Floats, Floats]:
-    """Distinct combinations of levels with their successes and sizes."""
     text = groups.astype(object).where(groups.notna(), "missing").astype(str)
-    columns = list(text.columns)
-    counts = text.assign(__k=outcome).groupby(columns, sort=True)["__k"].agg(["sum", "size"]).reset_index()
-    return counts[columns], counts["sum"].to_numpy(dtype=float), counts["size"].to_numpy(dtype=float)
+    fields = list(text.columns)
+    cells = text.assign(__k=outcome).groupby(fields, sort=True)["__k"].agg(["sum", "size"]).reset_index()
+    k, n = (cells[name].to_numpy(dtype=float) for name in ("sum", "size"))
+    flags = [pd.get_dummies(cells[name], dtype=float) for name in fields]
+    design = np.column_stack([np.ones(len(cells)), *flags])
+    owner = np.repeat(np.arange(-1, len(fields)), [1, *(part.shape[1] for part in flags)])  # -1: the intercept
+
+    def scanned(column: int) -> tuple[list[RidgeFit], Floats]:
+        tried = [np.where(np.arange(len(fields)) == column, spread, spreads)[owner] for spread in _LEVEL_SPREADS]
+        precisions = [np.where(owner < 0, _LEVEL_INTERCEPT_PRECISION, 1 / spread**2) for spread in tried]
+        return _scanned(design, k, n, precisions, _LEVEL_SPREADS)
+
+    spreads = np.full(len(fields), 0.3)
+    for column in [*range(len(fields))] * _SWEEPS:  # the posterior mean of each, the others held
+        spreads[column] = scanned(column)[1] @ _LEVEL_SPREADS
+    parts = [_effects(design, owner == column, n, *scanned(column), level) for column in range(len(fields))]
+    levels = {
+        "column": [str(fields[column]) for column in owner[1:]],
+        "level": [str(name) for part in flags for name in part],
+    }
+    sizes = (design[:, 1:].T @ n).astype(np.int64)
+    return pd.concat(parts, ignore_index=True).assign(**levels, n=sizes)[list(_COLUMNS)]
 
 
-def _design(cells: pd.DataFrame) -> tuple[Floats, NDArray[np.intp], dict[str, list[str]]]:
-    """Intercept and one indicator a level; which column owns each indicator; the levels' names."""
-    blocks, owner, column, level = [np.ones((len(cells), 1))], [-1], [], []
-    for position, name in enumerate(cells.columns):
-        codes, levels = pd.factorize(cells[name], sort=True)
-        blocks.append(np.eye(len(levels))[codes])
-        owner += [position] * len(levels)
-        column += [str(name)] * len(levels)
-        level += [str(value) for value in levels]
-    return np.hstack(blocks), np.array(owner), {"column": column, "level": level}
-
-
-def _precision(owner: NDArray[np.intp], spreads: Floats) -> Floats:
-    """The penalty of each coefficient: its column's, and next to none for the intercept."""
-    return np.where(owner < 0, _CROSSED_INTERCEPT_PRECISION, 1 / spreads[owner] ** 2)
-
-
-def _scan(
-    design: Floats, owner: NDArray[np.intp], k: Floats, n: Floats, spreads: Floats, column: int
-) -> tuple[list[RidgeFit], Floats]:
-    """Fits over the grid of one column's spread, and their posterior weights."""
-    fits: list[RidgeFit] = []
-    start = np.zeros(design.shape[1])
-    for spread in _CROSSED_SPREADS:
-        trial = np.where(np.arange(spreads.size) == column, spread, spreads)
-        fits.append(RidgeFit(design, k, n, _precision(owner, trial), start))
-        start = fits[-1].coefficients
-    log_prior = -(_CROSSED_SPREADS**2) / 2 + np.log(_CROSSED_SPREADS)  # half-normal(1) on an even grid of logarithms
-    return fits, np.asarray(scipy.special.softmax(np.array([fit.evidence for fit in fits]) + log_prior), dtype=float)
-
-
-def _spreads(design: Floats, owner: NDArray[np.intp], k: Floats, n: Floats, n_columns: int) -> Floats:
-    """Posterior mean spread of each column, the others held, in a few sweeps."""
-    spreads = np.full(n_columns, 0.3)
-    for _ in range(_SWEEPS):
-        for column in range(n_columns):
-            _, weight = _scan(design, owner, k, n, spreads, column)
-            spreads[column] = weight @ _CROSSED_SPREADS
-    return spreads
-
-
-def _column_effects(
-    design: Floats, owner: NDArray[np.intp], k: Floats, n: Floats, spreads: Floats, column: int, level: float
+def _effects(
+    design: Floats, own: NDArray[np.bool_], n: Floats, fits: list[RidgeFit], weight: Floats, level: float
 ) -> pd.DataFrame:
-    """Effects of one column's levels: the mixture over its spread, on both scales."""
-    fits, weight = _scan(design, owner, k, n, spreads, column)
-    own = owner == column
-    against_average: Floats = np.eye(int(own.sum())) - design[:, own].T @ n / n.sum()
-    effects = np.array([against_average @ fit.coefficients[own] for fit in fits])
-    within = np.array([_variances(against_average, fit.covariance[np.ix_(own, own)]) for fit in fits])
+    """Effects of one column's levels: the mixture over its spread, as log odds and as points of the overall rate.
+
+    They are taken against their average, in which the intercept's uncertainty cancels.
+    """
+    contrast: Floats = np.eye(int(own.sum())) - design[:, own].T @ n / n.sum()
+    effects = np.array([contrast @ fit.coefficients[own] for fit in fits])
+    covariances = np.array([fit.covariance[np.ix_(own, own)] for fit in fits])
+    within = np.einsum("ij,fjk,ik->fi", contrast, covariances, contrast)
     mean = weight @ effects
     reach = scipy.stats.norm.isf((1 - level) / 2) * np.sqrt(weight @ (within + effects**2) - mean**2)
-    scale = dict(zip(_ENDS, (mean, mean - reach, mean + reach), strict=True))
     coefficients = weight @ np.array([fit.coefficients for fit in fits])
     others = design @ coefficients - design[:, own] @ mean
-    average = float(n @ scipy.special.expit(design @ coefficients) / n.sum())
-    return pd.DataFrame(
-        {f"log_odds{end}": effect for end, effect in scale.items()}
-        | {f"points{end}": _marginal(others, effect, n) - average for end, effect in scale.items()}
-    )
-
-
-def _variances(contrast: Floats, covariance: Floats) -> Floats:
-    """Variances of the effects against their average, in which the intercept's uncertainty cancels."""
-    return np.asarray(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), dtype=float)
-
-
-def _marginal(others: Floats, effect: Floats, n: Floats) -> Floats:
-    """The rate over all rows if each had the level with that effect; one value an effect."""
-    return np.asarray(n @ scipy.special.expit(others[:, None] + effect) / n.sum(), dtype=float)
+    average = n @ scipy.special.expit(design @ coefficients) / n.sum()
+    found: dict[str, Floats] = {}
+    for end, effect in zip(_ENDS, (mean, mean - reach, mean + reach), strict=True):
+        found[f"log_odds{end}"] = effect
+        found[f"points{end}"] = n @ scipy.special.expit(others[:, None] + effect) / n.sum() - average
+    return pd.DataFrame(found)

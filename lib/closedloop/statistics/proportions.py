@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from math import ceil, sqrt
 
 import numpy as np
 import scipy
@@ -74,6 +73,21 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> tuple[Floats, Flo
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
+def difference_interval(
+    k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike, level: float = 0.90
+) -> tuple[Floats, Floats, Floats]:
+    """The rate of a group (1) less that of another (2): estimate, low, high as fractions; NaN where one is empty.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, 873-890, method 10 (of two Wilson intervals).
+    """
+    (low1, high1), (low2, high2) = wilson(k1, n1, level), wilson(k2, n2, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first = np.asarray(k1, dtype=float) / np.asarray(n1, dtype=float)
+        second = np.asarray(k2, dtype=float) / np.asarray(n2, dtype=float)
+    gap = np.asarray(first - second, dtype=float)
+    return gap, gap - np.hypot(first - low1, high2 - second), gap + np.hypot(high1 - first, second - low2)
+
+
 def shrink_rates(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> ShrunkRates:
     """Integrated empirical Bayes: rates pulled together as far as their spread allows, with honest intervals.
 
@@ -91,9 +105,12 @@ def shrink_rates(k: ArrayLike, n: ArrayLike, level: float = 0.90) -> ShrunkRates
     log_weight = log_prior.ravel() + _log_likelihood(hits, sizes, a, b)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    mean, variance = _mixture_moments(hits, sizes, a, b, weight)
-    alpha, beta = _matched_beta(mean, variance)
-    tail = (1 - level) / 2
+    total = sizes[:, None] + a + b
+    means = (hits[:, None] + a) / total
+    mean = means @ weight
+    variance = (means * (1 - means) / (total + 1)) @ weight + (means**2) @ weight - mean**2
+    size = mean * (1 - mean) / np.maximum(variance, 1e-18) - 1  # of the beta distribution of that mean and variance
+    alpha, beta, tail = mean * size, (1 - mean) * size, (1 - level) / 2
     low, high = scipy.special.betaincinv(alpha, beta, tail), scipy.special.betaincinv(alpha, beta, 1 - tail)
     spread = np.sqrt(a * b / (a + b + 1)) / (a + b)
     return ShrunkRates(mean, low, high, alpha, beta, float(weight @ (a / (a + b))), float(weight @ spread))
@@ -123,21 +140,6 @@ def _log_likelihood(hits: Floats, sizes: Floats, a: Floats, b: Floats) -> Floats
     joint = scipy.special.gammaln(won + a) + scipy.special.gammaln(lost + b) - scipy.special.gammaln(won + lost + a + b)
     prior = scipy.special.gammaln(a) + scipy.special.gammaln(b) - scipy.special.gammaln(a + b)
     return np.asarray((joint - prior).sum(axis=0), dtype=float)
-
-
-def _mixture_moments(hits: Floats, sizes: Floats, a: Floats, b: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance of each group's posterior mixture."""
-    total = sizes[:, None] + a + b
-    means = (hits[:, None] + a) / total
-    mean = means @ weight
-    variance = (means * (1 - means) / (total + 1)) @ weight + (means**2) @ weight - mean**2
-    return mean, np.maximum(variance, 1e-18)
-
-
-def _matched_beta(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """The beta distribution of that mean and variance."""
-    size = mean * (1 - mean) / variance - 1
-    return mean * size, (1 - mean) * size
 
 
 def midp(k: ArrayLike, n: ArrayLike, baseline: ArrayLike) -> Floats:
@@ -194,6 +196,11 @@ def _chi_square(hits: NDArray[np.float64] | NDArray[np.int64], sizes: Floats, ra
     return np.asarray(((hits - sizes * rate) ** 2 / (sizes * rate * (1 - rate))).sum(axis=-1), dtype=float)
 
 
+def squared_reach(power: float, alpha: float) -> float:
+    """The squared distance, in standard errors, that a test of that size and power has to bridge."""
+    return float((scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2)
+
+
 def needed_n(baseline: float, difference: float, power: float = 0.80, alpha: float = 0.05) -> int:
     """Size that each of two groups needs for the difference to be seen, from the baseline towards one half.
 
@@ -208,7 +215,7 @@ def needed_n(baseline: float, difference: float, power: float = 0.80, alpha: flo
         )
     second = first + difference
     noise = first * (1 - first) + second * (1 - second)
-    return max(1, math.ceil(_reach(power, alpha) * noise / difference**2 - 1e-9))
+    return max(1, math.ceil(squared_reach(power, alpha) * noise / difference**2 - 1e-9))
 
 
 def visible_difference(n: ArrayLike, baseline: ArrayLike, power: float = 0.80, alpha: float = 0.05) -> Floats:
@@ -216,18 +223,13 @@ def visible_difference(n: ArrayLike, baseline: ArrayLike, power: float = 0.80, a
 
     A fraction; NaN where n is 0 or a missing baseline gives nothing to differ from.
     """
-    reach, rate = _reach(power, alpha), np.asarray(baseline, dtype=float)
+    reach, rate = squared_reach(power, alpha), np.asarray(baseline, dtype=float)
     size = np.asarray(n, dtype=float)
     size = np.where(size > 0, size, np.nan)
     first = np.minimum(rate, 1 - rate)
     slope = reach * (1 - 2 * first)
     root = np.sqrt(slope**2 + 8 * reach * first * (1 - first) * (size + reach))
     return np.asarray((slope + root) / (2 * (size + reach)), dtype=float)
-
-
-def _reach(power: float, alpha: float) -> float:
-    """The squared distance, in standard errors, that a test of that size and power has to bridge."""
-    return float((scipy.stats.norm.isf(alpha / 2) + scipy.stats.norm.ppf(power)) ** 2)
 
 
 def multinomial_intervals(counts: ArrayLike, level: float = 0.90) -> tuple[Floats, Floats]:
@@ -240,12 +242,11 @@ def multinomial_intervals(counts: ArrayLike, level: float = 0.90) -> tuple[Float
     critical = scipy.stats.chi2.isf((1 - level) / max(tallies.size, 1), 1)
     with np.errstate(invalid="ignore"):
         half = np.sqrt(critical * (critical + 4 * tallies * (total - tallies) / total))
-        return (critical + 2 * tallies - half) / (2 * (critical + total)), (critical + 2 * tallies + half) / (
-            2 * (critical + total)
-        )
+    centre, size = critical + 2 * tallies, 2 * (critical + total)
+    return (centre - half) / size, (centre + half) / size
 
 
-HARM_Z = 2.373  # O'Brien & Fleming's bound at the first of two looks of a two-sided test at 10 %
+_HARM_Z = 2.373  # O'Brien & Fleming's bound at the first of two looks of a two-sided test at 10 %
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,6 @@ def trial(usual: float, other: float, *, level: float = 0.90, power: float = 0.8
         raise ParameterError(f"rates {usual!r} and {other!r} are not two different rates between 0 and 1")
     mean = (usual + other) / 2
     at_end, found = scipy.stats.norm.ppf((1 + level) / 2), scipy.stats.norm.ppf(power)
-    spread = at_end * sqrt(2 * mean * (1 - mean)) + found * sqrt(usual * (1 - usual) + other * (1 - other))
-    n = ceil((spread / (other - usual)) ** 2)
-    return Trial(n, float(HARM_Z * sqrt(2 * usual * (1 - usual) / ceil(n / 2))))
+    spread = at_end * math.sqrt(2 * mean * (1 - mean)) + found * math.sqrt(usual * (1 - usual) + other * (1 - other))
+    n = math.ceil((spread / (other - usual)) ** 2)
+    return Trial(n, float(_HARM_Z * math.sqrt(2 * usual * (1 - usual) / math.ceil(n / 2))))

@@ -1,15 +1,14 @@
-"""Rates compared within strata (periods): like with like, whatever each group's strata give."""
+"""Rates compared within strata (periods): like with like, whatever each group's strata give; and drift over time."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from closedloop.errors import ParameterError, allowed
-from closedloop.statistics.proportions import Floats, ShrunkRates, counted, shrink_rates
+from closedloop.errors import ParameterError
+from closedloop.statistics.proportions import Floats, ShrunkRates, counted, exact_difference_p, shrink_rates
 
 
 def standardised(
@@ -115,8 +114,6 @@ class Adjusted:
     """
 
     crude: float
-    crude_low: float
-    crude_high: float
     adjusted: float
     low: float
     high: float
@@ -140,70 +137,126 @@ class Adjusted:
         return "maybe" if is_less and not self.reversal else self.turns
 
 
-def mantel_haenszel(frame: pd.DataFrame, level: float = 0.90) -> Adjusted:
+def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
     """Mantel-Haenszel's difference of rates between a group and the rest over the strata of a confounder.
 
-    ``frame``: group (boolean), stratum, and either won (boolean, one row a case) or k and n (one row a cell,
-    rows of one cell are added). Missing cells are left out; strata with one side only say nothing about the
-    adjusted difference. Sato's variance; the crude interval is Wald's.
+    k1 of n1 in the group, k0 of n0 in the rest, each (strata,). Strata with one side only say nothing about the
+    adjusted difference. Sato's variance.
     Sources: Greenland & Robins (1985), Biometrics 41, 55-68; Sato (1989), Biometrics 45, 1323-1324.
     """
-    return adjusted_difference(*_cells(frame), level)
-
-
-def adjusted_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, level: float = 0.90) -> Adjusted:
-    """``mantel_haenszel`` from counts by stratum: k1 of n1 in the group, k0 of n0 in the rest (each (strata,))."""
-    crude, crude_error = _crude(k1.sum(), n1.sum(), k0.sum(), n0.sum())
+    crude = float(k1.sum() / n1.sum() - k0.sum() / n0.sum()) if n1.sum() > 0 and n0.sum() > 0 else float("nan")
     both = (n1 > 0) & (n0 > 0)
-    adjusted, error = _adjusted(k1[both], n1[both], k0[both], n0[both])
-    z = scipy.stats.norm.isf((1 - level) / 2)
-    reversal = crude * adjusted < 0 and abs(adjusted) > scipy.stats.norm.isf((1 - REVERSAL_LEVEL) / 2) * error
-    crude_range, adjusted_range = (
-        (float(value - z * spread), float(value + z * spread))
-        for value, spread in ((crude, crude_error), (adjusted, error))
-    )
-    size = int((n1 + n0)[both].sum())
-    return Adjusted(crude, *crude_range, adjusted, *adjusted_range, bool(reversal), size)
+    k1, n1, k0, n0 = k1[both], n1[both], k0[both], n0[both]
+    adjusted, error = float("nan"), float("nan")
+    if both.any():
+        total = n1 + n0
+        weight = n1 * n0 / total
+        adjusted = float((weight * (k1 / n1 - k0 / n0)).sum() / weight.sum())
+        p = (n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / total**2
+        q = (k1 * (n0 - k0) + k0 * (n1 - k1)) / (2 * total)
+        error = float(np.sqrt(max((adjusted * p.sum() + q.sum()) / weight.sum() ** 2, 0.0)))
+    reach, reach_of_reversal = (float(scipy.stats.norm.isf((1 - of) / 2)) * error for of in (level, REVERSAL_LEVEL))
+    reversal = crude * adjusted < 0 and abs(adjusted) > reach_of_reversal
+    return Adjusted(crude, adjusted, adjusted - reach, adjusted + reach, reversal, int((n1 + n0).sum()))
 
 
-def _cells(frame: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
-    """Successes and sizes by stratum: of the group (k1, n1) and of the rest (k0, n0)."""
-    needed = ("group", "stratum", "won") if "won" in frame.columns else ("group", "stratum", "k", "n")
-    lacking = [name for name in needed if name not in frame.columns]
-    if lacking:
-        raise ParameterError(
-            f"mantel_haenszel: found no column {allowed(lacking)}; needed are group, stratum and won, "
-            "or group, stratum, k and n; mend the query that counts"
+FEWEST_EARLIER = 4  # periods, before the spread between periods can be told from luck
+_PARTS = 2
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Rates now and before, one entry a group; ``error`` is that of their difference, NaN where either has no case.
+
+    ``low``, ``high``: the interval of the rate now, the uncertainty of the rate before counted in. ``beyond``:
+    probability that the difference is over the threshold. ``sizes``: cases of a single sample that would say as much.
+    ``deviation``: standard deviation of the true rates between periods; NaN where it was not asked.
+    """
+
+    now: Floats
+    before: Floats
+    error: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+    beyond: Floats
+    sizes: Floats
+    deviation: float
+
+
+def drift(k: ArrayLike, n: ArrayLike, *, threshold: float = 0.03, level: float = 0.90) -> Drift:
+    """The last period's rate of each group against the rate of all earlier periods together.
+
+    ``k`` of ``n``: (groups, periods), in order of time, the last column is now. From four earlier periods on their
+    rates' variance beyond luck, one for all groups, is estimated by moments (DerSimonian & Laird 1986, Controlled
+    Clinical Trials 7, 177-188) and added to the error; p is then Student's with as many degrees of freedom as it was
+    estimated from. Without any, p is the exact mid-p value of two samples. ParameterError for fewer than two periods.
+    """
+    hits, sizes = counted(k, n)
+    if hits.ndim != 2 or hits.shape[1] < 2:
+        raise ParameterError(f"drift: found counts of shape {hits.shape}; needed are (groups, 2 or more periods)")
+    k_now, n_now, k_before, n_before = hits[:, -1], sizes[:, -1], hits[:, :-1].sum(axis=1), sizes[:, :-1].sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        now, before = k_now / n_now, k_before / n_before
+        pooled = (k_now + k_before) / (n_now + n_before)
+        spread = pooled * (1 - pooled)
+        variance, degrees = _between(hits[:, :-1], sizes[:, :-1])
+        weight = ((sizes[:, :-1] / n_before[:, None]) ** 2).sum(axis=1)
+        error = np.sqrt(spread * (1 / n_now + 1 / n_before) + np.nan_to_num(variance) * (1 + weight))
+        p = exact_difference_p(k_now, n_now, k_before, n_before)
+        if variance > 0:
+            p = 2 * scipy.stats.t.sf(np.abs(now - before) / error, degrees)
+        p = np.where(np.isfinite(error), p, np.nan)
+        reach = scipy.stats.norm.isf((1 - level) / 2) * error
+        over = [scipy.stats.norm.sf((threshold - sign * (now - before)) / error) for sign in (1, -1)]
+        return Drift(
+            now=now,
+            before=before,
+            error=error,
+            low=np.clip(now - reach, 0, 1),
+            high=np.clip(now + reach, 0, 1),
+            p=p,
+            beyond=over[0] + over[1],
+            sizes=spread / error**2,
+            deviation=float(np.sqrt(variance)),
         )
-    rows = frame[list(needed)].dropna()
-    if "won" in needed:
-        rows = rows.assign(k=rows["won"].astype(float), n=1.0)
-    strata, names = pd.factorize(rows["stratum"], sort=True)
-    is_group = rows["group"].to_numpy(dtype=bool)
-    k, n = rows["k"].to_numpy(dtype=float), rows["n"].to_numpy(dtype=float)
-    sums = np.zeros((4, len(names)))
-    for row, (side, part) in enumerate([(is_group, k), (is_group, n), (~is_group, k), (~is_group, n)]):
-        np.add.at(sums[row], strata[side], part[side])
-    k1, n1, k0, n0 = sums
-    return k1, n1, k0, n0
 
 
-def _crude(k1: float, n1: float, k0: float, n0: float) -> tuple[float, float]:
-    """The difference of the pooled rates and its standard error."""
-    if not (n1 > 0 and n0 > 0):
-        return float("nan"), float("nan")
-    p1, p0 = k1 / n1, k0 / n0
-    return float(p1 - p0), float(np.sqrt(p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0))
+def _between(hits: Floats, sizes: Floats) -> tuple[float, int]:
+    """Variance of the true rates between earlier periods, and its degrees of freedom; NaN for too few periods."""
+    if (sizes > 0).any(axis=0).sum() < FEWEST_EARLIER:
+        return np.nan, 0
+    rate = np.divide(hits.sum(axis=1), sizes.sum(axis=1), out=np.zeros(len(hits)), where=sizes.sum(axis=1) > 0)
+    spread = rate * (1 - rate)
+    used = (spread > 0) & ((sizes > 0).sum(axis=1) > 1)
+    k, n, rate, spread = hits[used], sizes[used], rate[used, None], spread[used, None]
+    degrees = int((n > 0).sum() - len(n))
+    if degrees < 1:
+        return np.nan, 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        statistic = np.nansum((k - n * rate) ** 2 / (n * spread))
+    total = n.sum(axis=1)
+    scale = float(((total - (n**2).sum(axis=1) / total) / spread[:, 0]).sum())
+    # What moves periods moves all groups alike to some part, so the groups do not each bring their own degrees.
+    return max(0.0, float(statistic - degrees) / scale), min(degrees, _PARTS * int((n > 0).any(axis=0).sum() - 1))
 
 
-def _adjusted(k1: Floats, n1: Floats, k0: Floats, n0: Floats) -> tuple[float, float]:
-    """Mantel-Haenszel's difference over strata with both sides, and Sato's standard error."""
-    if not k1.size:
-        return float("nan"), float("nan")
-    total = n1 + n0
-    weight = n1 * n0 / total
-    difference = float((weight * (k1 / n1 - k0 / n0)).sum() / weight.sum())
-    p = (n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / total**2
-    q = (k1 * (n0 - k0) + k0 * (n1 - k1)) / (2 * total)
-    variance = (difference * p.sum() + q.sum()) / weight.sum() ** 2
-    return difference, float(np.sqrt(max(variance, 0.0)))
+def predictive_midp(k: ArrayLike, n: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Floats:
+    """Two-sided mid-p value of k successes in n against a rate that is itself only known as Beta(alpha, beta).
+
+    The tails are those of the beta-binomial, the prior predictive distribution (Box 1980, JRSS A 143, 383-430): a
+    rate known well gives ``midp``'s. NaN where n is 0.
+    """
+    hits, sizes = np.asarray(k, dtype=float), np.asarray(n, dtype=float)
+    known = scipy.stats.betabinom(sizes, np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float))
+    here = known.pmf(hits) / 2
+    below = known.cdf(hits - 1) + here
+    return np.where(sizes > 0, np.clip(2 * np.minimum(below, 1 - below), 0.0, 1.0), np.nan)
+
+
+def beta_of(mean: ArrayLike, low: ArrayLike, high: ArrayLike, level: float = 0.90) -> tuple[Floats, Floats]:
+    """Alpha and beta of the beta distribution with this mean and, by its variance, about this interval."""
+    centre = np.clip(np.asarray(mean, dtype=float), 1e-6, 1 - 1e-6)
+    half = (np.asarray(high, dtype=float) - np.asarray(low, dtype=float)) / 2 / scipy.stats.norm.ppf((1 + level) / 2)
+    size = np.maximum(centre * (1 - centre) / np.maximum(half, 1e-6) ** 2 - 1, 1e-3)
+    return centre * size, (1 - centre) * size

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +90,6 @@ _MOST_TRAINED = 12_000
 _FEWEST_TRAINED = 100
 
 
-@dataclass
-class Replayed:
-    """Deals that ended, each predicted at the start of its period: outcomes, periods, and chances by contender.
-
-    ``truth``: the planted win rate of each, missing in a real market.
-    """
-
-    y: list[Floats] = field(default_factory=list)
-    truth: list[Floats] = field(default_factory=list)
-    period: list[NDArray[np.str_]] = field(default_factory=list)
-    chances: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in CONTENDERS})
-
-
 def backtest(
     market: str,
     out: Path,
@@ -122,18 +108,19 @@ def backtest(
     warehouse = open_warehouse(market)
     if warehouse.definition.clock == "none":
         raise ParameterError(f"market = {market!r} records no dates, so no period can be predicted from an earlier one")
-    found = Replayed()
+    played = []
     for number, period in enumerate(warehouse.periods, 1):
         tell(f"{market}: replaying {period.name}, {number} of {len(warehouse.periods)} periods")
         if not period.running:
-            _replay(found, warehouse, Situation.looking_back(warehouse, period), truth, out)
-    if not found.y:
+            played.append(_replayed(warehouse, Situation.looking_back(warehouse, period), truth, out))
+    played = [deals for deals in played if len(deals)]
+    if not played:
         raise ParameterError(
             f"market = {market!r} has no period with {FEWEST_DEALS} decided deals and {_FEWEST_TRAINED} known before"
         )
     rng = Situation.planning(warehouse, warehouse.periods[0]).rng("backtest")
-    parts = [_figures(found, [i], rng, capacity) | {"period": str(found.period[i][0])} for i in range(len(found.y))]
-    pooled = _figures(found, list(range(len(found.y))), rng, capacity)
+    parts = [_figures(deals, rng, capacity) | {"period": deals["period"].iloc[0]} for deals in played]
+    pooled = _figures(pd.concat(played), rng, capacity)
     seen = Situation.latest(warehouse).seen
     report: dict[str, Any] = {"market": market, "capacity": capacity, "data": seen, "periods": parts, "pooled": pooled}
     report["headline"] = headline(report)
@@ -141,26 +128,33 @@ def backtest(
     return report
 
 
-def _replay(found: Replayed, warehouse: Warehouse, after: Situation, truth: pd.Series | None, out: Path) -> None:
-    """Add one period, unless too few deals ended in it or before it."""
+def _replayed(warehouse: Warehouse, after: Situation, truth: pd.Series | None, out: Path) -> pd.DataFrame:
+    """The deals that ended in a period, each predicted at its start; none where too few ended in it or before it.
+
+    Columns: y (outcome), truth (the planted win rate, missing in a real market), period, and the chance that each
+    contender gives.
+    """
     before = Situation.planning(warehouse, after.period)
     if not before.view.has("deals"):
-        return
+        return pd.DataFrame()
     known, ended = decided(before), decided(after)
     asked = ended[after.in_period(ended["closed_on"])]
     if len(asked) < FEWEST_DEALS or len(known) < _FEWEST_TRAINED or known["is_won"].nunique() < 2:
-        return
+        return pd.DataFrame()
     rate, market = lagged_rate(known), warehouse.definition.name
     refined = set_in_force(market, after.period.name, out)
     static = set_in_force(market, warehouse.periods[0].name, out)
-    found.chances[SCORE].append(_scored(before, known, asked, refined))
-    found.chances[REFINED].append(predict(refined, asked, rate))
-    found.chances[STATIC].append(predict(static, asked, rate))
-    found.chances[NONE].append(np.full(len(asked), rate))
-    found.y.append(np.asarray(asked["is_won"], dtype=float))
-    found.period.append(np.full(len(asked), after.period.name))
-    rates = asked["deal_id"].map(truth) if truth is not None else pd.Series(np.nan, index=asked.index)
-    found.truth.append(np.asarray(rates, dtype=float))
+    return pd.DataFrame(
+        {
+            "y": np.asarray(asked["is_won"], dtype=float),
+            "truth": np.nan if truth is None else asked["deal_id"].map(truth).to_numpy(dtype=float),
+            "period": after.period.name,
+            SCORE: _scored(before, known, asked, refined),
+            REFINED: predict(refined, asked, rate),
+            STATIC: predict(static, asked, rate),
+            NONE: rate,
+        }
+    )
 
 
 def _scored(before: Situation, known: pd.DataFrame, asked: pd.DataFrame, personas: PersonaSet) -> Floats:
@@ -172,10 +166,10 @@ def _scored(before: Situation, known: pd.DataFrame, asked: pd.DataFrame, persona
     return score.ranking.predict(later, score.history.at(len(later), None))
 
 
-def _figures(found: Replayed, parts: list[int], rng: np.random.Generator, capacity: float) -> dict[str, Any]:
-    """The figures of some periods together."""
-    joined = {name: np.concatenate([found.chances[name][i] for i in parts]) for name in CONTENDERS}
-    y, truth, block = (np.concatenate([of[i] for i in parts]) for of in (found.y, found.truth, found.period))
+def _figures(deals: pd.DataFrame, rng: np.random.Generator, capacity: float) -> dict[str, Any]:
+    """The figures of some periods' deals together."""
+    y, truth, block = deals["y"].to_numpy(), deals["truth"].to_numpy(), deals["period"].to_numpy()
+    chances = {name: deals[name].to_numpy() for name in CONTENDERS}
     best = lift(truth, truth, block, capacity) if np.isfinite(truth).all() else np.nan
     contenders = {
         name: {
@@ -185,23 +179,20 @@ def _figures(found: Replayed, parts: list[int], rng: np.random.Generator, capaci
             "lift": lift(y, p, block, capacity),
             "oracle_share": _known(lift(truth, p, block, capacity) / best) if best > 0 else None,
         }
-        for name, p in joined.items()
+        for name, p in chances.items()
     }
-    gains = [
-        {"of": name, "over": rival, "measure": measure, "gain": _known(g.estimate), "low": _known(g.low)}
-        | {"high": _known(g.high)}
-        for name, rival in _RIVALS
-        for measure, g in _gains(y, joined[rival], joined[name], block, rng, capacity).items()
-    ]
+    gains = []
+    for name, rival in _RIVALS:
+        a, b = chances[rival], chances[name]
+        by_measure = {
+            "log_loss": paired_bootstrap(y, a, b, rng=rng),
+            "auc_within": paired_bootstrap(y, a, b, rng=rng, measure="auc_within", block=block),
+            "lift": lift_gain(y, a, b, block, rng=rng, capacity=capacity),
+        }
+        for measure, gain in by_measure.items():
+            ends = {"gain": _known(gain.estimate), "low": _known(gain.low), "high": _known(gain.high)}
+            gains.append({"of": name, "over": rival, "measure": measure, **ends})
     return {"n": len(y), "win_rate": float(y.mean()), "contenders": contenders, "gains": gains}
-
-
-def _gains(y: Floats, a: Floats, b: Floats, block: Any, rng: np.random.Generator, capacity: float) -> dict[str, Any]:
-    return {
-        "log_loss": paired_bootstrap(y, a, b, rng=rng),
-        "auc_within": paired_bootstrap(y, a, b, rng=rng, measure="auc_within", block=block),
-        "lift": lift_gain(y, a, b, block, rng=rng, capacity=capacity),
-    }
 
 
 def _known(value: float) -> float | None:

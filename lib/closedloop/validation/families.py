@@ -1,14 +1,15 @@
-"""The families of a notebook in null worlds, and the market that the worlds are made of."""
+"""The families of a notebook in null worlds: what they claim though nothing differs, and of an effect planted there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from closedloop.claims.ledger import false_discovery_q
+from closedloop.claims.ledger import alike, false_discovery_q
 from closedloop.validation.outcomes import Comparison
-from closedloop.validation.worlds import SUPPORTED_Q, Floats, Pool, Repeated, Tests, World
+from closedloop.validation.worlds import SUPPORTED_Q, Floats, Pool, Repeated, Tests, World, generator
 from closedloop.workbench.families import rate_of
 
 
@@ -27,7 +28,7 @@ class Unrepeated(Repeated):
 class Family:
     """One family of a notebook in one period: every comparison in it, as it is made again in each world.
 
-    ``name``: as ``questions.families`` names it, or that of a family which a verb closes itself.
+    ``name``: as ``workbench.families`` names it, or that of a family which a verb closes itself.
     """
 
     period: str
@@ -83,3 +84,55 @@ class NullMarket:
         """The null world of that number: in each pool it is drawn anew who has which outcome."""
         seed = f"{self.name}/self-test/{number}"
         return {key: values for name, pool in self.pools.items() for key, values in pool.shuffled(name, seed).items()}
+
+
+EFFECTS = (0.05, 0.10, 0.15)
+
+
+class Planted(NamedTuple):
+    """One planted effect: was it found, at which n, and would its field have been said to make no difference?"""
+
+    is_found: bool
+    n: int
+    is_denied: bool
+
+
+def planted(market: NullMarket, number: int) -> dict[float, Planted]:
+    """Each of ``EFFECTS`` planted in the null world of that number; none where no level has room for it."""
+    if market.planted_in is None:
+        return {}
+    family, world = market.families[market.planted_in], market.null_world(number)
+    rng = generator(f"{market.name}/planted/{number}")
+    found = {effect: _planted(family, world, effect, rng, market.smallest) for effect in EFFECTS}
+    return {effect: one for effect, one in found.items() if one is not None}
+
+
+def _planted(family: Family, world: World, effect: float, rng: np.random.Generator, smallest: float) -> Planted | None:
+    """An effect on a level drawn from all that are compared; None where none has room for it."""
+    comparison = family.widest
+    assert comparison is not None
+    before = comparison.tested(world)
+    for i in map(int, rng.permutation(len(before.index))):
+        share, base = before.n[i] / before.n_field[i], float(before.base[i])
+        outside = -share / (1 - share) if share < 1 else np.inf  # how the other deals move, so that the rate stays
+        signs = [s for s in (1, -1) if share < 1 and all(0 < base + s * effect * of < 1 for of in (1, outside))]
+        if not signs:
+            continue
+        sign, row = int(rng.choice(signs)), int(before.index[i])
+        is_in = comparison.tally.member[[row]].toarray()[0] > 0
+        outcomes = world[comparison.pool].copy()
+        for rows, change in ((comparison.rows[is_in], 1), (comparison.rows[~is_in], outside)):
+            outcomes[rows] = _moved(outcomes[rows], base, sign * effect * change, rng)
+        altered = {**world, comparison.pool: outcomes}
+        tested, effects = next(found[1:] for found in family.supported(altered) if found[0] is comparison)
+        is_found = bool((np.sign(effects[tested.index == row]) == sign).any())
+        own = comparison.tally.code[tested.index] == comparison.tally.code[row]
+        rates = {"unit": "rate", "n": tested.n, "n_effective": tested.sizes, "baseline": tested.base, "p": tested.p}
+        return Planted(is_found, int(before.n[i]), bool(alike(pd.DataFrame(rates)[own], smallest).all()))
+    return None
+
+
+def _moved(outcomes: Floats, base: float, change: float, rng: np.random.Generator) -> Floats:
+    """Outcomes whose rate ``base`` moves by ``change``: as many failures as needed succeed, or the other way round."""
+    chance, from_, to = (change / (1 - base), 0.0, 1.0) if change > 0 else (-change / base, 1.0, 0.0)
+    return np.where((outcomes == from_) & (rng.random(len(outcomes)) < chance), to, outcomes)

@@ -18,13 +18,21 @@ from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.comparisons import handed_off
 from closedloop.period.records import as_numbers, lead_frame, won
 from closedloop.period.situation import Situation
-from closedloop.statistics.segmentation.profiles import ranked_answers
+from closedloop.statistics.segmentation.indicators import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated
-from closedloop.validation.outcomes import Arms, Comparison, Conversions, Sizes, Spending, Spread
-from closedloop.validation.procedures import Duels, Orders, Score, Targets
-from closedloop.validation.refinement import Promises, Splits
-from closedloop.validation.shares import Associations, Drifting, Shares
-from closedloop.validation.worlds import DEALS, Bools, Errors, Floats, Ints, Money, Pool, Tally
+from closedloop.validation.outcomes import (
+    Arms,
+    Associations,
+    Comparison,
+    Conversions,
+    Drifting,
+    Shares,
+    Sizes,
+    Spending,
+    Spread,
+)
+from closedloop.validation.procedures import Duels, Orders, Promises, Score, Splits, Targets
+from closedloop.validation.worlds import DEALS, Bools, Errors, Ints, Money, Pool, Tally
 from closedloop.workbench import families, redraws, store
 from closedloop.workbench.cells import ensure, run_cells
 from closedloop.workbench.redraws import Compared, read_compared
@@ -83,7 +91,8 @@ class Cut:
         at = Situation.planning if notebook in store.PLANNING else Situation.looking_back
         situation, parts = at(self.warehouse, period), dict[str, list[Any]]()
         for redraw in compared.redraws:
-            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or families.family_of(_measure(redraw))
+            measure = "association" if isinstance(redraw, redraws.AssociationRedraw) else getattr(redraw, "measure", "")
+            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or families.family_of(measure)
             parts.setdefault(name, []).extend(self.again(redraw, situation))
         self.families += [Family(period.name, notebook, name, tuple(made)) for name, made in parts.items() if made]
         self.left_out |= compared.left_out
@@ -127,12 +136,11 @@ class Cut:
             self.places[name] = pd.Series(np.arange(len(decided)), index=decided["lead_id"])
         return name, _placed(self.places[name], ids)
 
-    def _own(self, kind: str, key: pd.Series, outcomes: Floats, groups: Ints | None = None, **sizes: Floats) -> str:
+    def _own(self, kind: str, key: pd.Series, pool: Pool) -> str:
         """A pool of its own, by the digest of its records: the same records are dealt out alike wherever they are."""
         name = f"{kind} {fingerprint_of(key)[:16]}"
-        before = self.pools[name].sizes if name in self.pools else {}
-        one = np.zeros(len(outcomes), dtype=np.int64)
-        self.pools[name] = Pool(outcomes, one if groups is None else groups, {**before, **sizes})
+        before = self.pools.get(name, pool).sizes
+        self.pools[name] = replace(pool, sizes={**before, **pool.sizes})
         return name
 
     # comparisons
@@ -167,7 +175,7 @@ class Cut:
         rows, is_known = self._deals(redraw.ids)
         least = SHORTEST_DAYS if redraw.size == "age_days" else 0.0
         groups = pd.factorize(redraw.groups[is_known], sort=True)[0].astype(np.int64)
-        return [Sizes(DEALS, redraw.measure, rows, groups, redraw.size, least, redraw.is_per_decided)]
+        return [Sizes(DEALS, rows, groups, redraw.size, least, redraw.is_per_decided)]
 
     @again.register
     def _(self, redraw: redraws.CostRedraw, situation: Situation) -> list[Any]:
@@ -178,10 +186,9 @@ class Cut:
             return []
         leads = lead_frame(situation).set_index("lead_id")["is_won"]
         hit = as_numbers(leads.reindex(redraw.ids[is_paid])).fillna(0.0).to_numpy()
-        name = f"money {redraw.subject} {fingerprint_of(redraw.ids)[:16]}"
-        self.pools[name] = Money(hit, np.zeros(len(hit), dtype=np.int64), {"spent": spent})
+        pool = self._own(f"money {redraw.subject}", redraw.ids, Money.of(hit, spent=spent))
         n, money = (np.bincount(channel, of, len(names)).astype(float) for of in (None, spent))
-        return [Spending(name, redraw.subject, channel.astype(np.int64), n, money, redraw.measure)]
+        return [Spending(pool, channel.astype(np.int64), n, money)]
 
     @again.register
     def _(self, redraw: redraws.ArmRedraw, situation: Situation) -> list[Any]:
@@ -189,28 +196,28 @@ class Cut:
         hit = redraw.hit.to_numpy(dtype=float)
         sizes = {} if redraw.amount is None else {"amount": redraw.amount.to_numpy(dtype=float)}
         key = redraw.ids.astype("str") + " " + redraw.hit.astype("str")
-        pool = self._own(f"arms {redraw.experiment}", key, hit, _groups(situation, redraw.days), **sizes)
-        about = (redraw.measure, redraw.threshold, redraw.experiment, redraw.control, redraw.amount is not None)
+        leads = Pool.of(hit, _groups(situation, redraw.days), **sizes)
+        pool = self._own(f"arms {redraw.experiment}", key, leads)
+        about = (redraw.threshold, redraw.control, redraw.amount is not None)
         return [Arms(pool, arm.astype(np.int64), tuple(map(str, names)), *about)]
 
     @again.register
     def _(self, redraw: redraws.ConversionRedraw, situation: Situation) -> list[Any]:
-        pool = f"conversions {fingerprint_of(redraw.ids)[:16]}"
-        self.pools[pool] = Conversions.pool_of(redraw.leads)
-        return [Conversions(pool, redraw.leads, redraw.by, redraw.until, redraw.threshold, redraw.measure)]
+        leads = redraw.leads
+        pool = Pool.of(leads.is_won.astype(float), leads.cohort, days=leads.days, seen=leads.seen)
+        return [Conversions(self._own("conversions", redraw.ids, pool), redraw)]
 
     @again.register
     def _(self, redraw: redraws.ShareRedraw, situation: Situation) -> list[Any]:
         groups, names = pd.factorize(redraw.groups.astype("str"), sort=True)
         tally, weights = Tally.of(redraw.by), None if redraw.weights is None else redraw.weights.to_numpy(dtype=float)
-        pool = self._own(redraw.measure, redraw.groups.astype("str"), np.arange(len(groups), dtype=float))
-        about = (tuple(map(str, names)), redraw.measure, weights, redraw.group)
-        return [Shares(pool, tally, groups.astype(np.int64), *about)]
+        pool = self._own(redraw.measure, redraw.groups.astype("str"), Pool.of(np.arange(len(groups), dtype=float)))
+        return [Shares(pool, tally, groups.astype(np.int64), tuple(map(str, names)), weights, redraw.group)]
 
     @again.register
     def _(self, redraw: redraws.AssociationRedraw, situation: Situation) -> list[Any]:
         answers, owner = ranked_answers(redraw.items)
-        order = np.arange(len(answers), dtype=float)
+        order = Pool.of(np.arange(len(answers), dtype=float))
         pools = [self._own(f"answers {name}", redraw.items[name], order) for name in redraw.items]
         return [Associations(tuple(pools), answers, owner, redraw.pairs)]
 
@@ -219,14 +226,14 @@ class Cut:
         rows, is_known = self._deals(redraw.ids)
         period = pd.Categorical(redraw.period[is_known], pd.Index(redraw.periods)).codes.astype(float)
         personas = pd.Categorical(redraw.personas[is_known], pd.Index(redraw.groups)).codes.astype(np.int64)
-        pool = self._own("periods", redraw.ids[is_known], period)
+        pool = self._own("periods", redraw.ids[is_known], Pool.of(period))
         shape = (len(redraw.groups), len(redraw.periods))
         return [Drifting(pool, personas, self.pools[DEALS].outcomes[rows], shape, redraw.measure, redraw.threshold)]
 
     @again.register
     def _(self, redraw: redraws.OrderRedraw, situation: Situation) -> list[Any]:
         pool, (rows, _) = self._leads(redraw.outcome, situation, redraw.ids)
-        return [Orders.of(redraw, pool, rows)]
+        return [Orders(pool, rows, redraw)]
 
     @again.register
     def _(self, redraw: redraws.SplitRedraw, situation: Situation) -> list[Any]:
@@ -247,17 +254,17 @@ class Cut:
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        name = f"errors {situation.on} {fingerprint_of(redraw.ids)[:16]}"
-        self.pools[name] = Errors.of(len(redraw.others) * len(redraw.segments))
-        return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]), name)]
+        errors = Errors.of(np.full(len(redraw.others) * len(redraw.segments), np.nan))
+        drawn = self._own(f"errors {situation.on}", redraw.ids, errors)
+        return [Targets(DEALS, rows, replace(redraw, deals=redraw.deals[is_known]), drawn)]
 
     @again.register
     def _(self, redraw: redraws.ScoreRedraw, situation: Situation) -> list[Any]:
-        pool = self._own("score", redraw.ids, redraw.is_won.to_numpy(dtype=float))
+        pool = self._own("score", redraw.ids, Pool.of(redraw.is_won.to_numpy(dtype=float)))
         if redraw.asked is None or redraw.asked_is_won is None:
             return [Score(pool, redraw)]
-        asked = self._own("asked", redraw.asked.iloc[:, 0], redraw.asked_is_won.to_numpy(dtype=float))
-        return [Score(pool, redraw, asked)]
+        outcomes = Pool.of(redraw.asked_is_won.to_numpy(dtype=float))
+        return [Score(pool, redraw, self._own("asked", redraw.asked.iloc[:, 0], outcomes))]
 
     @again.register
     def _(self, redraw: redraws.DuelRedraw, situation: Situation) -> list[Any]:
@@ -271,10 +278,6 @@ _OWN = {
     redraws.DuelRedraw: DUEL,
     redraws.TargetRedraw: TARGETS,
 }
-
-
-def _measure(redraw: Any) -> str:
-    return "association" if isinstance(redraw, redraws.AssociationRedraw) else str(redraw.measure)
 
 
 def _groups(situation: Situation, days: pd.Series) -> Ints:

@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ from closedloop.market.warehouse import open_warehouse
 from closedloop.period.situation import Situation
 from closedloop.period.step import replace_file
 from closedloop.statistics.proportions import wilson
-from closedloop.validation.families import Family
+from closedloop.validation.families import EFFECTS, Planted, planted
 from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
-from closedloop.validation.planted_effects import EFFECTS, Planted, planted
 from closedloop.validation.procedures import Duels, Score
 from closedloop.workbench.families import DRIFT, ENDING, WHO
 
+FILE = "self-test.json"
+_FEWEST_WORLDS = 10
+SCORE = "score"
 _SIZES = ("small", "middle", "large")
 _Rates = dict[str, float | None]
 
@@ -38,6 +42,94 @@ class Found:
     claims: Any
     is_plantable: bool
     left_out: dict[str, str]
+
+
+def self_test(
+    market: str,
+    out: Path,
+    n_worlds: int = 200,
+    n_workers: int = 0,
+    *,
+    n_learned: int = 10,
+    notebooks: Sequence[Path] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
+
+    Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). In ``n_learned`` of the worlds
+    scores are learned and duels fought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures do
+    not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
+    Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
+    """
+    if n_worlds < _FEWEST_WORLDS:
+        raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
+    warehouse = open_warehouse(market)
+    last_first = [period.name for period in reversed(warehouse.periods)]
+    complete = [period.name for period in reversed(warehouse.periods) if not period.running]
+    given, n, found = (market, out, tuple(notebooks)), n_workers or os.cpu_count() or 1, list[Found]()
+    # one process is this one; others are spawned, for a fork would share the database's threads
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn")) if n > 1 else nullcontext() as pool:
+        each: Callable[..., Iterable[Any]] = pool.map if pool else map
+        for one in each(partial(_looked_at, *given, n_worlds), last_first):
+            found.append(one)
+            tell(f"{market}: {len(found)} of {len(last_first)} periods in {n_worlds} shuffled worlds")
+        if not any(n for one in found for _, _, n in one.families):
+            raise ParameterError(
+                f"{market!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
+            )
+        able = [one.period for one in found if one.is_plantable]
+        chosen = [name for name in complete if name in able][:1] or able[:1]
+        effects = [effect for part in each(partial(_planted_in, *given, n_worlds), chosen) for effect in part]
+        tell(f"{market}: learning scores and fighting duels in {n_learned} shuffled worlds")
+        learned = [part for parts in each(partial(_learned_in, *given, n_learned), last_first) for part in parts]
+    report = {
+        "market": market,
+        "worlds": n_worlds,
+        "data": Situation.latest(warehouse).seen,
+        "null": null_figures(sorted(found, key=lambda one: one.period)),
+        "learned": {"worlds": n_learned, **learned_figures(learned)},
+        "planted": [planted_figures(effects, effect) for effect in EFFECTS],
+    }
+    if not notebooks:
+        replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+    return report
+
+
+def _looked_at(market: str, out: Path, notebooks: Sequence[Path], n_worlds: int, period: str) -> Found:
+    """Everything that the notebooks of one period find in the null worlds."""
+    cut = null_market(market, out, notebooks, [period])
+    sizes = [family.n_compared(cut.world) for family in cut.families]
+    own = [(family, n) for family, n in zip(cut.families, sizes, strict=True) if n]
+    worlds = (cut.null_world(number) for number in range(n_worlds))
+    claims = np.array([[family.n_claims(world) for family, _ in own] for world in worlds])
+    claims = claims.reshape(n_worlds, len(own))  # a period may have nothing to compare
+    named = tuple((family.notebook, family.name, n) for family, n in own)
+    return Found(period, named, claims, cut.planted_in is not None, dict(cut.left_out))
+
+
+def _planted_in(
+    market: str, out: Path, notebooks: Sequence[Path], n_worlds: int, period: str
+) -> list[dict[float, Planted]]:
+    """What becomes of the effects that are planted in each world."""
+    cut = null_market(market, out, notebooks, [period])
+    return [planted(cut, number) for number in range(n_worlds)]
+
+
+def _learned_in(
+    market: str, out: Path, notebooks: Sequence[Path], n_worlds: int, period: str
+) -> list[tuple[str, bool]]:
+    """Each score and duel of one period in each world: which, and did it claim an advantage?"""
+    if not n_worlds:
+        return []
+    cut = null_market(market, out, notebooks, [period], is_learned=True)
+    own = [family for family in cut.families if any(isinstance(part, Score | Duels) for part in family.parts)]
+    return [
+        (DUEL if isinstance(part, Duels) else SCORE, bool((~np.isnan(effects)).any()))
+        for world in map(cut.null_world, range(n_worlds))
+        for family in own
+        for part, _, effects in family.supported(world)
+        if isinstance(part, Score | Duels)
+    ]
 
 
 # figures
@@ -73,9 +165,9 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
         "expected_false_lines": sum(lines.values()),
         "false_lines_by_family": lines,
         "notebooks": notebooks,
-        **_rate_of("any_edit", edits.any(axis=1), edits.shape[1]),
-        **_rate_of("any_promise", promises.mean(axis=1) if promises.shape[1] else (), promises.shape[1]),
-        **_rate_of("any_target", chosen.mean(axis=1) if chosen.shape[1] else (), chosen.shape[1]),
+        **_rate("any_edit", edits.any(axis=1) if edits.size else ()),
+        **_rate("any_promise", promises.mean(axis=1) if promises.size else ()),
+        **_rate("any_target", chosen.mean(axis=1) if chosen.size else ()),
         "n_periods": len(found),
         "n_refinements": edits.shape[1],
         "worst_family": max(compared, key=lambda family: family["any_claim_rate"]),
@@ -85,24 +177,21 @@ def null_figures(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _rate(name: str, shares: Any) -> _Rates:
-    """Mean share over the worlds, with its interval: families of one world are no independent cases."""
+    """Mean share over the worlds, with its interval: families of one world are no independent cases.
+
+    Undefined without any: nothing of the kind is compared.
+    """
     values = np.asarray(shares, dtype=float)
+    if not values.size:
+        return dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
     low, high = wilson(values.sum(), len(values))
     return {f"{name}_rate": float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _rate_of(name: str, shares: Any, n: int) -> _Rates:
-    """``_rate``; undefined where nothing of the kind is compared."""
-    return _rate(name, shares) if n else dict.fromkeys((f"{name}_rate", f"{name}_low", f"{name}_high"))
-
-
 def learned_figures(found: Sequence[tuple[str, bool]]) -> _Rates:
     """How often a score is said to beat chance, or the stage, and how often a duel is won."""
-    rates: _Rates = {}
-    for name in ("score", DUEL):
-        own = [is_held for kind, is_held in found if kind == name]
-        rates |= _rate_of(f"any_{name}", own, len(own))
-    return rates
+    score, duel = (_rate(f"any_{name}", [is_held for kind, is_held in found if kind == name]) for name in (SCORE, DUEL))
+    return score | duel
 
 
 def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> dict[str, Any]:
@@ -114,13 +203,13 @@ def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> di
         for size, part in zip(_SIZES, thirds, strict=True)
         if len(part)
     ]
-    alike = _rate_of("alike", [case.is_denied for case in cases], len(cases))
+    alike = _rate("alike", [case.is_denied for case in cases])
     return {"effect": effect, **_share(cases), **alike, "by_size": by_size}
 
 
 def _share(cases: Sequence[Planted]) -> dict[str, Any]:
     median = float(np.median([case.n for case in cases])) if cases else None
-    found = _rate_of("found", [case.is_found for case in cases], len(cases))
+    found = _rate("found", [case.is_found for case in cases])
     return {**found, "n_worlds": len(cases), "median_n": median}
 
 
@@ -129,7 +218,7 @@ def _share(cases: Sequence[Planted]) -> dict[str, Any]:
 
 def in_words(report: dict[str, Any]) -> str:
     """The figures of a report as a person reads them."""
-    null = report["null"]
+    null, worst = report["null"], report["null"]["worst_family"]
     lines = [
         f"{report['market']}: {report['worlds']} worlds in which the outcomes were shuffled, so that nothing differs.",
         f"  {_percent(null, 'any_claim')} of the families of claims stated a difference (mean of the notebooks); the "
@@ -138,7 +227,8 @@ def in_words(report: dict[str, Any]) -> str:
         f"  A period had {null['expected_false_lines']:.2f} false lines on average, in all notebooks together ("
         + ", ".join(f"{name} {n:.2f}" for name, n in null["false_lines_by_family"].items())
         + ").",
-        f"  {_worst(null['worst_family'])}",
+        f"  Worst was “{worst['family']}” of {worst['notebook']} in {worst['period']} with "
+        f"{worst['any_claim_rate']:.1%} ({worst['n_comparisons']} comparisons).",
         *(f"  {line}" for line in (_edits(null), _targets(null), _advantage(report["learned"])) if line),
         *(f"  Not in the self-test: {verb} ({why})." for verb, why in null["not_in_the_self_test"].items()),
         "Then one level of one field was given a real difference, drawn anew in every world:",
@@ -151,11 +241,6 @@ def _percent(figures: dict[str, Any], name: str) -> str:
     """A rate with its interval, in percent."""
     rate, low, high = (figures[f"{name}_{part}"] for part in ("rate", "low", "high"))
     return f"{rate:.1%} ({low:.1%} to {high:.1%})"
-
-
-def _worst(worst: dict[str, Any]) -> str:
-    name = f"“{worst['family']}” of {worst['notebook']} in {worst['period']}"
-    return f"Worst was {name} with {worst['any_claim_rate']:.1%} ({worst['n_comparisons']} comparisons)."
 
 
 def _edits(null: dict[str, Any]) -> str:
@@ -175,7 +260,7 @@ def _targets(null: dict[str, Any]) -> str:
 
 
 def _advantage(learned: dict[str, Any]) -> str:
-    texts = {"score": "scores claimed an advantage", DUEL: "duels were won by the new personas"}
+    texts = {SCORE: "scores claimed an advantage", DUEL: "duels were won by the new personas"}
     told = [f"{_percent(learned, f'any_{name}')} of the {text}" for name, text in texts.items()
             if learned[f"any_{name}_rate"] is not None]  # fmt: skip
     return f"In {learned['worlds']} of the worlds {' and '.join(told)}." if told else ""
@@ -187,120 +272,3 @@ def _found(planted: dict[str, Any]) -> str:
         return f"{points}: not tried, for no level of a win rate has room for it."
     sizes = ", ".join(f"{part['found_rate']:.0%} at n = {part['median_n']:,.0f}" for part in planted["by_size"])
     return f"{points}: found {planted['found_rate']:.0%} of the time ({sizes}), denied {planted['alike_rate']:.0%}."
-
-
-FILE = "self-test.json"
-_FEWEST_WORLDS = 10
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a process is asked about one period; ``numbers``: of the worlds."""
-
-    market: str
-    out: Path
-    notebooks: tuple[Path, ...]
-    period: str
-    numbers: range
-
-
-def self_test(
-    market: str,
-    out: Path,
-    n_worlds: int = 200,
-    n_workers: int = 0,
-    *,
-    n_learned: int = 10,
-    notebooks: Sequence[Path] = (),
-    tell: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
-
-    Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). In ``n_learned`` of the worlds
-    scores are learned and duels fought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures do
-    not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
-    Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
-    """
-    if n_worlds < _FEWEST_WORLDS:
-        raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")
-    warehouse = open_warehouse(market)
-    last_first = [period.name for period in reversed(warehouse.periods)]
-    complete = [period.name for period in reversed(warehouse.periods) if not period.running]
-
-    def asked(periods: Sequence[str], n: int) -> list[Asked]:
-        return [Asked(market, out, tuple(notebooks), period, range(n)) for period in periods]
-
-    with _processes(n_workers or os.cpu_count() or 1) as each:
-        found = []
-        for one in each(_looked_at, asked(last_first, n_worlds)):
-            found.append(one)
-            tell(f"{market}: {len(found)} of {len(last_first)} periods in {n_worlds} shuffled worlds")
-        if not any(n for one in found for _, _, n in one.families):
-            raise ParameterError(
-                f"{market!r} has no outcome to shuffle: self-test needs a field with two levels of ten decided records"
-            )
-        able = [one.period for one in found if one.is_plantable]
-        chosen = [name for name in complete if name in able][:1] or able[:1]
-        effects = [effect for part in each(_planted_in, asked(chosen, n_worlds)) for effect in part]
-        tell(f"{market}: learning scores and fighting duels in {n_learned} shuffled worlds")
-        learned = [part for parts in each(_learned_in, asked(last_first, n_learned)) for part in parts]
-    report = {
-        "market": market,
-        "worlds": n_worlds,
-        "data": Situation.latest(warehouse).seen,
-        "null": null_figures(sorted(found, key=lambda one: one.period)),
-        "learned": {"worlds": n_learned, **learned_figures(learned)},
-        "planted": [planted_figures(effects, effect) for effect in EFFECTS],
-    }
-    if not notebooks:
-        replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
-    return report
-
-
-class _processes:
-    """A map over processes of their own; in this one where one is enough. A fork would share the database's threads."""
-
-    def __init__(self, n: int) -> None:
-        self.pool = ProcessPoolExecutor(n, multiprocessing.get_context("spawn")) if n > 1 else None
-
-    def __enter__(self) -> Callable[..., Iterator[Any]]:
-        return self.pool.map if self.pool else map
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
-
-
-def _looked_at(asked: Asked) -> Found:
-    """Everything that the notebooks of one period find in the null worlds."""
-    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period])
-    real = cut.world
-    sizes = [family.n_compared(real) for family in cut.families]
-    own = [family for family, n in zip(cut.families, sizes, strict=True) if n]
-    worlds = (cut.null_world(number) for number in asked.numbers)
-    claims = np.array([[family.n_claims(world) for family in own] for world in worlds])
-    claims = claims.reshape(len(asked.numbers), len(own))  # a period may have nothing to compare
-    named = tuple((family.notebook, family.name, n) for family, n in zip(cut.families, sizes, strict=True) if n)
-    return Found(asked.period, named, claims, cut.planted_in is not None, dict(cut.left_out))
-
-
-def _planted_in(asked: Asked) -> list[dict[float, Planted]]:
-    """What becomes of the effects that are planted in each world."""
-    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period])
-    return [planted(cut, number) for number in asked.numbers]
-
-
-def _learned_in(asked: Asked) -> list[tuple[str, bool]]:
-    """Each score and duel of one period in each world: which, and did it claim an advantage?"""
-    if not asked.numbers:
-        return []
-    cut = null_market(asked.market, asked.out, asked.notebooks, [asked.period], is_learned=True)
-    own = [family for family in cut.families if any(isinstance(part, Score | Duels) for part in family.parts)]
-    worlds = [cut.null_world(number) for number in asked.numbers]
-    return [one for world in worlds for family in own for one in _advantages(family, world)]
-
-
-def _advantages(family: Family, world: Any) -> list[tuple[str, bool]]:
-    kinds: dict[type, str] = {Score: "score", Duels: "duel"}
-    found = [(part, effects) for part, _, effects in family.supported(world) if type(part) in kinds]
-    return [(kinds[type(part)], bool((~np.isnan(effects)).any())) for part, effects in found]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 World: TypeAlias = Mapping[str, Floats]  # the outcomes of each pool (1, 0, missing), and "<pool> <measure>" its sizes
 
 DEALS = "deals"
-SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``evidence.claims`` has them
+SUPPORTED_Q, SUPPORTED_BEYOND = 0.10, 0.5  # as ``claims.ledger`` has them
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Pool:
     outcomes: Floats
     groups: Ints
     sizes: Mapping[str, Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, outcomes: Floats, groups: Ints | None = None, **sizes: Floats) -> Self:
+        """A pool of one group, unless ``groups`` are given."""
+        return cls(outcomes, np.zeros(len(outcomes), dtype=np.int64) if groups is None else groups, sizes)
 
     def world(self, name: str) -> World:
         """The real outcomes of the pool of that name."""
@@ -59,13 +64,8 @@ class Money(Pool):
 class Errors(Pool):
     """Errors of estimates that rest on no outcome: standard normal in each null world, missing in the real one."""
 
-    @classmethod
-    def of(cls, n: int) -> "Errors":
-        """``n`` of them."""
-        return cls(np.full(n, np.nan), np.zeros(n, dtype=np.int64))
-
     def shuffled(self, name: str, seed: str) -> World:
-        """Drawn anew."""
+        """As many, drawn anew."""
         return {name: generator(f"{seed}/{name}").standard_normal(len(self.outcomes))}
 
 
@@ -104,7 +104,7 @@ class Repeated:
         raise NotImplementedError
 
     def effects(self, tests: Any, q: Floats) -> Floats:
-        """The effect of each test whose claim is supported, by ``evidence.claims``' rule; missing for all others."""
+        """The effect of each test whose claim ``claims.ledger`` would support; missing for all others."""
         return np.where((q <= SUPPORTED_Q) & (tests.beyond > SUPPORTED_BEYOND), tests.effect, np.nan)
 
 

@@ -12,7 +12,7 @@ from closedloop.period.comparisons import CONVERSION
 from closedloop.period.situation import Situation
 from closedloop.period.step import read_frame, replace_file, write_frame
 from closedloop.personas.persona_set import PersonaSet
-from closedloop.statistics.conversions import Followed
+from closedloop.statistics.recording import Followed
 from closedloop.workbench.answer import Answer
 
 

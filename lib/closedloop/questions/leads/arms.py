@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.claims.arms import amount_differences, arm_amount_looks, arm_differences, arm_looks, uneven_look
+from closedloop.claims.arms import arm_differences, arm_looks, uneven_look
 from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
 from closedloop.period.comparisons import CONVERSION, LEAD_HITS, MESSAGES, control_of, handed_off
@@ -134,7 +134,7 @@ _NO_EXPERIMENT = (
 )
 _ALL_DRAWN = 0.02  # shares that are drawn sum to 1, up to their rounding
 _UNEVEN = 0.001  # sizes less likely than this under the draw: leads of an arm got lost, and no comparison is fair
-_GIVES = 0.10  # of amounts: the factor less 1 that ``arm_amount_looks`` takes to matter
+_GIVES = 0.10  # of amounts: the factor less 1 that is taken to matter
 
 
 def arms(leads: pd.DataFrame, *, threshold: float | None = None, among: str | None = None) -> Answer:
@@ -231,8 +231,9 @@ def _by_amount(answer: Answer, outcome: Outcome, leads: pd.DataFrame, origin: Or
             "amount, or one lead brought more than a third of all."
         )
         return
-    answer.compare(arm_amount_looks(brought, origin, measure=AMOUNT, experiment=name, control=control), redraw)
-    gaps = amount_differences(brought, control)
+    looks = arm_looks(brought, origin, measure=AMOUNT, experiment=name, control=control, threshold=_GIVES)
+    answer.compare(looks, redraw)
+    gaps = arm_differences(brought, control)
     answer.estimate(gaps, origin, f"arm_{AMOUNT}_difference", unit="amount", subject=name, kind="causal")
 
 

@@ -28,7 +28,7 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, stating
 from closedloop.presentation.findings import Column, backed, table_of, value, where
 from closedloop.presentation.sentences import capital, records
-from closedloop.statistics.conversions import converted
+from closedloop.statistics.recording import converted
 from closedloop.statistics.scoring.leaks import TOO_WELL
 from closedloop.terms import Moment
 from closedloop.workbench import comparison

@@ -19,8 +19,8 @@ from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span,
 from closedloop.presentation.findings import Claim, Column, table_of, value, where
 from closedloop.presentation.sentences import one_of_each_pair, records, sentences
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
-from closedloop.statistics.drift import beta_of, predictive_midp
 from closedloop.statistics.proportions import wilson
+from closedloop.statistics.stratified import beta_of, predictive_midp
 from closedloop.workbench.answer import PROVISIONAL, Answer, Evidence
 from closedloop.workbench.comparison import level_of, ranked
 from closedloop.workbench.period import opened

@@ -25,9 +25,15 @@ from closedloop.presentation.sentences import records
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable, simplified
-from closedloop.statistics.off_policy import LEAST_EFFECTIVE, rule_value, taken_first
 from closedloop.statistics.proportions import shrink_rates
-from closedloop.statistics.scoring.accuracy import auc_within, log_loss, paired_bootstrap
+from closedloop.statistics.scoring.accuracy import (
+    LEAST_EFFECTIVE,
+    auc_within,
+    log_loss,
+    paired_bootstrap,
+    rule_value,
+    taken_first,
+)
 from closedloop.statistics.segmentation.indicators import level_text
 from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence

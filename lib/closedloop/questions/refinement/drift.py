@@ -12,10 +12,10 @@ from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stati
 from closedloop.presentation.findings import backed, dots_of
 from closedloop.presentation.sentences import sentences
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
-from closedloop.statistics.drift import FEWEST_EARLIER, Drift
-from closedloop.statistics.drift import drift as moved
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.segmentation.indicators import Floats, is_metric, level_text
+from closedloop.statistics.stratified import FEWEST_EARLIER, Drift
+from closedloop.statistics.stratified import drift as moved
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import DriftRedraw

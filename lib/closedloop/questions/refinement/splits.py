@@ -17,7 +17,7 @@ from closedloop.period.records import ONLY_WON, by_close
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.statistics.proportions import ShrunkRates, shrink_rates, wilson
-from closedloop.statistics.rules.rules import Among, Branch, Rule, implies
+from closedloop.statistics.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
 from closedloop.statistics.stratified import standardised, stratified_difference_p
 from closedloop.terms import Moment, Verdict

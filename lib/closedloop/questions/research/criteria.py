@@ -17,11 +17,9 @@ from closedloop.personas.persona_set import PersonaSet
 from closedloop.questions.research.sample import days_of
 from closedloop.statistics.amounts import mean_amounts, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days
-from closedloop.statistics.proportions import shrink_rates
-from closedloop.statistics.segmentation.indicators import effective_size
-from closedloop.statistics.segmentation.profiles import indicator_columns
+from closedloop.statistics.proportions import difference_interval, shrink_rates
+from closedloop.statistics.segmentation.indicators import effective_size, indicator_columns
 from closedloop.statistics.segmentation.segments import Segmentation
-from closedloop.statistics.segmentation.stability import difference_interval
 from closedloop.terms import Moment
 
 UNITS: Mapping[str, str] = {

@@ -20,13 +20,15 @@ from closedloop.presentation.findings import Claim, backed, dots_of, on_scale, v
 from closedloop.presentation.sentences import records
 from closedloop.presentation.tables import Table
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.segmentation.indicators import effective_size, is_metric, weighted_mean
-from closedloop.statistics.segmentation.profiles import (
+from closedloop.statistics.segmentation.indicators import (
     associations,
     components,
+    effective_size,
     field_and_level,
+    is_metric,
     profile_of,
     profile_sizes,
+    weighted_mean,
 )
 from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence

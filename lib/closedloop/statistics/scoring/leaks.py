@@ -16,19 +16,6 @@ from closedloop.statistics.segmentation.indicators import Floats, Ints, is_metri
 
 Flags = NDArray[np.bool_]
 
-__all__ = [
-    "COLUMNS",
-    "FEWEST_EACH",
-    "FILLED_AFTER",
-    "FILL_TELLS",
-    "TELLS_TOGETHER",
-    "TELLS_TOO_WELL",
-    "TOO_WELL",
-    "Cases",
-    "judge_columns",
-    "one_sided_levels",
-]
-
 # The strongest honest columns of the markets at hand reach .61, .58, .75 and .51 alone, scores of all honest columns
 # .6 to .8; the length of a sales call, known only afterwards, .89.
 TOO_WELL = 0.80
@@ -220,20 +207,18 @@ def _judged(
         by_gaps = outcomes.told_by(known.astype(np.int64)) if not known.all() or not values_tell else by_gaps
         told = outcomes.told_by(_codes(values.iloc[outcomes.decided])) if values_tell else by_gaps
     has_gaps = not filled.all()
-    if by_gaps.low >= (_GAPS_TELL if is_early else TOO_WELL) or (has_gaps and _is_filled_for_one(cases, filled)):
+    is_won, is_lost = (cases.is_won.eq(outcome).fillna(False) for outcome in (True, False))
+    for_one = ((is_won, is_lost), (is_lost, is_won))
+    is_for_one = has_gaps and any(_hardly_filled(filled, *sides, cases.period) for sides in for_one)
+    if by_gaps.low >= (_GAPS_TELL if is_early else TOO_WELL) or is_for_one:
         why = FILL_TELLS
     elif has_gaps and born_with and _hardly_filled(filled, is_open, cases.is_won.notna(), cases.born):
         why = FILLED_AFTER
     else:
         why = TELLS_TOO_WELL if told.low >= TOO_WELL else ""
-    shares = (_share(filled[is_open]), _share(known[outcomes.won == 1]), _share(known[outcomes.won == 0]))
+    sides = (filled[is_open], known[outcomes.won == 1], known[outcomes.won == 0])
+    shares = [float(side.mean()) if len(side) else np.nan for side in sides]
     return (name, len(known), told.estimate, told.low, told.high, *[np.nan] * len(_TOGETHER), *shares, why)
-
-
-def _is_filled_for_one(cases: Cases, filled: Flags) -> bool:
-    is_won, is_lost = (cases.is_won.eq(outcome).fillna(False) for outcome in (True, False))
-    sides = ((is_won, is_lost), (is_lost, is_won))
-    return any(_hardly_filled(filled, *side, cases.period) for side in sides)
 
 
 def _hardly_filled(filled: Flags, scarce: Any, ample: Any, period: pd.Series) -> bool:
@@ -248,10 +233,6 @@ def _hardly_filled(filled: Flags, scarce: Any, ample: Any, period: pd.Series) ->
     return bool(is_enough and found["sum"].sum() <= _HARDLY * expected)
 
 
-def _share(filled: Flags) -> float:
-    return float(filled.mean()) if len(filled) else np.nan
-
-
 def _codes(values: pd.Series, most_bands: int = _MOST_BANDS) -> Ints:
     """Level numbers from 0; numbers and dates with many values in bands of equal size, a gap is a level."""
     numbers = _numbers(values)
@@ -260,8 +241,7 @@ def _codes(values: pd.Series, most_bands: int = _MOST_BANDS) -> Ints:
     n_bands = int(np.clip(len(numbers) // _ROWS_PER_BAND, 2, most_bands))
     if numbers.nunique() <= n_bands:
         return pd.factorize(numbers, use_na_sentinel=False)[0].astype(np.int64)
-    bands: Ints = np.ceil(numbers.rank(pct=True).fillna(0).to_numpy() * n_bands).astype(np.int64)
-    return bands
+    return np.ceil(numbers.rank(pct=True).fillna(0).to_numpy() * n_bands).astype(np.int64)
 
 
 def _numbers(values: pd.Series) -> pd.Series | None:

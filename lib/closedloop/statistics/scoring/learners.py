@@ -19,20 +19,6 @@ _PRIOR_ROWS = 10.0
 _PLAIN = 1  # the half-life that is the lagged base rate on its own
 
 
-def lagged_rates(y: Floats, lag_rows: int, half_life_rows: float) -> Floats:
-    """Rate (n + 1,) known before each row and after the last: outcomes up to ``lag_rows`` rows earlier.
-
-    ``y``: outcomes 0/1 in order of time. An exponential moving average that begins at one half, weighing ten rows.
-    """
-    keep = 0.5 ** (1 / half_life_rows)
-    hits = scipy.signal.lfilter([1.0], [1.0, -keep], y)
-    seen = scipy.signal.lfilter([1.0], [1.0, -keep], np.ones(len(y)))
-    rate = (np.concatenate([[0.0], hits]) + 0.5 * _PRIOR_ROWS) / (np.concatenate([[0.0], seen]) + _PRIOR_ROWS)
-    known = np.maximum(np.arange(len(y) + 1) - lag_rows, 0)
-    lagged: Floats = rate[known]
-    return lagged
-
-
 @dataclass(frozen=True)
 class RateHistory:
     """Rates (n + 1, half-lives) without lag, the times of the n rows (None: undated), and the lag in rows."""
@@ -43,14 +29,17 @@ class RateHistory:
 
     @classmethod
     def of(cls, y: Floats, when: pd.Series | None, lag_rows: int) -> RateHistory:
-        """From outcomes in order of time."""
-        return cls(np.column_stack([lagged_rates(y, 0, h) for h in HALF_LIVES]), when, lag_rows)
+        """From outcomes 0/1 in order of time: moving averages that begin at one half, weighing ten rows."""
+        rates = []
+        for half_life in HALF_LIVES:
+            keep = 0.5 ** (1 / half_life)
+            hits, seen = (np.r_[0.0, scipy.signal.lfilter([1.0], [1.0, -keep], of)] for of in (y, np.ones(len(y))))
+            rates.append((hits + 0.5 * _PRIOR_ROWS) / (seen + _PRIOR_ROWS))
+        return cls(np.column_stack(rates), when, lag_rows)
 
     def lagged(self) -> Floats:
         """(n, half-lives) what was known before each row."""
-        n = len(self.rates) - 1
-        known: Floats = self.rates[np.maximum(np.arange(n) - self.lag_rows, 0)]
-        return known
+        return np.asarray(self.rates[np.maximum(np.arange(len(self.rates) - 1) - self.lag_rows, 0)])
 
     def lagged_rate(self) -> Floats:
         """(n,) the lagged base rate alone."""
@@ -63,13 +52,7 @@ class RateHistory:
             return np.repeat(self.rates[[last]], n, axis=0)
         place = np.searchsorted(self.when.to_numpy(), when.to_numpy(), side="left")
         known = np.where(place >= last, last, np.maximum(place - self.lag_rows, 0))
-        rates: Floats = self.rates[known]
-        return rates
-
-
-def plain_rate(rates: Floats) -> Floats:
-    """(n,) the lagged base rate among (n, half-lives)."""
-    return rates[:, _PLAIN]
+        return np.asarray(self.rates[known])
 
 
 MISSING = "missing"
@@ -89,8 +72,7 @@ class _Field:
         values = frame[self.name]
         if self.levels:
             places = pd.Index(self.levels).get_indexer(pd.Index(shown_levels(values)))
-            flags: Floats = (places[:, None] == np.arange(len(self.levels))).astype(float)
-            return flags
+            return np.asarray(places[:, None] == np.arange(len(self.levels)), dtype=float)
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         absent = np.isnan(numbers)
         scaled = np.where(absent, 0.0, np.clip((numbers - self.mean) / self.deviation, -5, 5))
@@ -209,7 +191,7 @@ def learn(
     dated = bool(np.isfinite(half_life_rows))
     seed = int(rng.integers(2**31))
     if name == "lagged base rate":
-        return Learned(Design((), {}), lambda _, known: plain_rate(known))
+        return Learned(Design((), {}), lambda _, known: known[:, _PLAIN])
     if name == "base rate" or len(np.unique(y)) < 2:
         share = (float(y.sum()) + 0.5) / (len(y) + 1)
         return Learned(Design((), {}), lambda matrix, _: np.full(len(matrix), share))
@@ -264,15 +246,11 @@ def _logistic(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats],
     cut = len(y) - _LATEST_ROWS
     if cut < _LATEST_ROWS or len(np.unique(y[:cut])) < 2:
         return _ridge(x, y, half_life_rows)
-    told = [_log_likelihood(y[cut:], _ridge(x[:cut], y[:cut], memory)(x[cut:])) for memory in memories]
-    weight = scipy.special.softmax(told)
+    told = [_ridge(x[:cut], y[:cut], memory)(x[cut:]) for memory in memories]
+    weight = scipy.special.softmax([np.log(np.where(y[cut:] == 1, p, 1 - p)).sum() for p in told])
     fits = [(share, _ridge(x, y, memory)) for share, memory in zip(weight, memories, strict=True) if share > _SLIGHT]
     total = sum(share for share, _ in fits)
     return lambda other: np.asarray(sum(share * fit(other) for share, fit in fits) / total, dtype=float)
-
-
-def _log_likelihood(y: Floats, p: Floats) -> float:
-    return float(np.log(np.where(y == 1, p, 1 - p)).sum())
 
 
 def _ridge(x: Floats, y: Floats, half_life_rows: float) -> Callable[[Floats], Floats]:

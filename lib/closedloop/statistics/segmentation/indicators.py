@@ -1,4 +1,4 @@
-"""Survey weights: shares of answers that stand for different numbers of people, and how many equal ones are as sure."""
+"""Answers as numbers: levels and patterns, survey weights, profiles of segments, and which answers go together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
+from closedloop.statistics.proportions import wilson
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_MOST_LEVELS = 30  # of a category; in samples of some thousand rows rarer ones are too few to tell anything
+_MOST_COMPONENTS = 6
+_FEWEST_ROWS = 10  # with an answer and without it: rarer ones go together by luck, and are not shown
 
 
 def effective_size(weights: Floats) -> float:
@@ -23,8 +31,7 @@ def effective_size(weights: Floats) -> float:
 
 def as_effective(weights: Floats) -> Floats:
     """Weights that sum to their effective size: of so many rows a likelihood may be taken to be."""
-    scaled: Floats = weights.astype(float) * (effective_size(weights) / weights.sum())
-    return scaled
+    return np.asarray(weights.astype(float) * (effective_size(weights) / weights.sum()))
 
 
 def effective_counts(hit: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -53,11 +60,6 @@ def weighted_mean(values: Floats, weights: Floats) -> tuple[float, float]:
     return mean, float(np.sqrt(squares) / weights.sum())
 
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-_MOST_LEVELS = 30  # of a category; in samples of some thousand rows rarer ones are too few to tell anything
-
-
 @dataclass(frozen=True)
 class Coding:
     """How each field is cut into levels; kept, so that later rows are coded alike.
@@ -75,13 +77,14 @@ class Coding:
         absent = [name for name in self.fields if name not in items.columns]
         if absent:
             raise ParameterError(f"fields {absent} are absent; the rows need the columns {list(self.fields)}")
-        columns = [self._codes_of(items[name], j) for j, name in enumerate(self.fields)]
+        columns = []
+        for name, levels, edges in zip(self.fields, self.levels, self.edges, strict=True):
+            if edges:
+                numbers = pd.to_numeric(items[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+                columns.append(np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")))
+            else:
+                columns.append(pd.Index(levels).get_indexer(pd.Index(level_text(items[name]))))
         return np.column_stack(columns).astype(np.int64)
-
-    def _codes_of(self, values: pd.Series, j: int) -> Ints:
-        if self.edges[j]:
-            return _band(values, np.asarray(self.edges[j]))
-        return pd.Index(self.levels[j]).get_indexer(pd.Index(level_text(values))).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,7 @@ class Patterns:
     @cached_property
     def same_item(self) -> Floats:
         """(L, L) of 0/1: whether two level columns belong to one item."""
-        same: Floats = (self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype)
-        return same
+        return np.asarray((self.item_of[:, None] == self.item_of[None, :]).astype(self.indicators.dtype))
 
     def coarse(self) -> Patterns:
         """The same patterns in single precision."""
@@ -114,14 +116,10 @@ def level_text(values: pd.Series) -> pd.Series:
         return values
     codes, known = pd.factorize(values)
     if values.dtype == object or not len(known):  # True and 1 are equal, and yet two levels
-        return _named(values)
-    found = _named(pd.Series(known)).reindex(codes).set_axis(values.index)
+        return values.astype("object").map(_level_name)
+    found = pd.Series(known).astype("object").map(_level_name).reindex(codes).set_axis(values.index)
     found.name = values.name
     return found
-
-
-def _named(values: pd.Series) -> pd.Series:
-    return values.astype("object").map(_level_name)
 
 
 def is_metric(values: pd.Series) -> bool:
@@ -137,8 +135,14 @@ def common_levels(values: pd.Series) -> tuple[str, ...]:
 
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
     """Learn the levels of each field; numbers are cut at their quantiles into ``n_bands`` bands."""
-    learned = [_learn(items[name], n_bands) for name in items.columns]
-    levels, edges = zip(*learned, strict=True) if learned else ((), ())
+    levels, edges = list[tuple[str, ...]](), list[tuple[float, ...]]()
+    for name in items.columns:
+        cuts: list[float] = []
+        if is_metric(items[name]):
+            cuts = np.unique(np.nanquantile(items[name].astype(float), np.arange(1, n_bands) / n_bands)).tolist()
+        inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
+        levels.append((f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}") if cuts else common_levels(items[name]))
+        edges.append(tuple(cuts))
     return Coding(tuple(str(name) for name in items.columns), tuple(levels), tuple(edges))
 
 
@@ -151,16 +155,6 @@ def patterns_of(codes: Ints, n_levels: Ints) -> Patterns:
     return Patterns(indicators, counts.astype(float), row.reshape(-1), item_of)
 
 
-def binary_patterns(items: Floats) -> Patterns:
-    """Patterns of a 0/1/NaN array, shape (n, m); the level columns are (0, 1) of each item in turn."""
-    values = np.asarray(items, dtype=float)
-    strange = values[~np.isnan(values) & (values != 0) & (values != 1)]
-    if strange.size:
-        raise ParameterError(f"items hold the value {strange[0]:g}; allowed are 0, 1 and missing")
-    codes = np.where(np.isnan(values), -1, values).astype(np.int64)
-    return patterns_of(codes, np.full(values.shape[1], 2))
-
-
 def _level_name(value: object) -> str | None:
     if value is None or value is pd.NA or value is pd.NaT or value != value:
         return None
@@ -171,18 +165,136 @@ def _level_name(value: object) -> str | None:
     return str(value)
 
 
-def _learn(values: pd.Series, n_bands: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    if not is_metric(values):
-        return common_levels(values), ()
-    cuts = np.unique(np.nanquantile(values.astype(float), np.arange(1, n_bands) / n_bands))
-    return _band_names(cuts), tuple(float(cut) for cut in cuts)
+def components(
+    items: pd.DataFrame, rng: np.random.Generator, *, shuffles: int = 20, most_rows: int = 2_000
+) -> pd.DataFrame:
+    """How much of all variance the first principal components hold, beside columns that were shuffled.
+
+    One row a component: component (from 1), share, and shuffled (the 95 % point of its share when every item is
+    shuffled by itself). Components above it hold something that the answers have in common. ``items``: answers,
+    categories or numbers; a missing value counts as the column's mean; more than ``most_rows`` rows: a random part.
+    Source: Horn (1965), Psychometrika 30, 179-185 (parallel analysis).
+    """
+    part = items if len(items) <= most_rows else items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))]
+    blocks = [_standardised(indicator_columns(part[name]).to_numpy(dtype=float)) for name in part.columns]
+    kept = [block for block in blocks if block.shape[1]]
+    if len(kept) < 2:
+        return pd.DataFrame(columns=["component", "share", "shuffled"])
+    found = _shares(np.hstack(kept))
+    null = [_shares(np.hstack([block[rng.permutation(len(block))] for block in kept])) for _ in range(shuffles)]
+    n = min(len(found), _MOST_COMPONENTS)
+    edge = np.quantile(np.stack(null), 0.95, axis=0)[:n]
+    return pd.DataFrame({"component": np.arange(1, n + 1), "share": found[:n], "shuffled": edge})
 
 
-def _band(values: pd.Series, edges: Floats) -> Ints:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left")).astype(np.int64)
+def _standardised(block: Floats) -> Floats:
+    """Columns of mean 0 and variance 1, missing values at the mean; a column that does not vary is dropped."""
+    block = block[:, ~np.isnan(block).all(axis=0)]
+    centred = block - np.nanmean(block, axis=0)
+    spread = np.nanstd(block, axis=0)
+    return np.asarray(np.nan_to_num(centred[:, spread > 0] / spread[spread > 0]))
 
 
-def _band_names(cuts: Floats) -> tuple[str, ...]:
-    inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
-    return (f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}")
+def _shares(columns: Floats) -> Floats:
+    values = np.linalg.eigvalsh(columns.T @ columns)[::-1]
+    return np.asarray(values / values.sum())
+
+
+def associations(items: pd.DataFrame, level: float = 0.90) -> pd.DataFrame:
+    """The rank correlation of every two answers to different items, strongest first.
+
+    Columns: first, second (answers, as ``profiles`` names them), estimate, low, high, n. The intervals hold for all
+    pairs at once (Bonferroni over Fisher's z), so they hold for the strongest one as well. Answers that fewer than ten
+    rows give, or do not give, are left out.
+    """
+    return strongest_pairs(*ranked_answers(items), level)
+
+
+def ranked_answers(items: pd.DataFrame) -> tuple[pd.DataFrame, Ints]:
+    """The ranks of all answers that are common enough, a column each, and the place of the item that each is of."""
+    ranks, owner = list[pd.Series](), list[int]()
+    for place, name in enumerate(items.columns):
+        for _, answers in indicator_columns(items[name]).items():
+            if answers.notna().sum() - answers.value_counts().max() >= _FEWEST_ROWS:
+                ranks.append(answers.rank())
+                owner.append(place)
+    return pd.concat(ranks, axis=1) if ranks else pd.DataFrame(), np.array(owner, dtype=np.int64)
+
+
+def strongest_pairs(columns: pd.DataFrame, owner: Ints, level: float = 0.90) -> pd.DataFrame:
+    """``associations`` of answers as ``ranked_answers`` gives them."""
+    first, second = np.triu_indices(len(owner), 1)
+    apart = owner[first] != owner[second]
+    first, second = first[apart], second[apart]
+    known = columns.notna().to_numpy(dtype=float)
+    n, r = (known.T @ known)[first, second], columns.corr().to_numpy()[first, second]
+    seen = (n >= _FEWEST_ROWS) & np.isfinite(r)
+    names = columns.columns.to_numpy()
+    found = pd.DataFrame({"first": names[first], "second": names[second], "estimate": r, "n": n.astype(int)})[seen]
+    reach = scipy.stats.norm.isf((1 - level) / 2 / max(len(found), 1)) / np.sqrt(found["n"] - 3)
+    z = np.arctanh(found["estimate"].clip(-0.999999, 0.999999))
+    found = found.assign(low=np.tanh(z - reach), high=np.tanh(z + reach))
+    return pd.DataFrame(found).sort_values("estimate", key=abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def sizes_of(labels: pd.Series, k: int, weights: Floats | None = None) -> pd.DataFrame:
+    """Columns segment, size (rows), share, low, high (90 % Wilson interval of the share), one row per segment.
+
+    ``weights``: (rows,) of a survey; then ``n_effective`` is what each share's interval rests on, else missing.
+    """
+    sizes = np.bincount(labels, minlength=k)
+    is_member = (labels.to_numpy()[:, None] == np.arange(k)).astype(float)
+    hits, n = (sizes, np.full(k, len(labels))) if weights is None else effective_counts(is_member, weights)
+    low, high = wilson(hits, n)
+    table = pd.DataFrame({"segment": np.arange(k), "size": sizes, "share": hits / n, "low": low, "high": high})
+    return table.assign(n_effective=np.nan if weights is None else n)
+
+
+def profile_of(items: pd.DataFrame, labels: pd.Series, weights: Floats | None = None) -> pd.DataFrame:
+    """One row per segment and one for the market; answers as shares of those who answered, numbers as means.
+
+    ``weights``: (rows,) of a survey; every row counts the same without them.
+    """
+    numbers = pd.concat([indicator_columns(items[name]) for name in items.columns], axis=1)
+    if weights is None:
+        by_segment, market = numbers.groupby(labels).mean(), numbers.mean().to_frame("market").T
+    else:
+        weighed = numbers.notna().mul(weights, axis=0)
+        everyone = pd.Series("market", index=numbers.index)
+        by_segment, market = (
+            numbers.mul(weights, axis=0).groupby(by).sum() / weighed.groupby(by).sum() for by in (labels, everyone)
+        )
+    return pd.concat([by_segment.set_axis(by_segment.index.astype(str)), market]).rename_axis("segment")
+
+
+def profile_sizes(items: pd.DataFrame, labels: pd.Series, weights: Floats) -> pd.DataFrame:
+    """The effective n of everything in ``profile_of`` with weights, in its shape."""
+    numbers = pd.concat([indicator_columns(items[name]) for name in items.columns], axis=1)
+    is_number = [name in items and is_metric(items[name]) for name in numbers.columns]
+    known = numbers.mask(numbers.notna() & np.array(is_number), 0.0).to_numpy()  # of means: Kish's
+    names = labels.astype(str).to_numpy()
+    parts = {name: names == name for name in sorted(set(names))} | {"market": np.full(len(names), True)}
+    sizes = {name: effective_counts(known[part], weights[part])[1] for name, part in parts.items()}
+    return pd.DataFrame(sizes, index=numbers.columns).T.rename_axis("segment")
+
+
+def indicator_columns(values: pd.Series) -> pd.DataFrame:
+    """A field as numbers: one column for a number or a yes/no question, else one a level; missing stays missing."""
+    name = str(values.name)
+    if is_metric(values):
+        return values.astype(float).to_frame(name)
+    coding = coding_of(values.to_frame(name))
+    codes, levels = coding.codes(values.to_frame(name))[:, 0], coding.levels[0]
+    shares = {f"{name}={level}": np.where(codes < 0, np.nan, codes == j) for j, level in enumerate(levels)}
+    if len(levels) == 2:  # yes/no: the second level in order is the yes
+        return pd.DataFrame({name: shares[f"{name}={levels[1]}"]}, index=values.index)
+    return pd.DataFrame(shares, index=values.index)
+
+
+def field_and_level(column: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """What a column of a profile of ``rows`` counts: a field and its level, of two the second; of a number no level."""
+    if column not in rows:
+        field = next(str(name) for name in rows if column.startswith(f"{name}="))
+        return field, column.removeprefix(f"{field}=")
+    values = rows[column]
+    return column, "" if is_metric(values) else str(level_text(values).dropna().max())

@@ -8,27 +8,11 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from closedloop.errors import ParameterError
-from closedloop.statistics.segmentation.indicators import Floats, Ints, Patterns, binary_patterns
+from closedloop.statistics.segmentation.indicators import Floats, Patterns
 
 _TINY = 1e-12
 _CHECK_EVERY = 5
 QUICK_STEPS = 150  # bootstrap fits: labels settle long before the likelihood does
-
-
-@dataclass(frozen=True)
-class Classes:
-    """One fitted mixture; classes are ordered by share, the largest first.
-
-    ``shares`` (k,); ``probabilities`` (k, m) of answering 1; ``log_likelihood`` of the whole sample; ``posterior``
-    (n, k) and ``labels`` (n,) of the rows.
-    """
-
-    shares: Floats
-    probabilities: Floats
-    log_likelihood: float
-    posterior: Floats
-    labels: Ints
 
 
 @dataclass(frozen=True)
@@ -68,23 +52,6 @@ class Mixtures:
         return joint, (np.log(total) + peak)[:, 0]
 
 
-def latent_classes(items: Floats, k: int, rng: np.random.Generator, starts: int = 10) -> Classes:
-    """Latent class analysis of yes/no items.
-
-    ``items``: (n, m) of 0, 1 or NaN (missing answers are left out of a row's likelihood); ``k`` >= 1 classes. The best
-    of ``starts`` expectation-maximisation runs is returned. Raises ParameterError for other values or k < 1.
-    Method: Lazarsfeld & Henry (1968); Linzer & Lewis (2011), poLCA.
-    """
-    if k < 1:
-        raise ParameterError(f"k is {k}; allowed are whole numbers from 1")
-    patterns = binary_patterns(items)
-    fitted = fit_mixtures(patterns, patterns.counts[None, :], k, rng, starts=starts).by_share()
-    posterior, density = fitted.posterior(patterns.indicators)
-    rows = posterior[0].T[patterns.pattern_of_row]
-    total = float(density[0] @ patterns.counts)
-    return Classes(fitted.shares[0], fitted.chances[0][:, 1::2], total, rows, rows.argmax(axis=1))
-
-
 def fit_mixtures(
     patterns: Patterns,
     weights: Floats,
@@ -101,6 +68,7 @@ def fit_mixtures(
     ``tolerance`` is the gain in log-likelihood per five steps at which a run stops. With ``trial_steps`` only the
     best start of each sample goes on after so many steps (the trial in single precision), for at most ``most_steps``.
     All samples and starts advance in one matrix product.
+    Method: Lazarsfeld & Henry (1968); Linzer & Lewis (2011), poLCA.
     """
     n_samples = len(weights)
     sample = np.repeat(np.arange(n_samples), starts)
@@ -108,7 +76,8 @@ def fit_mixtures(
     drawn = weights[sample].astype(tried_on.indicators.dtype)
     begun = _random_mixtures(tried_on, drawn, k, rng)
     tried = _climb(tried_on, drawn, begun, tolerance, trial_steps or most_steps)
-    best = tried.take(_best_starts(tried_on, drawn, tried, n_samples))
+    likely = (tried.posterior(tried_on.indicators)[1] * drawn).sum(axis=1).reshape(n_samples, starts)
+    best = tried.take(likely.argmax(axis=1) + np.arange(n_samples) * starts)
     if not trial_steps:
         return best
     if most_steps <= QUICK_STEPS:
@@ -144,14 +113,12 @@ class _Trait:
 
     def _log_mass(self, parameters: Floats) -> Floats:
         tilted = self.normal_log_mass + (parameters[-len(self.nodes) :] if self.any_shape else 0.0)
-        log_mass: Floats = tilted - scipy.special.logsumexp(tilted)
-        return log_mass
+        return np.asarray(tilted - scipy.special.logsumexp(tilted))
 
     def _log_chances(self, parameters: Floats) -> Floats:
         slope, intercept = np.split(parameters[: -len(self.nodes)], 2)
         raw = np.clip(self.nodes[:, None] * slope + intercept, -30, 30)
-        chances: Floats = raw - np.log(np.exp(raw) @ self.patterns.same_item)
-        return chances
+        return np.asarray(raw - np.log(np.exp(raw) @ self.patterns.same_item))
 
     def density(self, parameters: Floats) -> tuple[Floats, Floats, Floats]:
         """Log density (P,), posterior over the nodes (P, Q) and log chances (Q, L)."""
@@ -181,15 +148,14 @@ def _random_mixtures(patterns: Patterns, weights: Floats, k: int, rng: np.random
     steps = np.cumsum(chance, axis=1)
     drawn = np.stack([np.searchsorted(row, rng.random(k)) for row in steps]).clip(0, weights.shape[1] - 1)
     counts = weights @ patterns.indicators
-    market = counts / np.maximum(counts @ patterns.same_item, _TINY)
+    market = _normalised(counts, patterns)
     chances = 0.5 * patterns.indicators[drawn] + 0.5 * market[:, None, :]
     shares = np.full((len(weights), k), 1 / k, dtype=weights.dtype)
     return Mixtures(shares, _normalised(chances, patterns))
 
 
 def _normalised(counts: Floats, patterns: Patterns) -> Floats:
-    shares: Floats = counts / np.maximum(counts @ patterns.same_item, _TINY)
-    return shares
+    return np.asarray(counts / np.maximum(counts @ patterns.same_item, _TINY))
 
 
 def _climb(patterns: Patterns, weights: Floats, begun: Mixtures, tolerance: float, most: int) -> Mixtures:
@@ -198,30 +164,18 @@ def _climb(patterns: Patterns, weights: Floats, begun: Mixtures, tolerance: floa
     active = np.arange(len(shares))
     before = np.full(len(shares), -np.inf)
     for step in range(1, most + 1):
-        now, gained = _step(patterns, weights[active], Mixtures(shares[active], chances[active]))
-        shares[active], chances[active] = now.shares, now.chances
+        own = weights[active]
+        posterior, density = Mixtures(shares[active], chances[active]).posterior(patterns.indicators)
+        posterior *= own[:, None, :]
+        r, k, n_patterns = posterior.shape
+        counts = (posterior.reshape(r * k, n_patterns) @ patterns.indicators).reshape(r, k, -1)
+        shares[active] = posterior.sum(axis=2) / own.sum(axis=1, keepdims=True)
+        chances[active] = _normalised(counts, patterns)
         if step % _CHECK_EVERY == 0:
-            rising = gained - before[active] > tolerance
-            before[active] = gained
+            reached = (density * own).sum(axis=1)
+            rising = reached - before[active] > tolerance
+            before[active] = reached
             active = active[rising]
         if not len(active):
             break
     return Mixtures(shares, chances)
-
-
-def _step(patterns: Patterns, weights: Floats, now: Mixtures) -> tuple[Mixtures, Floats]:
-    """One step; also the log-likelihood (R,) before it."""
-    posterior, density = now.posterior(patterns.indicators)
-    posterior *= weights[:, None, :]
-    r, k, n_patterns = posterior.shape
-    counts = (posterior.reshape(r * k, n_patterns) @ patterns.indicators).reshape(r, k, -1)
-    shares = posterior.sum(axis=2) / weights.sum(axis=1, keepdims=True)
-    return Mixtures(shares, _normalised(counts, patterns)), (density * weights).sum(axis=1)
-
-
-def _best_starts(patterns: Patterns, weights: Floats, tried: Mixtures, n_samples: int) -> Ints:
-    """The number of the best run of each sample."""
-    _, density = tried.posterior(patterns.indicators)
-    likely = (density * weights).sum(axis=1).reshape(n_samples, -1)
-    best: Ints = likely.argmax(axis=1) + np.arange(n_samples) * likely.shape[1]
-    return best

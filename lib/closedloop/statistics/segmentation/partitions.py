@@ -16,15 +16,6 @@ from closedloop.statistics.segmentation.latent_classes import QUICK_STEPS, Mixtu
 
 
 @dataclass(frozen=True)
-class Centres:
-    """A k-means solution: ``centres`` (k, m), ``labels`` (n,), ``inertia`` (sum of squared distances)."""
-
-    centres: Floats
-    labels: Ints
-    inertia: float
-
-
-@dataclass(frozen=True)
 class Cut:
     """Partitions fitted to R samples, with what the criteria need; ``model`` labels new rows."""
 
@@ -34,8 +25,8 @@ class Cut:
     model: Mixtures | Floats
 
 
-def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weights: Floats | None = None) -> Centres:
-    """K-means (scikit-learn, Lloyd) of ``x`` (n, m); segments are ordered by size, the largest first."""
+def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weights: Floats | None = None) -> Floats:
+    """The centres (k, m) of k-means (scikit-learn, Lloyd) of ``x`` (n, m), ordered by size, the largest first."""
     from sklearn.cluster import KMeans
 
     if not 1 <= k <= len(x):
@@ -44,21 +35,7 @@ def k_means(x: Floats, k: int, rng: np.random.Generator, starts: int = 10, weigh
         warnings.simplefilter("ignore")
         fitted = KMeans(k, n_init=starts, random_state=int(rng.integers(2**31))).fit(x, sample_weight=weights)
     order = np.argsort(-np.bincount(fitted.labels_, weights, k), kind="stable")
-    labels = np.argsort(order)[fitted.labels_]
-    return Centres(fitted.cluster_centers_[order].astype(float), labels.astype(np.int64), float(fitted.inertia_))
-
-
-def match_labels(centres_old: Floats, centres_new: Floats) -> dict[int, int]:
-    """New segment number -> old segment number, by the least total squared distance of centres (Hungarian).
-
-    Shapes (k_old, m) and (k_new, m); surplus new segments have no entry.
-    """
-    old, new = np.asarray(centres_old, float), np.asarray(centres_new, float)
-    if old.ndim != 2 or new.ndim != 2 or old.shape[1] != new.shape[1]:
-        raise ParameterError(f"centres have the shapes {old.shape} and {new.shape}; both need (segments, same items)")
-    distance = ((new[:, None, :] - old[None, :, :]) ** 2).sum(axis=2)
-    rows, columns = scipy.optimize.linear_sum_assignment(distance)
-    return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
+    return np.asarray(fitted.cluster_centers_[order], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -126,13 +103,12 @@ class Measurements:
     def fit(self, weights: Floats, k: int, rng: np.random.Generator, *, careful: bool = False) -> Cut:
         """K-means; the density is that of round normal clusters around the centres with one spread per item."""
         cuts = [self._fit_one(sample, k, rng, 10 if careful else 3) for sample in weights]
-        stacked = [np.stack(part) for part in zip(*cuts, strict=True)]
-        return Cut(stacked[0], stacked[1], stacked[2], stacked[3])
+        return Cut(*(np.stack(part) for part in zip(*cuts, strict=True)))
 
     def _fit_one(
         self, weights: Floats, k: int, rng: np.random.Generator, starts: int
     ) -> tuple[Ints, Floats, Floats, Floats]:
-        centres = k_means(self.x, k, rng, starts, weights).centres
+        centres = k_means(self.x, k, rng, starts, weights)
         distance = ((self.x[:, None, :] - centres) ** 2).sum(axis=2)
         labels = distance.argmin(axis=1)
         share = np.bincount(labels, weights, k) / weights.sum()
@@ -154,8 +130,7 @@ class Measurements:
         around = self.x - mean
         covariance = (around * weights[:, None]).T @ around / n + 1e-6 * np.eye(m)
         reach = np.einsum("ij,ij->i", around @ np.linalg.inv(covariance), around)
-        density: Floats = -0.5 * (reach + np.linalg.slogdet(covariance)[1] + m * np.log(2 * np.pi))
-        return density
+        return np.asarray(-0.5 * (reach + np.linalg.slogdet(covariance)[1] + m * np.log(2 * np.pi)))
 
     def n_parameters(self, k: int) -> int:
         """Shares, centres and one spread per item."""
@@ -163,59 +138,42 @@ class Measurements:
         return k - 1 + k * m + m
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Means and standard deviations that put numbers on one scale; missing becomes the mean."""
-
-    fields: tuple[str, ...]
-    means: Floats
-    deviations: Floats
-
-    @classmethod
-    def of(cls, items: pd.DataFrame) -> Scale:
-        """Learn from the rows at hand; a constant column keeps the deviation 1."""
-        numbers = items.astype(float)
-        deviations = numbers.std(ddof=0).fillna(1.0).replace(0.0, 1.0).to_numpy()
-        return cls(tuple(map(str, items.columns)), numbers.mean().fillna(0.0).to_numpy(), deviations)
-
-    def standardised(self, items: pd.DataFrame) -> Floats:
-        """(n, m) with mean 0 and deviation 1."""
-        numbers = items[list(self.fields)].astype(float).to_numpy()
-        return np.nan_to_num((numbers - self.means) / self.deviations, nan=0.0)
+Material = Answers | Measurements  # what can be cut into segments
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Turns rows into what a method cuts, and labels new rows with a fitted model."""
+    """Turns rows into what a method cuts, and labels new rows with a fitted model.
 
-    method: str
-    coding: Coding | None
-    scale: Scale | None
+    ``coding``: levels for latent classes, or means and deviations that put numbers on one scale for k-means.
+    """
+
+    coding: Coding | tuple[pd.Series, pd.Series]
 
     @classmethod
     def of(cls, items: pd.DataFrame, method: str) -> Reader:
-        """Learn levels (latent classes) or scales (k-means) from ``items``."""
-        if method == "k_means":
-            return cls(method, None, Scale.of(items))
-        return cls(method, coding_of(items), None)
+        """Learn levels (latent classes) or scales (k-means) from ``items``; a constant column has the deviation 1."""
+        if method != "k_means":
+            return cls(coding_of(items))
+        numbers = items.astype(float)
+        return cls((numbers.mean().fillna(0.0), numbers.std(ddof=0).fillna(1.0).replace(0.0, 1.0)))
 
-    def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Answers | Measurements:
-        """The rows, ready to be cut; without ``weights`` (n,) each counts 1."""
+    def material(self, items: pd.DataFrame, weights: Floats | None = None) -> Material:
+        """The rows, ready to be cut, missing numbers at their mean; without ``weights`` (n,) each counts 1."""
         counted = np.ones(len(items)) if weights is None else weights
-        if self.scale is not None:
-            return Measurements(self.scale.standardised(items), counted)
-        assert self.coding is not None
-        levels = np.array([len(names) for names in self.coding.levels], dtype=np.int64)
-        return Answers.of(self.coding.codes(items), levels, counted)
+        if isinstance(self.coding, Coding):
+            levels = np.array([len(names) for names in self.coding.levels], dtype=np.int64)
+            return Answers.of(self.coding.codes(items), levels, counted)
+        means, deviations = self.coding
+        numbers = items[means.index].astype(float)
+        return Measurements(((numbers - means) / deviations).fillna(0.0).to_numpy(), counted)
 
     def labels(self, items: pd.DataFrame, model: Mixtures | Floats) -> Ints:
         """(n,) segment of each row under the first fit of ``model``."""
         material = self.material(items)
         if isinstance(material, Measurements):
             assert isinstance(model, np.ndarray)
-            nearest: Ints = ((material.x[:, None, :] - model[0]) ** 2).sum(axis=2).argmin(axis=1)
-            return nearest
+            return np.asarray(((material.x[:, None, :] - model[0]) ** 2).sum(axis=2).argmin(axis=1))
         assert isinstance(model, Mixtures)
         posterior, _ = model.take(np.array([0])).posterior(material.patterns.indicators)
-        chosen: Ints = posterior[0].argmax(axis=0)[material.patterns.pattern_of_row]
-        return chosen
+        return np.asarray(posterior[0].argmax(axis=0)[material.patterns.pattern_of_row])

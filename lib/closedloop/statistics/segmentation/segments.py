@@ -1,4 +1,4 @@
-"""How many segments the rows hold, and whether they would come back: criteria, stability and a verdict."""
+"""How many segments the rows hold, and how well they come back: criteria, stability, agreement and a verdict."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.segmentation.indicators import Floats, Ints, as_effective, effective_size, is_metric
-from closedloop.statistics.segmentation.latent_classes import Classes, latent_classes
-from closedloop.statistics.segmentation.partitions import Centres, Cut, Reader, k_means, match_labels
-from closedloop.statistics.segmentation.profiles import profile_of, sizes_of
-from closedloop.statistics.segmentation.stability import (
-    Material,
-    adjusted_rand,
-    best_jaccard,
-    fold_weights,
-    replicated_labels,
+from closedloop.statistics.segmentation.indicators import (
+    Floats,
+    Ints,
+    as_effective,
+    effective_size,
+    is_metric,
+    profile_of,
+    sizes_of,
 )
-
-__all__ = ["Centres", "Classes", "Segmentation", "k_means", "latent_classes", "match_labels", "segmentation"]
+from closedloop.statistics.segmentation.partitions import Cut, Material, Reader
 
 Method = Literal["auto", "latent_classes", "k_means"]
 Verdict = Literal["natural", "reproducible", "constructive", "unstable", "no segments"]
@@ -35,6 +33,7 @@ CLEAR_ENTROPY = 0.80
 BEYOND_TRAIT_Z = 1.645
 ROWS_PER_ITEM = 60
 FEWEST_PER_SEGMENT = 10
+_N_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,8 @@ class Reason:
     bic_k: int
     icl_k: int
     held_out_k: int
-    ari: float
-    ari_null: float
-    smallest_slsw: float
     beyond_trait_z: float
     entropy: float
-    n_rows: int
-    n_rows_used: int
-    n_rows_advised: int
 
 
 @dataclass(frozen=True)
@@ -103,11 +96,10 @@ def segmentation(
     ``items``: answers (yes/no, 0/1), categories or numbers; missing is allowed. ``weights``: of a survey, one a row:
     fits, criteria, profile and sizes count each row by it, together as much as their effective size. "auto" takes
     k-means when every column is a measured number, else latent classes (numbers in quartile bands). ``bootstraps``:
-    pairs of bootstrap samples
-    per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows: a random part of that
-    size is searched, and all rows are labelled. Recommended is
-    the largest k whose median bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and
-    whose every segment has a stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
+    pairs of bootstrap samples per k; a k with fewer than ten rows a segment is not tried. More than ``most_rows`` rows:
+    a random part of that size is searched, and all rows are labelled. Recommended is the largest k whose median
+    bootstrap adjusted Rand index is >= .75 and beats that of column-permuted data by .3 and whose every segment has a
+    stability (SLSW) >= .75. Natural: beyond one continuous trait, clear membership, and
     BIC and ICL name it too. Reproducible: stable, and beyond one trait. Constructive: stable, yet one trait explains
     the rows as well. ``number``: of segments that somebody wants whatever these rules say (unstable: they would not
     have taken it). ``others``: rows with the same columns that take no part and are labelled all the same. Errors:
@@ -115,7 +107,8 @@ def segmentation(
     """
     _check(items, number, most_rows)
     chosen = _method(items, method)
-    part = _part(items, most_rows, rng)
+    is_large = len(items) > most_rows
+    part = items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))] if is_large else items
     reader = Reader.of(part, chosen)
     counted = None if weights is None else as_effective(weights.loc[part.index].to_numpy())
     material = reader.material(part, counted)
@@ -123,7 +116,8 @@ def segmentation(
     tried = {k: _try(material, k, bootstraps, rng) for k in wanted if k == 1 or k * FEWEST_PER_SEGMENT <= len(part)}
     criteria = pd.DataFrame([attempt.row for attempt in tried.values()])
     k = number or max([1, *_stable_ks(criteria)])
-    reason = _reason(material, criteria, k, rng, (len(items), len(part), ROWS_PER_ITEM * items.shape[1]))
+    reason = _reason(material, criteria, k, rng)
+    named = (k, reason.bic_k, reason.icl_k, reason.held_out_k)
     labels = _labelled(reader, tried[k].cut, items)
     of_rows = None if weights is None else weights.to_numpy(dtype=float)
     n_effective = len(items) if of_rows is None else effective_size(of_rows)
@@ -134,7 +128,7 @@ def segmentation(
         recommended_k=k,
         verdict=_verdict(k, reason),
         reason=reason,
-        disagreement=_disagreement(k, reason),
+        disagreement=(min(named), max(named)),
         labels=labels,
         profile=profile_of(items, labels, of_rows),
         sizes=sizes_of(labels, k, of_rows),
@@ -166,32 +160,34 @@ def _method(items: pd.DataFrame, method: Method) -> Literal["latent_classes", "k
     return method
 
 
-def _part(items: pd.DataFrame, most_rows: int, rng: np.random.Generator) -> pd.DataFrame:
-    if len(items) <= most_rows:
-        return items
-    return items.iloc[np.sort(rng.choice(len(items), most_rows, replace=False))]
-
-
 def _mass(material: Material) -> Floats:
     """(P,) what all rows of each pattern count together."""
-    mass: Floats = material.weights * material.counts
-    return mass
+    return material.weights * material.counts
 
 
 def _try(material: Material, k: int, bootstraps: int, rng: np.random.Generator) -> _Attempt:
-    cut = material.fit(_mass(material)[None, :], k, rng, careful=True)
-    assert isinstance(cut, Cut)
+    """k segments: what every criterion says of them, how stable each is, and the cut itself."""
+    mass = _mass(material)
+    n = mass.sum()
+    cut = material.fit(mass[None, :], k, rng, careful=True)
     jaccard, ari, null = _stability(material, cut.labels[0], k, bootstraps, rng)
     sizes = np.bincount(cut.labels[0], material.counts, minlength=k)
-    slsw = pd.DataFrame({"k": k, "segment": np.arange(k), "slsw": jaccard, "size": sizes.astype(int)})
+    log_likelihood, entropy = float(cut.density[0] @ mass), float(cut.uncertainty[0] @ mass)
+    bic = -2 * log_likelihood + material.n_parameters(k) * np.log(n)
+    folds = material.weights * fold_weights(material.counts, _N_FOLDS, rng)
+    held_out = (material.fit(mass - folds, k, rng).density * folds).sum(axis=0) / mass
     row = {
         "k": k,
         "ari_median": ari,
         "ari_null_median": null,
-        **_information(material, cut, k),
-        "held_out_log_likelihood": float(_held_out(material, k, rng) @ _mass(material)),
+        "bic": bic,
+        "icl": bic + 2 * entropy,
+        "log_likelihood": log_likelihood,
+        "entropy": 1 - entropy / (n * np.log(k)) if k > 1 else np.nan,
+        "held_out_log_likelihood": float(held_out @ mass),
         "smallest_slsw": float(jaccard.min()),
     }
+    slsw = pd.DataFrame({"k": k, "segment": np.arange(k), "slsw": jaccard, "size": sizes.astype(int)})
     return _Attempt(row, slsw, cut)
 
 
@@ -201,39 +197,23 @@ def _stability(
     """Stability of each segment, median ARI of bootstrap pairs, and that of unrelated columns; k = 1 has none."""
     if k == 1:
         return np.ones(1), np.nan, np.nan
-    again = replicated_labels(material, k, max(bootstraps // 4, 2), rng)
+    again = _refitted(material, k, max(bootstraps // 4, 2), rng)
     if _median_ari(again, _mass(material)) > HOPELESS_ARI:  # what falls apart at the first look needs no second one
-        again = np.concatenate([again, replicated_labels(material, k, bootstraps - len(again) // 2, rng)])
+        again = np.concatenate([again, _refitted(material, k, bootstraps - len(again) // 2, rng)])
     unrelated = material.without_structure(rng)
-    null = replicated_labels(unrelated, k, max(bootstraps // 3, 2), rng)
-    jaccard = _full(best_jaccard(labels, again, _mass(material)).mean(axis=0), k)
+    null = _refitted(unrelated, k, max(bootstraps // 3, 2), rng)
+    jaccard = best_jaccard(labels, again, _mass(material)).mean(axis=0)
+    jaccard = np.concatenate([jaccard, np.zeros(k - len(jaccard))])  # segments that hold no row
     return jaccard, _median_ari(again, _mass(material)), _median_ari(null, _mass(unrelated))
 
 
-def _full(jaccard: Floats, k: int) -> Floats:
-    """Segments that hold no row have the stability 0."""
-    return np.concatenate([jaccard, np.zeros(k - len(jaccard))])
+def _refitted(material: Material, k: int, n_pairs: int, rng: np.random.Generator) -> Ints:
+    """Labels (2 x pairs, P) of the material by fits on bootstrap samples; rows 2i and 2i + 1 are a pair."""
+    return material.fit(material.weights * _resampled(material.counts, 2 * n_pairs, rng), k, rng).labels
 
 
 def _median_ari(labels: Ints, counts: Floats) -> float:
     return float(np.median(adjusted_rand(labels[0::2], labels[1::2], counts)))
-
-
-def _information(material: Material, cut: Cut, k: int) -> dict[str, float]:
-    mass = _mass(material)
-    n = mass.sum()
-    log_likelihood, entropy = float(cut.density[0] @ mass), float(cut.uncertainty[0] @ mass)
-    bic = -2 * log_likelihood + material.n_parameters(k) * np.log(n)
-    clear = 1 - entropy / (n * np.log(k)) if k > 1 else np.nan
-    return {"bic": bic, "icl": bic + 2 * entropy, "log_likelihood": log_likelihood, "entropy": clear}
-
-
-def _held_out(material: Material, k: int, rng: np.random.Generator, n_folds: int = 5) -> Floats:
-    """(P,) mean held-out log density of each pattern's rows over the folds."""
-    folds = material.weights * fold_weights(material.counts, n_folds, rng)
-    density = material.fit(_mass(material) - folds, k, rng).density
-    mean: Floats = (density * folds).sum(axis=0) / _mass(material)
-    return mean
 
 
 def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
@@ -242,33 +222,24 @@ def _stable_ks(criteria: pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(k) for k in criteria.loc[stable, "k"])
 
 
-def _reason(
-    material: Material, criteria: pd.DataFrame, k: int, rng: np.random.Generator, rows: tuple[int, int, int]
-) -> Reason:
+def _reason(material: Material, criteria: pd.DataFrame, k: int, rng: np.random.Generator) -> Reason:
     ks = criteria["k"].to_numpy(dtype=int)
     figures = {name: criteria[name].to_numpy(dtype=float) for name in criteria.columns}
-    at = int(np.flatnonzero(ks == k)[0])
     return Reason(
         stable_ks=_stable_ks(criteria),
         bic_k=int(ks[figures["bic"].argmin()]),
         icl_k=int(ks[figures["icl"].argmin()]),
         held_out_k=int(ks[figures["held_out_log_likelihood"].argmax()]),
-        ari=float(figures["ari_median"][at]),
-        ari_null=float(figures["ari_null_median"][at]),
-        smallest_slsw=float(figures["smallest_slsw"][at]),
         beyond_trait_z=_beyond_trait(material, k, rng),
-        entropy=float(figures["entropy"][at]),
-        n_rows=rows[0],
-        n_rows_used=rows[1],
-        n_rows_advised=rows[2],
+        entropy=float(figures["entropy"][ks == k][0]),
     )
 
 
-def _beyond_trait(material: Material, k: int, rng: np.random.Generator, n_folds: int = 5) -> float:
+def _beyond_trait(material: Material, k: int, rng: np.random.Generator) -> float:
     """Standard errors by which k segments beat one continuous structure on held-out rows; missing for k = 1."""
     if k == 1:
         return float("nan")
-    folds, mass = material.weights * fold_weights(material.counts, n_folds, rng), _mass(material)
+    folds, mass = material.weights * fold_weights(material.counts, _N_FOLDS, rng), _mass(material)
     ours = material.fit(mass - folds, k, rng).density
     rival = np.stack([material.rival_density(mass - fold, k) for fold in folds])
     gain, n = ours - rival, mass.sum()
@@ -288,10 +259,79 @@ def _verdict(k: int, reason: Reason) -> Verdict:
     return "natural" if agreed and reason.entropy >= CLEAR_ENTROPY else "reproducible"
 
 
-def _disagreement(k: int, reason: Reason) -> tuple[int, int]:
-    named = (k, reason.bic_k, reason.icl_k, reason.held_out_k)
-    return min(named), max(named)
-
-
 def _labelled(reader: Reader, cut: Cut, items: pd.DataFrame) -> pd.Series:
     return pd.Series(reader.labels(items, cut.model), index=items.index, name="segment")
+
+
+def adjusted_rand(first: Ints, second: Ints, counts: Floats) -> Floats:
+    """Adjusted Rand index (R,) of paired partitions, each (R, P); ``counts`` (P,) rows per pattern.
+
+    1 is identical, 0 is chance; two partitions without any cut agree (1). Source: Hubert & Arabie (1985).
+    """
+    table = _cross_counts(first, second, counts)
+    pairs, n = _pairs(table).sum(axis=(1, 2)), counts.sum()
+    rows, columns = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
+    chance = rows * columns / max(_pairs(np.asarray(n)), 1.0)
+    room = (rows + columns) / 2 - chance
+    return np.asarray(np.divide(pairs - chance, room, out=np.ones(len(table)), where=room > 1e-9))
+
+
+def best_jaccard(reference: Ints, others: Ints, counts: Floats) -> Floats:
+    """Best Jaccard overlap (R, k) of each segment of ``reference`` (P,) with any segment of ``others`` (R, P)."""
+    table = _cross_counts(np.broadcast_to(reference, others.shape), others, counts)
+    union = table.sum(axis=2, keepdims=True) + table.sum(axis=1, keepdims=True) - table
+    return np.asarray(np.divide(table, union, out=np.zeros_like(table), where=union > 0).max(axis=2))
+
+
+def _cross_counts(first: Ints, second: Ints, counts: Floats) -> Floats:
+    """(R, ka, kb) rows in each pair of segments."""
+    a = first[:, None, :] == np.arange(first.max() + 1)[:, None]
+    b = second[:, None, :] == np.arange(second.max() + 1)[:, None]
+    return np.asarray((a * counts) @ b.transpose(0, 2, 1).astype(float))
+
+
+def _resampled(counts: Floats, n_samples: int, rng: np.random.Generator) -> Floats:
+    """Bootstrap samples as weights (R, P)."""
+    n = int(counts.sum())
+    return rng.multinomial(n, counts / n, n_samples).astype(float)
+
+
+def fold_weights(counts: Floats, n_folds: int, rng: np.random.Generator) -> Floats:
+    """Rows split at random into folds, as weights (folds, P) that sum to the counts."""
+    of_row = rng.permutation(int(counts.sum())) % n_folds
+    pattern = np.repeat(np.arange(len(counts)), counts.astype(int))
+    return np.stack([np.bincount(pattern[of_row == f], minlength=len(counts)) for f in range(n_folds)]).astype(float)
+
+
+def _pairs(counts: Floats) -> Floats:
+    return counts * (counts - 1) / 2
+
+
+def agreement(
+    first: pd.Series, second: pd.Series, rng: np.random.Generator, *, samples: int = 400, level: float = 0.90
+) -> dict[str, float]:
+    """Adjusted Rand index of two partitions of the same rows with its bootstrap interval: estimate, low, high, n.
+
+    1 is perfect, 0 what luck gives. Source: Hubert & Arabie (1985), J. Classification 2, 193-218.
+    """
+    table = pd.crosstab(first.to_numpy(), second.to_numpy())
+    a, b = (codes.ravel() for codes in np.indices(table.shape))
+    counts = table.to_numpy(dtype=float).ravel()
+    draws = _resampled(counts, samples, rng)
+    index = np.concatenate([adjusted_rand(a[None], b[None], weights) for weights in (counts, *draws)])
+    low, high = np.quantile(index[1:], [(1 - level) / 2, (1 + level) / 2])
+    return {"estimate": float(index[0]), "low": float(low), "high": float(high), "n": int(counts.sum())}
+
+
+def matched(old: pd.DataFrame, new: pd.DataFrame) -> dict[str, str]:
+    """New segment -> old segment by the least total distance of their profiles; a surplus new segment has no entry.
+
+    Both frames: one row a segment, the same items as columns (those that only one has are left out), as
+    ``Segmentation.profile`` has them without the market's row. Each item counts by its spread between segments.
+    """
+    shared = [name for name in new.columns if name in old]
+    both = pd.concat([old[shared], new[shared]])
+    centres = ((both - both.mean()) / both.std(ddof=0).replace(0.0, 1.0)).fillna(0.0).to_numpy()
+    distance = scipy.spatial.distance.cdist(centres[len(old) :], centres[: len(old)], "sqeuclidean")
+    places, others = scipy.optimize.linear_sum_assignment(distance)  # Hungarian
+    return {str(new.index[place]): str(old.index[other]) for place, other in zip(places, others, strict=True)}

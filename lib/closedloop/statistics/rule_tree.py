@@ -1,8 +1,7 @@
-"""Grows the shallow tree behind an assignment rule and reads its leaves back in terms of the fields."""
+"""Learns an assignment rule: grows a shallow tree, and reads its leaves back in terms of the fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from closedloop.errors import ParameterError
+from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
 from closedloop.statistics.segmentation.indicators import Floats, level_text
 
 Levels = tuple[str | None, ...]
@@ -19,13 +20,81 @@ _OTHERS = "\0others"  # all its levels that are not named
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """``above`` < value <= ``up_to``; ``missing``: gaps pass; not ``known``: only gaps may pass."""
+class RuleError:
+    """Cross-validated share of rows assigned to another label than their own; ``guessing``: always the largest."""
 
-    above: float | None = None
-    up_to: float | None = None
-    missing: bool = False
-    known: bool = True
+    error: float
+    guessing: float
+    n: int
+
+
+def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator) -> Rule:
+    """Learn a shallow decision tree that tells the labels apart, as a readable rule.
+
+    ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
+    left out. A level or a gap that was never seen leads to the largest label. Raises ParameterError when nothing is
+    labelled. Method: CART (Breiman et al., 1984; scikit-learn), categories ordered by the first principal component
+    of their label shares (Coppersmith, Hong & Hosking, 1999). Of a category of more than 15 levels the eight most
+    frequent ones are told apart from all others, so that every branch can be read.
+    """
+    known = labels.notna().to_numpy()
+    if not known.any() or len(fields) != len(labels):
+        raise ParameterError(f"{len(fields)} rows bear {int(known.sum())} labels; a rule needs a label on each row")
+    rows, wanted = fields.loc[known], labels[known].map(_label_text)
+    default = str(wanted.value_counts(sort=False).sort_index().idxmax())
+    leaves = grown_leaves(rows, wanted.to_numpy(dtype=object), max_leaves, rng)
+    branches = tuple(Branch(_conditions(leaf), leaf.label, leaf.n, leaf.share_right) for leaf in leaves)
+    read = sorted({c.field for branch in branches for c in branch.conditions}, key=list(fields.columns).index)
+    return Rule(branches, default, tuple(read))
+
+
+def cross_fitted(
+    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
+) -> pd.Series:
+    """Label of every row by a rule that was learned on the other folds only; index kept.
+
+    Missing labels teach nothing, yet their rows are labelled. Use it where the labels were made from what is then
+    compared: no row's own answers decide where it is counted. Source: sample splitting (Cox, 1975) with the folds
+    swapped, so that every row is used (cross-fitting, Chernozhukov et al., 2018). ParameterError when there are fewer
+    labelled rows than folds.
+    """
+    n_known = int(labels.notna().sum())
+    if n_known < folds:
+        raise ParameterError(f"{n_known} rows bear labels; {folds} folds need at least as many")
+    fold = rng.permutation(len(fields)) % folds
+    found = pd.Series("", index=labels.index, name="label", dtype=object)
+    for held in range(folds):
+        rule = assignment_rule(fields[fold != held], labels[fold != held], max_leaves=max_leaves, rng=rng)
+        found[fold == held] = rule.assign(fields[fold == held]).to_numpy()
+    return found
+
+
+def cross_validated_error(
+    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
+) -> RuleError:
+    """Share of rows that a rule learned on the other folds assigns wrongly, beside always guessing the largest.
+
+    NaN when there are fewer labelled rows than folds.
+    """
+    known = labels.notna()
+    if known.sum() < folds:
+        return RuleError(np.nan, np.nan, int(known.sum()))
+    wanted = labels[known].map(_label_text)
+    found = cross_fitted(fields[known.to_numpy()], labels[known], max_leaves=max_leaves, rng=rng, folds=folds)
+    return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
+
+
+def _conditions(leaf: Leaf) -> tuple[Condition, ...]:
+    named = {f: leaf.barred.get(f, levels) for f, levels in leaf.allowed.items()}
+    among = [
+        Among(f, tuple(v for v in levels if v is not None), None in leaf.allowed[f], f in leaf.barred)
+        for f, levels in named.items()
+    ]
+    return (*among, *leaf.bounds.values())
+
+
+def _label_text(label: object) -> str:
+    return f"{label:g}" if isinstance(label, (float, np.floating)) else str(label)
 
 
 @dataclass(frozen=True)
@@ -39,7 +108,7 @@ class Leaf:
     n: int
     share_right: float
     allowed: dict[str, Levels] = field(default_factory=dict)
-    bounds: dict[str, Bounds] = field(default_factory=dict)
+    bounds: dict[str, Between] = field(default_factory=dict)
     barred: dict[str, Levels] = field(default_factory=dict)
 
 
@@ -55,8 +124,8 @@ class _Category:
         place = dict(zip(self.levels, self.places, strict=True))
         return np.array([place.get(level, place.get(_OTHERS)) for level in _texts(frame[self.name])], dtype=float)
 
-    def split(self, threshold: float, goes_left: bool) -> Levels:
-        inside = (self.places <= threshold) == goes_left
+    def levels_of(self, threshold: float, *, is_left: bool) -> Levels:
+        inside = (self.places <= threshold) == is_left
         return tuple(level for level, kept in zip(self.levels, inside, strict=True) if kept)
 
 
@@ -97,9 +166,9 @@ def grown_leaves(
         min_samples_leaf=least,
         random_state=int(rng.integers(2**31)),
     ).fit(np.column_stack([f.column(rows) for f in features]), labels)
-    grown = _Grown(tree.tree_, list(tree.classes_), features, rows)
     gaps = {str(name): bool(rows[name].isna().any()) for name in rows.columns}
-    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(list(grown.leaves(0, Leaf("", 0, 0.0))))]
+    grown = _Grown(tree.tree_, list(tree.classes_), features, gaps)
+    leaves = [_plainer(leaf, features, gaps) for leaf in _merged(grown.leaves(0, Leaf("", 0, 0.0)))]
     return sorted(leaves, key=lambda leaf: (leaf.label, -leaf.n))
 
 
@@ -108,54 +177,41 @@ class _Grown:
     tree: Any
     classes: list[str]
     features: list[_Feature]
-    rows: pd.DataFrame
+    gaps: dict[str, bool]
 
-    def leaves(self, node: int, path: Leaf) -> Iterator[Leaf]:
+    def leaves(self, node: int, path: Leaf) -> list[Leaf]:
         """Leaves below ``node``; a node whose leaves agree is a leaf itself."""
-        counts = self._counts(node)
+        children = ((True, self.tree.children_left[node]), (False, self.tree.children_right[node]))
+        below = [
+            leaf
+            for is_left, child in children
+            if child >= 0
+            for leaf in self.leaves(int(child), self._narrowed(path, node, is_left=is_left))
+        ]
+        if len({leaf.label for leaf in below}) > 1:
+            return below
+        counts: Floats = np.round(self.tree.value[node][0] * self.tree.n_node_samples[node])
         label = self.classes[int(counts.argmax())]
-        if self._labels_below(node) == {label}:
-            yield replace(path, label=label, n=int(counts.sum()), share_right=float(counts.max() / counts.sum()))
-            return
-        for goes_left, child in self._children(node):
-            yield from self.leaves(child, self._narrowed(path, node, goes_left))
+        return [replace(path, label=label, n=int(counts.sum()), share_right=float(counts.max() / counts.sum()))]
 
-    def _counts(self, node: int) -> Floats:
-        share: Floats = self.tree.value[node][0]
-        counts: Floats = np.round(share * self.tree.n_node_samples[node])
-        return counts
-
-    def _children(self, node: int) -> list[tuple[bool, int]]:
-        left = int(self.tree.children_left[node])
-        right = int(self.tree.children_right[node])
-        return [(True, left), (False, right)] if left >= 0 else []
-
-    def _labels_below(self, node: int) -> set[str]:
-        children = self._children(node)
-        if not children:
-            return {self.classes[int(self._counts(node).argmax())]}
-        return set().union(*(self._labels_below(child) for _, child in children))
-
-    def _narrowed(self, path: Leaf, node: int, goes_left: bool) -> Leaf:
-        feature = self.features[int(self.tree.feature[node])]
-        threshold = float(self.tree.threshold[node])
+    def _narrowed(self, path: Leaf, node: int, *, is_left: bool) -> Leaf:
+        """The path one step further down; gaps of numbers go to one side as well."""
+        feature, threshold = self.features[int(self.tree.feature[node])], float(self.tree.threshold[node])
+        name = feature.name
         if isinstance(feature, _Category):
-            inside = feature.split(threshold, goes_left)
-            before = path.allowed.get(feature.name, feature.levels)
-            kept = tuple(level for level in before if level in inside)
-            return replace(path, allowed={**path.allowed, feature.name: kept})
-        missing_left = bool(self.tree.missing_go_to_left[node])
-        bounds = self._bounds(path, feature, threshold, goes_left, missing_left)
-        return replace(path, bounds={**path.bounds, feature.name: bounds})
-
-    def _bounds(self, path: Leaf, feature: _Number, threshold: float, goes_left: bool, missing_left: bool) -> Bounds:
-        gaps = bool(np.isnan(_numbers(self.rows[feature.name])).any())
-        before = path.bounds.get(feature.name, Bounds(missing=gaps))
-        narrowed = replace(before, missing=before.missing and goes_left == missing_left)
+            inside = feature.levels_of(threshold, is_left=is_left)
+            kept = tuple(level for level in path.allowed.get(name, feature.levels) if level in inside)
+            return replace(path, allowed={**path.allowed, name: kept})
+        with_gaps = is_left == bool(self.tree.missing_go_to_left[node])
+        before = path.bounds.get(name, Between(name, missing=self.gaps[name]))
+        bounds = replace(before, missing=before.missing and with_gaps)
         if not np.isfinite(threshold):  # every number on one side, every gap on the other
-            return replace(narrowed, known=goes_left != missing_left)
-        cut = feature.cut(threshold)
-        return replace(narrowed, up_to=cut) if goes_left else replace(narrowed, above=cut)
+            bounds = replace(bounds, known=not with_gaps)
+        elif is_left:
+            bounds = replace(bounds, up_to=feature.cut(threshold))
+        else:
+            bounds = replace(bounds, above=feature.cut(threshold))
+        return replace(path, bounds={**path.bounds, name: bounds})
 
 
 def _merged(leaves: list[Leaf]) -> list[Leaf]:
@@ -192,7 +248,7 @@ def _union(one: Leaf, other: Leaf) -> Leaf | None:
     return replace(both, bounds={**one.bounds, bounds[0]: joined}) if joined else None
 
 
-def _touching(one: Bounds, other: Bounds) -> Bounds | None:
+def _touching(one: Between, other: Between) -> Between | None:
     """Bounds that hold what either holds, when they share an end or one holds gaps only."""
     missing = one.missing or other.missing
     if not (one.known and other.known):
@@ -200,7 +256,7 @@ def _touching(one: Bounds, other: Bounds) -> Bounds | None:
     low, high = (one, other) if other.above is not None and one.up_to == other.above else (other, one)
     if low.up_to is None or low.up_to != high.above:
         return None
-    return Bounds(low.above, high.up_to, missing)
+    return Between(low.field, low.above, high.up_to, missing)
 
 
 def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Leaf:
@@ -209,12 +265,12 @@ def _plainer(leaf: Leaf, features: list[_Feature], gaps: dict[str, bool]) -> Lea
     allowed = {name: levels for name, levels in leaf.allowed.items() if set(levels) != every[name]}
     free = {name for name, b in leaf.bounds.items() if b.above is None and b.up_to is None and b.known}
     bounds = {name: b for name, b in leaf.bounds.items() if not (name in free and b.missing == gaps[name])}
-    barred = {name: _barred(levels, every[name]) for name, levels in allowed.items() if _OTHERS in levels}
+    barred: dict[str, Levels] = {
+        name: tuple(sorted(level for level in every[name] - set(levels) if level is not None))
+        for name, levels in allowed.items()
+        if _OTHERS in levels
+    }
     return replace(leaf, allowed=allowed, bounds=bounds, barred=barred)
-
-
-def _barred(allowed: Levels, every: set[str | None]) -> Levels:
-    return tuple(sorted(level for level in every - set(allowed) if level is not None))
 
 
 def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> list[_Feature]:
@@ -224,11 +280,13 @@ def _features(rows: pd.DataFrame, labels: NDArray[np.object_], least: int) -> li
             if rows[name].isna().any() or rows[name].nunique() > 1:
                 found.append(_Number(name, np.unique(_numbers(rows[name].dropna()))))
             continue
-        levels, table = _label_shares(_named(_texts(rows[name]), least), labels)
+        texts = pd.Series(_named(_texts(rows[name]), least), dtype=object).fillna("\0missing")
+        table = pd.crosstab(texts, pd.Series(labels, dtype=object))
+        levels = tuple(None if level == "\0missing" else str(level) for level in table.index)
         if len(levels) > 1:
-            found.append(_Category(name, levels, _ordered(table)))
+            found.append(_Category(name, levels, _ordered(table.to_numpy(dtype=float))))
             if len(levels) > 2:  # one level against the rest, which an order of levels cannot always say
-                found += [_Category(name, levels, _single(j, len(levels))) for j in range(len(levels))]
+                found += [_Category(name, levels, single) for single in np.eye(len(levels))]
     return found
 
 
@@ -241,12 +299,6 @@ def _named(texts: list[str | None], least: int) -> list[str | None]:
     return [text if text is None or text in named else _OTHERS for text in texts]
 
 
-def _label_shares(texts: list[str | None], labels: NDArray[np.object_]) -> tuple[Levels, Floats]:
-    table = pd.crosstab(pd.Series(texts, dtype=object).fillna("\0missing"), pd.Series(labels, dtype=object))
-    levels = tuple(None if level == "\0missing" else str(level) for level in table.index)
-    return levels, table.to_numpy(dtype=float)
-
-
 def _ordered(table: Floats) -> Floats:
     """Place of each level along the first principal component of the label shares, weighted by size."""
     sizes = table.sum(axis=1)
@@ -254,13 +306,7 @@ def _ordered(table: Floats) -> Floats:
     _, axes = np.linalg.eigh((around * sizes[:, None]).T @ around)
     score = around @ axes[:, -1]
     score = score * (1 if score[np.abs(score).argmax()] >= 0 else -1)
-    places: Floats = np.argsort(np.argsort(score.round(12), kind="stable"), kind="stable").astype(float)
-    return places
-
-
-def _single(j: int, n_levels: int) -> Floats:
-    places: Floats = (np.arange(n_levels) == j).astype(float)
-    return places
+    return np.argsort(np.argsort(score.round(12), kind="stable"), kind="stable").astype(float)
 
 
 def _texts(values: pd.Series) -> list[str | None]:

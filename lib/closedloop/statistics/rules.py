@@ -1,9 +1,9 @@
-"""Conditions of assignment rules: what they ask of a row, in pandas, in SQL and in words."""
+"""Assignment rules: their conditions, and what they ask of a row in pandas, in SQL and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.rules.rule_tree import Leaf, grown_leaves
 from closedloop.statistics.segmentation.indicators import level_text
 
 Flags = NDArray[np.bool_]
@@ -37,7 +36,7 @@ class Among:
         """The condition in DuckDB's dialect; never NULL."""
         name = _name(self.field)
         listed = ", ".join(quoted(level) for level in self.levels)
-        within = f"{_level_sql(name)} {'NOT IN' if self.others else 'IN'} ({listed})"
+        within = f"CAST({name} AS VARCHAR) {'NOT IN' if self.others else 'IN'} ({listed})"
         parts = [f"coalesce({within}, FALSE)"] if self.levels else [f"{name} IS NOT NULL"] * self.others
         parts += [f"{name} IS NULL"] if self.missing else []
         return _any(parts)
@@ -115,27 +114,20 @@ Condition = Among | Between
 
 def implies(met: Condition, asked: Condition) -> bool:
     """Does ``met`` name only values that ``asked`` names as well?"""
-    if not (isinstance(met, Among) and isinstance(asked, Among) and met.field == asked.field):
+    if not (isinstance(met, Among) and isinstance(asked, Among)):
         return False
-    return met.is_within(asked)
+    return met.field == asked.field and met.is_within(asked)
 
 
-def plain_condition(condition: Condition) -> dict[str, Any]:
-    """Plain lists, texts and numbers, fit for YAML or JSON."""
+def _plain(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, Among):
         named = "others_than" if condition.others else "among"
         return {"field": condition.field, named: list(condition.levels), "missing": condition.missing}
-    return {
-        "field": condition.field,
-        "above": condition.above,
-        "up_to": condition.up_to,
-        "missing": condition.missing,
-        "known": condition.known,
-    }
+    return asdict(condition)
 
 
-def condition_of(plain: Mapping[str, Any]) -> Condition:
-    """The condition that ``plain_condition`` wrote; KeyError when a part is absent."""
+def _condition_of(plain: Mapping[str, Any]) -> Condition:
+    """The condition that ``_plain`` wrote; KeyError when a part is absent."""
     if "among" in plain:
         return Among(str(plain["field"]), tuple(map(str, plain["among"])), bool(plain["missing"]))
     if "others_than" in plain:
@@ -158,10 +150,6 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
 
 def _name(field: str) -> str:
     return '"' + field.replace('"', '""') + '"'
-
-
-def _level_sql(name: str) -> str:
-    return f"CAST({name} AS VARCHAR)"
 
 
 def _double(value: float) -> str:
@@ -226,12 +214,7 @@ class Rule:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, texts and numbers, fit for YAML or JSON."""
         branches = [
-            {
-                "label": b.label,
-                "n": b.n,
-                "share_right": b.share_right,
-                "when": [plain_condition(c) for c in b.conditions],
-            }
+            {"label": b.label, "n": b.n, "share_right": b.share_right, "when": [_plain(c) for c in b.conditions]}
             for b in self.branches
         ]
         return {"default": self.default, "fields": list(self.fields), "branches": branches}
@@ -240,92 +223,13 @@ class Rule:
     def from_dict(cls, plain: Mapping[str, Any]) -> Rule:
         """The rule that ``to_dict`` wrote; raises ParameterError when a part is absent or unknown."""
         try:
-            branches = tuple(
-                Branch(tuple(condition_of(c) for c in b["when"]), str(b["label"]), int(b["n"]), float(b["share_right"]))
+            branches = [
+                Branch(tuple(map(_condition_of, b["when"])), str(b["label"]), int(b["n"]), float(b["share_right"]))
                 for b in plain["branches"]
-            )
-            return cls(branches, str(plain["default"]), tuple(plain["fields"]))
+            ]
+            return cls(tuple(branches), str(plain["default"]), tuple(plain["fields"]))
         except (KeyError, TypeError) as error:
             raise ParameterError(
                 f"rule: {error} is absent or of the wrong kind; a rule has default, fields and branches, "
                 "a branch has label, n, share_right and when"
             ) from error
-
-
-@dataclass(frozen=True)
-class RuleError:
-    """Cross-validated share of rows assigned to another label than their own; ``guessing``: always the largest."""
-
-    error: float
-    guessing: float
-    n: int
-
-
-def assignment_rule(fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator) -> Rule:
-    """Learn a shallow decision tree that tells the labels apart, as a readable rule.
-
-    ``fields``: categories, booleans or numbers, one row per label; missing is a value of its own. Missing labels are
-    left out. A level or a gap that was never seen leads to the largest label. Raises ParameterError when nothing is
-    labelled. Method: CART (Breiman et al., 1984; scikit-learn), categories ordered by the first principal component
-    of their label shares (Coppersmith, Hong & Hosking, 1999). Of a category of more than 15 levels the eight most
-    frequent ones are told apart from all others, so that every branch can be read.
-    """
-    known = labels.notna().to_numpy()
-    if not known.any() or len(fields) != len(labels):
-        raise ParameterError(f"{len(fields)} rows bear {int(known.sum())} labels; a rule needs a label on each row")
-    rows, wanted = fields.loc[known], labels[known].map(_label_text)
-    default = str(wanted.value_counts(sort=False).sort_index().idxmax())
-    leaves = grown_leaves(rows, wanted.to_numpy(dtype=object), max_leaves, rng)
-    branches = tuple(Branch(_conditions(leaf), leaf.label, leaf.n, leaf.share_right) for leaf in leaves)
-    read = sorted({c.field for branch in branches for c in branch.conditions}, key=list(fields.columns).index)
-    return Rule(branches, default, tuple(read))
-
-
-def cross_fitted(
-    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
-) -> pd.Series:
-    """Label of every row by a rule that was learned on the other folds only; index kept.
-
-    Missing labels teach nothing, yet their rows are labelled. Use it where the labels were made from what is then
-    compared: no row's own answers decide where it is counted. Source: sample splitting (Cox, 1975) with the folds
-    swapped, so that every row is used (cross-fitting, Chernozhukov et al., 2018). ParameterError when there are fewer
-    labelled rows than folds.
-    """
-    n_known = int(labels.notna().sum())
-    if n_known < folds:
-        raise ParameterError(f"{n_known} rows bear labels; {folds} folds need at least as many")
-    fold = rng.permutation(len(fields)) % folds
-    found = pd.Series("", index=labels.index, name="label", dtype=object)
-    for held in range(folds):
-        rule = assignment_rule(fields[fold != held], labels[fold != held], max_leaves=max_leaves, rng=rng)
-        found[fold == held] = rule.assign(fields[fold == held]).to_numpy()
-    return found
-
-
-def cross_validated_error(
-    fields: pd.DataFrame, labels: pd.Series, *, max_leaves: int = 8, rng: np.random.Generator, folds: int = 5
-) -> RuleError:
-    """Share of rows that a rule learned on the other folds assigns wrongly, beside always guessing the largest.
-
-    NaN when there are fewer labelled rows than folds.
-    """
-    known = labels.notna()
-    if known.sum() < folds:
-        return RuleError(np.nan, np.nan, int(known.sum()))
-    wanted = labels[known].map(_label_text)
-    found = cross_fitted(fields[known.to_numpy()], labels[known], max_leaves=max_leaves, rng=rng, folds=folds)
-    return RuleError(float((found != wanted).mean()), float((wanted != wanted.mode().iloc[0]).mean()), len(wanted))
-
-
-def _conditions(leaf: Leaf) -> tuple[Condition, ...]:
-    named = {f: leaf.barred.get(f, levels) for f, levels in leaf.allowed.items()}
-    among = [
-        Among(f, tuple(v for v in levels if v is not None), None in leaf.allowed[f], f in leaf.barred)
-        for f, levels in named.items()
-    ]
-    between = [Between(f, b.above, b.up_to, b.missing, b.known) for f, b in leaf.bounds.items()]
-    return (*among, *between)
-
-
-def _label_text(label: object) -> str:
-    return f"{label:g}" if isinstance(label, (float, np.floating)) else str(label)

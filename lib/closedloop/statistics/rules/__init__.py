@@ -1,1 +1,0 @@
-"""Assignment rules that a person can read and a database can run."""
