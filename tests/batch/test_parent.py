@@ -12,7 +12,7 @@ from closedloop.batch.runner.parent import ENVIRONMENT, Child, ParentLost
 
 BEFORE = """
 import os, sys
-from closedloop.batch import shell
+from closedloop.batch.runner import shell
 shell.prepare()
 print(len(os.listdir("/proc/self/task")), {"duckdb", "ibis", "scipy.stats", "sklearn"} <= set(sys.modules))
 import IPython, matplotlib

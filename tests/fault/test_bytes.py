@@ -18,7 +18,7 @@ AT_HOME = {"TZ": "America/Los_Angeles", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "
 ORDINARY = """
 import sys
 from pathlib import Path
-from closedloop.batch import engine
+from closedloop.batch.runner import engine
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, run
 

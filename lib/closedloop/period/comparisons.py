@@ -16,7 +16,6 @@ from closedloop.period.records import ONLY_WON, came, column, deal_records, firs
 from closedloop.period.situation import Situation
 from closedloop.statistics.conversions import Followed, compare_conversions, usual_days
 from closedloop.statistics.recording import recorded_shares
-from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
@@ -33,18 +32,6 @@ TURNS: Mapping[str, str] = MappingProxyType(
 )
 UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so is nothing to act on
 _DRAWN = ("experiment", "arm", "arm_rate")
-
-
-def deal_levels(situation: Situation, ended: pd.DataFrame) -> pd.DataFrame:
-    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends."""
-    fields = [f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in _DRAWN]
-    extra = ["is_quarter_end", "persona"]
-    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)], RARE)
-
-
-def late_fields(situation: Situation) -> set[str]:
-    """Fields of deals that are filled while selling, and so perhaps because of how it went."""
-    return {"rep_id", *situation.deal_fields(Moment.STAGE)} - set(situation.deal_fields())
 
 
 def known_before(situation: Situation, deals: pd.DataFrame) -> pd.Series | None:

@@ -14,10 +14,10 @@ import pandas as pd
 import yaml
 
 from closedloop.errors import DefinitionError
+from closedloop.market.files import write_atomic
 from closedloop.period.counting import LEAST_SHOWN, counts
 from closedloop.period.records import won
 from closedloop.period.situation import Situation
-from closedloop.period.step import replace_file
 from closedloop.statistics.rules.rules import Rule
 from closedloop.statistics.stratified import compare_in_strata
 
@@ -209,7 +209,7 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "rule": personas.rule.to_dict(),
         "changelog": plain_changes(personas.changelog),
     }
-    replace_file(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
+    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
 
 
 def _rounded(value: float | None) -> float | None:
@@ -263,7 +263,7 @@ def write_proposal(path: Path, proposal: Proposal) -> None:
         write_set(path, proposal.personas)
     else:
         stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
-        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
+        write_atomic(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
 
 
 def read_proposal(path: Path) -> Proposal:
