@@ -264,7 +264,7 @@ def test_a_comparison_without_a_claim_is_found() -> None:
 def written_sentences() -> Iterator[tuple[str, str]]:
     """(place, template) of every sentence of pages and documents that is written without a claim."""
     package = ROOT / "lib" / "closedloop"
-    for path in sorted(path for room in ("documents", "questions") for path in (package / room).glob("*.py")):
+    for path in sorted(path for room in ("documents", "questions") for path in (package / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             is_bare = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence" and len(node.args) == 1
             if is_bare and not node.keywords and isinstance(node.args[0], (ast.Constant, ast.JoinedStr)):

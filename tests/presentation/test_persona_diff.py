@@ -7,7 +7,7 @@ from closedloop.personas.persona_set import Change, Persona, PersonaSet
 from closedloop.presentation.persona_words import diff, edit_evidence, edit_told, known_sizes
 from closedloop.statistics.rules.rules import Among, Branch, Rule
 
-from .ledger import claims, words
+from tests.documents.ledger import claims, words
 
 YARD, LARGE = Among("product", ("plan",)), Among("sites", ("over 20",))
 SPLIT = Change(

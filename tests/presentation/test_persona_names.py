@@ -9,7 +9,7 @@ from closedloop.personas.persona_set import Change, Persona, PersonaSet
 from closedloop.presentation.persona_words import words_for
 from closedloop.statistics.rules.rules import Among, Branch, Rule
 
-from .ledger import definition
+from tests.documents.ledger import definition
 
 
 def _set(*personas: Persona, changelog: tuple[Change, ...] = ()) -> PersonaSet:

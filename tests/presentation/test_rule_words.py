@@ -3,7 +3,7 @@
 from closedloop.presentation.persona_words import rule_sentences
 from closedloop.statistics.rules.rules import Among, Between, Branch, Rule
 
-from .ledger import words
+from tests.documents.ledger import words
 
 
 def test_rules_are_told_in_the_markets_words() -> None:

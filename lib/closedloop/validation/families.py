@@ -8,7 +8,8 @@ import numpy as np
 
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.validation.outcomes import Comparison
-from closedloop.validation.worlds import Floats, Pool, Repeated, Tests, World
+from closedloop.validation.worlds import SUPPORTED_Q, Floats, Pool, Repeated, Tests, World
+from closedloop.workbench.families import rate_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Family:
         made = [(part, part.tested(world)) for part in self.parts if part.is_made(world)]
         sizes = np.cumsum([len(tests.p) for _, tests in made])
         q = false_discovery_q(np.concatenate([np.empty(0), *(tests.p for _, tests in made)]))
+        q *= SUPPORTED_Q / rate_of(self.name)  # one rule for all parts: a stricter family's q count for more
         own = np.split(q, sizes)[: len(made)]
         return [(part, tests, part.effects(tests, q)) for (part, tests), q in zip(made, own, strict=True)]
 
