@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from closedloop.batch.ledger import Limits
-from closedloop.batch.parameters import Value
+from closedloop.batch.notebooks import Value
 from closedloop.batch.plan import PeriodPlan
 from closedloop.batch.progress import Lines
 from closedloop.batch.run import Request, Summary, run

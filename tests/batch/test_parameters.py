@@ -1,7 +1,7 @@
 """Parameters are declared, typed, and checked before anything runs."""
 
 import pytest
-from closedloop.batch.parameters import Parameter, check_values, declared
+from closedloop.batch.notebooks import Parameter, check_values, declared
 from closedloop.errors import DefinitionError, ParameterError
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from closedloop.batch.notebooks import Notebook
-from closedloop.batch.parameters import Parameter
+from closedloop.batch.notebooks import Notebook, Parameter
 from closedloop.batch.plan import READS, PeriodPlan, Planner, chains, chosen_periods, in_order
 from closedloop.errors import ParameterError
 from closedloop.market.files import slug

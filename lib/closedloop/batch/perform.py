@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from closedloop.batch.ledger import Entry, Limits
-from closedloop.batch.parameters import Value
+from closedloop.batch.notebooks import Value
 from closedloop.batch.plan import Job
 from closedloop.batch.runner.parent import NoFork, Parent, ParentLost
 from closedloop.errors import ClosedLoopError, WriteError

@@ -6,8 +6,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from closedloop.batch.ledger import Entry
-from closedloop.batch.notebooks import Notebook
-from closedloop.batch.parameters import Value, check_values
+from closedloop.batch.notebooks import Notebook, Value, check_values
 from closedloop.errors import ParameterError, allowed
 from closedloop.market import where
 from closedloop.market.definition import Claims

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.batch.ledger import Limits, Trace, mark
-from closedloop.batch.parameters import Value, check_values, declared
+from closedloop.batch.notebooks import Value, check_values, declared
 from closedloop.batch.runner.parent import Parent
 from closedloop.errors import ClosedLoopError
 from closedloop.market.files import write_atomic
