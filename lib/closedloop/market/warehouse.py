@@ -143,12 +143,16 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     folder = place / fingerprint(definition)[:16]
     if folder.exists():
         return folder
-    from closedloop.market.staging.building import build
+    from closedloop.market.staging.audit import take_audit
+    from closedloop.market.staging.ladder import Ladder
 
     place.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
     try:
-        build(definition, temporary)
+        ladder = Ladder(definition)
+        ladder.climb()
+        ladder.write(temporary)
+        take_audit(ladder).write(temporary / "audit")
         temporary.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster, with the same bytes

@@ -23,6 +23,7 @@ class Audit:
 
     def write(self, folder: Path) -> None:
         """Write the three frames as Parquet into ``folder``."""
+        folder.mkdir()
         for name in ("tables", "columns", "actions"):
             getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
 
