@@ -35,12 +35,9 @@ def read_audit(folder: Path) -> Audit:
 
 def take_audit(ladder: Ladder) -> Audit:
     """Count the market that ``ladder`` has climbed."""
-    return Audit(_tables(ladder), _columns(ladder), _actions(ladder))
-
-
-def _actions(ladder: Ladder) -> pd.DataFrame:
     actions = pd.DataFrame(ladder.actions, columns=list(COLUMNS)).astype({"n": "int64"})
-    return actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
+    actions = actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
+    return Audit(_tables(ladder), _columns(ladder), actions)
 
 
 def _tables(ladder: Ladder) -> pd.DataFrame:
