@@ -1,4 +1,4 @@
-"""The notebooks of the project as the batch sees them: question, reads, writes, and the typed parameters they declare.
+"""The notebooks of the project: question, reads, writes, and the typed parameters that they declare.
 
 A parameter stands in the cell ``parameters`` as ``name: type = default  # help``.
 """

@@ -10,6 +10,7 @@ from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.market.files import root, sha256_of, write_atomic
 from closedloop.period.situation import Situation
 from closedloop.period.step import Step, as_csv, basis, read_frame, read_step, write_frame, write_step
+from closedloop.workbench.notebooks import FOLDERS
 
 PLANNING = ("01_research", "02_personas", "03_leads")
 LOOKING_BACK = ("04_handoff", "05_deals", "06_refinement", "07_review")
@@ -24,7 +25,7 @@ def step_of(notebook: str) -> str:
 
 def notebook_path(notebook: str) -> Path:
     """The shipped notebook of that name."""
-    found = [root() / folder / f"{notebook}.ipynb" for folder in ("notebooks", "playbooks")]
+    found = [root() / folder / f"{notebook}.ipynb" for folder in FOLDERS]
     return next((path for path in found if path.exists()), found[0])
 
 

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +50,7 @@ class ParentLost(Exception):
     """The process that notebooks are forked from has ended; another one can be started."""
 
 
-class Parent:
+class Parent(AbstractContextManager["Parent"]):
     """Forks children from one warm process, which ``with`` ends, and all of them; many threads may ask at once."""
 
     def __init__(self) -> None:
@@ -129,14 +129,11 @@ class Parent:
                 self.process.wait()
         self._control, self.process, self._has_forked = None, None, False
 
-    def __enter__(self) -> "Parent":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class Child:
+class Child(AbstractContextManager["Child"]):
     """A forked child as the runner knows it: what it tells, and signals to it."""
 
     def __init__(self, end: socket.socket) -> None:
@@ -171,9 +168,6 @@ class Child:
         """Let go of the child; one that still lives is killed."""
         self._end.close()
 
-    def __enter__(self) -> "Child":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -207,7 +201,8 @@ class _Forks:
             os._exit(0)
         data = control.recv(_LENGTH.unpack(head)[0], socket.MSG_WAITALL)
         os.set_inheritable(ends[0], False)
-        end, threads = socket.socket(fileno=ends[0]), _threads()
+        end = socket.socket(fileno=ends[0])
+        threads = sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
         if len(threads) > 1:
             self.problem = f"a library has started threads, which do not survive a fork: {', '.join(threads)}"
         if self.problem:
@@ -264,11 +259,6 @@ class _Forks:
         with suppress(KeyError):
             self.selector.unregister(end)
         end.close()
-
-
-def _threads() -> list[str]:
-    """The names of this process's threads, as the system knows them."""
-    return sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
 
 
 def _signal(pid: int, number: int) -> None:
