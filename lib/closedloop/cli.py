@@ -139,7 +139,7 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
     """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
     from closedloop.batch.progress import telling
     from closedloop.market.staging.audit import held_back
-    from closedloop.market.staging.raw_files import told
+    from closedloop.market.staging.checks import told
     from closedloop.market.warehouse import open_warehouse
     from closedloop.period.leaks import market_leaks
     from closedloop.period.leaks import told as leaks_told

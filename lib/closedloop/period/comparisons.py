@@ -31,7 +31,7 @@ TURNS: Mapping[str, str] = MappingProxyType(
     }
 )
 UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so is nothing to act on
-_DRAWN = ("experiment", "arm", "arm_rate")
+_DRAWN = ("experiment", "arm")
 
 
 def known_before(situation: Situation, deals: pd.DataFrame) -> pd.Series | None:
@@ -69,12 +69,6 @@ def handed_off(leads: pd.DataFrame) -> pd.Series:
 def lead_window(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Leads handed off (else created) within the window."""
     return situation.in_window(leads, handed_off(leads))
-
-
-def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
-    """Every field of leads that is looked at, as levels: known at creation, and the persona."""
-    fields = [f for f in situation.fields("leads") if f in leads and f not in _DRAWN[:2]]
-    return levels(leads, fields, RARE).assign(persona=leads["persona"])
 
 
 def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":
@@ -124,7 +118,8 @@ class Cohorts(NamedTuple):
 
     def by(self, situation: Situation) -> pd.DataFrame:
         """The levels that they are compared by: the fields known when they came, and the persona."""
-        return lead_levels(situation, self.rows)
+        fields = [f for f in situation.fields("leads") if f in self.rows and f not in _DRAWN]
+        return levels(self.rows, fields, RARE).assign(persona=self.rows["persona"])
 
 
 def cohorts(situation: Situation, frame: pd.DataFrame) -> Cohorts | None:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.periods import as_told
+from closedloop.market.sources import quoted
+from closedloop.market.staging.checks import COLUMNS
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.staging.raw_files import COLUMNS, quoted
 from closedloop.market.view import FIELD_TABLES, is_field, likeness
 
 

@@ -13,9 +13,11 @@ from closedloop.errors import ContractError, DefinitionError, allowed
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
+from closedloop.market.sources import SHOWN, RawFiles, file_of, quoted
 from closedloop.market.staging.checks import (
     FIELD_YEARS,
     LIKE_A_TELEPHONE,
+    Actions,
     are_codes,
     checked,
     far_amounts,
@@ -24,7 +26,6 @@ from closedloop.market.staging.checks import (
     problems,
     unfit,
 )
-from closedloop.market.staging.raw_files import SHOWN, Actions, RawFiles, file_of, quoted
 from closedloop.market.staging.readings import Select, Unreadable
 from closedloop.market.warehouse import ABOUT
 
