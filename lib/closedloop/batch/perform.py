@@ -4,7 +4,7 @@ import atexit
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -180,16 +180,12 @@ def _written(task: Task, trace: Trace) -> Entry:
     files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
     write_atomic(files[0], writes(trace.notebook).encode())
     write_atomic(files[1], notebook_html(trace.notebook, task.title, **about).encode())
-    files += _left(task) if is_good else []
+    if is_good:  # and what the notebook itself left in the run folder
+        own = (f"claims/{job.stem}.*", f"tables/{store.step_of(job.stem)}.*", f"documents/{job.stem}.*")
+        patterns = (*own, *_OWN_FILES.get(job.notebook, ()))
+        files += [path for pattern in patterns for path in task.folder.glob(pattern)]
     outputs = hashes(files, task.out)
     return task.entry(status, cause=cause, peak_mb=trace.peak_mb, outputs=outputs, results=results)
-
-
-def _left(task: Task) -> Iterator[Path]:
-    """What the notebook itself left in the run folder."""
-    stem, own = task.job.stem, _OWN_FILES.get(task.job.notebook, ())
-    for pattern in (f"claims/{stem}.*", f"tables/{store.step_of(stem)}.*", f"documents/{stem}.*", *own):
-        yield from task.folder.glob(pattern)
 
 
 def _failed(task: Task, error: Exception) -> Entry:

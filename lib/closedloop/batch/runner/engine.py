@@ -65,29 +65,24 @@ def execute(
     more; one whose parent was lost, twice; a cell that fails is not. A notebook in another language than Python takes
     its kernel. Raises NoFork when the parent gives no process.
     """
-    for attempt in range(1, _MOST_TRIES + 1):
-        trace = _attempt(source, parameters, limits or Limits(), parent)
-        if not (trace.is_lost or (trace.status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
-            break
-        time.sleep(_PAUSE_SECONDS)
-    return trace
-
-
-def _attempt(source: Path, parameters: Mapping[str, Value], limits: Limits, parent: Parent | None) -> Trace:
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     from closedloop.batch.runner.forked import run_forked, run_in_kernel
 
-    notebook = load_notebook_node(str(source))
-    spec = {"name": "python3", "language": "python", **notebook.metadata.get("kernelspec", {})}
-    if parameters:
-        named = {"kernel_name": spec["name"], "language": spec["language"]}
-        notebook = parameterize_notebook(notebook, dict(parameters), **named)
-    trace = Trace(notebook, limits)
-    if parent and spec["language"] == "python":
-        run_forked(trace, parent)
-    else:
-        run_in_kernel(trace, spec["name"])
+    for attempt in range(1, _MOST_TRIES + 1):
+        notebook = load_notebook_node(str(source))
+        spec = {"name": "python3", "language": "python", **notebook.metadata.get("kernelspec", {})}
+        if parameters:
+            named = {"kernel_name": spec["name"], "language": spec["language"]}
+            notebook = parameterize_notebook(notebook, dict(parameters), **named)
+        trace = Trace(notebook, limits or Limits())
+        if parent and spec["language"] == "python":
+            run_forked(trace, parent)
+        else:
+            run_in_kernel(trace, spec["name"])
+        if not (trace.is_lost or (trace.status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
+            break
+        time.sleep(_PAUSE_SECONDS)
     mark(trace)
     return trace

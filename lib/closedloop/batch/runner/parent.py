@@ -54,15 +54,36 @@ class Parent(AbstractContextManager["Parent"]):
     """Forks children from one warm process, which ``with`` ends, and all of them; many threads may ask at once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._control: socket.socket | None = None
         self._is_stopped = self._has_forked = False
         self.process: subprocess.Popen[bytes] | None = None
 
-    def begin(self) -> None:
-        """Start the process unless it lives: it imports libraries while others plan. Raises NoFork where it cannot."""
+    def begin(self) -> socket.socket:
+        """Start the process unless it lives: it imports libraries while others plan; the socket for requests.
+
+        Raises NoFork where nothing can be forked, ParentLost once it is stopped.
+        """
+        if sys.platform != "linux":
+            raise NoFork(f"notebooks are forked on Linux only, and this is {sys.platform}")
+        if self._is_stopped:
+            raise ParentLost("the batch is being stopped")
         with self._lock:
-            self._begin()
+            if self._control is None or self.process is None or self.process.poll() is not None:
+                self.close()
+                self._control, end = socket.socketpair()
+                self._control.settimeout(_START_SECONDS)
+                with end:
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-m", "closedloop.batch.runner.parent", str(end.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        pass_fds=[end.fileno()],
+                        env=os.environ | ENVIRONMENT,
+                        start_new_session=True,  # Ctrl-C is for the runner
+                    )
+            return self._control
 
     def fork(self, request: Mapping[str, Any]) -> "Child":
         """A child that does the request; raises NoFork when there is none to be had, ParentLost to try it again."""
@@ -70,7 +91,7 @@ class Parent(AbstractContextManager["Parent"]):
         child, data = Child(own), json.dumps(request).encode()
         try:
             with self._lock, end:
-                control = self._begin()
+                control = self.begin()
                 self._has_forked = True
                 socket.send_fds(control, [_LENGTH.pack(len(data))], [end.fileno()])
                 control.sendall(data)
@@ -95,39 +116,15 @@ class Parent(AbstractContextManager["Parent"]):
     def close(self) -> None:
         """End the process and its children."""
         with self._lock:
-            self._clear()
-
-    def _begin(self) -> socket.socket:
-        if sys.platform != "linux":
-            raise NoFork(f"notebooks are forked on Linux only, and this is {sys.platform}")
-        if self._is_stopped:
-            raise ParentLost("the batch is being stopped")
-        if self._control is None or self.process is None or self.process.poll() is not None:
-            self._clear()
-            self._control, end = socket.socketpair()
-            self._control.settimeout(_START_SECONDS)
-            with end:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "closedloop.batch.runner.parent", str(end.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[end.fileno()],
-                    env=os.environ | ENVIRONMENT,
-                    start_new_session=True,  # Ctrl-C is for the runner
-                )
-        return self._control
-
-    def _clear(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self.process is not None:
-            try:  # one that has no children may still be importing
-                self.process.wait(5 if self._has_forked else 0)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self._control, self.process, self._has_forked = None, None, False
+            if self._control is not None:
+                self._control.close()
+            if self.process is not None:
+                try:  # one that has no children may still be importing
+                    self.process.wait(5 if self._has_forked else 0)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+            self._control, self.process, self._has_forked = None, None, False
 
     def __exit__(self, *_: object) -> None:
         self.close()
