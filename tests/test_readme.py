@@ -9,7 +9,7 @@ from typing import Any
 
 import closedloop
 import pytest
-from closedloop.batch.notebooks import notebooks
+from closedloop.workbench.notebooks import notebooks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -52,9 +52,10 @@ def run(
 
     from rich.console import Console
 
+    from closedloop.batch.desk import Request
     from closedloop.batch.ledger import Limits
     from closedloop.batch.progress import Bar, JsonLines, Lines, failures
-    from closedloop.batch.run import Request, run
+    from closedloop.batch.run import run
     from closedloop.market.definition import read_definition
     from closedloop.market.files import runs_folder
 
@@ -68,7 +69,7 @@ def run(
         scheduler=scheduler,
     )
     if dry_run:
-        from closedloop.batch.forecast import forecast
+        from closedloop.batch.desk import forecast
 
         found = forecast(request)
         print(dumps(found.as_json()) if json else found.as_text())
@@ -95,8 +96,8 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from closedloop.batch.notebooks import notebooks
     from closedloop.market.definition import markets, read_definition
+    from closedloop.workbench.notebooks import notebooks
 
     known = Table("market", "title", "periods", "licence", title="Markets", title_justify="left")
     unread = []
@@ -122,7 +123,7 @@ def list_() -> None:
 @app.command()
 def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals; all without a name")] = "") -> None:
     """Say what a notebook asks, reads, writes, and which parameters it takes."""
-    from closedloop.batch.notebooks import find_notebook, notebooks
+    from closedloop.workbench.notebooks import find_notebook, notebooks
 
     for found in [find_notebook(notebook)] if notebook else notebooks().values():
         print(found.title)
@@ -136,13 +137,13 @@ def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals; all wi
 @app.command()
 def check(market: Annotated[str, typer.Argument(help="the market to check")] = "harbor") -> None:
     """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
-    from closedloop.batch.notebooks import notebooks
     from closedloop.batch.progress import telling
     from closedloop.market.staging.audit import held_back
-    from closedloop.market.staging.raw_files import told
+    from closedloop.market.staging.checks import told
     from closedloop.market.warehouse import open_warehouse
     from closedloop.period.leaks import market_leaks
     from closedloop.period.leaks import told as leaks_told
+    from closedloop.workbench.notebooks import notebooks
 
     n_notebooks = len(notebooks())
     with telling(f"{market}: reading its raw files") as tell:

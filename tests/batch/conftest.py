@@ -11,14 +11,15 @@ from typing import Any
 
 import nbformat
 import pytest
-from closedloop.batch.ledger import Limits
-from closedloop.batch.parameters import Value
+from closedloop.batch.desk import Request
+from closedloop.batch.ledger import Limits, Trace
 from closedloop.batch.plan import PeriodPlan
 from closedloop.batch.progress import Lines
-from closedloop.batch.run import Request, Summary, run
-from closedloop.batch.runner.engine import Execution
+from closedloop.batch.run import Summary, run
+from closedloop.batch.runner.engine import execute
 from closedloop.market.warehouse import read_again
 from closedloop.terms import Status
+from closedloop.workbench.notebooks import Value
 
 PARAMETERS = (
     'market: str = "tiny"  # which market\nperiod: str = "latest"  # which period\nout: str = ""  # run folder\n'
@@ -85,7 +86,7 @@ def _code(id_: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
     return {**empty, "id": id_, "metadata": metadata, "source": source}
 
 
-def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, *_: Any) -> Execution:
+def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, *_: Any) -> Trace:
     """What a run of one of the tiny project's notebooks would give, without a process of its own."""
     import tiny_world  # type: ignore[import-not-found]
 
@@ -94,7 +95,10 @@ def pretend(source: Path, parameters: Mapping[str, Value], limits: Limits | None
         status, cause, found = Status.OK, "", tiny_world.work(source.stem, *where)
     except ValueError as error:
         status, cause, found = Status.FAILED, f"cell 4: ValueError: {error}", {}
-    return Execution(status, cause, nbformat.read(source, 4), found, None)
+    notebook = nbformat.read(source, 4)
+    results = {"application/vnd.closedloop.results+json": found}
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", results)]
+    return Trace(notebook, limits or Limits(), status=status, cause=cause)
 
 
 @dataclass
@@ -126,7 +130,7 @@ class Project:
     def run(self, *markets: str, in_processes: bool = False, **request: Any) -> Summary:
         """Run the batch here; notebooks are only pretended to run, unless it is their processes that matter."""
         asked = Request(markets or ("tiny",), **{"out": self.out, "n_workers": 2} | request)
-        return run(asked, Lines(sys.stderr), self.open_market, None if in_processes else pretend)
+        return run(asked, Lines(sys.stderr), self.open_market, execute if in_processes else pretend)
 
     @property
     def computed(self) -> list[str]:

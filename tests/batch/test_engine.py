@@ -4,8 +4,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from closedloop.batch.ledger import Limits
-from closedloop.batch.runner.engine import execute, recorded_results
+from closedloop.batch.ledger import Limits, Trace
+from closedloop.batch.runner.engine import execute
 from closedloop.terms import Status
 
 from .conftest import RESULTS, write_notebook
@@ -72,4 +72,4 @@ def test_results_are_the_last_ones_shown() -> None:
         nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("display_data", {mime: {"n": n}})])
         for n in (1, 2)
     ]
-    assert recorded_results(nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell("")])) == {"n": 2}
+    assert Trace(nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell("")]), Limits()).results == {"n": 2}

@@ -5,10 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from closedloop.batch.desk import Desk, Request
 from closedloop.batch.ledger import Entry, Ledger, inside, locked
+from closedloop.batch.plan import Job, Planner
 from closedloop.errors import ClosedLoopError, LockedError
 from closedloop.market.files import hashes, write_atomic
 from closedloop.terms import Status
@@ -100,27 +103,41 @@ def test_a_damaged_ledger_is_named_and_not_overwritten(tmp_path: Path, content: 
     assert (tmp_path / "manifest.json").read_text() == content
 
 
-def test_a_run_is_current_only_with_the_same_inputs_parameters_and_outputs(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
+@pytest.fixture
+def is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
+    """Is the run of this notebook current with these inputs and parameters?"""
+
+    def ask(inputs: dict[str, str], parameters: dict[str, str], notebook: str = "x") -> bool:
+        monkeypatch.setattr(Desk, "inputs", lambda *_: inputs)
+        desk = Desk(Request(["m"], out=tmp_path), Planner({}), Ledger(tmp_path))
+        return desk.current(Job("m", "p", notebook, parameters=parameters)) is not None
+
+    return ask
+
+
+def test_a_run_is_current_only_with_the_same_inputs_parameters_and_outputs(
+    tmp_path: Path, is_current: Callable[..., bool]
+) -> None:
     (tmp_path / "x").write_text("a")
-    ledger.record(_entry(inputs={"lib": "1"}, outputs={"x": A}))
+    Ledger(tmp_path).record(_entry(inputs={"lib": "1"}, outputs={"x": A}))
     same = {"market": "m"}
-    assert ledger.is_current("m/p/x", {"lib": "1"}, same)
-    assert not ledger.is_current("m/p/x", {"lib": "2"}, same)
-    assert not ledger.is_current("m/p/x", {"lib": "1", "more": "1"}, same)
-    assert not ledger.is_current("m/p/x", {"lib": "1"}, {"market": "n"})
-    assert not ledger.is_current("m/p/y", {"lib": "1"}, same)
+    assert is_current({"lib": "1"}, same)
+    assert not is_current({"lib": "2"}, same)
+    assert not is_current({"lib": "1", "more": "1"}, same)
+    assert not is_current({"lib": "1"}, {"market": "n"})
+    assert not is_current({"lib": "1"}, same, "y")
     (tmp_path / "x").write_text("b")
-    assert not ledger.is_current("m/p/x", {"lib": "1"}, same)
+    assert not is_current({"lib": "1"}, same)
     (tmp_path / "x").unlink()
-    assert not ledger.is_current("m/p/x", {"lib": "1"}, same)
+    assert not is_current({"lib": "1"}, same)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.SKIPPED, Status.DIED])
-def test_a_run_that_did_not_succeed_is_never_current(tmp_path: Path, status: Status) -> None:
-    ledger = Ledger(tmp_path)
-    ledger.record(_entry(status=status))
-    assert not ledger.is_current("m/p/x", {}, {"market": "m"})
+def test_a_run_that_did_not_succeed_is_never_current(
+    tmp_path: Path, is_current: Callable[..., bool], status: Status
+) -> None:
+    Ledger(tmp_path).record(_entry(status=status))
+    assert not is_current({}, {"market": "m"})
 
 
 def test_a_retired_run_loses_its_files(tmp_path: Path) -> None:

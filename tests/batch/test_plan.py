@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from closedloop.batch.notebooks import Notebook
-from closedloop.batch.parameters import Parameter
 from closedloop.batch.plan import READS, PeriodPlan, Planner, chains, chosen_periods, in_order
 from closedloop.errors import ParameterError
 from closedloop.market.files import slug
+from closedloop.workbench.notebooks import Notebook, Parameter
 
 BASIC = tuple(Parameter(name, "str", False, "", "") for name in ("market", "period", "out"))
 PERSONA, COMPETITOR = (Parameter(name, "str", False, "", "") for name in ("persona", "competitor"))

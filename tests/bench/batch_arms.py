@@ -17,9 +17,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from closedloop.batch.notebooks import notebooks
 from closedloop.batch.plan import DOCUMENTS, READS
 from closedloop.batch.runner import shell
+from closedloop.workbench.notebooks import notebooks
 
 MARKET = "harbor"
 _START_SECONDS = 300

@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 import tiny_world
 from closedloop.batch.progress import JsonLines
-from closedloop.batch.run import Request, run
+from closedloop.batch.desk import Request
+from closedloop.batch.run import run
 
 if __name__ == "__main__":
     request = Request(["tiny"], sys.argv[2:], out=Path(sys.argv[1]), n_workers=2)

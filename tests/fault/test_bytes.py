@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 from closedloop.batch.runner import engine
 from closedloop.batch.progress import Lines
-from closedloop.batch.run import Request, run
+from closedloop.batch.desk import Request
+from closedloop.batch.run import run
 
 def cold(source, parameters, limits=None, parent=None):
     return engine.execute(source, parameters, limits)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from closedloop.batch.desk import Request
 from closedloop.batch.progress import Lines
-from closedloop.batch.run import Request, run
+from closedloop.batch.run import run
 from closedloop.errors import ClosedLoopError
 from distributed import Client, LocalCluster
 
@@ -79,7 +80,7 @@ def _kill_one(cluster: LocalCluster, is_time: Callable[[], bool]) -> None:
 
 
 def test_an_address_without_a_cluster_is_one_clear_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("closedloop.batch.desk._CONNECT_SECONDS", 1)
+    monkeypatch.setattr("closedloop.batch.perform._CONNECT_SECONDS", 1)
     with pytest.raises(ClosedLoopError, match=r"no cluster answers at --scheduler tcp://127\.0\.0\.1:9.+allowed: the"):
         _run(project, "tcp://127.0.0.1:9")
     assert project.computed == []

@@ -77,7 +77,8 @@ def test_a_ledger_that_cannot_be_written_ends_the_batch_with_its_path(project: P
     runner_limit = 200  # bytes a file; enough for the lock, too little for the ledger
     code = (
         "import resource, sys; from pathlib import Path; import tiny_world; from tests.batch.conftest import *\n"
-        "from closedloop.batch.progress import Lines; from closedloop.batch.run import Request, run\n"
+        "from closedloop.batch.progress import Lines; from closedloop.batch.desk import Request\n"
+        "from closedloop.batch.run import run\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({runner_limit}, {runner_limit}))\n"
         "run(Request(['tiny'], out=Path(sys.argv[1]), n_workers=1), Lines(), tiny_world.open_market, pretend)"
     )

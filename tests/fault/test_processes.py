@@ -12,8 +12,8 @@ import nbformat
 import psutil
 import pytest
 from closedloop.batch import perform
-from closedloop.batch.ledger import Limits
-from closedloop.batch.runner.engine import Execution, execute
+from closedloop.batch.ledger import Limits, Trace
+from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import ENVIRONMENT, NoFork, Parent
 from closedloop.terms import Status
 from papermill.execute import execute_notebook
@@ -24,12 +24,12 @@ Source = Callable[..., Path]
 SHOWN = "display({'application/vnd.closedloop.results+json': {%s}}, raw=True)"
 
 
-def states(execution: Execution) -> list[str]:
+def states(execution: Trace) -> list[str]:
     """How far each code cell came, the parameters first."""
     return [cell.metadata["closedloop"]["state"] for cell in execution.notebook.cells if cell.cell_type == "code"]
 
 
-def texts(execution: Execution) -> str:
+def texts(execution: Trace) -> str:
     """All that the cells printed."""
     outputs = [output for cell in execution.notebook.cells for output in cell.get("outputs", [])]
     return "".join("".join(output.get("text", "")) for output in outputs)
@@ -322,7 +322,7 @@ def test_a_forked_process_gives_the_bytes_of_an_ordinary_kernel(
         assert sum("image/png" in output.get("data", {}) for output in forked.notebook.cells[2].outputs) == 1
 
 
-def shown(execution: Execution, number: int = -1) -> list[Any]:
+def shown(execution: Trace, number: int = -1) -> list[Any]:
     """The data of what a code cell displayed."""
     cells = [cell for cell in execution.notebook.cells if cell.cell_type == "code"]
     return [output.data for output in cells[number].outputs if "data" in output]

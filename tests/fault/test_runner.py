@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from closedloop.batch.forecast import Forecast, forecast
+from closedloop.batch.desk import Forecast, Request, forecast
 from closedloop.batch.ledger import Limits, locked
-from closedloop.batch.run import Request
 from closedloop.errors import LockedError
 from closedloop.market.warehouse import read_again
 

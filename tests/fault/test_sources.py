@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from closedloop.batch.notebooks import read_source
 from closedloop.errors import DefinitionError
+from closedloop.workbench.notebooks import read_source
 
 from .conftest import Project
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from closedloop.errors import ContractError, DefinitionError
+from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.staging.raw_files import told
 
 from .conftest import TinyMarket
 

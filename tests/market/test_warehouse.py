@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from closedloop.market.definition import Definition, read_definition
-from closedloop.market.staging import building, ladder
+from closedloop.market.definition import read_definition
+from closedloop.market.staging import ladder
 from closedloop.market.warehouse import build_warehouse, open_warehouse
 
 from .conftest import TinyMarket
@@ -102,7 +102,7 @@ def test_a_failed_build_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(building.parquet, "write_table", full)
+    monkeypatch.setattr(ladder.parquet, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
         build_warehouse(definition, tmp_path / "place")
     assert list((tmp_path / "place").iterdir()) == []
@@ -113,13 +113,13 @@ def test_a_builder_that_comes_second_takes_what_is_there(
 ) -> None:
     definition, place = tiny_market(FILES), tmp_path / "place"
     rival = build_warehouse(definition, tmp_path / "rival")
-    build = building.build
+    write = ladder.Ladder.write
 
-    def overtaken(definition: Definition, folder: Path) -> None:
-        build(definition, folder)
+    def overtaken(climbed: ladder.Ladder, folder: Path) -> None:
+        write(climbed, folder)
         shutil.copytree(rival, place / rival.name)
 
-    monkeypatch.setattr(building, "build", overtaken)
+    monkeypatch.setattr(ladder.Ladder, "write", overtaken)
     folder = build_warehouse(definition, place)
     assert contents(folder) == contents(rival)
     assert [path.name for path in place.iterdir()] == [rival.name]

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from closedloop import leaks, score, win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.period.comparisons import deal_levels
 from closedloop.period.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks, told
 from closedloop.period.records import lead_frame
 from closedloop.period.situation import Situation
@@ -205,7 +204,6 @@ def test_columns_that_leak_together_are_named_and_no_comparison_segment_or_score
     assert line.startswith(f"alarm: deals.{leaks['column'][0]} tells the outcome too well together with others (AUC al")
     situation = Situation.looking_back(warehouse, warehouse.periods[-1])
     assert situation.fields("deals") == situation.deal_fields() == ["size", "n_talks"]
-    assert set(deal_levels(situation, situation.closed_deals)) == {"size", "n_talks", "is_quarter_end"}
     assert sample_of(situation).items == ["size", "n_talks"]
     assert prospects_of(situation, situation.deals, "deals").fields == ["size", "n_talks"]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.warehouse import fetched, open_warehouse
-from closedloop.period.comparisons import deal_levels
+from closedloop.period.counting import RARE, levels
 from closedloop.period.leaks import known_leaks
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import EVERYONE, Persona, PersonaSet
@@ -121,7 +121,7 @@ def test_every_type_of_number_is_cut_into_bands_and_never_into_values(market: Si
     fields = market.deal_fields()
     assert set(NUMBERS) <= set(fields)
     assert [name for name in NUMBERS if not is_metric(market.deals[name])] == []
-    by = deal_levels(market, market.closed_deals)
+    by = levels(market.closed_deals, list(NUMBERS), RARE)
     assert {name: by[name].nunique() for name in NUMBERS} == dict.fromkeys(NUMBERS, 4)
 
 

@@ -8,17 +8,17 @@ import pytest
 from closedloop.claims.ledger import close_family
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.comparisons import TURNS, deal_levels
-from closedloop.period.counting import LEAST_SHOWN, shares
+from closedloop.period.comparisons import TURNS
+from closedloop.period.counting import LEAST_SHOWN, RARE, levels, shares
 from closedloop.period.situation import Situation
-from closedloop.period.step import Step
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.deals.win_rates import adjusted
 from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.rules import Among, Branch, Rule
+from closedloop.terms import Moment
 
-from tests.notebook_steps import step_of
+from tests.notebook_steps import Found, step_of
 from tests.statistics.simulated import adjusted_of
 
 PORTS = ("bulk_port", "inland_port")
@@ -36,7 +36,7 @@ def looking_back(period: str = "2025-q2", change: Callable[[pd.DataFrame], pd.Da
 
 
 @pytest.fixture(scope="module")
-def step() -> Step:
+def step() -> Found:
     return step_of("05_deals", looking_back(), SET)
 
 
@@ -56,13 +56,13 @@ def window(records: pd.DataFrame) -> pd.DataFrame:
     return records[(records["closed_on"] >= "2024-07-01") & (records["outcome"] != "open")]
 
 
-def stated(step: Step, measure: str, field: str = "") -> pd.DataFrame:
+def stated(step: Found, measure: str, field: str = "") -> pd.DataFrame:
     """The statements on a measure, by level."""
     rows = step.statements[(step.statements["measure"] == measure) & (step.statements["field"] == field)]
     return rows.set_index("level")
 
 
-def test_every_deal_is_counted_once(step: Step, records: pd.DataFrame) -> None:
+def test_every_deal_is_counted_once(step: Found, records: pd.DataFrame) -> None:
     inside = records[records["closed_on"] >= "2025-04-01"]
     n = {outcome: int((inside["outcome"] == outcome).sum()) for outcome in ("won", "lost", "no_decision")}
     n["open"] = int((records["outcome"] == "open").sum())
@@ -85,7 +85,7 @@ def test_an_outcome_that_the_source_cannot_record_is_not_stated(monkeypatch: pyt
     assert {"n_won", "n_lost", "win_rate", "won_by"} <= measures
 
 
-def test_the_curve_rises_to_what_is_known(step: Step) -> None:
+def test_the_curve_rises_to_what_is_known(step: Found) -> None:
     parts = {cause: stated(step, f"{cause}_by", "age_days") for cause in ("won", "lost", "no_decision")}
     for part in parts.values():
         assert part.index.astype(float).is_monotonic_increasing
@@ -94,7 +94,7 @@ def test_the_curve_rises_to_what_is_known(step: Step) -> None:
     assert 0.5 < sum(part["estimate"].iloc[-1] for part in parts.values()) < 1
 
 
-def test_days_and_amounts_are_those_of_won_deals(step: Step, window: pd.DataFrame) -> None:
+def test_days_and_amounts_are_those_of_won_deals(step: Found, window: pd.DataFrame) -> None:
     won = window[window["outcome"] == "won"]
     days = (won["closed_on"] - won["created_on"]).dt.days
     assert stated(step, "median_cycle_days")["estimate"].item() == days.median()
@@ -143,7 +143,8 @@ def test_a_field_that_settles_the_persona_and_the_persona_are_never_adjusted_by_
     situation = looking_back()
     ended = situation.closed_deals.assign(persona=SET.assign(situation.closed_deals))
     is_port = (ended["persona"] == "ports") ^ (np.arange(len(ended)) % 80 == 0)  # a slip in eighty
-    by = deal_levels(situation, ended).assign(berth=is_port.map({True: "quay", False: "land"}))
+    fields = [*situation.deal_fields(Moment.STAGE), "is_quarter_end", "persona"]
+    by = levels(ended, fields, RARE).assign(berth=is_port.map({True: "quay", False: "land"}))
     found = {(row["field"], row["within"]) for row in adjusted(situation, SET, ended, by, list(by))}
     assert {"persona", "berth"} <= {field for field, _ in found}
     assert not found & {("persona", "berth"), ("berth", "persona"), ("persona", "site_type"), ("site_type", "persona")}
@@ -153,7 +154,7 @@ def test_a_field_that_settles_the_persona_and_the_persona_are_never_adjusted_by_
     }
 
 
-def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame, window: pd.DataFrame) -> None:
+def test_velocity_is_the_product_of_its_parts(step: Found, records: pd.DataFrame, window: pd.DataFrame) -> None:
     decided = window[window["outcome"].isin(["won", "lost"])]
     n_open, rate = (records["outcome"] == "open").sum(), (decided["outcome"] == "won").mean()
     amount, days = (stated(step, measure)["estimate"].item() for measure in ("mean_amount", "median_cycle_days"))
@@ -165,7 +166,7 @@ def test_velocity_is_the_product_of_its_parts(step: Step, records: pd.DataFrame,
     assert parts.sum() == pytest.approx(whole["estimate"], rel=0.25)
 
 
-def test_reasons_are_shares_of_those_recorded(step: Step, window: pd.DataFrame) -> None:
+def test_reasons_are_shares_of_those_recorded(step: Found, window: pd.DataFrame) -> None:
     lost = window[window["outcome"].isin(["lost", "no_decision"])]
     shown = stated(step, "loss_share", "loss_reason")
     wanted = shares(lost["loss_reason"], "loss_reason").set_index("level")
@@ -186,7 +187,7 @@ def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:
 
 
 def test_crude_stands_beside_adjusted_over_the_strongest_confounder_and_the_period(
-    step: Step, window: pd.DataFrame
+    step: Found, window: pd.DataFrame
 ) -> None:
     rows = step.statements[step.statements["measure"].isin(TURNS.values())]
     assert stated(step, "n_adjusted")["estimate"].item() == len(rows)
@@ -270,14 +271,14 @@ def test_a_seller_who_wins_more_of_the_same_deals_is_found() -> None:
     assert first["low"] > first["baseline"]
 
 
-def test_sellers_who_differ_by_luck_are_not_compared(step: Step) -> None:
+def test_sellers_who_differ_by_luck_are_not_compared(step: Found) -> None:
     assert not step.results["is_rep_spread_beyond_luck"]
     assert "rep_id" not in set(step.looks["field"])
     spread = step.looks[step.looks["measure"] == "rep_spread"].iloc[0]
     assert spread["p"] == spread["estimate"] > 0.05
 
 
-def test_no_findings_are_left_in_tables_and_no_small_group_is_stated(step: Step) -> None:
+def test_no_findings_are_left_in_tables_and_no_small_group_is_stated(step: Found) -> None:
     assert step.tables == {}
     groups = step.statements[step.statements["field"] != ""]
     assert groups["n"].min() >= LEAST_SHOWN

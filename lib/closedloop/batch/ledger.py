@@ -1,4 +1,4 @@
-"""What happened to a notebook, cell by cell: what it may take, how it ended, and the marks that say so."""
+"""What happened to a notebook, cell by cell, and the ledger of all runs of a run folder."""
 
 import fcntl
 import json
@@ -7,17 +7,23 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from closedloop.errors import ClosedLoopError, LockedError
 from closedloop.market.files import append, sha256_of, write_atomic
 from closedloop.terms import Status
 
+_FLUSH_SECONDS = 5
+GOOD = (Status.OK, Status.OK_WITH_WARNINGS, Status.CACHED)
+_PACKAGES = ("pandas", "numpy", "duckdb", "ibis-framework", "scikit-learn", "scipy", "matplotlib", "papermill")
 GRACE_SECONDS = 5  # between an interrupt and the end of a process
 _OWN_METADATA = ("kernelspec", "language_info", "widgets")
+_RESULTS = "application/vnd.closedloop.results+json"
 _INJECTED = "injected-parameters"
 _CELL_FILE = re.compile(r"(?<!\S)\S*/ipykernel_\d+/(\d+)\.py")
 
@@ -88,6 +94,12 @@ class Trace:
         self.end(Status.START_FAILED, f"the process ended before it was ready{why}")
 
     @property
+    def results(self) -> dict[str, Any]:
+        """The key figures that the notebook's last results display holds; none without one."""
+        shown = [output.get("data", {}) for cell in self.notebook.cells for output in cell.get("outputs", [])]
+        return next((dict(data[_RESULTS]) for data in reversed(shown) if _RESULTS in data), {})
+
+    @property
     def _cell(self) -> str:
         return f"cell {max(self.states, default=-1) + 1}"
 
@@ -121,11 +133,6 @@ def mark(trace: Trace) -> None:
             cell.id = _INJECTED  # papermill draws a new id each time
         if cell.cell_type == "code":
             cell.metadata["closedloop"] = {"state": trace.states.get(index, "pending")}
-
-
-_FLUSH_SECONDS = 5
-GOOD = (Status.OK, Status.OK_WITH_WARNINGS, Status.CACHED)
-_PACKAGES = ("pandas", "numpy", "duckdb", "ibis-framework", "scikit-learn", "scipy", "matplotlib", "papermill")
 
 
 @dataclass(frozen=True)
@@ -196,13 +203,6 @@ class Ledger:
         self._journal.unlink(missing_ok=True)
         self._written = time.monotonic()
 
-    def is_current(self, id_: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> bool:
-        """Has the run succeeded with the same inputs and parameters, and are its outputs untouched?"""
-        entry = self.entries.get(id_)
-        if entry is None or not entry.is_good or entry.inputs != inputs or entry.parameters != parameters:
-            return False
-        return self.is_whole(entry)
-
     def is_whole(self, entry: Entry) -> bool:
         """Are the outputs of the run as it left them?"""
         files = ((inside(self.out, path), digest) for path, digest in entry.outputs.items())
@@ -219,26 +219,19 @@ def inside(folder: Path, path: str) -> Path:
 
 def _read(path: Path, what: str, runs: Callable[[str], Iterable[dict[str, Any]]]) -> list[Entry]:
     try:
-        return [_entry(run) for run in runs(path.read_text("utf-8"))] if path.exists() else []
+        known = [field.name for field in fields(Entry)]
+        stored = runs(path.read_text("utf-8")) if path.exists() else ()
+        return [Entry(**{name: run[name] for name in known if name in run} | {"status": Status(run["status"])})
+                for run in stored]  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ClosedLoopError(f"{path}: is no {what} ({error}); move it away, and its runs run again") from error
 
 
-def _entry(run: dict[str, Any]) -> Entry:
-    known = {one.name: run[one.name] for one in fields(Entry) if one.name in run}
-    return Entry(**known | {"status": Status(run["status"])})
-
-
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-    from platform import python_version
-
     found = {"python": python_version()}
     for name in ("closedloop", *_PACKAGES):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

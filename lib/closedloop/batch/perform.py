@@ -1,44 +1,32 @@
-"""One job performed: a notebook run in a process forked from a warm parent, its page written, its files noted."""
+"""One job performed, here or on a Dask cluster: a notebook run, its page written, its files noted."""
 
+import atexit
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import psutil
 
-from closedloop.batch.ledger import Entry, Limits
-from closedloop.batch.parameters import Value
+from closedloop.batch.ledger import Entry, Limits, Trace
 from closedloop.batch.plan import Job
+from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import NoFork, Parent, ParentLost
 from closedloop.errors import ClosedLoopError, WriteError
 from closedloop.market.files import hashes, write_atomic
 from closedloop.terms import Status
 from closedloop.workbench import store
 
-if TYPE_CHECKING:
-    from closedloop.batch.runner.engine import Execution
-
+Execute = Callable[..., Trace]  # as of ``engine.execute``
+_MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed
+_CONNECT_SECONDS = 30
 _OURS = ("closedloop.batch.", "ipykernel_launcher")
 _OWN_FILES = {"03_leads": ("call-list.csv", "wake-up-list.csv"), "06_refinement": ("proposal.yml", "personas.yml")}
-
-
-class Execute(Protocol):
-    """Runs the notebook at ``source`` with ``parameters``."""
-
-    def __call__(
-        self,
-        source: Path,
-        parameters: Mapping[str, Value],
-        limits: Limits | None = None,
-        parent: Parent | None = None,
-    ) -> "Execution":
-        """How it ended."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +51,16 @@ class Task:
 
 
 class Bench:
-    """Where a process performs tasks, by many threads at once, in processes forked from one warm parent."""
+    """A process that performs tasks: each thread drives one notebook at a time, all forked from one warm parent."""
 
-    def __init__(self, execute: Execute | None = None) -> None:
-        self._execute, self.parent = execute, Parent()
+    def __init__(self, execute: Execute = execute, n_slots: int = 1) -> None:
+        self._execute, self.parent, self.n_slots = execute, Parent(), n_slots
+        self._threads = ThreadPoolExecutor(n_slots)
         self._can_fork = True
+
+    def submit(self, task: Task) -> "Future[Entry]":
+        """Perform the task in the next thread that is free."""
+        return self._threads.submit(self.perform, task)
 
     def perform(self, task: Task) -> Entry:
         """Run the task's notebook; whatever goes wrong is in the entry."""
@@ -78,18 +71,16 @@ class Bench:
             entry = _failed(task, error)
         return replace(entry, seconds=round(time.monotonic() - began, 3))
 
-    def _executed(self, task: Task) -> "Execution":
+    def _executed(self, task: Task) -> Trace:
         """Run the notebook in a forked process; in an ordinary kernel where there are none, which is said once."""
-        from closedloop.batch.runner.engine import execute
-
         given = (task.source, task.job.parameters, task.limits)
         try:
-            return (self._execute or execute)(*given, self.parent if self._can_fork else None)
+            return self._execute(*given, self.parent if self._can_fork else None)
         except NoFork as error:
             if self._can_fork:
                 print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
             self._can_fork = False
-            return (self._execute or execute)(*given, None)
+            return self._execute(*given, None)
 
     def warm_up(self) -> None:
         """Have the parent import its libraries while this process plans."""
@@ -102,43 +93,65 @@ class Bench:
         kill_children()
 
     def close(self) -> None:
-        """End the parent and all that it has forked."""
+        """End the threads, and the parent with all that it has forked."""
+        self._threads.shutdown()
         self.parent.close()
 
 
-class Place(Protocol):
-    """Where tasks are performed: this machine or a cluster. ``n_slots``: how many at once."""
+_bench = Bench()  # in a worker process of a cluster: kept from task to task
 
-    n_slots: int
+
+class Cluster:
+    """Performs tasks on the workers of the Dask scheduler at ``address``; those of a lost worker go to another one.
+
+    The workers see the project and the run folder at the same paths as the runner does. Raises ClosedLoopError when
+    nobody answers at the address, or no worker has come.
+    """
+
+    def __init__(self, address: str) -> None:
+        from distributed import Client  # which takes half a second, and hardly anybody needs it
+
+        try:
+            self.client: Any = Client(address, timeout=_CONNECT_SECONDS)
+            self.client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            found = f"no cluster answers at --scheduler {address} ({error})"
+            raise ClosedLoopError(f"{found}; allowed: the address of a running one, like tcp://host:8786") from error
+        self.executor = self.client.get_executor(pure=False, retries=_MOST_LOST)
+        self.n_slots = sum(self.client.nthreads().values())
 
     def submit(self, task: Task) -> "Future[Entry]":
-        """Perform the task some time soon."""
+        """Perform the task on some worker."""
+        future: Future[Entry] = self.executor.submit(_perform_here, task)
+        return future
 
     def stop(self) -> None:
-        """Kill what runs."""
+        """Cancel what waits, and kill what runs on the workers."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.client.run(_stop_here)
 
     def close(self) -> None:
-        """Give back all that was taken."""
+        """Leave the cluster as it was."""
+        self.client.run(_close_here)
+        self.client.close()
 
 
-class ThisMachine:
-    """Threads of this process that each drive one notebook at a time."""
+def _perform_here(task: Task) -> Entry:
+    return _bench.perform(task)
 
-    def __init__(self, bench: Bench, n_slots: int) -> None:
-        self.bench, self.n_slots = bench, n_slots
-        self.threads = ThreadPoolExecutor(n_slots)
 
-    def submit(self, task: Task) -> "Future[Entry]":
-        """Perform the task in the next thread that is free."""
-        return self.threads.submit(self.bench.perform, task)
+def _stop_here() -> None:
+    _bench.stop()
 
-    def stop(self) -> None:
-        """Kill all processes that work."""
-        self.bench.stop()
 
-    def close(self) -> None:
-        """End the threads; nothing runs any more."""
-        self.threads.shutdown()
+@atexit.register
+def _close_here() -> None:
+    global _bench
+    _bench.close()
+    _bench = Bench()
+
+
+Place = Bench | Cluster  # where tasks are performed, ``n_slots`` at once
 
 
 def kill_children() -> None:
@@ -150,35 +163,29 @@ def kill_children() -> None:
                     process.kill()
 
 
-def _written(task: Task, execution: "Execution") -> Entry:
+def _written(task: Task, trace: Trace) -> Entry:
     """The page and the executed notebook, and the entry that names all files; a bad end takes the claims back."""
     from nbformat import writes
 
     from closedloop.presentation.page import notebook_html
 
-    job, status, cause, files = task.job, execution.status, execution.cause, list[Path]()
-    if status is Status.OK and (n := int(execution.results.get("n_missing", 0))):
+    job, status, cause, results = task.job, trace.status, trace.cause, trace.results
+    if status is Status.OK and (n := int(results.get("n_missing", 0))):
         status, cause = Status.OK_WITH_WARNINGS, f"{n} section{'s' * (n > 1)} without evidence"
     is_good = status in (Status.OK, Status.OK_WITH_WARNINGS)
     if not is_good:
         store.set_aside(task.folder, job.notebook)
-    if execution.notebook is not None:
-        notice = "" if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
-        about: dict[str, Any] = {"is_document": job.is_document, "pages": job.pages, "notice": notice}
-        html = notebook_html(execution.notebook, task.title, **about)
-        files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
-        write_atomic(files[0], str(writes(execution.notebook)).encode())  # type: ignore[no-untyped-call]
-        write_atomic(files[1], html.encode())
-    files += _left(task) if is_good else []
-    details = {"peak_mb": execution.peak_mb, "outputs": hashes(files, task.out), "results": execution.results}
-    return task.entry(status, cause=cause, **details)
-
-
-def _left(task: Task) -> Iterator[Path]:
-    """What the notebook itself left in the run folder."""
-    stem, own = task.job.stem, _OWN_FILES.get(task.job.notebook, ())
-    for pattern in (f"claims/{stem}.*", f"tables/{store.step_of(stem)}.*", f"documents/{stem}.*", *own):
-        yield from task.folder.glob(pattern)
+    notice = "" if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
+    about: dict[str, Any] = {"is_document": job.is_document, "pages": job.pages, "notice": notice}
+    files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
+    write_atomic(files[0], writes(trace.notebook).encode())
+    write_atomic(files[1], notebook_html(trace.notebook, task.title, **about).encode())
+    if is_good:  # and what the notebook itself left in the run folder
+        own = (f"claims/{job.stem}.*", f"tables/{store.step_of(job.stem)}.*", f"documents/{job.stem}.*")
+        patterns = (*own, *_OWN_FILES.get(job.notebook, ()))
+        files += [path for pattern in patterns for path in task.folder.glob(pattern)]
+    outputs = hashes(files, task.out)
+    return task.entry(status, cause=cause, peak_mb=trace.peak_mb, outputs=outputs, results=results)
 
 
 def _failed(task: Task, error: Exception) -> Entry:

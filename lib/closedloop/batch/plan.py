@@ -6,13 +6,12 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from closedloop.batch.ledger import Entry
-from closedloop.batch.notebooks import Notebook
-from closedloop.batch.parameters import Value, check_values
 from closedloop.errors import ParameterError, allowed
 from closedloop.market import where
 from closedloop.market.definition import Claims
 from closedloop.market.files import runs_folder, slug
 from closedloop.terms import Status
+from closedloop.workbench.notebooks import Notebook, Value, check_values
 from closedloop.workbench.store import ENDED, LOOKING_BACK, PLANNING, START
 
 PERSONAS = "02_personas"  # names the personas and competitors for whom documents are made
@@ -130,7 +129,8 @@ class Planner:
         kind = "competitor" if job.notebook in PER_COMPETITOR else "persona"
         given: dict[str, Value] = {"market": job.market, "period": job.period, "out": self.out}
         given |= {kind: job.subject} if job.subject else {}
-        parameters = given | self._set_for(notebook)
+        wanted = [parameter for parameter in notebook.parameters if parameter.name in self.settings]
+        parameters = given | {parameter.name: parameter.parse(self.settings[parameter.name]) for parameter in wanted}
         check_values(notebook.parameters, parameters, notebook.path.name)
         same = PER_PERSONA if job.notebook in PER_PERSONA else ()
         pages = dict(job.pages) | {name: f"{name}-{slug(job.subject)}.html" for name in same}
@@ -140,10 +140,6 @@ class Planner:
         own, earlier = READS[job.notebook]
         needed = [(job.period, name) for name in own] + [(job.before, name) for name in earlier if job.before]
         return tuple(f"{job.market}/{period}/{name}" for period, name in needed if name in self.notebooks)
-
-    def _set_for(self, notebook: Notebook) -> dict[str, Value]:
-        chosen = [parameter for parameter in notebook.parameters if parameter.name in self.settings]
-        return {parameter.name: parameter.parse(self.settings[parameter.name]) for parameter in chosen}
 
     def check(self) -> None:
         """Refuse settings that no notebook declares, that the plan itself gives, or that cannot be; and any other than

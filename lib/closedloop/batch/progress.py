@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from closedloop.batch.ledger import Entry
+from closedloop.batch.ledger import GOOD, Entry
 from closedloop.errors import allowed
 
 _SECONDS = 5.0  # a log that is silent for longer looks like a standstill
@@ -57,111 +59,82 @@ def telling(doing: str) -> Iterator[Callable[[str], None]]:
         heartbeat.close()
 
 
-class Listener(Protocol):
-    """Is told when runs are planned, started and finished."""
+class Listener:
+    """Is told when runs are planned, started and finished, and shows it in its own way."""
+
+    def __init__(self) -> None:
+        self.n_runs = self.n_done = 0
+        self.running: dict[str, None] = {}
 
     def planned(self, n_runs: int) -> None:
         """``n_runs`` is the number of runs known so far; it grows."""
+        self.n_runs = n_runs
+        self._show("planned", n_runs=n_runs)
 
     def started(self, id_: str) -> None:
         """A run has begun."""
+        self.running[id_] = None
+        self._show("started", id=id_)
 
     def finished(self, entry: Entry) -> None:
         """A run has ended, in whatever way."""
+        self.n_done += 1
+        self.running.pop(entry.id, None)
+        self._show("finished", id=entry.id, status=entry.status, cause=entry.cause, seconds=entry.seconds)
 
     def close(self) -> None:
         """Nothing more will come."""
 
+    def _show(self, event: str, **details: Any) -> None:
+        raise NotImplementedError
 
-class Lines:
+
+class Lines(Listener):
     """One plain line for each finished run, and every few seconds what is still running: for logs."""
 
     def __init__(self, stream: IO[str] | None = None, seconds: float | None = None) -> None:
+        super().__init__()
         self.stream = stream or sys.stderr
-        self.n_runs = self.n_done = 0
-        self.running: dict[str, None] = {}
         self._heartbeat = Heartbeat("opening the markets", self.stream, seconds)
 
-    def planned(self, n_runs: int) -> None:
-        """Remember the number of runs."""
-        self.n_runs = n_runs
-        self._tell()
-
-    def started(self, id_: str) -> None:
-        """Name the run among those that are running."""
-        self.running[id_] = None
-        self._tell()
-
-    def finished(self, entry: Entry) -> None:
-        """Write the run's status, and the cause of a bad one."""
-        self.n_done += 1
-        self.running.pop(entry.id, None)
-        cause = f": {entry.cause}" if entry.cause and not entry.is_good else ""
-        print(f"[{self.n_done}/{self.n_runs}] {entry.id} {entry.status}{cause}", file=self.stream, flush=True)
-        self._tell()
-
-    def _tell(self) -> None:
+    def _show(self, event: str, **details: Any) -> None:
+        done = f"[{self.n_done}/{self.n_runs}]"
+        if event == "finished":
+            cause = f": {details['cause']}" if details["cause"] and details["status"] not in GOOD else ""
+            print(f"{done} {details['id']} {details['status']}{cause}", file=self.stream, flush=True)
         running = allowed(self.running, _MOST_NAMED) if self.running else "none"
-        self._heartbeat.tell(f"[{self.n_done}/{self.n_runs}] running: {running}")
+        self._heartbeat.tell(f"{done} running: {running}")
 
     def close(self) -> None:
         """Nothing is left to write."""
         self._heartbeat.close()
 
 
-class JsonLines:
+class JsonLines(Listener):
     """Every event as one JSON object on a line: for programs."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
+        super().__init__()
         self.stream = stream or sys.stdout
 
-    def _write(self, event: str, **details: Any) -> None:
+    def _show(self, event: str, **details: Any) -> None:
         print(json.dumps({"event": event, **details}, ensure_ascii=False), file=self.stream, flush=True)
 
-    def planned(self, n_runs: int) -> None:
-        """Write ``planned`` with the number of runs known so far."""
-        self._write("planned", n_runs=n_runs)
 
-    def started(self, id_: str) -> None:
-        """Write ``started`` with the run's id."""
-        self._write("started", id=id_)
-
-    def finished(self, entry: Entry) -> None:
-        """Write ``finished`` with id, status, cause and duration."""
-        self._write("finished", id=entry.id, status=entry.status, cause=entry.cause, seconds=entry.seconds)
-
-    def close(self) -> None:
-        """Nothing is left to write."""
-
-
-class Bar:
+class Bar(Listener):
     """A progress bar with what is running; bad runs stay above it. For terminals."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         columns = TextColumn("{task.fields[running]}", style="dim")
         self.bar = Progress(BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), columns, console=console)
         self.task = self.bar.add_task("", total=None, running="opening the markets")
-        self.running: dict[str, None] = {}
         self.bar.start()
 
-    def planned(self, n_runs: int) -> None:
-        """Stretch the bar."""
-        self.bar.update(self.task, total=n_runs)
-
-    def started(self, id_: str) -> None:
-        """Name the run beside the bar."""
-        self.running[id_] = None
-        self._show(0)
-
-    def finished(self, entry: Entry) -> None:
-        """Move the bar; keep a line for a bad run."""
-        self.running.pop(entry.id, None)
-        if not entry.is_good:
-            self.bar.console.print(f"{entry.status}  {entry.id}  {entry.cause}", markup=False, highlight=False)
-        self._show(1)
-
-    def _show(self, advance: int) -> None:
-        self.bar.update(self.task, advance=advance, running="  ".join(self.running))
+    def _show(self, event: str, **details: Any) -> None:
+        if event == "finished" and details["status"] not in GOOD:
+            self.bar.console.print("{status}  {id}  {cause}".format(**details), markup=False, highlight=False)
+        self.bar.update(self.task, total=self.n_runs, completed=self.n_done, running="  ".join(self.running))
 
     def close(self) -> None:
         """Take the bar away."""
@@ -170,9 +143,6 @@ class Bar:
 
 def failures(console: Console, bad: Mapping[str, Entry], out: Path) -> None:
     """Print a table of the runs that did not succeed: status, cause, and the notebook to open."""
-    from rich.table import Table
-    from rich.text import Text
-
     title = f"{len(bad)} run{'s' * (len(bad) != 1)} did not succeed"
     table = Table(title=title, title_justify="left", show_lines=True)
     for heading in ("run", "cause, and what to open"):

@@ -3,53 +3,28 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-from closedloop.batch import markets, report
-from closedloop.batch.desk import Desk
-from closedloop.batch.ledger import Entry, Ledger, Limits, locked
-from closedloop.batch.notebooks import find_notebook, notebooks
-from closedloop.batch.perform import Bench, Execute, Place, ThisMachine, kill_children
-from closedloop.batch.plan import PERSONAS, STANDING, Job, PeriodPlan, Planner, chains
+from closedloop.batch import report
+from closedloop.batch.desk import Desk, OpenMarket, Request, planner_of
+from closedloop.batch.ledger import Entry, Ledger, locked
+from closedloop.batch.markets import open_market
+from closedloop.batch.perform import Bench, Cluster, Execute, Place, kill_children
+from closedloop.batch.plan import PERSONAS, Job, chains
 from closedloop.batch.progress import Listener
+from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import ENVIRONMENT
 from closedloop.market import kept
-from closedloop.market.files import runs_folder, sweep
+from closedloop.market.files import sweep
 from closedloop.terms import Status
 from closedloop.workbench import store
 
-OpenMarket = Callable[[str, Path, Callable[[], bool]], list[PeriodPlan]]
 _POLL_SECONDS = 0.2
-CANCELLED = {signal.SIGINT: 130, signal.SIGTERM: 143}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: markets, periods (all when empty), settings and names of notebooks, and where to write.
-
-    ``scheduler`` is the address of a Dask cluster that works on the plan; empty for this machine.
-    """
-
-    markets: Sequence[str]
-    periods: Sequence[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
-    out: Path = field(default_factory=runs_folder)
-    n_workers: int = 0
-    is_forced: bool = False
-    only: Sequence[str] = ()
-    only_failed: bool = False
-    limits: Limits = field(default_factory=Limits)
-    scheduler: str = ""
-
-    @property
-    def n_slots(self) -> int:
-        """How many runs at once on this machine."""
-        return self.n_workers or os.cpu_count() or 1
+CANCELLED: Mapping[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @dataclass(frozen=True)
@@ -66,35 +41,11 @@ class Summary:
         return {id_: entry for id_, entry in self.entries.items() if not entry.is_good}
 
 
-class Interruption:
-    """Notes the first SIGINT or SIGTERM, so that the runner can stop between two thoughts."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        self.signal = number
-
-    @contextmanager
-    def noticed(self) -> Iterator[None]:
-        """Handle both signals within the block; only a main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.note) for number in CANCELLED}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 class Runner:
     """Runs one graph of jobs, which may grow while it runs."""
 
-    def __init__(self, desk: Desk, listener: Listener, interruption: Interruption) -> None:
-        self.desk, self.listener, self.interruption = desk, listener, interruption
+    def __init__(self, desk: Desk, listener: Listener, signals: Sequence[int]) -> None:
+        self.desk, self.listener, self.signals = desk, listener, signals  # a first signal ends it between two thoughts
         self.waiting: dict[str, Job] = {}
         self.running: dict[Future[Entry], Job] = {}
         self.ended: dict[str, Entry] = {}
@@ -104,14 +55,14 @@ class Runner:
     def run(self, jobs: Iterable[Job], place: Place) -> None:
         """Run ``jobs`` and all that they lead to; returns when none is left, or after a signal."""
         self._add(jobs)
-        while (self.waiting or self.running) and self.interruption.signal is None:
+        while (self.waiting or self.running) and not self.signals:
             self._settle()
             for job in self._ready()[: place.n_slots - len(self.running)]:
                 self.listener.started(job.id)
                 self.running[place.submit(self.desk.task(self.waiting.pop(job.id)))] = job
             for future in wait(self.running, _POLL_SECONDS, FIRST_COMPLETED).done:
                 self._end(self.running.pop(future), future.result())
-        if self.interruption.signal is not None:
+        if self.signals:
             self._cancel(place)
 
     def _add(self, jobs: Iterable[Job]) -> None:
@@ -146,8 +97,9 @@ class Runner:
             self._skip(entry)
         elif job.notebook == PERSONAS:
             grown = self.desk.grown(job, entry)
-            for other in [other for other in self.waiting.values() if _is_document_beside(other, job)]:
-                del self.waiting[other.id]  # for somebody whom 02 named the last time
+            same = [one for one in self.waiting.values() if (one.market, one.period) == (job.market, job.period)]
+            for document in (one for one in same if one.is_document):
+                del self.waiting[document.id]  # for somebody whom 02 named the last time
             self._add(grown)
 
     def _skip(self, cause: Entry) -> None:
@@ -175,42 +127,30 @@ class Runner:
             self.listener.finished(entry)
 
 
-def _is_document_beside(job: Job, named: Job) -> bool:
-    return job.is_document and (job.market, job.period) == (named.market, named.period)
-
-
 def run(
-    request: Request,
-    listener: Listener,
-    open_market: OpenMarket = markets.open_market,
-    execute: Execute | None = None,
+    request: Request, listener: Listener, open_market: OpenMarket = open_market, execute: Execute = execute
 ) -> Summary:
     """Run the loop of the requested markets and periods, and write ledger, pages and index under ``request.out``.
 
     Raises ParameterError or DefinitionError before anything runs, LockedError when another runner is at work.
     """
-    interruption = Interruption()
     with ExitStack() as stack:
         stack.callback(listener.close)
         planner = planner_of(request)
         stack.enter_context(locked(request.out))
         stack.enter_context(environment(**ENVIRONMENT, MPLBACKEND=None))  # no backend for figures but the kernel's own
-        stack.enter_context(interruption.noticed())
-        bench = Bench(execute)
-        stack.callback(bench.close)
-        if not request.scheduler:
-            bench.warm_up()
+        signals = stack.enter_context(noticed())
+        place = Cluster(request.scheduler) if request.scheduler else Bench(execute, request.n_slots)
+        stack.callback(place.close)
+        if isinstance(place, Bench):
+            place.warm_up()
         ledger = Ledger(request.out)
         sweep(request.out)
         kept.forget()
         ledger.flush()  # takes in what a killed batch has left
-        desk = desk_of(request, planner, ledger)
-        runner = Runner(desk, listener, interruption)
+        runner = Runner(Desk(request, planner, ledger), listener, signals)
         try:
-            jobs = _jobs(request, desk, open_market, interruption)
-            place = _place(request, bench)
-            stack.callback(place.close)
-            runner.run(jobs, place)
+            runner.run(_jobs(runner.desk, open_market, signals), place)
         except BaseException:
             kill_children()
             raise
@@ -220,62 +160,46 @@ def run(
         for market, period in sorted(changed):
             store.merge_claims(request.out / market / period)
         index = report.write_index(request.out, ledger.entries.values())
-    return Summary(runner.ended, _exit_code(runner.ended, interruption), index)
+    code = 0 if all(entry.is_good for entry in runner.ended.values()) else 1
+    return Summary(runner.ended, CANCELLED[signals[0]] if signals else code, index)
 
 
-def planner_of(request: Request) -> Planner:
-    """The planner for a request; raises DefinitionError or ParameterError for what cannot be planned."""
-    is_standing = request.out.resolve() == runs_folder().resolve()
-    planner = Planner(notebooks(), STANDING if is_standing else str(request.out.resolve()), request.settings)
-    planner.check()
-    return planner
-
-
-def desk_of(request: Request, planner: Planner, ledger: Ledger) -> Desk:
-    """The desk for a request."""
-    only = [find_notebook(name, planner.notebooks).name for name in request.only]
-    return Desk(planner, ledger, request.limits, request.is_forced, only, request.only_failed)
-
-
-def _place(request: Request, bench: Bench) -> Place:
-    if not request.scheduler:
-        return ThisMachine(bench, request.n_slots)
-    from closedloop.batch.desk import Cluster
-
-    return Cluster(request.scheduler)
-
-
-def _jobs(request: Request, desk: Desk, open_market: OpenMarket, interruption: Interruption) -> list[Job]:
+def _jobs(desk: Desk, open_market: OpenMarket, signals: Sequence[int]) -> list[Job]:
     """The jobs of all markets, which are opened side by side; none after a signal."""
-
-    def is_stopped() -> bool:
-        return interruption.signal is not None
-
+    request = desk.request
     with ThreadPoolExecutor(len(request.markets)) as threads:
-        opened = {name: threads.submit(open_market, name, request.out, is_stopped) for name in request.markets}
+        opened = {
+            name: threads.submit(open_market, name, request.out, lambda: bool(signals)) for name in request.markets
+        }
         while wait(opened.values(), _POLL_SECONDS).not_done:  # which lets a signal be noticed
             continue
     periods = {market: future.result() for market, future in opened.items()}
-    if is_stopped():
-        return []
-    return [job for market, known in periods.items() for job in desk.jobs(market, known, request.periods)]
+    return [] if signals else [job for market, known in periods.items() for job in desk.jobs(market, known)]
+
+
+@contextmanager
+def noticed() -> Iterator[list[int]]:
+    """The signals to stop that come within the block, where it runs in a main thread: no other one can take them."""
+    found: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {n: signal.signal(n, lambda number, _: found.append(number)) for n in CANCELLED if is_main}
+    try:
+        yield found
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def environment(**values: str | None) -> Iterator[None]:
     """Variables that processes inherit which are started within the block; None: without it."""
     before = dict(os.environ)
-    os.environ.update({name: value for name, value in values.items() if value is not None})
-    for name in values.keys() - {name for name, value in values.items() if value is not None}:
+    for name, value in values.items():
         os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _exit_code(entries: Mapping[str, Entry], interruption: Interruption) -> int:
-    if interruption.signal is not None:
-        return CANCELLED[signal.Signals(interruption.signal)]
-    return 0 if all(entry.is_good for entry in entries.values()) else 1

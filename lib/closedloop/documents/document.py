@@ -11,9 +11,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
-from closedloop.market.files import slug
+from closedloop.market.files import slug, write_atomic
 from closedloop.market.periods import Period
-from closedloop.period.step import Step, as_csv, plain, replace_file
+from closedloop.period.step import Step, as_csv, plain
 from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers
@@ -358,7 +358,7 @@ class Document:
         """Write the claims that the page cites, as a CSV file that is safe to open in a spreadsheet."""
         words = self.dossier.words
         path = self.folder / "documents" / f"{self.notebook}-{slug(self.dossier.chosen)}.csv"
-        replace_file(path, as_csv(self.claims).encode())
+        write_atomic(path, as_csv(self.claims).encode())
         scope = {"market": words.definition.name, "period": self.dossier.period.name, self.kind: self.dossier.chosen}
         return Written({**scope, **plain(self.results), "n_cited": len(self.claims)}, path.name)
 

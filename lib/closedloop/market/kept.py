@@ -69,30 +69,23 @@ def package_code() -> str:
 
 def _meaning(patterns: tuple[str, ...]) -> str:
     """Of what modules do, whatever their comments and docstrings say; parsing takes a while, so it is remembered."""
-    modules = {path.relative_to(_PACKAGE).as_posix(): path.read_bytes() for path in _modules(patterns)}
+    paths = [path for pattern in patterns for path in sorted(_PACKAGE.glob(pattern))]
+    modules = {path.relative_to(_PACKAGE).as_posix(): path.read_bytes() for path in paths}
     as_written = hashlib.sha256(platform.python_version().encode() + repr(modules).encode()).hexdigest()
     return remembered(runs_folder() / ".code" / as_written, lambda: _parsed(modules))
-
-
-def _modules(patterns: tuple[str, ...]) -> Iterator[Path]:
-    for pattern in patterns:
-        yield from sorted(_PACKAGE.glob(pattern))
 
 
 def _parsed(modules: dict[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name, source in modules.items():
-        digest.update(f"{name} {ast.dump(_without_docstrings(ast.parse(source)))}\n".encode())
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[0] if node.body else None
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                    del node.body[0]  # the docstring
+        digest.update(f"{name} {ast.dump(tree)}\n".encode())
     return digest.hexdigest()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                del node.body[0]
-    return tree
 
 
 Frames = Mapping[str, pd.DataFrame]
@@ -111,7 +104,8 @@ def kept(kind: str, of: str, make: Callable[[], Frames]) -> Frames:
         with _alone(folder.with_suffix(".lock")):
             if not folder.exists():
                 _write(folder, make())
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.parquet"))}
+    # by one thread: starting more takes longer than reading some kilobytes
+    return {p.stem: pd.read_parquet(p, use_threads=False, pre_buffer=False) for p in sorted(folder.glob("*.parquet"))}
 
 
 def forget() -> None:
@@ -155,8 +149,3 @@ def _write(folder: Path, frames: Frames) -> None:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """By one thread: starting more takes longer than reading some kilobytes."""
-    return pd.read_parquet(path, use_threads=False, pre_buffer=False)

@@ -78,22 +78,14 @@ def _first(definition: Definition) -> Period:
     name, length = definition.periods.first, definition.periods.length
     pattern = r"p(\d{3,})" if isinstance(length, int) else _PATTERNS[length]
     match = re.fullmatch(pattern, name)
-    first = _numbered([int(number) for number in match.groups()], length) if match else None
-    if first is None or first.name != name:  # "2024-13" would count on into the next year
+    number, *others = [int(found) for found in match.groups()] if match else [0]
+    if number and isinstance(length, int):
+        first = period_of(EPOCH + timedelta(days=(number - 1) * length), length)
+    elif number:
+        first = _calendar_period(number * 12 + ([*others, 1][0] - 1) * _MONTHS[str(length)], str(length))
+    if not number or first.name != name:  # "2024-13" would count on into the next year
         raise DefinitionError(f"{definition.folder / 'market.toml'}: periods.first = {name!r} is no {length}")
     return first
-
-
-def _numbered(numbers: list[int], length: str | int) -> Period:
-    if isinstance(length, int):
-        return period_of(EPOCH + timedelta(days=(numbers[0] - 1) * length), length)
-    year, number = [*numbers, 1][:2]
-    return _calendar_period(year * 12 + (number - 1) * _MONTHS[length], length)
-
-
-def _one_a_month(days: Iterable[date], length: str | int) -> Iterable[date]:
-    """As few of the days as name all the calendar's periods that they fall in."""
-    return days if isinstance(length, int) else {(day.year, day.month): day for day in days}.values()
 
 
 def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
@@ -104,7 +96,9 @@ def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
     if definition.periods is None or definition.extracted_on is None:
         return [ALL]
     length, after = definition.periods.length, definition.extracted_on + timedelta(days=1)
-    used = {period_of(day, length).name for day in _one_a_month(busy, length)}
+    # a day of each month names all the calendar's periods
+    days = busy if isinstance(length, int) else {(day.year, day.month): day for day in busy}.values()
+    used = {period_of(day, length).name for day in days}
     periods, period = [], _first(definition)
     while period.start <= after:
         running = period.end > after

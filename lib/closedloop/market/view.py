@@ -122,7 +122,7 @@ class View:
             raise ParameterError(f"{self.definition.name} has no table {name!r}; it has {allowed(self.tables)}")
         table = TABLES[name]
         rows = self._with_helpers(self.tables[name], name).filter(self._born(table))
-        moments = {column: self.moment(name, column) for column in self._columns(name)}
+        moments = {column: self.definition.moment(name, column) for column in self._columns(name)}
         shown = {
             column: self._cell(rows, table, column)
             for column, moment in moments.items()
@@ -136,10 +136,6 @@ class View:
         dated = name == "leads" and any(day in columns for day, status in _STATUS_STEPS if status)
         return (*columns, "status") if dated and "status" not in columns else columns
 
-    def moment(self, table: str, column: str) -> str | None:
-        """When a column is known, as declared; None for an extra column that nobody declared."""
-        return self.definition.moment(table, column)
-
     def fields(self, table: str, up_to: Moment = Moment.CREATION) -> list[str]:
         """Columns to compare and segment by, known by ``up_to``: declared fields and canonical categories.
 
@@ -150,7 +146,7 @@ class View:
 
     def _declared(self, table: str, up_to: Moment) -> list[str]:
         """Declared fields and canonical categories, whatever their values look like."""
-        moments = {column: self.moment(table, column) for column in self.tables[table].columns}
+        moments = {column: self.definition.moment(table, column) for column in self.tables[table].columns}
         known = [column for column, moment in moments.items() if moment and Moment.named(moment) <= up_to]
         return [column for column in known if is_field(TABLES[table], column)]
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -104,15 +104,12 @@ class Warehouse:
     @cached_property
     def periods(self) -> list[Period]:
         """The market's periods, from the first that runs to the running one."""
-        return calendar(self.definition, self._busy_days())
+        stored = json.loads((self.folder / ABOUT).read_text("utf-8"))
+        return calendar(self.definition, {date.fromisoformat(day) for day in stored["busy_days"]})
 
     def has_begun(self, period: Period) -> bool:
         """Is there anything to look back on? Not in a period that starts after the data's last day."""
         return not period.running or period.start <= self.extracted_on
-
-    def _busy_days(self) -> Iterable[date]:
-        stored = json.loads((self.folder / ABOUT).read_text("utf-8"))
-        return {date.fromisoformat(day) for day in stored["busy_days"]}
 
     def view(self, on: date) -> "View":
         """All that was known at the start of the day ``on``."""
@@ -122,15 +119,16 @@ class Warehouse:
 
     def fingerprint(self, on: date) -> str:
         """Of all rows that the view of a day may see: it changes when one of those rows does, and only then."""
-        return remembered(self.folder / "seen" / f"{on}", lambda: self._fingerprint(self.view(on)))
 
-    def _fingerprint(self, view: "View") -> str:
-        digest = hashlib.sha256()
-        for name in sorted(self.tables):
-            frame: pd.DataFrame = view.known(name).execute()
-            rows = pd.util.hash_pandas_object(frame, index=False).sort_values()
-            digest.update(f"{name} {list(frame.columns)} {len(frame)}".encode() + rows.to_numpy().tobytes())
-        return digest.hexdigest()
+        def find() -> str:
+            view, digest = self.view(on), hashlib.sha256()
+            for name in sorted(self.tables):
+                frame: pd.DataFrame = view.known(name).execute()
+                rows = pd.util.hash_pandas_object(frame, index=False).sort_values()
+                digest.update(f"{name} {list(frame.columns)} {len(frame)}".encode() + rows.to_numpy().tobytes())
+            return digest.hexdigest()
+
+        return remembered(self.folder / "seen" / f"{on}", find)
 
     def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> "ir.Table":
         """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""
@@ -143,12 +141,16 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
     folder = place / fingerprint(definition)[:16]
     if folder.exists():
         return folder
-    from closedloop.market.staging.building import build
+    from closedloop.market.staging.audit import take_audit
+    from closedloop.market.staging.ladder import Ladder
 
     place.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
     try:
-        build(definition, temporary)
+        ladder = Ladder(definition)
+        ladder.climb()
+        ladder.write(temporary)
+        take_audit(ladder).write(temporary / "audit")
         temporary.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster, with the same bytes

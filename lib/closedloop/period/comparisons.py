@@ -15,7 +15,6 @@ from closedloop.period.counting import LEAST_SHOWN, RARE, levels
 from closedloop.period.records import ONLY_WON, came, column, deal_records, first_won, has_days, lead_frame
 from closedloop.period.situation import Situation
 from closedloop.statistics.recording import Followed, compare_conversions, recorded_shares, usual_days
-from closedloop.terms import Moment
 
 REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
@@ -31,19 +30,7 @@ TURNS: Mapping[str, str] = MappingProxyType(
     }
 )
 UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so is nothing to act on
-_DRAWN = ("experiment", "arm", "arm_rate")
-
-
-def deal_levels(situation: Situation, ended: pd.DataFrame) -> pd.DataFrame:
-    """Every field of deals that is looked at, as levels: known by the stage, and personas and quarter ends."""
-    fields = [f for f in situation.deal_fields(Moment.STAGE) if f in ended and f not in _DRAWN]
-    extra = ["is_quarter_end", "persona"]
-    return levels(ended, [*fields, *(f for f in extra if f in ended and ended[f].nunique() > 1)], RARE)
-
-
-def late_fields(situation: Situation) -> set[str]:
-    """Fields of deals that are filled while selling, and so perhaps because of how it went."""
-    return {"rep_id", *situation.deal_fields(Moment.STAGE)} - set(situation.deal_fields())
+_DRAWN = ("experiment", "arm")
 
 
 def known_before(situation: Situation, deals: pd.DataFrame) -> pd.Series | None:
@@ -81,12 +68,6 @@ def handed_off(leads: pd.DataFrame) -> pd.Series:
 def lead_window(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
     """Leads handed off (else created) within the window."""
     return situation.in_window(leads, handed_off(leads))
-
-
-def lead_levels(situation: Situation, leads: pd.DataFrame) -> pd.DataFrame:
-    """Every field of leads that is looked at, as levels: known at creation, and the persona."""
-    fields = [f for f in situation.fields("leads") if f in leads and f not in _DRAWN[:2]]
-    return levels(leads, fields, RARE).assign(persona=leads["persona"])
 
 
 def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":
@@ -136,7 +117,8 @@ class Cohorts(NamedTuple):
 
     def by(self, situation: Situation) -> pd.DataFrame:
         """The levels that they are compared by: the fields known when they came, and the persona."""
-        return lead_levels(situation, self.rows)
+        fields = [f for f in situation.fields("leads") if f in self.rows and f not in _DRAWN]
+        return levels(self.rows, fields, RARE).assign(persona=self.rows["persona"])
 
 
 def cohorts(situation: Situation, frame: pd.DataFrame) -> Cohorts | None:

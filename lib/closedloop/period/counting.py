@@ -18,13 +18,13 @@ _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
 
 def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
     """Fields as text levels to compare: numbers in quartile bands, missing ones missing, rare ones called ``rare``."""
-    return pd.DataFrame({name: _levels_of(frame[name], rare) for name in fields}, index=frame.index)
-
-
-def _levels_of(values: pd.Series, rare: str | None) -> pd.Series:
-    text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
-    counts = text.value_counts().head(_MOST_LEVELS)
-    return text.where(text.isin(counts[counts >= LEAST_SHOWN].index) | text.isna(), rare)
+    found = {}
+    for name in fields:
+        values = frame[name]
+        text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
+        n = text.value_counts().head(_MOST_LEVELS)
+        found[name] = text.where(text.isin(n[n >= LEAST_SHOWN].index) | text.isna(), rare)
+    return pd.DataFrame(found, index=frame.index)
 
 
 def _text(values: pd.Series) -> pd.Series:

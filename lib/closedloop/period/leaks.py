@@ -64,7 +64,8 @@ def _judged(situation: Situation, home: dict[str, str], cases: Cases, born_with:
     names = [name for name, table in home.items() if name in cases.rows and _can_leak(table, name)]
     held = situation.view.held_back
     unread = [name for name in names if (kind_of(name) == "id" and name != "rep_id") or name in held[home[name]]]
-    early = [name for name in names if _is_early(definition.moment(home[name], name))]
+    moments = {name: definition.moment(home[name], name) for name in names}
+    early = [name for name, moment in moments.items() if moment and Moment.named(moment) <= Moment.HANDOFF]
     compared = Cases(cases.rows[names], cases.is_won, cases.is_open, cases.period, cases.born)
     born = [name for name in names if name in born_with]
     found = judge_columns(compared, names, fill_only=unread, told_when_born=born, known_early=early)
@@ -74,10 +75,6 @@ def _judged(situation: Situation, home: dict[str, str], cases: Cases, born_with:
     placed = [_placed(definition, row["table"], row["column"], row["why"], row["said"]) for _, row in found.iterrows()]
     told = pd.DataFrame(placed, columns=["known", "finding", "why", "advice"], dtype="str")
     return found.assign(**told)[list(LEAK_COLUMNS)]
-
-
-def _is_early(moment: str | None) -> bool:
-    return moment is not None and Moment.named(moment) <= Moment.HANDOFF
 
 
 def _one_sided(cases: Cases, names: Sequence[str]) -> pd.DataFrame:
@@ -111,24 +108,6 @@ def _placed(definition: Definition, table: str, name: str, why: str, level: str)
     return known, REMARK, level, f"Declared known at {known}. If it is set once the outcome is known, m{move}; {vouch}"
 
 
-def _untold(table: str, cases: Cases) -> str:
-    """Why nobody can tell which columns know the outcome; nothing where it can be told."""
-    n_won, n_lost = int(cases.is_won.eq(True).sum()), int(cases.is_won.eq(False).sum())
-    if min(n_won, n_lost) >= FEWEST_EACH:
-        return ""
-    if not n_won and not n_lost:
-        return f"no outcome of {table} is recorded"
-    if not n_won or not n_lost:
-        return f"only {'won' if n_won else 'lost'} {table} are recorded"
-    return f"{n_won} won and {n_lost} lost {table} are too few"
-
-
-def _stored(warehouse: Warehouse, table: str, key: pd.Series) -> pd.DataFrame:
-    """A table's rows for these keys as they are recorded at the end, whatever moment its columns are declared at."""
-    rows = warehouse.frame(table).set_index(TABLES[table].key[0])
-    return rows.reindex(key).set_axis(key.index, axis=0)
-
-
 def market_leaks(warehouse: Warehouse) -> pd.DataFrame:
     """Columns of deals, leads and accounts that look like leaks over all that was ever recorded, most telling first.
 
@@ -142,7 +121,8 @@ def market_leaks(warehouse: Warehouse) -> pd.DataFrame:
         parts = []
         for upper in dict.fromkeys((table, "leads", "accounts")):
             if warehouse.has(upper) and (key := TABLES[upper].key[0]) in frame:
-                rows = _stored(warehouse, upper, cases.rows[key])
+                # as recorded at the end, whatever moment a column is declared at
+                rows = warehouse.frame(upper).set_index(key).reindex(cases.rows[key]).set_axis(cases.rows.index)
                 parts.append(rows[[name for name in rows if name not in home]])
                 home |= dict.fromkeys(map(str, parts[-1]), upper)
         stored = Cases(pd.concat(parts, axis=1), cases.is_won, cases.is_open, cases.period, cases.born)
@@ -162,10 +142,16 @@ def _frames(situation: Situation) -> dict[str, pd.DataFrame]:
 
 def _not_told(table: str, cases: Cases) -> pd.DataFrame:
     """One row that says why the columns of a table cannot be judged; none where they can."""
-    why = _untold(table, cases)
-    rows = [{"table": table, "column": "", "finding": CANNOT_TELL, "n": int(cases.is_won.notna().sum()), "why": why,
-             "advice": ADVICE}]  # fmt: skip
-    return pd.DataFrame(rows if why else [], columns=list(LEAK_COLUMNS))
+    n_won, n_lost = int(cases.is_won.eq(True).sum()), int(cases.is_won.eq(False).sum())
+    if min(n_won, n_lost) >= FEWEST_EACH:
+        return pd.DataFrame(columns=list(LEAK_COLUMNS))
+    why = f"{n_won} won and {n_lost} lost {table} are too few"
+    if not n_won or not n_lost:
+        why = f"only {'won' if n_won else 'lost'} {table} are recorded"
+    if not n_won and not n_lost:
+        why = f"no outcome of {table} is recorded"
+    row = {"table": table, "column": "", "finding": CANNOT_TELL, "n": n_won + n_lost, "why": why, "advice": ADVICE}
+    return pd.DataFrame([row], columns=list(LEAK_COLUMNS))
 
 
 def told(leaks: pd.DataFrame) -> list[str]:

@@ -178,17 +178,14 @@ class Situation:
         frame = self.with_fields("deals", "deal_id")
         for column in ("created_on", "closed_on"):
             frame[column] = pd.to_datetime(frame[column]) if column in frame else pd.NaT
-        return self._with_derived(frame)
-
-    def _with_derived(self, deals: pd.DataFrame) -> pd.DataFrame:
         declared = self.definition.deals
-        tells_lost = bool((deals["outcome"] == "lost").any()) and (declared is None or "lost" in declared.outcomes)
+        tells_lost = bool((frame["outcome"] == "lost").any()) and (declared is None or "lost" in declared.outcomes)
         today = pd.Timestamp(self.on) if self.on < FOREVER else pd.NaT
-        ended = deals["closed_on"].where(deals["outcome"] != "open", today)
-        age = (ended - deals["created_on"]).dt.days
-        month = deals["closed_on"].dt.month
+        ended = frame["closed_on"].where(frame["outcome"] != "open", today)
+        age = (ended - frame["created_on"]).dt.days
+        month = frame["closed_on"].dt.month
         is_end = (month % 3 == 0).astype("boolean").where(month.notna() & self.definition.has_calendar)
-        return deals.assign(age_days=age.where(age >= 0), is_quarter_end=is_end, tells_lost=tells_lost)
+        return frame.assign(age_days=age.where(age >= 0), is_quarter_end=is_end, tells_lost=tells_lost)
 
     @cached_property
     def has_only_won(self) -> bool:

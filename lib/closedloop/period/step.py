@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,21 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as parquet
 
-from closedloop.claims.ledger import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, typed
+from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition
-from closedloop.market.files import sha256_of
+from closedloop.market.files import sha256_of, write_atomic
 from closedloop.market.kept import computing_code, settings
 
-STEPS = ("research", "personas", "leads", "handoff", "deals", "refinement", "review")
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-
-
-@cache
-def no_looks() -> pd.DataFrame:
-    """An empty frame of looks."""
-    return typed([], LOOK_COLUMNS)
 
 
 @cache
@@ -36,45 +27,23 @@ def no_claims() -> pd.DataFrame:
     return typed([], CLAIM_COLUMNS)
 
 
-@cache
-def no_statements() -> pd.DataFrame:
-    """An empty frame of statements."""
-    return typed([], STATEMENT_COLUMNS)
-
-
 @dataclass(frozen=True)
 class Step:
     """The result of one notebook (``name``: its own without the number), beside its claims.
 
-    ``tables``: frames by name: records and texts, never findings. ``looks``: comparisons, before their family is
-    closed. ``statements``: figures that compare nothing. ``closed``: claims of families that verbs closed themselves.
-    ``results``: key figures, JSON scalars or lists; rates are fractions, undefined is None. ``missing``: section ->
-    what is missing, what to collect.
+    ``tables``: frames by name: records and texts, never findings. ``results``: key figures, JSON scalars or lists;
+    rates are fractions, undefined is None. ``missing``: section -> what is missing, what to collect.
     """
 
     name: str
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    looks: pd.DataFrame = field(default_factory=no_looks)
-    statements: pd.DataFrame = field(default_factory=no_statements)
-    closed: pd.DataFrame = field(default_factory=no_claims)
     results: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """A frame as Parquet, whole or not at all."""
-    replace_file(path, frame.reset_index(drop=True).to_parquet(index=False))
+    write_atomic(path, frame.reset_index(drop=True).to_parquet(index=False))
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -102,17 +71,17 @@ def write_step(folder: Path, step: Step) -> None:
     for name, frame in step.tables.items():
         write_frame(folder / "tables" / f"{step.name}.{name}.parquet", frame)
     text = json.dumps({"results": plain(step.results), "missing": step.missing}, indent=1, sort_keys=True)
-    replace_file(folder / "tables" / f"{step.name}.json", text.encode())
+    write_atomic(folder / "tables" / f"{step.name}.json", text.encode())
 
 
 def read_step(folder: Path, name: str) -> Step:
-    """What ``write_step`` left in ``folder``, without looks and statements (they became claims)."""
+    """What ``write_step`` left in ``folder``."""
     path = folder / "tables" / f"{name}.json"
     if not path.exists():
         raise ParameterError(f"{path} does not exist: the notebook {name!r} has not been run for this period")
     stored = json.loads(path.read_text())
     frames = {p.name.split(".")[1]: read_frame(p) for p in sorted((folder / "tables").glob(f"{name}.*.parquet"))}
-    return Step(name, frames, results=stored["results"], missing=stored["missing"])
+    return Step(name, frames, stored["results"], stored["missing"])
 
 
 def as_csv(frame: pd.DataFrame) -> str:
@@ -143,19 +112,16 @@ def basis(definition: Definition, period: str, day: str, rows: str) -> Basis:
     data = f"data/{definition.name}"
     found = {"lib/closedloop@computing": computing_code(), f"{data}@settings": settings(definition)}
     committed = sorted((definition.folder / "personas").glob("*.yml"))
-    sets = {f"{data}/personas/{path.name}": sha256_of(path) for path in committed if not _is_later(path.stem, period)}
+    # names of a market's periods sort in the order of time, but for p1000 after p999
+    until_now = [path for path in committed if (len(path.stem), path.stem) <= (len(period), period)]
+    sets = {f"{data}/personas/{path.name}": sha256_of(path) for path in until_now}
     return found | {f"{data}@{day}": rows} | sets
-
-
-def _is_later(period: str, than: str) -> bool:
-    """Names of a market's periods sort in the order of time, but for p1000 after p999."""
-    return (len(period), period) > (len(than), than)
 
 
 def is_of(folder: Path, name: str, today: Basis) -> bool:
     """Does what stands in ``folder`` under this name have this basis, and is it whole?"""
     try:
-        return bool(json.loads(_path(folder, name).read_text("utf-8")) == today)
+        return bool(json.loads((folder / f"{name}.json").read_text("utf-8")) == today)
     except (OSError, ValueError):
         return False
 
@@ -163,11 +129,7 @@ def is_of(folder: Path, name: str, today: Basis) -> bool:
 @contextmanager
 def written_on(folder: Path, name: str, today: Basis) -> Iterator[None]:
     """What is written within the block has this basis; it is noted last, so that half of it never counts."""
-    path = _path(folder, name)
+    path = folder / f"{name}.json"
     path.unlink(missing_ok=True)
     yield
-    replace_file(path, json.dumps(today, indent=1).encode() + b"\n")
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.json"
+    write_atomic(path, json.dumps(today, indent=1).encode() + b"\n")

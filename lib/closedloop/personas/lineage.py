@@ -1,4 +1,4 @@
-"""The first persona set: what market research alone suggests, before any deal has ended."""
+"""Where personas come from: the first set, which market research alone suggests, and how later ones follow from it."""
 
 from collections import Counter
 from dataclasses import dataclass

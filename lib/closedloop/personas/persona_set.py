@@ -1,10 +1,10 @@
-"""Ids of personas: short, safe in file names and addresses, and never two alike."""
+"""Persona sets: the personas of a period with their ids, rule, promised rates and changelog, read and written."""
 
 import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,10 +14,10 @@ import pandas as pd
 import yaml
 
 from closedloop.errors import DefinitionError
+from closedloop.market.files import write_atomic
 from closedloop.period.counting import LEAST_SHOWN, counts
 from closedloop.period.records import won
 from closedloop.period.situation import Situation
-from closedloop.period.step import replace_file
 from closedloop.statistics.rules import Rule
 from closedloop.statistics.stratified import compare_in_strata
 
@@ -81,7 +81,8 @@ def plain_changes(changelog: tuple[Change, ...]) -> list[dict[str, Any]]:
 
 def change_of(claim: Mapping[str, Any], *, period: str, edit: str, into: str) -> Change:
     """The entry of an edit whose claim this is."""
-    figures = {name: _figure(claim[name]) for name in _FIGURES}
+    # significant digits rather than decimals: a q value may be tiny
+    figures = {name: float(f"{float(claim[name]):.6g}") if np.isfinite(claim[name]) else None for name in _FIGURES}
     return Change(
         period,
         edit,
@@ -94,11 +95,6 @@ def change_of(claim: Mapping[str, Any], *, period: str, edit: str, into: str) ->
         claim_id=str(claim["claim_id"]),
         **figures,
     )
-
-
-def _figure(value: Any) -> float | None:
-    """Significant digits rather than decimals: a q value may be tiny."""
-    return float(f"{float(value):.6g}") if np.isfinite(value) else None
 
 
 EVERYONE = "everyone"
@@ -209,7 +205,7 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "rule": personas.rule.to_dict(),
         "changelog": plain_changes(personas.changelog),
     }
-    replace_file(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
+    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
 
 
 def _rounded(value: float | None) -> float | None:
@@ -228,24 +224,13 @@ def read_set(path: Path) -> PersonaSet:
         personas = tuple(Persona(**(entry | {"rule": tuple(entry.get("rule", ()))})) for entry in stored["personas"])
         rule = Rule.from_dict(stored["rule"])
         changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
+        plain = {field.name: stored[field.name] for field in fields(PersonaSet) if field.name in stored}
+        made = {"rule": rule, "personas": personas, "changelog": changelog, "fields": tuple(plain.get("fields", ()))}
+        return PersonaSet(**plain | made)
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
             f"{path}: is no persona set: {error}; compare it with a personas.yml under runs/"
         ) from error
-    return PersonaSet(
-        market=stored["market"],
-        period=stored["period"],
-        origin=stored["origin"],
-        rule=rule,
-        personas=personas,
-        base_rate=stored.get("base_rate"),
-        rule_error=stored.get("rule_error"),
-        guess_error=stored.get("guess_error"),
-        rule_n=stored.get("rule_n"),
-        fields=tuple(stored.get("fields", ())),
-        changelog=changelog,
-        **{name: stored.get(name, "") for name in ("first_period", "last_period", "deals")},
-    )
 
 
 @dataclass(frozen=True)
@@ -263,7 +248,7 @@ def write_proposal(path: Path, proposal: Proposal) -> None:
         write_set(path, proposal.personas)
     else:
         stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
-        replace_file(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
+        write_atomic(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
 
 
 def read_proposal(path: Path) -> Proposal:

@@ -36,7 +36,9 @@ def research(situation: Situation) -> Research:
 def sample_of(situation: Situation) -> Sample:
     """Survey answers when there are any; else leads, accounts or deals by the fields known at creation."""
     rows, items = survey_of(situation)
-    weighted = _with_weights(rows)
+    weighted = rows
+    if "weight" in rows and rows["weight"].notna().any():  # else nobody knows how many people an answer stands for
+        weighted = rows.dropna(subset=["weight"]).reset_index(drop=True)
     if len(weighted) >= FEWEST_ROWS and weighted[items].notna().any(axis=None):
         apart = [name for name in situation.view.fields("respondents") if name not in items]
         return Sample("respondents", weighted, items, apart, len(rows) - len(weighted))
@@ -50,12 +52,6 @@ def survey_of(situation: Situation) -> tuple[pd.DataFrame, list[str]]:
         return pd.DataFrame(), []
     rows = fetched(situation.view.known("respondents", Moment.RESEARCH), "respondent_id")
     return rows, [item for item in situation.definition.items if item in rows]
-
-
-def _with_weights(answers: pd.DataFrame) -> pd.DataFrame:
-    """Of a weighted survey the answers that have a weight: of others nobody knows how many people they stand for."""
-    is_weighted = "weight" in answers and answers["weight"].notna().any()
-    return answers.dropna(subset=["weight"]).reset_index(drop=True) if is_weighted else answers
 
 
 def _sample_of_records(situation: Situation) -> Sample:

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from closedloop.errors import ParameterError
+from closedloop.market.files import write_atomic
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.records import decided
 from closedloop.period.situation import Situation
-from closedloop.period.step import replace_file
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.questions.refinement.champion_challenger import lagged_rate, predict
 from closedloop.questions.refinement.splits import FEWEST_DEALS
@@ -124,7 +124,7 @@ def backtest(
     seen = Situation.latest(warehouse).seen
     report: dict[str, Any] = {"market": market, "capacity": capacity, "data": seen, "periods": parts, "pooled": pooled}
     report["headline"] = headline(report)
-    replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+    write_atomic(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 

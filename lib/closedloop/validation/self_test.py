@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from closedloop.errors import ParameterError
+from closedloop.market.files import write_atomic
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.situation import Situation
-from closedloop.period.step import replace_file
 from closedloop.statistics.proportions import wilson
 from closedloop.validation.families import EFFECTS, Planted, planted
 from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
@@ -91,7 +91,7 @@ def self_test(
         "planted": [planted_figures(effects, effect) for effect in EFFECTS],
     }
     if not notebooks:
-        replace_file(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
+        write_atomic(out / market / FILE, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.market.files import write_atomic
 from closedloop.period.comparisons import CONVERSION
 from closedloop.period.situation import Situation
-from closedloop.period.step import read_frame, replace_file, write_frame
+from closedloop.period.step import read_frame, write_frame
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.statistics.recording import Followed
 from closedloop.workbench.answer import Answer
@@ -275,7 +276,7 @@ def write_compared(folder: Path, notebook: str, compared: Compared) -> None:
         path.unlink()
     for number, redraw in enumerate(compared.redraws):
         write_frame(folder / _FOLDER / f"{notebook}.{number:03d}.parquet", _frame_of(redraw))
-    replace_file(folder / _FOLDER / f"{notebook}.json", json.dumps(dict(compared.left_out), indent=1).encode())
+    write_atomic(folder / _FOLDER / f"{notebook}.json", json.dumps(dict(compared.left_out), indent=1).encode())
 
 
 def read_compared(folder: Path, notebook: str) -> Compared:

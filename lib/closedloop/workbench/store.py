@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
-from closedloop.market.files import root, sha256_of
+from closedloop.market.files import root, sha256_of, write_atomic
 from closedloop.period.situation import Situation
-from closedloop.period.step import Step, as_csv, basis, read_frame, read_step, replace_file, write_frame, write_step
+from closedloop.period.step import Step, as_csv, basis, read_frame, read_step, write_frame, write_step
+from closedloop.workbench.notebooks import FOLDERS
 
 PLANNING = ("01_research", "02_personas", "03_leads")
 LOOKING_BACK = ("04_handoff", "05_deals", "06_refinement", "07_review")
@@ -24,7 +25,7 @@ def step_of(notebook: str) -> str:
 
 def notebook_path(notebook: str) -> Path:
     """The shipped notebook of that name."""
-    found = [root() / folder / f"{notebook}.ipynb" for folder in ("notebooks", "playbooks")]
+    found = [root() / folder / f"{notebook}.ipynb" for folder in FOLDERS]
     return next((path for path in found if path.exists()), found[0])
 
 
@@ -59,8 +60,8 @@ def write(folder: Path, notebook: str, step: Step, claims: pd.DataFrame, today: 
     set_aside(folder, notebook)
     write_step(folder, step)
     write_frame(folder / "claims" / f"{notebook}.parquet", claims)
-    replace_file(folder / "documents" / f"{notebook}.csv", as_csv(claims).encode())
-    replace_file(folder / "claims" / f"{notebook}.json", json.dumps(today, indent=1).encode() + b"\n")
+    write_atomic(folder / "documents" / f"{notebook}.csv", as_csv(claims).encode())
+    write_atomic(folder / "claims" / f"{notebook}.json", json.dumps(today, indent=1).encode() + b"\n")
 
 
 def read_claims(folder: Path | None, *notebooks: str) -> pd.DataFrame:
@@ -75,7 +76,7 @@ def merge_claims(folder: Path) -> None:
     names = sorted(path.stem for path in (folder / "claims").glob("*.parquet"))
     claims = read_claims(folder, *names)
     write_frame(folder / "claims.parquet", claims)
-    replace_file(folder / "claims.csv", as_csv(claims).encode())
+    write_atomic(folder / "claims.csv", as_csv(claims).encode())
 
 
 def read_tables(folder: Path, notebook: str) -> Step:

@@ -5,31 +5,18 @@ Papermill's own marks are not used: after a dead kernel or a timeout they call e
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from closedloop.batch.ledger import Limits, Trace, mark
-from closedloop.batch.parameters import Value, check_values, declared
 from closedloop.batch.runner.parent import Parent
 from closedloop.errors import ClosedLoopError
 from closedloop.market.files import write_atomic
 from closedloop.terms import Status
+from closedloop.workbench.notebooks import Value, check_values, declared
 
-RESULTS_MIME = "application/vnd.closedloop.results+json"
 _PAUSE_SECONDS = 0.1  # a process that has closed its sockets is not gone yet
 _MOST_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a notebook ended; ``notebook`` is what a reader gets, also of a failed run (None without any)."""
-
-    status: Status
-    cause: str
-    notebook: Any
-    results: Mapping[str, Any]
-    peak_mb: float | None
 
 
 class TruthfulEngine:
@@ -45,7 +32,10 @@ class TruthfulEngine:
 
         from closedloop.batch.runner.forked import run_in_kernel
 
-        _check_parameters(nb)
+        given = nb.metadata.get("papermill", {}).get("parameters", {})
+        sources = [cell.source for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+        if given:  # papermill would run a name that is not declared, or a value of another type, as code
+            check_values(declared(sources[0], "the notebook") if sources else (), given, "the notebook")
         trace = Trace(nb, Limits())
         run_in_kernel(trace, kernel_name)
         mark(trace)
@@ -66,57 +56,33 @@ class TruthfulEngine:
         return language or str(nb.metadata.kernelspec.get("language", "python"))
 
 
-def _check_parameters(notebook: Any) -> None:
-    """Refuse names that the notebook does not declare, and values of other types: papermill would run them as code."""
-    given = notebook.metadata.get("papermill", {}).get("parameters", {})
-    sources = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    if given:
-        check_values(declared(sources[0], "the notebook") if sources else (), given, "the notebook")
-
-
 def execute(
     source: Path, parameters: Mapping[str, Value], limits: Limits | None = None, parent: Parent | None = None
-) -> Execution:
+) -> Trace:
     """Run the notebook at ``source`` from top to bottom, in a process that ``parent`` forks or in an ordinary kernel.
 
     What a notebook does never raises: it is in the status and the cause. A process that does not start is tried once
     more; one whose parent was lost, twice; a cell that fails is not. A notebook in another language than Python takes
     its kernel. Raises NoFork when the parent gives no process.
     """
-    for attempt in range(1, _MOST_TRIES + 1):
-        trace = _attempt(source, parameters, limits or Limits(), parent)
-        if not (trace.is_lost or (trace.status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
-            break
-        time.sleep(_PAUSE_SECONDS)
-    return Execution(trace.status, trace.cause, trace.notebook, recorded_results(trace.notebook), trace.peak_mb)
-
-
-def _attempt(source: Path, parameters: Mapping[str, Value], limits: Limits, parent: Parent | None) -> Trace:
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    notebook = load_notebook_node(str(source))
-    spec = {"name": "python3", "language": "python", **notebook.metadata.get("kernelspec", {})}
-    if parameters:
-        named = {"kernel_name": spec["name"], "language": spec["language"]}
-        notebook = parameterize_notebook(notebook, dict(parameters), **named)
-    trace = Trace(notebook, limits)
-    if parent and spec["language"] == "python":
-        from closedloop.batch.runner.forked import run_forked
+    from closedloop.batch.runner.forked import run_forked, run_in_kernel
 
-        run_forked(trace, parent)
-    else:
-        from closedloop.batch.runner.forked import run_in_kernel
-
-        run_in_kernel(trace, spec["name"])
+    for attempt in range(1, _MOST_TRIES + 1):
+        notebook = load_notebook_node(str(source))
+        spec = {"name": "python3", "language": "python", **notebook.metadata.get("kernelspec", {})}
+        if parameters:
+            named = {"kernel_name": spec["name"], "language": spec["language"]}
+            notebook = parameterize_notebook(notebook, dict(parameters), **named)
+        trace = Trace(notebook, limits or Limits())
+        if parent and spec["language"] == "python":
+            run_forked(trace, parent)
+        else:
+            run_in_kernel(trace, spec["name"])
+        if not (trace.is_lost or (trace.status is Status.START_FAILED and attempt < _MOST_TRIES - 1)):
+            break
+        time.sleep(_PAUSE_SECONDS)
     mark(trace)
     return trace
-
-
-def recorded_results(notebook: Any) -> dict[str, Any]:
-    """The key figures that the notebook's last results display holds; none without one."""
-    found: dict[str, Any] = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            found = dict(output.get("data", {}).get(RESULTS_MIME, found))
-    return found

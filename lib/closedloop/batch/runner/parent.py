@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,19 +50,40 @@ class ParentLost(Exception):
     """The process that notebooks are forked from has ended; another one can be started."""
 
 
-class Parent:
+class Parent(AbstractContextManager["Parent"]):
     """Forks children from one warm process, which ``with`` ends, and all of them; many threads may ask at once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._control: socket.socket | None = None
         self._is_stopped = self._has_forked = False
         self.process: subprocess.Popen[bytes] | None = None
 
-    def begin(self) -> None:
-        """Start the process unless it lives: it imports libraries while others plan. Raises NoFork where it cannot."""
+    def begin(self) -> socket.socket:
+        """Start the process unless it lives: it imports libraries while others plan; the socket for requests.
+
+        Raises NoFork where nothing can be forked, ParentLost once it is stopped.
+        """
+        if sys.platform != "linux":
+            raise NoFork(f"notebooks are forked on Linux only, and this is {sys.platform}")
+        if self._is_stopped:
+            raise ParentLost("the batch is being stopped")
         with self._lock:
-            self._begin()
+            if self._control is None or self.process is None or self.process.poll() is not None:
+                self.close()
+                self._control, end = socket.socketpair()
+                self._control.settimeout(_START_SECONDS)
+                with end:
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-m", "closedloop.batch.runner.parent", str(end.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        pass_fds=[end.fileno()],
+                        env=os.environ | ENVIRONMENT,
+                        start_new_session=True,  # Ctrl-C is for the runner
+                    )
+            return self._control
 
     def fork(self, request: Mapping[str, Any]) -> "Child":
         """A child that does the request; raises NoFork when there is none to be had, ParentLost to try it again."""
@@ -70,7 +91,7 @@ class Parent:
         child, data = Child(own), json.dumps(request).encode()
         try:
             with self._lock, end:
-                control = self._begin()
+                control = self.begin()
                 self._has_forked = True
                 socket.send_fds(control, [_LENGTH.pack(len(data))], [end.fileno()])
                 control.sendall(data)
@@ -95,48 +116,21 @@ class Parent:
     def close(self) -> None:
         """End the process and its children."""
         with self._lock:
-            self._clear()
-
-    def _begin(self) -> socket.socket:
-        if sys.platform != "linux":
-            raise NoFork(f"notebooks are forked on Linux only, and this is {sys.platform}")
-        if self._is_stopped:
-            raise ParentLost("the batch is being stopped")
-        if self._control is None or self.process is None or self.process.poll() is not None:
-            self._clear()
-            self._control, end = socket.socketpair()
-            self._control.settimeout(_START_SECONDS)
-            with end:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "closedloop.batch.runner.parent", str(end.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[end.fileno()],
-                    env=os.environ | ENVIRONMENT,
-                    start_new_session=True,  # Ctrl-C is for the runner
-                )
-        return self._control
-
-    def _clear(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self.process is not None:
-            try:  # one that has no children may still be importing
-                self.process.wait(5 if self._has_forked else 0)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self._control, self.process, self._has_forked = None, None, False
-
-    def __enter__(self) -> "Parent":
-        return self
+            if self._control is not None:
+                self._control.close()
+            if self.process is not None:
+                try:  # one that has no children may still be importing
+                    self.process.wait(5 if self._has_forked else 0)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+            self._control, self.process, self._has_forked = None, None, False
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class Child:
+class Child(AbstractContextManager["Child"]):
     """A forked child as the runner knows it: what it tells, and signals to it."""
 
     def __init__(self, end: socket.socket) -> None:
@@ -171,9 +165,6 @@ class Child:
         """Let go of the child; one that still lives is killed."""
         self._end.close()
 
-    def __enter__(self) -> "Child":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -207,7 +198,8 @@ class _Forks:
             os._exit(0)
         data = control.recv(_LENGTH.unpack(head)[0], socket.MSG_WAITALL)
         os.set_inheritable(ends[0], False)
-        end, threads = socket.socket(fileno=ends[0]), _threads()
+        end = socket.socket(fileno=ends[0])
+        threads = sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
         if len(threads) > 1:
             self.problem = f"a library has started threads, which do not survive a fork: {', '.join(threads)}"
         if self.problem:
@@ -264,11 +256,6 @@ class _Forks:
         with suppress(KeyError):
             self.selector.unregister(end)
         end.close()
-
-
-def _threads() -> list[str]:
-    """The names of this process's threads, as the system knows them."""
-    return sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
 
 
 def _signal(pid: int, number: int) -> None:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.periods import as_told
+from closedloop.market.sources import quoted
+from closedloop.market.staging.checks import COLUMNS
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.staging.raw_files import COLUMNS, quoted
 from closedloop.market.view import FIELD_TABLES, is_field, likeness
 
 
@@ -23,6 +24,7 @@ class Audit:
 
     def write(self, folder: Path) -> None:
         """Write the three frames as Parquet into ``folder``."""
+        folder.mkdir()
         for name in ("tables", "columns", "actions"):
             getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
 
@@ -34,12 +36,9 @@ def read_audit(folder: Path) -> Audit:
 
 def take_audit(ladder: Ladder) -> Audit:
     """Count the market that ``ladder`` has climbed."""
-    return Audit(_tables(ladder), _columns(ladder), _actions(ladder))
-
-
-def _actions(ladder: Ladder) -> pd.DataFrame:
     actions = pd.DataFrame(ladder.actions, columns=list(COLUMNS)).astype({"n": "int64"})
-    return actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
+    actions = actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
+    return Audit(_tables(ladder), _columns(ladder), actions)
 
 
 def _tables(ladder: Ladder) -> pd.DataFrame:

@@ -1,10 +1,14 @@
-"""The checks of the contract's single values, as pandera schemas; keys and references are looked at in SQL."""
+"""Checks of rows: values that the contract does not allow, contradictions, far amounts; and what was done about it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 
+import duckdb
 import pandas as pd
 import pandera.errors
 import pandera.pandas as pa
@@ -12,11 +16,75 @@ import pandera.pandas as pa
 from closedloop.errors import allowed
 from closedloop.market.contract import TABLES, Column, Table, kind_of
 from closedloop.market.definition import Definition
-from closedloop.market.staging.raw_files import EMAIL, TELEPHONE, quoted
+from closedloop.market.periods import as_told
+from closedloop.market.sources import quoted
 
 _IN_WORDS = {"below 0": "0 or more", "above 1": "0 to 1", "not above 0": "above 0"}
 _MOST_LISTED = 30
 _BOUNDS = {"amount": (0, None), "count": (0, None), "rate": (0, 1)}
+EMAIL = r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}"
+TELEPHONE = r"(^|[\s:])(\+|00)[1-9][0-9 ().\-]{7,}[0-9]|\(?\b[0-9]{3}\)?[ .\-][0-9]{3}[ .\-][0-9]{4}\b"
+COLUMNS = ("table", "action", "reason", "column", "n", "values", "allowed", "file", "lines")
+_MOST_SHOWN = 5
+_LONGEST = 60
+Action = dict[str, Any]
+
+
+class Actions(list[Action]):
+    """Actions in the order in which they were taken, with the keys COLUMNS; without a file ``lines`` are rows."""
+
+    def __init__(self, is_strict: bool) -> None:
+        super().__init__()
+        self._is_strict = is_strict
+
+    def note(
+        self,
+        table: str,
+        action: str,
+        reason: str,
+        column: str = "",
+        *,
+        lines: Sequence[int] = (),
+        values: Iterable[object] = (),
+        allowed: str = "",
+        file: str = "",
+        n: int | None = None,
+    ) -> None:
+        """Add one action; ``n`` is the number of lines where it is not given."""
+        count = len(lines) if n is None else n
+        shown = (table, action, reason, column, count, self._shown(values), allowed, file, _first(lines))
+        self.append(dict(zip(COLUMNS, shown, strict=True)))
+
+    def _shown(self, values: Iterable[object]) -> str:
+        """The most frequent values with their counts, e-mail addresses and telephone numbers left out."""
+        counts = Counter(self._plain(str(value)) for value in values).most_common()
+        named = [f"{value} ({n} times)" if n > 1 else value for value, n in counts]
+        return allowed(named, _MOST_SHOWN) if named else ""
+
+    def _plain(self, value: str) -> str:
+        for pattern, name in ((EMAIL, "an e-mail address"), (TELEPHONE, "a telephone number")):
+            if self._is_strict and re.search(pattern, value):
+                return f"(like {name})"
+        return f"'{value[:_LONGEST]}…'" if len(value) > _LONGEST else f"'{value}'"
+
+
+def _first(lines: Sequence[int]) -> str:
+    return allowed(sorted(lines), _MOST_SHOWN) if lines else ""
+
+
+def told(action: Mapping[Any, Any]) -> str:
+    """One action as a line that a person reads."""
+    columns = [name for name in action["column"].split(", ") if name and name not in action["reason"]]
+    place = ".".join([action["table"], *columns]) if len(columns) < 2 else action["table"]
+    about = f" ({action['column']})" if len(columns) > 1 else ""
+    n = f"{action['n']:,} time{'s' * (action['n'] != 1)}"
+    parts = [f"{action['action']}, {n}: {place} {action['reason']}{about}"]
+    parts += [f"found {action['values']}"] if action["values"] else []
+    parts += [f"allowed: {action['allowed']}"] if action["allowed"] else []
+    if action["lines"]:
+        kind = f"{action['file']}, line" if action["file"] else "row of the select"
+        parts.append(f"{kind}{'s' * (action['n'] != 1) if action['file'] else ''} {action['lines']}")
+    return "; ".join(parts)
 
 
 def _checks(column: Column) -> list[pa.Check]:
@@ -99,3 +167,194 @@ def are_codes(counts: Iterable[tuple[str, int]]) -> bool:
     """Few values, each on many rows, and none written as people write a number to call: of products, not of people."""
     known = list(counts)
     return len(known) <= _MOST_CODES and all(n >= _FEWEST_USES and not re.search(r"[+()\s]", text) for text, n in known)
+
+
+_TIMES, _DEVIATIONS, _FEWEST = 100, 5, 10
+
+
+def far_amounts(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> tuple[str, list[int], list[str]]:
+    """What is said of the far amounts of a column, their lines and the amounts, the largest first; none give "".
+
+    Far on both scales: a hundred times the median, and five robust deviations of the logarithms above it, so that
+    amounts which are uneven by nature are left alone. Columns with fewer than ten amounts are not judged.
+    """
+    paid = f"select _line, {quoted(column)}::double as amount from {table} where {quoted(column)} > 0"
+    found = connection.execute(
+        f"select _line, amount, amount / middle as times, n from ({paid}), (select median(amount) as middle,"
+        f" 1.4826 * mad(ln(amount)) as deviation, count(*) as n from ({paid}))"
+        f" where n >= {_FEWEST} and amount > {_TIMES} * middle"
+        f" and ln(amount / middle) > {_DEVIATIONS} * deviation order by amount desc, _line"
+    ).fetchall()
+    if not found:
+        return "", [], []
+    times, n = found[-1][2], found[0][3]
+    are = "is" if len(found) == 1 else "are over"
+    told = f"{len(found)} of {n} {are} {float(f'{times:.1g}'):,.0f} times the median"
+    return told, [int(line) for line, *_ in found], [f"{amount:.15g}" for _, amount, *_ in found]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A contradiction: ``condition`` is SQL over the table's row ``t``.
+
+    It is looked for when the columns it ``needs`` exist: the table's own, or ``leads.created_on`` of another table.
+    ``missing`` is the column whose gap it is about: a cell that could not be read is no gap. ``allowed``, in words.
+    """
+
+    table: str
+    reason: str
+    condition: str
+    needs: tuple[str, ...] = ()
+    missing: str = ""
+    allowed: str = ""
+
+    @property
+    def columns(self) -> str:
+        """The table's own columns that it is about."""
+        return ", ".join(need for need in self.needs if "." not in need)
+
+    def possible(self, present: dict[str, list[str]]) -> bool:
+        """Does the market have the table and the needed columns?"""
+        places = [need.split(".") if "." in need else [self.table, need] for need in self.needs]
+        return self.table in present and all(column in present.get(table, ()) for table, column in places)
+
+
+_STATUS_DATES = (
+    "created_on",
+    "marketing_qualified_on",
+    "handed_off_on",
+    "sales_accepted_on",
+    "sales_qualified_on",
+)
+_FIXED = (
+    Flag("deals", "closed before created", "closed_on < created_on", ("closed_on", "created_on")),
+    Flag("deals", "open with closed_on", "outcome = 'open' and closed_on is not null", ("closed_on",)),
+    Flag("deals", "closed without closed_on", "outcome <> 'open' and closed_on is null", ("closed_on",), "closed_on"),
+    Flag("deals", "won_amount without won", "won_amount is not null and outcome <> 'won'", ("won_amount",)),
+    Flag(
+        "deals",
+        "won without won_amount",
+        "won_amount is null and outcome = 'won'",
+        ("won_amount",),
+        missing="won_amount",
+    ),
+    Flag(
+        "deals",
+        "loss_reason on won or open",
+        "loss_reason is not null and outcome in ('won', 'open')",
+        ("loss_reason",),
+    ),
+    Flag(
+        "deals",
+        "deal before its lead",
+        "created_on < (select l.created_on from leads l where l.lead_id = t.lead_id)",
+        ("created_on", "lead_id", "leads.created_on"),
+    ),
+    Flag("leads", "arm without experiment", "arm is not null and experiment is null", ("arm", "experiment")),
+    Flag("spend", "ends before it starts", "ends_on < starts_on", ("ends_on",)),
+    Flag(
+        "stage_history",
+        "change_no not 1..n",
+        "change_no > (select count(*) from stage_history h where h.deal_id = t.deal_id) or change_no < 1",
+    ),
+    Flag(
+        "stage_history",
+        "dates falling",
+        "entered_on < (select max(h.entered_on) from stage_history h"
+        " where h.deal_id = t.deal_id and h.change_no < t.change_no)",
+    ),
+    *(
+        Flag(
+            "stage_history",
+            f"change {side} its deal's life",
+            f"exists (select 1 from deals d where d.deal_id = t.deal_id and t.entered_on {sign} d.{edge})",
+            (f"deals.{edge}",),
+        )
+        for side, sign, edge in (("before", "<", "created_on"), ("after", ">", "closed_on"))
+    ),
+)
+
+
+def _ordered() -> list[Flag]:
+    ends = [("created_on", "recycled_on"), ("handed_off_on", "recycled_on"), ("created_on", "disqualified_on")]
+    return [
+        Flag("leads", f"{later} before {earlier}", f"{later} < {earlier}", (earlier, later))
+        for earlier, later in [*combinations(_STATUS_DATES, 2), *ends]
+    ]
+
+
+def _references() -> list[Flag]:
+    return [
+        Flag(
+            table.name,
+            f"{column.name} not found in {column.refers}",
+            f"{column.name} is not null"
+            f" and not exists (select 1 from {column.refers} r where r.{column.name} = t.{column.name})",
+            (column.name, f"{column.refers}.{column.name}"),
+        )
+        for table in TABLES.values()
+        for column in table.columns
+        if column.refers
+    ]
+
+
+def _dates(definition: Definition) -> list[Flag]:
+    born = [Flag(t.name, f"{t.born} missing", f"{t.born} is null", (t.born,), t.born) for t in TABLES.values()]
+    if definition.extracted_on is None:
+        return born
+    last = f"up to {as_told(definition, definition.extracted_on)}"
+    late = [
+        Flag(
+            *(t.name, f"{c.name} after extracted_on", f"{c.name} > date '{definition.extracted_on}'", (c.name,)),
+            allowed=last,
+        )
+        for t in TABLES.values()
+        for c in t.columns
+        if c.name == t.born or c.shown == "own"
+    ]
+    return born + late
+
+
+def _declared(definition: Definition) -> list[Flag]:
+    if definition.deals is None:
+        return []
+    outcomes = ", ".join(f"'{outcome}'" for outcome in (*definition.deals.outcomes, "open"))
+    declared = allowed((*definition.deals.outcomes, "open"))
+    flags = [Flag("deals", "outcome not declared", f"outcome not in ({outcomes})", ("outcome",), allowed=declared)]
+    if definition.deals.stages:
+        stages = ", ".join("'" + stage.replace("'", "''") + "'" for stage in definition.deals.stages)
+        flags.append(
+            Flag(
+                "deals",
+                "open in an undeclared stage",
+                f"outcome = 'open' and stage not in ({stages})",
+                ("stage",),
+                allowed=allowed(definition.deals.stages),
+            )
+        )
+    return flags
+
+
+def _spelled_alike() -> list[Flag]:
+    return [
+        Flag(
+            "deals",
+            f"{name} unlike its lead's",
+            f"{name} <> (select l.{name} from leads l where l.lead_id = t.lead_id)",
+            (name, "lead_id", f"leads.{name}"),
+        )
+        for name in ("channel", "campaign")
+    ]
+
+
+def flags_for(definition: Definition, present: dict[str, list[str]]) -> list[Flag]:
+    """Every contradiction that can be looked for, given each table's columns that are present."""
+    every = [
+        *_FIXED,
+        *_ordered(),
+        *_references(),
+        *_dates(definition),
+        *_declared(definition),
+        *_spelled_alike(),
+    ]
+    return [flag for flag in every if flag.possible(present)]

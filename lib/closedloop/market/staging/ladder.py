@@ -1,20 +1,33 @@
 """From raw files to canonical tables: stop, set aside, empty the cell, or flag; nothing is lost silently."""
 
+import json
 import re
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as parquet
 
 from closedloop.errors import ContractError, DefinitionError, allowed
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
-from closedloop.market.staging.checks import FIELD_YEARS, LIKE_A_TELEPHONE, are_codes, outside, unfit
-from closedloop.market.staging.flags import far_amounts, flags_for
-from closedloop.market.staging.raw_files import SHOWN, Actions, RawFiles, file_of, quoted
+from closedloop.market.sources import SHOWN, RawFiles, file_of, quoted
+from closedloop.market.staging.checks import (
+    FIELD_YEARS,
+    LIKE_A_TELEPHONE,
+    Actions,
+    are_codes,
+    checked,
+    far_amounts,
+    flags_for,
+    outside,
+    problems,
+    unfit,
+)
 from closedloop.market.staging.readings import Select, Unreadable
+from closedloop.market.warehouse import ABOUT
 
 _CURRENCY = r"([A-Z]{3}|kr|\p{Sc})?"
 _NUMBER = r"-?([0-9]{1,3}([, \x{a0}\x{202f}''][0-9]{3})+|[0-9]+)?(\.[0-9]*)?"
@@ -70,6 +83,28 @@ class Ladder:
             self._check(table)
         self.unreadable.count_elsewhere()
         self._flag()
+
+    def write(self, folder: Path) -> None:
+        """Write the canonical tables, what was set aside of each, and the days on which something happened."""
+        for part in ("tables", "rejected"):
+            (folder / part).mkdir(parents=True)
+        for name, columns in self.columns.items():
+            order = ", ".join(quoted(key) for key in TABLES[name].key)
+            query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
+            parquet.write_table(self.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
+        for name, rejected in self.rejected.items():
+            rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
+        about = {"market": self.definition.name, "busy_days": self._busy_days()}
+        (folder / ABOUT).write_text(json.dumps(about))
+
+    def _busy_days(self) -> list[str]:
+        """The days on which leads and deals begin or end: with them the market's periods are known without a query."""
+        days: set[date] = set()
+        for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
+            if column in self.columns.get(table, ()):
+                found = self.connection.sql(f"select distinct {quoted(column)} from {table}").fetchall()
+                days.update(day for (day,) in found if day is not None)
+        return sorted(day.isoformat() for day in days)
 
     def _selects(self) -> tuple[list[Path], list[tuple[Table, Path]]]:
         paths = {path.stem: path for path in sorted(self.definition.folder.glob("*.sql"))}
@@ -175,8 +210,6 @@ class Ladder:
         return [int(row[0]) for row in self.connection.execute(query).fetchall()]
 
     def _check(self, table: Table) -> None:
-        from closedloop.market.staging.checks import checked, problems
-
         listed = ", ".join(map(quoted, checked(table, self.columns[table.name])))
         frame = self.connection.execute(f"select {listed} from {table.name} order by rowid").df()
         found = list(problems(table, frame))

@@ -11,7 +11,8 @@ from sqlglot.optimizer.scope import Scope, build_scope
 
 from closedloop.errors import allowed
 from closedloop.market.contract import Table
-from closedloop.market.staging.raw_files import Actions, quoted
+from closedloop.market.sources import quoted
+from closedloop.market.staging.checks import Actions
 
 _DIALECT = "duckdb"
 _RAW, _OTHER = "raw", "main"  # schemas: of raw files; of canonical tables and helpers

@@ -9,13 +9,14 @@ import pandas as pd
 from numpy.random import Generator
 
 from closedloop.errors import ParameterError
+from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.warehouse import fetched
 from closedloop.market.where import meeting
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.records import column
 from closedloop.period.situation import Situation
-from closedloop.period.step import as_csv, replace_file
+from closedloop.period.step import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
@@ -229,7 +230,7 @@ def _write(answer: Answer, folder: Path) -> None:
             table = table.assign(**{why: said})
         if name == "next_leads":
             table = table.assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")
-        replace_file(path, as_csv(table).encode())
+        write_atomic(path, as_csv(table).encode())
 
 
 def listed(ranked: pd.DataFrame, random_share: float, rng: Generator, length: int = LIST_LENGTH) -> pd.DataFrame:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from closedloop.batch.notebooks import find_notebook, notebooks, read_notebook
 from closedloop.errors import ParameterError
+from closedloop.workbench.notebooks import find_notebook, notebooks, read_notebook
 
 from .conftest import Project, write_notebook
 
