@@ -27,7 +27,7 @@ READS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     PERSONAS: (("01_research",), _SET),
     "03_leads": ((PERSONAS,), _SET),
     **dict.fromkeys(_DEALS, ((), _SET)),
-    "07_review": (_DEALS, ()),
+    "07_review": ((*PLANNING, *_DEALS), ()),
     **dict.fromkeys(DOCUMENTS, (PLANNING, _DEALS)),
 }
 
