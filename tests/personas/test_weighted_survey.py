@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.market.definition import read_definition
+from closedloop.period import store
 from closedloop.presentation.sentences import Words, sentence
-from closedloop.workbench import store
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

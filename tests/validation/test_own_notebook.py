@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from closedloop.period import store
 from closedloop.validation.families import NullMarket, planted
 from closedloop.validation.market import null_market
-from closedloop.workbench import store
 from closedloop.workbench.families import ENDING
 
 PERIOD = "2024-q2"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.market.files import slug, write_atomic
 from closedloop.market.periods import Period
-from closedloop.period.step import Step, as_csv, plain
+from closedloop.period.store import Step, as_csv, plain
 from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers

@@ -9,7 +9,7 @@ import pandas as pd
 
 from closedloop.errors import DefinitionError
 from closedloop.market.definition import Definition
-from closedloop.period.step import read_frame
+from closedloop.period.store import read_frame
 from closedloop.personas.changes import Difference, compare
 from closedloop.personas.persona_set import COMMIT, EVERYONE, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
 from closedloop.presentation import numbers

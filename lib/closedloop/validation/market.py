@@ -15,6 +15,7 @@ from closedloop.claims.comparisons import SHORTEST_DAYS
 from closedloop.market.kept import fingerprint_of
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.period import store
 from closedloop.period.comparisons import handed_off
 from closedloop.period.records import as_numbers, lead_frame, won
 from closedloop.period.situation import Situation
@@ -33,7 +34,7 @@ from closedloop.validation.outcomes import (
 )
 from closedloop.validation.procedures import Duels, Orders, Promises, Score, Splits, Targets
 from closedloop.validation.worlds import DEALS, Bools, Errors, Ints, Money, Pool, Tally
-from closedloop.workbench import families, redraws, store
+from closedloop.workbench import families, redraws
 from closedloop.workbench.cells import ensure, run_cells
 from closedloop.workbench.redraws import Compared, read_compared
 

@@ -20,7 +20,7 @@ from closedloop.claims.ledger import (
     stacked,
     typed,
 )
-from closedloop.period.step import no_claims
+from closedloop.period.store import no_claims
 from closedloop.presentation.blocks import Missing, Note, Piece, Sentence, Shown
 from closedloop.presentation.charts import Picture
 from closedloop.presentation.findings import first

@@ -18,13 +18,14 @@ from closedloop.market.definition import Claims, Definition, read_definition
 from closedloop.market.files import root, runs_folder
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse, read_again
+from closedloop.period import store
 from closedloop.period.situation import Situation
-from closedloop.period.step import Step, no_claims
+from closedloop.period.store import Step, no_claims
 from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Sentence, Shown
 from closedloop.presentation.persona_words import rule_sentences, words_for
 from closedloop.presentation.sentences import Words
 from closedloop.terms import Moment
-from closedloop.workbench import families, store
+from closedloop.workbench import families
 from closedloop.workbench.answer import (
     Answer,
     Evidence,
@@ -370,7 +371,7 @@ class Closing:
             return
         from IPython.display import publish_display_data
 
-        from closedloop.period.step import plain
+        from closedloop.period.store import plain
 
         found = plain(self.results)
         text = "\n".join(f"{key}: {value}" for key, value in found.items())

@@ -12,6 +12,7 @@ import pandas as pd
 from closedloop.claims.arms import arm_differences, arm_looks, uneven_look
 from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
+from closedloop.period import store
 from closedloop.period.comparisons import CONVERSION, LEAD_HITS, MESSAGES, control_of, handed_off
 from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.records import as_numbers, column, first_won
@@ -24,7 +25,6 @@ from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.amounts import MOST_OF_ALL
 from closedloop.statistics.cumulative_incidence import days_to_most
 from closedloop.statistics.proportions import trial
-from closedloop.workbench import store
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison, no_leads
 from closedloop.workbench.period import opened

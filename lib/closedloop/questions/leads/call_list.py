@@ -16,7 +16,7 @@ from closedloop.market.where import meeting
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.records import column
 from closedloop.period.situation import Situation
-from closedloop.period.step import as_csv
+from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
