@@ -24,7 +24,7 @@ from closedloop.validation.outcomes import Arms, Associations, Comparison, Drift
 from closedloop.validation.procedures import Promises, Splits
 from closedloop.validation.self_test import FILE, in_words, self_test
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
-from closedloop.workbench.families import DRIFT, ENDING, WHO
+from closedloop.workbench.answer import DRIFT, ENDING, WHO
 from closedloop.workbench.redraws import Compared, Learned, RateRedraw, ScoreRedraw, read_compared, write_compared
 
 from tests.conftest import ROOT

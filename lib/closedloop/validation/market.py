@@ -34,7 +34,8 @@ from closedloop.validation.outcomes import (
 )
 from closedloop.validation.procedures import Duels, Orders, Promises, Score, Splits, Targets
 from closedloop.validation.worlds import DEALS, Bools, Errors, Ints, Money, Pool, Tally
-from closedloop.workbench import families, redraws
+from closedloop.workbench import redraws
+from closedloop.workbench.answer import family_of
 from closedloop.workbench.cells import ensure, run_cells
 from closedloop.workbench.redraws import Compared, read_compared
 
@@ -93,7 +94,7 @@ class Cut:
         situation, parts = at(self.warehouse, period), dict[str, list[Any]]()
         for redraw in compared.redraws:
             measure = "association" if isinstance(redraw, redraws.AssociationRedraw) else getattr(redraw, "measure", "")
-            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or families.family_of(measure)
+            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or family_of(measure)
             parts.setdefault(name, []).extend(self.again(redraw, situation))
         self.families += [Family(period.name, notebook, name, tuple(made)) for name, made in parts.items() if made]
         self.left_out |= compared.left_out

@@ -25,16 +25,20 @@ from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Senten
 from closedloop.presentation.persona_words import rule_sentences, words_for
 from closedloop.presentation.sentences import Words
 from closedloop.terms import Moment
-from closedloop.workbench import families
 from closedloop.workbench.answer import (
+    ENDING,
+    WHO,
     Answer,
     Evidence,
     Live,
     Render,
+    as_claims,
     cells_run,
+    close_families,
     fingerprint,
     is_example,
     running_cell,
+    set_apart,
     shell_of,
 )
 from closedloop.workbench.comparison import strongest
@@ -238,11 +242,11 @@ class OpenPeriod(Frames):
         """
         self._first = first
         asked = list(self.answers.values())
-        families.set_apart(asked)
+        set_apart(asked)
         following = [answer for answer in asked if answer.conclude]
         for answer in following:
             answer.statements, answer.missing, answer.results = [], {}, {}  # what followed from an earlier closing
-        judged = families.close(
+        judged = close_families(
             stacked([answer.compared for answer in asked], LOOK_COLUMNS),
             stacked([answer.stated for answer in asked], STATEMENT_COLUMNS).drop_duplicates(ignore_index=True),
             [claims for answer in asked for claims in answer.closed],
@@ -251,7 +255,7 @@ class OpenPeriod(Frames):
         for answer in following:
             if answer.conclude:
                 answer.conclude(answer, judged)
-        concluded = [families.stated(answer.stated, self.situation) for answer in following]
+        concluded = [as_claims(answer.stated, self.situation) for answer in following]
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
         self._write()
@@ -363,7 +367,7 @@ class Closing:
         claims, step = self.now.claims, self.now.step
         scope = {"market": self.now.market, "period": self.now.period.name}
         sizes = {f"n_compared_{name.replace(' ', '_')}": int((claims["family"] == name).sum())
-                 for name in (families.ENDING, families.WHO)}  # fmt: skip
+                 for name in (ENDING, WHO)}  # fmt: skip
         return {**scope, **step.results, **sizes, "n_claims": len(claims), "n_missing": len(step.missing)}
 
     def _ipython_display_(self) -> None:

@@ -19,9 +19,8 @@ from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 from closedloop.workbench import cells
-from closedloop.workbench.answer import Answer, Evidence, Render
+from closedloop.workbench.answer import ENDING, Answer, Evidence, Render
 from closedloop.workbench.comparison import level_of, ranked
-from closedloop.workbench.families import ENDING
 from closedloop.workbench.period import opened
 
 _VERDICTS = (Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE, Verdict.REFUSED)
