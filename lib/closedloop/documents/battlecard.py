@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import TURNS
 from closedloop.documents import glance
 from closedloop.documents.document import NO_NOTES, NO_TEXTS, Document, Line, Part, assumed, plainly, share_lines
 from closedloop.documents.glance import heard
-from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating
 from closedloop.presentation.charts import Picture

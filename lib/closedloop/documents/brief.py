@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import TURNS
 from closedloop.documents import glance
 from closedloop.documents.document import (
     NO_NOTES,
@@ -19,7 +20,6 @@ from closedloop.documents.document import (
     spoken,
 )
 from closedloop.documents.glance import heard, promise_of
-from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import Advice, advise, planned_tests, winners
 from closedloop.presentation.blocks import Shown

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
-from closedloop.period.comparisons import CONVERSION, USUAL_DAYS
+from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
 from closedloop.presentation.findings import Claim, backed, ends, first, value, where

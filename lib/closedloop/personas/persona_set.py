@@ -15,8 +15,7 @@ import yaml
 
 from closedloop.errors import DefinitionError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN, counts
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, counts, won
 from closedloop.period.situation import Situation
 from closedloop.statistics.rules import Rule
 from closedloop.statistics.stratified import compare_in_strata

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from closedloop.period.comparisons import CONVERSION
+from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
 from closedloop.presentation.findings import Claim, backed, ends, first, value, where

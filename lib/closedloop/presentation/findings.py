@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from closedloop.claims.ledger import alike
-from closedloop.period.comparisons import TURNS, UNLIKE, turning
+from closedloop.claims.ledger import TURNS, UNLIKE, alike, turning
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, stating
 from closedloop.presentation.charts import Picture, bars, dots

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from closedloop.claims.ledger import COST
+from closedloop.claims.ledger import COST, TURNS
 from closedloop.market.definition import Definition
-from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
 from closedloop.statistics.amounts import ONE_DEAL, UNEVEN

@@ -16,8 +16,8 @@ from closedloop.market.kept import fingerprint_of
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period import store
-from closedloop.period.comparisons import handed_off
-from closedloop.period.records import as_numbers, lead_frame, won
+from closedloop.period.counting import as_numbers, won
+from closedloop.period.lead_records import handed_off, lead_frame
 from closedloop.period.situation import Situation
 from closedloop.statistics.segmentation.indicators import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated

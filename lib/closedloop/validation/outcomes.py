@@ -192,7 +192,7 @@ class Spending(Repeated):
 
 @dataclass(frozen=True)
 class Conversions(Repeated):
-    """Shares of leads won until the usual day, as ``period.comparisons`` compares them by levels.
+    """Shares of leads won until the usual day, as ``period.lead_records`` compares them by levels.
 
     ``pool`` holds the redraw's leads in their order: whether each was won, after how many days, and for how many it was
     seen. What a world shuffles is all three, so that the usual time stays.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import turning
 from closedloop.errors import ParameterError
-from closedloop.period.comparisons import turning
 from closedloop.period.situation import Situation
 from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids
 from closedloop.presentation.charts import Picture

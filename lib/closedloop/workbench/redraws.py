@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.market.files import write_atomic
-from closedloop.period.comparisons import CONVERSION
+from closedloop.period.lead_records import CONVERSION
 from closedloop.period.situation import Situation
 from closedloop.period.store import read_frame, write_frame
 from closedloop.personas.persona_set import PersonaSet

@@ -9,8 +9,7 @@ import pandas as pd
 from closedloop.claims.comparisons import decided_looks
 from closedloop.claims.ledger import amount_looks, cycle_looks
 from closedloop.errors import choice
-from closedloop.period.counting import LEAST_SHOWN, levels, rates
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, levels, rates, won
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, span, stating
 from closedloop.presentation.findings import Claim, Columns, backed, dots_of, ends, table_of, value, where

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.errors import choice
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import ONLY_WON
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, rates, shares
 from closedloop.personas.notes import notes
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, span, stating

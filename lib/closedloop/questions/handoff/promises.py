@@ -12,7 +12,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import Goals
 from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
+from closedloop.period.lead_records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating

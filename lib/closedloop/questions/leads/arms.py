@@ -13,9 +13,8 @@ from closedloop.claims.arms import arm_differences, arm_looks, uneven_look
 from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
 from closedloop.period import store
-from closedloop.period.comparisons import CONVERSION, LEAD_HITS, MESSAGES, control_of, handed_off
-from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import as_numbers, column, first_won
+from closedloop.period.counting import LEAST_SHOWN, as_numbers, column, rates
+from closedloop.period.lead_records import CONVERSION, LEAD_HITS, MESSAGES, control_of, first_won, handed_off
 from closedloop.period.situation import Situation
 from closedloop.presentation import advice
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence

@@ -13,8 +13,7 @@ from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.warehouse import fetched
 from closedloop.market.where import meeting
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import column
+from closedloop.period.counting import LEAST_SHOWN, column
 from closedloop.period.situation import Situation
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet

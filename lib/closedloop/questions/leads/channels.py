@@ -9,9 +9,8 @@ import pandas as pd
 
 from closedloop.claims.comparisons import cost_looks
 from closedloop.claims.ledger import COST, Origin
-from closedloop.period.comparisons import MESSAGES, handed_off
-from closedloop.period.counting import LEAST_SHOWN, levels
-from closedloop.period.records import ALL_DAYS, column, deal_records, has_days, uncovered, won
+from closedloop.period.counting import LEAST_SHOWN, column, levels, won
+from closedloop.period.lead_records import ALL_DAYS, MESSAGES, deal_records, handed_off, has_days, uncovered
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import advise

@@ -12,9 +12,8 @@ from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import fetched
-from closedloop.period.comparisons import handed_off
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import ONLY_WON, lead_frame, won
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, won
+from closedloop.period.lead_records import handed_off, lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers

@@ -8,7 +8,7 @@ import pandas as pd
 from closedloop.claims.ledger import Origin, share_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, crossed_counts, levels, share_counts, sizes_told
-from closedloop.period.records import Sample
+from closedloop.personas.research import Sample
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, claim_ids, span, stating
 from closedloop.presentation.findings import Claim, Column, first, joined, summary, table_of, telling, value, where

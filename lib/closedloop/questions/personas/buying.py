@@ -8,8 +8,7 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.warehouse import fetched
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Note, Piece, stating
 from closedloop.presentation.findings import backed, table_of, where

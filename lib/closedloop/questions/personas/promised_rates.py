@@ -8,10 +8,9 @@ import scipy
 from numpy.typing import NDArray
 
 from closedloop.claims.comparisons import LOOK_COLUMNS
-from closedloop.claims.ledger import Origin, close_family, typed
-from closedloop.period.comparisons import CONVERSION, turning
-from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import won
+from closedloop.claims.ledger import Origin, close_family, turning, typed
+from closedloop.period.counting import LEAST_SHOWN, rates, won
+from closedloop.period.lead_records import CONVERSION
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, PersonaSet, promises, renewed
 from closedloop.presentation import numbers

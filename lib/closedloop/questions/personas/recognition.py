@@ -9,8 +9,7 @@ import pandas as pd
 
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.counting import LEAST_SHOWN, levels, rates
-from closedloop.period.records import column, won
+from closedloop.period.counting import LEAST_SHOWN, column, levels, rates, won
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import COMMIT, GATE, SPLIT, Change
 from closedloop.presentation import numbers

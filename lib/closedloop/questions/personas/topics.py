@@ -8,8 +8,7 @@ import pandas as pd
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, typed
 from closedloop.market.warehouse import fetched
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating

@@ -15,7 +15,7 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import close_family, stacked
 from closedloop.market.warehouse import fetched
 from closedloop.period.counting import rates
-from closedloop.period.records import lead_frame
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, estimate
 from closedloop.presentation import numbers

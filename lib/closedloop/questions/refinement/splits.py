@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of
 from closedloop.claims.ledger import close_family, stacked, typed
 from closedloop.market.periods import Period, find_period
-from closedloop.period.counting import crossed_counts
-from closedloop.period.records import ONLY_WON, by_close
+from closedloop.period.counting import ONLY_WON, by_close, crossed_counts
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.statistics.proportions import ShrunkRates, shrink_rates, wilson

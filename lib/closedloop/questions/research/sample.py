@@ -11,9 +11,8 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.leaks import leaking
-from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
-from closedloop.personas.research import FEWEST_ROWS, sample_of, survey_of
+from closedloop.personas.research import FEWEST_ROWS, Sample, sample_of, survey_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
 from closedloop.presentation.findings import Claim, backed, dots_of, on_scale, value, where

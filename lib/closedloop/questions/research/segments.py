@@ -8,8 +8,7 @@ import pandas as pd
 from closedloop.claims.ledger import Origin, share_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import levels, share_counts, sizes_told
-from closedloop.period.records import Sample
-from closedloop.personas.research import FEWEST_ROWS, Research, segmented, segments_of
+from closedloop.personas.research import FEWEST_ROWS, Research, Sample, segmented, segments_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
 from closedloop.presentation.charts import heat, stability
