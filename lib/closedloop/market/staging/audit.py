@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from closedloop.market.contract import TABLES, kind_of
+from closedloop.market.fields import FIELD_TABLES, is_field, likeness
 from closedloop.market.periods import as_told
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import COLUMNS
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.view import FIELD_TABLES, is_field, likeness
 
 
 @dataclass(frozen=True)
