@@ -10,9 +10,9 @@ from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, 
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, backed, ends, first, value, where
 from closedloop.presentation.persona_words import detail
-from closedloop.presentation.sentences import capital, cases, records
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
+from closedloop.presentation.words import capital
 
 IN_ALL_DEALS = "in all deals"
 _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are

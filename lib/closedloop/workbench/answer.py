@@ -24,11 +24,10 @@ from closedloop.claims.ledger import (
 )
 from closedloop.period.situation import Situation
 from closedloop.period.store import no_claims
-from closedloop.presentation.blocks import Missing, Note, Piece, Sentence, Shown
+from closedloop.presentation.blocks import LIMIT, Missing, Note, Piece, Sentence, Shown, Table
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.findings import first
-from closedloop.presentation.sentences import Words
-from closedloop.presentation.tables import LIMIT, Table
+from closedloop.presentation.sentences import first
+from closedloop.presentation.words import Words
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:

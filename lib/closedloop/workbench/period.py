@@ -23,7 +23,7 @@ from closedloop.period.situation import Situation
 from closedloop.period.store import Step, no_claims
 from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Sentence, Shown
 from closedloop.presentation.persona_words import rule_sentences, words_for
-from closedloop.presentation.sentences import Words
+from closedloop.presentation.words import Words
 from closedloop.terms import Moment
 from closedloop.workbench.answer import (
     ENDING,

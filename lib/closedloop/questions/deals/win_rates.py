@@ -27,8 +27,8 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Columns, backed, table_of, turned, value
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import Claim, backed, records, turned, value
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.statistics.logistic_regression import shrink_crossed
 from closedloop.statistics.proportions import spread_beyond_luck
 from closedloop.statistics.stratified import REVERSAL_LEVEL, Adjusted, adjusted_difference

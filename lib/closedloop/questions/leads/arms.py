@@ -18,8 +18,9 @@ from closedloop.period.lead_records import CONVERSION, LEAD_HITS, MESSAGES, cont
 from closedloop.period.situation import Situation
 from closedloop.presentation import advice
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence
-from closedloop.presentation.findings import Column, joined, table_of, where
-from closedloop.presentation.sentences import measure_of, records, sentence
+from closedloop.presentation.sentences import joined, records, sentence, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import measure_of
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.amounts import MOST_OF_ALL
 from closedloop.statistics.cumulative_incidence import days_to_most

@@ -19,7 +19,7 @@ from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import first, value
+from closedloop.presentation.sentences import first, value
 from closedloop.presentation.tables import record_table
 from closedloop.questions.leads.scores import Prospects, Scored, score_verdict
 from closedloop.statistics.scoring.scores import Score

@@ -15,7 +15,8 @@ from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import advise
 from closedloop.presentation.blocks import Listing, Note, Piece, stating
-from closedloop.presentation.findings import Claim, Column, table_of, value, where
+from closedloop.presentation.sentences import Claim, value, where
+from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.deals.amounts import PER_DECIDED, per_decided
 from closedloop.questions.leads.conversions import left_out
 from closedloop.statistics.cumulative_incidence import days_to_most

@@ -28,8 +28,9 @@ from closedloop.period.lead_records import (
 from closedloop.period.leaks import ADVICE, ALARM, CANNOT_TELL, REMARK, leaks_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, table_of, value, where
-from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.sentences import backed, records, value, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import capital
 from closedloop.statistics.recording import converted
 from closedloop.statistics.scoring.leaks import TOO_WELL
 from closedloop.terms import Moment

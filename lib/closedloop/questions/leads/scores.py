@@ -19,7 +19,8 @@ from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, stating
 from closedloop.presentation.charts import calibration
-from closedloop.presentation.findings import Claim, Column, backed, ends, table_of, value
+from closedloop.presentation.sentences import Claim, backed, ends, value
+from closedloop.presentation.tables import Column, table_of
 from closedloop.statistics.scoring.accuracy import auc, calibration_table, paired_bootstrap
 from closedloop.statistics.scoring.learners import ModelName
 from closedloop.statistics.scoring.scores import LEARNERS, Score, fit_score

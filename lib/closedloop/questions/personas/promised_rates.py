@@ -15,8 +15,8 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, PersonaSet, promises, renewed
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
-from closedloop.presentation.findings import Claim, Column, table_of, value, where
-from closedloop.presentation.sentences import one_of_each_pair, records, sentences
+from closedloop.presentation.sentences import Claim, one_of_each_pair, records, sentences, value, where
+from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.stratified import beta_of, predictive_midp

@@ -12,8 +12,9 @@ from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, table_of, where
-from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.sentences import backed, records, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import capital
 from closedloop.questions.personas.buying import on_records
 from closedloop.statistics.recording import recorded_shares
 from closedloop.terms import NO_COMPETITOR, NO_DECISION

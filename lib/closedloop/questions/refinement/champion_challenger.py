@@ -20,8 +20,8 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, estimate
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, Columns, backed, dots_of, table_of
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import Claim, backed, records
+from closedloop.presentation.tables import Column, Columns, dots_of, table_of
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable, simplified

@@ -11,9 +11,9 @@ from closedloop.claims.ledger import alike
 from closedloop.period import store
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Columns, backed, first, holding, honestly, table_of, value, where
 from closedloop.presentation.persona_words import change_table
-from closedloop.presentation.sentences import records, sentences
+from closedloop.presentation.sentences import backed, first, holding, honestly, records, sentences, value, where
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.deals.amounts import amount_order
 from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
