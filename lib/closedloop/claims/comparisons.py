@@ -11,10 +11,9 @@ import scipy
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
-from closedloop.statistics.proportions import exact_difference_p, midp, shrink_rates
+from closedloop.statistics.proportions import compare_in_strata, exact_difference_p, midp, shrink_rates, standardised
 from closedloop.statistics.recording import unfit
 from closedloop.statistics.segmentation.indicators import Floats
-from closedloop.statistics.stratified import compare_in_strata, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")

@@ -11,10 +11,16 @@ from closedloop.claims.comparisons import Origin, gain_looks, whole
 from closedloop.period.counting import LEAST_SHOWN, RARE
 from closedloop.questions.refinement.drift import moves
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
-from closedloop.statistics.proportions import exact_difference_p, midp, shrink_rates, spread_beyond_luck
+from closedloop.statistics.proportions import (
+    as_counted,
+    exact_difference_p,
+    midp,
+    shrink_rates,
+    spread_beyond_luck,
+    standardised,
+)
 from closedloop.statistics.recording import compare_conversions, unfit
 from closedloop.statistics.segmentation.indicators import effective_counts, strongest_pairs
-from closedloop.statistics.stratified import as_counted, standardised
 from closedloop.validation.worlds import (
     SUPPORTED_BEYOND,
     SUPPORTED_Q,

@@ -16,13 +16,7 @@ from closedloop.presentation.sentences import backed, cases, first, on_scale, ra
 from closedloop.presentation.tables import Column, dots_of, table_of
 from closedloop.questions.research.sample import MARKET, asked_of, days_of, is_too_small, last_wave, means_of, shares_of
 from closedloop.statistics.proportions import difference_interval
-from closedloop.statistics.segmentation.segments import (
-    STABLE_ARI,
-    STABLE_SEGMENT,
-    Segmentation,
-    agreement,
-    matched,
-)
+from closedloop.statistics.segmentation.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, agreement, matched
 from closedloop.terms import Moment
 from closedloop.workbench.answer import Answer, Evidence, Render
 from closedloop.workbench.comparison import comparison, level_of
