@@ -16,9 +16,8 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
-from closedloop.market.contract import TABLES, Table
+from closedloop.market.contract import FIELD_TABLES, TABLES, Likeness, Table, is_field, likeness
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.fields import FIELD_TABLES, Likeness, is_field, likeness
 from closedloop.market.files import remembered, runs_folder
 from closedloop.market.kept import fingerprint
 from closedloop.market.periods import FOREVER, Period, calendar

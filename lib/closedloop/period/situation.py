@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from closedloop.market.contract import FIELD_TABLES, Likeness
 from closedloop.market.definition import Claims, Definition
-from closedloop.market.fields import FIELD_TABLES, Likeness
 from closedloop.market.kept import Frames, kept, settings
 from closedloop.market.periods import FOREVER, Period, period_of
 from closedloop.market.warehouse import View, Warehouse, fetched

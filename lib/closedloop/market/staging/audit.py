@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.market.contract import TABLES, kind_of
-from closedloop.market.fields import FIELD_TABLES, is_field, likeness
+from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, likeness
 from closedloop.market.periods import as_told
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import COLUMNS
