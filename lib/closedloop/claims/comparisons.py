@@ -101,7 +101,7 @@ def rate_looks(
     """Looks at the rate of every level of every field against all cases that record the field.
 
     ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected`` and
-    ``contrast`` over strata (periods; ``rates.standardised``). Estimate and interval are those of the level as it is
+    ``contrast`` over strata (periods; ``standardised``). Estimate and interval are those of the level as it is
     counted, shrunk over the field's levels; the baseline is what its strata let expect (the pooled rate unless given);
     p is the mid-p value of k against it, beyond the posterior probability of an effect over ``threshold`` (a fraction).
     Rows without a level, or with fewer than ``least`` cases that can be compared, count in the baseline but are not

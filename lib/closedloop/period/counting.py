@@ -105,7 +105,7 @@ def counts(
 ) -> pd.DataFrame:
     """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field, among rows that record it.
 
-    Columns: field, level (missing: those that are ``RARE``), k, n, what ``rates.standardised`` needs to compare within
+    Columns: field, level (missing: those that are ``RARE``), k, n, what ``standardised`` needs to compare within
     ``strata`` (periods), expected and contrast, ``n_before`` (cases that were known a period ago, by ``is_before``) and
     ``is_late`` (is the field one of ``late``, filled after creation?).
     """

@@ -65,7 +65,7 @@ def has_days(situation: Situation) -> bool:
 
 
 def recorded_between(situation: Situation, start: pd.Series, event: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """First and last day on which it is recorded what happens to cases that ``start`` (``evidence.coverage``)."""
+    """First and last day on which it is recorded what happens to cases that ``start`` (``recording.recorded_days``)."""
     zero, day = pd.Timestamp(situation.last_day), pd.Timedelta(days=1)
     first, last = recorded_days((start - zero) / day, (event - zero) / day, 0)
     begins = zero + first * day if np.isfinite(first) else ALL_DAYS[0]

@@ -151,7 +151,7 @@ def standardised(
     ``expected``: each group's successes at its strata's rates; ``contrast``: its cases, each times the share of its
     stratum that is not in the group; ``total``: cases of all groups, which win at ``baseline``. A case whose stratum
     holds nobody else says nothing about the group, so it does not count. The rates' differences are those of Mantel &
-    Haenszel (``confounders``); with one stratum k and n stay as they are.
+    Haenszel (``stratified``); with one stratum k and n stay as they are.
     """
     hits, sizes = counted(k, n)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -168,11 +168,11 @@ class Answer:
         self.redraws += [] if redraw is None else [redraw]
 
     def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
-        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
+        """State rates, amounts or medians with their interval (``claims.ledger.estimated``)."""
         self.statements += [row | {"among": self.among} for row in estimated(rows, origin, measure=measure, **about)]
 
     def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
-        """State totals (``evidence.claims.counted``)."""
+        """State totals (``claims.ledger.counted``)."""
         self.statements += [row | {"among": self.among} for row in counted(rows, origin, measure=measure, **about)]
 
     def rename(self, among: str) -> None:

@@ -162,7 +162,7 @@ def _why_not_sellers(situation: Situation, ended: pd.DataFrame) -> str:
 def _within_personas(
     situation: Situation, decided: pd.DataFrame, origin: Origin, threshold: float, least: int
 ) -> pd.DataFrame:
-    """Each seller's win rate, were all to sell to the same personas (``evidence.crossed``).
+    """Each seller's win rate, were all to sell to the same personas (``shrink_crossed``).
 
     p compares a seller with the others within persona and period, as all rates are compared within periods.
     """
