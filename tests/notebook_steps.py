@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 from closedloop.claims.ledger import CLAIM_COLUMNS, LOOK_COLUMNS, STATEMENT_COLUMNS, stacked
+from closedloop.period import store
 from closedloop.period.situation import Situation
-from closedloop.period.step import Step
+from closedloop.period.store import Step
 from closedloop.personas.persona_set import PersonaSet
-from closedloop.workbench import cells, period, store
+from closedloop.workbench import cells, period
 from closedloop.workbench.period import OpenPeriod
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.documents.document import Document
+from closedloop.period import store
 from closedloop.presentation.blocks import Piece
-from closedloop.workbench import store
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period import store
 from closedloop.period.leaks import market_leaks
 from closedloop.presentation.page import audit_html
-from closedloop.workbench import store
 
 from tests import pages
 from tests.market.conftest import project_at, write_market

@@ -10,8 +10,8 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
+from closedloop.period import store
 from closedloop.presentation.blocks import RESULTS
-from closedloop.workbench import store
 from closedloop.workbench.cells import set_in_force
 
 from tests import pages

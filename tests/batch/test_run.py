@@ -126,10 +126,10 @@ def test_a_document_of_which_any_source_failed_is_skipped(project: Project, slow
 
 def test_claims_of_a_period_are_one_table_for_readers(project: Project) -> None:
     write = (
-        "import closedloop.workbench.store as s, closedloop.period.step as t, pathlib, pandas as pd\n"
+        "import closedloop.period.store as s, pathlib, pandas as pd\n"
         "folder = pathlib.Path('%s') / market / period\n"
         "frame = s.read_claims(None).assign().reindex(range(%d)).assign(notebook='%s', n=7)\n"
-        "t.write_frame(folder / 'claims' / '%s.parquet', frame)"
+        "s.write_frame(folder / 'claims' / '%s.parquet', frame)"
     )
     for name, n in (("01_research", 2), ("05_deals", 3)):
         project.notebook(f"notebooks/{name}", write % (project.out, n, name, name))

@@ -20,7 +20,7 @@ from closedloop.batch.run import environment
 from closedloop.batch.runner.parent import ENVIRONMENT
 from closedloop.market.files import data_folder, root
 from closedloop.market.warehouse import open_warehouse
-from closedloop.workbench.store import LOOKING_BACK
+from closedloop.period.store import LOOKING_BACK
 
 from tests.bench import batch_arms as arms
 from tests.bench.batch_arms import MARKET, Run, Step, ran, tool

@@ -18,7 +18,7 @@ from closedloop.claims.ledger import (
 )
 from closedloop.market.definition import Definition
 from closedloop.presentation.blocks import Piece
-from closedloop.presentation.sentences import Words
+from closedloop.presentation.words import Words
 from closedloop.workbench.answer import Evidence
 
 Show = Callable[[Evidence, str], Sequence[Piece]]

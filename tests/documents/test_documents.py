@@ -14,7 +14,7 @@ from closedloop.documents.brief import CampaignBrief
 from closedloop.documents.document import Document, Dossier, Glance, Part
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.market.periods import Period
-from closedloop.period.step import Step
+from closedloop.period.store import Step
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation.blocks import RESULTS, Sentence
 from closedloop.statistics.rules import Among, Branch, Rule

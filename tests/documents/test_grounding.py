@@ -10,11 +10,10 @@ import pytest
 from closedloop.documents.document import GOOD_ANSWER, Dossier, Glance, Line, Part
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Piece, Sentence, span, stating
+from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, span, stating
 from closedloop.presentation.charts import Picture
 from closedloop.presentation.persona_words import rule_sentences
-from closedloop.presentation.sentences import Words
-from closedloop.presentation.tables import Table
+from closedloop.presentation.words import Words
 from closedloop.workbench import cells
 
 from tests import pages

@@ -206,7 +206,7 @@ def test_changed_code_of_the_package_runs_everything(project: Project, monkeypat
     assert changed(project) == ALL
     monkeypatch.setattr("closedloop.batch.desk.package_code", lambda: "other")
     assert changed(project) == ALL
-    monkeypatch.setattr("closedloop.period.step.computing_code", lambda: "other")
+    monkeypatch.setattr("closedloop.period.store.computing_code", lambda: "other")
     assert changed(project) == ALL
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.period.store import read_claims
 from closedloop.validation.market import null_market
-from closedloop.workbench.families import ENDING
-from closedloop.workbench.store import read_claims
+from closedloop.workbench.answer import ENDING
 
 from tests.market.conftest import HEAD, project_at, select_of
 from tests.statistics.simulated import FULL

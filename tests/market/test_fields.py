@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closedloop.market.contract import likeness
 from closedloop.market.staging.audit import held_back
-from closedloop.market.view import likeness
 from closedloop.market.warehouse import open_warehouse
 from closedloop.terms import Moment
 

@@ -15,8 +15,7 @@ import pytest
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
 from closedloop.market.periods import FOREVER
-from closedloop.market.view import View
-from closedloop.market.warehouse import Warehouse, open_warehouse, read_again
+from closedloop.market.warehouse import View, Warehouse, open_warehouse, read_again
 from closedloop.terms import Moment
 
 from .test_view import FILES, MORE, project_at, write_market

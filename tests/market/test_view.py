@@ -9,8 +9,7 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.contract import TABLES
 from closedloop.market.periods import FOREVER
-from closedloop.market.view import View
-from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.market.warehouse import View, Warehouse, open_warehouse
 from closedloop.terms import Moment
 
 from .conftest import HEAD, TinyMarket, project_at, write_market

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from closedloop import leaks, score, win_rates
 from closedloop.market.warehouse import Warehouse, open_warehouse
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.leaks import ALARM, NOT_DECLARED, REMARK, known_leaks, market_leaks, told
-from closedloop.period.records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.personas.research import sample_of

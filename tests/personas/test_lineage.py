@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from closedloop.claims.ledger import Origin, close_family, share_looks
 from closedloop.period.counting import levels, share_counts
-from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage, segment_traits
 from closedloop.personas.persona_set import COMMIT, MERGE, SPLIT, Change, Persona, PersonaSet
+from closedloop.personas.research import Sample
 from closedloop.statistics.rule_tree import assignment_rule
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.statistics.segmentation.indicators import profile_of

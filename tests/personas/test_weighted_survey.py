@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.market.definition import read_definition
-from closedloop.presentation.sentences import Words, sentence
-from closedloop.workbench import store
+from closedloop.period import store
+from closedloop.presentation.sentences import sentence
+from closedloop.presentation.words import Words
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

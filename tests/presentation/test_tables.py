@@ -5,7 +5,7 @@ import io
 
 import pandas as pd
 import pytest
-from closedloop.period.step import as_csv
+from closedloop.period.store import as_csv
 from closedloop.presentation.tables import table
 
 from tests.documents.ledger import HOSTILE, words

@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-from closedloop.presentation.findings import label_of, summary
-from closedloop.presentation.sentences import one_of_each_pair, records, sentences
+from closedloop.presentation.sentences import one_of_each_pair, records, sentences, summary
+from closedloop.presentation.tables import label_of
 
 from tests.documents.ledger import claims, words
 

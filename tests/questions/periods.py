@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from closedloop import open_period
+from closedloop.period import store
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.statistics.rules import Among, Branch, Rule
-from closedloop.workbench import store
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

@@ -10,9 +10,9 @@ from closedloop import attributes, recognise, win_rates
 from closedloop.errors import ParameterError
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage
 from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.personas.research import Sample
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.workbench.period import OpenPeriod
 

@@ -5,8 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.claims.ledger import CLAIM_COLUMNS, stacked
-from closedloop.period.comparisons import TURNS
+from closedloop.claims.ledger import CLAIM_COLUMNS, TURNS, stacked
 from closedloop.presentation.blocks import Piece
 from closedloop.questions.deals import amounts, outcomes, win_rates
 from closedloop.workbench.comparison import strongest

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.claims.ledger import close_family
+from closedloop.claims.ledger import TURNS, close_family
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.comparisons import TURNS
 from closedloop.period.counting import LEAST_SHOWN, RARE, levels, shares
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet

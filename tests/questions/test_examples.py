@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.workbench import store
+from closedloop.period import store
 from closedloop.workbench.period import OpenPeriod, silence
 
 from tests import pages

@@ -10,7 +10,7 @@ from closedloop.market.files import data_folder
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import lead_frame
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.handoff.promises import first_touch, promises

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from closedloop import funnel
 from closedloop.errors import ParameterError
-from closedloop.period.comparisons import handed_off
+from closedloop.period.lead_records import handed_off
 from closedloop.workbench.period import OpenPeriod
 
 from tests.questions.periods import by_size, everyone, planning

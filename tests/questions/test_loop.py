@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period import store
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
-from closedloop.workbench import store
 from closedloop.workbench.cells import run_cells, set_in_force
 from closedloop.workbench.period import OpenPeriod
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop import channels
-from closedloop.period.records import deal_records
+from closedloop.period.lead_records import deal_records
 from closedloop.questions.leads.channels import Matured, matured
 from closedloop.workbench.period import OpenPeriod
 

@@ -10,9 +10,10 @@ import pytest
 from closedloop import open_document
 from closedloop.documents.document import Document
 from closedloop.errors import ParameterError
-from closedloop.period.step import read_frame, write_frame
+from closedloop.period import store
+from closedloop.period.store import read_frame, write_frame
 from closedloop.presentation.page import notebook_html
-from closedloop.workbench import cells, store
+from closedloop.workbench import cells
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 MARKET, BEFORE, PERIOD = "harbor", "2024-q1", "2024-q2"

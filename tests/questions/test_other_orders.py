@@ -11,7 +11,7 @@ import pytest
 from closedloop.market.files import data_folder
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.records import lead_frame
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.leads.call_list import listed

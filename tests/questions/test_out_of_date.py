@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from closedloop.market import kept
 from closedloop.market.warehouse import read_again
-from closedloop.workbench import cells, store
+from closedloop.period import store
+from closedloop.workbench import cells
 from closedloop.workbench.cells import open_document
 
 from tests import pages

@@ -8,8 +8,8 @@ import pytest
 from closedloop import amounts, open_period, outcomes, win_rates
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
+from closedloop.period.store import read_claims
 from closedloop.workbench.period import OpenPeriod, opened
-from closedloop.workbench.store import read_claims
 
 
 def period(out: Path, **settings: object) -> OpenPeriod:

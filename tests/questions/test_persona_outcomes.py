@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from closedloop import anti_personas, funnel, promised_rates, recognise, stability
 from closedloop.errors import ParameterError
-from closedloop.period.records import Sample
 from closedloop.personas.lineage import Lineage
 from closedloop.personas.persona_set import SPLIT, Change, Persona, PersonaSet
+from closedloop.personas.research import Sample
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.workbench.period import OpenPeriod
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from closedloop.presentation.blocks import Piece
-from closedloop.presentation.tables import Table
+from closedloop.presentation.blocks import Piece, Table
 from closedloop.questions.leads import conversions
 from closedloop.questions.personas import attributes, promised_rates, recognition
 from closedloop.workbench.answer import Evidence

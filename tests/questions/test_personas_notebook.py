@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from closedloop.workbench import store
+from closedloop.period import store
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from closedloop import funnel, planned_tests
 from closedloop.market.definition import Definition
+from closedloop.period import store
 from closedloop.statistics.proportions import trial
-from closedloop.workbench import store
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import OpenPeriod
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period import store
 from closedloop.personas.persona_set import PersonaSet
-from closedloop.workbench import store
 from closedloop.workbench.cells import ensure, run_cells, set_in_force
 from closedloop.workbench.period import OpenPeriod
 from scipy.stats import betabinom

@@ -10,8 +10,9 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.files import root
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period import store
 from closedloop.personas.persona_set import PersonaSet, read_proposal, read_set
-from closedloop.workbench import cells, store
+from closedloop.workbench import cells
 from closedloop.workbench.cells import set_in_force
 from closedloop.workbench.period import OpenPeriod
 
@@ -193,7 +194,7 @@ def test_people_put_a_set_into_force(
 def test_where_people_decide_a_proposal_waits(spring: OpenPeriod, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = copy(open_warehouse("harbor"))
     warehouse.definition = warehouse.definition.model_copy(update={"accept": "manual"})
-    monkeypatch.setattr(store, "is_current", lambda *of: True)
+    monkeypatch.setattr(cells, "is_of", lambda *of: True)
     after = next(period for period in warehouse.periods if period.name == NEXT)
     rules = cells._rules_in_force(warehouse, after, spring.standing)
     assert read_proposal(spring.folder / "proposal.yml").personas is not None

@@ -10,7 +10,7 @@ import pytest
 from closedloop.claims.comparisons import Origin, gain_looks
 from closedloop.claims.ledger import close_family, stacked
 from closedloop.market.periods import Period
-from closedloop.period.records import by_close
+from closedloop.period.counting import by_close
 from closedloop.personas.persona_set import Persona, PersonaSet, Proposal, renewed
 from closedloop.questions.refinement.champion_challenger import GAINS, challenger_of, duel, verdict_of
 from closedloop.questions.refinement.edits import proposal_of

@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, outside, stacked
-from closedloop.presentation.blocks import Piece
-from closedloop.presentation.tables import Table
+from closedloop.presentation.blocks import Piece, Table
 from closedloop.questions.research import sample, segments, targets
 from closedloop.workbench.answer import Evidence
 

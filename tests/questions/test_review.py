@@ -2,8 +2,9 @@
 
 import pandas as pd
 import pytest
+from closedloop.period import store
 from closedloop.questions.refinement.review import Review
-from closedloop.workbench import cells, store
+from closedloop.workbench import cells
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 

@@ -5,7 +5,7 @@ from datetime import date
 
 import pandas as pd
 import pytest
-from closedloop.presentation.findings import where
+from closedloop.presentation.sentences import where
 from closedloop.questions.handoff import promises, waterfall
 from closedloop.questions.personas import promised_rates
 from closedloop.questions.refinement import champion_challenger, drift, edits, review

@@ -6,10 +6,10 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
+from closedloop.period.store import notebook_path, read_claims
 from closedloop.validation.market import null_market
 from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
-from closedloop.workbench.store import notebook_path, read_claims
 
 GIVEN = {"market": "harbor", "period": "2024-q2"}
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from closedloop.claims.ledger import rate_looks, share_looks
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period import store
 from closedloop.period.leaks import market_leaks
 from closedloop.statistics.amounts import conformal_range
-from closedloop.workbench import store
 from closedloop.workbench.cells import run_cells
 
 from tests.statistics.simulated import (

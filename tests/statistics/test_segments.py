@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.statistics.segmentation.indicators import coding_of, patterns_of
-from closedloop.statistics.segmentation.latent_classes import fit_mixtures, one_trait_density
-from closedloop.statistics.segmentation.partitions import k_means
+from closedloop.statistics.segmentation.partitions import fit_mixtures, k_means, one_trait_density
 from closedloop.statistics.segmentation.segments import adjusted_rand, best_jaccard, fold_weights, matched, segmentation
 from sklearn.metrics import adjusted_rand_score
 

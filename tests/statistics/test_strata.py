@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from closedloop.statistics.proportions import shrink_rates
-from closedloop.statistics.stratified import (
-    adjusted_difference,
-    compare_in_strata,
-    standardised,
-    stratified_difference_p,
-)
+from closedloop.statistics.proportions import compare_in_strata, shrink_rates, standardised, stratified_difference_p
+from closedloop.statistics.stratified import adjusted_difference
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import StratifiedTable

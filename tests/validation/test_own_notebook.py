@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from closedloop.period import store
 from closedloop.validation.families import NullMarket, planted
 from closedloop.validation.market import null_market
-from closedloop.workbench import store
-from closedloop.workbench.families import ENDING
+from closedloop.workbench.answer import ENDING
 
 PERIOD = "2024-q2"
 ADDED = 'win_rates(deals[deals["channel"] == "partner"], by="region", among="deals by a partner")'

@@ -8,8 +8,8 @@ import pandas as pd
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.situation import Situation
+from closedloop.workbench.answer import ENDING
 from closedloop.workbench.cells import set_in_force
-from closedloop.workbench.families import ENDING
 
 from tests.notebook_steps import now_of
 from tests.redraws import over_redraws

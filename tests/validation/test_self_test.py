@@ -15,6 +15,7 @@ from closedloop.errors import ParameterError
 from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.counting import RARE, counts, share_counts
+from closedloop.period.store import read_claims
 from closedloop.questions.refinement.drift import RATE, compared
 from closedloop.statistics.segmentation.indicators import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated, planted
@@ -23,9 +24,8 @@ from closedloop.validation.outcomes import Arms, Associations, Comparison, Drift
 from closedloop.validation.procedures import Promises, Splits
 from closedloop.validation.self_test import FILE, in_words, self_test
 from closedloop.validation.worlds import DEALS, Money, Pool, Tally
-from closedloop.workbench.families import DRIFT, ENDING, WHO
+from closedloop.workbench.answer import DRIFT, ENDING, WHO
 from closedloop.workbench.redraws import Compared, Learned, RateRedraw, ScoreRedraw, read_compared, write_compared
-from closedloop.workbench.store import read_claims
 
 from tests.conftest import ROOT
 

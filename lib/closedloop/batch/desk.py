@@ -16,7 +16,7 @@ from closedloop.errors import allowed
 from closedloop.market.definition import read_definition
 from closedloop.market.files import data_folder, hashes, root, runs_folder
 from closedloop.market.kept import package_code
-from closedloop.period.step import basis
+from closedloop.period.store import basis
 from closedloop.terms import Status
 from closedloop.workbench.notebooks import find_notebook, notebooks
 

@@ -73,8 +73,8 @@ def make_ready(market: str, out: Path) -> None:
     """Build the market's canonical tables, write its audit page, and list its periods in their order of time."""
     from closedloop.market.warehouse import open_warehouse
     from closedloop.period.leaks import market_leaks
+    from closedloop.period.store import ENDED, START
     from closedloop.presentation.page import audit_html
-    from closedloop.workbench.store import ENDED, START
 
     warehouse = open_warehouse(market)
     html = audit_html(warehouse.definition, warehouse.audit, market_leaks(warehouse))

@@ -19,8 +19,8 @@ from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import NoFork, Parent, ParentLost
 from closedloop.errors import ClosedLoopError, WriteError
 from closedloop.market.files import hashes, write_atomic
+from closedloop.period import store
 from closedloop.terms import Status
-from closedloop.workbench import store
 
 Execute = Callable[..., Trace]  # as of ``engine.execute``
 _MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed

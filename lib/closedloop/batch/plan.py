@@ -10,9 +10,9 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.market import where
 from closedloop.market.definition import Claims
 from closedloop.market.files import runs_folder, slug
+from closedloop.period.store import ENDED, LOOKING_BACK, PLANNING, START
 from closedloop.terms import Status
 from closedloop.workbench.notebooks import Notebook, Value, check_values
-from closedloop.workbench.store import ENDED, LOOKING_BACK, PLANNING, START
 
 PERSONAS = "02_personas"  # names the personas and competitors for whom documents are made
 PER_PERSONA, PER_COMPETITOR = ("campaign_brief", "sales_playbook"), ("battlecard",)

@@ -12,9 +12,9 @@ from closedloop.batch.plan import DOCUMENTS
 from closedloop.errors import ClosedLoopError
 from closedloop.market.definition import read_definition
 from closedloop.market.files import write_atomic
+from closedloop.period.store import PLANNING
 from closedloop.personas.changes import waiting
 from closedloop.presentation.page import page, templates
-from closedloop.workbench.store import PLANNING
 
 _PACKAGE = "closedloop.batch"
 _GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back")

@@ -20,8 +20,8 @@ from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import ENVIRONMENT
 from closedloop.market import kept
 from closedloop.market.files import sweep
+from closedloop.period import store
 from closedloop.terms import Status
-from closedloop.workbench import store
 
 _POLL_SECONDS = 0.2
 CANCELLED: Mapping[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -11,10 +11,9 @@ import scipy
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
-from closedloop.statistics.proportions import exact_difference_p, midp, shrink_rates
+from closedloop.statistics.proportions import compare_in_strata, exact_difference_p, midp, shrink_rates, standardised
 from closedloop.statistics.recording import unfit
 from closedloop.statistics.segmentation.indicators import Floats
-from closedloop.statistics.stratified import compare_in_strata, standardised
 
 UNITS = ("rate", "points", "amount", "days", "count", "ratio")
 KINDS = ("descriptive", "predictive", "causal")
@@ -102,7 +101,7 @@ def rate_looks(
     """Looks at the rate of every level of every field against all cases that record the field.
 
     ``counts``: one row a field and level, with k of n, and where like has to be compared with like ``expected`` and
-    ``contrast`` over strata (periods; ``rates.standardised``). Estimate and interval are those of the level as it is
+    ``contrast`` over strata (periods; ``standardised``). Estimate and interval are those of the level as it is
     counted, shrunk over the field's levels; the baseline is what its strata let expect (the pooled rate unless given);
     p is the mid-p value of k against it, beyond the posterior probability of an effect over ``threshold`` (a fraction).
     Rows without a level, or with fewer than ``least`` cases that can be compared, count in the baseline but are not

@@ -294,3 +294,24 @@ def alike(claims: pd.DataFrame, worth: float) -> NDArray[np.bool_]:
         error = np.sqrt(base * (1 - base) / n)
         reach = (scipy.stats.norm.isf(p / 2) + scipy.stats.norm.isf((1 - _LEVEL) / 2)) * error
         return np.asarray((claims["unit"] == "rate").to_numpy() & (error > 0) & (reach < worth))
+
+
+# does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval
+TURNS: Mapping[str, str] = MappingProxyType(
+    {
+        "yes": "win_rate_reversed",
+        "nothing": "win_rate_explained",
+        "maybe": "win_rate_perhaps_reversed",
+        "no": "win_rate_adjusted",
+    }
+)
+UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so is nothing to act on
+
+
+def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":
+    """Which of these claims are win rates whose difference does not hold like for like (``UNLIKE``, or ``answers``)."""
+    asked = ledger[ledger["measure"].isin([TURNS[answer] for answer in answers or UNLIKE])]
+    found = set(zip(asked["field"], asked["level"], strict=True))
+    is_met = [pair in found for pair in zip(claims["field"], claims["level"], strict=True)]
+    is_whole = (claims["measure"] == "win_rate") & (claims["subject"] == "market")
+    return pd.Series(is_met, index=claims.index, dtype=bool) & is_whole

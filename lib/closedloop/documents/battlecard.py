@@ -4,15 +4,15 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import TURNS
 from closedloop.documents import glance
 from closedloop.documents.document import NO_NOTES, NO_TEXTS, Document, Line, Part, assumed, plainly, share_lines
 from closedloop.documents.glance import heard
-from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.findings import Claim, backed, dots_of, firm, first, honestly, where
-from closedloop.presentation.sentences import recorded, records
+from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, recorded, records, where
+from closedloop.presentation.tables import dots_of
 from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import TURNS
 from closedloop.documents import glance
 from closedloop.documents.document import (
     NO_NOTES,
@@ -19,12 +20,12 @@ from closedloop.documents.document import (
     spoken,
 )
 from closedloop.documents.glance import heard, promise_of
-from closedloop.period.comparisons import TURNS
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import Advice, advise, planned_tests, winners
 from closedloop.presentation.blocks import Shown
-from closedloop.presentation.findings import Claim, Columns, firm, honestly, where
-from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.sentences import Claim, firm, honestly, records, where
+from closedloop.presentation.tables import Columns
+from closedloop.presentation.words import capital
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."

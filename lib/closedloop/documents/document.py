@@ -13,17 +13,17 @@ from markupsafe import Markup
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.market.files import slug, write_atomic
 from closedloop.market.periods import Period
-from closedloop.period.step import Step, as_csv, plain
+from closedloop.period.store import Step, as_csv, plain
 from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import RESULTS, Note, Piece, Query, Sentence, Shown, claim_ids, stating
-from closedloop.presentation.findings import Columns, Label, backed, table_of, telling, where
+from closedloop.presentation.blocks import RESULTS, Note, Piece, Query, Sentence, Shown, Table, claim_ids, stating
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.page import templates
 from closedloop.presentation.persona_words import makeup, rule_sentences
-from closedloop.presentation.sentences import Words, one_of_each_pair, records, sentence, sentences
-from closedloop.presentation.tables import Table
+from closedloop.presentation.sentences import backed, one_of_each_pair, records, sentence, sentences, telling, where
+from closedloop.presentation.tables import Columns, Label, table_of
+from closedloop.presentation.words import Words
 from closedloop.terms import NO_DECISION
 
 ASSUMED = "assumed"

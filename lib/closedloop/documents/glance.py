@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
-from closedloop.period.comparisons import CONVERSION, USUAL_DAYS
+from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, backed, ends, first, value, where
 from closedloop.presentation.persona_words import detail
-from closedloop.presentation.sentences import capital, cases, records
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
+from closedloop.presentation.words import capital
 
 IN_ALL_DEALS = "in all deals"
 _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are

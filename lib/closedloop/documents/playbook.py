@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import turning
 from closedloop.documents import glance
 from closedloop.documents.document import (
     GOOD_ANSWER,
@@ -27,12 +28,11 @@ from closedloop.documents.glance import (
     share_of,
     so_far,
 )
-from closedloop.period.comparisons import CONVERSION, turning
+from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Shown, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, Column, Columns, backed, firm, first, honestly, value, where
-from closedloop.presentation.sentences import records
-from closedloop.presentation.tables import Table, record_table
+from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
+from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
+from closedloop.presentation.tables import Column, Columns, record_table
 
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}

@@ -10,6 +10,8 @@ from threading import get_ident
 
 from closedloop.errors import WriteError
 
+FOLDERS = ("notebooks", "playbooks")  # of the root: where the shipped notebooks lie
+
 
 def root() -> Path:
     """The project's folder: CLOSEDLOOP_ROOT, or the folder that holds ``lib/closedloop``."""

@@ -13,7 +13,7 @@ from closedloop.terms import Moment
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from closedloop.market.view import View
+    from closedloop.market.warehouse import View
 
 _SIGNS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = MappingProxyType(
     {ast.Eq: eq, ast.NotEq: ne, ast.Lt: lt, ast.LtE: le, ast.Gt: gt, ast.GtE: ge}

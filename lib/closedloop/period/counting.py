@@ -1,4 +1,4 @@
-"""Counting records by the levels of their fields, for comparisons."""
+"""Which deals are won, and records counted by the levels of their fields: what comparisons are made of."""
 
 from collections.abc import Collection, Iterable
 from itertools import pairwise
@@ -7,13 +7,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, typed
+from closedloop.period.situation import Situation
 from closedloop.statistics.proportions import multinomial_intervals, wilson
+from closedloop.statistics.recording import recorded_shares
 from closedloop.statistics.segmentation.indicators import Floats, effective_counts, is_metric, level_text
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
 RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
 _MOST_LEVELS = 30
 _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
+ONLY_WON = (
+    "Only won deals are recorded, so no win rate can be told. Record lost deals as well, with outcome `lost` and the "
+    "day on which they ended (deals.outcome, deals.closed_on)."
+)
+
+
+def won(deals: pd.DataFrame) -> pd.Series:
+    """True for won, False for lost, missing for no decision and open: what the narrow win rate counts.
+
+    Missing for all where lost deals are not recorded (``tells_lost``, as of ``Situation.deals``; taken to be recorded
+    where that column is not there).
+    """
+    is_decided = deals["outcome"].isin(["won", "lost"]) & deals.get("tells_lost", True)
+    return (deals["outcome"] == "won").where(is_decided).astype("boolean")
+
+
+def as_numbers(flags: pd.Series) -> pd.Series:
+    """A flag as 1, 0 or missing."""
+    return flags.astype("Float64").astype("float64")
+
+
+def column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """A column of dates; all missing where the source does not record it."""
+    return frame[name] if name in frame else pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us]")
+
+
+def decided(situation: Situation) -> pd.DataFrame:
+    """Every deal known to be won or lost, by the day it closed."""
+    return by_close(situation.deals)
+
+
+def by_close(deals: pd.DataFrame) -> pd.DataFrame:
+    """Those of the deals that were won or lost, by the day they closed, with ``is_won``."""
+    decided_ones = deals[won(deals).notna()]
+    return decided_ones.sort_values(["closed_on", "deal_id"], kind="stable", ignore_index=True).assign(
+        is_won=lambda d: d["outcome"] == "won"
+    )
 
 
 def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
@@ -65,7 +105,7 @@ def counts(
 ) -> pd.DataFrame:
     """k and n of ``hit`` (boolean; missing rows are left out) by every level of every field, among rows that record it.
 
-    Columns: field, level (missing: those that are ``RARE``), k, n, what ``rates.standardised`` needs to compare within
+    Columns: field, level (missing: those that are ``RARE``), k, n, what ``standardised`` needs to compare within
     ``strata`` (periods), expected and contrast, ``n_before`` (cases that were known a period ago, by ``is_before``) and
     ``is_late`` (is the field one of ``late``, filled after creation?).
     """
@@ -154,3 +194,21 @@ def _weighted(tall: pd.DataFrame, values: pd.Series, subjects: pd.Series, weight
         told = {"k": k, "n": n, "k_rest": k_rest, "n_rest": n_rest, "share_of_all": share_of_all}
         parts.append(pd.DataFrame({**told, "subject": subject}, index=names).reset_index())
     return tall[["subject", "field", "level"]].assign(n_rows=tall["n"]).merge(pd.concat(parts))
+
+
+def known_before(situation: Situation, deals: pd.DataFrame) -> pd.Series | None:
+    """Which of the deals that ended had done so a period ago; None where nothing was looked at then."""
+    before = situation.previous
+    return None if before is None else deals["closed_on"] < pd.Timestamp(before.on)
+
+
+def recorded_looks(
+    situation: Situation, frame: pd.DataFrame, hit: pd.Series, days: pd.Series, origin: Origin
+) -> pd.DataFrame:
+    """Looks at whether each field is recorded as often when it ended otherwise.
+
+    Where it is not, its gaps are no random ones: the field is compared among the cases that record it.
+    """
+    meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
+    named = {"subject": "market", "level": "", "within": ""}
+    return typed(recorded_shares(frame, hit, situation.names_of(days)).assign(**meta, **named), LOOK_COLUMNS)

@@ -12,7 +12,8 @@ from closedloop.market.definition import Definition
 from closedloop.market.kept import Frames
 from closedloop.market.periods import FOREVER
 from closedloop.market.warehouse import Warehouse
-from closedloop.period.records import column, lead_frame
+from closedloop.period.counting import column
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.statistics.scoring.leaks import COLUMNS, FEWEST_EACH, Cases, judge_columns, one_sided_levels
 from closedloop.terms import Moment

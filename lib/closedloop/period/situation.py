@@ -5,22 +5,18 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from closedloop.market.contract import FIELD_TABLES, Likeness
 from closedloop.market.definition import Claims, Definition
 from closedloop.market.kept import Frames, kept, settings
 from closedloop.market.periods import FOREVER, Period, period_of
-from closedloop.market.view import FIELD_TABLES, Likeness
-from closedloop.market.warehouse import Warehouse, fetched
+from closedloop.market.warehouse import View, Warehouse, fetched
 from closedloop.market.where import meeting
 from closedloop.terms import Moment
-
-if TYPE_CHECKING:
-    from closedloop.market.view import View
-
 
 _LONG_AGO = date(1900, 1, 1)
 
@@ -105,13 +101,13 @@ class Situation:
         return min(self.on - timedelta(days=1), self.warehouse.extracted_on)
 
     @cached_property
-    def view(self) -> "View":
+    def view(self) -> View:
         """All that was known on the day."""
         view = self.warehouse.view(self.on)
         vars(view)["held_back"] = self._held_back(view)
         return view
 
-    def _held_back(self, view: "View") -> dict[str, dict[str, Likeness]]:
+    def _held_back(self, view: View) -> dict[str, dict[str, Likeness]]:
         """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
 
         def make() -> Frames:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import COMMIT, EVERYONE, SPLIT, Persona, PersonaSet, persona_id
+from closedloop.personas.research import Sample
 from closedloop.statistics.rule_tree import RuleError, assignment_rule, cross_fitted, cross_validated_error
 from closedloop.statistics.rules import Rule
 from closedloop.statistics.segmentation.indicators import field_and_level, level_text

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from closedloop.market.warehouse import fetched
-from closedloop.period.records import lead_frame
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 

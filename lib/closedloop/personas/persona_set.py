@@ -15,11 +15,10 @@ import yaml
 
 from closedloop.errors import DefinitionError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN, counts
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, counts, won
 from closedloop.period.situation import Situation
+from closedloop.statistics.proportions import compare_in_strata
 from closedloop.statistics.rules import Rule
-from closedloop.statistics.stratified import compare_in_strata
 
 _LONGEST, _LONGEST_PART = 48, 64  # a part bears the id of its whole
 _MARK = 8

@@ -1,6 +1,6 @@
 """The sample of market research and its segments: the one home of both, for 01, 02 and the first persona set."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -8,7 +8,6 @@ import pandas as pd
 
 from closedloop.market.kept import Frames, fingerprint_of, kept
 from closedloop.market.warehouse import fetched
-from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
 from closedloop.statistics.segmentation.segments import Reason, Segmentation, segmentation
 from closedloop.terms import Moment
@@ -17,6 +16,28 @@ FEWEST_ROWS = 50  # fewer are not segmented
 _SOURCES = (("leads", "lead_id"), ("accounts", "account_id"), ("deals", "deal_id"))
 _MOST_FIELDS = 12
 _NO_FIELDS = ("campaign", "experiment", "arm")  # chosen by us, so they say nothing about whom we meet
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The rows that are cut into segments: from which table, and the columns that are cut by.
+
+    ``n_without_weight``: answers of a weighted survey that are left out, as nobody knows how many people they are of.
+    """
+
+    source: str
+    rows: pd.DataFrame
+    items: list[str]
+    held_apart: list[str]
+    n_without_weight: int = 0
+
+    @property
+    def weights(self) -> pd.Series | None:
+        """What each respondent counts, of which only the ratios matter; None where all rows count the same."""
+        if self.source != "respondents" or "weight" not in self.rows:
+            return None
+        found = self.rows["weight"].astype(float)
+        return found if found.nunique() > 1 else None
 
 
 class Research(NamedTuple):

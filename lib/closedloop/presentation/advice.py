@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from closedloop.period.comparisons import CONVERSION
+from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
-from closedloop.presentation.findings import Claim, backed, ends, first, value, where
-from closedloop.presentation.sentences import Words, about, measure_of, other_arm, records
+from closedloop.presentation.sentences import Claim, about, backed, ends, first, other_arm, records, value, where
+from closedloop.presentation.words import Words, measure_of
 
 # rates of arms, and the measure that counts how many of each got there
 ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}

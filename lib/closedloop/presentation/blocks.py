@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+LIMIT = 12  # rows of a table that a page shows
 RESULTS = "application/vnd.closedloop.results+json"
 Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
 
@@ -133,6 +134,40 @@ class Query:
 
     def __repr__(self) -> str:
         return f"{self.title}: {self.text}"
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A table whose cells are already text; ``n_left_out`` rows are only in the stored one.
+
+    ``claims``: for each row the ids of the claims that its figures come from; empty for records and texts.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    caption: str = ""
+    n_left_out: int = 0
+    claims: tuple[tuple[str, ...], ...] = ()
+
+    def _repr_html_(self) -> str:
+        places = [' class="number"' if is_right else "" for is_right in self.numeric]
+        head = "".join(
+            f'<th scope="col"{place}>{escape(name)}</th>' for name, place in zip(self.columns, places, strict=True)
+        )
+        body = ""
+        for row, ids in zip(self.rows, self.claims or ((),) * len(self.rows), strict=True):
+            first = f'<th scope="row">{escape(row[0])}</th>' if row else ""
+            rest = zip(row[1:], places[1:], strict=True)
+            cells = "".join(f"<td{place}>{escape(cell)}</td>" for cell, place in rest)
+            body += f"<tr{citing(ids)}>{first}{cells}</tr>"
+        more = f"{self.n_left_out} more rows are in the stored table." if self.n_left_out else ""
+        said = " ".join(part for part in (self.caption, more) if part)
+        caption = f"<caption>{escape(said)}</caption>" if said else ""
+        return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+    def __repr__(self) -> str:
+        return pd.DataFrame(list(self.rows), columns=list(self.columns)).to_string(index=False)
 
 
 @dataclass(frozen=True, repr=False)

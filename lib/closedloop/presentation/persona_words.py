@@ -9,15 +9,15 @@ import pandas as pd
 
 from closedloop.errors import DefinitionError
 from closedloop.market.definition import Definition
-from closedloop.period.step import read_frame
+from closedloop.period.store import read_frame
 from closedloop.personas.changes import Difference, compare
 from closedloop.personas.persona_set import COMMIT, EVERYONE, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Sentence, stating
-from closedloop.presentation.findings import where
+from closedloop.presentation.blocks import Sentence, Table, stating
 from closedloop.presentation.numbers import is_missing
-from closedloop.presentation.sentences import Words, capital, records
-from closedloop.presentation.tables import Table, table
+from closedloop.presentation.sentences import records, where
+from closedloop.presentation.tables import table
+from closedloop.presentation.words import Words, capital
 from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
 
 THE_REST = "everyone whom no other rule takes"

@@ -1,42 +1,100 @@
-"""Claims as sentences, in the words of a market: its columns, levels and personas, and what each figure is called."""
+"""Claims as sentences: which are told, with which figures, and whether they hold like for like."""
 
-import hashlib
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from closedloop.claims.ledger import COST
-from closedloop.market.definition import Definition
-from closedloop.period.comparisons import TURNS
+from closedloop.claims.ledger import COST, TURNS, UNLIKE, alike, turning
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
+from closedloop.presentation.words import NAMED, Words, capital, measure_of
 from closedloop.statistics.amounts import ONE_DEAL, UNEVEN
 from closedloop.statistics.recording import FEW_RECORDED, FILLED
 from closedloop.terms import Verdict
 
-_LONGEST, _MARK = 60, 4
-_CODE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
-_UNSEEN = re.compile(r"^\s+|\s+$|\s{2,}|[\n\r\t\xa0]")
-_SEEN: Mapping[str, str] = {" ": "␣", "\xa0": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"}
+Claim = Mapping[str, Any]
+LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
+_WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
+_REASONS: Mapping[str, str] = {
+    FEW_RECORDED: "fewer than ten of either outcome record it",
+    FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
+    ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
+    UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
+}
+_UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
-def as_written(level: str) -> str:
-    """A level's own text: a code with blanks, blanks that nobody would see made visible, and a long text cut.
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dicts with text keys; column by column, which is quicker for the few rows that a sentence needs."""
+    names, columns = [str(name) for name in frame.columns], (frame[name].tolist() for name in frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    A cut text bears a mark of its whole, so that two that begin alike stay two.
+
+def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
+    """The first claim with these values (measure, field, level, subject ...); None when there is none."""
+    found = where(claims, **wanted)
+    return records(found.head(1))[0] if len(found) else None
+
+
+def where(claims: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """The claims with these values."""
+    keep = pd.Series(True, index=claims.index)
+    for name, value in wanted.items():
+        keep &= claims[name] == value
+    return claims[keep]
+
+
+def telling(shares: pd.DataFrame, claims: pd.DataFrame, implied: pd.DataFrame) -> pd.DataFrame:
+    """The attributes that describe a persona: at least one in twenty of its members has them, and not by its rule.
+
+    ``shares``: claims on ``share``; ``claims``: those on ``n_members`` are among them; ``implied``: field and level of
+    what the rule settles (table of 02 personas).
     """
-    text = level.replace("_", " ") if _CODE.fullmatch(level) else level
-    text = _UNSEEN.sub(lambda found: "".join(_SEEN.get(sign, sign) for sign in found[0]), text)
-    if len(text) <= _LONGEST:
-        return text
-    mark = hashlib.sha256(level.encode()).hexdigest()[:_MARK]
-    return f"{text[: _LONGEST - _MARK - 4].rstrip()}… [{mark}]"
+    counted = where(claims, measure="n_members").set_index("subject")["estimate"]
+    covered = shares["estimate"] * shares["n"].astype(float) / shares["subject"].map(counted).astype(float)
+    settled = set(implied.itertuples(index=False, name=None))
+    is_settled = [pair in settled for pair in zip(shares["field"], shares["level"], strict=True)]
+    return shares[~(covered < LEAST_COVERED) & ~np.array(is_settled, dtype=bool)]
+
+
+def value(claim: Claim | None, words: Words) -> str:
+    """The estimate in its unit; a dash when there is none."""
+    return numbers.MISSING if claim is None else numbers.written(claim["estimate"], claim["unit"], words.currency)
+
+
+def ends(claim: Claim, words: Words) -> str:
+    """Both ends of the 90 % interval."""
+    return numbers.interval(claim["low"], claim["high"], claim["unit"], words.currency)
+
+
+def backed(claim: Claim | None, words: Words) -> str:
+    """The estimate with its 90 % interval and n: "44 % (38–50 %, n = 210)"; what a claim lacks is left out."""
+    if claim is None or numbers.is_missing(claim["estimate"]):
+        n = 0 if claim is None or numbers.is_missing(claim["n"]) else claim["n"]
+        return f"too few to tell (n = {numbers.count(n)})"
+    parts = [] if numbers.is_missing(claim["low"]) else [ends(claim, words)]
+    parts += [] if numbers.is_missing(claim["n"]) or claim["verdict"] == "counted" else [cases(claim)]
+    return f"{value(claim, words)} ({', '.join(parts)})" if parts else value(claim, words)
+
+
+def on_scale(claim: Claim, *, with_n: bool = True) -> str:
+    """A figure on a scale to 1 or around 0 with its interval: "0.95 (0.90 to 0.99, n = 300)"."""
+    found, low, high = (numbers.decimal(claim[name]) for name in ("estimate", "low", "high"))
+    n = f", {cases(claim)}" if with_n else ""
+    return f"{found} ({low} to {high}{n})"
+
+
+def ranged(claim: Claim | None, words: Words) -> str:
+    """The estimate with its 90 % interval, without n: "44 % (38–50 %)"; alone where it is exact."""
+    if claim is None:
+        return numbers.MISSING
+    if claim["unit"] == "ratio":
+        return on_scale(claim, with_n=False)
+    estimate = value(claim, words)
+    return estimate if claim["low"] == claim["high"] else f"{estimate} ({ends(claim, words)})"
 
 
 def cases(claim: Mapping[str, Any]) -> str:
@@ -47,117 +105,6 @@ def cases(claim: Mapping[str, Any]) -> str:
 def is_weighted(claim: Mapping[str, Any]) -> bool:
     """Is it of answers that count by their weights? Only answers to a survey have any."""
     return claim["source_table"] == "respondents" and not numbers.is_missing(claim["n_effective"])
-
-
-_WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
-_OWN_LABELS: Mapping[str, str] = {
-    "age_days": "days since the deal was opened",
-    "k": "number of segments",
-    "is_quarter_end": "closed in the last month of a quarter",
-    "rep_id": "representative",
-    "rep_team": "sales team",
-    "arm": "arm",
-    "no_decision": "no decision",
-}
-_NAMED = ("persona", "segment")  # columns whose levels have names of their own
-_NEVER_MISSING = (*_NAMED, "is_quarter_end")  # what every compared case has
-_YES_NO: Mapping[str, str] = {"True": "yes", "False": "no", "true": "yes", "false": "no"}
-
-
-_REASONS: Mapping[str, str] = {
-    FEW_RECORDED: "fewer than ten of either outcome record it",
-    FILLED: "hardly any of them ended otherwise, so it may be recorded because of the outcome",
-    ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
-    UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
-}
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of one market: labels of columns and levels, names of personas, the currency."""
-
-    definition: Definition
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def currency(self) -> str:
-        """The currency of every amount."""
-        return self.definition.currency
-
-    def column(self, name: str) -> str:
-        """How people read a column."""
-        told = name in self.definition.labels or name in self.definition.items
-        return self.definition.label(name) if told else _OWN_LABELS.get(name, self.definition.label(name))
-
-    def level(self, column: str, value: Any) -> str:
-        """How people read one of a column's values; flags read yes and no, personas by their name."""
-        if column in _NAMED:
-            return self.name(str(value))
-        label = self.definition.label(column, value)
-        return _YES_NO.get(label, as_written(label))
-
-    def name(self, subject: str) -> str:
-        """The display name of a persona or competitor; numbered segments are called so."""
-        plain = f"segment {subject}" if subject.isdecimal() else subject.replace("_", " ")
-        return self.names.get(subject, plain)
-
-    def told(self, subject: str) -> str:
-        """The name as it stands beside fields and levels: a persona is called one, for it may bear a level's name."""
-        return f"persona {self.name(subject)}" if subject in self.names else self.name(subject)
-
-    def reasons(self, moved: Iterable[Iterable[str]]) -> str:
-        """What moves a score, from field and level of each: "kind of site: depot; job function: IT"."""
-        return "; ".join(f"{self.column(field)}: {self.level(field, level)}" for field, level in moved)
-
-    def is_item(self, column: str) -> bool:
-        """Is this a question of the survey?"""
-        return column in self.definition.items
-
-    def item(self, column: str, value: Any = "yes") -> str:
-        """A survey question in a few words, for labels: "wants low price", "does not want low price"."""
-        name, _, named = column.partition("=")
-        if named:  # the item is one level of a field
-            return self.condition(name, named)
-        text, level = column.replace("_", " "), self.level(column, value)
-        if level == "no" and text.startswith("wants "):
-            return text.replace("wants ", "does not want ", 1)
-        return text if level == "yes" else f"{text}: {level}"
-
-    def short(self, column: str, value: Any) -> str:
-        """A level in a few words: a survey answer without its whole question, else its condition."""
-        return self.item(column, value) if self.is_item(column) else self.condition(column, value)
-
-    def condition(self, column: str, value: Any) -> str:
-        """What a level says of a case: "number of sites: over 20", "yes to “...?”"; without a level the column."""
-        if self.is_item(column):
-            return f"{self.level(column, value)} to “{self.column(column)}”"
-        if column in _NAMED and str(value):
-            return self.told(str(value))
-        return f"{self.column(column)}: {self.level(column, value)}" if str(value) else self.column(column)
-
-
-class Measure(NamedTuple):
-    """The words of one measure: what more and less of it is, what all cases are, and what it is called."""
-
-    more: str
-    less: str
-    everyone: str
-    name: str
-
-
-@cache
-def measure_of(name: str) -> Measure:
-    """The words of a measure, as ``measures.toml`` has them; one that is not listed is named by its column."""
-    listed = _measures()
-    if name in listed["compared"]:
-        return Measure(*listed["compared"][name])
-    words = listed["names"].get(name, name.removeprefix("n_").replace("_", " "))
-    return Measure(f"higher {words}", f"lower {words}", listed["baselines"].get(name, "over all"), words)
-
-
-@cache
-def _measures() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("closedloop.presentation").joinpath("measures.toml").read_text("utf-8"))
 
 
 def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
@@ -217,12 +164,6 @@ def not_compared(claims: pd.DataFrame, words: Words) -> Sentence:
 def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """``sentence`` of every row, in the frame's order."""
     return [sentence(claim, words) for claim in records(claims)]
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts with text keys; column by column, which is quicker for the few rows that a sentence needs."""
-    names, columns = [str(name) for name in frame.columns], (frame[name].tolist() for name in frame.columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def about(claim: Mapping[str, Any], words: Words) -> str:
@@ -309,6 +250,90 @@ def one_of_each_pair(claims: pd.DataFrame, words: Words) -> pd.DataFrame:
     return claims[~mirrored]
 
 
-def capital(text: str) -> str:
-    """The text with a capital letter first."""
-    return text[:1].upper() + text[1:]
+def joined(sentences: Sequence[Sentence]) -> Sentence:
+    """Several sentences as one paragraph."""
+    ids = [name for said in sentences for name in said.claims]
+    return Sentence(" ".join(said.text for said in sentences), tuple(dict.fromkeys(ids)))
+
+
+def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = None) -> list[Sentence]:
+    """How many comparisons were made and what became of them; by which fields nothing was shown to differ.
+
+    ``claims``: claims outside families are not comparisons and are left out. ``ledger``: where it stands what becomes
+    of their differences like for like; ``claims`` themselves unless given.
+    """
+    looked = claims[claims["family"] != "none"]
+    if looked.empty:
+        return [Sentence("Nothing could be compared yet: no evidence.")]
+    is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
+    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
+    do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
+    said = {"supported": "hold", _UNLIKE: f"{do} not hold like for like", "leaning": "to watch",
+            "indistinguishable": "show no detectable difference",
+            "refused": "cannot be told"}  # fmt: skip
+    counted = {verdict: int(verdicts.get(verdict, 0)) for verdict in said}
+    parts = [f"{n} {said[verdict]}" for verdict, n in counted.items() if n or verdict != _UNLIKE]
+    n_looked = f"{numbers.count(len(looked))} comparison{'' if len(looked) == 1 else 's'}"
+    told = [stating(f"We looked at {n_looked}: {', '.join(parts)}.", looked)]
+    held = set(looked.loc[looked["verdict"] == "supported", "field"])
+    fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
+    without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
+    worth = words.definition.claims.smallest_worth
+    if without and not held and alike(looked, worth).all():
+        nothing = f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."
+        return [*told, stating(nothing, looked)]
+    return [*told, *([stating(f"Nothing was shown to differ by {_listed(without)}.", looked)] if without else [])]
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} other fields"]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def turned(claim: dict[str, object], words: Words) -> Sentence:
+    """What becomes of a difference once like is compared with like; ``claim``: one on ``TURNS`` of ``UNLIKE``."""
+    within, counted = (numbers.signed_points(claim[name]) for name in ("estimate", "baseline"))
+    said, tail = {
+        TURNS["yes"]: ("the difference turns round", ""),
+        TURNS["nothing"]: ("nothing is left of the difference", f": it is the {words.column(str(claim['within']))}"),
+        TURNS["maybe"]: ("the difference may not hold", ""),
+    }[str(claim["measure"])]
+    text = f"{about(claim, words)} – {said}: {within}, against {counted} as counted{tail}"
+    return stating(f"{text} ({evidence_of(claim, words)}).", claim)
+
+
+def unlike(ledger: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """What becomes of these differences that do not hold like for like, the surest answer of each first."""
+    measures = [TURNS[answer] for answer in UNLIKE]
+    found = ledger[ledger["measure"].isin(measures)].drop_duplicates(["measure", "field", "level", "within"])
+    found = found.assign(_order=found["measure"].map(measures.index)).sort_values("_order", kind="stable")
+    pairs = set(zip(claims["field"], claims["level"], strict=True))
+    is_asked = [pair in pairs for pair in zip(found["field"], found["level"], strict=True)]
+    return found[pd.Series(is_asked, index=found.index, dtype=bool)].drop(columns="_order")
+
+
+def honestly(claims: pd.DataFrame, ledger: pd.DataFrame, words: Words) -> list[Sentence]:
+    """The sentence of every claim; in the same breath that it does not hold, or that its field is recorded unevenly."""
+    is_turned = turning(claims, ledger)
+    uneven = ledger[(ledger["measure"] == "recorded_share") & (ledger["verdict"] == "supported")]
+    told = []
+    for place, (claim, turns) in enumerate(zip(records(claims), is_turned, strict=True)):
+        said = [sentence(claim, words)]
+        if turns:
+            said += [turned(row, words) for row in records(unlike(ledger, claims.iloc[[place]]))]
+        is_own = (uneven["field"] == claim["field"]) & (uneven["source_table"] == claim["source_table"])
+        said += [recorded(row, words) for row in records(uneven[is_own].head(1))]
+        told.append(joined(said))
+    return told
+
+
+def holding(claims: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    """The supported claims among these that hold like for like too."""
+    held = claims[claims["verdict"] == "supported"]
+    return held[~turning(held, ledger)]
+
+
+def firm(claims: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    """The claims without differences that may not hold: those are no advice."""
+    is_difference = claims["verdict"].isin(["supported", "leaning"])
+    return claims[~(is_difference & turning(claims, ledger, "maybe"))]

@@ -1,17 +1,106 @@
-"""Frames as tables for people: labelled columns, units written out, every text escaped, long ones cut."""
+"""Claims and records as tables and figures: labelled columns, units written out, long ones cut."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import citing
-from closedloop.presentation.sentences import Words
+from closedloop.presentation.blocks import LIMIT, Table, claim_ids
+from closedloop.presentation.charts import Picture, bars, dots
+from closedloop.presentation.sentences import (
+    Claim,
+    backed,
+    is_weighted,
+    records,
+    value,
+)
+from closedloop.presentation.words import Words
 
-LIMIT = 12
+Label = Callable[[Claim], str]
+Column = str | Callable[[Mapping[str, Claim]], str]
+Columns = Mapping[str, str | tuple[str, Column]]  # as ``table_of`` takes them
+
+
+def label_of(words: Words) -> Label:
+    """How a row of claims is named: its persona or competitor, and its level in a few words."""
+
+    def named(claim: Claim) -> str:
+        column, subject = str(claim["field"] or ""), str(claim["subject"])
+        said = [] if subject == "market" else [words.told(subject)]
+        said += [words.short(column, claim["level"])] if column else []
+        return ", ".join(said) or "all together"
+
+    return named
+
+
+def dots_of(
+    claims: pd.DataFrame, words: Words, title: str, axis: str, label: Label | None = None, **more: Any
+) -> Picture:
+    """Claims of one unit as points with their intervals (``charts.dots``), in the frame's order."""
+    rows, unit = claims[["estimate", "low", "high", "n", "baseline", "claim_id"]], str(claims["unit"].iloc[0])
+    if rows["baseline"].isna().all():
+        rows = rows.drop(columns="baseline")
+    told, named = records(claims), label or label_of(words)
+    rows = rows.assign(
+        n_effective=[claim["n_effective"] if is_weighted(claim) else np.nan for claim in told],
+        label=[named(claim) for claim in told],
+        is_sure=~claims["verdict"].isin(["leaning", "indistinguishable", "refused"]),
+    )
+    return dots(rows, title, axis, unit=unit, currency=words.currency, **more)
+
+
+def bars_of(
+    claims: pd.DataFrame, title: str, axis: str, label: Label, remark: Label | None = None, caption: str = ""
+) -> Picture:
+    """Counted claims as bars, each with a remark (``charts.bars``)."""
+    told = records(claims)
+    remarks = ["" if remark is None else remark(claim) for claim in told]
+    rows = pd.DataFrame(
+        {"label": [label(claim) for claim in told], "n": claims["estimate"].to_numpy(), "remark": remarks}
+    )
+    return bars(rows.assign(claim_id=claims["claim_id"].to_numpy()), title, axis, caption=caption)
+
+
+def table_of(
+    claims: pd.DataFrame,
+    words: Words,
+    heading: str,
+    columns: Columns,
+    *,
+    label: Label | None = None,
+    caption: str = "",
+    limit: int = LIMIT,
+) -> Table:
+    """Claims as a table: a row for each (subject, field, level, within), a column for each measure.
+
+    ``columns``: measure -> heading, shown as ``value``; or any key -> (heading, "backed" | a function of the row's
+    claims by measure). Rows come in the frame's order; a measure that no row has is left out.
+    """
+    keys = ["subject", "field", "level", "within"]
+    groups = [part for _, part in claims.groupby(keys, sort=False)]
+    rows = [{str(claim["measure"]): claim for claim in records(part)} for part in groups]
+    told = {name: (column, "value") if isinstance(column, str) else column for name, column in columns.items()}
+    shown = {name: of for name, of in told.items() if callable(of[1]) or any(name in row for row in rows)}
+    name_of = label or label_of(words)
+
+    def cell(row: Mapping[str, Claim], name: str, how: Column) -> str:
+        if callable(how):
+            return how(row)
+        claim = row.get(name)
+        return numbers.MISSING if claim is None else {"value": value, "backed": backed}[how](claim, words)
+
+    cells = [
+        (name_of(next(iter(row.values()))), *(cell(row, name, how) for name, (_, how) in shown.items()))
+        for row in rows[:limit]
+    ]
+    heads = (heading, *(head for head, _ in shown.values()))
+    numeric = (False, *(not callable(how) for _, how in shown.values()))
+    ids = tuple(claim_ids(part) for part in groups[:limit])
+    return Table(heads, tuple(cells), numeric, caption, max(len(rows) - limit, 0), ids)
+
+
 _RECORD_COLUMNS: Mapping[str, str] = {  # of a list of records to call
     "rank": "rank",
     "record_id": "record",
@@ -29,40 +118,6 @@ _RECORD_COLUMNS: Mapping[str, str] = {  # of a list of records to call
     "slot": "slot",
 }
 _UNITS = {"rate": "rate", "share": "rate", "amount": "amount", "days": "days", "points": "points"}
-
-
-@dataclass(frozen=True, repr=False)
-class Table:
-    """A table whose cells are already text; ``n_left_out`` rows are only in the stored one.
-
-    ``claims``: for each row the ids of the claims that its figures come from; empty for records and texts.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
-    caption: str = ""
-    n_left_out: int = 0
-    claims: tuple[tuple[str, ...], ...] = ()
-
-    def _repr_html_(self) -> str:
-        places = [' class="number"' if is_right else "" for is_right in self.numeric]
-        head = "".join(
-            f'<th scope="col"{place}>{escape(name)}</th>' for name, place in zip(self.columns, places, strict=True)
-        )
-        body = ""
-        for row, ids in zip(self.rows, self.claims or ((),) * len(self.rows), strict=True):
-            first = f'<th scope="row">{escape(row[0])}</th>' if row else ""
-            rest = zip(row[1:], places[1:], strict=True)
-            cells = "".join(f"<td{place}>{escape(cell)}</td>" for cell, place in rest)
-            body += f"<tr{citing(ids)}>{first}{cells}</tr>"
-        more = f"{self.n_left_out} more rows are in the stored table." if self.n_left_out else ""
-        said = " ".join(part for part in (self.caption, more) if part)
-        caption = f"<caption>{escape(said)}</caption>" if said else ""
-        return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-    def __repr__(self) -> str:
-        return pd.DataFrame(list(self.rows), columns=list(self.columns)).to_string(index=False)
 
 
 def table(

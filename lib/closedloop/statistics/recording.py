@@ -8,8 +8,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from closedloop.statistics.cumulative_incidence import share_by, win_curve
-from closedloop.statistics.proportions import Floats, wilson
-from closedloop.statistics.stratified import compare_in_strata, stratified_difference_p
+from closedloop.statistics.proportions import Floats, compare_in_strata, stratified_difference_p, wilson
 
 FEW_RECORDED, FILLED = "few recorded", "filled by the outcome"
 REASONS = ("", FEW_RECORDED, FILLED)

@@ -1,104 +1,13 @@
-"""Rates compared within strata (periods): like with like, whatever each group's strata give; and drift over time."""
+"""Rates of a group like for like: its adjusted difference, drift over time, and what a promised rate lets expect."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.proportions import Floats, ShrunkRates, counted, exact_difference_p, shrink_rates
-
-
-def standardised(
-    k: ArrayLike, n: ArrayLike, expected: ArrayLike, contrast: ArrayLike, baseline: ArrayLike, total: ArrayLike
-) -> tuple[Floats, Floats]:
-    """Successes and cases (k, n) of groups as if strata (periods) did not differ: like is compared with like.
-
-    ``expected``: each group's successes at its strata's rates; ``contrast``: its cases, each times the share of its
-    stratum that is not in the group; ``total``: cases of all groups, which win at ``baseline``. A case whose stratum
-    holds nobody else says nothing about the group, so it does not count. The rates' differences are those of Mantel &
-    Haenszel (``confounders``); with one stratum k and n stay as they are.
-    """
-    hits, sizes = counted(k, n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        others = 1 - sizes / np.asarray(total, dtype=float)
-        comparable = np.where(others > 0, np.asarray(contrast, dtype=float) / others, 0.0)
-    fair = hits - np.asarray(expected, dtype=float) + comparable * np.asarray(baseline, dtype=float)
-    return np.clip(fair, 0.0, comparable), comparable
-
-
-class Compared(NamedTuple):
-    """Groups beside what their strata let expect, one entry a group; ``sizes``: the cases that can be compared.
-
-    ``shrunk``: rates as if strata did not differ, for tests against the pooled rate. ``estimate``, ``low``, ``high``
-    and ``baseline``: as counted, in the strata that each group has; without shrinkage the estimate is k of n.
-    """
-
-    shrunk: ShrunkRates
-    sizes: Floats
-    estimate: Floats
-    low: Floats
-    high: Floats
-    baseline: Floats
-
-
-def compare_in_strata(
-    k: ArrayLike,
-    n: ArrayLike,
-    expected: ArrayLike,
-    contrast: ArrayLike,
-    pooled: float,
-    total: float,
-    level: float = 0.90,
-) -> Compared:
-    """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
-
-    Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0. The interval is
-    that of the group's own rate, whatever share of its strata it holds; a group of all cases keeps what it counts.
-    """
-    hits, sizes = standardised(k, n, expected, contrast, pooled, total)
-    cases = np.asarray(n, dtype=float)
-    is_all = (cases > 0) & (cases >= total)
-    hits, sizes = np.where(is_all, np.asarray(k, dtype=float), hits), np.where(is_all, cases, sizes)
-    shrunk = shrink_rates(hits, sizes, level)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
-        share = np.where(cases > 0, sizes / cases, 1.0)
-    effect, below, above = as_counted(shrunk, share, pooled)
-    estimate, low, high = np.clip(baseline + np.array([effect, effect - below, effect + above]), 0.0, 1.0)
-    return Compared(shrunk, sizes, estimate, low, high, baseline)
-
-
-def as_counted(shrunk: ShrunkRates, share: ArrayLike, pooled: float | Floats) -> tuple[Floats, Floats, Floats]:
-    """Differences from what strata let expect, and how far their intervals reach below and above them.
-
-    ``share``: of each group's cases, those that can be compared. Its rate as counted differs by so much less, and is
-    known from all its cases.
-    """
-    known, reach = np.asarray(share, dtype=float), np.sqrt(np.asarray(share, dtype=float))
-    return known * (shrunk.mean - pooled), reach * (shrunk.mean - shrunk.low), reach * (shrunk.high - shrunk.mean)
-
-
-def stratified_difference_p(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Floats:
-    """Two-sided p value of equal rates in a group (1) and the rest (2) inside strata; NaN where no stratum has both.
-
-    Shapes: (..., strata), one p for each leading entry. Without continuity correction; where nobody or everybody
-    succeeded in every stratum, nothing differs: p = 1. Source: Mantel & Haenszel (1959), J. Natl. Cancer Inst. 22,
-    719-748.
-    """
-    (hits1, sizes1), (hits2, sizes2) = counted(k1, n1), counted(k2, n2)
-    total, hits = sizes1 + sizes2, hits1 + hits2
-    is_shared = (sizes1 > 0) & (sizes2 > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        expected = sizes1 * hits / total
-        variance = sizes1 * sizes2 * hits * (total - hits) / (total**2 * (total - 1))
-        excess = np.where(is_shared, hits1 - expected, 0.0).sum(axis=-1)
-        noise = np.sqrt(np.where(is_shared, variance, 0.0).sum(axis=-1))
-        z = np.where(noise > 0, excess / noise, 0.0)
-    return np.where(is_shared.any(axis=-1), 2 * scipy.stats.norm.sf(np.abs(z)), np.nan)
-
+from closedloop.statistics.proportions import Floats, counted, exact_difference_p
 
 # Where only the mix makes the crude difference, the adjusted one turns by chance in one tail of this level.
 REVERSAL_LEVEL = 0.95

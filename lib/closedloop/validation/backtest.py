@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.period.records import decided
+from closedloop.period.counting import decided
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.questions.refinement.champion_challenger import lagged_rate, predict

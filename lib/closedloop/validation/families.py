@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.claims.ledger import alike, false_discovery_q
 from closedloop.validation.outcomes import Comparison
 from closedloop.validation.worlds import SUPPORTED_Q, Floats, Pool, Repeated, Tests, World, generator
-from closedloop.workbench.families import rate_of
+from closedloop.workbench.answer import rate_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Unrepeated(Repeated):
 class Family:
     """One family of a notebook in one period: every comparison in it, as it is made again in each world.
 
-    ``name``: as ``workbench.families`` names it, or that of a family which a verb closes itself.
+    ``name``: as ``workbench.answer`` names it, or that of a family which a verb closes itself.
     """
 
     period: str

@@ -15,8 +15,9 @@ from closedloop.claims.comparisons import SHORTEST_DAYS
 from closedloop.market.kept import fingerprint_of
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.period.comparisons import handed_off
-from closedloop.period.records import as_numbers, lead_frame, won
+from closedloop.period import store
+from closedloop.period.counting import as_numbers, won
+from closedloop.period.lead_records import handed_off, lead_frame
 from closedloop.period.situation import Situation
 from closedloop.statistics.segmentation.indicators import ranked_answers
 from closedloop.validation.families import Family, NullMarket, Unrepeated
@@ -33,7 +34,8 @@ from closedloop.validation.outcomes import (
 )
 from closedloop.validation.procedures import Duels, Orders, Promises, Score, Splits, Targets
 from closedloop.validation.worlds import DEALS, Bools, Errors, Ints, Money, Pool, Tally
-from closedloop.workbench import families, redraws, store
+from closedloop.workbench import redraws
+from closedloop.workbench.answer import family_of
 from closedloop.workbench.cells import ensure, run_cells
 from closedloop.workbench.redraws import Compared, read_compared
 
@@ -92,7 +94,7 @@ class Cut:
         situation, parts = at(self.warehouse, period), dict[str, list[Any]]()
         for redraw in compared.redraws:
             measure = "association" if isinstance(redraw, redraws.AssociationRedraw) else getattr(redraw, "measure", "")
-            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or families.family_of(measure)
+            name = _OWN.get(type(redraw)) or getattr(redraw, "family", "") or family_of(measure)
             parts.setdefault(name, []).extend(self.again(redraw, situation))
         self.families += [Family(period.name, notebook, name, tuple(made)) for name, made in parts.items() if made]
         self.left_out |= compared.left_out

@@ -11,10 +11,16 @@ from closedloop.claims.comparisons import Origin, gain_looks, whole
 from closedloop.period.counting import LEAST_SHOWN, RARE
 from closedloop.questions.refinement.drift import moves
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
-from closedloop.statistics.proportions import exact_difference_p, midp, shrink_rates, spread_beyond_luck
+from closedloop.statistics.proportions import (
+    as_counted,
+    exact_difference_p,
+    midp,
+    shrink_rates,
+    spread_beyond_luck,
+    standardised,
+)
 from closedloop.statistics.recording import compare_conversions, unfit
 from closedloop.statistics.segmentation.indicators import effective_counts, strongest_pairs
-from closedloop.statistics.stratified import as_counted, standardised
 from closedloop.validation.worlds import (
     SUPPORTED_BEYOND,
     SUPPORTED_Q,
@@ -192,7 +198,7 @@ class Spending(Repeated):
 
 @dataclass(frozen=True)
 class Conversions(Repeated):
-    """Shares of leads won until the usual day, as ``period.comparisons`` compares them by levels.
+    """Shares of leads won until the usual day, as ``period.lead_records`` compares them by levels.
 
     ``pool`` holds the redraw's leads in their order: whether each was won, after how many days, and for how many it was
     seen. What a world shuffles is all three, so that the usual time stays.

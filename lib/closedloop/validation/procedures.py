@@ -15,9 +15,9 @@ from closedloop.questions.refinement.champion_challenger import GAINS, duel
 from closedloop.questions.refinement.splits import is_splittable, shrunk_splits
 from closedloop.questions.research.criteria import OF_DEALS, of_deals
 from closedloop.questions.research.targets import each_level, scores_of
+from closedloop.statistics.proportions import compare_in_strata, stratified_difference_p
 from closedloop.statistics.scoring.accuracy import rule_value, taken_first
 from closedloop.statistics.scoring.scores import fit_score
-from closedloop.statistics.stratified import compare_in_strata, stratified_difference_p
 from closedloop.statistics.weighing import Criterion
 from closedloop.validation.outcomes import NOWHERE
 from closedloop.validation.worlds import (

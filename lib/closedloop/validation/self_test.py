@@ -21,7 +21,7 @@ from closedloop.statistics.proportions import wilson
 from closedloop.validation.families import EFFECTS, Planted, planted
 from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
 from closedloop.validation.procedures import Duels, Score
-from closedloop.workbench.families import DRIFT, ENDING, WHO
+from closedloop.workbench.answer import DRIFT, ENDING, WHO
 
 FILE = "self-test.json"
 _FEWEST_WORLDS = 10

@@ -1,8 +1,8 @@
-"""What the pieces of a page may render: claims, tables and key figures, and the market's words."""
+"""Answers: what a verb found, what a page may render of it, and the families that its comparisons are judged in."""
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +14,21 @@ from closedloop.claims.ledger import (
     LOOK_COLUMNS,
     STATEMENT_COLUMNS,
     Origin,
+    close_family,
     counted,
     estimated,
     identified,
+    outside,
     stacked,
     typed,
 )
-from closedloop.period.step import no_claims
-from closedloop.presentation.blocks import Missing, Note, Piece, Sentence, Shown
+from closedloop.period.situation import Situation
+from closedloop.period.store import no_claims
+from closedloop.presentation.blocks import LIMIT, Missing, Note, Piece, Sentence, Shown, Table
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.findings import first
-from closedloop.presentation.sentences import Words
-from closedloop.presentation.tables import LIMIT, Table
+from closedloop.presentation.sentences import first
+from closedloop.presentation.words import Words
 from closedloop.terms import Moment
-from closedloop.workbench import families
 
 if TYPE_CHECKING:
     from closedloop.workbench.period import OpenPeriod
@@ -167,11 +168,11 @@ class Answer:
         self.redraws += [] if redraw is None else [redraw]
 
     def estimate(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
-        """State rates, amounts or medians with their interval (``evidence.claims.estimated``)."""
+        """State rates, amounts or medians with their interval (``claims.ledger.estimated``)."""
         self.statements += [row | {"among": self.among} for row in estimated(rows, origin, measure=measure, **about)]
 
     def count(self, rows: Any, origin: Origin, measure: str, **about: str) -> None:
-        """State totals (``evidence.claims.counted``)."""
+        """State totals (``claims.ledger.counted``)."""
         self.statements += [row | {"among": self.among} for row in counted(rows, origin, measure=measure, **about)]
 
     def rename(self, among: str) -> None:
@@ -200,7 +201,7 @@ class Answer:
     def claims(self) -> pd.DataFrame:
         """The claims of the answer; none of its comparisons before the notebook's families are closed."""
         if not self.now.is_closed:
-            return stacked([families.stated(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
+            return stacked([as_claims(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
         ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
         keys = set(own.fillna("").itertuples(index=False, name=None))
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
@@ -297,3 +298,70 @@ def fingerprint(verb: str, arguments: Mapping[str, Any], *frames: pd.DataFrame) 
         digest.update(str(list(rows.columns)).encode())
         digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes() if len(rows.columns) else b"")
     return digest.hexdigest()[:16]
+
+
+ENDING, WHO, DRIFT, RECORDING = "how they end", "who they are", "drift", "recording"
+_WHO = ("share", "wave_share", "drift_share", "association")
+_RECORDING = ("recorded_share", "arm_share")  # of every notebook a test of the data, made to be strict
+# of false claims among all, where it is not one in ten: true shares are large and lose next to nothing, drift is looked
+# for anew every period, and the many families of both would make most of a period's false lines
+_RATES = {RECORDING: 0.01, WHO: 0.02, DRIFT: 0.03}
+_FIGURES = ["first_period", "last_period", "estimate", "n", "p"]
+
+
+def family_of(measure: str) -> str:
+    """The family that a comparison joins: shares say who they are; rates, amounts, days and gains how they end."""
+    if measure == "drift_win_rate":
+        return DRIFT
+    return RECORDING if measure in _RECORDING else WHO if measure in _WHO else ENDING
+
+
+def rate_of(family: str) -> float:
+    """The rate of false discoveries at which a family is closed."""
+    return _RATES.get(family, 0.10)
+
+
+def set_apart(answers: Sequence[Answer]) -> None:
+    """Name those answers that look at the same as an earlier one with other settings: their claims are others."""
+    for part in ("compared", "stated", "judged"):
+        frames = [getattr(answer, part)[[*_KEY, *_FIGURES]].assign(place=n) for n, answer in enumerate(answers)]
+        every = pd.concat(frames).drop_duplicates([*_KEY, *_FIGURES]) if frames else pd.DataFrame()
+        for place in every.loc[every.duplicated(_KEY), "place"].unique() if len(every) else ():
+            verb = answers[place].verb
+            number = sum(answer.verb == verb for answer in answers[: place + 1])
+            answers[place].rename(f"{verb} asked another way, no. {number}")
+
+
+def close_families(
+    comparisons: pd.DataFrame,
+    statements: pd.DataFrame,
+    closed: Iterable[pd.DataFrame],
+    situation: Situation,
+) -> pd.DataFrame:
+    """Every figure of a notebook as a claim: its closed families, and what stands outside them.
+
+    ``comparisons``: all that were made (columns of looks), each once; ``closed``: claims of families that a verb had to
+    close itself, since something follows from their verdicts.
+    """
+    fingerprint = situation.warehouse.fingerprint(situation.on)
+    distinct = comparisons.drop_duplicates([*_KEY, *_FIGURES])
+    of_family = distinct["measure"].map(family_of)
+    families = [
+        close_family(
+            distinct[of_family == name],
+            family=name,
+            smallest_worth=situation.claims.smallest_worth,
+            rate=rate_of(name),
+            fingerprint=fingerprint,
+            **situation.about,
+        )
+        for name in (WHO, RECORDING, ENDING, DRIFT)
+    ]
+    others = as_claims(statements, situation)
+    own = [claims.assign(fingerprint=fingerprint) for claims in closed]
+    return stacked([*families, others, *own], CLAIM_COLUMNS)
+
+
+def as_claims(statements: pd.DataFrame, situation: Situation) -> pd.DataFrame:
+    """Figures that compare nothing as claims: they are final whatever else is asked."""
+    return outside(statements, fingerprint=situation.warehouse.fingerprint(situation.on), **situation.about)

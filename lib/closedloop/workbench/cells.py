@@ -20,12 +20,12 @@ from closedloop.market.definition import read_definition
 from closedloop.market.files import root, runs_folder
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse, read_again
+from closedloop.period import store
 from closedloop.period.situation import Situation
-from closedloop.period.step import is_of, written_on
+from closedloop.period.store import is_of, written_on
 from closedloop.personas.changes import committed
 from closedloop.personas.persona_set import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
 from closedloop.presentation.persona_words import words_for
-from closedloop.workbench import store
 from closedloop.workbench.period import OpenPeriod, as_text, silence
 
 EXAMPLE = "# example"
@@ -62,7 +62,7 @@ def ensure(notebook: str, market: str, period: str, out: Path) -> None:
     is_planning = notebook in store.PLANNING
     found = find_period(warehouse.periods, period, planning=is_planning)
     situation = (Situation.planning if is_planning else Situation.looking_back)(warehouse, found)
-    if store.is_current(out / market / found.name, notebook, store.basis_of(situation, notebook)):
+    if is_of(out / market / found.name / "claims", notebook, store.basis_of(situation, notebook)):
         return
     print(f"{market}, {found.name}: {notebook} is computed first ...", flush=True)
     run_cells(store.notebook_path(notebook), {"market": market, "period": found.name, "out": str(out)})
@@ -130,7 +130,7 @@ def _proposal(warehouse: Warehouse, period: Period, out: Path) -> Proposal:
     market, situation = warehouse.definition.name, Situation.looking_back(warehouse, period)
     folder = out / market / period.name
     path = folder / "proposal.yml"
-    if not store.is_current(folder, store.REFINEMENT, store.basis_of(situation, store.REFINEMENT)):
+    if not is_of(folder / "claims", store.REFINEMENT, store.basis_of(situation, store.REFINEMENT)):
         print(f"{market}, {period.name}: the personas of an earlier period are made first ...", flush=True)
         path.unlink(missing_ok=True)
         notebook = store.notebook_path(store.REFINEMENT)

@@ -6,13 +6,26 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.claims.ledger import turning
 from closedloop.errors import ParameterError
-from closedloop.period.comparisons import turning
 from closedloop.period.situation import Situation
 from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.findings import bars_of, dots_of, ends, holding, honestly, joined, summary, value, where
-from closedloop.presentation.sentences import Words, not_compared, one_of_each_pair, recorded, records
+from closedloop.presentation.sentences import (
+    ends,
+    holding,
+    honestly,
+    joined,
+    not_compared,
+    one_of_each_pair,
+    recorded,
+    records,
+    summary,
+    value,
+    where,
+)
+from closedloop.presentation.tables import bars_of, dots_of
+from closedloop.presentation.words import Words
 from closedloop.workbench.answer import Answer, Evidence
 
 MOST_SENTENCES = 6

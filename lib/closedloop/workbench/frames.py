@@ -10,7 +10,8 @@ from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import fetched
-from closedloop.period import records
+from closedloop.period.counting import column
+from closedloop.period.lead_records import lead_frame, lead_window
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.personas.research import sample_of
@@ -112,12 +113,12 @@ class Frames:
         if view.has("deals"):
             found["deals"] = self.situation.deals
         if view.has("leads"):
-            found["leads"] = records.lead_frame(self.situation)
+            found["leads"] = lead_frame(self.situation)
         days = {"deals": "closed_on", "leads": "handed_off_on"}
         return {
             name: frame.assign(
                 persona=self.personas.assign(frame),
-                period=self.situation.names_of(records.column(frame, days[name])),
+                period=self.situation.names_of(column(frame, days[name])),
             )
             for name, frame in found.items()
         }
@@ -131,8 +132,6 @@ class Frames:
 
     def leads(self, *, window: bool = True) -> pd.DataFrame:
         """One row a lead: channel, dates, fields, persona, is_accepted, is_won; those of the window, or every one."""
-        from closedloop.period.comparisons import lead_window
-
         frame = self.records.get("leads", pd.DataFrame(columns=list(_LEADS)))
         if window and len(frame):
             frame = lead_window(self.situation, frame)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
-from closedloop.market.files import root
+from closedloop.market.files import FOLDERS, root
 
-FOLDERS = ("notebooks", "playbooks")
 _FIELD = re.compile(r"^\W*(reads|writes)\W+(.+?)\W*$", re.IGNORECASE | re.MULTILINE)
 _MARKS = re.compile(r"[*`]+")
 Value = str | int | float | bool | list[Any] | dict[str, Any] | None

@@ -18,22 +18,27 @@ from closedloop.market.definition import Claims, Definition, read_definition
 from closedloop.market.files import root, runs_folder
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse, read_again
+from closedloop.period import store
 from closedloop.period.situation import Situation
-from closedloop.period.step import Step, no_claims
+from closedloop.period.store import Step, no_claims
 from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Sentence, Shown
 from closedloop.presentation.persona_words import rule_sentences, words_for
-from closedloop.presentation.sentences import Words
+from closedloop.presentation.words import Words
 from closedloop.terms import Moment
-from closedloop.workbench import families, store
 from closedloop.workbench.answer import (
+    ENDING,
+    WHO,
     Answer,
     Evidence,
     Live,
     Render,
+    as_claims,
     cells_run,
+    close_families,
     fingerprint,
     is_example,
     running_cell,
+    set_apart,
     shell_of,
 )
 from closedloop.workbench.comparison import strongest
@@ -237,11 +242,11 @@ class OpenPeriod(Frames):
         """
         self._first = first
         asked = list(self.answers.values())
-        families.set_apart(asked)
+        set_apart(asked)
         following = [answer for answer in asked if answer.conclude]
         for answer in following:
             answer.statements, answer.missing, answer.results = [], {}, {}  # what followed from an earlier closing
-        judged = families.close(
+        judged = close_families(
             stacked([answer.compared for answer in asked], LOOK_COLUMNS),
             stacked([answer.stated for answer in asked], STATEMENT_COLUMNS).drop_duplicates(ignore_index=True),
             [claims for answer in asked for claims in answer.closed],
@@ -250,7 +255,7 @@ class OpenPeriod(Frames):
         for answer in following:
             if answer.conclude:
                 answer.conclude(answer, judged)
-        concluded = [families.stated(answer.stated, self.situation) for answer in following]
+        concluded = [as_claims(answer.stated, self.situation) for answer in following]
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
         self._write()
@@ -362,7 +367,7 @@ class Closing:
         claims, step = self.now.claims, self.now.step
         scope = {"market": self.now.market, "period": self.now.period.name}
         sizes = {f"n_compared_{name.replace(' ', '_')}": int((claims["family"] == name).sum())
-                 for name in (families.ENDING, families.WHO)}  # fmt: skip
+                 for name in (ENDING, WHO)}  # fmt: skip
         return {**scope, **step.results, **sizes, "n_claims": len(claims), "n_missing": len(step.missing)}
 
     def _ipython_display_(self) -> None:
@@ -370,7 +375,7 @@ class Closing:
             return
         from IPython.display import publish_display_data
 
-        from closedloop.period.step import plain
+        from closedloop.period.store import plain
 
         found = plain(self.results)
         text = "\n".join(f"{key}: {value}" for key, value in found.items())

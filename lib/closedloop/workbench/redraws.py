@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from closedloop.market.files import write_atomic
-from closedloop.period.comparisons import CONVERSION
+from closedloop.period.lead_records import CONVERSION
 from closedloop.period.situation import Situation
-from closedloop.period.step import read_frame, write_frame
+from closedloop.period.store import read_frame, write_frame
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.statistics.recording import Followed
 from closedloop.workbench.answer import Answer

@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.market.contract import TABLES, kind_of
+from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, likeness
 from closedloop.market.periods import as_told
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import COLUMNS
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.view import FIELD_TABLES, is_field, likeness
 
 
 @dataclass(frozen=True)

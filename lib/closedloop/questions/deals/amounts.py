@@ -9,12 +9,11 @@ import pandas as pd
 from closedloop.claims.comparisons import decided_looks
 from closedloop.claims.ledger import amount_looks, cycle_looks
 from closedloop.errors import choice
-from closedloop.period.counting import LEAST_SHOWN, levels, rates
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, levels, rates, won
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, span, stating
-from closedloop.presentation.findings import Claim, Columns, backed, dots_of, ends, table_of, value, where
-from closedloop.presentation.sentences import records, why_not
+from closedloop.presentation.sentences import Claim, backed, ends, records, value, where, why_not
+from closedloop.presentation.tables import Columns, dots_of, table_of
 from closedloop.statistics.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days, quantile
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render

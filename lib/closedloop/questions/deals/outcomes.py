@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 
 from closedloop.errors import choice
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import ONLY_WON
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, rates, shares
 from closedloop.personas.notes import notes
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, span, stating
 from closedloop.presentation.charts import curve
-from closedloop.presentation.findings import backed, bars_of, dots_of, first, value
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import backed, first, records, value
+from closedloop.presentation.tables import bars_of, dots_of
 from closedloop.statistics.cumulative_incidence import win_curve
 from closedloop.terms import OUTCOMES
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render

@@ -8,26 +8,37 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
-from closedloop.period.comparisons import CONVERSION, REP_LUCK, TURNS, known_before, shown_rates
-from closedloop.period.counting import LEAST_SHOWN, RARE, counts, crossed_counts, levels
+from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, rate_looks, typed
+from closedloop.claims.ledger import TURNS
+from closedloop.period.counting import (
+    LEAST_SHOWN,
+    ONLY_WON,
+    RARE,
+    counts,
+    crossed_counts,
+    known_before,
+    levels,
+    recorded_looks,
+    won,
+)
+from closedloop.period.lead_records import CONVERSION
 from closedloop.period.leaks import leaking
-from closedloop.period.records import ONLY_WON, won
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Columns, backed, table_of, turned, value
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import Claim, backed, records, turned, value
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.statistics.logistic_regression import shrink_crossed
 from closedloop.statistics.proportions import spread_beyond_luck
-from closedloop.statistics.recording import recorded_shares
 from closedloop.statistics.stratified import REVERSAL_LEVEL, Adjusted, adjusted_difference
 from closedloop.terms import Moment, Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison, no_deals, recording
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import RateRedraw
+
+REP_LUCK = 0.05  # reps are compared one by one only below this p value of any spread between them
 
 
 def win_rates(
@@ -81,12 +92,9 @@ def win_rates(
         )
         return answer
     origin = answer.origin(days)
-    recorded = recorded_shares(rows[list(cut.columns)], hit, situation.names_of(days))
-    meta = {**origin._asdict(), "measure": "recorded_share", "unit": "rate", "kind": "descriptive"}
-    named = {"subject": "market", "level": "", "within": ""}
-    answer.compare(typed(recorded.assign(**meta, **named), LOOK_COLUMNS))
+    answer.compare(recorded_looks(situation, rows[list(cut.columns)], hit, days, origin))
     redraw = RateRedraw("deals", rows["deal_id"], cut, days, "won", "win_rate", gate, least=fewest, late=late)
-    shown = shown_rates(table, origin, "win_rate", gate, least=fewest)
+    shown = rate_looks(table, origin, measure="win_rate", threshold=gate, least=fewest)
     answer.compare(shown, redraw if answer.is_recorded else None)
     return answer
 
@@ -154,14 +162,14 @@ def _why_not_sellers(situation: Situation, ended: pd.DataFrame) -> str:
 def _within_personas(
     situation: Situation, decided: pd.DataFrame, origin: Origin, threshold: float, least: int
 ) -> pd.DataFrame:
-    """Each seller's win rate, were all to sell to the same personas (``evidence.crossed``).
+    """Each seller's win rate, were all to sell to the same personas (``shrink_crossed``).
 
     p compares a seller with the others within persona and period, as all rates are compared within periods.
     """
     hit, by = won(decided), levels(decided, ["rep_id"], RARE).assign(persona=decided["persona"])
     strata = situation.names_of(decided["closed_on"]) + " " + decided["persona"].astype("str")
     counted = counts(by, ["rep_id"], hit, strata, ["rep_id"], known_before(situation, decided))
-    rates = shown_rates(counted, origin, "win_rate", threshold, least=least)
+    rates = rate_looks(counted, origin, measure="win_rate", threshold=threshold, least=least)
     table = shrink_crossed(hit.astype(float), by)
     own = table[table["column"] == "rep_id"].set_index("level")
     effect, low, high = own.loc[rates["level"], ["points", "points_low", "points_high"]].to_numpy().T

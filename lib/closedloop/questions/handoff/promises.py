@@ -12,12 +12,12 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import Goals
 from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
+from closedloop.period.lead_records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Columns, backed, first, table_of, value
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import Claim, backed, first, records, value
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.leads import conversions
 from closedloop.statistics.cumulative_incidence import quantile
 from closedloop.terms import REJECTED_UNTOUCHED

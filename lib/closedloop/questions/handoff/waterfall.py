@@ -9,8 +9,8 @@ from closedloop.errors import choice
 from closedloop.period.counting import LEAST_SHOWN, rates, shares
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Columns, backed, dots_of, table_of, value, where
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import backed, records, value, where
+from closedloop.presentation.tables import Columns, dots_of, table_of
 from closedloop.questions.handoff.promises import accepted_rate, handed_off, neglected, sales_touches
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render

@@ -12,19 +12,19 @@ import pandas as pd
 from closedloop.claims.arms import arm_differences, arm_looks, uneven_look
 from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
-from closedloop.period.comparisons import CONVERSION, LEAD_HITS, MESSAGES, control_of, handed_off
-from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import as_numbers, column, first_won
+from closedloop.period import store
+from closedloop.period.counting import LEAST_SHOWN, as_numbers, column, rates
+from closedloop.period.lead_records import CONVERSION, LEAD_HITS, MESSAGES, control_of, first_won, handed_off
 from closedloop.period.situation import Situation
 from closedloop.presentation import advice
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence
-from closedloop.presentation.findings import Column, joined, table_of, where
-from closedloop.presentation.sentences import measure_of, records, sentence
+from closedloop.presentation.sentences import joined, records, sentence, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import measure_of
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.statistics.amounts import MOST_OF_ALL
 from closedloop.statistics.cumulative_incidence import days_to_most
 from closedloop.statistics.proportions import trial
-from closedloop.workbench import store
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison, no_leads
 from closedloop.workbench.period import opened

@@ -13,14 +13,13 @@ from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.warehouse import fetched
 from closedloop.market.where import meeting
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import column
+from closedloop.period.counting import LEAST_SHOWN, column
 from closedloop.period.situation import Situation
-from closedloop.period.step import as_csv
+from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import first, value
+from closedloop.presentation.sentences import first, value
 from closedloop.presentation.tables import record_table
 from closedloop.questions.leads.scores import Prospects, Scored, score_verdict
 from closedloop.statistics.scoring.scores import Score

@@ -9,14 +9,14 @@ import pandas as pd
 
 from closedloop.claims.comparisons import cost_looks
 from closedloop.claims.ledger import COST, Origin
-from closedloop.period.comparisons import MESSAGES, handed_off
-from closedloop.period.counting import LEAST_SHOWN, levels
-from closedloop.period.records import ALL_DAYS, column, deal_records, has_days, uncovered, won
+from closedloop.period.counting import LEAST_SHOWN, column, levels, won
+from closedloop.period.lead_records import ALL_DAYS, MESSAGES, deal_records, handed_off, has_days, uncovered
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import advise
 from closedloop.presentation.blocks import Listing, Note, Piece, stating
-from closedloop.presentation.findings import Claim, Column, table_of, value, where
+from closedloop.presentation.sentences import Claim, value, where
+from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.deals.amounts import PER_DECIDED, per_decided
 from closedloop.questions.leads.conversions import left_out
 from closedloop.statistics.cumulative_incidence import days_to_most

@@ -7,27 +7,30 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from closedloop.claims.comparisons import rate_looks
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.comparisons import (
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, RARE, column, counts, levels, rates, recorded_looks
+from closedloop.period.lead_records import (
     CONVERSION,
     LEAD_HITS,
     NOT_FOLLOWED,
     TOO_FEW,
     USUAL_DAYS,
+    came,
     cohorts,
+    deal_records,
     decided_before,
     handed_off,
+    has_days,
     looks,
-    recording,
-    shown_rates,
+    uncovered,
 )
-from closedloop.period.counting import LEAST_SHOWN, RARE, counts, levels, rates
 from closedloop.period.leaks import ADVICE, ALARM, CANNOT_TELL, REMARK, leaks_of
-from closedloop.period.records import ONLY_WON, came, column, deal_records, has_days, uncovered
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, table_of, value, where
-from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.sentences import backed, records, value, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import capital
 from closedloop.statistics.recording import converted
 from closedloop.statistics.scoring.leaks import TOO_WELL
 from closedloop.terms import Moment
@@ -199,7 +202,9 @@ def _state_rates(answer: Answer, fields: Sequence[str], outcome: str) -> None:
     else:
         if outcome == "accepted":
             days = handed_off(rows)
-            answer.compare(recording(answer.now.situation, rows[list(cut.columns)], hit, days, answer.origin(days)))
+            answer.compare(
+                recorded_looks(answer.now.situation, rows[list(cut.columns)], hit, days, answer.origin(days))
+            )
         _compare(answer, measure, hit, cut, "")
 
 
@@ -214,7 +219,8 @@ def _compare(answer: Answer, measure: str, hit: pd.Series, cut: pd.DataFrame, pe
     origin, smallest = answer.origin(handed_off(answer.rows)), max(answer.arguments["least"] or 0, LEAST_SHOWN)
     subject = persona or "market"
     redraw = RateRedraw("leads", rows["lead_id"], cut, days, outcome, measure, gate, subject, smallest, late)
-    answer.compare(shown_rates(counted, origin, measure, gate, persona, smallest), redraw)
+    shown = rate_looks(counted, origin, measure=measure, subject=subject, threshold=gate, least=smallest)
+    answer.compare(shown, redraw)
 
 
 def show_rates(section: str, shown: Evidence, title: str) -> Sequence[Piece]:

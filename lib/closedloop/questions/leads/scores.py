@@ -12,15 +12,15 @@ from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.periods import Period
 from closedloop.market.warehouse import fetched
-from closedloop.period.comparisons import handed_off
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import ONLY_WON, lead_frame, won
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, won
+from closedloop.period.lead_records import handed_off, lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, stating
 from closedloop.presentation.charts import calibration
-from closedloop.presentation.findings import Claim, Column, backed, ends, table_of, value
+from closedloop.presentation.sentences import Claim, backed, ends, value
+from closedloop.presentation.tables import Column, table_of
 from closedloop.statistics.scoring.accuracy import auc, calibration_table, paired_bootstrap
 from closedloop.statistics.scoring.learners import ModelName
 from closedloop.statistics.scoring.scores import LEARNERS, Score, fit_score

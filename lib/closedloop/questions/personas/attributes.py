@@ -8,12 +8,22 @@ import pandas as pd
 from closedloop.claims.ledger import Origin, share_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, crossed_counts, levels, share_counts, sizes_told
-from closedloop.period.records import Sample
+from closedloop.personas.research import Sample
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, claim_ids, span, stating
-from closedloop.presentation.findings import Claim, Column, first, joined, summary, table_of, telling, value, where
-from closedloop.presentation.sentences import capital, one_of_each_pair, records
-from closedloop.presentation.tables import Table
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, span, stating
+from closedloop.presentation.sentences import (
+    Claim,
+    first,
+    joined,
+    one_of_each_pair,
+    records,
+    summary,
+    telling,
+    value,
+    where,
+)
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import capital
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import in_words
 from closedloop.workbench.period import opened

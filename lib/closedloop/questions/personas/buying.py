@@ -8,12 +8,11 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.warehouse import fetched
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Note, Piece, stating
-from closedloop.presentation.findings import backed, table_of, where
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import backed, records, where
+from closedloop.presentation.tables import table_of
 from closedloop.statistics.cumulative_incidence import quantile
 from closedloop.terms import MATERIAL_KINDS, NO_DECISION
 from closedloop.workbench.answer import Answer, Evidence

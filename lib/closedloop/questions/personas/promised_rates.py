@@ -8,16 +8,15 @@ import scipy
 from numpy.typing import NDArray
 
 from closedloop.claims.comparisons import LOOK_COLUMNS
-from closedloop.claims.ledger import Origin, close_family, typed
-from closedloop.period.comparisons import CONVERSION, turning
-from closedloop.period.counting import LEAST_SHOWN, rates
-from closedloop.period.records import won
+from closedloop.claims.ledger import Origin, close_family, turning, typed
+from closedloop.period.counting import LEAST_SHOWN, rates, won
+from closedloop.period.lead_records import CONVERSION
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, PersonaSet, promises, renewed
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
-from closedloop.presentation.findings import Claim, Column, table_of, value, where
-from closedloop.presentation.sentences import one_of_each_pair, records, sentences
+from closedloop.presentation.sentences import Claim, one_of_each_pair, records, sentences, value, where
+from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.stratified import beta_of, predictive_midp

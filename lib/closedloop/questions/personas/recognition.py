@@ -9,16 +9,15 @@ import pandas as pd
 
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.counting import LEAST_SHOWN, levels, rates
-from closedloop.period.records import column, won
+from closedloop.period.counting import LEAST_SHOWN, column, levels, rates, won
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import COMMIT, GATE, SPLIT, Change
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Note, Piece, Query, Sentence, stating
-from closedloop.presentation.findings import backed, dots_of, table_of, value, where
+from closedloop.presentation.blocks import Note, Piece, Query, Sentence, Table, stating
 from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup
-from closedloop.presentation.sentences import capital, records
-from closedloop.presentation.tables import Table
+from closedloop.presentation.sentences import backed, records, value, where
+from closedloop.presentation.tables import dots_of, table_of
+from closedloop.presentation.words import capital
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened

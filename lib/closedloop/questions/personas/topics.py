@@ -8,13 +8,13 @@ import pandas as pd
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, typed
 from closedloop.market.warehouse import fetched
-from closedloop.period.counting import LEAST_SHOWN, rates, shares
-from closedloop.period.records import won
+from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Column, backed, table_of, where
-from closedloop.presentation.sentences import capital, records
+from closedloop.presentation.sentences import backed, records, where
+from closedloop.presentation.tables import Column, table_of
+from closedloop.presentation.words import capital
 from closedloop.questions.personas.buying import on_records
 from closedloop.statistics.recording import recorded_shares
 from closedloop.terms import NO_COMPETITOR, NO_DECISION

@@ -15,13 +15,13 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import close_family, stacked
 from closedloop.market.warehouse import fetched
 from closedloop.period.counting import rates
-from closedloop.period.records import lead_frame
+from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, estimate
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Column, Columns, backed, dots_of, table_of
-from closedloop.presentation.sentences import records
+from closedloop.presentation.sentences import Claim, backed, records
+from closedloop.presentation.tables import Column, Columns, dots_of, table_of
 from closedloop.questions.leads.call_list import CALL_LIST
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable, simplified

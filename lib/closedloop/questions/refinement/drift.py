@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import backed, dots_of
-from closedloop.presentation.sentences import sentences
+from closedloop.presentation.sentences import backed, sentences
+from closedloop.presentation.tables import dots_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.segmentation.indicators import Floats, is_metric, level_text

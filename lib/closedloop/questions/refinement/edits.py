@@ -10,8 +10,9 @@ from closedloop.personas.changes import changed_by, changes
 from closedloop.personas.persona_set import EDITS, GATE, MERGE, RETIRE, SPLIT, PersonaSet, Proposal, write_proposal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.findings import Claim, Columns, backed, table_of, where
 from closedloop.presentation.persona_words import change_table
+from closedloop.presentation.sentences import Claim, backed, where
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.champion_challenger import IMPROVED, Challenger, challenger_of, verdict_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable

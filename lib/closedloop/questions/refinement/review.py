@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 
 from closedloop.claims.ledger import alike
+from closedloop.period import store
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.findings import Columns, backed, first, holding, honestly, table_of, value, where
 from closedloop.presentation.persona_words import change_table
-from closedloop.presentation.sentences import records, sentences
+from closedloop.presentation.sentences import backed, first, holding, honestly, records, sentences, value, where
+from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.deals.amounts import amount_order
 from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
-from closedloop.workbench import cells, store
-from closedloop.workbench.answer import Answer, Evidence, Render
+from closedloop.workbench import cells
+from closedloop.workbench.answer import ENDING, Answer, Evidence, Render
 from closedloop.workbench.comparison import level_of, ranked
-from closedloop.workbench.families import ENDING
 from closedloop.workbench.period import opened
 
 _VERDICTS = (Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE, Verdict.REFUSED)

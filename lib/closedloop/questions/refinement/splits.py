@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of
 from closedloop.claims.ledger import close_family, stacked, typed
 from closedloop.market.periods import Period, find_period
-from closedloop.period.counting import crossed_counts
-from closedloop.period.records import ONLY_WON, by_close
+from closedloop.period.counting import ONLY_WON, by_close, crossed_counts
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
-from closedloop.statistics.proportions import ShrunkRates, shrink_rates, wilson
+from closedloop.statistics.proportions import ShrunkRates, shrink_rates, standardised, stratified_difference_p, wilson
 from closedloop.statistics.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
-from closedloop.statistics.stratified import standardised, stratified_difference_p
 from closedloop.terms import Moment, Verdict
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import OpenPeriod

@@ -9,11 +9,11 @@ import pandas as pd
 import scipy
 
 from closedloop.market.warehouse import fetched
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.period.records import Sample, won
+from closedloop.period.counting import LEAST_SHOWN, won
 from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
 from closedloop.personas.persona_set import PersonaSet
+from closedloop.personas.research import Sample
 from closedloop.questions.research.sample import days_of
 from closedloop.statistics.amounts import mean_amounts, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days

@@ -11,14 +11,12 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.leaks import leaking
-from closedloop.period.records import Sample
 from closedloop.period.situation import Situation
-from closedloop.personas.research import FEWEST_ROWS, sample_of, survey_of
+from closedloop.personas.research import FEWEST_ROWS, Sample, sample_of, survey_of
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
-from closedloop.presentation.findings import Claim, backed, dots_of, on_scale, value, where
-from closedloop.presentation.sentences import records
-from closedloop.presentation.tables import Table
+from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
+from closedloop.presentation.sentences import Claim, backed, on_scale, records, value, where
+from closedloop.presentation.tables import dots_of
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.segmentation.indicators import (
     associations,

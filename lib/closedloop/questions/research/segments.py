@@ -8,14 +8,12 @@ import pandas as pd
 from closedloop.claims.ledger import Origin, share_looks
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import levels, share_counts, sizes_told
-from closedloop.period.records import Sample
-from closedloop.personas.research import FEWEST_ROWS, Research, segmented, segments_of
+from closedloop.personas.research import FEWEST_ROWS, Research, Sample, segmented, segments_of
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
+from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import heat, stability
-from closedloop.presentation.findings import Column, backed, dots_of, first, on_scale, ranged, table_of, value
-from closedloop.presentation.sentences import cases, records
-from closedloop.presentation.tables import Table
+from closedloop.presentation.sentences import backed, cases, first, on_scale, ranged, records, value
+from closedloop.presentation.tables import Column, dots_of, table_of
 from closedloop.questions.research.sample import MARKET, asked_of, days_of, is_too_small, last_wave, means_of, shares_of
 from closedloop.statistics.proportions import difference_interval
 from closedloop.statistics.segmentation.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, agreement, matched

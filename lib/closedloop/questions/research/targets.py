@@ -13,12 +13,11 @@ from closedloop.claims.ledger import LOOK_COLUMNS, close_family, stacked
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import Attractiveness, Strength
 from closedloop.market.definition import Criteria as Bars
-from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
+from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import positions
-from closedloop.presentation.findings import first, ranged, value, where
 from closedloop.presentation.numbers import MISSING
-from closedloop.presentation.sentences import capital, records
-from closedloop.presentation.tables import Table
+from closedloop.presentation.sentences import first, ranged, records, value, where
+from closedloop.presentation.words import capital
 from closedloop.questions.research.criteria import COLLECT, LESS_IS_BETTER, NAMES, OF_DEALS, UNITS, Criteria, Value
 from closedloop.questions.research.sample import days_of
 from closedloop.questions.research.segments import of_segments

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
-from closedloop.period.step import Step, read_frame, read_step, write_frame, write_step
+from closedloop.period.store import Step, read_frame, read_step, write_frame, write_step
 
 
 def test_a_frame_is_read_back_with_its_types(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""What a notebook leaves behind: tables, key figures, and what was missing; written once, read by everyone."""
+"""The run folder: the claims, tables and key figures that a notebook leaves, and of what basis they are."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -15,9 +16,14 @@ import pyarrow.parquet as parquet
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition
-from closedloop.market.files import sha256_of, write_atomic
+from closedloop.market.files import FOLDERS, root, sha256_of, write_atomic
 from closedloop.market.kept import computing_code, settings
+from closedloop.period.situation import Situation
 
+PLANNING = ("01_research", "02_personas", "03_leads")
+LOOKING_BACK = ("04_handoff", "05_deals", "06_refinement", "07_review")
+REFINEMENT = "06_refinement"  # whose cells let persona sets in
+ENDED, START = "ended", "start"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
@@ -118,6 +124,24 @@ def basis(definition: Definition, period: str, day: str, rows: str) -> Basis:
     return found | {f"{data}@{day}": rows} | sets
 
 
+def notebook_path(notebook: str) -> Path:
+    """The shipped notebook of that name."""
+    found = [root() / folder / f"{notebook}.ipynb" for folder in FOLDERS]
+    return next((path for path in found if path.exists()), found[0])
+
+
+def basis_of(situation: Situation, notebook: str) -> Basis:
+    """What a notebook's figures are made of today: code, settings, committed sets, the rows it may see, its cells.
+
+    Persona sets are made by the cells of 06, so that every notebook depends on those as well.
+    """
+    moment = START if situation.on == situation.period.planned_on else ENDED
+    rows = situation.warehouse.fingerprint(situation.on)
+    paths = {name: notebook_path(name) for name in (notebook, REFINEMENT)}
+    cells = {f"notebooks/{name}": sha256_of(path) for name, path in paths.items() if path.exists()}
+    return basis(situation.definition, situation.period.name, moment, rows) | cells
+
+
 def is_of(folder: Path, name: str, today: Basis) -> bool:
     """Does what stands in ``folder`` under this name have this basis, and is it whole?"""
     try:
@@ -133,3 +157,50 @@ def written_on(folder: Path, name: str, today: Basis) -> Iterator[None]:
     path.unlink(missing_ok=True)
     yield
     write_atomic(path, json.dumps(today, indent=1).encode() + b"\n")
+
+
+def step_of(notebook: str) -> str:
+    """The name under which a notebook's tables are kept: its own without the number."""
+    return notebook.split("_", 1)[1] if notebook[:2].isdecimal() else notebook
+
+
+def set_aside(folder: Path, notebook: str) -> None:
+    """Take back what the notebook said before: it is being computed anew."""
+    (folder / "claims" / f"{notebook}.json").unlink(missing_ok=True)
+    (folder / "claims" / f"{notebook}.parquet").unlink(missing_ok=True)
+
+
+def write(folder: Path, notebook: str, step: Step, claims: pd.DataFrame, today: Basis) -> None:
+    """Write what a notebook found in a period's ``folder``, in place of what it had left there."""
+    set_aside(folder, notebook)
+    with written_on(folder / "claims", notebook, today):
+        write_step(folder, step)
+        write_frame(folder / "claims" / f"{notebook}.parquet", claims)
+        write_atomic(folder / "documents" / f"{notebook}.csv", as_csv(claims).encode())
+
+
+def read_claims(folder: Path | None, *notebooks: str) -> pd.DataFrame:
+    """The claims that these notebooks left in a period's folder; none where they left none."""
+    paths = [folder / "claims" / f"{name}.parquet" for name in notebooks] if folder else []
+    parts = [read_frame(path) for path in paths if path.exists()]
+    return typed(pd.concat(parts, ignore_index=True) if parts else [], CLAIM_COLUMNS)
+
+
+def merge_claims(folder: Path) -> None:
+    """Write the claims of all the period's notebooks as one table, for readers; nothing where there are none."""
+    names = sorted(path.stem for path in (folder / "claims").glob("*.parquet"))
+    claims = read_claims(folder, *names)
+    write_frame(folder / "claims.parquet", claims)
+    write_atomic(folder / "claims.csv", as_csv(claims).encode())
+
+
+def read_tables(folder: Path, notebook: str) -> Step:
+    """The tables and key figures that a notebook left in a period's folder; an empty step where it left none."""
+    name = step_of(notebook)
+    return read_step(folder, name) if (folder / "tables" / f"{name}.json").exists() else Step(name)
+
+
+def draft_folder(folder: Path, notebook: str, cells: list[str], settings: str) -> Path:
+    """Where a notebook that was opened by hand writes: by a digest of its cells and settings, beside what stands."""
+    digest = hashlib.sha256("\0".join([*cells, settings]).encode()).hexdigest()[:10]
+    return folder / "drafts" / f"{notebook}-{digest}"
