@@ -39,7 +39,6 @@ MATERIAL_KINDS = (
     "limit",
     "exit_criterion",
 )
-CLOCKS = ("day", "month", "order", "none")
 LENGTHS = ("month", "quarter", "half", "year")
 NO_COMPETITOR = ("none", "unnamed")
 NO_DECISION = "no_decision"

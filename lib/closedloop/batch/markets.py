@@ -26,7 +26,7 @@ _MENDABLE = 2  # the exit code of an error that the user can mend
 def open_market(market: str, out: Path, is_stopped: Callable[[], bool] = lambda: False) -> list[PeriodPlan]:
     """The market's periods in their order of time: remembered while data and code stay, else made ready first.
 
-    None once ``is_stopped``. Errors: ClosedLoopError with what can be mended.
+    None of them once ``is_stopped``. Errors: ClosedLoopError with what can be mended.
     """
     path, of = out / market / "periods.json", _basis(market)
     if not ((out / market / "audit.html").exists() and _stored(path).get("of") == of):

@@ -1,10 +1,12 @@
 """Where the files of a project lie, and how they are written whole."""
 
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 
@@ -96,6 +98,15 @@ def append(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise WriteError(f"{path}: cannot write {len(content)} bytes: {error.strerror}") from error
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Within the block nobody else is in one with the same lock, in this process or another; a dead one lets go."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sweep(folder: Path) -> None:

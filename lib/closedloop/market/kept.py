@@ -1,15 +1,13 @@
 """What results depend on, as fingerprints, and frames that are kept as long as theirs stands."""
 
 import ast
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +17,7 @@ import pandas as pd
 from closedloop import terms
 from closedloop.market import sources
 from closedloop.market.definition import Definition
-from closedloop.market.files import remembered, runs_folder, sha256_of
+from closedloop.market.files import alone, remembered, runs_folder, sha256_of
 
 _PACKAGE = Path(terms.__file__).parent
 _TABLES = ("terms.py", "market/**/*.py")  # what makes canonical tables of raw files
@@ -101,7 +99,7 @@ def kept(kind: str, of: str, make: Callable[[], Frames]) -> Frames:
     """
     folder = _place() / kind / hashlib.sha256(of.encode()).hexdigest()[:32]
     if not folder.exists():
-        with _alone(folder.with_suffix(".lock")):
+        with alone(folder.with_suffix(".lock")):
             if not folder.exists():
                 _write(folder, make())
     # by one thread: starting more takes longer than reading some kilobytes
@@ -127,15 +125,6 @@ def _place() -> Path:
     """Where this code and these libraries keep what they make."""
     made_by = " ".join([computing_code(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
     return runs_folder() / ".kept" / hashlib.sha256(made_by.encode()).hexdigest()[:16]
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Within the block nobody else is in one with the same lock, in this process or another; a dead one lets go."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _write(folder: Path, frames: Frames) -> None:

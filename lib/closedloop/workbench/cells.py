@@ -1,6 +1,5 @@
 """A notebook's computing cells, run without its page: how notebooks and documents have made what they read."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from closedloop.documents.playbook import SalesPlaybook
 from closedloop.errors import ParameterError, allowed, choice
 from closedloop.market.contract import MATERIALS
 from closedloop.market.definition import read_definition
-from closedloop.market.files import root, runs_folder
+from closedloop.market.files import alone, root, runs_folder
 from closedloop.market.periods import Period, find_period
 from closedloop.market.warehouse import Warehouse, open_warehouse, read_again
 from closedloop.period import store
@@ -96,9 +95,7 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     situation, folder = Situation.planning(warehouse, found), out / market / found.name
     today = store.basis_of(situation, store.REFINEMENT)
     if not is_of(folder, _SET, today):
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f".{_SET}.lock").open("w") as lock:  # periods are locked from late to early
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(folder / f".{_SET}.lock"):  # periods are locked from late to early
             if not is_of(folder, _SET, today):
                 rules = _rules_in_force(warehouse, found, out)
                 with written_on(folder, _SET, today):
