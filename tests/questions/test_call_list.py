@@ -133,7 +133,7 @@ def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_sco
     n = planned.funnel.results["n_leads"]
     assert (
         line
-        == f"- {n:,} leads came in the periods looked at; 200 records wait on the list to call. Lead score: usable."
+        == f"- {n:,} leads came or were handed off in the periods looked at; 200 records wait on the list to call. Lead score: usable."
     )
 
 

@@ -282,8 +282,8 @@ def _day(day: date | None) -> Any:
 _LEVEL = 0.90
 
 
-def alike(claims: pd.DataFrame, worth: float) -> NDArray[np.bool_]:
-    """For each claim on a rate: does the 90 % interval of its raw difference lie within ``worth`` (a fraction)?
+def alike(claims: pd.DataFrame, worth: "float | pd.Series[float]") -> NDArray[np.bool_]:
+    """For each claim on a rate: does the 90 % interval of its raw difference lie within ``worth`` (a fraction, or one a claim)?
 
     Two one-sided tests at 5 % (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680), made
     from p, baseline and the cases that count. False for other units and for what could not be compared.
@@ -293,7 +293,7 @@ def alike(claims: pd.DataFrame, worth: float) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(base * (1 - base) / n)
         reach = (scipy.stats.norm.isf(p / 2) + scipy.stats.norm.isf((1 - _LEVEL) / 2)) * error
-        return np.asarray((claims["unit"] == "rate").to_numpy() & (error > 0) & (reach < worth))
+        return np.asarray((claims["unit"] == "rate").to_numpy() & (error > 0) & (reach < np.asarray(worth)))
 
 
 # does a difference turn round once like is compared with like? -> the measure that states it, with a 95 % interval

@@ -30,7 +30,7 @@ class Battlecard(Document):
         general = [text for text in dossier.texts("limit") if numbers.is_missing(text["topic"])]
         cards = [
             Part("How we stand", [Line.of(said) for said in self.standing], name="who"),
-            Part("Why buyers turn to it", heard(dossier, "loss_topic", most),
+            Part("Why buyers say no", heard(dossier, "loss_topic", most),
                  empty="Ask buyers who said no; log it as a note of kind loss."),
             Part("Ask", plainly(self._asked, most), empty=f"No questions. {NO_TEXTS}"),
             Part("Answer", plainly(self._written("answer"), most), empty=f"No answers about it. {NO_TEXTS}"),
@@ -54,7 +54,7 @@ class Battlecard(Document):
         """Why buyers consider them: what buyers and sellers said about such deals (``most`` of each)."""
         reasons = share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
         return self._shown(
-            Part("Why buyers turn to it, in their words' topics", heard(self.dossier, "loss_topic", most),
+            Part("Why buyers say no, in their words' topics", heard(self.dossier, "loss_topic", most),
                  empty="Ask buyers who said no; log it as a note of kind loss."),
             Part("Why, as sellers recorded it", reasons, empty="Record deals.loss_reason; ten of a kind are enough."),
             Part("What is objected in such deals", heard(self.dossier, "objection", most), empty=NO_NOTES),

@@ -21,7 +21,7 @@ _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose t
     "question": ("questions", IN_ALL_DEALS),
     "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
     "objection": ("objections", IN_ALL_DEALS),
-    "sales_feedback": ("remarks of sales", "on all leads"),
+    "sales_feedback": ("remarks of sales", "in all"),
     "sales_rejection": ("remarks on rejected leads", "on all leads"),
 }
 

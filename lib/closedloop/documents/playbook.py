@@ -255,7 +255,7 @@ class SalesPlaybook(Document):
         frame = self.dossier.table("leads", "next_leads")
         mine = frame[frame["persona"] == self.dossier.chosen].head(most) if len(frame) else frame
         mine = mine.assign(rank=range(1, len(mine) + 1))
-        hidden = ("persona", "score", "slot")
+        hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
         intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""

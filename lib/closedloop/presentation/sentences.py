@@ -279,7 +279,8 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
     fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
     without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
     worth = words.definition.claims.smallest_worth
-    if without and not held and alike(looked, worth).all():
+    base = looked["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
+    if without and not held and alike(looked, worth * 4 * base * (1 - base)).all():
         nothing = f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."
         return [*told, stating(nothing, looked)]
     return [*told, *([stating(f"Nothing was shown to differ by {_listed(without)}.", looked)] if without else [])]

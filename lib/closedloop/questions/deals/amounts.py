@@ -297,7 +297,7 @@ def _typical_amount(shown: Evidence) -> list[Sentence]:
         return []
     if not mean["reason"]:
         text = (
-            f"A won deal is worth {backed(mean, shown.words)} on average; half are under {value(median, shown.words)}."
+            f"A won deal is worth {backed(mean, shown.words)} on average, as estimated; half are under {value(median, shown.words)}."
         )
         return [stating(text, mean, median)]
     # the mean says little, so the median leads, and the deals that make the mean are named by their ids in the CRM

@@ -178,7 +178,7 @@ def _loss_reasons(answer: Answer) -> None:
         answer.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) >= LEAST_SHOWN else None
     if answer.stated.empty:
         answer.missing["loss_reasons"] = (
-            f"No reason is recorded for {LEAST_SHOWN} of the {len(lost)} deals that were lost. Collect "
+            f"Of {len(lost)} deals that were lost or ended without a decision fewer than ten have a reason. Collect "
             "deals.loss_reason from the closed list, and ask some buyers (notes of kind loss)."
             if len(lost)
             else "No deal was lost, so there is no reason of a loss."
@@ -193,10 +193,10 @@ def _show_reasons(shown: Evidence, title: str) -> Sequence[Piece]:
         if len(rows):
             top = records(rows.head(1))[0]
             heading = f"{title or 'Why were deals lost?'} By {account}"
-            pieces.append(dots_of(rows, shown.words, heading, "share of lost deals with a reason", name))
+            pieces.append(dots_of(rows, shown.words, heading, "share of deals that were not won, with a reason", name))
             pieces.append(stating(f"By {account}: {name(top)} first, {backed(top, shown.words)}.", top))
     for measure, text in (
-        ("uncoded_loss_share", "of lost deals have no reason recorded"),
+        ("uncoded_loss_share", "of deals that were not won have no reason that can be read"),
         ("loss_reason_agreement", "of deals with both accounts: seller and buyer name the same reason"),
     ):
         pieces += [stating(f"{backed(row, shown.words)} {text}.", row) for row in records(shown.of(measure))]

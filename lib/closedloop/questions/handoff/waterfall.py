@@ -104,7 +104,7 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     every, situation, in_force = answer.rows, answer.now.situation, answer.now.personas
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
     later_won = returned & every["is_won"].eq(True).fillna(False)
-    found = [("rejected or recycled, yet won later", int(later_won.sum()), int(returned.sum()))]
+    found = [("recycled in any period, yet won later", int(later_won.sum()), int(returned.sum()))]
     if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
