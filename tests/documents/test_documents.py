@@ -129,7 +129,7 @@ def test_the_glance_has_every_card_that_a_seller_needs() -> None:
 def test_the_facts_are_size_choice_and_the_last_day_of_the_period() -> None:
     facts = glance(playbook(dossier())).facts
     assert said(facts) == [
-        "60 % (50–70 %, n = 60) of known customers and leads",
+        "60 % (50–70 %, n = 60) of known leads",
         "our choice – target",
         "valid until 2025-06-30",
     ]
@@ -449,7 +449,7 @@ def test_the_later_outcome_decides_and_an_earlier_one_against_it_is_told() -> No
 
 
 def test_the_brief_answers_with_size_promise_channels_stop_and_offer() -> None:
-    assert said(glance(brief(dossier())).facts)[0] == "60 % (50–70 %, n = 60) of known customers and leads"
+    assert said(glance(brief(dossier())).facts)[0] == "60 % (50–70 %, n = 60) of known leads"
     assert said(answer("What to expect", dossier()))[0] == (
         "Win rate: 44 % of decided deals (40–52 %; 35 won of 80 decided in 2024-q2 to 2025-q1, "
         "drawn toward the rate of all personas)"

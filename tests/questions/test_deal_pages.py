@@ -49,7 +49,10 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("curve", "30 % (20–40 %, n = 100) of all deals are won within 50 days."),
         ("cycle", "A won deal typically takes 54 days (50–60 days, n = 30); half are faster."),
         ("cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
-        ("amounts", "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average, as estimated; half are under EUR 800."),
+        (
+            "amounts",
+            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average, as estimated; half are",
+        ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
         ("amounts", "highest first; products: Yard Plan (EUR 700), gate (EUR 150)."),
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),

@@ -283,7 +283,7 @@ _LEVEL = 0.90
 
 
 def alike(claims: pd.DataFrame, worth: "float | pd.Series[float]") -> NDArray[np.bool_]:
-    """For each claim on a rate: does the 90 % interval of its raw difference lie within ``worth`` (a fraction, or one a claim)?
+    """For each claim on a rate: does the 90 % interval of its raw difference lie within ``worth``, or its own of them?
 
     Two one-sided tests at 5 % (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680), made
     from p, baseline and the cases that count. False for other units and for what could not be compared.

@@ -90,7 +90,7 @@ class CampaignBrief(Document):
         texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
         tests = where(dossier.plan, kind="causal").loc[lambda claims: claims["family"] != "none"]
         is_logged = len(where(dossier.plan, measure="n_arm_leads")) > 0
-        ahead = planned_tests(dossier.plan, dossier.words)
+        ahead = planned_tests(dossier.plan[dossier.plan["subject"].isin(["market", dossier.chosen])], dossier.words)
         why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
         sentence = assumed(dossier.texts("value_proposition"), 2)
         return self._shown(

@@ -131,7 +131,7 @@ def size_of(dossier: Dossier) -> Sentence:
     claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
     if claim is None:
         return Sentence("size unknown")
-    return stating(f"{backed(claim, dossier.words)} of known customers and leads", claim)
+    return stating(f"{backed(claim, dossier.words)} of known {claim['source_table']}", claim)
 
 
 def choice(dossier: Dossier) -> Sentence:

@@ -296,9 +296,8 @@ def _typical_amount(shown: Evidence) -> list[Sentence]:
     if mean is None or median is None:
         return []
     if not mean["reason"]:
-        text = (
-            f"A won deal is worth {backed(mean, shown.words)} on average, as estimated; half are under {value(median, shown.words)}."
-        )
+        text = f"A won deal is worth {backed(mean, shown.words)} on average, as estimated"
+        text = f"{text}; half are under {value(median, shown.words)}."
         return [stating(text, mean, median)]
     # the mean says little, so the median leads, and the deals that make the mean are named by their ids in the CRM
     large = shown.of(LARGE)

@@ -257,7 +257,9 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
     came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
-    known = known if came is None else f"{value(came, shown.words)} leads came or were handed off in the periods looked at"
+    known = (
+        known if came is None else f"{value(came, shown.words)} leads came or were handed off in the periods looked at"
+    )
     waiting = "nobody waits to be called"
     waiting = waiting if waits is None else f"{value(waits, shown.words)} records wait on the list to call"
     cited = [claim for claim in (came, waits) if claim is not None]

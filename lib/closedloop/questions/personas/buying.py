@@ -83,8 +83,8 @@ def buying(
     which ``touches`` record any buying role (Wilson's interval, alternatives a multinomial one). "stages": median days
     in a stage that deals left, and those that the share ``late`` takes (intervals from order statistics). "touches":
     how often sales touched the leads of won deals, the median. "texts": how often each of the team's texts was used,
-    when last, and how those deals ended; the texts in force go to the documents (table ``texts``). ``touches``: of the
-    window; stages need none. Errors: ParameterError.
+    when last, and how those deals ended; the texts in force go to the documents (table ``texts``). ``touches``: all
+    that are known, also before the window; stages need none. Errors: ParameterError.
     """
     measures = {
         "weighed": ("buying", _weighed),
@@ -110,7 +110,6 @@ def buying(
     if touches is not None:
         met = answer.others["touches"].reindex(columns=_TOUCH_COLUMNS)
         met = met.assign(touched_on=pd.to_datetime(met["touched_on"]))
-        met = answer.now.situation.in_window(met, met["touched_on"])
     state(answer, met)
     if answer.stated.empty and measure in _NOT_RECORDED:
         answer.missing[section] = _NOT_RECORDED[measure]
