@@ -1,7 +1,7 @@
 """Comparisons, before their family is closed: a level's rate, share, amount or days against its baseline."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -74,10 +74,15 @@ def typed(rows: Any, columns: Mapping[str, str]) -> pd.DataFrame:
 def _column(frame: pd.DataFrame, name: str, kind: str) -> Any:
     """A column's values in the type ``kind``; all missing when the frame has none of that name."""
     if name not in frame:
-        missing = np.nan if kind == "float64" else None
-        return pd.Series([missing] * len(frame), dtype=kind).array
+        return _gaps(kind, len(frame)).copy()
     values = frame[name]
     return values.array if str(values.dtype) == kind else values.astype(kind).array  # type: ignore[call-overload]
+
+
+@lru_cache(maxsize=512)
+def _gaps(kind: str, n: int) -> Any:
+    """``n`` missing values of the type ``kind``."""
+    return pd.Series([np.nan if kind == "float64" else None] * n, dtype=kind).array
 
 
 def stacked(frames: Iterable[pd.DataFrame], columns: Mapping[str, str] = LOOK_COLUMNS) -> pd.DataFrame:

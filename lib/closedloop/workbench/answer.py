@@ -142,6 +142,7 @@ class Answer:
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
     cited: pd.DataFrame = field(default_factory=no_claims)
     leave: Callable[[Path], None] | None = None
+    _made: tuple[Any, str, Sequence[Piece]] | None = field(default=None, repr=False)  # the last pieces: state, title
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -207,7 +208,9 @@ class Answer:
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
         own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
-        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
+        return (
+            stacked([own_claims, self.cited], CLAIM_COLUMNS) if len(self.cited) else own_claims.reset_index(drop=True)
+        )
 
     @property
     def table(self) -> pd.DataFrame:
@@ -226,15 +229,20 @@ class Answer:
 
     def figure(self, title: str = "") -> "Live":
         """What is drawn or tabulated of it, under a title that asks the question."""
-        return Live(self.now, lambda: self._shown(title, lambda piece: isinstance(piece, Picture | Table)), self)
+        return Live(self.now, lambda: self._shown(title, is_drawn=True), self)
 
     @property
     def sentence(self) -> "Live":
         """What is said of it, every number from a claim; or what is missing, and what to collect."""
-        return Live(self.now, lambda: self._shown("", lambda piece: not isinstance(piece, Picture | Table)), self)
+        return Live(self.now, lambda: self._shown("", is_drawn=False), self)
 
-    def _shown(self, title: str, is_wanted: Callable[[Piece], bool]) -> Shown:
-        return Shown(tuple(piece for piece in self.pieces(title) if is_wanted(piece)))
+    def _shown(self, title: str, is_drawn: bool) -> Shown:
+        """What is drawn and tabulated, or what is said; made once for both, since a figure takes long to draw."""
+        state = (self.now.state, self.among, len(self.comparisons), len(self.statements), len(self.missing))
+        if self._made is None or self._made[0] != state or (is_drawn and self._made[1] != title):
+            self._made = state, title, self.pieces(title)
+        pieces = self._made[2]
+        return Shown(tuple(piece for piece in pieces if isinstance(piece, Picture | Table) == is_drawn))
 
     def pieces(self, title: str = "") -> Sequence[Piece]:
         """Everything that a page shows of the answer."""
@@ -251,7 +259,7 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
+        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS) if len(self.cited) else own.ledger
         return replace(own, claims=self.claims, ledger=ledger, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:

@@ -161,6 +161,7 @@ class OpenPeriod(Frames):
         self.is_silent = bool(_silent)
         self._claims = no_claims()
         self._n_closed = -1  # answers in the families when they were closed last
+        self._n_closings = 0
         self._first: tuple[Answer, ...] = ()
         self._shown: list[tuple[Live, Any]] = []
         self._draft: Path | None = None
@@ -231,6 +232,11 @@ class OpenPeriod(Frames):
         return self._n_closed >= 0
 
     @property
+    def state(self) -> tuple[int, int]:
+        """What an answer is shown by beside itself: how often the families were closed, and of how many answers."""
+        return (self._n_closings if self.is_closed else 0), len(self.answers)
+
+    @property
     def claims(self) -> pd.DataFrame:
         """The claims of the notebook; none before the families are closed."""
         return self._claims if self.is_closed else no_claims()
@@ -258,6 +264,7 @@ class OpenPeriod(Frames):
         concluded = [as_claims(answer.stated, self.situation) for answer in following]
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
         self._n_closed = len(self.answers)
+        self._n_closings += 1
         self._write()
         for live, handle in self._shown:
             if handle is not None:
