@@ -96,8 +96,10 @@ def test_what_does_not_hold_like_for_like_is_not_among_what_holds(
     rates = claims[(claims["measure"] == "win_rate") & (claims["verdict"] == "supported")]
     # 06 has made a persona of the north, which is the north once more
     assert rates["field"].value_counts().to_dict() == {"channel": 2, "product": 2, "region": 2, "persona": 2}
-    assert "2 findings hold." in of(told, "07_review", "findings")
-    assert any(text.startswith("2 findings hold, 6 not like for like") for text in told["07_review", "bottom line"])
+    assert "2 findings about deals hold." in of(told, "07_review", "findings")
+    assert any(
+        text.startswith("2 findings about deals hold, 6 not like for like") for text in told["07_review", "bottom line"]
+    )
     counted = " ".join(of(told, "05_deals", "win_rates"))
     assert "0 hold, 2 do not hold like for like" in counted and "2 hold, 4 do not hold like for like" in counted
     assert any(text.startswith("Product: ") for text in told["05_deals", "bottom line"])

@@ -157,7 +157,9 @@ def test_a_finding_that_turns_round_is_told_apart_in_the_review() -> None:
     assert shown.startswith("Nothing that differs holds like for like in this period.")
     assert "Product: Yard Plan, within number of sites – the difference turns round" in shown
     (counted,) = review._how_many_hold(seen(both))
-    assert plain(counted).startswith("0 findings hold, 1 not like for like, 0 to watch; for 0 comparisons the data are")
+    assert plain(counted).startswith(
+        "0 findings about deals hold, 1 not like for like, 0 to watch; for 0 comparisons the data are"
+    )
 
 
 def test_findings_are_told_with_what_moved_and_what_is_recorded_unevenly() -> None:
@@ -165,7 +167,7 @@ def test_findings_are_told_with_what_moved_and_what_is_recorded_unevenly() -> No
     uneven |= {"level": "", "estimate": 1.0, "baseline": 0.83, "n": 878}
     ledger_ = pd.concat([found({"field": "competitor", "level": "rival-a", "n_effective": 200.0}, uneven), REFINEMENT])
     shown = plain(review._show_findings(8, seen(ledger_.reset_index(drop=True)), ""))
-    assert "1 finding holds." in shown
+    assert "1 finding about deals holds." in shown
     assert "Competitor is recorded in 100 % of won and 83 % of lost deals" in shown
     assert "Against the periods before:\n- Persona Fast start – won less often than before: 20 %" in shown
 

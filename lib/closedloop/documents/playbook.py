@@ -137,7 +137,7 @@ class SalesPlaybook(Document):
         pattern = "For the whole market, and known only at the end: no reason to choose a buyer or to wait."
         return self._shown(
             Part("When to move on", criteria, empty=f"No exit criteria. {NO_TEXTS}"),
-            Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals left the stage sooner.",
+            Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals that moved on were sooner.",
                  empty="Record stage changes of deals (`stage_history`); ten per stage are enough."),
             *([Part("When deals close", self._said(closing), intro=pattern)] if len(closing) else []),
         )  # fmt: skip

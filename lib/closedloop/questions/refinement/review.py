@@ -113,7 +113,7 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
     )
     held = len(holding(compared, shown.ledger))
     less = f", {supported - held} not like for like" if supported > held else ""
-    text = f"{held} finding{'s hold' if held != 1 else ' holds'}{less}, {leaning} to watch"
+    text = f"{held} finding{'s' * (held != 1)} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
     counted = stating(f"{text}; for {refused} comparisons the data are too few.", compared)
     return [counted, *amount_order(shown)]
 
@@ -134,7 +134,7 @@ def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
         return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
     largest = ranked(held).head(most)
     listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
-    text = f"{len(held)} finding{'s hold' if len(held) != 1 else ' holds'}{listed}."
+    text = f"{len(held)} finding{'s' * (len(held) != 1)} about deals hold{'s' * (len(held) == 1)}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
     return Listing(honestly(largest, shown.ledger, shown.words)), said, *unlike, *amount_order(shown), *others
 
