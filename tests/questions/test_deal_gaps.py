@@ -63,4 +63,6 @@ def test_reasons_where_nothing_was_lost_and_where_nobody_said_why(asked: Build) 
     missing = asked({"deals": deal_rows(30, 0)})
     assert missing["loss_reasons"] == "No deal was lost, so there is no reason of a loss."
     missing = asked({"deals": deal_rows(30, 25)})
-    assert missing["loss_reasons"].startswith("No reason is recorded for 10 of the 25 deals that were lost.")
+    assert missing["loss_reasons"].startswith(
+        "Of 25 deals that were lost or ended without a decision fewer than ten have a reason."
+    )
