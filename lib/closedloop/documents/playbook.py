@@ -258,7 +258,7 @@ class SalesPlaybook(Document):
         hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
-        intro = f"Score: {verdict}. Record ids lead back to the CRM." if verdict else ""
+        intro = f"Score: {verdict}. Slot random: drawn by lot. Record ids lead back to the CRM." if verdict else ""
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]
         after = "Two minutes after a talk; it becomes a note, and next period's playbook."
