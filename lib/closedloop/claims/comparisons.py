@@ -66,6 +66,8 @@ SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logar
 def typed(rows: Any, columns: Mapping[str, str]) -> pd.DataFrame:
     """``rows`` (a frame or a list of dicts) with exactly these columns and types; gaps are missing."""
     frame = pd.DataFrame(rows)
+    if list(frame.columns) == list(columns) and list(map(str, frame.dtypes)) == list(columns.values()):
+        return frame.reset_index(drop=True)
     # column by column: a step makes some hundred small frames, and reindexing each costs most of its time
     made = {name: _column(frame, name, kind) for name, kind in columns.items()}
     return pd.DataFrame(made, index=pd.RangeIndex(len(frame)))
@@ -262,7 +264,7 @@ def cycle_looks(
     """Looks at the typical days of won deals of every level of every field: ``amount_looks`` on days.
 
     ``cycles``: one row a won deal and field, with field, level and days; a deal won on its first day counts
-    as half a day. Means of days, compared by logs; the median of a level is ``curves.cycle_days``.
+    as half a day. Means of days, compared by logs; the median of a level is ``cumulative_incidence.cycle_days``.
     """
     require_columns(cycles, ("field", "level", "days"))
     days = cycles["days"].astype(float).clip(lower=SHORTEST_DAYS)

@@ -285,7 +285,7 @@ def estimate(personas: PersonaSet, deals: pd.DataFrame | None, periods: pd.Serie
 def promised(personas: PersonaSet, assigned: pd.Series, hit: pd.Series, periods: pd.Series) -> PersonaSet:
     """The set with each persona's shrunk win rate: ``hit`` says which deals were won, ``assigned`` whose they are.
 
-    The rates are those that 02 and 05 compare (``rates.compare_in_strata``).
+    The rates are those that 02 and 05 compare (``proportions.compare_in_strata``).
     """
     table = counts(assigned.to_frame("persona"), ["persona"], hit, periods).set_index("level")
     table = table.reindex(personas.ids)[["k", "n", "expected", "contrast"]].fillna(0.0)

@@ -92,7 +92,7 @@ def _sample_of_records(situation: Situation) -> Sample:
 def segments_of(
     situation: Situation, sample: Sample, *, number: int | None = None, method: str = "auto", least: int = FEWEST_ROWS
 ) -> Segmentation | None:
-    """The segments of the sample (``evidence.segments.segmentation``); None with fewer than ``least`` rows."""
+    """The segments of the sample (``segments.segmentation``); None with fewer than ``least`` rows."""
     if len(sample.rows) < least or not sample.items:
         return None
     rows = sample.rows[sample.items]
@@ -108,7 +108,7 @@ def segmented(
     others: pd.DataFrame | None = None,
     **settings: Any,
 ) -> Segmentation:
-    """``evidence.segments.segmentation``, made once for the same rows and settings (``market.kept``).
+    """``segments.segmentation``, made once for the same rows and settings (``market.kept``).
 
     ``draw``: the name of the random draw in this market and period; ``settings``: further arguments.
     """

@@ -208,9 +208,7 @@ class Answer:
         keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
         is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
         own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
-        return (
-            stacked([own_claims, self.cited], CLAIM_COLUMNS) if len(self.cited) else own_claims.reset_index(drop=True)
-        )
+        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -259,7 +257,7 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS) if len(self.cited) else own.ledger
+        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
         return replace(own, claims=self.claims, ledger=ledger, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:

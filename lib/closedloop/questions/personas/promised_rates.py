@@ -106,10 +106,8 @@ def kept_promises(situation: Situation, closed: pd.DataFrame, in_force: PersonaS
     return close_family(
         typed(pd.DataFrame(figures).assign(**origin._asdict(), **meta), LOOK_COLUMNS),
         family="promise",
-        market=situation.market,
-        period=situation.period.name,
         smallest_worth=situation.claims.smallest_worth,
-        expires_on=situation.expires_on,
+        **situation.about,
     )
 
 

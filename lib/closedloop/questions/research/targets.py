@@ -95,9 +95,8 @@ def targets(
     values = {name: criteria.value(name) for name in UNITS}
     _state_values(answer, criteria, values)
     scores = {axis: scores_of(values, getattr(asked, axis).counted) for axis in AXES}
-    about = {"market": now.market, "period": now.period.name, "expires_on": now.situation.expires_on}
     looks = _score_looks(answer, criteria, scores, values)
-    judged = close_family(looks, family="targets", **about).assign(among=answer.among)  # type: ignore[arg-type]
+    judged = close_family(looks, family="targets", **now.situation.about).assign(among=answer.among)
     answer.closed.append(judged)
     if is_recorded and criteria.deals is not None:
         answer.redraws.append(_redraw(criteria, values, asked))
