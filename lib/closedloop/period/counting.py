@@ -1,6 +1,6 @@
 """Which deals are won, and records counted by the levels of their fields: what comparisons are made of."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from closedloop.statistics.segmentation.indicators import Floats, effective_coun
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
 RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
-_MOST_LEVELS = 30
+_MOST_LEVELS, _MOST_NUMBERS = 30, 8
 _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
 ONLY_WON = (
     "Only won deals are recorded, so no win rate can be told. Record lost deals as well, with outcome `lost` and the "
@@ -58,12 +58,26 @@ def by_close(deals: pd.DataFrame) -> pd.DataFrame:
 
 def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
     """Fields as text levels to compare: numbers in quartile bands, missing ones missing, rare ones called ``rare``."""
-    found = {}
+    texts = level_texts(frame, fields, band_edges(frame, fields))
     for name in fields:
-        values = frame[name]
-        text = _bands(values) if is_metric(values) and values.nunique() > 8 else _text(values)
-        n = text.value_counts().head(_MOST_LEVELS)
-        found[name] = text.where(text.isin(n[n >= LEAST_SHOWN].index) | text.isna(), rare)
+        n = texts[name].value_counts().head(_MOST_LEVELS)
+        texts[name] = texts[name].where(texts[name].isin(n[n >= LEAST_SHOWN].index) | texts[name].isna(), rare)
+    return texts
+
+
+def band_edges(frame: pd.DataFrame, fields: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Where the bands of each field of numbers end: at its quartiles; a field of few numbers has none."""
+    found: dict[str, tuple[float, ...]] = {}
+    for name in fields:
+        if is_metric(frame[name]) and frame[name].nunique() > _MOST_NUMBERS:
+            edges = np.unique(np.nanquantile(frame[name].astype(float), [0, 0.25, 0.5, 0.75, 1]))
+            found |= {name: tuple(edges[1:-1].tolist())} if len(edges) > 2 else {}
+    return found
+
+
+def level_texts(frame: pd.DataFrame, fields: Iterable[str], edges: Mapping[str, tuple[float, ...]]) -> pd.DataFrame:
+    """Fields as texts, missing ones missing; those with ``edges`` as the band that the number lies in."""
+    found = {name: _banded(frame[name], edges[name]) if name in edges else _text(frame[name]) for name in fields}
     return pd.DataFrame(found, index=frame.index)
 
 
@@ -73,14 +87,11 @@ def _text(values: pd.Series) -> pd.Series:
     return names.replace(yes_no).astype("str").where(values.notna())
 
 
-def _bands(values: pd.Series) -> pd.Series:
-    numbers = values.astype(float)
-    edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
-    if len(edges) < 3:
-        return _text(values)
+def _banded(values: pd.Series, edges: Sequence[float]) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
     shown = [f"{edge:,.4g}" if abs(edge) >= 10_000 else f"{edge:.4g}" for edge in edges]  # 1995 may be a year
-    names = [f"up to {shown[1]}", *(f"{a} to {b}" for a, b in pairwise(shown[1:-1])), f"over {shown[-2]}"]
-    return pd.cut(numbers, [-np.inf, *edges[1:-1], np.inf], labels=names).astype("str").where(numbers.notna())
+    names = [f"up to {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
+    return pd.cut(numbers, [-np.inf, *edges, np.inf], labels=names).astype("str").where(numbers.notna())
 
 
 def crossed_counts(rows: pd.Series, columns: pd.Series, hit: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:

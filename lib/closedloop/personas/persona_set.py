@@ -15,8 +15,10 @@ import yaml
 
 from closedloop.errors import DefinitionError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN, counts, won
+from closedloop.period.counting import LEAST_SHOWN, RARE, band_edges, by_close, counts, level_texts, levels, won
 from closedloop.period.situation import Situation
+from closedloop.personas.points_card import PointsCard, points_card
+from closedloop.personas.signals import Cases, Signal, cases_of, in_force
 from closedloop.statistics.proportions import compare_in_strata
 from closedloop.statistics.rules import Rule
 
@@ -43,6 +45,7 @@ def persona_id(said: str, taken: Collection[str] = (), whole: str = "") -> str:
 
 
 SPLIT, MERGE, RETIRE, COMMIT = "split", "merge", "retire", "commit"
+SIGNAL, WITHDRAW = "signal", "withdraw"  # a signal entered, a signal is in force no longer
 # the measure of an edit's claim -> what the edit does
 EDITS: Mapping[str, str] = MappingProxyType({"win_rate": SPLIT, "merge_gap": MERGE, "remaining_share": RETIRE})
 _FIGURES = ("estimate", "low", "high", "baseline", "q")
@@ -52,7 +55,8 @@ _FIGURES = ("estimate", "low", "high", "baseline", "q")
 class Change:
     """One edit of a persona set, in force from ``period``, with the figures of its claim.
 
-    ``edit``: split, merge, retire, or commit (people put another set into force). ``persona``: whose; ``into``:
+    ``edit``: split, merge, retire, signal, withdraw, or commit (people put another set into force). Of signals
+    ``estimate`` is points of the win rate, a fraction, and ``persona`` empty for all. ``persona``: whose; ``into``:
     the persona that was cut out of it, or that took its people. ``field`` and ``level``: what it was split by.
     ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions; what the claim lacks is missing.
     """
@@ -130,7 +134,10 @@ _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten ti
 
 @dataclass(frozen=True)
 class PersonaSet:
-    """All personas in force in one period: a rule that refinement changes, and rates that every period renews.
+    """All personas in force in a period: rule and signals that refinement changes, rates and card renewed each period.
+
+    ``card``: points of every level of every field, for deals (None: too few are decided); ``signals``: the levels that
+    were tested and entered, those withdrawn among them.
 
     ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate in the deals that the
     personas' rates are of, so that each persona's deviation can be carried to another base rate; those deals closed
@@ -153,6 +160,13 @@ class PersonaSet:
     first_period: str = ""
     last_period: str = ""
     deals: str = ""
+    card: PointsCard | None = None
+    signals: tuple[Signal, ...] = ()
+
+    @property
+    def signals_in_force(self) -> list[Signal]:
+        """The signals that were not withdrawn."""
+        return in_force(self.signals)
 
     @property
     def ids(self) -> list[str]:
@@ -203,8 +217,23 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "personas": [_plain(persona) for persona in personas.personas],
         "rule": personas.rule.to_dict(),
         "changelog": plain_changes(personas.changelog),
+        "signals": [_plain_signal(signal) for signal in personas.signals],
+        "card": None if personas.card is None else _plain_card(personas.card),
     }
-    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
+    write_atomic(path, yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110).encode())
+
+
+class _Row(list[Any]):
+    """A list that is written on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML; rows on a line each."""
+
+
+_Dumper.add_representer(
+    _Row, lambda dumper, row: dumper.represent_sequence("tag:yaml.org,2002:seq", row, flow_style=True)
+)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -216,6 +245,18 @@ def _plain(persona: Persona) -> dict[str, Any]:
     return values | {key: _rounded(values[key]) for key in ("win_rate", "low", "high", "share")}
 
 
+def _plain_signal(signal: Signal) -> dict[str, Any]:
+    """A signal as plain values; what is empty is left out."""
+    rounded = {name: _rounded(value) if isinstance(value, float) else value for name, value in asdict(signal).items()}
+    return {name: value for name, value in rounded.items() if value not in ("", None)}
+
+
+def _plain_card(card: PointsCard) -> dict[str, Any]:
+    plain = card.to_dict()
+    ends = {name: _Row(map(float, edges)) for name, edges in plain["edges"].items()}
+    return plain | {"rows": [_Row(row) for row in plain["rows"]], "edges": ends}
+
+
 def read_set(path: Path) -> PersonaSet:
     """The set in a YAML file; errors name the file and what is wrong."""
     try:
@@ -225,6 +266,9 @@ def read_set(path: Path) -> PersonaSet:
         changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
         plain = {field.name: stored[field.name] for field in fields(PersonaSet) if field.name in stored}
         made = {"rule": rule, "personas": personas, "changelog": changelog, "fields": tuple(plain.get("fields", ()))}
+        card = stored.get("card")
+        made |= {"card": PointsCard.from_dict(card) if card else None}
+        made |= {"signals": tuple(Signal(**entry) for entry in stored.get("signals", ()))}
         return PersonaSet(**plain | made)
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
@@ -315,4 +359,42 @@ def renewed(personas: PersonaSet, situation: Situation) -> PersonaSet:
     first, last = situation.span(deals["closed_on"])
     digest = hashlib.sha256("\n".join(sorted(deals["deal_id"])).encode()).hexdigest()[:16]
     with_rates = estimate(personas, deals, situation.names_of(deals["closed_on"]))
-    return replace(with_rates, first_period=first, last_period=last, deals=digest if len(deals) else "")
+    edges = personas.card.edges if personas.card else {}
+    cases, edges = decided_cases(situation, by_close(situation.deals), personas, edges)
+    card = points_card(cases, edges)
+    return replace(with_rates, first_period=first, last_period=last, deals=digest if len(deals) else "", card=card)
+
+
+_CHOSEN_BY_US = ("campaign", "experiment", "arm")  # compared as randomised arms alone
+
+
+def card_fields(situation: Situation, deals: pd.DataFrame) -> list[str]:
+    """The fields of deals that give points and are tried as signals: known at creation, more than one value."""
+    return [f for f in situation.deal_fields() if f in deals and f not in _CHOSEN_BY_US and deals[f].nunique() > 1]
+
+
+def decided_cases(
+    situation: Situation,
+    deals: pd.DataFrame,
+    personas: PersonaSet,
+    edges: Mapping[str, tuple[float, ...]],
+    fields: Collection[str] | None = None,
+) -> tuple[Cases, Mapping[str, tuple[float, ...]]]:
+    """Decided ``deals`` (``counting.by_close``) by persona, period and level, and the edges of the bands of numbers.
+
+    Fields of numbers keep the ``edges`` that they have; others get the quartiles of these deals.
+    """
+    names = card_fields(situation, deals) if fields is None else list(fields)
+    edges = {name: edges.get(name, found) for name, found in band_edges(deals, names).items()}
+    texts = levels(level_texts(deals, names, edges), names, RARE)
+    return cases_of(deals, texts, situation.names_of(deals["closed_on"]), personas.assign(deals)), edges
+
+
+def points_of(personas: PersonaSet, records: pd.DataFrame) -> pd.Series | None:
+    """The card's points (0 to 100) of each deal, or of what is known of a lead; None without a card."""
+    card = personas.card
+    if card is None:
+        return None
+    known = [name for name in card.fields if name in records]
+    texts = level_texts(records, known, card.edges).assign(persona=personas.assign(records))
+    return pd.Series(card.total(texts), records.index)

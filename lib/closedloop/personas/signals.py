@@ -1,0 +1,248 @@
+"""Signals of a persona set: what moves the chance of winning in every persona, when it entered, and what came since."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from closedloop.statistics.level_effects import MISSING, PERSONA, Level, LevelFit, level_fit
+from closedloop.statistics.level_effects import points as points_of
+from closedloop.statistics.signals import (
+    FEWEST_CASES,
+    GATE,
+    OTHERS,
+    UNKNOWN,
+    Entry,
+    Shrunk,
+    Since,
+    deviation_tests,
+    entering,
+    is_withdrawn,
+    shrunk,
+    since,
+)
+
+NEW, CONFIRMED, NOT_YET_TOLD, WITHDRAWN = "new", "confirmed", "not yet told", "withdrawn"
+_RATE, _SIGNALS_SHARE, _DEVIATIONS_SHARE = 0.10, 0.5, 0.25  # the rest of a period's rate is for splits
+_FEWEST_SINCE, _PERIODS_TO_WITHDRAW, _LATEST = 60, 2, 3
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A level of a field that moves the chance of winning, in all personas or, with ``persona``, in one of them.
+
+    ``entered``: the first period that it is in force; ``points`` (``low`` to ``high``): what it promised then, as
+    fractions, from ``n`` deals with the level up to ``last_period``; ``log_odds`` and ``deviation``: the same on the
+    logit scale. ``since_*``: what came of it on deals that closed from then on: the way it was promised in
+    ``n_same`` of ``n_periods`` periods. ``left``: the first period in which it is in force no longer.
+    """
+
+    field: str
+    level: str
+    entered: str
+    points: float
+    low: float
+    high: float
+    log_odds: float
+    deviation: float
+    n: int
+    persona: str = ""
+    q: float | None = None
+    last_period: str = ""
+    state: str = NEW
+    since_points: float | None = None
+    since_low: float | None = None
+    since_high: float | None = None
+    since_n: int = 0
+    n_same: int = 0
+    n_periods: int = 0
+    left: str = ""
+
+    @property
+    def what(self) -> Level:
+        """The level that it is about."""
+        return Level(self.field, self.level, self.persona)
+
+    @property
+    def is_in_force(self) -> bool:
+        """Has it not been withdrawn?"""
+        return not self.left
+
+    @property
+    def promise(self) -> Shrunk:
+        """What it promised, on the logit scale."""
+        return Shrunk(self.log_odds, self.deviation)
+
+
+def in_force(signals: Sequence[Signal]) -> list[Signal]:
+    """Those that are in force, in the order in which they entered."""
+    return [one for one in signals if one.is_in_force]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Decided deals as refinement reads them: ``won`` (n,), ``period`` (n,) its number, ``levels`` (n, fields).
+
+    ``names``: of the periods, by number. ``levels``: texts, ``persona`` first, a missing value as a level of its own.
+    """
+
+    won: np.ndarray[Any, np.dtype[np.float64]]
+    period: np.ndarray[Any, np.dtype[np.intp]]
+    levels: pd.DataFrame
+    names: tuple[str, ...]
+
+    def fit(self, first: int = 0) -> LevelFit | None:
+        """The fit of the deals that closed from period number ``first`` on; None for fewer than a hundred."""
+        rows = self.period >= first
+        if rows.sum() < FEWEST_CASES or len(np.unique(self.won[rows])) < 2:
+            return None
+        return level_fit(self.won[rows], self.period[rows], self.levels[rows])
+
+    def number(self, name: str) -> int:
+        """The number of a period, or of the first one after it."""
+        return next((i for i, own in enumerate(self.names) if own >= name), len(self.names))
+
+
+def cases_of(deals: pd.DataFrame, levels: pd.DataFrame, periods: pd.Series, personas: pd.Series) -> Cases:
+    """Decided ``deals`` by the levels of their fields (``counting.levels``), their periods and their personas."""
+    names = tuple(sorted(set(periods)))
+    texts = levels.astype(object).where(levels.notna(), MISSING).astype(str)
+    texts.insert(0, PERSONA, personas.astype(str))
+    number = periods.map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.intp)
+    return Cases(deals["is_won"].to_numpy(dtype=float), number, texts.reset_index(drop=True), names)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What one period teaches: the signals as they stand for the next, and every test that was made.
+
+    ``tests``: field, level, persona, n, n_rest, p, q, points, low, high (fractions), is_entering, a row a test.
+    ``followed``: by signal, what came since it entered, and of the latest periods.
+    """
+
+    signals: tuple[Signal, ...]
+    tests: pd.DataFrame
+    followed: Mapping[Level, Since]
+
+
+def refine(signals: Sequence[Signal], cases: Cases, coming: str, *, window: int, planned_periods: int) -> Refined:
+    """Follow the signals in force on later deals, withdraw what no longer holds, and let enter what now does.
+
+    In this order: withdraw, signals of all personas, then where one persona differs. A period's rate of error is .10 /
+    ``planned_periods`` in all: half for signals, a quarter for one persona's own, the rest for splits. What was
+    withdrawn is tested on later deals only. ``coming``: the period for which the signals are.
+    """
+    held, followed = list[Signal](), dict[Level, Since]()
+    now = [one.what for one in in_force(signals)]
+    for one in signals:
+        if not one.is_in_force:
+            held.append(one)
+            continue
+        told, latest = _since(one, now, cases)
+        followed[one.what] = told
+        held.append(_followed(one, told, latest, coming))
+    rate = _RATE / planned_periods
+    whole, recent = cases.fit(), cases.fit(len(cases.names) - window)
+    fits = [fit for fit in (whole, recent if len(cases.names) > window else None) if fit is not None]
+    if not fits:
+        return Refined(tuple(held), pd.DataFrame(), followed)
+    levels = [one.what for one in in_force(held)]
+    barred = {one.what for one in held if not one.is_in_force}
+    entries, tests = entering(fits, levels, rate * _SIGNALS_SHARE, barred=barred)
+    for gone in [one for one in held if not one.is_in_force and one.what not in {e.level for e in entries}]:
+        later = cases.fit(cases.number(gone.left))
+        again = entering([later], levels, rate * _SIGNALS_SHARE)[0] if later else []
+        entries += [entry for entry in again if entry.level == gone.what]
+    returned = {entry.level for entry in entries}
+    held = [one for one in held if one.what not in returned]
+    found = [_entered(entry, fits[entry.span], cases, coming) for entry in entries]
+    own, own_tests = _of_one_persona([one.what for one in in_force([*held, *found])], whole, cases, coming, rate)
+    every = pd.concat([tests.assign(persona=""), own_tests], ignore_index=True)
+    new = {one.what for one in (*found, *own)}
+    rows = zip(every["field"], every["level"], every["persona"], strict=True)
+    every["is_entering"] = [Level(*row) in new for row in rows]
+    return Refined((*held, *found, *own), every, followed)
+
+
+def _since(one: Signal, now: Sequence[Level], cases: Cases) -> tuple[Since, Since | None]:
+    """What came of a signal since it entered, and of the last periods; None where too little came to withdraw it."""
+    sign, first, end = float(np.sign(one.log_odds)), cases.number(one.entered), len(cases.names)
+    fit = _later(cases, first)
+    told = since(fit, one.what, now, sign) if fit else UNKNOWN
+    if end - first < _PERIODS_TO_WITHDRAW:
+        return told, None
+    latest = _later(cases, max(first, end - _LATEST))
+    return told, since(latest, one.what, now, sign) if latest else None
+
+
+def _later(cases: Cases, first: int) -> LevelFit | None:
+    rows = cases.period >= first
+    if rows.sum() < _FEWEST_SINCE or len(np.unique(cases.won[rows])) < 2:
+        return None
+    return level_fit(cases.won[rows], cases.period[rows], cases.levels[rows])
+
+
+def _followed(one: Signal, told: Since, latest: Since | None, coming: str) -> Signal:
+    """The signal with what came of it: confirmed, not yet told, or withdrawn from the ``coming`` period on."""
+    if not told.is_known:
+        return one
+    sign = np.sign(one.log_odds)
+    is_confirmed = (told.low if sign > 0 else -told.high) > 0
+    state = CONFIRMED if is_confirmed else NOT_YET_TOLD
+    gone = latest is not None and is_withdrawn(one.promise, latest)
+    figures = {"since_points": told.points, "since_low": told.low, "since_high": told.high, "since_n": told.n}
+    counts = {"n_same": told.n_same, "n_periods": told.n_periods}
+    left = {"state": WITHDRAWN, "left": coming} if gone else {"state": state}
+    return replace(one, **figures, **counts, **left)  # type: ignore[arg-type]
+
+
+def _entered(entry: Entry, fit: LevelFit, cases: Cases, coming: str) -> Signal:
+    place = fit.names.index(Level(entry.level.field, entry.level.level))
+    told = points_of(fit, place, np.array([entry.shrunk.log_odds, *entry.shrunk.ends()]))
+    has_level = fit.flags[:, place] == 1
+    if entry.level.persona:
+        has_level &= fit.flags[:, fit.names.index(Level(PERSONA, entry.level.persona))] == 1
+    shrunk_points, low, high = told.tolist()
+    return Signal(
+        field=entry.level.field,
+        level=entry.level.level,
+        entered=coming,
+        points=shrunk_points,
+        low=low,
+        high=high,
+        log_odds=entry.shrunk.log_odds,
+        deviation=entry.shrunk.deviation,
+        n=int(has_level.sum()),
+        persona=entry.level.persona,
+        q=entry.q,
+        last_period=cases.names[-1],
+    )
+
+
+def _of_one_persona(
+    now: Sequence[Level], whole: LevelFit | None, cases: Cases, coming: str, rate: float
+) -> tuple[list[Signal], pd.DataFrame]:
+    """Where one persona differs from the others, one after another, and the tests of it."""
+    columns = ["field", "level", "persona", "n", "p", "q", "points", "low", "high"]
+    if whole is None:
+        return [], pd.DataFrame(columns=columns)
+    levels, found = deviation_tests(whole, now)
+    n, p, rows = len(levels), found.p, []
+    order = np.argsort(np.where(np.isnan(p), 2.0, p), kind="stable")
+    entered = list[Signal]()
+    for step, at in enumerate(order, 1):
+        own, q = levels[at], float(min(1.0, p[at] * n / step))
+        of = shrunk(float(found.log_odds[at]), float(found.error[at]), found)
+        entry = Entry(own, 0, float(p[at]), q, of)
+        signal = _entered(entry, whole, cases, coming)
+        rows.append((*own, signal.n, p[at], q, signal.points, signal.low, signal.high))
+        if q <= rate * _DEVIATIONS_SHARE and len(entered) == step - 1 and abs(of.log_odds) > GATE:
+            entered.append(signal)
+    return entered, pd.DataFrame(rows, columns=columns)
+
+
+def is_common(level: str) -> bool:
+    """Is it a level with a name, not all rare ones together?"""
+    return level != OTHERS

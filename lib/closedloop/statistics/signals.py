@@ -1,0 +1,315 @@
+"""Signals: levels that move the chance of winning in every persona, found one after another, shrunk, and followed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from closedloop.statistics.level_effects import (
+    PERSONA,
+    Effects,
+    Flags,
+    Floats,
+    Ints,
+    Level,
+    LevelFit,
+    base_of,
+    effects,
+    points,
+    together,
+    within_persona,
+)
+
+GATE = 0.2  # log odds: 5 points at a rate of one half, 5 x 4p(1 - p) points at a rate p
+OTHERS = "\0"  # levels too rare to be tried, together
+FEWEST_CASES = 100  # for a fit
+_FEWEST = 40  # cases with a level, and without it
+_FEWEST_IN_PERSONA, _PERSONAS_COVERED = 5, 2 / 3
+_MOST_OF_A_FIELD = 2
+_RECENT_SHARE = 0.25  # of the rate of error, for tests on the recent cases alone
+_Z = float(scipy.stats.norm.isf(0.05))
+_SPIKE = 0.03  # log odds: what levels that do nothing differ by
+_SLAB_SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.6])
+_SLAB_SPREADS = np.geomspace(0.14, 1.2, 12)
+
+
+class Shrunk(NamedTuple):
+    """A log odds with its deviation, shrunk by a prior over all that was tried."""
+
+    log_odds: float
+    deviation: float
+
+    def ends(self) -> tuple[float, float]:
+        """The ends of its 90 % interval."""
+        return self.log_odds - _Z * self.deviation, self.log_odds + _Z * self.deviation
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A level that enters: of which ``span`` (0 all cases, 1 the recent ones), and what it promises."""
+
+    level: Level
+    span: int
+    p: float
+    q: float
+    shrunk: Shrunk
+
+
+def is_tried(fit: LevelFit, in_force: Sequence[Level]) -> Flags:
+    """(levels,) which are large enough to be tried for all personas, and not spoken for.
+
+    Of a field with two levels the rarer; both sides have to be met in personas that hold two thirds of the cases, since
+    elsewhere it is the persona that is tested. At most two of a field are in force.
+    """
+    n = fit.flags.sum(axis=0)
+    found = (n >= _FEWEST) & (len(fit.won) - n >= _FEWEST)
+    personas = fit.flags[:, fit.places(PERSONA)]
+    of_persona = personas.sum(axis=0)
+    both = personas.T @ fit.flags
+    is_met = (both >= _FEWEST_IN_PERSONA) & (of_persona[:, None] - both >= _FEWEST_IN_PERSONA)
+    found &= of_persona @ is_met >= _PERSONAS_COVERED * len(fit.won)
+    for name in fit.fields:
+        own = fit.places(name)
+        if len(own) == 2:
+            found[own[int(np.argmax(n[own]))]] = False
+        taken = [one for one in in_force if one.field == name and not one.persona]
+        if name == PERSONA or len(taken) >= _MOST_OF_A_FIELD:
+            found[own] = False
+    found &= np.array([name not in in_force and name.level != OTHERS for name in fit.names])
+    return np.asarray(found, dtype=bool)
+
+
+def level_tests(fit: LevelFit, in_force: Sequence[Level], tried: Flags) -> Effects:
+    """Each level tried against the other cases, given persona, period, what is in force and all other fields.
+
+    Shapes: (levels,), missing where not tried. Other fields are integrated over with the spreads of the fit, so that
+    they are accounted for without being chosen.
+    """
+    found = Effects(*np.full((2, fit.n_levels), np.nan))
+    for name in fit.fields:
+        own = np.flatnonzero(tried & (fit.owner == fit.fields.index(name)))
+        if len(own):
+            of = effects(fit, fit.n_free + own, *base_of(fit, name, in_force))
+            found.log_odds[own], found.error[own] = of.log_odds, of.error
+    return found
+
+
+def deviation_tests(fit: LevelFit, in_force: Sequence[Level]) -> tuple[list[Level], Effects]:
+    """Each level within each persona, beside what the level does in all: where one persona differs from the others."""
+    personas, found, parts = [fit.names[place].level for place in fit.places(PERSONA)], list[Level](), []
+    both = fit.flags[:, fit.places(PERSONA)].T @ fit.flags
+    n, of_persona = fit.flags.sum(axis=0), fit.flags[:, fit.places(PERSONA)].sum(axis=0)
+    for place, name in enumerate(fit.names):
+        if name.field == PERSONA or name.level == OTHERS or len(personas) < 2:
+            continue
+        inside = (both[:, place] >= _FEWEST) & (of_persona - both[:, place] >= _FEWEST)
+        outside = n[place] - both[:, place] >= _FEWEST
+        asked = [i for i in np.flatnonzero(inside & outside) if Level(*name[:2], personas[i]) not in in_force]
+        if not asked:
+            continue
+        base, precision = base_of(fit, name.field, in_force)
+        if fit.n_free + place not in base:
+            base, precision = np.append(base, fit.n_free + place), np.append(precision, 1e-6)
+        columns = np.array([within_persona(fit, int(i), place) for i in asked])
+        parts.append(effects(fit, columns, base, precision))
+        found += [Level(name.field, name.level, personas[i]) for i in asked]
+    if not parts:
+        return [], Effects(np.empty(0), np.empty(0))
+    return found, Effects(*(np.concatenate(side) for side in zip(*parts, strict=True)))
+
+
+def in_every_persona(fit: LevelFit, place: int, in_force: Sequence[Level], sign: float) -> bool:
+    """Is half the gate left when any one persona's cases are left out? Else it is that persona's own affair."""
+    personas = fit.flags[:, fit.places(PERSONA)]
+    both = personas.T @ fit.flags[:, place]
+    met = np.flatnonzero((both > 0) & (personas.sum(axis=0) > both))
+    if personas.shape[1] < 2:
+        return True
+    columns = np.array([within_persona(fit, int(i), place) for i in met])
+    found = together(fit, columns, *base_of(fit, fit.names[place].field, in_force))
+    weight = 1 / found.error**2
+    for left_out in range(len(met)):
+        kept = np.arange(len(met)) != left_out
+        if not kept.any() or sign * (weight * found.log_odds)[kept].sum() / weight[kept].sum() < GATE / 2:
+            return False
+    return True
+
+
+def shrunk(log_odds: float, error: float, others: Effects) -> Shrunk:
+    """An estimate shrunk by what all levels tried look like: most do nothing, some share differs by some spread.
+
+    Both are integrated over a grid (two-groups prior: Efron 2008, Statistical Science 23, 1-22). A posterior mean is
+    the same however the level was chosen, so the winner's curse is taken off.
+    """
+    known = np.isfinite(others.log_odds)
+    x, s = others.log_odds[known], others.error[known]
+    share, spread = (part.ravel() for part in np.meshgrid(_SLAB_SHARES, _SLAB_SPREADS, indexing="ij"))
+    null, slab = _density(x, _SPIKE, s), _density(x[None, :], spread[:, None], s[None, :])
+    evidence = np.log(share[:, None] * slab + (1 - share[:, None]) * null).sum(axis=1)
+    weight = scipy.special.softmax(evidence - spread**2 / 2 + np.log(spread))
+    is_real = share * _density(log_odds, spread, error)
+    is_real = is_real / (is_real + (1 - share) * _density(log_odds, _SPIKE, error))
+    kept, kept_null = (tau**2 / (tau**2 + error**2) for tau in (spread, np.float64(_SPIKE)))
+    mean = is_real * kept * log_odds + (1 - is_real) * kept_null * log_odds
+    square = is_real * (kept * error**2 + (kept * log_odds) ** 2)
+    square += (1 - is_real) * (kept_null * error**2 + (kept_null * log_odds) ** 2)
+    found = float(weight @ mean)
+    return Shrunk(found, float(np.sqrt(max(weight @ square - found**2, 1e-12))))
+
+
+def _density(x: Floats | float, spread: Floats | float, error: Floats | float) -> Floats:
+    return np.asarray(scipy.stats.norm.pdf(x, 0, np.sqrt(np.square(spread) + np.square(error))))
+
+
+def entering(
+    fits: Sequence[LevelFit], in_force: Sequence[Level], rate: float, *, barred: Collection[Level] = ()
+) -> tuple[list[Entry], pd.DataFrame]:
+    """The levels that enter, one after another, given those in force; and every test given all that is in force then.
+
+    ``fits``: of all cases, and of the recent ones where they are fewer. Step k is compared with k x ``rate`` / levels,
+    what is in force counts as found (forward step-up); ``barred`` levels are tested and stay out. The frame: field,
+    level, n, log_odds, error, p, q, points, low, high (fractions, shrunk), one row a level, of the fit that says most.
+    """
+    held, entered, refused = list(in_force), list[Entry](), set(barred)
+    shares = [1.0] if len(fits) == 1 else [1 - _RECENT_SHARE, _RECENT_SHARE]
+    while True:
+        table = _tested(fits, held, shares)
+        m = len(table) + len(held)
+        table["q"] = np.minimum(table["p"] * m / (len(held) + 1), 1.0)
+        able = table[(table["beyond"] > 0.5) & (table["q"] <= rate)].sort_values(["p", "field", "level"])
+        able = able[[Level(*pair) not in refused for pair in zip(able["field"], able["level"], strict=True)]]
+        if able.empty:
+            return entered, table
+        best = able.iloc[0]
+        level, fit = Level(str(best["field"]), str(best["level"])), fits[int(best["span"])]
+        if in_every_persona(fit, fit.names.index(level), held, float(np.sign(best["log_odds"]))):
+            entered.append(Entry(level, int(best["span"]), float(best["p"]), float(best["q"]),
+                                 Shrunk(float(best["shrunk"]), float(best["deviation"]))))  # fmt: skip
+            held.append(level)
+        else:
+            refused.add(level)
+
+
+def _tested(fits: Sequence[LevelFit], held: Sequence[Level], shares: Sequence[float]) -> pd.DataFrame:
+    """Every level with its test in the fit that says most; p values are divided by the fits' shares of the rate."""
+    parts = []
+    for span, (fit, share) in enumerate(zip(fits, shares, strict=True)):
+        tried = is_tried(fit, held)
+        found = level_tests(fit, held, tried)
+        places = np.flatnonzero(tried)
+        prior = _prior(fit, held, found, places)
+        rows = []
+        for place in places:
+            of = shrunk(float(found.log_odds[place]), float(found.error[place]), prior)
+            low, high = of.ends()
+            told, ends = points(fit, int(place), np.array([of.log_odds, low, high])), abs(of.log_odds)
+            beyond = scipy.stats.norm.sf((GATE - ends) / of.deviation)
+            rows.append((*fit.names[place][:2], span, int(fit.flags[:, place].sum()), found.log_odds[place],
+                         found.error[place], found.p[place] / share, *of, beyond, *told))  # fmt: skip
+        parts.append(pd.DataFrame(rows, columns=_TESTED))
+    every = pd.concat(parts, ignore_index=True).dropna(subset=["p"])
+    return every.sort_values("p", kind="stable").drop_duplicates(["field", "level"]).reset_index(drop=True)
+
+
+_TESTED = ["field", "level", "span", "n", "log_odds", "error", "p", "shrunk", "deviation", "beyond"]
+_TESTED += ["points", "low", "high"]
+
+
+def _prior(fit: LevelFit, held: Sequence[Level], found: Effects, places: Ints) -> Effects:
+    """All effects that the prior is made of: those tried, and those in force, each given the others."""
+    own = [(level, fit.names.index(level)) for level in held if not level.persona and level in fit.names]
+    parts = [effects(fit, np.array([fit.n_free + place]), *base_of(fit, level.field, [o for o in held if o != level]))
+             for level, place in own]  # fmt: skip
+    log_odds = np.concatenate([found.log_odds[places], *(part.log_odds for part in parts)])
+    return Effects(log_odds, np.concatenate([found.error[places], *(part.error for part in parts)]))
+
+
+class Since(NamedTuple):
+    """What came of a level on cases after it entered: log odds with its error, which counts how periods differ.
+
+    ``n``: cases with it; ``points`` with ``low`` and ``high``: fractions; ``n_same`` of ``n_periods``: periods in which
+    it went the way that was promised.
+    """
+
+    log_odds: float
+    error: float
+    n: int
+    points: float
+    low: float
+    high: float
+    n_same: int
+    n_periods: int
+
+    @property
+    def is_known(self) -> bool:
+        """Could anything be told?"""
+        return bool(np.isfinite(self.log_odds) and np.isfinite(self.error))
+
+
+UNKNOWN = Since(np.nan, np.nan, 0, np.nan, np.nan, np.nan, 0, 0)
+
+
+def since(fit: LevelFit, level: Level, in_force: Sequence[Level], sign: float) -> Since:
+    """How a level in force does on the cases of ``fit``, given persona, period, other signals and all other fields.
+
+    From three periods on the variance between them beyond luck is added (DerSimonian & Laird 1986).
+    """
+    plain = Level(level.field, level.level)
+    if plain not in fit.names:
+        return UNKNOWN
+    place, others = fit.names.index(plain), [one for one in in_force if one != level]
+    column, base, precision = fit.n_free + place, *base_of(fit, level.field, others)
+    has_level = fit.flags[:, place] == 1
+    if level.persona:
+        persona = fit.names.index(Level(PERSONA, level.persona)) if Level(PERSONA, level.persona) in fit.names else -1
+        if persona < 0:
+            return UNKNOWN
+        if column not in base:
+            base, precision = np.append(base, column), np.append(precision, 1e-6)
+        column = within_persona(fit, int(np.flatnonzero(fit.places(PERSONA) == persona)[0]), place)
+        has_level &= fit.flags[:, persona] == 1
+    found = effects(fit, np.array([column]), base, precision)
+    x, error, each = float(found.log_odds[0]), float(found.error[0]), _by_period(fit, has_level, place)
+    if len(each.log_odds) > 2:
+        error = float(np.hypot(error, np.sqrt(_between(each) / len(each.log_odds))))
+    if not np.isfinite(x):
+        return UNKNOWN
+    told, low, high = points(fit, place, np.array([x, x - _Z * error, x + _Z * error])).tolist()
+    n_same = int((sign * each.log_odds > 0).sum())
+    return Since(x, error, int(has_level.sum()), told, low, high, n_same, len(each.log_odds))
+
+
+def _by_period(fit: LevelFit, has_level: Flags, place: int) -> Effects:
+    """The effect in each period that has cases on both sides: one Newton step from the fit without the field."""
+    own = fit.owner == fit.owner[place]
+    chance = scipy.special.expit(scipy.special.logit(fit.chance) - fit.flags[:, own] @ fit.coefficients[own])
+    log_odds, error = [], []
+    for number in np.unique(fit.period):
+        rows = fit.period == number
+        weight, z = (chance * (1 - chance))[rows], has_level[rows].astype(float)
+        centred = z - (weight @ z) / weight.sum()
+        information = float(weight @ centred**2)
+        if information > 1e-6 and 0 < z.sum() < len(z):
+            log_odds.append(float(centred @ (fit.won - chance)[rows]) / information)
+            error.append(information**-0.5)
+    return Effects(np.array(log_odds), np.array(error))
+
+
+def _between(each: Effects) -> float:
+    """The variance of true effects between periods, by moments."""
+    weight = 1 / each.error**2
+    mean = weight @ each.log_odds / weight.sum()
+    scale = weight.sum() - (weight**2).sum() / weight.sum()
+    return float(max(0.0, (weight @ (each.log_odds - mean) ** 2 - (len(weight) - 1)) / scale))
+
+
+def is_withdrawn(promise: Shrunk, latest: Since) -> bool:
+    """Is a level's effect on the latest cases below its promise beyond doubt (one-sided 5 %), and under the gate?"""
+    if not latest.is_known:
+        return False
+    sign = float(np.sign(promise.log_odds))
+    gap = sign * (latest.log_odds - promise.log_odds)
+    return bool(gap < -_Z * np.hypot(latest.error, promise.deviation) and sign * latest.log_odds < GATE)
