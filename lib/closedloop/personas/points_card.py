@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from closedloop.period.counting import LEAST_SHOWN
 from closedloop.personas.signals import Cases
 from closedloop.statistics.level_effects import MISSING, Floats, level_fit
 from closedloop.statistics.rules import quoted
@@ -112,7 +113,8 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
     won, period, levels = cases.won[kept], cases.period[kept], cases.levels.iloc[kept]
     if len(won) < _FEWEST or len(np.unique(won)) < 2:
         return None
-    fit = level_fit(won, period, levels)
+    is_rare = levels.apply(lambda column: column.map(column.value_counts()) < LEAST_SHOWN)
+    fit = level_fit(won, period, levels.mask(is_rare, OTHERS))
     names = [(name.field, name.level) for name in fit.names]
     least = np.array([fit.coefficients[fit.owner == place].min() for place in range(len(fit.fields))])
     most = np.array([fit.coefficients[fit.owner == place].max() for place in range(len(fit.fields))])
