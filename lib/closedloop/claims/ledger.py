@@ -65,6 +65,8 @@ FAMILIES = (
     "targets",
     "edit",
     "simplify",
+    "signal",
+    "followed",
     "none",
 )
 

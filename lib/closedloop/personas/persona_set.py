@@ -278,7 +278,7 @@ def read_set(path: Path) -> PersonaSet:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What refinement concludes: the set for the next period when it won its duel, else None, and why."""
+    """What refinement concludes: the duel's verdict, the set for the next period where anything is new, and why."""
 
     verdict: str
     personas: PersonaSet | None = None
@@ -298,7 +298,7 @@ def read_proposal(path: Path) -> Proposal:
     """The proposal that ``write_proposal`` left."""
     stored = yaml.safe_load(path.read_text("utf-8"))
     if "personas" in stored:
-        return Proposal("improved", read_set(path))
+        return Proposal("", read_set(path))
     return Proposal(stored["verdict"], reason=stored["reason"])
 
 

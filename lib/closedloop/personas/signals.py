@@ -1,18 +1,18 @@
 """Signals of a persona set: what moves the chance of winning in every persona, when it entered, and what came since."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from closedloop.statistics.level_effects import MISSING, PERSONA, Level, LevelFit, level_fit
 from closedloop.statistics.level_effects import points as points_of
 from closedloop.statistics.signals import (
     FEWEST_CASES,
     GATE,
-    OTHERS,
     UNKNOWN,
     Entry,
     Shrunk,
@@ -25,7 +25,10 @@ from closedloop.statistics.signals import (
 )
 
 NEW, CONFIRMED, NOT_YET_TOLD, WITHDRAWN = "new", "confirmed", "not yet told", "withdrawn"
-_RATE, _SIGNALS_SHARE, _DEVIATIONS_SHARE = 0.10, 0.5, 0.25  # the rest of a period's rate is for splits
+RATE = 0.10  # of error, over all planned periods and all that may enter
+SIGNALS_SHARE, DEVIATIONS_SHARE, SPLITS_SHARE = 0.5, 0.1, 0.4  # of it, for what is tried
+_Z = float(scipy.stats.norm.isf(0.05))
+_SHOWN = float(scipy.stats.norm.isf(0.025) + scipy.stats.norm.ppf(0.8))  # standard errors that 80 % power needs
 _FEWEST_SINCE, _PERIODS_TO_WITHDRAW, _LATEST = 60, 2, 3
 
 
@@ -118,23 +121,35 @@ def cases_of(deals: pd.DataFrame, levels: pd.DataFrame, periods: pd.Series, pers
 class Refined:
     """What one period teaches: the signals as they stand for the next, and every test that was made.
 
-    ``tests``: field, level, persona, n, n_rest, p, q, points, low, high (fractions), is_entering, a row a test.
-    ``followed``: by signal, what came since it entered, and of the latest periods.
+    ``tests``: a row a test: field, level, persona, n, p, q, points, low, high (fractions, shrunk), beyond (probability
+    that it is over the gate), reach (how far the unshrunk interval goes from 0), visible (the difference that 80 %
+    power shows), scale (4p(1 - p) of the deals), is_entering. ``followed``: what came of each signal since it entered.
+    ``rate``: of error, of the whole period.
     """
 
     signals: tuple[Signal, ...]
     tests: pd.DataFrame
     followed: Mapping[Level, Since]
+    rate: float
 
 
-def refine(signals: Sequence[Signal], cases: Cases, coming: str, *, window: int, planned_periods: int) -> Refined:
+def refine(
+    signals: Sequence[Signal],
+    cases: Cases,
+    coming: str,
+    *,
+    window: int,
+    planned_periods: int,
+    of_people: Collection[str] = (),
+) -> Refined:
     """Follow the signals in force on later deals, withdraw what no longer holds, and let enter what now does.
 
     In this order: withdraw, signals of all personas, then where one persona differs. A period's rate of error is .10 /
-    ``planned_periods`` in all: half for signals, a quarter for one persona's own, the rest for splits. What was
-    withdrawn is tested on later deals only. ``coming``: the period for which the signals are.
+    ``planned_periods`` in all: half for signals, a tenth for one persona's own, the rest for splits. What was withdrawn
+    is tested on later deals only. ``coming``: the period for which the signals are; ``of_people``: fields by which
+    personas are split, so that one persona's own levels of them are no signals.
     """
-    held, followed = list[Signal](), dict[Level, Since]()
+    held, followed, rate = list[Signal](), dict[Level, Since](), RATE / planned_periods
     now = [one.what for one in in_force(signals)]
     for one in signals:
         if not one.is_in_force:
@@ -143,27 +158,35 @@ def refine(signals: Sequence[Signal], cases: Cases, coming: str, *, window: int,
         told, latest = _since(one, now, cases)
         followed[one.what] = told
         held.append(_followed(one, told, latest, coming))
-    rate = _RATE / planned_periods
     whole, recent = cases.fit(), cases.fit(len(cases.names) - window)
     fits = [fit for fit in (whole, recent if len(cases.names) > window else None) if fit is not None]
     if not fits:
-        return Refined(tuple(held), pd.DataFrame(), followed)
+        return Refined(tuple(held), pd.DataFrame(), followed, rate)
     levels = [one.what for one in in_force(held)]
     barred = {one.what for one in held if not one.is_in_force}
-    entries, tests = entering(fits, levels, rate * _SIGNALS_SHARE, barred=barred)
+    entries, tests = entering(fits, levels, rate * SIGNALS_SHARE, barred=barred)
     for gone in [one for one in held if not one.is_in_force and one.what not in {e.level for e in entries}]:
         later = cases.fit(cases.number(gone.left))
-        again = entering([later], levels, rate * _SIGNALS_SHARE)[0] if later else []
+        again = entering([later], levels, rate * SIGNALS_SHARE)[0] if later else []
         entries += [entry for entry in again if entry.level == gone.what]
     returned = {entry.level for entry in entries}
     held = [one for one in held if one.what not in returned]
     found = [_entered(entry, fits[entry.span], cases, coming) for entry in entries]
-    own, own_tests = _of_one_persona([one.what for one in in_force([*held, *found])], whole, cases, coming, rate)
+    levels = [one.what for one in in_force([*held, *found])]
+    own, own_tests = _of_one_persona(levels, whole, cases, coming, rate, of_people)
     every = pd.concat([tests.assign(persona=""), own_tests], ignore_index=True)
     new = {one.what for one in (*found, *own)}
     rows = zip(every["field"], every["level"], every["persona"], strict=True)
     every["is_entering"] = [Level(*row) in new for row in rows]
-    return Refined((*held, *found, *own), every, followed)
+    return Refined((*held, *found, *own), every.assign(**_extent(every, cases)), followed, rate)
+
+
+def _extent(tests: pd.DataFrame, cases: Cases) -> dict[str, Any]:
+    """How far each test's unshrunk interval reaches, and what it could have shown, in points of the deals' rate."""
+    rate = float(cases.won.mean())
+    slope, error = rate * (1 - rate), tests["error"].astype(float)
+    reach = (tests["log_odds"].astype(float).abs() + _Z * error) * slope
+    return {"reach": reach, "visible": _SHOWN * error * slope, "scale": 4 * slope}
 
 
 def _since(one: Signal, now: Sequence[Level], cases: Cases) -> tuple[Since, Since | None]:
@@ -222,13 +245,18 @@ def _entered(entry: Entry, fit: LevelFit, cases: Cases, coming: str) -> Signal:
 
 
 def _of_one_persona(
-    now: Sequence[Level], whole: LevelFit | None, cases: Cases, coming: str, rate: float
+    now: Sequence[Level],
+    whole: LevelFit | None,
+    cases: Cases,
+    coming: str,
+    rate: float,
+    of_people: Collection[str],
 ) -> tuple[list[Signal], pd.DataFrame]:
     """Where one persona differs from the others, one after another, and the tests of it."""
-    columns = ["field", "level", "persona", "n", "p", "q", "points", "low", "high"]
+    columns = ["field", "level", "persona", "n", "log_odds", "error", "p", "q", "points", "low", "high", "beyond"]
     if whole is None:
         return [], pd.DataFrame(columns=columns)
-    levels, found = deviation_tests(whole, now)
+    levels, found = deviation_tests(whole, now, of_people)
     n, p, rows = len(levels), found.p, []
     order = np.argsort(np.where(np.isnan(p), 2.0, p), kind="stable")
     entered = list[Signal]()
@@ -237,12 +265,9 @@ def _of_one_persona(
         of = shrunk(float(found.log_odds[at]), float(found.error[at]), found)
         entry = Entry(own, 0, float(p[at]), q, of)
         signal = _entered(entry, whole, cases, coming)
-        rows.append((*own, signal.n, p[at], q, signal.points, signal.low, signal.high))
-        if q <= rate * _DEVIATIONS_SHARE and len(entered) == step - 1 and abs(of.log_odds) > GATE:
+        beyond = float(scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation))
+        raw = (float(found.log_odds[at]), float(found.error[at]), float(p[at]))
+        rows.append((*own, signal.n, *raw, q, signal.points, signal.low, signal.high, beyond))
+        if q <= rate * DEVIATIONS_SHARE and len(entered) == step - 1 and abs(of.log_odds) > GATE:
             entered.append(signal)
     return entered, pd.DataFrame(rows, columns=columns)
-
-
-def is_common(level: str) -> bool:
-    """Is it a level with a name, not all rare ones together?"""
-    return level != OTHERS

@@ -97,13 +97,15 @@ def level_tests(fit: LevelFit, in_force: Sequence[Level], tried: Flags) -> Effec
     return found
 
 
-def deviation_tests(fit: LevelFit, in_force: Sequence[Level]) -> tuple[list[Level], Effects]:
+def deviation_tests(
+    fit: LevelFit, in_force: Sequence[Level], left_out: Collection[str] = ()
+) -> tuple[list[Level], Effects]:
     """Each level within each persona, beside what the level does in all: where one persona differs from the others."""
     personas, found, parts = [fit.names[place].level for place in fit.places(PERSONA)], list[Level](), []
     both = fit.flags[:, fit.places(PERSONA)].T @ fit.flags
     n, of_persona = fit.flags.sum(axis=0), fit.flags[:, fit.places(PERSONA)].sum(axis=0)
     for place, name in enumerate(fit.names):
-        if name.field == PERSONA or name.level == OTHERS or len(personas) < 2:
+        if name.field in (PERSONA, *left_out) or name.level == OTHERS or len(personas) < 2:
             continue
         inside = (both[:, place] >= _FEWEST) & (of_persona - both[:, place] >= _FEWEST)
         outside = n[place] - both[:, place] >= _FEWEST
@@ -208,7 +210,7 @@ def _tested(fits: Sequence[LevelFit], held: Sequence[Level], shares: Sequence[fl
             told, ends = points(fit, int(place), np.array([of.log_odds, low, high])), abs(of.log_odds)
             beyond = scipy.stats.norm.sf((GATE - ends) / of.deviation)
             rows.append((*fit.names[place][:2], span, int(fit.flags[:, place].sum()), found.log_odds[place],
-                         found.error[place], found.p[place] / share, *of, beyond, *told))  # fmt: skip
+                         found.error[place], min(found.p[place] / share, 1.0), *of, beyond, *told))  # fmt: skip
         parts.append(pd.DataFrame(rows, columns=_TESTED))
     every = pd.concat(parts, ignore_index=True).dropna(subset=["p"])
     return every.sort_values("p", kind="stable").drop_duplicates(["field", "level"]).reset_index(drop=True)

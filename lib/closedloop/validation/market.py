@@ -32,7 +32,7 @@ from closedloop.validation.outcomes import (
     Spending,
     Spread,
 )
-from closedloop.validation.procedures import Duels, Orders, Promises, Score, Splits, Targets
+from closedloop.validation.procedures import Orders, Promises, Score, Signals, Splits, Targets
 from closedloop.validation.worlds import DEALS, Bools, Errors, Ints, Money, Pool, Tally
 from closedloop.workbench import redraws
 from closedloop.workbench.answer import family_of
@@ -40,7 +40,7 @@ from closedloop.workbench.cells import ensure, run_cells
 from closedloop.workbench.redraws import Compared, read_compared
 
 NOTEBOOKS = ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement")
-EDIT, PROMISE, DUEL, TARGETS = "edit", "promise", "duel", "targets"  # families that a verb closes itself
+EDIT, PROMISE, SIGNAL, TARGETS = "edit", "promise", "signal", "targets"  # families that a verb closes itself
 _SIZES = ("age_days", "won_amount")  # of won deals
 
 
@@ -51,7 +51,7 @@ def null_market(
 
     What the shipped notebooks compared is read from the run folder ``out``; those that have not left it of what is
     there today are run first, without a page. ``notebooks``: in place of the shipped ones; their cells are run, and
-    nothing is written. ``is_learned``: scores and duels are made again as well, for which cells are run too. Errors:
+    nothing is written. ``is_learned``: scores and signals are made again as well, for which cells are run too. Errors:
     ParameterError for a market that does not exist, or has no outcome that could be shuffled.
     """
     warehouse = open_warehouse(market)
@@ -269,15 +269,16 @@ class Cut:
         return [Score(pool, redraw, self._own("asked", redraw.asked.iloc[:, 0], outcomes))]
 
     @again.register
-    def _(self, redraw: redraws.DuelRedraw, situation: Situation) -> list[Any]:
+    def _(self, redraw: redraws.SignalRedraw, situation: Situation) -> list[Any]:
         rows, is_known = self._deals(redraw.ids)
-        return [Duels(DEALS, rows, replace(redraw, closed=redraw.closed[is_known]))]
+        levels, periods = redraw.levels[is_known], situation.names_of(redraw.days)[is_known]
+        return [Signals(DEALS, rows, levels, periods.to_numpy(dtype=object), redraw)]
 
 
 _OWN = {
     redraws.SplitRedraw: EDIT,
     redraws.PromiseRedraw: PROMISE,
-    redraws.DuelRedraw: DUEL,
+    redraws.SignalRedraw: SIGNAL,
     redraws.TargetRedraw: TARGETS,
 }
 

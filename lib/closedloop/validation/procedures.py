@@ -1,4 +1,4 @@
-"""Scores, duels, orders of calling, targets, edits and promises in null worlds, made by the notebooks' functions."""
+"""Scores, signals, orders of calling, targets, edits and promises in null worlds, made by the notebooks' functions."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,9 +9,9 @@ import scipy
 
 from closedloop.claims.comparisons import gain_looks
 from closedloop.period.counting import LEAST_SHOWN
+from closedloop.personas.signals import Cases, refine
 from closedloop.questions.leads.scores import MODELS, advantage, gain_over, placed
 from closedloop.questions.personas.promised_rates import beyond_promise, promise_p
-from closedloop.questions.refinement.champion_challenger import GAINS, duel
 from closedloop.questions.refinement.splits import is_splittable, shrunk_splits
 from closedloop.questions.research.criteria import OF_DEALS, of_deals
 from closedloop.questions.research.targets import each_level, scores_of
@@ -32,7 +32,7 @@ from closedloop.validation.worlds import (
     World,
     generator,
 )
-from closedloop.workbench.redraws import DuelRedraw, OrderRedraw, ScoreRedraw, TargetRedraw
+from closedloop.workbench.redraws import OrderRedraw, ScoreRedraw, SignalRedraw, TargetRedraw
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,33 @@ class Score(Repeated):
 
 
 @dataclass(frozen=True)
-class Duels(Repeated):
-    """The duel of champion and challenger on other outcomes; ``rows``: the deals' places in the pool."""
+class Signals(Repeated):
+    """Signals sought on other outcomes with none in force, so that every one that enters is wrong.
+
+    ``rows``: the deals' places in the pool, ``levels`` and ``periods`` theirs.
+    """
 
     pool: str
     rows: Ints
-    redraw: DuelRedraw
+    levels: pd.DataFrame
+    periods: Any
+    redraw: SignalRedraw
 
     def tested(self, world: World) -> Tests:
-        """The challenger's gains over the set in force."""
-        hit = pd.Series(world[self.pool][self.rows] == 1, index=self.redraw.closed.index, dtype="boolean")
-        closed = self.redraw.closed.assign(is_won=hit, outcome=np.where(hit, "won", "lost"))
-        fought = duel(self.redraw.situation, closed, self.redraw.in_force, self.redraw.fields)
-        gains = [fought.gain("proposal", measure, generator(f"{self.pool} {measure}")) for measure in GAINS]
-        return Tests.of(gain_looks(gains, NOWHERE, measure="gain"))
+        """Every level that could become a signal; ``effect`` is missing where it does not enter."""
+        names, number = np.unique(self.periods, return_inverse=True)
+        cases = Cases(world[self.pool][self.rows], number, self.levels, tuple(map(str, names)))
+        made = self.redraw
+        settings = {"window": made.window, "planned_periods": made.planned_periods}
+        found = refine((), cases, "", of_people=made.of_people, **settings).tests
+        if found.empty:
+            return Tests(*np.empty((3, 0)))
+        effect = found["points"].where(found["is_entering"].astype(bool)).to_numpy(dtype=float)
+        return Tests(found["p"].to_numpy(dtype=float), effect, found["beyond"].to_numpy(dtype=float))
 
     def effects(self, tests: Tests, q: Floats) -> Floats:
-        """Both gains where both hold, so that the challenger would win; missing otherwise."""
-        held = super().effects(tests, q)
-        return held if (held > 0).all() else np.full(len(q), np.nan)
+        """The points of each level that enters; missing for all others."""
+        return tests.effect
 
 
 @dataclass(frozen=True)

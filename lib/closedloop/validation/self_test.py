@@ -19,8 +19,8 @@ from closedloop.market.warehouse import open_warehouse
 from closedloop.period.situation import Situation
 from closedloop.statistics.proportions import wilson
 from closedloop.validation.families import EFFECTS, Planted, planted
-from closedloop.validation.market import DUEL, EDIT, PROMISE, TARGETS, null_market
-from closedloop.validation.procedures import Duels, Score
+from closedloop.validation.market import EDIT, PROMISE, SIGNAL, TARGETS, null_market
+from closedloop.validation.procedures import Score, Signals
 from closedloop.workbench.answer import DRIFT, ENDING, WHO
 
 FILE = "self-test.json"
@@ -57,8 +57,8 @@ def self_test(
     """Shuffle the market's outcomes ``n_worlds`` times, count what is found, write it and return it.
 
     Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). In ``n_learned`` of the worlds
-    scores are learned and duels fought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures do
-    not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
+    scores are learned and signals sought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures
+    do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
     Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
@@ -80,7 +80,7 @@ def self_test(
         able = [one.period for one in found if one.is_plantable]
         chosen = [name for name in complete if name in able][:1] or able[:1]
         effects = [effect for part in each(partial(_planted_in, *given, n_worlds), chosen) for effect in part]
-        tell(f"{market}: learning scores and fighting duels in {n_learned} shuffled worlds")
+        tell(f"{market}: learning scores and seeking signals in {n_learned} shuffled worlds")
         learned = [part for parts in each(partial(_learned_in, *given, n_learned), last_first) for part in parts]
     report = {
         "market": market,
@@ -118,17 +118,17 @@ def _planted_in(
 def _learned_in(
     market: str, out: Path, notebooks: Sequence[Path], n_worlds: int, period: str
 ) -> list[tuple[str, bool]]:
-    """Each score and duel of one period in each world: which, and did it claim an advantage?"""
+    """Each score, and search for signals, of one period in each world: which, and did it claim anything?"""
     if not n_worlds:
         return []
     cut = null_market(market, out, notebooks, [period], is_learned=True)
-    own = [family for family in cut.families if any(isinstance(part, Score | Duels) for part in family.parts)]
+    own = [family for family in cut.families if any(isinstance(part, Score | Signals) for part in family.parts)]
     return [
-        (DUEL if isinstance(part, Duels) else SCORE, bool((~np.isnan(effects)).any()))
+        (SIGNAL if isinstance(part, Signals) else SCORE, bool((~np.isnan(effects)).any()))
         for world in map(cut.null_world, range(n_worlds))
         for family in own
         for part, _, effects in family.supported(world)
-        if isinstance(part, Score | Duels)
+        if isinstance(part, Score | Signals)
     ]
 
 
@@ -189,9 +189,9 @@ def _rate(name: str, shares: Any) -> _Rates:
 
 
 def learned_figures(found: Sequence[tuple[str, bool]]) -> _Rates:
-    """How often a score is said to beat chance, or the stage, and how often a duel is won."""
-    score, duel = (_rate(f"any_{name}", [is_held for kind, is_held in found if kind == name]) for name in (SCORE, DUEL))
-    return score | duel
+    """How often a score is said to beat chance, or the stage, and how often a level becomes a signal."""
+    kinds = {name: [is_held for kind, is_held in found if kind == name] for name in (SCORE, SIGNAL)}
+    return _rate("any_score", kinds[SCORE]) | _rate("any_signal", kinds[SIGNAL])
 
 
 def planted_figures(worlds: Sequence[dict[float, Planted]], effect: float) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def _edits(null: dict[str, Any]) -> str:
     if null["any_edit_rate"] is None:
         return "Personas are not refined here: that needs dated deals, won and lost, and enough in a complete period."
     made = f"In {_percent(null, 'any_edit')} of the worlds some period proposed a permanent edit of a persona"
-    made = f"{made} that is wrong ({null['n_refinements']} periods; every one of them would still face its duel)."
+    made = f"{made} that is wrong ({null['n_refinements']} periods)."
     if null["any_promise_rate"] is None:
         return made
     return f"{made} In {_percent(null, 'any_promise')} of the periods a promise was said to be broken that was not."
@@ -260,7 +260,7 @@ def _targets(null: dict[str, Any]) -> str:
 
 
 def _advantage(learned: dict[str, Any]) -> str:
-    texts = {SCORE: "scores claimed an advantage", DUEL: "duels were won by the new personas"}
+    texts = {SCORE: "scores claimed an advantage", SIGNAL: "searches for signals found any"}
     told = [f"{_percent(learned, f'any_{name}')} of the {text}" for name, text in texts.items()
             if learned[f"any_{name}_rate"] is not None]  # fmt: skip
     return f"In {learned['worlds']} of the worlds {' and '.join(told)}." if told else ""

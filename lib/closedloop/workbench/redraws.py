@@ -10,9 +10,7 @@ import pandas as pd
 
 from closedloop.market.files import write_atomic
 from closedloop.period.lead_records import CONVERSION
-from closedloop.period.situation import Situation
 from closedloop.period.store import read_frame, write_frame
-from closedloop.personas.persona_set import PersonaSet
 from closedloop.statistics.recording import Followed
 from closedloop.workbench.answer import Answer
 
@@ -194,14 +192,18 @@ class PromiseRedraw:
 
 
 @dataclass(frozen=True)
-class DuelRedraw:
-    """The duel of ``champion_challenger.duel``: the ``closed`` deals with other outcomes, the same set in force."""
+class SignalRedraw:
+    """Signals sought anew on other outcomes, with none in force: the ``levels`` of decided deals, persona first.
+
+    ``days``: on which they closed; the settings are those of ``personas.signals.refine``.
+    """
 
     ids: pd.Series
-    closed: pd.DataFrame
-    in_force: PersonaSet
-    situation: Situation
-    fields: Sequence[str] | None = None
+    levels: pd.DataFrame
+    days: pd.Series
+    of_people: Sequence[str]
+    window: int
+    planned_periods: int
 
 
 @dataclass(frozen=True)
@@ -233,15 +235,15 @@ class OrderRedraw:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a score or a duel compared, kept without what it is learned from: it counts in the size of its family."""
+    """What was learned, kept without what it is learned from: it counts in the size of its family."""
 
     measure: str
     family: str = ""
 
     @classmethod
-    def of(cls, redraw: ScoreRedraw | DuelRedraw) -> "Learned":
+    def of(cls, redraw: ScoreRedraw | SignalRedraw) -> "Learned":
         """In the place of a redraw."""
-        return cls("", "duel") if isinstance(redraw, DuelRedraw) else cls(redraw.measure)
+        return cls("", "signal") if isinstance(redraw, SignalRedraw) else cls(redraw.measure)
 
 
 _FOLDER = "comparisons"
@@ -280,7 +282,7 @@ def write_compared(folder: Path, notebook: str, compared: Compared) -> None:
 
 
 def read_compared(folder: Path, notebook: str) -> Compared:
-    """What ``write_compared`` left; scores and duels have become ``redraws.Learned``."""
+    """What ``write_compared`` left; scores and signals have become ``redraws.Learned``."""
     paths = sorted((folder / _FOLDER).glob(f"{notebook}.*.parquet"))
     left_out = json.loads((folder / _FOLDER / f"{notebook}.json").read_text("utf-8"))
     return Compared([_redraw_of(read_frame(path)) for path in paths], left_out)
@@ -288,7 +290,7 @@ def read_compared(folder: Path, notebook: str) -> Compared:
 
 def _frame_of(redraw: Any) -> pd.DataFrame:
     """A redraw as a frame: its series and frames are columns, all else goes into the attributes."""
-    if isinstance(redraw, ScoreRedraw | DuelRedraw):
+    if isinstance(redraw, ScoreRedraw | SignalRedraw):
         redraw = Learned.of(redraw)
     columns: dict[str, Any] = {}
     others: dict[str, Any] = {"redraw": type(redraw).__name__}

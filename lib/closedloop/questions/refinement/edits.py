@@ -1,22 +1,38 @@
 """Edits of a persona set: what the outcomes so far would change, each tested, the whole family corrected."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from closedloop.period.situation import Situation
 from closedloop.personas.changes import changed_by, changes
-from closedloop.personas.persona_set import EDITS, GATE, MERGE, RETIRE, SPLIT, PersonaSet, Proposal, write_proposal
+from closedloop.personas.persona_set import (
+    EDITS,
+    GATE,
+    MERGE,
+    RETIRE,
+    SPLIT,
+    Change,
+    PersonaSet,
+    Proposal,
+    estimate,
+    write_proposal,
+)
+from closedloop.personas.signals import WITHDRAWN, Refined, Signal
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.persona_words import change_table
-from closedloop.presentation.sentences import Claim, backed, where
+from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
+from closedloop.presentation.persona_words import change_table, edit_told
+from closedloop.presentation.sentences import Claim, backed, records
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.refinement import splits
-from closedloop.questions.refinement.champion_challenger import IMPROVED, Challenger, challenger_of, verdict_of
-from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable
+from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, WORSE, duel_says
+from closedloop.questions.refinement.new_signals import changelog_of
+from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, simplified
+from closedloop.statistics.level_effects import Level
 from closedloop.statistics.segmentation.indicators import level_text
+from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SplitRedraw
@@ -28,15 +44,74 @@ _BACK: Mapping[str, str] = {  # what would take an edit back
 }
 
 
+@dataclass(frozen=True)
+class Challenger:
+    """A persona set as the deals known so far would have it, and the claims of every edit that was tested."""
+
+    personas: PersonaSet
+    edits: pd.DataFrame
+
+
+def challenger_of(
+    situation: Situation,
+    closed: pd.DataFrame,
+    in_force: PersonaSet,
+    fields: Sequence[str] | None = None,
+    notebook: str = "06_refinement",
+    signals: Collection[Level] = (),
+) -> Challenger:
+    """The challenger learned from ``closed`` deals, with its permanent edits made; and claims of all edits tested.
+
+    Claims (``CLAIM_COLUMNS``, family ``edit``): subject the persona; measure ``win_rate`` a split, and those of
+    ``merges``; supported is permanent, leaning on watch. Only rules are edited: rates are renewed every period.
+    ``fields``: tried as splits; all of the people known at creation unless given. ``signals``: of all personas; a level
+    that is one, or was, splits no persona.
+    """
+    tried = splits.split_fields(situation, closed) if fields is None else [name for name in fields if name in closed]
+    claims = splits.split_claims(situation, closed, in_force, tried, notebook, signals)
+    changed, undone = simplified(situation, closed, in_force, notebook)
+    made = claims[(claims["verdict"] == Verdict.SUPPORTED) & claims["subject"].isin(changed.ids)]
+    for edit in made.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject").itertuples():
+        changed = splits.with_split(changed, str(edit.subject), str(edit.field), str(edit.level))
+    changed = replace(changed, fields=tuple(dict.fromkeys([*in_force.fields, *changed.rule.fields])))
+    if changed.rule != in_force.rule:
+        changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
+    wholes = {*made["subject"], *undone.loc[undone["verdict"] == Verdict.SUPPORTED, "level"]}
+    changed, recent = _with_shares(changed, closed, wholes), situation.in_window(closed, closed["closed_on"])
+    with_rates = estimate(changed, recent, situation.names_of(recent["closed_on"]))
+    return Challenger(with_rates, pd.concat([claims, undone], ignore_index=True))
+
+
+def _with_shares(changed: PersonaSet, closed: pd.DataFrame, wholes: set[str]) -> PersonaSet:
+    """The set with the share of the ``wholes``' deals that have the level they are called by, as far as deals hold it.
+
+    What was cut out of a persona or went back to it may have had that level more often, or less often, than the rest.
+    """
+    assigned = changed.assign(closed)
+    personas = []
+    for persona in changed.personas:
+        if persona.id in wholes and persona.level and persona.field in closed:
+            has_level = level_text(closed.loc[assigned == persona.id, persona.field]).dropna() == persona.level
+            persona = replace(persona, share=float(has_level.mean()) if len(has_level) else None)
+        personas.append(persona)
+    return replace(changed, personas=tuple(personas))
+
+
 def edits(
-    deals: pd.DataFrame, by: Sequence[str] | None = None, *, least: int | None = None, among: str | None = None
+    deals: pd.DataFrame,
+    signalled: Answer | None = None,
+    by: Sequence[str] | None = None,
+    *,
+    least: int | None = None,
+    among: str | None = None,
 ) -> Answer:
     """Every split, merge and retirement of the personas in force, tested on all deals that were decided so far.
 
     Splits compare a level of a field with the persona's other deals inside the periods (van Elteren's stratified exact
-    test); merges and retirements ask whether a difference is small (Schuirmann, 1987). q <= .10 / planned periods is
-    permanent. ``by``: fields tried as splits, those of the people unless given; ``least``: decided deals of the period
-    below which the set is left alone, 60 unless given. ``made`` of the answer: the challenger.
+    test); merges and retirements ask whether a difference is small (Schuirmann, 1987). q <= .04 / planned periods is a
+    permanent split, .10 / planned periods the others. ``signalled``: the answer of ``new_signals``, whose levels split
+    no persona. ``by``: fields tried as splits, those of the people unless given; ``least``: decided deals of the period
+    below which the set is left alone, 60 unless given. ``fitted`` of the answer: the challenger.
     """
     now = opened()
     answer = now.ask("edits", "edits", deals, "deals", _show, among=among, by=by, least=least)
@@ -45,7 +120,9 @@ def edits(
     closed = refinable(answer, FEWEST_DEALS if least is None else least)
     if closed is None:
         return answer
-    found = challenger_of(now.situation, closed, now.personas, by, now.notebook)
+    followed: Refined | None = signalled.fitted if signalled is not None else None
+    signals = [one.what for one in followed.signals] if followed else []
+    found = challenger_of(now.situation, closed, now.personas, by, now.notebook, signals)
     answer.fitted = found
     answer.closed.append(found.edits)
     n = found.edits["verdict"].value_counts()
@@ -54,7 +131,7 @@ def edits(
         tried = splits.split_fields(now.situation, closed) if by is None else list(by)
         levels = pd.DataFrame({name: level_text(closed[name]) for name in tried if name in closed})
         days, assigned = closed["closed_on"], now.personas.assign(closed)
-        rate = 0.10 / now.situation.claims.planned_periods
+        rate = splits.split_rate(now.situation)
         answer.redraws.append(SplitRedraw(closed["deal_id"], assigned, levels, days, GATE, rate))
     return answer
 
@@ -85,8 +162,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def of(row: Mapping[str, Claim]) -> Claim:
         return next(iter(row.values()))
 
-    is_won = verdict_of(where(shown.ledger, family="duel")) == IMPROVED
-    held = "permanent" if is_won else "holds; not made, the duel was not won"
+    verdict = duel_says(shown.ledger)
+    held = f"holds; not made, the duel says {verdict}" if verdict in (WORSE, CANNOT_TELL) else "permanent"
 
     columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
@@ -102,21 +179,24 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     return table_of(order, shown.words, "persona and case", columns, caption=caption), *edits_summary(shown)
 
 
-def next_set(duel: Answer, edited: Answer) -> Answer:
-    """The proposal for the next period, of the answers of ``champion_challenger`` and ``edits``; written at the close.
+def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
+    """The proposal for the next period, of ``champion_challenger``, ``new_signals``, ``edits``; written at the close.
 
-    The challenger is proposed only when it won its duel; then its edits stand in its changelog, each with its claim.
-    Where nothing can be told the set in force stays. ``made`` of the answer: the proposal.
+    What refinement did so far is not shown to be worse: the challenger's edits and the new signals enter, each with its
+    claim in the changelog. Where it is worse nothing enters and the newest signals leave; where that cannot be told
+    nothing enters. What came of the signals in force is kept in any case. ``fitted`` of the answer: the proposal.
     """
     now = opened()
     answer = now.ask("next_set", "next_set", pd.DataFrame(), "deals", _show_next_set)
     coming, verdict = following(now), str(duel.results["verdict"])
     proposal = Proposal(verdict, reason=duel.missing.get(duel.section, ""))
-    if edited.fitted is not None:
-        proposal = proposal_of(verdict, edited.fitted, now.personas, coming.name if coming else None)
+    if edited.fitted is not None and coming is not None:
+        proposal = proposal_of(verdict, edited.fitted, signalled, now.personas, coming.name)
     answer.fitted = proposal
     answer.tables["changes"] = changes(now.personas, proposal.personas or now.personas)
-    answer.results |= {"next_period": coming.name if coming else None, "is_proposed": proposal.personas is not None}
+    entries = proposal.personas.changelog[len(now.personas.changelog) :] if proposal.personas else ()
+    answer.tables["entries"] = pd.DataFrame([vars(entry) for entry in entries])
+    answer.results |= {"next_period": coming.name if coming else None, "is_proposed": bool(entries)}
 
     def leave(folder: Path) -> None:
         write_proposal(folder / "proposal.yml", proposal)
@@ -125,21 +205,47 @@ def next_set(duel: Answer, edited: Answer) -> Answer:
     return answer
 
 
-def proposal_of(verdict: str, challenger: Challenger, in_force: PersonaSet, coming: str | None) -> Proposal:
-    """What refinement concludes for the period ``coming``; without one, or without a duel won, it proposes no set."""
-    if verdict != IMPROVED or coming is None:
-        return Proposal(verdict)
-    won = replace(challenger.personas, period=coming, origin="refined")
-    return Proposal(verdict, replace(won, changelog=changed_by(challenger.edits, in_force, won, coming)))
+def proposal_of(verdict: str, challenger: Challenger, signalled: Answer, in_force: PersonaSet, coming: str) -> Proposal:
+    """What refinement concludes for the period ``coming``, with the signals as they stand then; see ``next_set``."""
+    found: Refined | None = signalled.fitted
+    signals = standing(in_force.signals, found.signals if found else in_force.signals, verdict, coming)
+    after = replace(in_force, period=coming, origin="carried over", signals=signals)
+    entries = changelog_of(in_force.signals, signals, signalled.judged)
+    if verdict not in (WORSE, CANNOT_TELL):
+        after = replace(challenger.personas, period=coming, origin="carried over", signals=signals)
+        after = replace(after, changelog=changed_by(challenger.edits, in_force, after, coming))
+    after = replace(after, changelog=(*after.changelog, *entries))
+    if after.changelog != in_force.changelog:
+        after = replace(after, origin="refined")
+    is_same = after.changelog == in_force.changelog and signals == in_force.signals
+    return Proposal(verdict) if is_same else Proposal(verdict, after)
+
+
+def standing(before: Sequence[Signal], found: Sequence[Signal], verdict: str, coming: str) -> tuple[Signal, ...]:
+    """The signals of the next set: those ``found``, less what the duel keeps out."""
+    known = {one.what for one in before if one.is_in_force}
+    if verdict not in (WORSE, CANNOT_TELL):
+        return tuple(found)
+    was = {one.what: one for one in before}
+    kept = [one if one.what in known else was.get(one.what) for one in found]
+    held = [one for one in kept if one is not None]
+    if verdict == CANNOT_TELL:
+        return tuple(held)
+    newest = max((one.entered for one in held if one.is_in_force), default="")
+    return tuple(
+        replace(one, state=WITHDRAWN, left=coming) if one.is_in_force and one.entered == newest else one for one in held
+    )
 
 
 def _show_next_set(shown: Evidence, title: str) -> Sequence[Piece]:
     """What changes against the set in force, and when."""
-    coming = shown.result("next_period")
+    coming, entries = shown.result("next_period"), shown.table("entries")
+    told = [Sentence(f"{edit_told(Change(**row), shown.words)}.") for row in records(entries)]
+    listed = [Listing(told)] if told else []
     if not shown.result("is_proposed"):
-        said = Sentence(f"The personas in force stay{f' in {coming}' if coming else ''}.")
+        said = Sentence(f"The set in force stays{f' in {coming}' if coming else ''}.")
     elif shown.words.definition.accept == "manual":
         said = Sentence(f"This set is proposed for {coming}; it waits until people accept it (closedloop accept).")
     else:
         said = Sentence(f"This set is in force in {coming}, with rates renewed at its start.")
-    return change_table(shown.table("changes"), shown.words, title), said
+    return change_table(shown.table("changes"), shown.words, title), *listed, said

@@ -1,6 +1,6 @@
 """Can the outcomes of a period change the personas at all? What 06 needs before it duels, edits or looks for drift."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from closedloop.market.periods import Period, find_period
 from closedloop.period.counting import ONLY_WON, by_close, crossed_counts
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
+from closedloop.personas.signals import RATE, SPLITS_SHARE
+from closedloop.statistics.level_effects import Level
 from closedloop.statistics.proportions import ShrunkRates, shrink_rates, standardised, stratified_difference_p, wilson
 from closedloop.statistics.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
@@ -177,12 +179,18 @@ def split_fields(situation: Situation, closed: pd.DataFrame) -> list[str]:
 
 
 def split_claims(
-    situation: Situation, closed: pd.DataFrame, in_force: PersonaSet, fields: Sequence[str], notebook: str
+    situation: Situation,
+    closed: pd.DataFrame,
+    in_force: PersonaSet,
+    fields: Sequence[str],
+    notebook: str,
+    signals: Collection[Level] = (),
 ) -> pd.DataFrame:
     """Claims of the family ``edit``: inside each persona, every level of the ``fields`` against its other deals.
 
     Like is compared with like inside the periods in which deals closed; the rate of error is shared by the periods in
-    which the set will be looked at. Supported: the level is worth a persona of its own.
+    which the set will be looked at. Supported: the level is worth a persona of its own. Levels that are ``signals`` of
+    all personas are left out.
     """
     strata, assigned = situation.names_of(closed["closed_on"]), in_force.assign(closed)
     origin = Origin(notebook, CELL, "deals", *situation.span(closed["closed_on"]))
@@ -190,16 +198,23 @@ def split_claims(
     for name in fields:
         rows = pd.DataFrame({"level": level_text(closed[name]), "stratum": strata, "won": closed["is_won"]}).dropna()
         for persona, part in rows.groupby(assigned[rows.index]):
-            found.append(_compared(part).assign(subject=str(persona), field=name))
+            tested = _compared(part)
+            is_own = [Level(name, str(level)) not in signals for level in tested["level"]]
+            found.append(tested[is_own].assign(subject=str(persona), field=name))
     meta = meta_of(origin, SPLIT_RATE, "rate", "descriptive")
     return close_family(
         stacked(part.assign(**meta) for part in found),
         family="edit",
         smallest_worth=situation.claims.smallest_worth,
-        rate=0.10 / situation.claims.planned_periods,
+        rate=split_rate(situation),
         watch_rate=0.10,
         **situation.about,
     )
+
+
+def split_rate(situation: Situation) -> float:
+    """The rate of error of a period's splits: their share of .10 over the planned periods."""
+    return RATE * SPLITS_SHARE / situation.claims.planned_periods
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:

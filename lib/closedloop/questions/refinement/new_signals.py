@@ -1,0 +1,234 @@
+"""What moves the chance of winning in every persona: what entered, was confirmed, left, and every level tested."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
+from closedloop.claims.ledger import close_family, false_discovery_q
+from closedloop.personas.persona_set import SIGNAL, WITHDRAW, Change, decided_cases
+from closedloop.personas.signals import (
+    CONFIRMED,
+    SIGNALS_SHARE,
+    WITHDRAWN,
+    Cases,
+    Refined,
+    Signal,
+    in_force,
+    refine,
+)
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
+from closedloop.presentation.sentences import Claim, records, where
+from closedloop.presentation.tables import Column, Columns, table_of
+from closedloop.presentation.words import Words, capital
+from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
+from closedloop.terms import Verdict
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.comparison import level_of
+from closedloop.workbench.period import opened
+from closedloop.workbench.redraws import SignalRedraw
+
+TESTED, SINCE, VISIBLE = "signal_points", "signal_since", "visible_points"
+_POWER = 0.8
+_QUARTER = 0.25  # of the deals: the share for which 06 says what could have been shown
+_WATCHED = 0.10
+
+
+def new_signals(
+    deals: pd.DataFrame, by: Sequence[str] | None = None, *, least: int | None = None, among: str | None = None
+) -> Answer:
+    """Signals of all personas: those in force followed on later deals, and every level tested that could become one.
+
+    A level is tested given persona, period, the signals in force and all other fields, which are integrated over (score
+    test in a ridge logistic fit); points are shrunk by a prior over all levels tried (METHODS 6). ``by``: fields tried,
+    all known at creation unless given, but for campaign and arm; ``least`` as of ``edits``. ``fitted``: what the next
+    set's signals are.
+    """
+    now = opened()
+    answer = now.ask("new_signals", "signals", deals, "deals", _show, among=among, by=by, least=least)
+    answer.headline = signals_summary
+    answer.results |= {"n_entering": 0, "n_withdrawn": 0, "n_confirmed": 0}
+    closed, coming = refinable(answer, FEWEST_DEALS if least is None else least), following(now)
+    if closed is None or coming is None:
+        return answer
+    situation, personas = now.situation, now.personas
+    edges = personas.card.edges if personas.card else {}
+    names = None if by is None else [name for name in by if name in closed]
+    cases, _ = decided_cases(situation, closed, personas, edges, names)
+    settings = {"window": situation.claims.window, "planned_periods": situation.claims.planned_periods}
+    people = split_fields(situation, closed)
+    found = refine(personas.signals, cases, coming.name, of_people=people, **settings)
+    answer.fitted = found
+    origin = answer.origin(closed["closed_on"])
+    if len(found.tests):
+        answer.closed.append(_tests(found, origin, now.situation.about, situation.claims.smallest_worth))
+        answer.estimate([_visible(found, cases)], origin, VISIBLE, unit="points")
+    followed = [one for one in found.signals if one.what in found.followed and one.since_points is not None]
+    if followed:
+        answer.closed.append(_followed(followed, found, origin, now.situation.about))
+    before = {one.what for one in in_force(personas.signals)}
+    answer.tables["signals"] = pd.DataFrame([vars(one) for one in found.signals])
+    answer.results |= {
+        "n_entering": sum(one.is_in_force and one.what not in before for one in found.signals),
+        "n_withdrawn": sum(one.left == coming.name for one in found.signals),
+        "n_confirmed": sum(one.state == CONFIRMED for one in found.signals),
+        "n_in_force": len(before),
+        "next_period": coming.name,
+    }
+    if answer.is_recorded:
+        answer.redraws.append(SignalRedraw(closed["deal_id"], cases.levels, closed["closed_on"], people, **settings))
+    return answer
+
+
+def _tests(found: Refined, origin: Origin, about: dict[str, Any], worth: float) -> pd.DataFrame:
+    """A claim for every level tested: points with their shrunk interval, and whether it enters.
+
+    Near misses are to watch. Alike: the unshrunk 90 % interval lies within what is worth knowing, at a low base rate in
+    proportion to 4p(1 - p).
+    """
+    tests = found.tests
+    figures = {"subject": tests["persona"].replace("", "market"), "field": tests["field"], "level": tests["level"]}
+    figures |= {"estimate": tests["points"], "low": tests["low"], "high": tests["high"], "effect": tests["points"]}
+    figures |= {"n": tests["n"], "p": tests["p"]}
+    meta = meta_of(origin, TESTED, "points", "predictive") | {"baseline": 0.0}
+    looks = typed(pd.DataFrame(figures).assign(**meta), LOOK_COLUMNS)
+    claims = close_family(looks, family="signal", **about)
+    is_alike = (tests["reach"] < worth * tests["scale"]).to_numpy()
+    verdicts = [tests["is_entering"], (tests["q"] <= _WATCHED) & (tests["beyond"] > 0.25), is_alike]
+    choices = [str(v) for v in (Verdict.SUPPORTED, Verdict.LEANING, Verdict.INDISTINGUISHABLE)]
+    shown = np.select([np.asarray(v, dtype=bool) for v in verdicts], choices, default=str(Verdict.REFUSED))
+    return claims.assign(q=tests["q"].to_numpy(), verdict=shown, visible_difference=tests["visible"].to_numpy())
+
+
+def _visible(found: Refined, cases: Cases) -> dict[str, Any]:
+    """The points from which on a level that a quarter of the deals have would enter, with 80 % power."""
+    n, rate = len(cases.won), float(cases.won.mean())
+    needed = found.rate * SIGNALS_SHARE / max(int((found.tests["persona"] == "").sum()), 1)
+    z = scipy.stats.norm.isf(needed / 2) + scipy.stats.norm.ppf(_POWER)
+    return {"estimate": z * np.sqrt(rate * (1 - rate) / (n * _QUARTER * (1 - _QUARTER))), "n": n}
+
+
+def _followed(signals: Sequence[Signal], found: Refined, origin: Origin, about: dict[str, Any]) -> pd.DataFrame:
+    """A claim for every signal followed: its points on deals since it entered, and the test behind its state."""
+    rows = []
+    for one in signals:
+        told, sign = found.followed[one.what], np.sign(one.log_odds)
+        p = float(scipy.stats.norm.sf(sign * told.log_odds / told.error))
+        rows.append(
+            {"subject": one.persona or "market", "field": one.field, "level": one.level, "n": one.since_n, "p": p}
+            | {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "baseline": 0.0}
+            | {"effect": one.since_points}
+        )
+    meta = meta_of(origin, SINCE, "points", "predictive")
+    claims = close_family(typed(pd.DataFrame(rows).assign(**meta), LOOK_COLUMNS), family="followed", **about)
+    states = [str(Verdict.SUPPORTED if one.state == CONFIRMED else Verdict.REFUSED) for one in signals]
+    return claims.assign(verdict=states, q=false_discovery_q(claims["p"].to_numpy()))
+
+
+def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.DataFrame) -> list[Change]:
+    """The entries of the signals that entered or were withdrawn, with the figures and the claim of each."""
+    known = {one.what: one for one in before}
+    entries = []
+    for one in after:
+        was = known.get(one.what)
+        subject = one.persona or "market"
+        if one.is_in_force and (was is None or not was.is_in_force):
+            claim = _claim_id(claims, TESTED, subject, one)
+            figures = {"estimate": one.points, "low": one.low, "high": one.high, "q": one.q, "n": one.n}
+            entries.append(_entry(one.entered, SIGNAL, one, figures, claim))
+        elif one.state == WITHDRAWN and was is not None and was.is_in_force:
+            claim = _claim_id(claims, SINCE, subject, one)
+            figures = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
+            entries.append(_entry(one.left, WITHDRAW, one, figures | {"baseline": one.points}, claim))
+    return entries
+
+
+def _entry(period: str, edit: str, one: Signal, figures: dict[str, Any], claim: str) -> Change:
+    rounded: dict[str, Any] = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in figures.items()}
+    entry = Change(period, edit, persona=one.persona, field=one.field, level=one.level, claim_id=claim)
+    return replace(entry, last_period=one.last_period, **rounded)
+
+
+def _claim_id(claims: pd.DataFrame, measure: str, subject: str, one: Signal) -> str:
+    found = where(claims, measure=measure, subject=subject, field=one.field, level=one.level)
+    return str(found["claim_id"].iloc[0]) if len(found) else ""
+
+
+# words
+
+
+def what(claim: Mapping[str, Any], words: Words) -> str:
+    """What a signal is about, in the market's words."""
+    named = words.condition(str(claim["field"]), claim["level"])
+    return named if claim["subject"] == "market" else f"{named}, in {words.name(str(claim['subject']))}"
+
+
+def _points(claim: Claim) -> str:
+    """ "+9 points (+4 to +14)"."""
+    return f"{numbers.signed_points(claim['estimate'])} ({numbers.interval(claim['low'], claim['high'], 'points', '')})"
+
+
+def signals_summary(shown: Evidence) -> list[Sentence]:
+    """How many levels were tested, what entered, and what was withdrawn."""
+    tested = where(shown.of(TESTED), family="signal")
+    if tested.empty:
+        return [Sentence("No level could be tested as a signal.")]
+    entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
+    text = f"{numbers.count(len(tested))} levels were tested: {entering} become{'s' * (entering == 1)} a signal"
+    return [stating(f"{text}; {gone} of {shown.result('n_in_force') or 0} in force {_is(gone)} withdrawn.", tested)]
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    tested = where(shown.of(TESTED), family="signal")
+    states, name = shown.table("signals"), level_of(shown.words)
+    pieces: list[Piece] = []
+    for claim in records(tested[tested["verdict"] == "supported"]):
+        backing = f"{numbers.count(claim['n'])} deals with it to {claim['last_period']}"
+        pieces.append(stating(f"Enters: {what(claim, shown.words)}, {_points(claim)}, {backing}.", claim))
+    since = {(c["subject"], c["field"], c["level"]): c for c in records(shown.of(SINCE))}
+    for one in records(states) if len(states) else []:
+        came = since.get((one["persona"] or "market", one["field"], one["level"]))
+        if came is not None:
+            pieces.append(stating(_state(one, came, shown.words), came))
+    named = tested[tested["verdict"].isin(["supported", "leaning"])]
+    order = named.sort_values(["verdict", "q"], ascending=[False, True], kind="stable")
+
+    def of(key: str) -> Column:
+        return lambda row: numbers.plain(next(iter(row.values()))[key])
+
+    columns: Columns = {
+        TESTED: ("points", lambda row: _points(row[TESTED])),
+        "n": ("deals with it", lambda row: numbers.count(row[TESTED]["n"])),
+        "p": ("p", of("p")),
+        "status": ("status", lambda row: "enters" if row[TESTED]["verdict"] == "supported" else "watch"),
+    }
+    listed = table_of(order, shown.words, "level", columns, label=name, caption=title) if len(order) else None
+    said = [Listing([piece for piece in pieces if isinstance(piece, Sentence)])] if pieces else []
+    return *([listed] if listed else []), *said, *signals_summary(shown), *_could_show(shown)
+
+
+def _could_show(shown: Evidence) -> list[Sentence]:
+    """What the deals so far could have shown at all."""
+    visible = shown.first(VISIBLE)
+    if visible is None:
+        return []
+    text = (
+        f"With {numbers.count(visible['n'])} deals a level that a quarter of them have enters in four of five cases "
+        f"from {numbers.points(visible['estimate'])} on; what moves the chance less mostly stays unseen."
+    )
+    return [stating(text, visible)]
+
+
+def _state(one: Mapping[str, Any], claim: Claim, words: Words) -> str:
+    came = f"promised {numbers.signed_points(one['points'])}, since {one['entered']} {_points(claim)}"
+    counted = f"that way in {one['n_same']} of {one['n_periods']} periods"
+    return f"{capital(str(one['state']))}: {what(claim, words)}: {came}, {numbers.count(claim['n'])} deals, {counted}."
