@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from closedloop import arms, call_list, channels, funnel, score
 from closedloop.personas.persona_set import Persona, PersonaSet
-from closedloop.questions.refinement import champion_challenger
+from closedloop.personas.signals import Refined
+from closedloop.questions.refinement import signal_tests, splits
 from closedloop.statistics.rules import Rule
 from closedloop.workbench.cells import set_in_force
 from closedloop.workbench.period import OpenPeriod, open_period
@@ -25,9 +27,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spring(out: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
-    """06 of 2025-q1, in which the planted drift begins, as if the proposal had won its duel.
+    """06 of 2025-q1, in which the planted drift begins, as if there were no signals and splits had the whole rate.
 
-    In a run folder of its own, with the same sets before it.
+    Then a split holds. In a run folder of its own, with the same sets before it.
     """
     folder = tmp_path_factory.mktemp("won")
     set_in_force("harbor", periods.DRIFTS_IN, out)
@@ -36,13 +38,14 @@ def spring(out: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenPeriod:
         if period.name < periods.DRIFTS_IN:
             (folder / "harbor" / period.name).symlink_to(period)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(champion_challenger, "verdict_of", lambda gains: "improved")
+        patch.setattr(signal_tests, "refine", lambda *of, **settings: Refined((), pd.DataFrame(), {}, 0.10 / 8))
+        patch.setattr(splits, "split_rate", lambda situation: 0.10 / 8)
         return periods.run("06_refinement", periods.DRIFTS_IN, folder)
 
 
 @pytest.fixture(scope="session")
 def summer(spring: OpenPeriod) -> PersonaSet:
-    """The set that the winning proposal became."""
+    """The set that its proposal became."""
     return set_in_force("harbor", periods.NEXT, spring.standing)
 
 

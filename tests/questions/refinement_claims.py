@@ -8,16 +8,18 @@ from tests.documents.ledger import NAN, Draft, claims, judged, rates, whole
 
 
 def refinement() -> pd.DataFrame:
-    """A duel that was won, a split that holds, a doubtful promise, a persona that moved, and a worse order."""
+    """A duel that is better, a split that holds, a doubtful promise, a persona that moved, and a worse order."""
 
     def at(cell: str) -> Origin:
         return Origin("06_refinement", cell, "deals", "2025-q1", "2025-q1")
 
     draft = Draft()
     for measure, gain in (("log_loss", 0.6), ("auc_within", 0.61)):
-        both = rates("contender", **{"proposal": (gain, NAN, NAN, 200), "in force": (0.55, NAN, NAN, 200)})
+        both = rates(
+            "contender", **{"set in force": (gain, NAN, NAN, 200), "renewed rates alone": (0.55, NAN, NAN, 200)}
+        )
         draft.estimate(both, at("duel"), measure, unit="ratio")
-        gained = rates("contender", proposal=(gain - 0.55, 0.01, 0.09, 200))
+        gained = rates("contender", **{"renewed rates alone": (gain - 0.55, 0.01, 0.09, 200)})
         draft.closed.append(judged(gain_looks(gained, at("duel"), measure=f"{measure}_gain"), "duel"))
     promised = [whole(0.44, 0.4, 0.52, 80)[0] | {"subject": "fast"}]
     draft.estimate(promised, at("promises"), "promised_win_rate")

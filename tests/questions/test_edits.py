@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.personas.promised_rates import kept_promises
-from closedloop.questions.refinement.champion_challenger import challenger_of
+from closedloop.questions.refinement.edits import challenger_of
 from closedloop.questions.refinement.splits import SPLIT_RATE
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import Moment

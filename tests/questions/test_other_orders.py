@@ -15,7 +15,7 @@ from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.leads.call_list import listed
-from closedloop.questions.refinement.champion_challenger import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
+from closedloop.questions.refinement.other_orders import AS_CALLED, AT_RANDOM, BY_PERSONAS, other_orders
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.workbench.answer import Answer
 

@@ -23,7 +23,7 @@ def judged(now: OpenPeriod, *families: str) -> pd.DataFrame:
     return now.claims[now.claims["family"].isin(families)]
 
 
-def test_the_winning_proposal_is_the_next_periods_set(spring: OpenPeriod, summer: PersonaSet) -> None:
+def test_the_proposal_is_the_next_periods_set(spring: OpenPeriod, summer: PersonaSet) -> None:
     proposed = read_set(spring.folder / "proposal.yml")
     assert (summer.rule, summer.changelog, summer.period) == (proposed.rule, proposed.changelog, NEXT)
     assert summer.personas == proposed.personas, "the same deals were known when both were estimated"
@@ -70,7 +70,7 @@ def test_families_are_closed_apart(spring: OpenPeriod) -> None:
 
 def test_the_self_test_gets_what_the_comparisons_were_made_of(spring: OpenPeriod) -> None:
     found = {type(redraw).__name__: redraw for answer in spring.answers.values() for redraw in answer.redraws}
-    assert set(found) == {"DuelRedraw", "PromiseRedraw", "SplitRedraw", "DriftRedraw"}
+    assert set(found) == {"SignalRedraw", "PromiseRedraw", "SplitRedraw", "DriftRedraw"}
     deals = open_warehouse("harbor").frame("deals")
     decided = deals[deals["outcome"].isin(["won", "lost"]) & (deals["closed_on"] < "2025-04-01")]
     splits, promise = found["SplitRedraw"], found["PromiseRedraw"]
@@ -89,12 +89,12 @@ def test_the_first_set_is_what_research_found(out: Path) -> None:
     assert 0.15 < first.rule_error < 0.30 < first.guess_error
 
 
-def test_a_lost_duel_carries_the_set_over(out: Path) -> None:
+def test_a_duel_that_cannot_be_told_carries_the_set_over(out: Path) -> None:
     before, after = (set_in_force("harbor", period, out) for period in ("2024-q1", "2024-q2"))
     assert (after.origin, after.rule, after.ids) == ("carried over", before.rule, before.ids)
     assert after.deals != before.deals, "its rates are renewed"
     left = read_proposal(out / "harbor" / "2024-q1" / "proposal.yml")
-    assert (left.verdict, left.personas) == ("no improvement shown", None)
+    assert (left.verdict, left.personas) == ("cannot tell", None)
 
 
 def test_a_promise_made_of_ten_deals_is_not_broken_by_fifty(out: Path) -> None:
@@ -216,7 +216,7 @@ def test_other_settings_never_feed_the_standing_folder(tmp_path: Path, monkeypat
 def test_a_notebook_that_proposes_nothing_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (root() / "notebooks" / "06_refinement.ipynb").read_text("utf-8")
     mute = tmp_path / "06_refinement.ipynb"
-    mute.write_text(source.replace("proposal = next_set(duel, changes)", "proposal = duel"), "utf-8")
+    mute.write_text(source.replace("proposal = next_set(duel, signals, changes)", "proposal = duel"), "utf-8")
     monkeypatch.setattr(store, "notebook_path", lambda name: mute)
     with pytest.raises(ParameterError, match=r"left no proposal.yml in .*2024-q1; its cells have to call next_set"):
         set_in_force("harbor", "2024-q2", tmp_path / "runs")

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.claims.comparisons import Origin, gain_looks
-from closedloop.claims.ledger import close_family, stacked
 from closedloop.market.periods import Period
 from closedloop.period.counting import by_close
+from closedloop.period.store import no_claims
 from closedloop.personas.persona_set import Persona, PersonaSet, Proposal, renewed
-from closedloop.questions.refinement.champion_challenger import GAINS, challenger_of, duel, verdict_of
-from closedloop.questions.refinement.edits import proposal_of
+from closedloop.questions.refinement.champion_challenger import NOT_TOLD
+from closedloop.questions.refinement.edits import challenger_of, proposal_of
 from closedloop.questions.refinement.splits import SPLIT_RATE
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.terms import Moment
@@ -115,16 +114,8 @@ class _Run:
 
 def _refined(situation: _Situation, in_force: PersonaSet, coming: str) -> tuple[Proposal, pd.DataFrame]:
     """What a period's refinement proposes, and the claims of all its edits."""
-    closed = by_close(situation.deals)
-    fought = duel(situation, closed, in_force)  # type: ignore[arg-type]
-    at = Origin("06_refinement", "duel", "deals", "", "")
-    gains = [
-        gain_looks([fought.gain("proposal", measure, situation.rng("duel-proposal"))], at, measure=measure)
-        for measure in GAINS
-    ]
-    judged = close_family(stacked(gains), family="duel", market="simulated", period=situation.period.name)
-    found = challenger_of(situation, closed, in_force)  # type: ignore[arg-type]
-    return proposal_of(verdict_of(judged), found, in_force, coming), found.edits
+    found = challenger_of(situation, by_close(situation.deals), in_force)  # type: ignore[arg-type]
+    return proposal_of(NOT_TOLD, found, (), no_claims(), in_force, coming), found.edits
 
 
 def _run(seed: int, planted: dict[str, tuple[str, str, float]]) -> _Run:

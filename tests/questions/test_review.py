@@ -43,7 +43,7 @@ def test_its_figures_are_those_of_the_others(reviewed: OpenPeriod, left: pd.Data
     assert results["n_looks"] == len(ending) > 20
     for verdict in ("supported", "leaning", "indistinguishable", "refused"):
         assert results[f"n_{verdict}"] == (ending["verdict"] == verdict).sum()
-    assert results["duel"] == "no improvement shown"
+    assert results["duel"] == "cannot tell"
     shown = {answer.verb: answer for answer in reviewed.answers.values()}
     assert set(shown) == {"goals", "findings", "changes", "requests", "false_lines"}
     own = pd.read_parquet(reviewed.folder / "claims" / "07_review.parquet")

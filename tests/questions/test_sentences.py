@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pandas as pd
 import pytest
 from closedloop.presentation.sentences import where
 from closedloop.questions.handoff import promises, waterfall
 from closedloop.questions.personas import promised_rates
 from closedloop.questions.refinement import champion_challenger, drift, edits, review
-from closedloop.questions.refinement.champion_challenger import _show_orders
+from closedloop.questions.refinement.other_orders import _show_orders
 
 from tests.documents.ledger import Show, claims, definition, plain, seen
 from tests.questions.handoff_claims import CLAIMS as HANDOFF
@@ -96,28 +97,31 @@ def test_teams_that_agree_are_told_so() -> None:
 
 def test_a_duel_is_told_with_both_gains() -> None:
     own = where(REFINEMENT, cell="duel")
-    (said,) = champion_challenger.duel_verdict(seen(own, results={"verdict": "improved"}))
-    assert plain(said).startswith(
-        "Duel of new against old personas on 200 deals: improved (gain in log loss 0.05, 0.01"
-    )
+    (said,) = champion_challenger.duel_verdict(seen(own, results={"verdict": "better"}))
+    told = "Refined sets against renewed rates alone, 200 deals, each predicted before its period began: better"
+    assert plain(said).startswith(f"{told} (gain in log loss 0.05, 0.01")
     assert len(said.claims) == 2
     (unfought,) = champion_challenger.duel_verdict(seen(claims(), results={"verdict": "cannot tell"}))
-    assert plain(unfought) == "Duel of new against old personas: cannot tell."
+    assert plain(unfought) == "Whether refinement predicts better than renewed rates alone: cannot tell."
 
 
-def test_a_proposal_needs_both_gains() -> None:
-    gains = where(REFINEMENT, family="duel")
-    assert champion_challenger.verdict_of(gains) == "improved"
-    assert champion_challenger.verdict_of(gains.head(1)) == "no improvement shown"
-    worse = gains.assign(effect=-gains["effect"])
-    assert champion_challenger.verdict_of(worse) == "no improvement shown"
+def test_a_duel_is_judged_by_the_interval_of_its_gain_in_log_loss() -> None:
+    assert champion_challenger.duel_says(REFINEMENT) == "better"
+    gain = where(REFINEMENT, measure="log_loss_gain")
+    for low, high, verdict in (
+        (-0.01, 0.02, "no difference shown"),
+        (-0.03, -0.01, "worse"),
+        (np.nan, 0.1, "cannot tell"),
+    ):
+        assert champion_challenger.duel_says(gain.assign(low=low, high=high)) == verdict
+    assert champion_challenger.duel_says(claims()) == "cannot tell"
 
 
-def test_an_edit_that_holds_is_permanent_only_after_a_won_duel() -> None:
+def test_an_edit_that_holds_is_permanent_unless_the_duel_forbids_it() -> None:
     own = REFINEMENT[REFINEMENT["cell"] == "edits"]
     assert "permanent" in plain(edits._show(seen(own, ledger=REFINEMENT), ""))
-    lost = REFINEMENT[REFINEMENT["measure"] != "auc_within_gain"]
-    assert "holds; not made, the duel was not won" in plain(edits._show(seen(own, ledger=lost), ""))
+    unfought = REFINEMENT[REFINEMENT["family"] != "duel"]
+    assert "holds; not made, the duel says cannot tell" in plain(edits._show(seen(own, ledger=unfought), ""))
     assert plain(edits.edits_summary(seen(claims()))) == "No edit of the personas could be tested."
 
 

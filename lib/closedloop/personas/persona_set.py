@@ -21,6 +21,7 @@ from closedloop.personas.points_card import PointsCard, points_card
 from closedloop.personas.signals import Cases, Signal, cases_of, in_force
 from closedloop.statistics.proportions import compare_in_strata
 from closedloop.statistics.rules import Rule
+from closedloop.terms import Moment
 
 _LONGEST, _LONGEST_PART = 48, 64  # a part bears the id of its whole
 _MARK = 8
@@ -370,7 +371,8 @@ _CHOSEN_BY_US = ("campaign", "experiment", "arm")  # compared as randomised arms
 
 def card_fields(situation: Situation, deals: pd.DataFrame) -> list[str]:
     """The fields of deals that give points and are tried as signals: known at creation, more than one value."""
-    return [f for f in situation.deal_fields() if f in deals and f not in _CHOSEN_BY_US and deals[f].nunique() > 1]
+    known = situation.deal_fields(Moment.CREATION)
+    return [f for f in known if f in deals and f not in _CHOSEN_BY_US and deals[f].nunique() > 1]
 
 
 def decided_cases(

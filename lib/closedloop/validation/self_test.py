@@ -58,8 +58,8 @@ def self_test(
 
     Rates are fractions, with the 90 % interval of as many independent worlds (Wilson). In ``n_learned`` of the worlds
     scores are learned and signals sought anew, which takes longest. ``n_workers`` 0 is one for each core; the figures
-    do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it is.
-    Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
+    do not depend on it. ``notebooks``: in place of the shipped ones; then nothing is kept. ``tell`` is told how far it
+    is. Errors: ParameterError for an unknown market, one without outcomes, or too few worlds.
     """
     if n_worlds < _FEWEST_WORLDS:
         raise ParameterError(f"worlds = {n_worlds} says nothing; allowed: {_FEWEST_WORLDS} or more, usual: 200")

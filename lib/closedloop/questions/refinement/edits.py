@@ -28,7 +28,7 @@ from closedloop.presentation.sentences import Claim, backed, records
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, WORSE, duel_says
-from closedloop.questions.refinement.new_signals import changelog_of
+from closedloop.questions.refinement.signal_tests import changelog_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, simplified
 from closedloop.statistics.level_effects import Level
 from closedloop.statistics.segmentation.indicators import level_text
@@ -109,7 +109,7 @@ def edits(
 
     Splits compare a level of a field with the persona's other deals inside the periods (van Elteren's stratified exact
     test); merges and retirements ask whether a difference is small (Schuirmann, 1987). q <= .04 / planned periods is a
-    permanent split, .10 / planned periods the others. ``signalled``: the answer of ``new_signals``, whose levels split
+    permanent split, .10 / planned periods the others. ``signalled``: the answer of ``signal_tests``, whose levels split
     no persona. ``by``: fields tried as splits, those of the people unless given; ``least``: decided deals of the period
     below which the set is left alone, 60 unless given. ``fitted`` of the answer: the challenger.
     """
@@ -180,7 +180,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
-    """The proposal for the next period, of ``champion_challenger``, ``new_signals``, ``edits``; written at the close.
+    """The proposal for the next period, of ``champion_challenger``, ``signal_tests``, ``edits``; written at the close.
 
     What refinement did so far is not shown to be worse: the challenger's edits and the new signals enter, each with its
     claim in the changelog. Where it is worse nothing enters and the newest signals leave; where that cannot be told
@@ -191,7 +191,9 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     coming, verdict = following(now), str(duel.results["verdict"])
     proposal = Proposal(verdict, reason=duel.missing.get(duel.section, ""))
     if edited.fitted is not None and coming is not None:
-        proposal = proposal_of(verdict, edited.fitted, signalled, now.personas, coming.name)
+        found: Refined | None = signalled.fitted
+        signals = found.signals if found else now.personas.signals
+        proposal = proposal_of(verdict, edited.fitted, signals, signalled.judged, now.personas, coming.name)
     answer.fitted = proposal
     answer.tables["changes"] = changes(now.personas, proposal.personas or now.personas)
     entries = proposal.personas.changelog[len(now.personas.changelog) :] if proposal.personas else ()
@@ -205,12 +207,21 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     return answer
 
 
-def proposal_of(verdict: str, challenger: Challenger, signalled: Answer, in_force: PersonaSet, coming: str) -> Proposal:
-    """What refinement concludes for the period ``coming``, with the signals as they stand then; see ``next_set``."""
-    found: Refined | None = signalled.fitted
-    signals = standing(in_force.signals, found.signals if found else in_force.signals, verdict, coming)
+def proposal_of(
+    verdict: str,
+    challenger: Challenger,
+    found: Sequence[Signal],
+    claims: pd.DataFrame,
+    in_force: PersonaSet,
+    coming: str,
+) -> Proposal:
+    """What refinement concludes for the period ``coming``; see ``next_set``.
+
+    ``found``: the signals as they stand then, ``claims`` those on them.
+    """
+    signals = standing(in_force.signals, found, verdict, coming)
     after = replace(in_force, period=coming, origin="carried over", signals=signals)
-    entries = changelog_of(in_force.signals, signals, signalled.judged)
+    entries = changelog_of(in_force.signals, signals, claims)
     if verdict not in (WORSE, CANNOT_TELL):
         after = replace(challenger.personas, period=coming, origin="carried over", signals=signals)
         after = replace(after, changelog=changed_by(challenger.edits, in_force, after, coming))

@@ -39,7 +39,7 @@ _QUARTER = 0.25  # of the deals: the share for which 06 says what could have bee
 _WATCHED = 0.10
 
 
-def new_signals(
+def signal_tests(
     deals: pd.DataFrame, by: Sequence[str] | None = None, *, least: int | None = None, among: str | None = None
 ) -> Answer:
     """Signals of all personas: those in force followed on later deals, and every level tested that could become one.
@@ -50,7 +50,7 @@ def new_signals(
     set's signals are.
     """
     now = opened()
-    answer = now.ask("new_signals", "signals", deals, "deals", _show, among=among, by=by, least=least)
+    answer = now.ask("signal_tests", "signals", deals, "deals", _show, among=among, by=by, least=least)
     answer.headline = signals_summary
     answer.results |= {"n_entering": 0, "n_withdrawn": 0, "n_confirmed": 0}
     closed, coming = refinable(answer, FEWEST_DEALS if least is None else least), following(now)
