@@ -15,9 +15,8 @@ def refinement() -> pd.DataFrame:
 
     draft = Draft()
     for measure, gain in (("log_loss", 0.6), ("auc_within", 0.61)):
-        both = rates(
-            "contender", **{"set in force": (gain, NAN, NAN, 200), "renewed rates alone": (0.55, NAN, NAN, 200)}
-        )
+        losses = {"set in force": (gain, NAN, NAN, 200), "renewed rates alone": (0.55, NAN, NAN, 200)}
+        both = rates("contender", **losses)
         draft.estimate(both, at("duel"), measure, unit="ratio")
         gained = rates("contender", **{"renewed rates alone": (gain - 0.55, 0.01, 0.09, 200)})
         draft.closed.append(judged(gain_looks(gained, at("duel"), measure=f"{measure}_gain"), "duel"))

@@ -108,11 +108,8 @@ def test_a_duel_is_told_with_both_gains() -> None:
 def test_a_duel_is_judged_by_the_interval_of_its_gain_in_log_loss() -> None:
     assert champion_challenger.duel_says(REFINEMENT) == "better"
     gain = where(REFINEMENT, measure="log_loss_gain")
-    for low, high, verdict in (
-        (-0.01, 0.02, "no difference shown"),
-        (-0.03, -0.01, "worse"),
-        (np.nan, 0.1, "cannot tell"),
-    ):
+    cases = ((-0.01, 0.02, "no difference shown"), (-0.03, -0.01, "worse"), (np.nan, 0.1, "cannot tell"))
+    for low, high, verdict in cases:
         assert champion_challenger.duel_says(gain.assign(low=low, high=high)) == verdict
     assert champion_challenger.duel_says(claims()) == "cannot tell"
 
