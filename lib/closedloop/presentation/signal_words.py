@@ -81,9 +81,13 @@ def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buy
 def _kept(promised: Claim | None, came: Claim | None) -> str:
     """What was promised, and what came since, each with its deals."""
     told = {"promised": promised, "came since": came}
-    found = {word: claim for word, claim in told.items() if claim is not None}
-    moved = {word: numbers.moved(claim["estimate"], claim["low"], claim["high"]) for word, claim in found.items()}
-    return ", ".join(f"{word} {moved[word][:-1]}; {cases(claim)}, {span(claim)})" for word, claim in found.items())
+    return ", ".join(f"{word} {moved_of(claim)}" for word, claim in told.items() if claim is not None)
+
+
+def moved_of(claim: Claim) -> str:
+    """A claim on points with its deals: "+9 points (4 to 14; n = 210, 2024-q1 to 2024-q4)"."""
+    moved = numbers.moved(claim["estimate"], claim["low"], claim["high"])
+    return f"{moved.removesuffix(')')}; {cases(claim)}, {span(claim)})"
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:

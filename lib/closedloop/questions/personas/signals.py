@@ -101,8 +101,8 @@ def _show_signals(shown: Evidence, title: str, *, personas: PersonaSet, fields: 
         said.append(signal_words.signal_told(one, claims, words, is_of_buyers=one.field in fields))
         said += signal_words.trial_told(one, claims, words)
     said += [signal_words.withdrawn_told(one, claims, words) for one in gone]
-    rest = f"In force no longer. {title}".strip()
-    tables = [_listed(part, shown, told) for part, told in ((in_force, title), (gone, rest)) if part]
+    captions = ((in_force, title), (gone, "In force no longer."))
+    tables = [_listed(part, shown, caption) for part, caption in captions if part]
     return *tables, *([Listing(said)] if said else [])
 
 
