@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.claims.ledger import TURNS
-from closedloop.documents import glance
+from closedloop.documents import glance, signals
 from closedloop.documents.document import (
     NO_NOTES,
     NO_TEXTS,
@@ -124,6 +124,7 @@ class CampaignBrief(Document):
                  empty="Nothing is known about channels yet: spread, and measure."),
             Part("What else differs", self._said(others),
                  empty="No channel or campaign was shown to differ in what becomes of its leads."),
+            signals.beside_amounts(self.dossier, ("channel", "product")),
         )  # fmt: skip
 
     def offer(self, most: int = 6) -> Shown:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from closedloop.documents import signals
 from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
@@ -195,4 +196,4 @@ def changed(dossier: Dossier) -> Part:
     moved = [row for row in records(mine) if row["change"] != "kept"]
     told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in moved[:MOST]]
     told = told or [Line("Nothing in who they are")]
-    return Part("What changed", [*told, *promise_history(dossier)], name="changed")
+    return Part("What changed", [*told, *signals.changed(dossier), *promise_history(dossier)], name="changed")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.claims.ledger import turning
-from closedloop.documents import glance
+from closedloop.documents import glance, signals
 from closedloop.documents.document import (
     GOOD_ANSWER,
     NO_NOTES,
@@ -46,11 +46,12 @@ class SalesPlaybook(Document):
     notebook = "sales_playbook"
 
     def glance(self) -> Shown:
-        """Who they are, the one sentence, what to ask, prove and answer, when to walk away, what to expect."""
+        """Who they are, the one sentence, what to look for, ask, prove and answer, when to walk away, the prospects."""
         dossier = self.dossier
         cards = [
             glance.who(dossier),
             glance.written(dossier, "The one sentence", "value_proposition", "sentence", 1),
+            signals.look_for(dossier, most=2),
             glance.written(dossier, "Ask", "question", "ask"),
             glance.written(dossier, "Prove", "proof", "prove"),
             glance.objection(dossier),
@@ -140,6 +141,17 @@ class SalesPlaybook(Document):
             Part("When a deal is late", tables=days, intro="Late: nine of ten of its deals that moved on were sooner.",
                  empty="Record stage changes of deals (`stage_history`); ten per stage are enough."),
             *([Part("When deals close", self._said(closing), intro=pattern)] if len(closing) else []),
+        )  # fmt: skip
+
+    def signals(self) -> Shown:
+        """What moves the chance, to look for or to try and measure, and how many points a deal gets."""
+        dossier = self.dossier
+        tried = signals.told(dossier, signals.to_try(dossier))
+        return self._shown(
+            Part("What to look for", signals.told(dossier, signals.of_buyers(dossier)), empty=signals.NOT_SHOWN),
+            Part("What to try and measure", tried, empty=signals.NOT_SHOWN,
+                 intro="How a deal came about or what was offered, not who the buyer is: an association until tested."),
+            signals.points(dossier),
         )  # fmt: skip
 
     def qualification(self, most: int = 8) -> Shown:

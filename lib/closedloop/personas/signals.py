@@ -37,9 +37,9 @@ class Signal:
     """A level of a field that moves the chance of winning, in all personas or, with ``persona``, in one of them.
 
     ``entered``: the first period that it is in force; ``points`` (``low`` to ``high``): what it promised then, as
-    fractions, from ``n`` deals with the level up to ``last_period``; ``log_odds`` and ``deviation``: the same on the
-    logit scale. ``since_*``: what came of it on deals that closed from then on: the way it was promised in
-    ``n_same`` of ``n_periods`` periods. ``left``: the first period in which it is in force no longer.
+    fractions, from ``n`` deals with the level, closed ``first_period`` to ``last_period``; ``log_odds`` and
+    ``deviation``: the same on the logit scale. ``since_*``: what came of it on deals that closed from then on: the way
+    it was promised in ``n_same`` of ``n_periods`` periods. ``left``: the first period in which it is not in force.
     """
 
     field: str
@@ -53,6 +53,7 @@ class Signal:
     n: int
     persona: str = ""
     q: float | None = None
+    first_period: str = ""
     last_period: str = ""
     state: str = NEW
     since_points: float | None = None
@@ -240,6 +241,7 @@ def _entered(entry: Entry, fit: LevelFit, cases: Cases, coming: str) -> Signal:
         n=int(has_level.sum()),
         persona=entry.level.persona,
         q=entry.q,
+        first_period=cases.names[fit.period.min()],
         last_period=cases.names[-1],
     )
 

@@ -43,6 +43,14 @@ def signed_points(value: Any) -> str:
     return MISSING if is_missing(value) else f"{'−' if float(value) < 0 else '+'}{points(value)}"
 
 
+def moved(estimate: Any, low: Any = None, high: Any = None) -> str:
+    """A change of a rate in points, with the ends of its interval: 0.09, 0.04, 0.14 -> "+9 points (4 to 14)"."""
+    if is_missing(low) or is_missing(high):
+        return signed_points(estimate)
+    ends = (_minus(_percent(float(end))) for end in (low, high))
+    return f"{signed_points(estimate)} ({' to '.join(ends)})"
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> "12,345"."""
     return MISSING if is_missing(value) else f"{round(float(value)):,d}"

@@ -11,11 +11,23 @@ from closedloop.errors import DefinitionError
 from closedloop.market.definition import Definition
 from closedloop.period.store import read_frame
 from closedloop.personas.changes import Difference, compare
-from closedloop.personas.persona_set import COMMIT, EVERYONE, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
+from closedloop.personas.persona_set import (
+    COMMIT,
+    EVERYONE,
+    MERGE,
+    RETIRE,
+    SIGNAL,
+    SPLIT,
+    WITHDRAW,
+    Change,
+    Persona,
+    PersonaSet,
+)
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, stating
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.sentences import records, where
+from closedloop.presentation.signal_words import for_whom, level_named
 from closedloop.presentation.tables import table
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
@@ -237,6 +249,8 @@ def _told(whole: str, words: Words) -> str:
 
 def edit_told(entry: Change, words: Words) -> str:
     """What an edit did, in a few words."""
+    if entry.edit in (SIGNAL, WITHDRAW):
+        return capital(_signal_edit(entry, words))
     who, into = _told(entry.persona, words), words.told(entry.into)
     told = {
         SPLIT: f"{into} is split from {who}",
@@ -247,10 +261,22 @@ def edit_told(entry: Change, words: Words) -> str:
     return capital(told.get(entry.edit, f"{who}: {entry.edit.replace('_', ' ')}"))
 
 
+def _signal_edit(entry: Change, words: Words) -> str:
+    """What a signal promises from now on; or that it is in force no longer, what it promised, and what came."""
+    named, whom = level_named(entry.field, entry.level, words), for_whom(entry.persona, words)
+    moved = numbers.moved(entry.estimate, entry.low, entry.high)
+    if entry.edit == SIGNAL:
+        return f"{named}: {moved}, {whom}, from now on"
+    return f"{named}, {whom}, is in force no longer: promised {numbers.moved(entry.baseline)}, came {moved}"
+
+
 def edit_evidence(entry: Change) -> str:
-    """The figures of the claim behind an edit; a decision of people has none."""
+    """The figures of the claim behind an edit; a decision of people has none. What a signal moves is told already."""
     if entry.estimate is None:
         return "a decision, not a finding"
+    if entry.edit in (SIGNAL, WITHDRAW):
+        q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
+        return f"n = {numbers.count(entry.n)}{q}, deals to {entry.last_period}"
     found = f"{numbers.rate(entry.estimate)} won"
     interval = "" if entry.low is None else f"{numbers.interval(entry.low, entry.high, 'rate', '')}, "
     against = "" if entry.baseline is None else f" against {numbers.rate(entry.baseline)}"
@@ -266,13 +292,13 @@ def diff(before: PersonaSet, after: PersonaSet, words: Words, sizes: Sequence[Si
     found = [block for d in compare(before, after) for block in _block(d, before, after, words, sizes)]
     rates = _moved(before.base_rate, after.base_rate)
     head = [f"{before.market}: personas of {before.period} ({before.origin}) and of {after.period} ({after.origin})"]
-    if not found and not rates:
+    entries = [entry for entry in after.changelog if entry not in before.changelog]
+    if not (found or rates or entries):
         return f"{head[0]}: {NO_DIFFERENCE}"
     if rates:
         head.append(f"Win rate of all deals when the promises were made: {rates}")
     if len(before.personas) != len(after.personas):
         head.append(f"Personas: {len(before.personas)} -> {len(after.personas)}")
-    entries = [entry for entry in after.changelog if entry not in before.changelog]
     why = ["\nWhy"] if entries else []
     for entry in entries:
         claim = f"; claim {entry.claim_id}" if entry.claim_id else ""

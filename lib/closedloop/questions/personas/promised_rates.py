@@ -217,10 +217,14 @@ def anti_personas() -> Answer:
     """
     now = opened()
     answer = now.ask("anti_personas", "avoid", pd.DataFrame(), "deals", _show_anti_personas)
-    table = next((table for table in ("leads", "deals") if now.situation.view.has(table)), None)
-    fields = [name for name in now.situation.fields(table) if name not in _NOT_OF_CONTACTS] if table else []
-    answer.tables["whom"] = pd.DataFrame({"field": fields}, dtype="str")
+    answer.tables["whom"] = pd.DataFrame({"field": buyer_fields(now.situation)}, dtype="str")
     return answer
+
+
+def buyer_fields(situation: Situation) -> list[str]:
+    """The fields that say who a buyer is, so that one can look for them: no channel, no product, no arm."""
+    table = next((table for table in ("leads", "deals") if situation.view.has(table)), None)
+    return [name for name in situation.fields(table) if name not in _NOT_OF_CONTACTS] if table else []
 
 
 def _show_anti_personas(shown: Evidence, title: str) -> Sequence[Piece]:

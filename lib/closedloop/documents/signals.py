@@ -1,0 +1,123 @@
+"""What a document says of signals and points: what to look for, what to try and measure, what a deal gets."""
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from closedloop.documents.document import Dossier, Line, Part
+from closedloop.personas.persona_set import SIGNAL, WITHDRAW
+from closedloop.personas.signals import Signal
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import claim_ids
+from closedloop.presentation.persona_words import edit_told
+from closedloop.presentation.sentences import where
+from closedloop.presentation.signal_words import (
+    CAME,
+    HAD_COME,
+    PROMISED,
+    card_tables,
+    in_short,
+    level_named,
+    moved_of,
+    of_signal,
+    signal_told,
+    trial_told,
+)
+from closedloop.presentation.tables import Column, Columns, table_of
+from closedloop.presentation.words import capital
+
+PER_DECIDED = "won_amount_per_decided"
+
+NOT_SHOWN = (
+    "No level was shown to move the chance in all personas yet; that is not to say that nothing matters. "
+    "Record the outcome of more deals."
+)
+
+
+def of_buyers(dossier: Dossier) -> list[Signal]:
+    """The signals in force on what is known of a buyer, those that speak for a deal first."""
+    fields = _buyer_fields(dossier)
+    found = [one for one in _in_force(dossier) if one.field in fields]
+    return sorted(found, key=lambda one: one.points < 0)
+
+
+def to_try(dossier: Dossier) -> list[Signal]:
+    """The signals in force on what is not known of a buyer: channel, product, first touch."""
+    fields = _buyer_fields(dossier)
+    return [one for one in _in_force(dossier) if one.field not in fields]
+
+
+def _in_force(dossier: Dossier) -> list[Signal]:
+    """Those of all personas, and where the persona of the page differs from them."""
+    return [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
+
+
+def _buyer_fields(dossier: Dossier) -> set[str]:
+    return set(dossier.table("personas", "whom").get("field", ()))
+
+
+def look_for(dossier: Dossier, most: int) -> Part:
+    """The glance's card: what of a buyer speaks for a deal or against it, by how much, and how sure that is."""
+    lines = []
+    for one in of_buyers(dossier)[:most]:
+        named = level_named(one.field, one.level, dossier.words)
+        text = capital(named) if one.points > 0 else f"Against it: {named}"
+        lines.append(Line(f"{text},", in_short(one, dossier.words), claims=claim_ids(of_signal(dossier.plan, one))))
+    return Part("Look for", lines, empty=NOT_SHOWN, name="look")
+
+
+def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
+    """Each signal in full; with the test that could tell whether it helps, where one is proposed."""
+    fields, lines = _buyer_fields(dossier), []
+    for one in signals:
+        said = signal_told(one, dossier.plan, dossier.words, is_of_buyers=one.field in fields)
+        lines += [Line.of(part) for part in (said, *trial_told(one, dossier.plan, dossier.words))]
+    return lines
+
+
+def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:
+    """The signals on these fields beside what a decided deal brought, and how to test them."""
+    found = [one for one in to_try(dossier) if one.field in fields]
+    levels = {(one.field, one.level) for one in found}
+    amounts = where(dossier.ledger, measure=PER_DECIDED, subject="market")
+    is_asked = [pair in levels | {("", "")} for pair in zip(amounts["field"], amounts["level"], strict=True)]
+    claims = pd.concat([*(of_signal(dossier.plan, one, PROMISED, CAME) for one in found), amounts[is_asked]])
+
+    def moved(measure: str) -> Column:
+        return lambda row: moved_of(row[measure]) if measure in row else numbers.MISSING
+
+    columns: Columns = {
+        PROMISED: ("win rate, promised", moved(PROMISED)),
+        CAME: ("came since", moved(CAME)),
+        PER_DECIDED: ("won per decided deal", "backed"),
+    }
+    return Part(
+        "What to try and measure",
+        told(dossier, found),
+        [table_of(claims, dossier.words, "of deals", columns)] if found else [],
+        empty="No channel or product was shown to move the chance in all personas; that is not to say that none does.",
+        intro="Given persona and all other fields: an association. Beside it what a decided deal brought.",
+    )
+
+
+def changed(dossier: Dossier) -> list[Line]:
+    """The signals that entered or were withdrawn when the period began."""
+    found = []
+    for entry in dossier.personas.changelog:
+        is_mine = entry.edit in (SIGNAL, WITHDRAW) and entry.persona in ("", dossier.chosen)
+        if is_mine and entry.period == dossier.period.name:
+            about = {"subject": entry.persona or "market", "field": entry.field, "level": entry.level}
+            own = where(dossier.plan, **about)
+            cited = own[own["measure"].isin([PROMISED, CAME, HAD_COME])]
+            found.append(Line(edit_told(entry, dossier.words), claims=claim_ids(cited)))
+    return found
+
+
+def points(dossier: Dossier) -> Part:
+    """How many points a deal gets for what is known of it, and what chance they stand for."""
+    in_force = [one.what for one in _in_force(dossier)]
+    shown = card_tables(dossier.plan, dossier.words, in_force)
+    intro = "Add up what is known of a deal; what is not listed counts as the others of its field. Points rank deals, "
+    intro += "and are learned of all fields at once; only what is marked as a signal was tested and holds."
+    lacking = dossier.steps["personas"].missing.get("card", "Record how deals ended; a hundred are enough.")
+    return Part("Points of a deal", tables=shown, intro=intro, empty=lacking)

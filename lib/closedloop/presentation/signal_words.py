@@ -1,0 +1,161 @@
+"""Signals and points cards in words: what moves the chance, by how much and for whom, and what came of it since."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from closedloop.personas.signals import CONFIRMED, NEW, Signal
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Sentence, Table, span, stating
+from closedloop.presentation.sentences import Claim, cases, first, records, value, where
+from closedloop.presentation.tables import Columns, Label, table_of
+from closedloop.presentation.words import Words, capital
+from closedloop.statistics.level_effects import MISSING, Level
+
+PROMISED, CAME, SAME_PERIODS = "signal_points", "signal_since", "signal_same_periods"
+HAD_PROMISED, HAD_COME = "withdrawn_points", "withdrawn_since"  # of signals that are in force no longer
+ARM_DEALS = "test_arm_deals"
+POINTS, CHANCE = "card_points", "card_chance"
+ANY_OTHER = "any other"  # level of a field: those too rare for points of their own, and unknown ones
+_MOST_ROWS = 200
+
+
+def level_named(field: str, level: str, words: Words) -> str:
+    """A level as what to look for: a flag that is set by its name alone, "number of sites: over 20" else."""
+    return words.column(field) if words.level(field, level) == "yes" else _in_full(field, level, words)
+
+
+def _in_full(field: str, level: str, words: Words) -> str:
+    return f"{words.column(field)}: not recorded" if level == MISSING else words.short(field, level)
+
+
+def when_told(field: str, level: str, words: Words) -> str:
+    """A level as a condition of deals: "when the channel was “partner”"."""
+    was = "not recorded" if level == MISSING else f"“{words.level(field, level)}”"
+    return f"when the {words.column(field)} was {was}"
+
+
+def for_whom(persona: str, words: Words) -> str:
+    """In all personas, or in one beside what the level does in the others."""
+    return f"in {words.told(persona)}, beside the other personas" if persona else "in all personas"
+
+
+def state_told(signal: Signal) -> str:
+    """What came of a signal in force so far, in a few words."""
+    if signal.state == NEW:
+        return "new: too little came since to tell"
+    went = f"in {signal.n_same} of {signal.n_periods} periods"
+    return f"confirmed {went}" if signal.state == CONFIRMED else f"not yet told: in the promised direction {went}"
+
+
+def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFrame:
+    """The claims on one signal; on all of its figures unless ``measures`` names some."""
+    wanted = measures or (PROMISED, CAME, SAME_PERIODS, HAD_PROMISED, HAD_COME)
+    own = where(claims, subject=signal.persona or "market", field=signal.field, level=signal.level)
+    return own[own["measure"].isin(wanted)]
+
+
+def in_short(signal: Signal, words: Words) -> str:
+    """What a signal promised, for whom, and how it stands: "+9 points (4 to 14), in all personas, confirmed ..."."""
+    promised = numbers.moved(signal.points, signal.low, signal.high)
+    return f"{promised}, {for_whom(signal.persona, words)}, {state_told(signal)}"
+
+
+def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buyers: bool) -> Sentence:
+    """A signal in force as a sentence: what it promised of which deals, what came since, and how it stands.
+
+    ``is_of_buyers``: is it known of the buyer, so that one can look for it? Else it is to be tried and measured.
+    """
+    own = of_signal(claims, signal)
+    promised, came = first(own, measure=PROMISED), first(own, measure=CAME)
+    whom = for_whom(signal.persona, words)
+    often = "more often" if signal.points > 0 else "less often"
+    if is_of_buyers:
+        wish = "Look for" if signal.points > 0 else "Ask more before you invest time"
+        text = f"{wish}: {level_named(signal.field, signal.level, words)}. Such deals were won {often} {whom}"
+    else:
+        text = f"Try and measure: {whom}, deals were won {often} {when_told(signal.field, signal.level, words)}"
+    return stating(f"{text}: {_kept(promised, came)}; {state_told(signal)}.", own)
+
+
+def _kept(promised: Claim | None, came: Claim | None) -> str:
+    """What was promised, and what came since, each with its deals."""
+    told = {"promised": promised, "came since": came}
+    return ", ".join(f"{word} {moved_of(claim)}" for word, claim in told.items() if claim is not None)
+
+
+def moved_of(claim: Claim) -> str:
+    """A claim on points with its deals: "+9 points (4 to 14; n = 210, 2024-q1 to 2024-q4)"."""
+    moved = numbers.moved(claim["estimate"], claim["low"], claim["high"])
+    return f"{moved.removesuffix(')')}; {cases(claim)}, {span(claim)})"
+
+
+def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
+    """That a signal is in force no longer, what it had promised, and what came."""
+    own = of_signal(claims, signal)
+    named = capital(level_named(signal.field, signal.level, words))
+    kept = _kept(first(own, measure=HAD_PROMISED), first(own, measure=HAD_COME))
+    whom = for_whom(signal.persona, words)
+    return stating(f"{named}, {whom}: in force no longer since {signal.left}; {kept}.", own)
+
+
+def trial_told(signal: Signal, claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """How to test what only goes together with winning: two arms drawn by lot, and how many deals each needs."""
+    named = level_named(signal.field, signal.level, words)
+    arms = f"Test, to know whether it helps: two arms drawn by lot, “{named}” and what is usual"
+    return [
+        stating(f"{arms}, {value(size, words)} decided deals each; judge once, at the end.", size)
+        for size in records(of_signal(claims, signal, ARM_DEALS))
+    ]
+
+
+def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], title: str = "") -> list[Table]:
+    """A points card: a row a level, field by field, and what the points of deals stand for; nothing without a card.
+
+    ``signals``: the levels that are one, which is marked.
+    """
+
+    def marked(row: Mapping[str, Claim]) -> str:
+        level = (row[POINTS]["field"], row[POINTS]["level"])
+        return "; ".join(for_whom(one.persona, words) for one in signals if one[:2] == level)
+
+    points: Columns = {
+        POINTS: "points",
+        "range": ("90 % range", lambda row: _range(row[POINTS])),
+        "n": ("deals", lambda row: numbers.count(row[POINTS]["n"])),
+        "signal": ("signal", marked),
+    }
+    chance: Columns = {
+        CHANCE: "chance of winning",
+        "n": ("deals with about so many", lambda row: numbers.count(row[CHANCE]["n"])),
+    }
+    named: Sequence[tuple[str, Columns, str, Label]] = (
+        (POINTS, points, "level", lambda claim: _in_full(str(claim["field"]), str(claim["level"]), words)),
+        (CHANCE, chance, "points", lambda claim: str(claim["level"])),
+    )
+    found = []
+    for measure, columns, heading, label in named:
+        rows = where(claims, measure=measure)
+        if len(rows):
+            caption = f"{title} Deals decided {span(records(rows.head(1))[0])}.".strip()
+            found.append(table_of(rows, words, heading, columns, label=label, caption=caption, limit=_MOST_ROWS))
+    return found
+
+
+def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
+    """On which field most points turn, and what the fewest and the most points of deals stand for."""
+    given, chances = where(claims, measure=POINTS), where(claims, measure=CHANCE)
+    if given.empty:
+        return []
+    reach = given.groupby("field", sort=False)["estimate"].agg(lambda points: points.max() - points.min())
+    name = str(reach.idxmax())
+    text = f"Most points turn on {words.column(name)}: {numbers.count(reach[name])} from its least level to its best"
+    said = [stating(f"{text}, {span(records(given.head(1))[0])}.", given[given["field"] == name])]
+    ends = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
+    worth = [f"about {end['level']} points stand for a chance of {value(end, words)}" for end in ends]
+    return [*said, *([stating(f"{capital(', '.join(worth))}.", *ends)] if worth else [])]
+
+
+def _range(claim: Claim) -> str:
+    low, high = (numbers.plain(round(float(claim[end]))) for end in ("low", "high"))
+    return f"{low} to {high}"
