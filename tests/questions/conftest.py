@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from closedloop import arms, call_list, channels, funnel, score
+from closedloop import arms, call_list, channels, funnel, lead_card, score
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.refinement import champion_challenger
 from closedloop.statistics.rules import Rule
@@ -77,7 +77,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         arms=arms(every_lead),
         score=scored,
         stage=score(prospects, beside="stage"),
-        calls=call_list(scored),
+        calls=call_list(lead_card(scored)),
     )
     now.close(found.calls, found.arms)
     return found
