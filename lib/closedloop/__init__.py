@@ -22,6 +22,7 @@ _HOMES = {
     "funnel": "questions.leads.conversions",
     "handoff": "questions.handoff.waterfall",
     "joint_questions": "questions.handoff.waterfall",
+    "lead_card": "questions.leads.lead_card",
     "leaks": "questions.leads.conversions",
     "next_set": "questions.refinement.edits",
     "offer": "questions.research.targets",

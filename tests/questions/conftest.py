@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from closedloop import arms, call_list, channels, funnel, score
+from closedloop import arms, call_list, channels, funnel, lead_card, score
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.personas.signals import Refined
 from closedloop.questions.refinement import signal_tests, splits
@@ -80,7 +80,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         arms=arms(every_lead),
         score=scored,
         stage=score(prospects, beside="stage"),
-        calls=call_list(scored),
+        calls=call_list(lead_card(scored)),
     )
     now.close(found.calls, found.arms)
     return found

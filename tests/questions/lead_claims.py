@@ -14,7 +14,8 @@ TABLES = {
             "record_id": ["L1"],
             "persona": ["fast"],
             "score": [0.4],
-            "reasons": [[["sites", "1"]]],
+            "points": [83],
+            "reasons": [[["sites", "1", "+14"]]],
             "caution": [[]],
             "account_id": ["A1"],
             "rep_id": ["rep-07"],
@@ -27,7 +28,15 @@ TABLES = {
         }
     ),
     "wake_up": pd.DataFrame(
-        {"rank": [1], "record_id": ["L9"], "persona": ["fast"], "score": [0.2], "reasons": [[]], "caution": [[]]}
+        {
+            "rank": [1],
+            "record_id": ["L9"],
+            "persona": ["fast"],
+            "score": [0.2],
+            "points": [70],
+            "reasons": [[]],
+            "caution": [[]],
+        }
         | {"age_days": [400.0]}
     ),
 }

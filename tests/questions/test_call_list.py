@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import call_list, score
+from closedloop import call_list, lead_card, score
 from closedloop.errors import ParameterError
 from closedloop.market.definition import CallList
 from closedloop.market.files import data_folder
@@ -116,7 +116,7 @@ def test_two_reasons_and_one_caution_at_most(called: pd.DataFrame) -> None:
     n_for, n_against = (called[name].map(len) for name in ("reasons", "caution"))
     assert n_for.max() == 2 and n_against.max() == 1
     assert (n_for + n_against > 0).mean() > 0.9
-    said = {field for name in ("reasons", "caution") for row in called[name] for field, _ in row}
+    said = {field for name in ("reasons", "caution") for row in called[name] for field, *_ in row}
     assert said <= {"channel", "role", "site_type", "sites", "region", "automation", "throughput", "is_integrated"}
 
 
@@ -144,24 +144,24 @@ def test_the_file_for_the_crm_logs_the_draw(planned: SimpleNamespace, called: pd
     assert log["arm"].tolist() == called["slot"].tolist() and "slot" not in log
     assert log["arm_rate"].tolist() == pytest.approx(called["arm_rate"].tolist())
     first = called["reasons"].iloc[0]
-    assert log["reasons"].iloc[0] == "; ".join(f"{field}: {level}" for field, level in first)
+    assert log["reasons"].iloc[0] == "; ".join(f"{field}: {level} ({points})" for field, level, points in first)
     woken = pd.read_csv(planned.now.folder / "wake-up-list.csv")
     assert woken["record_id"].tolist() == planned.calls.tables["wake_up"]["record_id"].tolist()
 
 
 def test_capacity_share_and_age_can_be_set_and_wrong_ones_are_refused(planned: SimpleNamespace) -> None:
     now = planning("harbor", "2025-q2", everyone(), None)
-    scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
-    lists = call_list(scored, capacity=20, drawn_share=0.25, oldest_days=90).tables
+    card = lead_card(score(now.prospects().query("channel == 'search'"), learner="logistic"))
+    lists = call_list(card, capacity=20, drawn_share=0.25, oldest_days=90).tables
     short, old = lists["next_leads"], lists["wake_up"]
     assert (len(short), (short["slot"] == "random").sum()) == (20, 5)
     assert short["age_days"].max() <= 90 and set(short["channel"]) == {"search"}
     assert old["age_days"].min() > 90
     for wrong in ({"capacity": 0}, {"drawn_share": 0.6}, {"drawn_share": -0.1}):
         with pytest.raises(ParameterError, match=r"allowed: a share from 0 to 0\.5, a capacity of 1 or more"):
-            call_list(scored, **wrong)
+            call_list(card, **wrong)
     with pytest.raises(ParameterError, match="oldest_days = 0; allowed: 1 or more"):
-        call_list(scored, oldest_days=0)
+        call_list(card, oldest_days=0)
 
 
 def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_an_earlier_list_is_taken_back_when_nobody_is_on_it(tmp_path: Path) -> N
     for name in ("call-list.csv", "wake-up-list.csv"):
         (now.folder / name).write_text("rank,record_id\n1,L1\n")
     scored = score(now.prospects().query("channel == 'search'"), learner="logistic")
-    call_list(scored)
+    call_list(lead_card(scored))
     now.close()
     assert "L1" not in set(pd.read_csv(now.folder / "call-list.csv")["record_id"])
     assert not (now.folder / "wake-up-list.csv").exists(), "nobody is known for a year yet"
@@ -182,7 +182,7 @@ def test_a_draft_leaves_the_standing_lists_alone(tmp_path: Path, monkeypatch: py
     standing.mkdir(parents=True)
     (standing / "call-list.csv").write_text("as it stands")
     now = planning("harbor", "2024-q2", everyone(), None)
-    call_list(score(now.prospects(), learner="logistic"))
+    call_list(lead_card(score(now.prospects(), learner="logistic")))
     now.close()
     assert (standing / "call-list.csv").read_text() == "as it stands"
     (draft,) = standing.glob("drafts/03_leads-*/call-list.csv")

@@ -56,10 +56,10 @@ SAID: list[tuple[Show, str, str]] = [
      "1 open leads in order; internal: record ids lead back to the CRM. The median one is known for 89 days. 12 more "
      "are qualified but not handed off: they are marketing's to hand over, not sales' to call."),
     (call_list._show_list, "next_leads",
-     "A1 rep-07 Fast start  40 % number of sites: 1   89 days 2025-03-01 sales accepted ranked"),
+     "A1 rep-07 Fast start  40 %     83 number of sites: 1 (+14)   89 days 2025-03-01 sales accepted ranked"),
     (call_list._show_old, "wake_up",
      "1 open ones are known for more than 365 days: warm them up first, or give them back."),
-    (call_list._show_old, "wake_up", "1     L9 Fast start  20 %  400 days"),
+    (call_list._show_old, "wake_up", "1     L9 Fast start  20 %     70  400 days"),
 ]  # fmt: skip
 
 

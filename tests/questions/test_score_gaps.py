@@ -9,6 +9,7 @@ from closedloop import (
     call_list,
     channels,
     funnel,
+    lead_card,
     leaks,
     planned_tests,
     score,
@@ -47,7 +48,7 @@ def _ask(now: OpenPeriod) -> Answer:
     arms(every_lead)
     prospects = now.prospects()
     score(prospects, beside="stage")
-    return call_list(score(prospects))
+    return call_list(lead_card(score(prospects)))
 
 
 def deal_rows(n_won: int, n_lost: int, n_open: int = 0, month: str = "2024-02") -> str:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import call_list, score
+from closedloop import call_list, lead_card, score
 from closedloop.errors import ParameterError
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.terms import Moment
@@ -71,7 +71,7 @@ def test_any_classifier_is_cloned_seeded_and_left_out_of_the_self_test(now: Open
     assert first.results["auc_within"] == again.results["auc_within"]
     assert first.redraws == [] and len(first.compared) == 1
     assert first.compared["level"].tolist() == ["own learner"]
-    listed = call_list(first).tables["next_leads"]
+    listed = call_list(lead_card(first)).tables["next_leads"]
     assert len(listed) > 50
     order = first.fitted.model.ranking.predict(first.rows, first.fitted.model.history.at(len(first.rows), None))
     place = pd.Series(order, index=first.rows["lead_id"])[listed.loc[listed["slot"] == "ranked", "record_id"]]
@@ -98,7 +98,7 @@ def test_no_score_reads_what_is_known_after_the_hand_off(now: OpenPeriod) -> Non
     spring = now.prospects().assign(came_in_spring=lambda rows: rows["created_on"].dt.month.between(3, 5))
     found = score(spring, fields=["channel", "role", "came_in_spring"], learner="logistic")
     assert found.fitted.prospects.fields == ["channel", "role", "came_in_spring"]
-    assert len(call_list(found).tables["next_leads"]) > 50
+    assert len(call_list(lead_card(found)).tables["next_leads"]) > 50
     fields = found.fitted.prospects.fields
     beside = score(spring, fields, learner="logistic", beside="stage").missing["over_stage"]
     assert "came_in_spring, made in a cell" in beside
@@ -126,7 +126,7 @@ def test_bank_is_scored_without_the_calls_length(tmp_path: Path) -> None:
     found = score(now.prospects())
     assert found.results["score_verdict"] == "usable"
     assert found.results["auc"] < 0.85  # with the call's length it would be .95
-    listed = call_list(found).tables["next_leads"]
-    said = {field for name in ("reasons", "caution") for row in listed[name] for field, _ in row}
+    listed = call_list(lead_card(found)).tables["next_leads"]
+    said = {field for name in ("reasons", "caution") for row in listed[name] for field, *_ in row}
     before = set(now.situation.view.inherited("leads", Moment.CREATION))
     assert said and said <= before, "the length of the call, its day and the market's rates are known when calling"

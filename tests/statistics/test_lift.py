@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.statistics.proportions import shrink_rates
+from closedloop.statistics.scoring.lift import lift, lift_gain
 from closedloop.statistics.scoring.scores import fit_score
-from closedloop.validation.backtest import lift, lift_gain
 from scipy.special import expit, logit
 
 from tests.statistics.simulated import FULL

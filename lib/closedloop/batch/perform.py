@@ -26,7 +26,11 @@ Execute = Callable[..., Trace]  # as of ``engine.execute``
 _MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed
 _CONNECT_SECONDS = 30
 _OURS = ("closedloop.batch.", "ipykernel_launcher")
-_OWN_FILES = {"03_leads": ("call-list.csv", "wake-up-list.csv"), "06_refinement": ("proposal.yml", "personas.yml")}
+_CARD_FILES = [f"{record}-{ending}" for record in ("lead", "deal") for ending in ("card.csv", "chance.csv", "card.sql")]
+_OWN_FILES = {
+    "03_leads": ("call-list.csv", "wake-up-list.csv", *_CARD_FILES),
+    "06_refinement": ("proposal.yml", "personas.yml"),
+}
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,13 @@ def _text(values: pd.Series) -> pd.Series:
 
 def _banded(values: pd.Series, edges: Sequence[float]) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    return pd.cut(numbers, [-np.inf, *edges, np.inf], labels=band_names(edges)).astype("str").where(numbers.notna())
+
+
+def band_names(edges: Sequence[float]) -> list[str]:
+    """What the bands between these edges are called, from the lowest on; a number at an edge is in the band below."""
     shown = [f"{edge:,.4g}" if abs(edge) >= 10_000 else f"{edge:.4g}" for edge in edges]  # 1995 may be a year
-    names = [f"up to {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
-    return pd.cut(numbers, [-np.inf, *edges, np.inf], labels=names).astype("str").where(numbers.notna())
+    return [f"up to {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
 
 
 def crossed_counts(rows: pd.Series, columns: pd.Series, hit: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:

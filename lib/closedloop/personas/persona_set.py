@@ -15,10 +15,10 @@ import yaml
 
 from closedloop.errors import DefinitionError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN, RARE, band_edges, by_close, counts, level_texts, levels, won
+from closedloop.period.counting import LEAST_SHOWN, by_close, counts, won
 from closedloop.period.situation import Situation
-from closedloop.personas.points_card import PointsCard, points_card
-from closedloop.personas.signals import Cases, Signal, cases_of, in_force
+from closedloop.personas.points_card import PointsCard, cases_by_level, points_card
+from closedloop.personas.signals import Cases, Signal, in_force
 from closedloop.statistics.proportions import compare_in_strata
 from closedloop.statistics.rules import Rule
 from closedloop.terms import Moment
@@ -366,13 +366,13 @@ def renewed(personas: PersonaSet, situation: Situation) -> PersonaSet:
     return replace(with_rates, first_period=first, last_period=last, deals=digest if len(deals) else "", card=card)
 
 
-_CHOSEN_BY_US = ("campaign", "experiment", "arm")  # compared as randomised arms alone
+CHOSEN_BY_US = ("campaign", "experiment", "arm")  # compared as randomised arms alone
 
 
 def card_fields(situation: Situation, deals: pd.DataFrame) -> list[str]:
     """The fields of deals that give points and are tried as signals: known at creation, more than one value."""
     known = situation.deal_fields(Moment.CREATION)
-    return [f for f in known if f in deals and f not in _CHOSEN_BY_US and deals[f].nunique() > 1]
+    return [f for f in known if f in deals and f not in CHOSEN_BY_US and deals[f].nunique() > 1]
 
 
 def decided_cases(
@@ -387,9 +387,7 @@ def decided_cases(
     Fields of numbers keep the ``edges`` that they have; others get the quartiles of these deals.
     """
     names = card_fields(situation, deals) if fields is None else list(fields)
-    edges = {name: edges.get(name, found) for name, found in band_edges(deals, names).items()}
-    texts = levels(level_texts(deals, names, edges), names, RARE)
-    return cases_of(deals, texts, situation.names_of(deals["closed_on"]), personas.assign(deals)), edges
+    return cases_by_level(deals, names, edges, situation.names_of(deals["closed_on"]), personas.assign(deals))
 
 
 def points_of(personas: PersonaSet, records: pd.DataFrame) -> pd.Series | None:
@@ -397,6 +395,4 @@ def points_of(personas: PersonaSet, records: pd.DataFrame) -> pd.Series | None:
     card = personas.card
     if card is None:
         return None
-    known = [name for name in card.fields if name in records]
-    texts = level_texts(records, known, card.edges).assign(persona=personas.assign(records))
-    return pd.Series(card.total(texts), records.index)
+    return pd.Series(card.total(card.levels_of(records, personas.assign(records))), records.index)

@@ -1,6 +1,6 @@
 """The points card: whole points for every level of every field, 0 to 100 in all, and the chance they stand for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.period.counting import LEAST_SHOWN
-from closedloop.personas.signals import Cases
-from closedloop.statistics.level_effects import MISSING, Floats, level_fit
-from closedloop.statistics.rules import quoted
+from closedloop.period.counting import LEAST_SHOWN, RARE, band_edges, band_names, level_texts, levels
+from closedloop.personas.signals import Cases, cases_of
+from closedloop.statistics.level_effects import MISSING, PERSONA, Floats, level_fit
+from closedloop.statistics.rules import Between, Rule, quoted, quoted_name
 from closedloop.statistics.signals import OTHERS
 
 FULL = 100
@@ -65,42 +65,110 @@ class PointsCard:
         edges = {name: tuple(ends) for name, ends in stored["edges"].items()}
         return cls(rows, float(stored["at_zero"]), float(stored["per_point"]), int(stored["n"]), edges)
 
-    def total(self, levels: pd.DataFrame) -> Floats:
-        """(n,) the points of each record, 0 to 100, by its ``levels`` (texts; ``persona`` among them).
+    def levels_of(self, records: pd.DataFrame, personas: pd.Series) -> pd.DataFrame:
+        """(n, fields) the texts of each record's levels, of the fields that it has, beside its persona."""
+        known = [name for name in self.fields if name in records]
+        return level_texts(records, known, self.edges).assign(**{PERSONA: personas.astype(str)})
+
+    def given(self, levels: pd.DataFrame) -> pd.DataFrame:
+        """(n, fields) the points that each record gets for its level of each field (``levels_of``).
 
         A level that the card does not know counts as the others of its field, which are the middle where it has none.
         """
-        found = np.zeros(len(levels))
+        found = {}
         for name in self.fields:
-            own = {row.level: row.points for row in self.rows if row.field == name}
-            usual = own.get(OTHERS, round(sum(own.values()) / len(own)))
+            own, rest = self._points(name), self.rest(name)
             text = levels[name] if name in levels else pd.Series(MISSING, index=levels.index)
-            found += text.astype(object).where(text.notna(), MISSING).map(own).fillna(usual).to_numpy(dtype=float)
-        return np.clip(found, 0, FULL)
+            found[name] = text.astype(object).where(text.notna(), MISSING).map(own).fillna(rest).astype(float)
+        return pd.DataFrame(found, index=levels.index)
+
+    def total(self, levels: pd.DataFrame) -> Floats:
+        """(n,) the points of each record, 0 to 100, by its ``levels`` (``levels_of``)."""
+        return np.asarray(np.clip(self.given(levels).sum(axis=1), 0, FULL), dtype=float)
+
+    def moves(self, levels: pd.DataFrame) -> list[list[tuple[str, str, int]]]:
+        """What sets each record apart from the usual one: field, level and points, those with most first.
+
+        The usual points of a field are the mean of the cases of which the card was learned. A level whose range holds
+        them is left out, and so are the persona, and levels too rare to have a name.
+        """
+        apart = dict[str, dict[str, int]]()
+        for name in self.fields:
+            own = [row for row in self.rows if row.field == name]
+            usual = round(sum(row.points * row.n for row in own) / sum(row.n for row in own))
+            named = [row for row in own if name != PERSONA and row.level != OTHERS]
+            apart[name] = {row.level: row.points - usual for row in named if row.low > usual or row.high < usual}
+        texts, found = levels.astype(object).where(levels.notna(), MISSING), []
+        for row in texts.itertuples(index=False):
+            said = zip(map(str, texts.columns), row, strict=True)
+            moved = [(name, str(text), apart[name][text]) for name, text in said if text in apart.get(name, ())]
+            found.append(sorted(moved, key=lambda move: -move[2]))
+        return found
 
     def chance(self, points: Floats) -> Floats:
         """The chance of winning that so many points stand for."""
         return np.asarray(scipy.special.expit(self.at_zero + self.per_point * np.asarray(points, dtype=float)))
 
-    def to_sql(self) -> str:
-        """The points as one expression: a sum of CASEs over columns that hold the levels as texts."""
-        parts = []
-        for name in self.fields:
-            own = [row for row in self.rows if row.field == name]
-            usual = next((row.points for row in own if row.level == OTHERS), None)
-            usual = round(sum(row.points for row in own) / len(own)) if usual is None else usual
-            column = '"' + name.replace('"', '""') + '"'
-            cases = [f"WHEN {_is(column, row.level)} THEN {row.points}" for row in own if row.level != OTHERS]
-            parts.append(f"CASE {' '.join(cases)} ELSE {usual} END")
-        return "\n  + ".join(parts)
+    def to_sql(self, rule: Rule) -> str:
+        """The points of a row, 0 to 100, as one expression in DuckDB's dialect; ``rule``: which persona a row is of.
+
+        It reads the fields of the card and of the rule as they are, and equals ``total``.
+        """
+        total = "\n  + ".join(self._case(name, rule) for name in self.fields)
+        return f"least(greatest(\n    {total},\n  0), {FULL})"
+
+    def _case(self, name: str, rule: Rule) -> str:
+        own, rest = self._points(name), self.rest(name)
+        if name in self.edges:
+            ends, bands = self.edges[name], band_names(self.edges[name])
+            asked: dict[str, Between] = {MISSING: Between(name, known=False, missing=True)}
+            asked |= {
+                band: Between(name, above, up_to)
+                for band, above, up_to in zip(bands, (None, *ends), (*ends, None), strict=True)
+            }
+            whens = [f"WHEN {when.to_sql()} THEN {own[level]}" for level, when in asked.items() if level in own]
+            return f"CASE {' '.join(whens)} ELSE {rest} END" if whens else str(rest)
+        text = rule.to_sql() if name == PERSONA else f"coalesce(CAST({quoted_name(name)} AS VARCHAR), '{MISSING}')"
+        whens = [f"WHEN {quoted(level)} THEN {points}" for level, points in own.items()]
+        return f"CASE {text} {' '.join(whens)} ELSE {rest} END" if whens else str(rest)
+
+    def rest(self, name: str) -> int:
+        """The points of all levels of the field that have no row."""
+        own = {row.level: row.points for row in self.rows if row.field == name}
+        return own.get(OTHERS, round(sum(own.values()) / len(own)))
+
+    def _points(self, name: str) -> dict[str, int]:
+        """The points of every text that names a level of the field."""
+        own = {row.level: row.points for row in self.rows if row.field == name and row.level != OTHERS}
+        return {text: points for level, points in own.items() for text in _spellings(level)} | own
 
 
-def _is(column: str, level: str) -> str:
-    text = f"CAST({column} AS VARCHAR)"
-    if level == MISSING:
-        return f"{column} IS NULL"
-    said = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
-    return f"{text} IN ({', '.join(quoted(one) for one in said)})"
+def _spellings(level: str) -> list[str]:
+    """How databases write a truth value, or a number with or without decimals, where the level is one."""
+    if level in ("yes", "no"):
+        return ["true" if level == "yes" else "false"]
+    try:
+        number = float(level)
+    except ValueError:
+        return []
+    return [repr(number), f"{number:.2f}"] if np.isfinite(number) else []
+
+
+def cases_by_level(
+    records: pd.DataFrame,
+    fields: Sequence[str],
+    edges: Mapping[str, tuple[float, ...]],
+    periods: pd.Series,
+    personas: pd.Series,
+) -> tuple[Cases, dict[str, tuple[float, ...]]]:
+    """Decided ``records`` (with ``is_won``) by the levels of these fields, and the edges of the bands of numbers.
+
+    ``periods``: the name of each record's; ``personas``: whose each is. Fields of numbers keep the ``edges`` that they
+    have; others get the quartiles of these records.
+    """
+    names = list(fields)
+    own = {name: tuple(edges.get(name, found)) for name, found in band_edges(records, names).items()}
+    return cases_of(records, levels(level_texts(records, names, own), names, RARE), periods, personas), own
 
 
 def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsCard | None:

@@ -108,6 +108,7 @@ _RECORD_COLUMNS: Mapping[str, str] = {  # of a list of records to call
     "rep_id": "owner",
     "persona": "persona",
     "score": "score",
+    "points": "points",
     "reasons": "for",
     "caution": "against",
     "age_days": "known for",
@@ -148,7 +149,8 @@ def record_table(frame: pd.DataFrame, words: Words, *, without: Sequence[str] = 
     worded = {name: [words.reasons(moved) for moved in frame[name]] for name in ("reasons", "caution")}
     named = frame.assign(persona=[words.name(str(name)) for name in frame["persona"]], **worded)
     recorded = named.replace("", float("nan")).dropna(axis=1, how="all")
-    return table(recorded, columns, words, units={"score": "rate", "status": "label", "stage": "label"}, limit=limit)
+    units = {"score": "rate", "points": "count", "status": "label", "stage": "label"}
+    return table(recorded, columns, words, units=units, limit=limit)
 
 
 def unit_of(name: str) -> str:

@@ -75,8 +75,9 @@ class Words:
         return f"persona {self.name(subject)}" if subject in self.names else self.name(subject)
 
     def reasons(self, moved: Iterable[Iterable[str]]) -> str:
-        """What moves a score, from field and level of each: "kind of site: depot; job function: IT"."""
-        return "; ".join(f"{self.column(field)}: {self.level(field, level)}" for field, level in moved)
+        """What gives points, from field, level and points of each: "kind of site: depot (+14); role: IT (+3)"."""
+        said = [(f"{self.column(field)}: {self.level(field, level)}", points) for field, level, points in moved]
+        return "; ".join(f"{condition} ({points.replace('-', '−')})" for condition, points in said)
 
     def is_item(self, column: str) -> bool:
         """Is this a question of the survey?"""

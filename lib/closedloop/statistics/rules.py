@@ -34,7 +34,7 @@ class Among:
 
     def to_sql(self) -> str:
         """The condition in DuckDB's dialect; never NULL."""
-        name = _name(self.field)
+        name = quoted_name(self.field)
         listed = ", ".join(quoted(level) for level in self.levels)
         within = f"CAST({name} AS VARCHAR) {'NOT IN' if self.others else 'IN'} ({listed})"
         parts = [f"coalesce({within}, FALSE)"] if self.levels else [f"{name} IS NOT NULL"] * self.others
@@ -92,7 +92,7 @@ class Between:
 
     def to_sql(self) -> str:
         """The condition in DuckDB's dialect; never NULL. NaN counts as missing, as in pandas."""
-        number = f"TRY_CAST({_name(self.field)} AS DOUBLE)"
+        number = f"TRY_CAST({quoted_name(self.field)} AS DOUBLE)"
         bounds = [f"NOT isnan({number})" if self.known else "FALSE"]
         bounds += [f"{number} > {_double(self.above)}"] if self.above is not None else []
         bounds += [f"{number} <= {_double(self.up_to)}"] if self.up_to is not None else []
@@ -148,7 +148,8 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return frame[name]
 
 
-def _name(field: str) -> str:
+def quoted_name(field: str) -> str:
+    """The name of a column in SQL."""
     return '"' + field.replace('"', '""') + '"'
 
 

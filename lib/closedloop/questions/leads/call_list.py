@@ -21,8 +21,8 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
 from closedloop.presentation.sentences import first, value
 from closedloop.presentation.tables import record_table
-from closedloop.questions.leads.scores import Prospects, Scored, score_verdict
-from closedloop.statistics.scoring.scores import Score
+from closedloop.questions.leads.lead_card import CARD, Carded
+from closedloop.questions.leads.scores import score_verdict
 from closedloop.terms import Moment
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
@@ -39,8 +39,10 @@ class Waiting:
     by what is known of them before they are handed over (``is_arriving``).
     """
 
-    def __init__(self, situation: Situation, prospects: Prospects, score: Score | None, personas: PersonaSet) -> None:
-        self.situation, self.prospects, self.score, self.personas = situation, prospects, score, personas
+    def __init__(self, situation: Situation, found: Carded, personas: PersonaSet) -> None:
+        self.situation, self.personas = situation, personas
+        self.prospects, self.score, self.card, self.order = found.prospects, found.model, found.card, found.order
+        prospects = found.prospects
         rows, is_leads, self.is_arriving = prospects.rows, prospects.table == "leads", False
         if len(rows):
             is_in_hand = rows["handed_off_on"].notna() if is_leads and "handed_off_on" in rows else True
@@ -99,34 +101,44 @@ class Waiting:
         return rows.assign(age_days=age.where(age > 0), last_touch_on=last).sort_values(key, kind="stable")
 
     def _ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """By the score, shrunk but never gated; before there is any by the personas' promises, then newest."""
+        """By the card or the score, never gated; before there is any by the personas' promises, then newest.
+
+        Of equal points the score's order decides.
+        """
         if self.score is not None:
             rows = self.score.as_usual(rows, self._unknown)
         newest = rows.sort_values("created_on", ascending=False, kind="stable") if "created_on" in rows else rows
         if self.score is not None:
-            return newest.iloc[self.score.order(newest[self.prospects.fields])]
+            by_score = newest.iloc[self.score.order(newest[self.prospects.fields])]
+            if self.card is None or self.order != CARD:
+                return by_score
+            points = self.card.total(self.card.levels_of(by_score, by_score["persona"]))
+            return by_score.iloc[np.argsort(-points, kind="stable")]
         promise = newest["persona"].map(self.personas.deviations())
         return newest.loc[promise.sort_values(ascending=False, kind="stable").index]
 
     def listed(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """A list as it is written: record, persona, chance where it is one, reasons and caution, and what is known.
+        """A list as it is written: record, persona, chance where it is one, points, reasons and caution, what is known.
 
-        A chance is shown for records of which all is known; reasons and caution are pairs of field and level.
+        A chance is shown for records of which all is known; reasons and caution are field, level and points by which
+        the card sets the record apart from the usual one.
         """
         table = pd.DataFrame({"rank": rows["rank"].to_numpy(), "record_id": rows[self.prospects.key].to_numpy()})
         table["persona"], table["score"] = rows["persona"].to_numpy(), float("nan")
         favour: list[list[list[str]]] = [[]] * len(rows)
         against = favour
-        if self.score is not None and self.score.verdict == "usable":
-            fields = rows[self.prospects.fields]
-            parts = self.score.reasons(fields, most=fields.shape[1])
-            parts = [[part for part in row if part[0] != "persona"] for row in parts]
-            favour = [[[field, level] for field, level, points in row if points > 0][:_MOST_FOR] for row in parts]
-            against = [[[field, level] for field, level, points in row if points < 0][:_MOST_AGAINST] for row in parts]
-            if self.score.shown_as == "probability" and not self._unknown:
-                on = pd.Timestamp(self.situation.on)
-                when = pd.Series(on, index=rows.index) if self.situation.is_dated else None
-                table["score"] = self.score.predict(fields, when)
+        is_usable = self.score is not None and self.score.verdict == "usable"
+        if self.score is not None and is_usable and self.score.shown_as == "probability" and not self._unknown:
+            on = pd.Timestamp(self.situation.on)
+            when = pd.Series(on, index=rows.index) if self.situation.is_dated else None
+            table["score"] = self.score.predict(rows[self.prospects.fields], when)
+        if self.card is not None:
+            texts = self.card.levels_of(rows, rows["persona"])
+            table["points"] = self.card.total(texts).astype(int)
+            if is_usable:
+                moves = self.card.moves(texts)
+                favour = [[_told(move) for move in row if move[2] > 0][:_MOST_FOR] for row in moves]
+                against = [[_told(move) for move in reversed(row) if move[2] < 0][:_MOST_AGAINST] for row in moves]
         table["reasons"], table["caution"] = pd.Series(favour, dtype=object), pd.Series(against, dtype=object)
         kept = [name for name in (*_KEPT, *(("slot", "arm_rate") if "slot" in rows else ())) if name in rows]
         written = table.assign(**{name: rows[name].to_numpy() for name in kept})
@@ -141,6 +153,11 @@ class Waiting:
         return written.drop(columns=[*days, "age_days"], errors="ignore")
 
 
+def _told(move: tuple[str, str, int]) -> list[str]:
+    field, level, points = move
+    return [field, level, f"{points:+d}"]
+
+
 CALL_LIST = "call-list"  # how the list is called in leads.experiment, where a CRM logs it
 RANKED, RANDOM = "ranked", "random"
 LIST_LENGTH = 200
@@ -149,19 +166,21 @@ _MOST_TO_WAKE = 5
 
 
 def call_list(
-    scored: Answer,
+    card: Answer,
     *,
     capacity: int | None = None,
     drawn_share: float | None = None,
     oldest_days: int | None = None,
 ) -> Answer:
-    """The open records that sales has in hand, in the order of the score: ``capacity`` (200) places; whom to wake up.
+    """The open records that sales has in hand, in order: ``capacity`` (200) places; and whom to wake up.
 
     ``drawn_share`` of the places go to records drawn by lot from all that are not ranked onto the list, so that another
     order can be judged later (Horvitz & Thompson, 1952). Who is known for more than ``oldest_days`` is not called but
     woken up first: a list of its own, in the same order, of which nobody is drawn. Both are market.toml's unless given.
-    ``scored``: the answer of ``score``. The closing writes call-list.csv and wake-up-list.csv for the CRM.
+    ``card``: the answer of ``lead_card``. The closing writes call-list.csv and wake-up-list.csv for the CRM.
     """
+    if not isinstance(card.fitted, Carded):
+        raise ParameterError("call_list takes the answer of lead_card: call_list(lead_card(score(prospects)))")
     now, places = opened(), LIST_LENGTH if capacity is None else capacity
     share = now.definition.call_list.random_share if drawn_share is None else drawn_share
     oldest = now.definition.call_list.oldest_days if oldest_days is None else oldest_days
@@ -171,12 +190,11 @@ def call_list(
         )
     if oldest < 1:
         raise ParameterError(f"oldest_days = {oldest}; allowed: 1 or more")
-    answer = now.ask("call_list", "next_leads", scored.rows, scored.table_name, _show, among=scored.among,
-                     **scored.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
-    answer.headline = partial(_headline, scored)
+    answer = now.ask("call_list", "next_leads", card.rows, card.table_name, _show, among=card.among,
+                     **card.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
+    answer.headline = partial(_headline, card.fitted.scored)
     answer.leave = partial(_write, answer)
-    found: Scored = scored.fitted
-    waiting = Waiting(now.situation, found.prospects, found.model, now.personas)
+    waiting = Waiting(now.situation, card.fitted, now.personas)
     if waiting.ranked.empty:
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
@@ -225,7 +243,7 @@ def _write(answer: Answer, folder: Path) -> None:
             path.unlink(missing_ok=True)
             continue
         for why in ("reasons", "caution"):
-            said = ["; ".join(f"{field}: {level}" for field, level in row) for row in table[why]]
+            said = ["; ".join(f"{field}: {level} ({points})" for field, level, points in row) for row in table[why]]
             table = table.assign(**{why: said})
         if name == "next_leads":
             table = table.assign(experiment=CALL_LIST, arm=table["slot"]).drop(columns="slot")

@@ -68,6 +68,11 @@ class Prospects:
         decided = self.is_won.notna().where(self.when.notna()).groupby(self.times).transform("mean")
         return self.is_won.notna() & (decided >= MATURE_SHARE)
 
+    @property
+    def learned_days(self) -> pd.Series:
+        """The day of each row that a score learns of, in the order of time."""
+        return self.when[self.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
+
 
 def prospects_of(
     situation: Situation, rows: pd.DataFrame, table: str, fields: Sequence[str] | None = None
@@ -92,7 +97,7 @@ def prospects_of(
 
 @dataclass
 class Scored:
-    """What ``score`` leaves for ``call_list``: what was scored, and the score (None: not learned)."""
+    """What ``score`` leaves for ``lead_card``: what was scored, and the score (None: not learned)."""
 
     prospects: Prospects
     model: Score | None = None
@@ -141,7 +146,7 @@ def score(
             why = f"{ONLY_WON} Until then there is nothing that a score could tell won ones from."
         answer.missing |= dict.fromkeys(("quality", "calibration"), why)
         return answer
-    when = asked.when[asked.is_mature].sort_values(kind="stable").tail(_MOST_TRAINED)
+    when = asked.learned_days
     rows, is_won = asked.rows.loc[when.index, asked.fields], asked.is_won[when.index].astype(int)
     dates = when if now.situation.is_dated else None
     answer.fitted.model = model = fit_score(rows, is_won, dates, rng=now.situation.rng("score"), learner=learner)

@@ -48,7 +48,9 @@ class Score:
     ``quality``: one row per model tried, with model, n, brier, log_loss, ece, auc, auc_within, calibration_slope and
     gain (log-loss gained over the better base rate, paired bootstrap), and the 90 % intervals auc_low, auc_high,
     auc_within_low, auc_within_high, gain_low, gain_high. ``held_out_y`` and ``held_out_p``: outcomes and the chosen
-    model's probabilities out of time (out of fold without dates). ``ranking``: what orders rows whatever the verdict.
+    model's probabilities out of time (out of fold without dates); ``splits``: of which places, in the order of time,
+    they were learned, and which were asked. ``ranking``: what orders rows whatever the verdict; ``held_out_ranking``:
+    by what it would have ordered those that were asked.
     ``verdict``: "usable" when the within-period AUC's interval lies above .5 and the log-loss beats both base rates.
     ``shown_as``: "probability" when usable and calibrated, else "rank".
     """
@@ -62,6 +64,8 @@ class Score:
     learned: Learned
     ranking: Learned
     history: RateHistory
+    splits: tuple[tuple[Ints, Ints], ...]
+    held_out_ranking: Floats
 
     def predict(self, x: pd.DataFrame, when: pd.Series | None = None) -> Floats:
         """Probability (n,) of the outcome; ``when`` places each row in the history of base rates, None is its end."""
@@ -138,7 +142,8 @@ def fit_score(
     history = RateHistory.of(outcome, dated, lag_rows)
     rows = rows.assign(**{name: level_text(rows[name]) for name in map(str, rows) if not is_metric(rows[name])})
     task = _Task(rows, outcome, history.lagged(), half_life_rows if when is not None else np.inf, rng, learner)
-    tested, block, guesses = _held_out(task, models if _enough(outcome) else _PLAIN)
+    splits, block, guesses = _held_out(task, models if _enough(outcome) else _PLAIN)
+    tested = np.concatenate([asked for _, asked in splits])
     quality = _quality(outcome[tested], block, guesses, rng)
     model = _chosen(quality)
     usable = _usable(quality, model)
@@ -154,6 +159,8 @@ def fit_score(
         learned=learned,
         ranking=learned if model in LEARNERS else task.fitted(orders, np.arange(len(x))),
         history=history,
+        splits=tuple(splits),
+        held_out_ranking=guesses[model] if model in LEARNERS else guesses.get(orders, guesses[model]),
     )
 
 
@@ -224,15 +231,17 @@ def _enough(outcome: Floats) -> bool:
     return len(outcome) >= _FEWEST_ROWS and min(outcome.sum(), len(outcome) - outcome.sum()) >= 10
 
 
-def _held_out(task: _Task, models: Sequence[ModelName]) -> tuple[Ints, Ints, dict[ModelName, Floats]]:
-    """Rows predicted, the block of each, and every model's probabilities for them."""
+def _held_out(
+    task: _Task, models: Sequence[ModelName]
+) -> tuple[list[tuple[Ints, Ints]], Ints, dict[ModelName, Floats]]:
+    """Rows seen and asked, the block of each that was asked, and every model's probabilities for them."""
     dated = np.isfinite(task.half_life_rows)
     splits = _later(len(task.y)) if dated else _folds(task.x, task.rng)
     tested = np.concatenate([asked for _, asked in splits])
     block = np.arange(len(tested)) * max(len(tested) // _BLOCK_ROWS, 1) // len(tested) if dated else 0 * tested
     offered = [m for m in models if dated or m != "lagged base rate"]
     guesses = {m: np.concatenate([task.guess(m, seen, asked) for seen, asked in splits]) for m in offered}
-    return tested, block, guesses
+    return splits, block, guesses
 
 
 def _later(n: int) -> list[tuple[Ints, Ints]]:

@@ -1,0 +1,223 @@
+"""The points card of leads: what each level gives, what points stand for, and whether they rank as the score does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from closedloop.errors import ParameterError
+from closedloop.market.files import write_atomic
+from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.store import as_csv
+from closedloop.personas.persona_set import CHOSEN_BY_US
+from closedloop.personas.points_card import FULL, PointsCard, cases_by_level, points_card
+from closedloop.presentation import numbers
+from closedloop.presentation.blocks import Piece, span, stating
+from closedloop.presentation.sentences import Claim, cases
+from closedloop.presentation.tables import table_of
+from closedloop.questions.leads.scores import Prospects, Scored
+from closedloop.statistics.level_effects import PERSONA
+from closedloop.statistics.rules import Rule, quoted_name
+from closedloop.statistics.scoring.accuracy import Interval
+from closedloop.statistics.scoring.lift import lift_gain
+from closedloop.statistics.scoring.scores import Score
+from closedloop.statistics.signals import OTHERS
+from closedloop.workbench.answer import Answer, Evidence
+from closedloop.workbench.period import OpenPeriod, opened
+
+CARD, SCORE = "card", "score"  # what orders the list to call
+WORSE = 0.03  # of lift: a card that may cost more does not order the list
+_MOST_ROWS, _STEP = 40, 10
+_NOBODY = "All other levels"
+
+
+@dataclass(frozen=True)
+class Carded:
+    """What ``lead_card`` leaves for ``call_list``: the answer of ``score``, its model, the card, and which ranks."""
+
+    scored: Answer
+    prospects: Prospects
+    model: Score | None
+    card: PointsCard | None = None
+    order: str = SCORE
+
+
+def lead_card(scored: Answer) -> Answer:
+    """The points that each level of each field gives a lead (where none are recorded, a deal), 0 to 100 in all.
+
+    One shrunken fit of persona and fields, on the rows that the score learned of. Card and score are judged on the same
+    later rows, each predicted by a card of what came before: the card orders the list to call where the 90 % interval
+    of its lift at a third of the rows, less the score's, lies above -3 points (paired bootstrap within periods); else
+    the score does, and the card explains. Campaign, experiment and arm give no points. ``scored``: the answer of
+    ``score``. The closing writes lead-card.csv and .sql, and deal-card.csv and .sql of the persona set in force.
+    """
+    now, found = opened(), scored.fitted
+    if not isinstance(found, Scored):
+        raise ParameterError("lead_card takes the answer of score: lead_card(score(prospects))")
+    answer = now.ask("lead_card", "lead_card", scored.rows, scored.table_name, _show, among=scored.among,
+                     **scored.arguments)  # fmt: skip
+    answer.fitted = Carded(scored, found.prospects, found.model)
+    answer.leave = lambda folder: _write(answer, folder)
+    if found.model is None:
+        answer.missing["lead_card"] = scored.missing["quality"]
+        return answer
+    learned = _Learned.of(now, found.prospects)
+    card = learned.card(np.arange(len(learned.rows)))
+    if found.prospects.table == "deals" and scored.arguments["fields"] is None:
+        card = now.personas.card  # one card of deals: the one in force
+    if card is None:
+        answer.missing["lead_card"] = (
+            f"A card needs a hundred decided {found.prospects.table}, won and lost; {len(learned.rows):,} are known."
+        )
+        return answer
+    gain = _gain(now, learned, found.model)
+    order = CARD if gain.low > -WORSE else SCORE  # not where it cannot be told
+    answer.fitted = Carded(scored, found.prospects, found.model, card, order)
+    answer.results["call_order"] = order
+    _state(answer, card, gain, learned)
+    return answer
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """The rows that a score learned of, in the order of time: their fields, periods and outcomes."""
+
+    rows: pd.DataFrame
+    fields: list[str]
+    days: pd.Series
+    periods: pd.Series
+
+    @classmethod
+    def of(cls, now: OpenPeriod, prospects: Prospects) -> "_Learned":
+        days = prospects.learned_days
+        rows = prospects.rows.loc[days.index].assign(is_won=prospects.is_won[days.index].astype(bool))
+        fields = [f for f in prospects.fields if f not in (PERSONA, *CHOSEN_BY_US) and rows[f].nunique() > 1]
+        return cls(rows, fields, days, now.situation.names_of(days))
+
+    def card(self, places: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> PointsCard | None:
+        """The card of the rows at these places."""
+        rows = self.rows.iloc[places]
+        return points_card(*cases_by_level(rows, self.fields, {}, self.periods.iloc[places], rows[PERSONA]))
+
+
+def _gain(now: OpenPeriod, learned: _Learned, model: Score) -> Interval:
+    """The lift of cards less that of the score, on rows that neither had seen; NaN where no card could be made."""
+    points = []
+    for seen, asked in model.splits:
+        card, rows = learned.card(seen), learned.rows.iloc[asked]
+        if card is None:
+            return Interval(np.nan, np.nan, np.nan)
+        points.append(card.total(card.levels_of(rows, rows[PERSONA])))
+    asked = np.concatenate([asked for _, asked in model.splits])
+    block = learned.periods.to_numpy()[asked]
+    found = (model.held_out_y, model.held_out_ranking, np.concatenate(points), block)
+    return lift_gain(*found, rng=now.situation.rng("lead-card"))
+
+
+def _state(answer: Answer, card: PointsCard, gain: Interval, learned: _Learned) -> None:
+    """State what the card gives, what points stand for, and how it ranks beside the score."""
+    origin = answer.origin(learned.days)
+    rows = pd.DataFrame([vars(row) for row in card.rows]).rename(columns={"points": "estimate"})
+    rows = rows[(rows["n"] >= LEAST_SHOWN) & (rows["level"] != OTHERS)]
+    answer.estimate(rows, origin, "card_points", unit="count", kind="predictive")
+    steps = np.arange(0.0, FULL + 1, _STEP)
+    chances = zip(steps, card.chance(steps), strict=True)
+    stand_for = [{"field": "points", "level": f"{at:.0f}", "estimate": chance, "n": card.n} for at, chance in chances]
+    answer.estimate(stand_for, origin, "card_chance", kind="predictive")
+    if np.isfinite(gain.low):
+        n = sum(len(asked) for _, asked in answer.fitted.model.splits)
+        told = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": n}
+        answer.estimate([told], origin, "card_over_score_lift", unit="points", kind="predictive")
+
+
+def _show(shown: Evidence, title: str) -> Sequence[Piece]:
+    points, chances, words = shown.of("card_points"), shown.of("card_chance"), shown.words
+    reach = points.groupby("field")["estimate"].transform("max")
+    ranked = points.assign(reach=reach).sort_values(["reach", "field", "estimate"], ascending=[False, True, False])
+
+    def within(row: Mapping[str, Claim]) -> str:
+        claim = row["card_points"]
+        return numbers.interval(claim["low"], claim["high"], "count", "")
+
+    listed = table_of(
+        ranked.drop(columns="reach"),
+        words,
+        "level",
+        {
+            "card_points": "points",
+            "range": ("90 % range", within),
+            "n": ("cases", lambda row: numbers.count(row["card_points"]["n"])),
+        },
+        caption=f"{_NOBODY} of a field get what lead-card.csv says of them.",
+        limit=_MOST_ROWS,
+    )
+    stand_for = table_of(chances, words, "points", {"card_chance": "chance"}, label=lambda claim: str(claim["level"]))
+    return listed, stand_for, *_said(shown)
+
+
+def _said(shown: Evidence) -> Sequence[Piece]:
+    """Which of card and score orders the list to call, and why."""
+    gain = shown.first("card_over_score_lift")
+    if gain is None:
+        return [stating("No card could be judged on later records, so the score orders the list to call.",
+                        shown.of("card_points").head(1))]  # fmt: skip
+    ends = numbers.interval(gain["low"], gain["high"], "points", "")
+    backing = f"90 % interval {ends}, {cases(gain)}, {span(gain)}"
+    text = f"Lift of the third ranked first, card less score: {numbers.signed_points(gain['estimate'])} ({backing}). "
+    if shown.result("call_order") == CARD:
+        text += f"The card costs less than {numbers.points(WORSE)} beside the score, so it orders the list to call."
+    else:
+        text += f"The card may cost {numbers.points(WORSE)} or more: the score orders the list, and the card explains."
+    return [stating(text, gain)]
+
+
+# files
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """The card of leads, and that of deals of the persona set in force, for the CRM; an earlier one is taken back."""
+    now, found = answer.now, answer.fitted
+    own = found.card if found.prospects.table == "leads" else None
+    deals = now.situation.deals if now.situation.view.has("deals") else pd.DataFrame()
+    cards = {"lead": (own, answer.rows), "deal": (now.personas.card, deals)}
+    for record, (card, rows) in cards.items():
+        paths = {ending: folder / f"{record}-{ending}" for ending in ("card.csv", "chance.csv", "card.sql")}
+        if card is None:
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+            continue
+        write_atomic(paths["card.csv"], as_csv(card_table(card)).encode())
+        points = np.arange(0.0, FULL + 1)
+        chances = pd.DataFrame({"points": points.astype(int), "chance": card.chance(points).round(4)})
+        write_atomic(paths["chance.csv"], as_csv(chances).encode())
+        write_atomic(paths["card.sql"], select(card, now.personas.rule, record, list(rows.columns)).encode())
+
+
+def card_table(card: PointsCard) -> pd.DataFrame:
+    """Field, level, points, low, high and n; the last row of each field is of all levels that are not listed."""
+    rows = []
+    for name in card.fields:
+        own = [row for row in card.rows if row.field == name]
+        named = [vars(row) for row in own if row.level != OTHERS]
+        rest = next((vars(row) for row in own if row.level == OTHERS), {"field": name, "points": card.rest(name)})
+        rows += [*named, rest | {"level": _NOBODY.lower()}]
+    return pd.DataFrame(rows, columns=["field", "level", "points", "low", "high", "n"]).astype({"n": "Int64"})
+
+
+def select(card: PointsCard, rule: Rule, record: str, known: Sequence[str]) -> str:
+    """A query of the points of every ``record`` (lead or deal), in DuckDB's dialect.
+
+    It reads a table of the record's name with the fields of the card and of the ``rule``; those that are not among the
+    ``known`` columns are missing.
+    """
+    asked = dict.fromkeys([*(name for name in card.fields if name != PERSONA), *rule.fields])
+    lacking = [f"NULL AS {quoted_name(name)}" for name in asked if name not in known]
+    read = " ".join(", ".join(quoted_name(name) for name in asked if name in known).split()) or "none"
+    table = f"{record}s" if not lacking else f"(SELECT *, {', '.join(lacking)} FROM {record}s)"
+    return (
+        f"-- The points of every {record}, 0 to {FULL} ({record}-card.csv); {record}-chance.csv says their chance."
+        f"\n-- It reads a table {record}s with these columns: {read}.\n"
+        f"SELECT {quoted_name(f'{record}_id')}, {card.to_sql(rule)} AS points\nFROM {table};\n"
+    )
