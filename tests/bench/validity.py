@@ -224,7 +224,10 @@ FIGURES = (
     Figure("harbor-oracle-2", "harbor replayed: score's share of the oracle's lift, second period", 6, low=0.60),
     Figure("harbor-oracle-4", "harbor replayed: the same, four periods after the planted drift", 6, low=0.60),
     Figure("harbor-over-static", "harbor replayed: lift of score over static personas, lower, points", 6, low=0),
+    Figure("harbor-set-oracle", "harbor replayed: set in force, share of the oracle's lift", 6, low=0.65),
+    Figure("harbor-set-over-static", "harbor replayed: lift of set in force over static, lower, points", 6, low=0),
     Figure("bank-over-static", "bank replayed: lift of score over static personas, lower, points", 6, low=0),
+    Figure("bank-set-over-static", "bank replayed: lift of set in force over static personas, points", 6, low=3.3),
     # refinement
     Figure("edits-null-runs", "eight periods in which nothing differs: runs without any permanent edit", 6, low=0.90),
     Figure("edits-recall-20", "planted differences of 20 points found within eight periods", 6, low=0.85),

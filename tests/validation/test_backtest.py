@@ -6,17 +6,37 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
-from closedloop.validation.backtest import CONTENDERS, FILE, NONE, REFINED, SCORE, STATIC, backtest, in_words
+from closedloop.market.warehouse import open_warehouse
+from closedloop.period.counting import decided
+from closedloop.period.situation import Situation
+from closedloop.personas.persona_set import points_of, read_set
+from closedloop.questions.refinement.champion_challenger import lagged_rate, predict
+from closedloop.statistics.scoring.accuracy import log_loss
+from closedloop.validation.backtest import (
+    CONTENDERS,
+    FILE,
+    IN_FORCE,
+    NONE,
+    RENEWED,
+    SCORE,
+    STATIC,
+    backtest,
+    in_words,
+)
 
 from tests.conftest import ROOT
 from tests.simulation import hidden_win_rates
 
 
 @pytest.fixture(scope="module")
-def harbor(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    out = tmp_path_factory.mktemp("runs")
-    report = backtest("harbor", out, truth=hidden_win_rates(ROOT / "data" / "harbor"))
-    assert json.loads((out / "harbor" / FILE).read_text()) == report
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def harbor(runs: Path) -> dict:
+    report = backtest("harbor", runs, truth=hidden_win_rates(ROOT / "data" / "harbor"))
+    assert json.loads((runs / "harbor" / FILE).read_text()) == report
     return report
 
 
@@ -43,7 +63,34 @@ def test_the_score_reaches_most_of_the_lift_that_is_there(harbor: dict, validity
     validity("harbor-oracle-4", share["2025-q4"], n=harbor["periods"][-1]["n"])
     gain = _gain(harbor["pooled"], SCORE, STATIC, "lift")
     validity("harbor-over-static", 100 * gain["low"], n=harbor["pooled"]["n"])
-    assert _gain(harbor["pooled"], REFINED, NONE, "log_loss")["low"] > 0
+
+
+def test_the_set_in_force_ranks_better_than_the_first_researchs_and_than_renewed_rates(harbor: dict, validity) -> None:
+    pooled = harbor["pooled"]
+    of, static, renewed = (pooled["contenders"][name] for name in (IN_FORCE, STATIC, RENEWED))
+    assert of["oracle_share"] > renewed["oracle_share"] > static["oracle_share"]
+    validity("harbor-set-oracle", of["oracle_share"], n=pooled["n"])
+    validity("harbor-set-over-static", 100 * _gain(pooled, IN_FORCE, STATIC, "lift")["low"], n=pooled["n"])
+    assert _gain(pooled, IN_FORCE, NONE, "log_loss")["low"] > 0
+    assert _gain(pooled, IN_FORCE, RENEWED, "auc_within")["low"] > 0
+
+
+def test_the_set_in_force_is_judged_by_its_card_and_the_static_one_is_never_touched(harbor: dict, runs: Path) -> None:
+    warehouse = open_warehouse("harbor")
+    period = next(one for one in warehouse.periods if one.name == "2025-q1")
+    after = Situation.looking_back(warehouse, period)
+    deals = decided(after)
+    deals = deals[after.in_period(deals["closed_on"])]
+    personas = read_set(runs / "harbor" / "2025-q1" / "personas.yml")
+    assert personas.card is not None
+    chance = personas.card.chance(points_of(personas, deals).to_numpy())
+    part = next(part for part in harbor["periods"] if part["period"] == "2025-q1")
+    assert part["contenders"][IN_FORCE]["log_loss"] == pytest.approx(log_loss(deals["is_won"], chance))
+    first = read_set(runs / "harbor" / "2024-q1" / "personas.yml")
+    rate = lagged_rate(decided(Situation.planning(warehouse, period)))
+    static = predict(first, deals, rate)
+    assert part["contenders"][STATIC]["log_loss"] == pytest.approx(log_loss(deals["is_won"], static))
+    assert part["contenders"][RENEWED]["log_loss"] != pytest.approx(log_loss(deals["is_won"], static))
 
 
 def test_the_text_tells_the_figures(harbor: dict) -> None:
@@ -52,11 +99,19 @@ def test_the_text_tells_the_figures(harbor: dict) -> None:
     ends = f"{100 * gain['gain']:+.1f} points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}): better"
     assert f"score over static personas, lift: {ends}" in text
     assert "1,559 decided deals of 7 periods" in text
-    refined = _gain(harbor["pooled"], REFINED, STATIC, "lift")
+    assert f"score over no personas, lift: {_points(harbor, SCORE, NONE)}" in harbor["headline"]
     assert harbor["headline"].startswith(
-        "1,559 deals of 7 periods, each predicted at its start: score over no personas, lift: "
+        "1,559 deals of 7 periods, each predicted at its start: "
+        f"set in force over static personas, lift: {_points(harbor, IN_FORCE, STATIC)}"
     )
-    assert f"refined personas over static personas, lift: {100 * refined['gain']:+.1f} points" in harbor["headline"]
+    renewed = f"set in force over same rule, renewed rates, lift: {_points(harbor, IN_FORCE, RENEWED)}"
+    assert renewed in harbor["headline"]
+    slope = harbor["pooled"]["contenders"][IN_FORCE]["calibration_slope"]
+    assert f"Calibration slope of the chances that the set in force gave: {slope:.2f} (1 is calibrated)." in text
+
+
+def _points(report: dict, of: str, over: str) -> str:
+    return f"{100 * _gain(report['pooled'], of, over, 'lift')['gain']:+.1f} points"
 
 
 def test_a_market_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
@@ -68,5 +123,7 @@ def test_a_market_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
 def test_the_bank_is_won_more_often_by_the_score_and_maven_by_nothing(validity, tmp_path: Path) -> None:
     bank, maven = (backtest(name, tmp_path) for name in ("bank", "maven"))
     validity("bank-over-static", 100 * _gain(bank["pooled"], SCORE, STATIC, "lift")["low"], n=bank["pooled"]["n"])
+    refined = _gain(bank["pooled"], IN_FORCE, STATIC, "lift")
+    validity("bank-set-over-static", 100 * refined["gain"], n=bank["pooled"]["n"])
     assert all(g["low"] <= 0 for g in maven["pooled"]["gains"] if g["low"] is not None and g["measure"] == "lift")
     assert pd.isna([part["contenders"][SCORE]["oracle_share"] for part in bank["periods"]]).all()

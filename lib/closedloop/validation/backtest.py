@@ -14,10 +14,10 @@ from closedloop.market.files import write_atomic
 from closedloop.market.warehouse import Warehouse, open_warehouse
 from closedloop.period.counting import decided
 from closedloop.period.situation import Situation
-from closedloop.personas.persona_set import PersonaSet
+from closedloop.personas.persona_set import PersonaSet, estimate, points_of
 from closedloop.questions.refinement.champion_challenger import lagged_rate, predict
 from closedloop.questions.refinement.splits import FEWEST_DEALS
-from closedloop.statistics.scoring.accuracy import auc, auc_within, log_loss, paired_bootstrap
+from closedloop.statistics.scoring.accuracy import auc, auc_within, calibration_slope, log_loss, paired_bootstrap
 from closedloop.statistics.scoring.lift import CAPACITY, lift, lift_gain
 from closedloop.statistics.scoring.scores import fit_score
 from closedloop.workbench.cells import set_in_force
@@ -25,9 +25,15 @@ from closedloop.workbench.cells import set_in_force
 Floats = NDArray[np.float64]
 FILE = "backtest.json"
 
-SCORE, REFINED, STATIC, NONE = "score", "refined personas", "static personas", "no personas"
-CONTENDERS = (SCORE, REFINED, STATIC, NONE)
-_RIVALS = ((SCORE, STATIC), (SCORE, NONE), (REFINED, STATIC), (REFINED, NONE), (STATIC, NONE))
+SCORE, IN_FORCE, NONE = "score", "set in force", "no personas"
+RENEWED, STATIC = "same rule, renewed rates", "static personas"  # of the first research; static: its rates stay too
+CONTENDERS = (SCORE, IN_FORCE, RENEWED, STATIC, NONE)
+_RIVALS = (
+    *((IN_FORCE, rival) for rival in (STATIC, RENEWED, SCORE, NONE)),
+    *((SCORE, rival) for rival in (STATIC, NONE)),
+    (RENEWED, STATIC),
+    (STATIC, NONE),
+)
 _MOST_TRAINED = 12_000
 _FEWEST_TRAINED = 100
 
@@ -84,19 +90,30 @@ def _replayed(warehouse: Warehouse, after: Situation, truth: pd.Series | None, o
     if len(asked) < FEWEST_DEALS or len(known) < _FEWEST_TRAINED or known["is_won"].nunique() < 2:
         return pd.DataFrame()
     rate, market = lagged_rate(known), warehouse.definition.name
-    refined = set_in_force(market, after.period.name, out)
+    in_force = set_in_force(market, after.period.name, out)
     static = set_in_force(market, warehouse.periods[0].name, out)
+    recent = before.in_window(known, known["closed_on"])
+    renewed = estimate(static, recent, before.names_of(recent["closed_on"]))
     return pd.DataFrame(
         {
             "y": np.asarray(asked["is_won"], dtype=float),
             "truth": np.nan if truth is None else asked["deal_id"].map(truth).to_numpy(dtype=float),
             "period": after.period.name,
-            SCORE: _scored(before, known, asked, refined),
-            REFINED: predict(refined, asked, rate),
+            SCORE: _scored(before, known, asked, in_force),
+            IN_FORCE: _promised(in_force, asked, rate),
+            RENEWED: predict(renewed, asked, rate),
             STATIC: predict(static, asked, rate),
             NONE: rate,
         }
     )
+
+
+def _promised(personas: PersonaSet, deals: pd.DataFrame, rate: float) -> Floats:
+    """The chance of each deal by the points card of the set; without a card, by the rate of its persona."""
+    points = points_of(personas, deals)
+    if personas.card is None or points is None:
+        return predict(personas, deals, rate)
+    return personas.card.chance(points.to_numpy(dtype=float))
 
 
 def _scored(before: Situation, known: pd.DataFrame, asked: pd.DataFrame, personas: PersonaSet) -> Floats:
@@ -118,6 +135,7 @@ def _figures(deals: pd.DataFrame, rng: np.random.Generator, capacity: float) -> 
             "log_loss": log_loss(y, p),
             "auc": _known(auc(y, p)),
             "auc_within": _known(auc_within(y, p, block)),
+            "calibration_slope": _known(calibration_slope(y, p)),
             "lift": lift(y, p, block, capacity),
             "oracle_share": _known(lift(truth, p, block, capacity) / best) if best > 0 else None,
         }
@@ -151,6 +169,8 @@ def in_words(report: dict[str, Any]) -> str:
         f"{report['market']}: {pooled['n']:,} decided deals of {len(report['periods'])} periods, each predicted at the "
         f"start of its period.",
         f"Lift: win rate of the {share:.0%} ranked first, less that of all; the order inside a period counts.",
+        f"{IN_FORCE}: by its points card, or by its rates where it has none; {RENEWED}: the first research's rule with",
+        f"rates of the window before each period; {STATIC}: the first research's rule and rates, never touched.",
         "",
         f"{'':<10} {'':>6}  " + "  ".join(f"{name:>26}" for name in CONTENDERS),
         f"{'period':<10} {'n':>6}  " + "  ".join(f"{'log loss   AUC  lift oracle':>26}" for _ in CONTENDERS),
@@ -158,14 +178,17 @@ def in_words(report: dict[str, Any]) -> str:
     for part in [*report["periods"], pooled | {"period": "all"}]:
         cells = "  ".join(_cell(part["contenders"][name]) for name in CONTENDERS)
         lines.append(f"{part['period']:<10} {part['n']:>6,}  {cells}")
+    slope = pooled["contenders"][IN_FORCE]["calibration_slope"]
+    told = "cannot tell" if slope is None else f"{slope:.2f}"
+    lines += ["", f"Calibration slope of the chances that the set in force gave: {told} (1 is calibrated)."]
     lines += ["", "Gains over all periods (90 % intervals):"]
     lines += [f"  {_gain_in_words(gain)}" for gain in pooled["gains"]]
     return "\n".join(lines)
 
 
 def headline(report: dict[str, Any]) -> str:
-    """What the first page says of a report: what the score gained, and whether refining the personas paid."""
-    pooled, asked = report["pooled"], ((SCORE, NONE), (REFINED, STATIC))
+    """What the first page says of a report: whether refining the personas paid, and what the score gained."""
+    pooled, asked = report["pooled"], ((IN_FORCE, STATIC), (IN_FORCE, RENEWED), (SCORE, NONE))
     gains = [g for pair in asked for g in pooled["gains"] if (g["of"], g["over"], g["measure"]) == (*pair, "lift")]
     said = "; ".join(_gain_in_words(gain) for gain in gains)
     return f"{pooled['n']:,} deals of {len(report['periods'])} periods, each predicted at its start: {said}."

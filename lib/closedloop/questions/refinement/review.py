@@ -17,6 +17,7 @@ from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.deals.amounts import amount_order
 from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
+from closedloop.questions.refinement.first_third import show_thirds, state_thirds, thirds_in_words
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 from closedloop.workbench import cells
 from closedloop.workbench.answer import ENDING, Answer, Evidence, Render
@@ -67,6 +68,13 @@ class Review:
         answer.cited = self.claims[self.claims["notebook"] == "05_deals"]
         answer.tables |= {"changes": left.tables["changes"]} if "changes" in left.tables else {}
         answer.results["duel"] = left.results.get("verdict")
+        return answer
+
+    def first_third(self) -> Answer:
+        """Period by period, how many were won of the deals that the set in force then ranked first, and of all."""
+        answer = self._answer("first_third", "first_third", show_thirds)
+        answer.headline = lambda shown: thirds_in_words(shown.claims, shown.words)
+        state_thirds(answer)
         return answer
 
     def requests(self) -> Answer:
