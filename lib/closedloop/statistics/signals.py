@@ -176,6 +176,7 @@ def entering(
     level, n, log_odds, error, p, q, points, low, high (fractions, shrunk), one row a level, of the fit that says most.
     """
     held, entered, refused = list(in_force), list[Entry](), set(barred)
+    kept: list[pd.DataFrame] = []
     shares = [1.0] if len(fits) == 1 else [1 - _RECENT_SHARE, _RECENT_SHARE]
     while True:
         table = _tested(fits, held, shares)
@@ -184,13 +185,14 @@ def entering(
         able = table[(table["beyond"] > 0.5) & (table["q"] <= rate)].sort_values(["p", "field", "level"])
         able = able[[Level(*pair) not in refused for pair in zip(able["field"], able["level"], strict=True)]]
         if able.empty:
-            return entered, table
+            return entered, pd.concat([*kept, table], ignore_index=True)
         best = able.iloc[0]
         level, fit = Level(str(best["field"]), str(best["level"])), fits[int(best["span"])]
         if in_every_persona(fit, fit.names.index(level), held, float(np.sign(best["log_odds"]))):
             entered.append(Entry(level, int(best["span"]), float(best["p"]), float(best["q"]),
                                  Shrunk(float(best["shrunk"]), float(best["deviation"]))))  # fmt: skip
             held.append(level)
+            kept.append(able.head(1))  # its test is that of the step in which it entered
         else:
             refused.add(level)
 

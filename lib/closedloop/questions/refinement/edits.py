@@ -193,7 +193,8 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     if edited.fitted is not None and coming is not None:
         found: Refined | None = signalled.fitted
         signals = found.signals if found else now.personas.signals
-        proposal = proposal_of(verdict, edited.fitted, signals, signalled.judged, now.personas, coming.name)
+        made = proposal_of(verdict, edited.fitted, signals, signalled.judged, now.personas, coming.name)
+        proposal = replace(made, reason=proposal.reason)
     answer.fitted = proposal
     answer.tables["changes"] = changes(now.personas, proposal.personas or now.personas)
     entries = proposal.personas.changelog[len(now.personas.changelog) :] if proposal.personas else ()
