@@ -71,7 +71,7 @@ def test_a_deviation_is_told_in_the_documents_of_its_persona_alone(told: Dossier
 
 def test_what_is_no_fact_of_a_buyer_is_to_be_tried_and_measured(told: Dossier) -> None:
     page = playbook(told)
-    looked, tried, _ = page.signals().pieces
+    looked, tried, *_ = page.signals().pieces
     assert "product" not in plain(looked) and "sites" not in plain(tried)
     assert "in all personas, deals were won more often when the product was “Yard Plan”" in plain(tried)
     assert "“product: Yard Plan” and what is usual, 640 decided deals each" in plain(tried)
@@ -90,6 +90,13 @@ def test_what_entered_when_the_period_began_is_told_as_a_change(told: Dossier) -
     assert [text for text in changed if "points" in text] == [
         "Product: Yard Plan: +7\N{NO-BREAK SPACE}points (2 to 12), in all personas, from now on"
     ]
+
+
+def test_many_changes_are_counted_on_the_glance_and_told_below(told: Dossier) -> None:
+    many = replace(told.personas, changelog=tuple(replace(ENTERED, level=level) for level in ("plan", "gate", "crew")))
+    told = replace(told, personas=many)
+    assert "3 signals entered or left: see “What moves the chance?”" in card("changed", told)
+    assert plain(playbook(told).signals()).count("+7 points (2 to 12), in all personas, from now on") == 3
 
 
 def test_the_brief_sets_a_product_beside_what_a_decided_deal_brought(told: Dossier) -> None:
