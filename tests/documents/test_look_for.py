@@ -15,6 +15,7 @@ from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier,
 
 AT = Origin("02_personas", "signals", "deals", "2024-q1", "2024-q4")
 SINCE = AT._replace(first_period="2025-q1", last_period="2025-q1")
+OF_LEADS = Origin("03_leads", "lead_card", "leads", "2024-q1", "2024-q4")
 POINTS = {"unit": "points"}
 SIGNALS = (
     Signal("sites", "over 20", "2025-q1", 0.12, 0.05, 0.19, 0.5, 0.2, 227, state=CONFIRMED, since_points=0.11,
@@ -44,7 +45,8 @@ def _claims() -> pd.DataFrame:
         estimated(rates("sites", **{"over 20": (0.11, 0.04, 0.17, 96)}), SINCE, measure="signal_since", **POINTS),
         counted([{"field": "product", "level": "plan", "estimate": 640, "n": 140}], AT, measure="test_arm_deals"),
         estimated(amounts, SINCE._replace(notebook="05_deals"), measure="won_amount_per_decided", unit="amount"),
-        estimated(given, AT._replace(cell="card"), measure="card_points", unit="ratio"),
+        estimated(given, AT._replace(cell="card"), measure="card_points", unit="count"),
+        estimated(rates("sites", **{"2-5": (9, 5, 13, 300)}), OF_LEADS, measure="card_points", unit="count"),
         estimated([{"field": "points", "level": "40", "estimate": 0.3, "n": 25}], AT, measure="card_chance"),
     )
 
@@ -81,7 +83,7 @@ def test_what_is_no_fact_of_a_buyer_is_to_be_tried_and_measured(told: Dossier) -
 
 def test_the_card_of_deals_stands_in_the_detail(told: Dossier) -> None:
     rows = playbook(told).signals().pieces[-1].tables[0].rows  # type: ignore[attr-defined]
-    assert rows[1] == ("number of sites: over 20", "14", "8 to 20", "227", "in all personas")
+    assert rows[1] == ("number of sites: over 20", "14", "8–20", "227", "in all personas")
     assert rows[2][0] == "product: Yard Plan" and len(rows) == 3
 
 

@@ -120,7 +120,8 @@ def changed(dossier: Dossier) -> list[Line]:
 def points(dossier: Dossier) -> Part:
     """How many points a deal gets for what is known of it, and what chance they stand for."""
     in_force = [one.what for one in _in_force(dossier)]
-    shown = card_tables(dossier.plan, dossier.words, in_force)
+    of_deals = where(dossier.plan, notebook="02_personas")  # 03 has one of leads
+    shown = card_tables(of_deals, dossier.words, in_force)
     intro = "Add up what is known of a deal; what is not listed counts as the others of its field. Points rank deals, "
     intro += "and are learned of all fields at once; only what is marked as a signal was tested and holds."
     lacking = dossier.steps["personas"].missing.get("card", "Record how deals ended; a hundred are enough.")

@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
-from closedloop.presentation.sentences import Claim, cases, first, records, value, where
+from closedloop.presentation.sentences import Claim, cases, ends, first, records, value, where
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.level_effects import MISSING, Level
@@ -125,12 +125,12 @@ def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], 
 
     points: Columns = {
         POINTS: "points",
-        "range": ("90 % range", lambda row: _range(row[POINTS])),
+        "range": ("90 % range", lambda row: ends(row[POINTS], words)),
         "n": ("deals", lambda row: numbers.count(row[POINTS]["n"])),
         "signal": ("signal", marked),
     }
     chance: Columns = {
-        CHANCE: "chance of winning",
+        CHANCE: "chance of being won",
         "n": ("deals with about so many", lambda row: numbers.count(row[CHANCE]["n"])),
     }
     named: Sequence[tuple[str, Columns, str, Label]] = (
@@ -155,11 +155,6 @@ def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     name = str(reach.idxmax())
     text = f"Most points turn on {words.column(name)}: {numbers.count(reach[name])} from its least level to its best"
     said = [stating(f"{text}, {span(records(given.head(1))[0])}.", given[given["field"] == name])]
-    ends = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
-    worth = [f"about {end['level']} points stand for a chance of {value(end, words)}" for end in ends]
-    return [*said, *([stating(f"{capital(', '.join(worth))}.", *ends)] if worth else [])]
-
-
-def _range(claim: Claim) -> str:
-    low, high = (numbers.plain(round(float(claim[end]))) for end in ("low", "high"))
-    return f"{low} to {high}"
+    outer = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
+    worth = [f"about {row['level']} points stand for a chance of {value(row, words)}" for row in outer]
+    return [*said, *([stating(f"{capital(', '.join(worth))}.", *outer)] if worth else [])]

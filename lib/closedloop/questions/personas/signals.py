@@ -152,7 +152,7 @@ def card(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
         if row.n >= LEAST_SHOWN
     ]
     learned = answer.origin(every.tail(points.n)["closed_on"])
-    answer.estimate(given, learned, signal_words.POINTS, unit="ratio", kind="predictive")
+    answer.estimate(given, learned, signal_words.POINTS, unit="count", kind="predictive")
     decided = answer.rows[won(answer.rows).notna()] if len(answer.rows) else answer.rows
     if len(decided):
         _place(answer, decided, points)
