@@ -98,8 +98,8 @@ def battlecard(found: Dossier) -> Battlecard:
     return Battlecard(found, Path("nowhere"))
 
 
-PLAYBOOK = ("glance", "fit", "buying", "messages", "stages", "qualification", "objections", "materials", "cadence",
-            "expected", "next_leads")  # fmt: skip
+PLAYBOOK = ("glance", "fit", "buying", "messages", "stages", "signals", "qualification", "objections", "materials",
+            "cadence", "expected", "next_leads")  # fmt: skip
 BRIEF = ("glance", "whom", "message", "channels", "offer", "feedback", "expected", "judged")
 CARD = ("glance", "met", "why", "strong", "questions", "walk_away", "verified")
 
@@ -123,7 +123,7 @@ def card(name: str, found: Dossier) -> list[str]:
 
 def test_the_glance_has_every_card_that_a_seller_needs() -> None:
     names = [part.name for part in glance(playbook(dossier())).cards]
-    assert names == ["who", "sentence", "ask", "prove", "objection", "walk", "expect", "changed"]
+    assert names == ["who", "sentence", "look", "ask", "prove", "objection", "walk", "expect", "changed"]
 
 
 def test_the_facts_are_size_choice_and_the_last_day_of_the_period() -> None:
@@ -143,7 +143,7 @@ def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
 
 
 def test_what_a_good_answer_sounds_like_stands_apart() -> None:
-    line = glance(playbook(dossier())).cards[2].lines[0]
+    line = glance(playbook(dossier())).cards[3].lines[0]
     assert (line.text, line.detail, line.mark) == ("What does it cost today?", "Good: a figure.", "assumed")
 
 
@@ -226,7 +226,7 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
         personas=replace(PERSONAS, personas=(Persona("fast", "Fast start"), Persona("slow", "Slow"))),
     )
     text = plain(glance(playbook(empty)))
-    assert text.count("No evidence yet.") == 5
+    assert text.count("No evidence yet.") == 6
     assert "Win rate: no evidence yet, collect outcomes of its deals" in text
     assert "nan" not in text.lower()
 
@@ -467,7 +467,7 @@ def test_the_brief_answers_with_size_promise_channels_stop_and_offer() -> None:
 
 
 def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
-    listed, advised, others = brief(dossier()).channels().pieces
+    listed, advised, others, _ = brief(dossier()).channels().pieces
     assert [row[0] for row in listed.tables[0].rows] == ["search"]
     assert listed.tables[0].columns[-1] == "what to do"
     assert listed.tables[0].rows[0][-1] == "use (all personas)"
@@ -482,7 +482,7 @@ def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
         "Persona Fast start, channel: search", "Channel: fair", "Channel: search",
     ]  # fmt: skip
     assert all(line.claims for part in (advised, others) for line in part.lines)
-    everybody, advised, _ = brief(dossier(chosen="slow")).channels().pieces
+    everybody, advised, *_ = brief(dossier(chosen="slow")).channels().pieces
     assert [row[0] for row in everybody.tables[0].rows] == ["search", "fair"]
     assert everybody.intro.startswith("All personas together")
     assert [line.text.split(":")[0] for line in advised.lines] == ["Search – use", "Fair – stop"]

@@ -21,6 +21,12 @@ def test_a_difference_in_points_has_no_sign_and_counts_its_noun() -> None:
     assert numbers.points(0.01) == f"1{NBSP}point"
 
 
+def test_what_moves_a_rate_has_a_sign_and_the_ends_of_its_interval() -> None:
+    texts = [numbers.moved(*figures).replace(numbers.SPACE, " ") for figures in (
+        (0.09, 0.04, 0.14), (-0.08, -0.13, -0.03), (0.012, -0.04, 0.06), (0.2,), (None, None, None))]  # fmt: skip
+    assert texts == ["+9 points (4 to 14)", "−8 points (−13 to −3)", "+1 point (−4 to 6)", "+20 points", "–"]
+
+
 def test_days_keep_a_decimal_only_below_ten() -> None:
     assert [numbers.days(value) for value in (1, 2.5, 54.4)] == [f"1{NBSP}day", f"2.5{NBSP}days", f"54{NBSP}days"]
 

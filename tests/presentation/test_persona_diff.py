@@ -95,3 +95,28 @@ def test_sizes_come_from_the_plan_that_was_written(tmp_path: Path) -> None:
     (tmp_path / "claims").mkdir()
     ledger.to_parquet(tmp_path / "claims" / "02_personas.parquet")
     assert known_sizes(tmp_path) == {"fast": 0.6}
+
+
+ENTERED = Change("2025-q1", "signal", "", "", "sites", "over 20", estimate=0.09, low=0.04, high=0.14, q=0.004, n=227,
+                 last_period="2024-q4")  # fmt: skip
+LEFT = replace(ENTERED, edit="withdraw", estimate=0.01, low=-0.04, high=0.06, baseline=0.09, q=None, n=96)
+FLAG = replace(ENTERED, field="is_large", level="true", persona="fast")
+
+
+def test_a_signal_that_enters_or_leaves_says_by_how_much_and_for_whom() -> None:
+    texts = [edit_told(entry, NAMES).replace("\N{NO-BREAK SPACE}", " ") for entry in (ENTERED, LEFT, FLAG)]
+    assert texts == [
+        "Number of sites: over 20: +9 points (4 to 14), in all personas, from now on",
+        "Number of sites: over 20 is in force no longer: promised +9 points, came +1 point (−4 to 6)",
+        "Is large: +9 points (4 to 14), in persona Fast start, beside the other personas, from now on",
+    ]
+    assert edit_evidence(ENTERED) == "n = 227, q = 0.004, deals to 2024-q4"
+    assert edit_evidence(LEFT) == "n = 96, deals to 2024-q4"
+
+
+def test_sets_that_differ_by_a_signal_alone_differ() -> None:
+    signalled = replace(BEFORE, changelog=(ENTERED,))
+    assert told(BEFORE, signalled, NAMES).endswith(
+        "\n\nWhy\n  2025-q1  Number of sites: over 20: +9 points (4 to 14), in all personas, from now on: "
+        "n = 227, q = 0.004, deals to 2024-q4"
+    )

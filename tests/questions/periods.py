@@ -27,9 +27,11 @@ def by_size(large: float | None = 0.4, small: float | None = 0.2) -> PersonaSet:
     return PersonaSet("harbor", "2025-q2", "research", LARGE, tuple(promised), base_rate=0.3, fields=("sites",))
 
 
-def planning(market: str, period: str, personas: PersonaSet, out: Path | None, **settings: Any) -> OpenPeriod:
-    """03 leads, opened at a period's start."""
-    now = open_period(market, period, "start", notebook="03_leads", out=out, **settings)
+def planning(
+    market: str, period: str, personas: PersonaSet, out: Path | None, notebook: str = "03_leads", **settings: Any
+) -> OpenPeriod:
+    """03 leads, or another planning notebook, opened at a period's start."""
+    now = open_period(market, period, "start", notebook=notebook, out=out, **settings)
     now.personas = personas
     return now
 

@@ -116,6 +116,7 @@ def promise_history(dossier: Dossier) -> list[Line]:
 
 
 MOST = 3
+_MOST_SIGNALS = 2  # that changed; more are counted, and told in the detail
 _MEDIANS = {"median_amount": "A won deal brings", "median_cycle_days": "Winning takes"}
 
 
@@ -196,4 +197,8 @@ def changed(dossier: Dossier) -> Part:
     moved = [row for row in records(mine) if row["change"] != "kept"]
     told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in moved[:MOST]]
     told = told or [Line("Nothing in who they are")]
-    return Part("What changed", [*told, *signals.changed(dossier), *promise_history(dossier)], name="changed")
+    entered = signals.changed(dossier)
+    if len(entered) > _MOST_SIGNALS:
+        every = tuple(name for line in entered for name in line.claims)
+        entered = [Line(f"{len(entered)} signals entered or left: see “What moves the chance?”", claims=every)]
+    return Part("What changed", [*told, *entered, *promise_history(dossier)], name="changed")

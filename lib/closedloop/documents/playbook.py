@@ -147,10 +147,12 @@ class SalesPlaybook(Document):
         """What moves the chance, to look for or to try and measure, and how many points a deal gets."""
         dossier = self.dossier
         tried = signals.told(dossier, signals.to_try(dossier))
+        changed = signals.changed(dossier) or [Line("No signal entered or left.")]
         return self._shown(
             Part("What to look for", signals.told(dossier, signals.of_buyers(dossier)), empty=signals.NOT_SHOWN),
             Part("What to try and measure", tried, empty=signals.NOT_SHOWN,
                  intro="How a deal came about or what was offered, not who the buyer is: an association until tested."),
+            Part("What changed since the last period", changed),
             signals.points(dossier),
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What a document says of signals and points: what to look for, what to try and measure, what a deal gets."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -8,9 +8,9 @@ from closedloop.documents.document import Dossier, Line, Part
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW
 from closedloop.personas.signals import Signal
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import claim_ids
+from closedloop.presentation.blocks import claim_ids, span
 from closedloop.presentation.persona_words import edit_told
-from closedloop.presentation.sentences import where
+from closedloop.presentation.sentences import Claim, backed, where
 from closedloop.presentation.signal_words import (
     CAME,
     HAD_COME,
@@ -61,13 +61,13 @@ def look_for(dossier: Dossier, most: int) -> Part:
     lines = []
     for one in of_buyers(dossier)[:most]:
         named = level_named(one.field, one.level, dossier.words)
-        text = capital(named) if one.points > 0 else f"Against it: {named}"
+        text = f"Against it: {named}" if one.points < 0 and not one.persona else capital(named)
         lines.append(Line(f"{text},", in_short(one, dossier.words), claims=claim_ids(of_signal(dossier.plan, one))))
     return Part("Look for", lines, empty=NOT_SHOWN, name="look")
 
 
 def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
-    """Each signal in full; with the test that could tell whether it helps, where one is proposed."""
+    """Each signal in full; with the test that could tell what it does, where one is proposed."""
     fields, lines = _buyer_fields(dossier), []
     for one in signals:
         said = signal_told(one, dossier.plan, dossier.words, is_of_buyers=one.field in fields)
@@ -86,10 +86,14 @@ def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:
     def moved(measure: str) -> Column:
         return lambda row: moved_of(row[measure]) if measure in row else numbers.MISSING
 
+    def amount(row: Mapping[str, Claim]) -> str:
+        claim = row.get(PER_DECIDED)
+        return numbers.MISSING if claim is None else f"{backed(claim, dossier.words)}, {span(claim)}"
+
     columns: Columns = {
         PROMISED: ("win rate, promised", moved(PROMISED)),
         CAME: ("came since", moved(CAME)),
-        PER_DECIDED: ("won per decided deal", "backed"),
+        PER_DECIDED: ("won per decided deal", amount),
     }
     return Part(
         "What to try and measure",
@@ -116,7 +120,8 @@ def changed(dossier: Dossier) -> list[Line]:
 def points(dossier: Dossier) -> Part:
     """How many points a deal gets for what is known of it, and what chance they stand for."""
     in_force = [one.what for one in _in_force(dossier)]
-    shown = card_tables(dossier.plan, dossier.words, in_force)
+    of_deals = where(dossier.plan, notebook="02_personas")  # 03 has one of leads
+    shown = card_tables(of_deals, dossier.words, in_force)
     intro = "Add up what is known of a deal; what is not listed counts as the others of its field. Points rank deals, "
     intro += "and are learned of all fields at once; only what is marked as a signal was tested and holds."
     lacking = dossier.steps["personas"].missing.get("card", "Record how deals ended; a hundred are enough.")

@@ -53,7 +53,7 @@ def moved(estimate: Any, low: Any = None, high: Any = None) -> str:
 
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> "12,345"."""
-    return MISSING if is_missing(value) else f"{round(float(value)):,d}"
+    return MISSING if is_missing(value) else _minus(f"{round(float(value)):,d}")
 
 
 def sample(n: Any, effective: Any = None) -> str:

@@ -263,11 +263,11 @@ def edit_told(entry: Change, words: Words) -> str:
 
 def _signal_edit(entry: Change, words: Words) -> str:
     """What a signal promises from now on; or that it is in force no longer, what it promised, and what came."""
-    named, whom = level_named(entry.field, entry.level, words), for_whom(entry.persona, words)
-    moved = numbers.moved(entry.estimate, entry.low, entry.high)
+    named, moved = level_named(entry.field, entry.level, words), numbers.moved(entry.estimate, entry.low, entry.high)
     if entry.edit == SIGNAL:
-        return f"{named}: {moved}, {whom}, from now on"
-    return f"{named}, {whom}, is in force no longer: promised {numbers.moved(entry.baseline)}, came {moved}"
+        return f"{named}: {moved}, {for_whom(entry.persona, words)}, from now on"
+    named += f", {for_whom(entry.persona, words)}," if entry.persona else ""
+    return f"{named} is in force no longer: promised {numbers.moved(entry.baseline)}, came {moved}"
 
 
 def edit_evidence(entry: Change) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
-from closedloop.presentation.sentences import Claim, cases, first, records, value, where
+from closedloop.presentation.sentences import Claim, cases, ends, first, records, value, where
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.level_effects import MISSING, Level
@@ -67,15 +67,19 @@ def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buy
     ``is_of_buyers``: is it known of the buyer, so that one can look for it? Else it is to be tried and measured.
     """
     own = of_signal(claims, signal)
-    promised, came = first(own, measure=PROMISED), first(own, measure=CAME)
-    whom = for_whom(signal.persona, words)
-    often = "more often" if signal.points > 0 else "less often"
-    if is_of_buyers:
-        wish = "Look for" if signal.points > 0 else "Ask more before you invest time"
-        text = f"{wish}: {level_named(signal.field, signal.level, words)}. Such deals were won {often} {whom}"
+    named = level_named(signal.field, signal.level, words)
+    if signal.persona:  # beside the level's effect in all: whether such deals are won more often is another question
+        wins = "more" if signal.points > 0 else "fewer"
+        text = f"{capital(named)}: in {words.told(signal.persona)} it goes with {wins} wins than in the other personas"
+    elif is_of_buyers:
+        wish, often = ("Look for", "more") if signal.points > 0 else ("Ask more before you invest time", "less")
+        text = f"{wish}: {named}. Such deals were won {often} often in all personas"
     else:
-        text = f"Try and measure: {whom}, deals were won {often} {when_told(signal.field, signal.level, words)}"
-    return stating(f"{text}: {_kept(promised, came)}; {state_told(signal)}.", own)
+        often, when = "more" if signal.points > 0 else "less", when_told(signal.field, signal.level, words)
+        text = f"Try and measure: in all personas, deals were won {often} often {when}"
+    return stating(
+        f"{text}: {_kept(first(own, measure=PROMISED), first(own, measure=CAME))}; {state_told(signal)}.", own
+    )
 
 
 def _kept(promised: Claim | None, came: Claim | None) -> str:
@@ -100,9 +104,9 @@ def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Senten
 
 
 def trial_told(signal: Signal, claims: pd.DataFrame, words: Words) -> list[Sentence]:
-    """How to test what only goes together with winning: two arms drawn by lot, and how many deals each needs."""
+    """How to test what so far only goes together with winning: two arms drawn by lot, and how many deals each needs."""
     named = level_named(signal.field, signal.level, words)
-    arms = f"Test, to know whether it helps: two arms drawn by lot, “{named}” and what is usual"
+    arms = f"Test, to know what it does: two arms drawn by lot, “{named}” and what is usual"
     return [
         stating(f"{arms}, {value(size, words)} decided deals each; judge once, at the end.", size)
         for size in records(of_signal(claims, signal, ARM_DEALS))
@@ -121,12 +125,12 @@ def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], 
 
     points: Columns = {
         POINTS: "points",
-        "range": ("90 % range", lambda row: _range(row[POINTS])),
+        "range": ("90 % range", lambda row: ends(row[POINTS], words)),
         "n": ("deals", lambda row: numbers.count(row[POINTS]["n"])),
         "signal": ("signal", marked),
     }
     chance: Columns = {
-        CHANCE: "chance of winning",
+        CHANCE: "chance of being won",
         "n": ("deals with about so many", lambda row: numbers.count(row[CHANCE]["n"])),
     }
     named: Sequence[tuple[str, Columns, str, Label]] = (
@@ -151,11 +155,6 @@ def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     name = str(reach.idxmax())
     text = f"Most points turn on {words.column(name)}: {numbers.count(reach[name])} from its least level to its best"
     said = [stating(f"{text}, {span(records(given.head(1))[0])}.", given[given["field"] == name])]
-    ends = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
-    worth = [f"about {end['level']} points stand for a chance of {value(end, words)}" for end in ends]
-    return [*said, *([stating(f"{capital(', '.join(worth))}.", *ends)] if worth else [])]
-
-
-def _range(claim: Claim) -> str:
-    low, high = (numbers.plain(round(float(claim[end]))) for end in ("low", "high"))
-    return f"{low} to {high}"
+    outer = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
+    worth = [f"about {row['level']} points stand for a chance of {value(row, words)}" for row in outer]
+    return [*said, *([stating(f"{capital(', '.join(worth))}.", *outer)] if worth else [])]

@@ -25,7 +25,7 @@ from closedloop.workbench.period import opened
 _MOST_LEVELS = 3  # of a field of the rule: the most common ones
 _STABLE = 0.75  # the bar of METHODS, 2
 _RESAMPLED = 2_000
-_SAME = "Nothing changed since the last period."
+_SAME = "No persona changed since the last period."
 
 
 def recognise(

@@ -34,8 +34,8 @@ def signals() -> Answer:
 
     A signal is a level that was tested, given persona, period, the other signals and all other fields, and moves the
     chance of winning in every persona; or, as such, in one persona beside the others. Points are of the win rate. What
-    is not known of the buyer gets the size of a test of two arms (``proportions.trial``) that could tell whether it
-    helps.
+    is not known of the buyer gets the size of a test of two arms (``proportions.trial``) that could tell what it
+    does.
     """
     now, personas = opened(), opened().personas
     is_of_buyers = set(buyer_fields(now.situation))
@@ -152,7 +152,7 @@ def card(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
         if row.n >= LEAST_SHOWN
     ]
     learned = answer.origin(every.tail(points.n)["closed_on"])
-    answer.estimate(given, learned, signal_words.POINTS, unit="ratio", kind="predictive")
+    answer.estimate(given, learned, signal_words.POINTS, unit="count", kind="predictive")
     decided = answer.rows[won(answer.rows).notna()] if len(answer.rows) else answer.rows
     if len(decided):
         _place(answer, decided, points)

@@ -1,0 +1,116 @@
+"""Signals in playbook and brief: what to look for, what to try and measure, and the points of a deal."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, estimated, stacked
+from closedloop.documents.document import Dossier
+from closedloop.personas.persona_set import Change
+from closedloop.personas.signals import CONFIRMED, NEW, Signal
+
+from tests.documents.dossiers import stated
+from tests.documents.ledger import rates
+from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, plain, playbook
+
+AT = Origin("02_personas", "signals", "deals", "2024-q1", "2024-q4")
+SINCE = AT._replace(first_period="2025-q1", last_period="2025-q1")
+OF_LEADS = Origin("03_leads", "lead_card", "leads", "2024-q1", "2024-q4")
+POINTS = {"unit": "points"}
+SIGNALS = (
+    Signal("sites", "over 20", "2025-q1", 0.12, 0.05, 0.19, 0.5, 0.2, 227, state=CONFIRMED, since_points=0.11,
+           since_low=0.04, since_high=0.17, since_n=96, n_same=1, n_periods=1),
+    Signal("sites", "1", "2025-q2", -0.08, -0.13, -0.03, -0.4, 0.1, 90, state=NEW),
+    Signal("sites", "2-5", "2025-q2", 0.10, 0.02, 0.18, 0.4, 0.2, 60, persona="slow", state=NEW),
+    Signal("product", "plan", "2025-q2", 0.07, 0.02, 0.12, 0.3, 0.1, 140, state=NEW),
+)  # fmt: skip
+ENTERED = Change("2025-q2", "signal", "", "", "product", "plan", estimate=0.07, low=0.02, high=0.12, n=140,
+                 last_period="2025-q1")  # fmt: skip
+OLD, OTHERS = replace(ENTERED, period="2025-q1", level="gate"), replace(ENTERED, persona="slow", level="crew")
+
+
+def _claims() -> pd.DataFrame:
+    promised = [
+        {"field": one.field, "level": one.level, "subject": one.persona or "market"}
+        | {"estimate": one.points, "low": one.low, "high": one.high, "n": one.n}
+        for one in SIGNALS
+    ]
+    amounts = [*rates("product", plan=(15_700, 12_900, 19_200, 306)), *rates("", **{"": (11_800, 10_600, 13_300, 878)})]
+    given = [
+        *rates("sites", **{"1": (0, -3, 3, 90), "over 20": (14, 8, 20, 227)}),
+        *rates("product", plan=(6, 2, 10, 140)),
+    ]
+    return stated(
+        estimated(promised, AT, measure="signal_points", **POINTS),
+        estimated(rates("sites", **{"over 20": (0.11, 0.04, 0.17, 96)}), SINCE, measure="signal_since", **POINTS),
+        counted([{"field": "product", "level": "plan", "estimate": 640, "n": 140}], AT, measure="test_arm_deals"),
+        estimated(amounts, SINCE._replace(notebook="05_deals"), measure="won_amount_per_decided", unit="amount"),
+        estimated(given, AT._replace(cell="card"), measure="card_points", unit="count"),
+        estimated(rates("sites", **{"2-5": (9, 5, 13, 300)}), OF_LEADS, measure="card_points", unit="count"),
+        estimated([{"field": "points", "level": "40", "estimate": 0.3, "n": 25}], AT, measure="card_chance"),
+    )
+
+
+@pytest.fixture
+def told() -> Dossier:
+    """A dossier of a set with signals: of buyers, of one persona, and of a product."""
+    personas = replace(PERSONAS, signals=SIGNALS, changelog=(OLD, OTHERS, ENTERED))
+    return dossier(personas=personas, plan=stacked([PLAN, _claims()], CLAIM_COLUMNS))
+
+
+def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> None:
+    assert card("look", told) == ["Number of sites: over 20,", "Against it: number of sites: 1,"]
+    shown = plain(playbook(told).glance())
+    assert "over 20, +12 points (5 to 19), in all personas, confirmed in 1 of 1 periods" in shown
+    assert "1, −8 points (−13 to −3), in all personas, new: too little came since to tell" in shown
+
+
+def test_a_deviation_is_told_in_the_documents_of_its_persona_alone(told: Dossier) -> None:
+    assert "2-5" not in plain(playbook(told).signals()) + plain(playbook(told).glance())
+    own = plain(playbook(replace(told, chosen="slow")).signals())
+    assert "Number of sites: 2-5: in persona Slow it goes with more wins than in the other personas: promised" in own
+
+
+def test_what_is_no_fact_of_a_buyer_is_to_be_tried_and_measured(told: Dossier) -> None:
+    page = playbook(told)
+    looked, tried, *_ = page.signals().pieces
+    assert "product" not in plain(looked) and "sites" not in plain(tried)
+    assert "in all personas, deals were won more often when the product was “Yard Plan”" in plain(tried)
+    assert "“product: Yard Plan” and what is usual, 640 decided deals each" in plain(tried)
+    cited = page.claims.set_index("measure")
+    assert {"signal_points", "signal_since", "test_arm_deals", "card_points", "card_chance"} <= set(cited.index)
+
+
+def test_the_card_of_deals_stands_in_the_detail(told: Dossier) -> None:
+    rows = playbook(told).signals().pieces[-1].tables[0].rows  # type: ignore[attr-defined]
+    assert rows[1] == ("number of sites: over 20", "14", "8–20", "227", "in all personas")
+    assert rows[2][0] == "product: Yard Plan" and len(rows) == 3
+
+
+def test_what_entered_when_the_period_began_is_told_as_a_change(told: Dossier) -> None:
+    changed = card("changed", told)
+    assert [text for text in changed if "points" in text] == [
+        "Product: Yard Plan: +7\N{NO-BREAK SPACE}points (2 to 12), in all personas, from now on"
+    ]
+
+
+def test_many_changes_are_counted_on_the_glance_and_told_below(told: Dossier) -> None:
+    many = replace(told.personas, changelog=tuple(replace(ENTERED, level=level) for level in ("plan", "gate", "crew")))
+    told = replace(told, personas=many)
+    assert "3 signals entered or left: see “What moves the chance?”" in card("changed", told)
+    assert plain(playbook(told).signals()).count("+7 points (2 to 12), in all personas, from now on") == 3
+
+
+def test_the_brief_sets_a_product_beside_what_a_decided_deal_brought(told: Dossier) -> None:
+    part = brief(told).channels().pieces[-1]
+    first, every = part.tables[0].rows  # type: ignore[attr-defined]
+    assert first[0] == "product: Yard Plan" and every[0] == "all together"
+    assert "EUR 15,700" in plain(part) and "EUR 11,800 (EUR 10,600–13,300, n = 878), 2025-q1" in plain(part)
+    assert "+7 points (2 to 12; n = 140, 2024-q1 to 2024-q4)" in plain(part) and "sites" not in plain(part)
+
+
+def test_without_signals_nothing_is_said_to_matter_nothing() -> None:
+    page = playbook(dossier())
+    assert "that is not to say that nothing matters" in plain(page.glance())
+    assert plain(page.signals()).count("that is not to say that nothing matters") == 2
+    assert "that is not to say that none does" in plain(brief(dossier()).channels())
