@@ -43,6 +43,11 @@ def signed_points(value: Any) -> str:
     return MISSING if is_missing(value) else f"{'−' if float(value) < 0 else '+'}{points(value)}"
 
 
+def fine_points(value: Any) -> str:
+    """``signed_points`` with one decimal, where a tenth decides: -0.0264 -> "−2.6 points"."""
+    return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):+.1f}')}{SPACE}points"
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> "12,345"."""
     return MISSING if is_missing(value) else f"{round(float(value)):,d}"
