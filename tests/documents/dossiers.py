@@ -19,8 +19,9 @@ from .ledger import claims, rates, totals
 WINDOW = ("2024-q2", "2025-q1")
 CHANGED = {"persona": "fast", "name": "", "field": "", "level": "", "share": float("nan"), "change": "adjusted",
            "other": "", "is_rule_changed": True, "is_first_promise": False, "parts": ""}  # fmt: skip
-NEXT_LEAD = {"rank": 1, "record_id": "L1", "persona": "fast", "score": 0.4, "reasons": [["sites", "1"]], "caution": [],
-             "account_id": "A1", "rep_id": "rep-07", "status": "sales_accepted", "age_days": 89.0,
+NEXT_LEAD = {"rank": 1, "record_id": "L1", "persona": "fast", "score": 0.4, "points": 83,
+             "reasons": [["sites", "1", "+14"]], "caution": [], "account_id": "A1",
+             "rep_id": "rep-07", "status": "sales_accepted", "age_days": 89.0,
              "last_touch_on": pd.Timestamp("2025-03-01"), "slot": "ranked", "arm_rate": 1.0}  # fmt: skip
 TARGETS = {"segment": ["0", "1"], "personas": ["fast", ""], "choice": ["target", "left out"],
            "reason": ["more attractive", "too small a share of the market"]}  # fmt: skip

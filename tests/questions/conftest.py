@@ -73,6 +73,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     leads, every_lead = now.leads(), now.leads(window=False)
     prospects = now.prospects()
     scored = score(prospects)
+    card = lead_card(scored)
     found = SimpleNamespace(
         now=now,
         funnel=funnel(leads),
@@ -80,7 +81,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         arms=arms(every_lead),
         score=scored,
         stage=score(prospects, beside="stage"),
-        calls=call_list(lead_card(scored)),
+        card=card,
+        calls=call_list(card),
     )
     now.close(found.calls, found.arms)
     return found

@@ -51,6 +51,11 @@ def moved(estimate: Any, low: Any = None, high: Any = None) -> str:
     return f"{signed_points(estimate)} ({' to '.join(ends)})"
 
 
+def fine_points(value: Any) -> str:
+    """``signed_points`` with one decimal, where a tenth decides: -0.0264 -> "−2.6 points"."""
+    return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):+.1f}')}{SPACE}points"
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated: 12345 -> "12,345"."""
     return MISSING if is_missing(value) else _minus(f"{round(float(value)):,d}")

@@ -73,7 +73,7 @@ def lead_card(scored: Answer) -> Answer:
         )
         return answer
     gain = _gain(now, learned, found.model)
-    order = CARD if gain.low > -WORSE else SCORE  # not where it cannot be told
+    order = CARD if round(gain.low, 3) > -WORSE else SCORE  # as it reads; not where it cannot be told
     answer.fitted = Carded(scored, found.prospects, found.model, card, order)
     answer.results["call_order"] = order
     _state(answer, card, gain, learned)
@@ -163,9 +163,9 @@ def _said(shown: Evidence) -> Sequence[Piece]:
     if gain is None:
         return [stating("No card could be judged on later records, so the score orders the list to call.",
                         shown.of("card_points").head(1))]  # fmt: skip
-    ends = numbers.interval(gain["low"], gain["high"], "points", "")
-    backing = f"90 % interval {ends}, {cases(gain)}, {span(gain)}"
-    text = f"Lift of the third ranked first, card less score: {numbers.signed_points(gain['estimate'])} ({backing}). "
+    found, low, high = (numbers.fine_points(gain[name]) for name in ("estimate", "low", "high"))
+    backing = f"90 % interval {low.split(numbers.SPACE)[0]} to {high}, {cases(gain)}, {span(gain)}"
+    text = f"Lift of the third ranked first, card less score: {found} ({backing}). "
     if shown.result("call_order") == CARD:
         text += f"The card costs less than {numbers.points(WORSE)} beside the score, so it orders the list to call."
     else:
