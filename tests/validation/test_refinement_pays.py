@@ -30,7 +30,7 @@ def harbor() -> RedrawnDeals:
 @pytest.fixture(scope="module")
 def told(harbor: RedrawnDeals) -> list[tuple[Signal, ...]]:
     """The signals of all personas after the last period, those withdrawn among them, on each redraw."""
-    return [_of_all(harbor.refined(harbor.drawn(seed))) for seed in range(60 if FULL else 5)]
+    return [_of_all(harbor.refined(harbor.drawn(seed))) for seed in range(60 if FULL else 4)]
 
 
 def _of_all(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
@@ -101,7 +101,7 @@ def test_signals_promise_what_is_true(harbor: RedrawnDeals, told: list[tuple[Sig
 
 
 def test_nothing_enters_where_nothing_moves_the_chance(harbor: RedrawnDeals, validity) -> None:
-    worlds = range(400 if FULL else 20)
+    worlds = range(400 if FULL else 10)
     validity("signals-null", [len(harbor.refined(harbor.shuffled(seed))) > 0 for seed in worlds])
 
 
