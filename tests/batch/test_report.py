@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from closedloop.batch.ledger import Entry
 from closedloop.batch.report import write_index
+from closedloop.claims.ledger import STATEMENT_COLUMNS, Origin, estimated, outside, typed
 from closedloop.market.definition import read_definition
+from closedloop.period.store import write_frame
 from closedloop.terms import Status
 
 
@@ -153,3 +155,35 @@ def test_the_index_tells_what_a_backtest_of_the_same_data_said(tmp_path: Path) -
     assert "<strong>Backtest:</strong> 1,559 deals of 7 periods" in write_index(tmp_path, ENTRIES[:2]).read_text()
     other = replace(ENTRIES[1], inputs={"data/m@start": "f2"})
     assert "1,559" not in write_index(tmp_path, [ENTRIES[0], other]).read_text()
+
+
+THIRDS = {"first_third_win_rate": (0.61, 100), "research_third_win_rate": (0.5, 100), "decided_win_rate": (0.44, 300)}
+
+
+def _reviewed(out: Path, period: str, last: str) -> Entry:
+    """A review that left how many deals were won of those ranked first in ``last``."""
+    origin = Origin("07_review", "first_third", "deals", last, last)
+    rows = [
+        row
+        for measure, (rate, n) in THIRDS.items()
+        for about in ({}, {"field": "period", "level": last})
+        for row in estimated([about | {"estimate": rate, "low": 0.4, "high": 0.7, "n": n}], origin, measure=measure)
+    ]
+    claims = outside(typed(rows, STATEMENT_COLUMNS), market="m", period=period)
+    write_frame(out / "m" / period / "claims" / "07_review.parquet", claims)
+    return _entry(f"m/{period}/07_review")
+
+
+def test_the_index_shows_how_many_of_the_deals_ranked_first_were_won(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _market(tmp_path, monkeypatch)
+    entries = [_reviewed(tmp_path, "2024-q1", "2024-q1"), _reviewed(tmp_path, "2024-q2", "2024-q2")]
+    html = write_index(tmp_path, entries).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "<strong>Ranked first, and won:</strong> In 2024-q2 61 of 100 (61 %) of the deals were won" in html
+    assert "132 of 300 (44 %) in all: observed, not caused by the ranking." in html
+    assert "Period by period, as known at the end of 2024-q2" in html
+    assert "61 of 100 (40–70 %)" in html
+    failed = replace(entries[1], status=Status.FAILED)
+    assert "as known at the end of 2024-q1" in write_index(tmp_path, [entries[0], failed]).read_text()
+    assert "Ranked first" not in write_index(tmp_path, [failed]).read_text()

@@ -227,7 +227,7 @@ FIGURES = (
     Figure("harbor-set-oracle", "harbor replayed: set in force, share of the oracle's lift", 6, low=0.65),
     Figure("harbor-set-over-static", "harbor replayed: lift of set in force over static, lower, points", 6, low=0),
     Figure("bank-over-static", "bank replayed: lift of score over static personas, lower, points", 6, low=0),
-    Figure("bank-set-over-static", "bank replayed: lift of set in force over static personas, points", 6, low=3.3),
+    Figure("bank-set-over-static", "bank replayed: lift of set in force over static, lower, points", 6, low=0),
     # refinement
     Figure("edits-null-runs", "eight periods in which nothing differs: runs without any permanent edit", 6, low=0.90),
     Figure("edits-recall-20", "planted differences of 20 points found within eight periods", 6, low=0.85),
@@ -236,6 +236,35 @@ FIGURES = (
     Figure("edits-recall-15", "planted differences of 15 points found within eight periods", 6),
     Figure("edits-fdr-15", "false among permanent edits, 15 points planted", 6, high=0.10),
     Figure("edits-adopted-15", "planted differences of 15 points that also won their duel", 6),
+    # harbor's outcomes redrawn: points card and signals
+    Figure("card-share", "harbor redrawn: points card, share of the truth's lift", 6, low=0.68),
+    Figure("card-share-late", "harbor redrawn: points card, the same in the last four periods", 6, low=0.68),
+    Figure("card-over-static", "harbor redrawn: points card over the first research's set, points of lift", 6, low=5.5),
+    Figure("card-over-renewed", "harbor redrawn: points card over renewed rates, lower 5 %, points of lift", 6, low=0),
+    Figure("card-slope", "harbor redrawn: calibration slope of the card's chances", 6, 0.9, 1.1),
+    Figure("signals-early", "harbor redrawn: planted effects among signals by the end of 2025-q1", 6, low=2.0),
+    Figure("signals-end", "harbor redrawn: planted effects among signals at the end", 6, low=3.5),
+    Figure("signals-false", "harbor redrawn: signals of fields without an effect", 6, high=0.15),
+    Figure("signals-beside", "harbor redrawn: signals beside them, of planted fields or kinds of site", 6, high=0.3),
+    Figure("signals-bias", "harbor redrawn: points at entry less the truth", 6, -1.5, 1.5),
+    *(
+        Figure(f"signals-bias-{n}", f"harbor redrawn: the same of those that entered after {n} periods of deals", 6)
+        for n in range(2, 10)
+    ),
+    Figure("signals-coverage", "harbor redrawn: coverage of the points at entry", 6, low=0.85),
+    Figure("signals-wrongly-out", "harbor redrawn: planted effects withdrawn, of those that entered", 6, high=0.15),
+    Figure("signals-null", "harbor shuffled: anything enters in eight periods", 6, high=0.10),
+    *(
+        figure
+        for points, out, wrongly, new in ((15, 0.75, 0.15, 0.45), (20, 0.90, 0.10, 0.80))
+        for figure in (
+            Figure(f"signals-ended-{points}", f"{points} points that end half way: withdrawn within 3 periods", 6, out),
+            Figure(f"signals-kept-{points}", f"{points} points that last: wrongly withdrawn", 6, high=wrongly),
+            Figure(f"signals-new-{points}", f"{points} points that begin half way: in within 4 periods", 6, new),
+        )
+    ),
+    Figure("signals-maven", "maven: signals that enter in any period", 6, high=0, shown=".0f"),
+    Figure("bank-card-over-static", "bank: lift of the points card over the first research's set, points", 6, low=3.3),
     Figure("bank-refined", "bank, refined against frozen, same base rate: AUC gain within blocks, lower", 6, low=0.09),
     Figure("bank-refined-pooled", "the same pooled, to which the base rate alone adds", 6),
     Figure("off-policy-coverage", "value of another order of calling, from drawn places: coverage", 6, 0.87, 0.93),

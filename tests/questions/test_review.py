@@ -45,9 +45,10 @@ def test_its_figures_are_those_of_the_others(reviewed: OpenPeriod, left: pd.Data
         assert results[f"n_{verdict}"] == (ending["verdict"] == verdict).sum()
     assert results["duel"] == "cannot tell"
     shown = {answer.verb: answer for answer in reviewed.answers.values()}
-    assert set(shown) == {"goals", "findings", "changes", "requests", "false_lines"}
+    assert set(shown) == {"goals", "findings", "changes", "first_third", "requests", "false_lines"}
     own = pd.read_parquet(reviewed.folder / "claims" / "07_review.parquet")
-    assert set(own["measure"]) == {"expected_false_lines"}, "what it shows of others is theirs"
+    thirds = {"first_third_win_rate", "research_third_win_rate", "decided_win_rate"}
+    assert set(own["measure"]) == {"expected_false_lines", *thirds}, "what it shows of others is theirs"
     cited = set(shown["findings"].claims["claim_id"])
     assert cited == set(left.loc[left["notebook"].isin(["05_deals", "06_refinement"]), "claim_id"])
 

@@ -124,6 +124,6 @@ def test_the_bank_is_won_more_often_by_the_score_and_maven_by_nothing(validity, 
     bank, maven = (backtest(name, tmp_path) for name in ("bank", "maven"))
     validity("bank-over-static", 100 * _gain(bank["pooled"], SCORE, STATIC, "lift")["low"], n=bank["pooled"]["n"])
     refined = _gain(bank["pooled"], IN_FORCE, STATIC, "lift")
-    validity("bank-set-over-static", 100 * refined["gain"], n=bank["pooled"]["n"])
+    validity("bank-set-over-static", 100 * refined["low"], n=bank["pooled"]["n"])
     assert all(g["low"] <= 0 for g in maven["pooled"]["gains"] if g["low"] is not None and g["measure"] == "lift")
     assert pd.isna([part["contenders"][SCORE]["oracle_share"] for part in bank["periods"]]).all()

@@ -10,14 +10,17 @@ from markupsafe import Markup
 from closedloop.batch.ledger import Entry
 from closedloop.batch.plan import DOCUMENTS
 from closedloop.errors import ClosedLoopError
-from closedloop.market.definition import read_definition
+from closedloop.market.definition import Definition, read_definition
 from closedloop.market.files import write_atomic
-from closedloop.period.store import PLANNING
+from closedloop.period.store import PLANNING, read_claims
 from closedloop.personas.changes import waiting
 from closedloop.presentation.page import page, templates
+from closedloop.presentation.words import Words
+from closedloop.questions.refinement.first_third import thirds_in_words, thirds_table
 
 _PACKAGE = "closedloop.batch"
 _GROUPS = ("Planning", "Playbooks, briefs and battlecards", "Looking back")
+_REVIEW = "07_review"
 _MOST_FALSE, _USUAL_EFFECT = 0.10, 0.10
 
 
@@ -66,9 +69,22 @@ def _market(out: Path, name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str
         "audit": audit if (out / audit).exists() else "",
         "self_test": _self_test(_kept(out, name, "self-test", runs)),
         "backtest": (_kept(out, name, "backtest", runs) or {}).get("headline", ""),
+        "thirds": _thirds(out / name, definition, runs) if definition else {},
         "is_dated": definition is not None and definition.clock != "none",
         "runs": runs,
     }
+
+
+def _thirds(folder: Path, definition: Definition, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the newest review says of the deals ranked first: period, sentence and table; nothing where none does."""
+    reviewed = [run["period"] for run in runs if run["notebook"] == _REVIEW and run["is_good"]]
+    newest = max(reviewed, key=lambda period: (len(period), period), default="")
+    claims, words = read_claims(folder / newest if newest else None, _REVIEW), Words(definition)
+    said = thirds_in_words(claims, words)
+    if not said:
+        return {}
+    listed = thirds_table(claims, words)._repr_html_()
+    return {"period": newest, "sentence": said[0].text, "table": Markup(listed)}
 
 
 def _kept(out: Path, market: str, name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

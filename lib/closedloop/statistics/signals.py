@@ -163,7 +163,8 @@ def shrunk(log_odds: float, error: float, others: Effects) -> Shrunk:
 
 
 def _density(x: Floats | float, spread: Floats | float, error: Floats | float) -> Floats:
-    return np.asarray(scipy.stats.norm.pdf(x, 0, np.sqrt(np.square(spread) + np.square(error))))
+    variance = np.square(spread) + np.square(error)
+    return np.asarray(np.exp(-np.square(x) / (2 * variance)) / np.sqrt(2 * np.pi * variance))  # a third of scipy's time
 
 
 def entering(

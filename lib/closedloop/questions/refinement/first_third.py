@@ -127,10 +127,10 @@ def thirds_in_words(claims: pd.DataFrame, words: Words) -> list[Sentence]:
         return []
     began, ended = str(everyone["first_period"]), str(everyone["last_period"])
     when = f"In {began}" if began == ended else f"From {began} to {ended}"
+    own, others, every = (f"{_counted(claim)} ({value(claim, words)})" for claim in (in_force, research, everyone))
     text = (
-        f"{when} {_counted(in_force, words)} of the deals were won that the set in force ranked first at each period's "
-        f"start, {_counted(research, words)} of those that the first research's set ranked first, "
-        f"{_counted(everyone, words)} in all: observed, not caused by the ranking."
+        f"{when} {own} of the deals were won that the set in force ranked first at each period's start, {others} of "
+        f"those that the first research's set ranked first, {every} in all: observed, not caused by the ranking."
     )
     return [Sentence(text, claim_ids(in_force, research, everyone))]
 
@@ -141,19 +141,19 @@ def thirds_table(claims: pd.DataFrame, words: Words) -> Table:
     def won(measure: str, lacking: str = "") -> Column:
         def cell(row: Mapping[str, Claim]) -> str:
             if measure in row:
-                return f"{_counted(row[measure], words)}; {ends(row[measure], words)}"
+                return f"{_counted(row[measure])} ({ends(row[measure], words)})"
             few = row[ALL]["n"] < FEWEST_DEALS
             return f"cannot tell: {f'fewer than {FEWEST_DEALS} deals' if few else lacking}"
 
         return cell
 
     columns: Columns = {
-        IN_FORCE: ("of the third that the set in force ranked first", won(IN_FORCE, "no points card at its start")),
-        RESEARCH: ("of the third that the first research's set ranked first", won(RESEARCH, "it expected all alike")),
-        ALL: ("of all decided deals", won(ALL)),
+        IN_FORCE: ("ranked first by the set in force", won(IN_FORCE, "no points card at its start")),
+        RESEARCH: ("ranked first by the first research's set", won(RESEARCH, "it expected all alike")),
+        ALL: ("all decided deals", won(ALL)),
     }
-    said = "Won, with the 90 % interval of the share. Deals that are equal at the border of a third count in part."
-    return table_of(_in_time(claims).iloc[::-1], words, "won in", columns, label=_period, caption=said)
+    said = "Deals won, of so many, with the 90 % interval of the share. Ranked first: a third of the period's deals."
+    return table_of(_in_time(claims).iloc[::-1], words, "period", columns, label=_period, caption=said)
 
 
 def _period(claim: Claim) -> str:
@@ -166,6 +166,6 @@ def _in_time(claims: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("level", key=lambda names: names.str.rjust(12), kind="stable")
 
 
-def _counted(claim: Claim, words: Words) -> str:
-    """How many were won of how many: "61 of 100 (61 %)"."""
-    return f"{numbers.count(claim['estimate'] * claim['n'])} of {numbers.count(claim['n'])} ({value(claim, words)})"
+def _counted(claim: Claim) -> str:
+    """How many were won of how many: "61 of 100"."""
+    return f"{numbers.count(claim['estimate'] * claim['n'])} of {numbers.count(claim['n'])}"
