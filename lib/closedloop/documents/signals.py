@@ -14,6 +14,7 @@ from closedloop.presentation.sentences import Claim, backed, where
 from closedloop.presentation.signal_words import (
     CAME,
     HAD_COME,
+    HAD_PROMISED,
     PROMISED,
     card_tables,
     in_short,
@@ -112,7 +113,7 @@ def changed(dossier: Dossier) -> list[Line]:
         if is_mine and entry.period == dossier.period.name:
             about = {"subject": entry.persona or "market", "field": entry.field, "level": entry.level}
             own = where(dossier.plan, **about)
-            cited = own[own["measure"].isin([PROMISED, CAME, HAD_COME])]
+            cited = own[own["measure"].isin([PROMISED, HAD_PROMISED, HAD_COME])]
             found.append(Line(edit_told(entry, dossier.words), claims=claim_ids(cited)))
     return found
 

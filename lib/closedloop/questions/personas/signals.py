@@ -34,8 +34,7 @@ def signals() -> Answer:
 
     A signal is a level that was tested, given persona, period, the other signals and all other fields, and moves the
     chance of winning in every persona; or, as such, in one persona beside the others. Points are of the win rate. What
-    is not known of the buyer gets the size of a test of two arms (``proportions.trial``) that could tell what it
-    does.
+    is not known of the buyer gets the size of a test of two arms that could tell what it does (``proportions.trial``).
     """
     now, personas = opened(), opened().personas
     is_of_buyers = set(buyer_fields(now.situation))
