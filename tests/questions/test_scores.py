@@ -1,5 +1,6 @@
 """The score: how it is judged, which classifiers it takes, and what it may not read."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,7 +72,9 @@ def test_any_classifier_is_cloned_seeded_and_left_out_of_the_self_test(now: Open
     assert first.results["auc_within"] == again.results["auc_within"]
     assert first.redraws == [] and len(first.compared) == 1
     assert first.compared["level"].tolist() == ["own learner"]
-    listed = call_list(lead_card(first)).tables["next_leads"]
+    card = lead_card(first)
+    card.fitted = replace(card.fitted, order="score")
+    listed = call_list(card).tables["next_leads"]
     assert len(listed) > 50
     order = first.fitted.model.ranking.predict(first.rows, first.fitted.model.history.at(len(first.rows), None))
     place = pd.Series(order, index=first.rows["lead_id"])[listed.loc[listed["slot"] == "ranked", "record_id"]]

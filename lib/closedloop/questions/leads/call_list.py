@@ -136,7 +136,7 @@ class Waiting:
             texts = self.card.levels_of(rows, rows["persona"])
             table["points"] = self.card.total(texts).astype(int)
             if is_usable:
-                moves = self.card.moves(texts)
+                moves = self.card.moves(texts.drop(columns=self._unknown, errors="ignore"))
                 favour = [[_told(move) for move in row if move[2] > 0][:_MOST_FOR] for row in moves]
                 against = [[_told(move) for move in reversed(row) if move[2] < 0][:_MOST_AGAINST] for row in moves]
         table["reasons"], table["caution"] = pd.Series(favour, dtype=object), pd.Series(against, dtype=object)

@@ -64,9 +64,9 @@ def lead_card(scored: Answer) -> Answer:
         answer.missing["lead_card"] = scored.missing["quality"]
         return answer
     learned = _Learned.of(now, found.prospects)
-    card = learned.card(np.arange(len(learned.rows)))
-    if found.prospects.table == "deals" and scored.arguments["fields"] is None:
-        card = now.personas.card  # one card of deals: the one in force
+    is_in_force = found.prospects.table == "deals" and scored.arguments["fields"] is None
+    card = now.personas.card if is_in_force else None  # one card of deals, where there is one in force
+    card = card or learned.card(np.arange(len(learned.rows)))
     if card is None:
         answer.missing["lead_card"] = (
             f"A card needs a hundred decided {found.prospects.table}, won and lost; {len(learned.rows):,} are known."
