@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
 
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import claim_ids
@@ -35,7 +34,7 @@ def over_periods(rows: pd.DataFrame, title: str, axis: str, *, caption: str = ""
     axes.set_xlim(-0.5, len(periods) - 0.5)
     axes.set_ylim(0, None)
     axes.set_ylabel(axis, fontsize=9, color=INK)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: numbers.rate(value)))
+    axes.yaxis.set_major_formatter(lambda value, _: numbers.rate(value))
     axes.grid(axis="y", color="#e3e6e8", linewidth=0.8)
     drawn.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", frameon=False, fontsize=9)
     return drawn.picture(title, told, f"Point: observed; bar: 90 % interval. {caption}", claim_ids(rows))
