@@ -252,8 +252,7 @@ def standing(before: Sequence[Signal], found: Sequence[Signal], verdict: str, co
 def _show_next_set(shown: Evidence, title: str) -> Sequence[Piece]:
     """What changes against the set in force, and when."""
     coming, entries = shown.result("next_period"), shown.table("entries")
-    told = [Sentence(f"{edit_told(Change(**row), shown.words)}.") for row in records(entries)]
-    listed = [Listing(told)] if told else []
+    listed = entries_told(entries, shown)
     if not shown.result("is_proposed"):
         said = Sentence(f"The set in force stays{f' in {coming}' if coming else ''}.")
     elif shown.words.definition.accept == "manual":
@@ -261,3 +260,16 @@ def _show_next_set(shown: Evidence, title: str) -> Sequence[Piece]:
     else:
         said = Sentence(f"This set is in force in {coming}, with rates renewed at its start.")
     return change_table(shown.table("changes"), shown.words, title), *listed, said
+
+
+def entries_told(entries: pd.DataFrame, shown: Evidence) -> list[Listing]:
+    """What each new entry of the changelog did, with its claim; nothing where there is none.
+
+    ``entries``: one row an entry (``persona_set.Change``), as ``next_set`` leaves them.
+    """
+    told = []
+    for row in records(entries):
+        entry = Change(**{name: value for name, value in row.items() if not numbers.is_missing(value)})
+        claim = shown.ledger[shown.ledger["claim_id"] == entry.claim_id]
+        told.append(stating(f"{edit_told(entry, shown.words)}.", claim))
+    return [Listing(told)] if told else []
