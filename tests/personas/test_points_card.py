@@ -7,12 +7,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop import score
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet, points_of, read_set, renewed, write_set
 from closedloop.personas.points_card import PointsCard, cases_by_level, points_card
-from closedloop.questions.leads.lead_card import lead_card, select
+from closedloop.questions.leads.lead_card import Learned, select
+from closedloop.questions.leads.scores import prospects_of
 from closedloop.statistics.level_effects import MISSING
 from closedloop.statistics.rules import Among, Between, Branch, Rule
 from closedloop.statistics.signals import OTHERS
@@ -196,11 +196,13 @@ def same_everywhere(market: str, period: str, personas: PersonaSet) -> tuple[int
         own = points_of(now.personas, rows)
         assert own is not None and counted(now.personas.card, rows, rule) == own.astype(int).tolist()
         n_deals = len(rows)
-    found = lead_card(score(now.prospects(), learner="logistic")).fitted
-    if found.card is not None and found.prospects.table == "leads":
-        rows = now.prospects()
-        ours = found.card.total(found.card.levels_of(rows, rows["persona"])).astype(int).tolist()
-        assert counted(found.card, rows, rule, "lead") == ours
+    if now.situation.view.has("leads"):
+        rows, _ = now.rows(now.prospects(), "leads")
+        learned = Learned.of(now, prospects_of(now.situation, rows, "leads"))
+        card = learned.card(np.arange(len(learned.rows)))
+        assert card is not None
+        ours = card.total(card.levels_of(rows, rows["persona"])).astype(int).tolist()
+        assert counted(card, rows, rule, "lead") == ours
         n_leads = len(rows)
     return n_deals, n_leads
 

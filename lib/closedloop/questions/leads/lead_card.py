@@ -63,7 +63,7 @@ def lead_card(scored: Answer) -> Answer:
     if found.model is None:
         answer.missing["lead_card"] = scored.missing["quality"]
         return answer
-    learned = _Learned.of(now, found.prospects)
+    learned = Learned.of(now, found.prospects)
     is_in_force = found.prospects.table == "deals" and scored.arguments["fields"] is None
     card = now.personas.card if is_in_force else None  # one card of deals, where there is one in force
     card = card or learned.card(np.arange(len(learned.rows)))
@@ -81,7 +81,7 @@ def lead_card(scored: Answer) -> Answer:
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
     """The rows that a score learned of, in the order of time: their fields, periods and outcomes."""
 
     rows: pd.DataFrame
@@ -90,7 +90,8 @@ class _Learned:
     periods: pd.Series
 
     @classmethod
-    def of(cls, now: OpenPeriod, prospects: Prospects) -> "_Learned":
+    def of(cls, now: OpenPeriod, prospects: Prospects) -> "Learned":
+        """The rows of these prospects that a score learns of, and the fields that give points."""
         days = prospects.learned_days
         rows = prospects.rows.loc[days.index].assign(is_won=prospects.is_won[days.index].astype(bool))
         fields = [f for f in prospects.fields if f not in (PERSONA, *CHOSEN_BY_US) and rows[f].nunique() > 1]
@@ -102,7 +103,7 @@ class _Learned:
         return points_card(*cases_by_level(rows, self.fields, {}, self.periods.iloc[places], rows[PERSONA]))
 
 
-def _gain(now: OpenPeriod, learned: _Learned, model: Score) -> Interval:
+def _gain(now: OpenPeriod, learned: Learned, model: Score) -> Interval:
     """The lift of cards less that of the score, on rows that neither had seen; NaN where no card could be made."""
     points = []
     for seen, asked in model.splits:
@@ -116,7 +117,7 @@ def _gain(now: OpenPeriod, learned: _Learned, model: Score) -> Interval:
     return lift_gain(*found, rng=now.situation.rng("lead-card"))
 
 
-def _state(answer: Answer, card: PointsCard, gain: Interval, learned: _Learned) -> None:
+def _state(answer: Answer, card: PointsCard, gain: Interval, learned: Learned) -> None:
     """State what the card gives, what points stand for, and how it ranks beside the score."""
     origin = answer.origin(learned.days)
     rows = pd.DataFrame([vars(row) for row in card.rows]).rename(columns={"points": "estimate"})
