@@ -62,8 +62,8 @@ def told() -> Dossier:
 def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> None:
     assert card("look", told) == ["Number of sites: over 20,", "And others: see “What moves the chance?”"]
     shown = plain(playbook(told).glance())
-    told = "+12 points (5 to 19; n = 227, 2024-q1 to 2024-q4), in all personas, confirmed in 1 of 1 periods, 2025-q1"
-    assert f"over 20, {told}" in shown
+    text = "+12 points (5 to 19; n = 227, 2024-q1 to 2024-q4), in all personas, confirmed in 1 of 1 periods, 2025-q1"
+    assert f"over 20, {text}" in shown
     against = card("look", replace(told, personas=replace(PERSONAS, signals=SIGNALS[1:2])))
     assert against == ["Against it: number of sites: 1,"]
 

@@ -57,7 +57,7 @@ def _buyer_fields(dossier: Dossier) -> set[str]:
 
 
 def look_for(dossier: Dossier, most: int) -> list[Part]:
-    """The glance's card: what of a buyer speaks for a deal or against it, and how sure that is; none without signals."""
+    """The glance's card: what of a buyer speaks for a deal or against it, and how sure that is; none without any."""
     found, lines = of_buyers(dossier), []
     for one in found[:most]:
         named = level_named(one.field, one.level, dossier.words)
