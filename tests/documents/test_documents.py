@@ -123,7 +123,7 @@ def card(name: str, found: Dossier) -> list[str]:
 
 def test_the_glance_has_every_card_that_a_seller_needs() -> None:
     names = [part.name for part in glance(playbook(dossier())).cards]
-    assert names == ["who", "sentence", "look", "ask", "prove", "objection", "walk", "expect", "changed"]
+    assert names == ["who", "sentence", "ask", "prove", "objection", "walk", "expect", "changed"]
 
 
 def test_the_facts_are_size_choice_and_the_last_day_of_the_period() -> None:
@@ -143,7 +143,7 @@ def test_texts_follow_what_sets_the_persona_apart_then_what_was_heard() -> None:
 
 
 def test_what_a_good_answer_sounds_like_stands_apart() -> None:
-    line = glance(playbook(dossier())).cards[3].lines[0]
+    line = glance(playbook(dossier())).cards[2].lines[0]
     assert (line.text, line.detail, line.mark) == ("What does it cost today?", "Good: a figure.", "assumed")
 
 
@@ -226,7 +226,7 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
         personas=replace(PERSONAS, personas=(Persona("fast", "Fast start"), Persona("slow", "Slow"))),
     )
     text = plain(glance(playbook(empty)))
-    assert text.count("No evidence yet.") == 6
+    assert text.count("No evidence yet.") == 5
     assert "Win rate: no evidence yet, collect outcomes of its deals" in text
     assert "nan" not in text.lower()
 

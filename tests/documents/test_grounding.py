@@ -40,6 +40,11 @@ RECORDS = {"next_leads", "wake_up", "rules", "changes", "history"}  # of records
 UNTOLD = {"Whom to call next", "Feedback slip"}  # parts of documents that list records
 WRITTEN = {"assumed", "promised"}  # marks of lines that people wrote
 SETTINGS = {"90", "95"}  # the levels of intervals
+TESTED = {
+    "signal_points",
+    "withdrawn_points",
+    "withdrawn_since",
+}  # of levels that were tested when they entered or left
 Told = tuple[str, tuple[str, ...]]
 COMPARES = re.compile(
     r"\b(more|less|fewer|better|worse|higher|lower|larger|smaller|faster|slower|dearer|cheaper|stronger|weaker|differ\w*"
@@ -184,7 +189,8 @@ def is_unclaimed(told: Told, ledger: pd.DataFrame, labels: Iterable[str] = ()) -
         text = text.replace(label, "")
     if not COMPARES.search(text) or any(known.lower() in text.lower() for known in NO_COMPARISON):
         return False
-    return not (ledger.loc[list(ids), "family"] != "none").any()
+    cited = ledger.loc[list(ids)]
+    return not ((cited["family"] != "none") | cited["measure"].isin(TESTED)).any()
 
 
 def shown_of(market: str, period: str, out: Path) -> Iterator[tuple[str, list[Piece], Words, list[str]]]:

@@ -10,7 +10,7 @@ from closedloop.personas.persona_set import Change
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
 
 from tests.documents.dossiers import stated
-from tests.documents.ledger import rates
+from tests.documents.ledger import rates, totals
 from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, plain, playbook
 
 AT = Origin("02_personas", "signals", "deals", "2024-q1", "2024-q4")
@@ -43,6 +43,7 @@ def _claims() -> pd.DataFrame:
     return stated(
         estimated(promised, AT, measure="signal_points", **POINTS),
         estimated(rates("sites", **{"over 20": (0.11, 0.04, 0.17, 96)}), SINCE, measure="signal_since", **POINTS),
+        counted(totals("sites", 1, **{"over 20": 1}), SINCE, measure="signal_same_periods"),
         counted([{"field": "product", "level": "plan", "estimate": 640, "n": 140}], AT, measure="test_arm_deals"),
         estimated(amounts, SINCE._replace(notebook="05_deals"), measure="won_amount_per_decided", unit="amount"),
         estimated(given, AT._replace(cell="card"), measure="card_points", unit="count"),
@@ -59,10 +60,12 @@ def told() -> Dossier:
 
 
 def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> None:
-    assert card("look", told) == ["Number of sites: over 20,", "Against it: number of sites: 1,"]
+    assert card("look", told) == ["Number of sites: over 20,", "And others: see “What moves the chance?”"]
     shown = plain(playbook(told).glance())
-    assert "over 20, +12 points (5 to 19), in all personas, confirmed in 1 of 1 periods" in shown
-    assert "1, −8 points (−13 to −3), in all personas, new: too little came since to tell" in shown
+    text = "+12 points (5 to 19; n = 227, 2024-q1 to 2024-q4), in all personas, confirmed in 1 of 1 periods, 2025-q1"
+    assert f"over 20, {text}" in shown
+    against = card("look", replace(told, personas=replace(PERSONAS, signals=SIGNALS[1:2])))
+    assert against == ["Against it: number of sites: 1,"]
 
 
 def test_a_deviation_is_told_in_the_documents_of_its_persona_alone(told: Dossier) -> None:
@@ -111,6 +114,6 @@ def test_the_brief_sets_a_product_beside_what_a_decided_deal_brought(told: Dossi
 
 def test_without_signals_nothing_is_said_to_matter_nothing() -> None:
     page = playbook(dossier())
-    assert "that is not to say that nothing matters" in plain(page.glance())
+    assert "Look for" not in plain(page.glance())
     assert plain(page.signals()).count("that is not to say that nothing matters") == 2
     assert "that is not to say that none does" in plain(brief(dossier()).channels())

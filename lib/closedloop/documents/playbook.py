@@ -51,7 +51,7 @@ class SalesPlaybook(Document):
         cards = [
             glance.who(dossier),
             glance.written(dossier, "The one sentence", "value_proposition", "sentence", 1),
-            signals.look_for(dossier, most=2),
+            *signals.look_for(dossier, most=1),
             glance.written(dossier, "Ask", "question", "ask"),
             glance.written(dossier, "Prove", "proof", "prove"),
             glance.objection(dossier),

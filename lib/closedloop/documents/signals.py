@@ -14,7 +14,6 @@ from closedloop.presentation.sentences import Claim, backed, where
 from closedloop.presentation.signal_words import (
     CAME,
     HAD_COME,
-    HAD_PROMISED,
     PROMISED,
     card_tables,
     in_short,
@@ -57,14 +56,16 @@ def _buyer_fields(dossier: Dossier) -> set[str]:
     return set(dossier.table("personas", "whom").get("field", ()))
 
 
-def look_for(dossier: Dossier, most: int) -> Part:
-    """The glance's card: what of a buyer speaks for a deal or against it, by how much, and how sure that is."""
-    lines = []
-    for one in of_buyers(dossier)[:most]:
+def look_for(dossier: Dossier, most: int) -> list[Part]:
+    """The glance's card: what of a buyer speaks for a deal or against it, and how sure that is; none without any."""
+    found, lines = of_buyers(dossier), []
+    for one in found[:most]:
         named = level_named(one.field, one.level, dossier.words)
         text = f"Against it: {named}" if one.points < 0 and not one.persona else capital(named)
-        lines.append(Line(f"{text},", in_short(one, dossier.words), claims=claim_ids(of_signal(dossier.plan, one))))
-    return Part("Look for", lines, empty=NOT_SHOWN, name="look")
+        said = in_short(one, dossier.plan, dossier.words)
+        lines.append(Line(f"{text},", said.text, claims=said.claims))
+    lines += [Line("And others: see “What moves the chance?”")] if len(found) > most else []
+    return [Part("Look for", lines, name="look")] if lines else []
 
 
 def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
@@ -113,7 +114,7 @@ def changed(dossier: Dossier) -> list[Line]:
         if is_mine and entry.period == dossier.period.name:
             about = {"subject": entry.persona or "market", "field": entry.field, "level": entry.level}
             own = where(dossier.plan, **about)
-            cited = own[own["measure"].isin([PROMISED, HAD_PROMISED, HAD_COME])]
+            cited = own[own["measure"].isin([PROMISED, HAD_COME])]
             found.append(Line(edit_told(entry, dossier.words), claims=claim_ids(cited)))
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from closedloop.personas.signals import CONFIRMED, NEW, Signal
+from closedloop.personas.signals import CONFIRMED, NEW, WITHDRAWN, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
 from closedloop.presentation.sentences import Claim, cases, ends, first, records, value, where
@@ -41,11 +41,12 @@ def for_whom(persona: str, words: Words) -> str:
 
 
 def state_told(signal: Signal) -> str:
-    """What came of a signal in force so far, in a few words."""
+    """What came of a signal so far, in a few words."""
     if signal.state == NEW:
-        return "new: too little came since to tell"
+        return f"new from {signal.entered} on: too little came since to tell"
     went = f"in {signal.n_same} of {signal.n_periods} periods"
-    return f"confirmed {went}" if signal.state == CONFIRMED else f"not yet told: in the promised direction {went}"
+    told = {CONFIRMED: "confirmed", WITHDRAWN: "withdrawn: in the promised direction"}
+    return f"{told.get(signal.state, 'not yet told: in the promised direction')} {went}"
 
 
 def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFrame:
@@ -55,10 +56,13 @@ def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFr
     return own[own["measure"].isin(wanted)]
 
 
-def in_short(signal: Signal, words: Words) -> str:
-    """What a signal promised, for whom, and how it stands: "+9 points (4 to 14), in all personas, confirmed ..."."""
-    promised = numbers.moved(signal.points, signal.low, signal.high)
-    return f"{promised}, {for_whom(signal.persona, words)}, {state_told(signal)}"
+def in_short(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
+    """What a signal promised, for whom, and how it stands: "+9 points (4 to 14; ...), in all personas, ..."."""
+    own = of_signal(claims, signal, PROMISED, SAME_PERIODS)
+    promised, since = first(own, measure=PROMISED), first(own, measure=SAME_PERIODS)
+    text = "" if promised is None else f"{moved_of(promised)}, "
+    when = "" if since is None or signal.state == NEW else f", {span(since)}"
+    return stating(f"{text}{for_whom(signal.persona, words)}, {state_told(signal)}{when}", own)
 
 
 def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buyers: bool) -> Sentence:
@@ -95,12 +99,11 @@ def moved_of(claim: Claim) -> str:
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
-    """That a signal is in force no longer, what it had promised, and what came."""
+    """That a signal is in force no longer, what it had promised, and what came while it was."""
     own = of_signal(claims, signal)
-    named = capital(level_named(signal.field, signal.level, words))
+    named, whom = capital(level_named(signal.field, signal.level, words)), for_whom(signal.persona, words)
     kept = _kept(first(own, measure=HAD_PROMISED), first(own, measure=HAD_COME))
-    whom = for_whom(signal.persona, words)
-    return stating(f"{named}, {whom}: in force no longer since {signal.left}; {kept}.", own)
+    return stating(f"{named}, {whom}, is in force no longer: {kept}.", own)
 
 
 def trial_told(signal: Signal, claims: pd.DataFrame, words: Words) -> list[Sentence]:
@@ -147,14 +150,16 @@ def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], 
 
 
 def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
-    """On which field most points turn, and what the fewest and the most points of deals stand for."""
+    """What the field gives on which points turn most, and what the fewest and the most points of deals stand for."""
     given, chances = where(claims, measure=POINTS), where(claims, measure=CHANCE)
     if given.empty:
         return []
     reach = given.groupby("field", sort=False)["estimate"].agg(lambda points: points.max() - points.min())
     name = str(reach.idxmax())
-    text = f"Most points turn on {words.column(name)}: {numbers.count(reach[name])} from its least level to its best"
-    said = [stating(f"{text}, {span(records(given.head(1))[0])}.", given[given["field"] == name])]
+    own = given[given["field"] == name].sort_values("estimate", kind="stable")
+    fewest, most = (value(row, words) for row in records(own.iloc[[0, -1]]))
+    text = f"By {words.column(name)} a deal gets from {fewest} to {most} points, {span(records(own.head(1))[0])}."
+    said = [stating(text, own)]
     outer = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
     worth = [f"about {row['level']} points stand for a chance of {value(row, words)}" for row in outer]
     return [*said, *([stating(f"{capital(', '.join(worth))}.", *outer)] if worth else [])]

@@ -56,20 +56,25 @@ def _about(one: Signal) -> dict[str, object]:
 
 
 def _state(answer: Answer, one: Signal) -> None:
-    """What a signal promised, what came since, and in how many periods it went that way."""
+    """What a signal promised, what came since, and in how many periods it went that way: none while it is new."""
     now, told = answer.now, signal_words
     learned = Origin(now.notebook, answer.section, "deals", one.first_period, one.last_period)
-    ended = [period.name for period in now.situation.warehouse.periods if period.name < (one.left or now.period.name)]
-    later = learned._replace(first_period=one.entered, last_period=ended[-1] if ended else one.entered)
+    later = learned._replace(first_period=one.entered, last_period=_last_told(one, now.situation))
     promised, came = (told.PROMISED, told.CAME) if one.is_in_force else (told.HAD_PROMISED, told.HAD_COME)
     at_entry = _about(one) | {"estimate": one.points, "low": one.low, "high": one.high, "n": one.n}
     answer.estimate([at_entry], learned, promised, unit="points", kind="predictive")
+    if one.since_points is not None:
+        since = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
+        answer.estimate([_about(one) | since | {"baseline": one.points}], later, came, unit="points")
+    answer.count([_about(one) | {"estimate": one.n_same, "n": one.n_periods}], later, told.SAME_PERIODS)
+
+
+def _last_told(one: Signal, situation: Situation) -> str:
+    """The last period in which something came of a signal; that of its entry while nothing did."""
     if one.since_points is None:
-        return
-    since = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
-    answer.estimate([_about(one) | since], later, came, unit="points")
-    if one.is_in_force:
-        answer.count([_about(one) | {"estimate": one.n_same, "n": one.n_periods}], later, told.SAME_PERIODS)
+        return one.entered
+    ended = [period.name for period in situation.warehouse.periods if period.name < (one.left or situation.period.name)]
+    return ended[-1]
 
 
 def _size_test(answer: Answer, one: Signal) -> None:
@@ -118,7 +123,7 @@ def _listed(listed: Sequence[Signal], shown: Evidence, caption: str) -> Table:
             one.entered,
             numbers.moved(one.since_points, one.since_low, one.since_high),
             numbers.count(one.since_n) if one.since_n else numbers.MISSING,
-            signal_words.state_told(one) if one.is_in_force else f"withdrawn since {one.left}",
+            signal_words.state_told(one),
         )
         for one in listed
     )
