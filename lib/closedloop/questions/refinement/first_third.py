@@ -151,9 +151,7 @@ def thirds_table(claims: pd.DataFrame, words: Words) -> Table:
         RESEARCH: ("ranked first by the first research's set", won(RESEARCH, "it expected all alike")),
         ALL: ("all decided deals", won(ALL)),
     }
-    said = (
-        "Deals won, of so many, with the 90 % interval of the share. First: a third; ties at its border count in part."
-    )
+    said = "Deals won of so many, with the share's 90 % interval. First: a third; ties at the border count in part."
     return table_of(_in_time(claims).iloc[::-1], words, "period", columns, label=_period, caption=said)
 
 
