@@ -115,8 +115,7 @@ def show_thirds(shown: Evidence, title: str) -> Sequence[Piece]:
     rows = _in_time(claims)
     rows = rows.assign(period=rows["level"], series=rows["measure"].map(_SERIES).astype(series))
     asked = title or "Of the deals ranked first, how many were won?"
-    below = "Deals that are equal at the border of a third count in part."
-    picture = over_periods(rows, asked, "share of decided deals won", caption=below)
+    picture = over_periods(rows, asked, "share of decided deals won")
     return picture, *thirds_in_words(claims, shown.words), thirds_table(claims, shown.words)
 
 
@@ -152,7 +151,7 @@ def thirds_table(claims: pd.DataFrame, words: Words) -> Table:
         RESEARCH: ("ranked first by the first research's set", won(RESEARCH, "it expected all alike")),
         ALL: ("all decided deals", won(ALL)),
     }
-    said = "Deals won, of so many, with the 90 % interval of the share. Ranked first: a third of the period's deals."
+    said = "Deals won of so many, with the share's 90 % interval. First: a third; ties at the border count in part."
     return table_of(_in_time(claims).iloc[::-1], words, "period", columns, label=_period, caption=said)
 
 
