@@ -85,6 +85,11 @@ def in_force(signals: Sequence[Signal]) -> list[Signal]:
     return [one for one in signals if one.is_in_force]
 
 
+def in_time(name: str) -> str:
+    """A period's name as it is put in order: p1000 after p999."""
+    return name.rjust(12)
+
+
 @dataclass(frozen=True)
 class Cases:
     """Decided deals as refinement reads them: ``won`` (n,), ``period`` (n,) its number, ``levels`` (n, fields).
@@ -106,12 +111,12 @@ class Cases:
 
     def number(self, name: str) -> int:
         """The number of a period, or of the first one after it."""
-        return next((i for i, own in enumerate(self.names) if own >= name), len(self.names))
+        return next((i for i, own in enumerate(self.names) if in_time(own) >= in_time(name)), len(self.names))
 
 
 def cases_of(deals: pd.DataFrame, levels: pd.DataFrame, periods: pd.Series, personas: pd.Series) -> Cases:
     """Decided ``deals`` by the levels of their fields (``counting.levels``), their periods and their personas."""
-    names = tuple(sorted(set(periods)))
+    names = tuple(sorted(set(periods), key=in_time))
     texts = levels.astype(object).where(levels.notna(), MISSING).astype(str)
     texts.insert(0, PERSONA, personas.astype(str))
     number = periods.map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.intp)
@@ -258,18 +263,23 @@ def _of_one_persona(
     columns = ["field", "level", "persona", "n", "log_odds", "error", "p", "q", "points", "low", "high", "beyond"]
     if whole is None:
         return [], pd.DataFrame(columns=columns)
-    levels, found = deviation_tests(whole, now, of_people)
-    n, p, rows = len(levels), found.p, []
-    order = np.argsort(np.where(np.isnan(p), 2.0, p), kind="stable")
-    entered = list[Signal]()
-    for step, at in enumerate(order, 1):
-        own, q = levels[at], float(min(1.0, p[at] * n / step))
-        of = shrunk(float(found.log_odds[at]), float(found.error[at]), found)
-        entry = Entry(own, 0, float(p[at]), q, of)
-        signal = _entered(entry, whole, cases, coming)
-        beyond = float(scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation))
-        raw = (float(found.log_odds[at]), float(found.error[at]), float(p[at]))
-        rows.append((*own, signal.n, *raw, q, signal.points, signal.low, signal.high, beyond))
-        if q <= rate * DEVIATIONS_SHARE and len(entered) == step - 1 and abs(of.log_odds) > GATE:
-            entered.append(signal)
-    return entered, pd.DataFrame(rows, columns=columns)
+    entered, kept = list[Signal](), list[tuple[Any, ...]]()
+    while True:
+        held = [*now, *(one.what for one in entered)]
+        levels, found = deviation_tests(whole, held, of_people)
+        rows, holding = list[tuple[Any, ...]](), list[tuple[float, int, Signal]]()
+        factor = (len(levels) + len(entered)) / (len(entered) + 1)
+        for own, log_odds, error, p in zip(levels, *found, found.p, strict=True):
+            of = shrunk(float(log_odds), float(error), found)
+            q = float(min(1.0, p * factor))
+            signal = _entered(Entry(own, 0, float(p), q, of), whole, cases, coming)
+            beyond = float(scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation))
+            figures = (signal.points, signal.low, signal.high, beyond)
+            rows.append((*own, signal.n, float(log_odds), float(error), float(p), q, *figures))
+            is_held = q <= rate * DEVIATIONS_SHARE and abs(of.log_odds) > GATE
+            holding += [(q, len(rows) - 1, signal)] if is_held else []
+        if not holding:
+            return entered, pd.DataFrame([*kept, *rows], columns=columns)
+        _, place, signal = min(holding, key=lambda one: one[:2])
+        entered.append(signal)
+        kept.append(rows[place])

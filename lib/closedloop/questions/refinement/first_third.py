@@ -11,6 +11,7 @@ from closedloop.market.periods import Period
 from closedloop.period.counting import decided
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import points_of
+from closedloop.personas.signals import in_time
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, Table, claim_ids
 from closedloop.presentation.period_charts import over_periods
@@ -162,7 +163,7 @@ def _period(claim: Claim) -> str:
 def _in_time(claims: pd.DataFrame) -> pd.DataFrame:
     """The claims of single periods in the order of time, p1000 after p999."""
     rows = claims[claims["field"] == "period"]
-    return rows.sort_values("level", key=lambda names: names.str.rjust(12), kind="stable")
+    return rows.sort_values("level", key=lambda names: names.map(in_time), kind="stable")
 
 
 def _counted(claim: Claim) -> str:
