@@ -33,7 +33,7 @@ from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SignalRedraw
 
-TESTED, SINCE, VISIBLE = "signal_points", "signal_since", "visible_points"
+TESTED, SINCE, VISIBLE = "level_points", "signal_kept", "visible_points"
 _POWER = 0.8
 _QUARTER = 0.25  # of the deals: the share for which 06 says what could have been shown
 _WATCHED = 0.10
