@@ -186,7 +186,7 @@ def entering(
         able = table[(table["beyond"] > 0.5) & (table["q"] <= rate)].sort_values(["p", "field", "level"])
         able = able[[Level(*pair) not in refused for pair in zip(able["field"], able["level"], strict=True)]]
         if able.empty:
-            return entered, pd.concat([*kept, table], ignore_index=True)
+            return entered, _in_points(fits, pd.concat([*kept, table], ignore_index=True))
         best = able.iloc[0]
         level, fit = Level(str(best["field"]), str(best["level"])), fits[int(best["span"])]
         if in_every_persona(fit, fit.names.index(level), held, float(np.sign(best["log_odds"]))):
@@ -209,18 +209,26 @@ def _tested(fits: Sequence[LevelFit], held: Sequence[Level], shares: Sequence[fl
         rows = []
         for place in places:
             of = shrunk(float(found.log_odds[place]), float(found.error[place]), prior)
-            low, high = of.ends()
-            told, ends = points(fit, int(place), np.array([of.log_odds, low, high])), abs(of.log_odds)
-            beyond = scipy.stats.norm.sf((GATE - ends) / of.deviation)
+            beyond = scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation)
             rows.append((*fit.names[place][:2], span, int(fit.flags[:, place].sum()), found.log_odds[place],
-                         found.error[place], min(found.p[place] / share, 1.0), *of, beyond, *told))  # fmt: skip
+                         found.error[place], min(found.p[place] / share, 1.0), *of, beyond))  # fmt: skip
         parts.append(pd.DataFrame(rows, columns=_TESTED))
     every = pd.concat(parts, ignore_index=True).dropna(subset=["p"])
     return every.sort_values("p", kind="stable").drop_duplicates(["field", "level"]).reset_index(drop=True)
 
 
 _TESTED = ["field", "level", "span", "n", "log_odds", "error", "p", "shrunk", "deviation", "beyond"]
-_TESTED += ["points", "low", "high"]
+
+
+def _in_points(fits: Sequence[LevelFit], table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the shrunk effects as points, low and high: made once, for it takes every case."""
+    rows = []
+    columns = (table[name].tolist() for name in ("field", "level", "span", "shrunk", "deviation"))
+    for field, level, span, log_odds, deviation in zip(*columns, strict=True):
+        fit, of = fits[span], Shrunk(log_odds, deviation)
+        place = fit.names.index(Level(field, level))
+        rows.append(points(fit, place, np.array([of.log_odds, *of.ends()])))
+    return table.assign(**dict(zip(("points", "low", "high"), np.reshape(rows, (len(rows), 3)).T, strict=True)))
 
 
 def _prior(fit: LevelFit, held: Sequence[Level], found: Effects, places: Ints) -> Effects:
