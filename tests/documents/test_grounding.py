@@ -74,6 +74,7 @@ NO_COMPARISON = (
     "are known for more than",
     "are false at most, on average",  # a bound on how many lines hold falsely: no group beside another
     "more are qualified but not handed off",
+    " a deal gets from ",  # a field may be called "more of a product"
     "or more (",
 )
 
@@ -97,6 +98,8 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
     texts = [words.definition.title, numbers.points(words.definition.claims.smallest_worth)]
     for claim in cited.to_dict("records"):
         values = [float(claim[name]) for name in VALUES if not numbers.is_missing(claim[name])]
+        if claim["unit"] == "rate" and not numbers.is_missing(claim["n"]):
+            values.append(float(claim["estimate"]) * float(claim["n"]))  # 39 of 81
         texts += [text for value in values for text in ways_to_write(value, words.currency)]
         texts += [
             str(claim["claim_id"]),

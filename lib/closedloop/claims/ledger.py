@@ -63,10 +63,10 @@ FAMILIES = (
     "promise",
     "duel",
     "targets",
-    "edit",
-    "simplify",
     "signal",
     "followed",
+    "edit",
+    "simplify",
     "none",
 )
 

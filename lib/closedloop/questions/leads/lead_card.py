@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from closedloop.claims.comparisons import gain_looks
+from closedloop.claims.ledger import close_family
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
 from closedloop.period.counting import LEAST_SHOWN
@@ -130,7 +132,8 @@ def _state(answer: Answer, card: PointsCard, gain: Interval, learned: Learned) -
     if np.isfinite(gain.low):
         n = sum(len(asked) for _, asked in answer.fitted.model.splits)
         told = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": n}
-        answer.estimate([told], origin, "card_over_score_lift", unit="points", kind="predictive")
+        looks = gain_looks([told], origin, measure="card_over_score_lift", unit="points")
+        answer.closed.append(close_family(looks, family="duel", **answer.now.situation.about))
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -168,9 +171,9 @@ def _said(shown: Evidence) -> Sequence[Piece]:
     backing = f"90 % interval {low.split(numbers.SPACE)[0]} to {high}, {cases(gain)}, {span(gain)}"
     text = f"Lift of the third ranked first, card less score: {found} ({backing}). "
     if shown.result("call_order") == CARD:
-        text += f"The card costs less than {numbers.points(WORSE)} beside the score, so it orders the list to call."
+        text += "Hardly anything is lost by the card, so it orders the list to call."
     else:
-        text += f"The card may cost {numbers.points(WORSE)} or more: the score orders the list, and the card explains."
+        text += "Too much may be lost by the card: the score orders the list to call, and the card explains it."
     return [stating(text, gain)]
 
 

@@ -223,7 +223,7 @@ def _could_show(shown: Evidence) -> list[Sentence]:
         return []
     text = (
         f"With {numbers.count(visible['n'])} deals a level that a quarter of them have enters in four of five cases "
-        f"from {numbers.points(visible['estimate'])} on; what moves the chance less mostly stays unseen."
+        f"where it moves the chance by {numbers.points(visible['estimate'])}."
     )
     return [stating(text, visible)]
 
