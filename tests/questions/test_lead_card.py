@@ -38,7 +38,9 @@ def test_every_row_of_the_card_is_a_claim_and_so_is_what_ranks(planned: SimpleNa
     chances = claims[claims["measure"] == "card_chance"]
     assert chances["level"].tolist() == [str(step) for step in range(0, 101, 10)]
     assert chances["estimate"].is_monotonic_increasing
-    assert set(claims["family"]) == {"none"} and set(claims["kind"]) == {"predictive"}
+    beside = claims["measure"] == "card_over_score_lift"
+    assert set(claims.loc[beside, "family"]) == {"duel"} and set(claims.loc[~beside, "family"]) == {"none"}
+    assert set(claims["kind"]) == {"predictive"}
 
 
 def test_card_and_score_are_judged_on_the_same_later_rows(planned: SimpleNamespace) -> None:
@@ -73,11 +75,11 @@ def test_the_sentence_says_what_ranks_and_why(planned: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("ends", "order", "said"),
     [
-        ((-0.01, -0.0294, 0.01), "card", "costs less than 3 points beside the score, so it orders the list to call."),
+        ((-0.01, -0.0294, 0.01), "card", "Hardly anything is lost by the card, so it orders the list to call."),
         (
             (0.01, -0.0296, 0.05),
             "score",
-            "may cost 3 points or more: the score orders the list, and the card explains.",
+            "Too much may be lost by the card: the score orders the list to call, and the card explains it.",
         ),
         ((np.nan,) * 3, "score", "No card could be judged on later records, so the score orders the list to call."),
     ],

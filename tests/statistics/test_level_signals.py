@@ -103,12 +103,12 @@ def test_a_signal_is_new_then_confirmed_and_withdrawn_when_its_effect_ends() -> 
     assert (confirmed.points, confirmed.low) == (entered.points, entered.low), "what was promised stays"
     held = (confirmed,)
     for n in (4, 5, 6):
-        held = refine(held, _cases(now, period, levels, n), (*NAMES, "q")[n], window=4, planned_periods=8).signals
+        held = refine(held, _cases(now, period, levels, n), (*NAMES, "p6")[n], window=4, planned_periods=8).signals
     gone = next(one for one in held if one.what == entered.what)
     assert (gone.state, gone.is_in_force) == (WITHDRAWN, False)
     kept = (confirmed,)
     for n in (4, 5, 6):
-        kept = refine(kept, _cases(later, period, levels, n), (*NAMES, "q")[n], window=4, planned_periods=8).signals
+        kept = refine(kept, _cases(later, period, levels, n), (*NAMES, "p6")[n], window=4, planned_periods=8).signals
     assert kept[0].is_in_force
     assert kept[0].n_periods == 4
 

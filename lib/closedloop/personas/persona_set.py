@@ -17,7 +17,7 @@ from closedloop.errors import DefinitionError
 from closedloop.market.files import write_atomic
 from closedloop.period.counting import LEAST_SHOWN, by_close, counts, won
 from closedloop.period.situation import Situation
-from closedloop.personas.points_card import PointsCard, cases_by_level, points_card
+from closedloop.personas.points_card import CardRow, PointsCard, cases_by_level, points_card
 from closedloop.personas.signals import Cases, Signal, in_force
 from closedloop.statistics.proportions import compare_in_strata
 from closedloop.statistics.rules import Rule
@@ -267,8 +267,9 @@ def read_set(path: Path) -> PersonaSet:
         changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
         plain = {field.name: stored[field.name] for field in fields(PersonaSet) if field.name in stored}
         made = {"rule": rule, "personas": personas, "changelog": changelog, "fields": tuple(plain.get("fields", ()))}
-        card = stored.get("card")
-        made |= {"card": PointsCard.from_dict(card) if card else None}
+        if card := stored.get("card"):
+            edges = {name: tuple(ends) for name, ends in card["edges"].items()}
+            made["card"] = PointsCard(**card | {"rows": tuple(CardRow(*row) for row in card["rows"]), "edges": edges})
         made |= {"signals": tuple(Signal(**entry) for entry in stored.get("signals", ()))}
         return PersonaSet(**plain | made)
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:

@@ -58,13 +58,6 @@ class PointsCard:
         edges = {name: list(ends) for name, ends in self.edges.items()}
         return plain | {"rows": [list(asdict(row).values()) for row in self.rows], "edges": edges}
 
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> "PointsCard":
-        """The card that ``to_dict`` wrote; TypeError or KeyError where it is none."""
-        rows = tuple(CardRow(*row) for row in stored["rows"])
-        edges = {name: tuple(ends) for name, ends in stored["edges"].items()}
-        return cls(rows, float(stored["at_zero"]), float(stored["per_point"]), int(stored["n"]), edges)
-
     def levels_of(self, records: pd.DataFrame, personas: pd.Series) -> pd.DataFrame:
         """(n, fields) the texts of each record's levels, of the fields that it has, beside its persona."""
         known = [name for name in self.fields if name in records]

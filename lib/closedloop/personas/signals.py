@@ -171,7 +171,7 @@ def refine(
     levels = [one.what for one in in_force(held)]
     barred = {one.what for one in held if not one.is_in_force}
     entries, tests = entering(fits, levels, rate * SIGNALS_SHARE, barred=barred)
-    for gone in [one for one in held if not one.is_in_force and one.what not in {e.level for e in entries}]:
+    for gone in [one for one in held if one.left not in ("", coming) and one.what not in {e.level for e in entries}]:
         later = cases.fit(cases.number(gone.left))
         again = entering([later], levels, rate * SIGNALS_SHARE)[0] if later else []
         entries += [entry for entry in again if entry.level == gone.what]
