@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from closedloop.period.counting import RARE
 from closedloop.period.situation import Situation
 from closedloop.personas.changes import changed_by, changes
 from closedloop.personas.persona_set import (
@@ -130,6 +131,9 @@ def edits(
     if answer.is_recorded:
         tried = splits.split_fields(now.situation, closed) if by is None else list(by)
         levels = pd.DataFrame({name: level_text(closed[name]) for name in tried if name in closed})
+        for one in signals:  # they split nobody
+            if one.field in levels:
+                levels[one.field] = levels[one.field].mask(levels[one.field] == one.level, RARE)
         days, assigned = closed["closed_on"], now.personas.assign(closed)
         rate = splits.split_rate(now.situation)
         answer.redraws.append(SplitRedraw(closed["deal_id"], assigned, levels, days, GATE, rate))
