@@ -298,7 +298,7 @@ def write_proposal(path: Path, proposal: Proposal) -> None:
 
 def read_proposal(path: Path) -> Proposal:
     """The proposal that ``write_proposal`` left."""
-    stored = yaml.safe_load(path.read_text("utf-8"))
+    stored = yaml.load(path.read_text("utf-8"), Loader=_SAFE)
     if "personas" in stored:
         return Proposal("", read_set(path))
     return Proposal(stored["verdict"], reason=stored["reason"])

@@ -12,11 +12,10 @@ from closedloop.period.counting import LEAST_SHOWN, RARE, band_edges, band_names
 from closedloop.personas.signals import Cases, cases_of
 from closedloop.statistics.level_effects import MISSING, PERSONA, Floats, level_fit
 from closedloop.statistics.rules import Between, Rule, quoted, quoted_name
-from closedloop.statistics.signals import OTHERS
+from closedloop.statistics.signals import FEWEST_CASES, OTHERS
 
 FULL = 100
 _LEAST_RANGE = 2.0  # log odds that 100 points span at least: where nothing moves the chance, points do not either
-_FEWEST = 100
 _RECENT = 400  # deals whose win rate the chances are level with
 _MOST = 15_000
 _Z = float(scipy.stats.norm.isf(0.05))
@@ -172,7 +171,7 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
     """
     kept = slice(-_MOST, None)
     won, period, levels = cases.won[kept], cases.period[kept], cases.levels.iloc[kept]
-    if len(won) < _FEWEST or len(np.unique(won)) < 2:
+    if len(won) < FEWEST_CASES or len(np.unique(won)) < 2:
         return None
     is_rare = levels.apply(lambda column: column.map(column.value_counts()) < LEAST_SHOWN)
     fit = level_fit(won, period, levels.mask(is_rare, OTHERS))

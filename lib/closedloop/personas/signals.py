@@ -102,10 +102,10 @@ class Cases:
     levels: pd.DataFrame
     names: tuple[str, ...]
 
-    def fit(self, first: int = 0) -> LevelFit | None:
-        """The fit of the deals that closed from period number ``first`` on; None for fewer than a hundred."""
+    def fit(self, first: int = 0, least: int = FEWEST_CASES) -> LevelFit | None:
+        """The fit of the deals that closed from period number ``first`` on; None for fewer than ``least``."""
         rows = self.period >= first
-        if rows.sum() < FEWEST_CASES or len(np.unique(self.won[rows])) < 2:
+        if rows.sum() < least or len(np.unique(self.won[rows])) < 2:
             return None
         return level_fit(self.won[rows], self.period[rows], self.levels[rows])
 
@@ -171,13 +171,13 @@ def refine(
     levels = [one.what for one in in_force(held)]
     barred = {one.what for one in held if not one.is_in_force}
     entries, tests = entering(fits, levels, rate * SIGNALS_SHARE, barred=barred)
-    for gone in [one for one in held if one.left not in ("", coming) and one.what not in {e.level for e in entries}]:
+    found = [_entered(entry, fits[entry.span], cases, coming) for entry in entries]
+    for gone in [one for one in held if one.left not in ("", coming)]:
         later = cases.fit(cases.number(gone.left))
         again = entering([later], levels, rate * SIGNALS_SHARE)[0] if later else []
-        entries += [entry for entry in again if entry.level == gone.what]
-    returned = {entry.level for entry in entries}
+        found += [_entered(entry, later, cases, coming) for entry in again if later and entry.level == gone.what]
+    returned = {one.what for one in found}
     held = [one for one in held if one.what not in returned]
-    found = [_entered(entry, fits[entry.span], cases, coming) for entry in entries]
     levels = [one.what for one in in_force([*held, *found])]
     own, own_tests = _of_one_persona(levels, whole, cases, coming, rate, of_people)
     every = pd.concat([tests.assign(persona=""), own_tests], ignore_index=True)
@@ -198,19 +198,14 @@ def _extent(tests: pd.DataFrame, cases: Cases) -> dict[str, Any]:
 def _since(one: Signal, now: Sequence[Level], cases: Cases) -> tuple[Since, Since | None]:
     """What came of a signal since it entered, and of the last periods; None where too little came to withdraw it."""
     sign, first, end = float(np.sign(one.log_odds)), cases.number(one.entered), len(cases.names)
-    fit = _later(cases, first)
+    fit = cases.fit(first, _FEWEST_SINCE)
     told = since(fit, one.what, now, sign) if fit else UNKNOWN
-    if end - first < _PERIODS_TO_WITHDRAW:
+    if end - first < _PERIODS_TO_WITHDRAW or fit is None:
         return told, None
-    latest = _later(cases, max(first, end - _LATEST))
+    if end - first <= _LATEST:
+        return told, told
+    latest = cases.fit(end - _LATEST, _FEWEST_SINCE)
     return told, since(latest, one.what, now, sign) if latest else None
-
-
-def _later(cases: Cases, first: int) -> LevelFit | None:
-    rows = cases.period >= first
-    if rows.sum() < _FEWEST_SINCE or len(np.unique(cases.won[rows])) < 2:
-        return None
-    return level_fit(cases.won[rows], cases.period[rows], cases.levels[rows])
 
 
 def _followed(one: Signal, told: Since, latest: Since | None, coming: str) -> Signal:

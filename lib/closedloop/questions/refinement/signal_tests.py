@@ -9,7 +9,7 @@ import pandas as pd
 import scipy
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
-from closedloop.claims.ledger import close_family, false_discovery_q
+from closedloop.claims.ledger import close_family
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW, Change, decided_cases
 from closedloop.personas.signals import (
     CONFIRMED,
@@ -126,8 +126,9 @@ def _followed(signals: Sequence[Signal], found: Refined, origin: Origin, about: 
         )
     meta = meta_of(origin, SINCE, "points", "predictive")
     claims = close_family(typed(pd.DataFrame(rows).assign(**meta), LOOK_COLUMNS), family="followed", **about)
-    states = [str(Verdict.SUPPORTED if one.state == CONFIRMED else Verdict.REFUSED) for one in signals]
-    return claims.assign(verdict=states, q=false_discovery_q(claims["p"].to_numpy()))
+    return claims.assign(
+        verdict=[str(Verdict.SUPPORTED if one.state == CONFIRMED else Verdict.REFUSED) for one in signals]
+    )
 
 
 def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.DataFrame) -> list[Change]:
