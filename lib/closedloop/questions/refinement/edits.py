@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from closedloop.period.counting import RARE
 from closedloop.period.situation import Situation
 from closedloop.personas.changes import changed_by, changes
 from closedloop.personas.persona_set import (
@@ -130,10 +129,7 @@ def edits(
     answer.results |= {"n_edits": int(n.get("supported", 0)), "n_watch": int(n.get("leaning", 0))}
     if answer.is_recorded:
         tried = splits.split_fields(now.situation, closed) if by is None else list(by)
-        levels = pd.DataFrame({name: level_text(closed[name]) for name in tried if name in closed})
-        for one in signals:  # they split nobody
-            if one.field in levels:
-                levels[one.field] = levels[one.field].mask(levels[one.field] == one.level, RARE)
+        levels = splits.split_levels(closed, [name for name in tried if name in closed], signals)
         days, assigned = closed["closed_on"], now.personas.assign(closed)
         rate = splits.split_rate(now.situation)
         answer.redraws.append(SplitRedraw(closed["deal_id"], assigned, levels, days, GATE, rate))

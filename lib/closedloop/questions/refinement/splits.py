@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of
 from closedloop.claims.ledger import close_family, stacked, typed
 from closedloop.market.periods import Period, find_period
-from closedloop.period.counting import ONLY_WON, by_close, crossed_counts
+from closedloop.period.counting import ONLY_WON, RARE, by_close, crossed_counts, level_texts
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.personas.signals import RATE, SPLITS_SHARE
@@ -194,13 +194,12 @@ def split_claims(
     """
     strata, assigned = situation.names_of(closed["closed_on"]), in_force.assign(closed)
     origin = Origin(notebook, CELL, "deals", *situation.span(closed["closed_on"]))
-    found = []
+    texts, found = split_levels(closed, fields, signals), []
     for name in fields:
-        rows = pd.DataFrame({"level": level_text(closed[name]), "stratum": strata, "won": closed["is_won"]}).dropna()
+        rows = pd.DataFrame({"level": texts[name], "stratum": strata, "won": closed["is_won"]}).dropna()
         for persona, part in rows.groupby(assigned[rows.index]):
             tested = _compared(part)
-            is_own = [Level(name, str(level)) not in signals for level in tested["level"]]
-            found.append(tested[is_own].assign(subject=str(persona), field=name))
+            found.append(tested[tested["level"] != RARE].assign(subject=str(persona), field=name))
     meta = meta_of(origin, SPLIT_RATE, "rate", "descriptive")
     return close_family(
         stacked(part.assign(**meta) for part in found),
@@ -210,6 +209,16 @@ def split_claims(
         watch_rate=0.10,
         **situation.about,
     )
+
+
+def split_levels(closed: pd.DataFrame, fields: Sequence[str], signals: Collection[Level]) -> pd.DataFrame:
+    """The levels of the fields as texts; those that are ``signals`` are ``RARE``: they split nobody."""
+    told = level_texts(closed, fields, {})  # as signals name them: a flag is yes or no
+    found = {}
+    for name in fields:
+        is_signal = told[name].isin([one.level for one in signals if one.field == name])
+        found[name] = level_text(closed[name]).mask(is_signal, RARE)
+    return pd.DataFrame(found, index=closed.index)
 
 
 def split_rate(situation: Situation) -> float:
