@@ -84,3 +84,6 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
     CACHED = "cached"
+
+
+RARE = "\0"  # a level under a name too seldom recorded to be compared; no text of a source is this

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.period.counting import RARE, counts, levels, rates, share_counts
+from closedloop.period.counting import counts, levels, rates, share_counts
+from closedloop.terms import RARE
 
 
 def _twelve_of(*values: object) -> pd.Series:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.warehouse import fetched, open_warehouse
-from closedloop.period.counting import RARE, levels
+from closedloop.period.counting import levels
 from closedloop.period.leaks import known_leaks
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import EVERYONE, Persona, PersonaSet
@@ -15,6 +15,7 @@ from closedloop.statistics.rule_tree import grown_leaves
 from closedloop.statistics.rules import Between, Rule
 from closedloop.statistics.scoring.learners import Design
 from closedloop.statistics.segmentation.indicators import is_metric
+from closedloop.terms import RARE
 
 from tests import pages
 from tests.market.conftest import project_at, write_market

@@ -15,7 +15,7 @@ from closedloop.questions.leads.lead_card import Learned, select
 from closedloop.questions.leads.scores import prospects_of
 from closedloop.statistics.level_effects import MISSING
 from closedloop.statistics.rules import Among, Between, Branch, Rule
-from closedloop.statistics.signals import OTHERS
+from closedloop.terms import RARE
 
 from tests.questions.periods import by_size, everyone, planning
 
@@ -103,7 +103,7 @@ def test_a_gap_is_a_level_and_what_is_unknown_counts_as_the_others(card: PointsC
     middle = round(sum(channel.values()) / len(channel))
     assert given == [middle, channel[MISSING], channel["partner"], channel["web"]]
     seldom = {row.level: row.points for row in card.rows if row.field == "rare name"}
-    assert set(seldom) == {"usual", OTHERS} and card.rest("rare name") == seldom[OTHERS]
+    assert set(seldom) == {"usual", RARE} and card.rest("rare name") == seldom[RARE]
     without = card.given(card.levels_of(rows.drop(columns="channel"), RULE.assign(rows)))["channel"]
     assert without.tolist() == [channel[MISSING]] * 4, "a field that is not there is missing"
 
@@ -128,7 +128,7 @@ def test_only_levels_that_stand_apart_are_told(card: PointsCard) -> None:
         usual = round(sum(row.points * row.n for row in own) / sum(row.n for row in own))
         row = by_level[field, level]
         assert gap == row.points - usual and (row.low > usual or row.high < usual)
-        assert field != "persona" and level != OTHERS
+        assert field != "persona" and level != RARE
     assert all(row == sorted(row, key=lambda move: -move[2]) for row in moves)
 
 

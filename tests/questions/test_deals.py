@@ -8,14 +8,14 @@ import pytest
 from closedloop.claims.ledger import TURNS, close_family
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.counting import LEAST_SHOWN, RARE, levels, shares
+from closedloop.period.counting import LEAST_SHOWN, levels, shares
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.questions.deals.win_rates import adjusted
 from closedloop.statistics.amounts import ONE_DEAL, shrink_amounts
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.rules import Among, Branch, Rule
-from closedloop.terms import Moment
+from closedloop.terms import RARE, Moment
 
 from tests.notebook_steps import Found, step_of
 from tests.statistics.simulated import adjusted_of

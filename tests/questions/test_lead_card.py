@@ -13,7 +13,7 @@ from closedloop.errors import ParameterError
 from closedloop.personas.persona_set import renewed
 from closedloop.statistics.scoring.accuracy import Interval
 from closedloop.statistics.scoring.lift import lift
-from closedloop.statistics.signals import OTHERS
+from closedloop.terms import RARE
 
 from tests.questions.periods import by_size, everyone, planning
 
@@ -30,7 +30,7 @@ def test_what_a_team_chooses_gives_no_points(planned: SimpleNamespace) -> None:
 def test_every_row_of_the_card_is_a_claim_and_so_is_what_ranks(planned: SimpleNamespace) -> None:
     claims, card = planned.card.claims, planned.card.fitted.card
     points = claims[claims["measure"] == "card_points"].set_index(["field", "level"])
-    rows = [row for row in card.rows if row.level != OTHERS and row.n >= 10]
+    rows = [row for row in card.rows if row.level != RARE and row.n >= 10]
     assert len(points) == len(rows) > 20
     for row in rows:
         claim = points.loc[(row.field, row.level)]

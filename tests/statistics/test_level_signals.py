@@ -5,7 +5,7 @@ import pytest
 import scipy
 from closedloop.personas.signals import CONFIRMED, NEW, NOT_YET_TOLD, WITHDRAWN, Cases, refine
 from closedloop.statistics.level_effects import PERSONA, Effects, Level, level_fit
-from closedloop.statistics.signals import Shrunk, Since, deviation_tests, entering, is_tried, is_withdrawn, shrunk
+from closedloop.statistics.signals import Prior, Shrunk, Since, deviation_tests, entering, is_tried, is_withdrawn
 
 from tests.statistics.levels import N_PERIODS, drawn_cases
 
@@ -40,7 +40,7 @@ def test_an_estimate_is_shrunk_as_the_integral_over_the_prior_says() -> None:
             means.append(np.trapezoid(posterior * theta, theta))
             squares.append(np.trapezoid(posterior * theta**2, theta))
     mean = np.average(means, weights=weights)
-    found = shrunk(x, error, others)
+    found = Prior.of(others).shrunk(x, error)
     assert found.log_odds == pytest.approx(mean, abs=1e-4)
     assert found.deviation == pytest.approx(np.sqrt(np.average(squares, weights=weights) - mean**2), abs=1e-4)
     assert 0 < found.log_odds < x

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.counting import decided
+from closedloop.period.counting import decided, lagged_rate
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import points_of, read_set
-from closedloop.questions.refinement.champion_challenger import lagged_rate, predict
+from closedloop.questions.refinement.champion_challenger import predict
 from closedloop.statistics.scoring.accuracy import log_loss
 from closedloop.validation.backtest import (
     CONTENDERS,
@@ -87,7 +87,7 @@ def test_the_set_in_force_is_judged_by_its_card_and_the_static_one_is_never_touc
     part = next(part for part in harbor["periods"] if part["period"] == "2025-q1")
     assert part["contenders"][IN_FORCE]["log_loss"] == pytest.approx(log_loss(deals["is_won"], chance))
     first = read_set(runs / "harbor" / "2024-q1" / "personas.yml")
-    rate = lagged_rate(decided(Situation.planning(warehouse, period)))
+    rate = lagged_rate(decided(Situation.planning(warehouse, period))["is_won"])
     static = predict(first, deals, rate)
     assert part["contenders"][STATIC]["log_loss"] == pytest.approx(log_loss(deals["is_won"], static))
     assert part["contenders"][RENEWED]["log_loss"] != pytest.approx(log_loss(deals["is_won"], static))

@@ -14,10 +14,11 @@ from closedloop.claims.ledger import Origin, close_family, share_looks
 from closedloop.errors import ParameterError
 from closedloop.market.definition import read_definition
 from closedloop.market.warehouse import open_warehouse
-from closedloop.period.counting import RARE, counts, share_counts
+from closedloop.period.counting import counts, share_counts
 from closedloop.period.store import read_claims
 from closedloop.questions.refinement.drift import RATE, compared
 from closedloop.statistics.segmentation.indicators import ranked_answers
+from closedloop.terms import RARE
 from closedloop.validation.families import Family, NullMarket, Unrepeated, planted
 from closedloop.validation.market import null_market
 from closedloop.validation.outcomes import Arms, Associations, Comparison, Drifting, Shares

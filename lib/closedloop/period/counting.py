@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, typed
 from closedloop.period.situation import Situation
 from closedloop.statistics.proportions import multinomial_intervals, wilson
 from closedloop.statistics.recording import recorded_shares
 from closedloop.statistics.segmentation.indicators import Floats, effective_counts, is_metric, level_text
+from closedloop.terms import RARE
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
-RARE = "\0"  # recorded, but under a name too seldom recorded to be compared; no text of a source is this
 _MOST_LEVELS, _MOST_NUMBERS = 30, 8
 _SHARE_COLUMNS = ["subject", "level", "k", "field", "n", "k_rest", "n_rest"]
 ONLY_WON = (
@@ -56,9 +57,29 @@ def by_close(deals: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def levels(frame: pd.DataFrame, fields: list[str], rare: str | None = None) -> pd.DataFrame:
-    """Fields as text levels to compare: numbers in quartile bands, missing ones missing, rare ones called ``rare``."""
-    texts = level_texts(frame, fields, band_edges(frame, fields))
+LAGGED_DEALS = 400
+
+
+def lagged_rate(is_won: ArrayLike) -> float:
+    """Win rate of the last 400 deals, in the order in which they closed; one win and one loss are added.
+
+    So it is never 0 or 1.
+    """
+    recent = np.asarray(is_won, dtype=float)[-LAGGED_DEALS:]
+    return float((recent.sum() + 1) / (len(recent) + 2))
+
+
+def levels(
+    frame: pd.DataFrame,
+    fields: list[str],
+    rare: str | None = None,
+    edges: Mapping[str, tuple[float, ...]] | None = None,
+) -> pd.DataFrame:
+    """Fields as text levels to compare: numbers in bands, missing ones missing, rare ones called ``rare``.
+
+    ``edges``: of the bands; at the quartiles unless given (``band_edges``).
+    """
+    texts = level_texts(frame, fields, band_edges(frame, fields) if edges is None else edges)
     for name in fields:
         n = texts[name].value_counts().head(_MOST_LEVELS)
         texts[name] = texts[name].where(texts[name].isin(n[n >= LEAST_SHOWN].index) | texts[name].isna(), rare)

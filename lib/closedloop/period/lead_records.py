@@ -9,9 +9,10 @@ import pandas as pd
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, stacked, typed
 from closedloop.market.definition import Definition
-from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, RARE, column, levels
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, column, levels
 from closedloop.period.situation import Situation
 from closedloop.statistics.recording import Followed, compare_conversions, recorded_days, usual_days
+from closedloop.terms import RARE
 
 ALL_DAYS = (pd.Timestamp(1900, 1, 1), pd.Timestamp(2200, 1, 1))  # more than any that a source may hold
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}

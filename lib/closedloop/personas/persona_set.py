@@ -253,9 +253,8 @@ def _plain_signal(signal: Signal) -> dict[str, Any]:
 
 
 def _plain_card(card: PointsCard) -> dict[str, Any]:
-    plain = card.to_dict()
-    ends = {name: _Row(map(float, edges)) for name, edges in plain["edges"].items()}
-    return plain | {"rows": [_Row(row) for row in plain["rows"]], "edges": ends}
+    ends = {name: _Row(map(float, edges)) for name, edges in card.edges.items()}
+    return vars(card) | {"rows": [_Row(vars(row).values()) for row in card.rows], "edges": ends}
 
 
 def read_set(path: Path) -> PersonaSet:

@@ -1,22 +1,29 @@
 """The points card: whole points for every level of every field, 0 to 100 in all, and the chance they stand for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.period.counting import LEAST_SHOWN, RARE, band_edges, band_names, level_texts, levels
+from closedloop.period.counting import (
+    LAGGED_DEALS,
+    LEAST_SHOWN,
+    band_edges,
+    band_names,
+    lagged_rate,
+    level_texts,
+    levels,
+)
 from closedloop.personas.signals import Cases, cases_of
 from closedloop.statistics.level_effects import MISSING, PERSONA, Floats, level_fit
 from closedloop.statistics.rules import Between, Rule, quoted, quoted_name
-from closedloop.statistics.signals import FEWEST_CASES, OTHERS
+from closedloop.statistics.signals import FEWEST_CASES
+from closedloop.terms import RARE
 
 FULL = 100
 _LEAST_RANGE = 2.0  # log odds that 100 points span at least: where nothing moves the chance, points do not either
-_RECENT = 400  # deals whose win rate the chances are level with
 _MOST = 15_000
 _Z = float(scipy.stats.norm.isf(0.05))
 
@@ -51,12 +58,6 @@ class PointsCard:
         """The fields that give points, persona first."""
         return list(dict.fromkeys(row.field for row in self.rows))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The card as plain values, for YAML."""
-        plain = asdict(self)
-        edges = {name: list(ends) for name, ends in self.edges.items()}
-        return plain | {"rows": [list(asdict(row).values()) for row in self.rows], "edges": edges}
-
     def levels_of(self, records: pd.DataFrame, personas: pd.Series) -> pd.DataFrame:
         """(n, fields) the texts of each record's levels, of the fields that it has, beside its persona."""
         known = [name for name in self.fields if name in records]
@@ -88,7 +89,7 @@ class PointsCard:
         for name in self.fields:
             own = [row for row in self.rows if row.field == name]
             usual = round(sum(row.points * row.n for row in own) / sum(row.n for row in own))
-            named = [row for row in own if name != PERSONA and row.level != OTHERS]
+            named = [row for row in own if name != PERSONA and row.level != RARE]
             apart[name] = {row.level: row.points - usual for row in named if row.low > usual or row.high < usual}
         texts, found = levels.astype(object).where(levels.notna(), MISSING), []
         for row in texts.itertuples(index=False):
@@ -127,11 +128,11 @@ class PointsCard:
     def rest(self, name: str) -> int:
         """The points of all levels of the field that have no row."""
         own = {row.level: row.points for row in self.rows if row.field == name}
-        return own.get(OTHERS, round(sum(own.values()) / len(own)))
+        return own.get(RARE, round(sum(own.values()) / len(own)))
 
     def _points(self, name: str) -> dict[str, int]:
         """The points of every text that names a level of the field."""
-        own = {row.level: row.points for row in self.rows if row.field == name and row.level != OTHERS}
+        own = {row.level: row.points for row in self.rows if row.field == name and row.level != RARE}
         return {text: points for level, points in own.items() for text in _spellings(level)} | own
 
 
@@ -160,7 +161,7 @@ def cases_by_level(
     """
     names = list(fields)
     own = {name: tuple(edges.get(name, found)) for name, found in band_edges(records, names).items()}
-    return cases_of(records, levels(level_texts(records, names, own), names, RARE), periods, personas), own
+    return cases_of(records, levels(records, names, RARE, own), periods, personas), own
 
 
 def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsCard | None:
@@ -174,7 +175,7 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
     if len(won) < FEWEST_CASES or len(np.unique(won)) < 2:
         return None
     is_rare = levels.apply(lambda column: column.map(column.value_counts()) < LEAST_SHOWN)
-    fit = level_fit(won, period, levels.mask(is_rare, OTHERS))
+    fit = level_fit(won, period, levels.mask(is_rare, RARE))
     names = [(name.field, name.level) for name in fit.names]
     least = np.array([fit.coefficients[fit.owner == place].min() for place in range(len(fit.fields))])
     most = np.array([fit.coefficients[fit.owner == place].max() for place in range(len(fit.fields))])
@@ -187,8 +188,7 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
         for i, (field, level) in enumerate(names)
     )
     card = PointsCard(rows, 0.0, per_point, len(won), dict(edges))
-    recent = slice(-_RECENT, None)
-    total, rate = card.total(levels.iloc[recent]), (won[recent].sum() + 1) / (len(won[recent]) + 2)
+    total, rate = card.total(levels.iloc[-LAGGED_DEALS:]), lagged_rate(won)
     at_zero = scipy.optimize.brentq(lambda at: scipy.special.expit(at + per_point * total).mean() - rate, -30, 30)
     return PointsCard(rows, float(at_zero), per_point, len(won), dict(edges))
 

@@ -15,12 +15,12 @@ from closedloop.statistics.signals import (
     GATE,
     UNKNOWN,
     Entry,
+    Prior,
     Shrunk,
     Since,
     deviation_tests,
     entering,
     is_withdrawn,
-    shrunk,
     since,
 )
 
@@ -263,9 +263,10 @@ def _of_one_persona(
         held = [*now, *(one.what for one in entered)]
         levels, found = deviation_tests(whole, held, of_people)
         rows, holding = list[tuple[Any, ...]](), list[tuple[float, int, Signal]]()
+        prior = Prior.of(found)
         factor = (len(levels) + len(entered)) / (len(entered) + 1)
         for own, log_odds, error, p in zip(levels, *found, found.p, strict=True):
-            of = shrunk(float(log_odds), float(error), found)
+            of = prior.shrunk(float(log_odds), float(error))
             q = float(min(1.0, p * factor))
             signal = _entered(Entry(own, 0, float(p), q, of), whole, cases, coming)
             beyond = float(scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation))

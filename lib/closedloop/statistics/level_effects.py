@@ -22,6 +22,7 @@ Flags = NDArray[np.bool_]
 MISSING = "missing"  # a level of its own
 PERSONA = "persona"
 _FREE = 0.25  # precision of what is not shrunk: a normal law with a deviation of 2 on the logit scale
+_BESIDE = 1e-6  # precision of a level that one persona's is held against
 _SWEEPS = 12
 _NEWTON_STEPS = 2
 _FIRST_SPREAD, _LEAST_SPREAD, _LEAST_WEIGHT = 0.3, 0.1, 2.0
@@ -172,6 +173,13 @@ def base_of(fit: LevelFit, left_out: str, in_force: Sequence[Level]) -> tuple[In
         columns.append(place)
         penalties.append(_FREE)
     return np.array(columns), np.array(penalties)
+
+
+def beside_level(fit: LevelFit, place: int, in_force: Sequence[Level]) -> tuple[Ints, Floats]:
+    """``base_of`` a test within one persona: with the level as it is in all, hardly shrunk."""
+    base, precision = base_of(fit, fit.names[place].field, in_force)
+    column = fit.n_free + place
+    return (base, precision) if column in base else (np.append(base, column), np.append(precision, _BESIDE))
 
 
 def deviations(fit: LevelFit, in_force: Sequence[Level]) -> list[int]:

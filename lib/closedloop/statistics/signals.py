@@ -17,14 +17,15 @@ from closedloop.statistics.level_effects import (
     Level,
     LevelFit,
     base_of,
+    beside_level,
     effects,
     points,
     together,
     within_persona,
 )
+from closedloop.terms import RARE
 
 GATE = 0.2  # log odds: 5 points at a rate of one half, 5 x 4p(1 - p) points at a rate p
-OTHERS = "\0"  # levels too rare to be tried, together
 FEWEST_CASES = 100  # for a fit
 _FEWEST = 40  # cases with a level, and without it
 _FEWEST_IN_PERSONA, _PERSONAS_COVERED = 5, 2 / 3
@@ -78,7 +79,7 @@ def is_tried(fit: LevelFit, in_force: Sequence[Level]) -> Flags:
         taken = [one for one in in_force if one.field == name and not one.persona]
         if name == PERSONA or len(taken) >= _MOST_OF_A_FIELD:
             found[own] = False
-    found &= np.array([name not in in_force and name.level != OTHERS for name in fit.names])
+    found &= np.array([name not in in_force and name.level != RARE for name in fit.names])
     return np.asarray(found, dtype=bool)
 
 
@@ -105,18 +106,15 @@ def deviation_tests(
     both = fit.flags[:, fit.places(PERSONA)].T @ fit.flags
     n, of_persona = fit.flags.sum(axis=0), fit.flags[:, fit.places(PERSONA)].sum(axis=0)
     for place, name in enumerate(fit.names):
-        if name.field in (PERSONA, *left_out) or name.level == OTHERS or len(personas) < 2:
+        if name.field in (PERSONA, *left_out) or name.level == RARE or len(personas) < 2:
             continue
         inside = (both[:, place] >= _FEWEST) & (of_persona - both[:, place] >= _FEWEST)
         outside = n[place] - both[:, place] >= _FEWEST
         asked = [i for i in np.flatnonzero(inside & outside) if Level(*name[:2], personas[i]) not in in_force]
         if not asked:
             continue
-        base, precision = base_of(fit, name.field, in_force)
-        if fit.n_free + place not in base:
-            base, precision = np.append(base, fit.n_free + place), np.append(precision, 1e-6)
         columns = np.array([within_persona(fit, int(i), place) for i in asked])
-        parts.append(effects(fit, columns, base, precision))
+        parts.append(effects(fit, columns, *beside_level(fit, place, in_force)))
         found += [Level(name.field, name.level, personas[i]) for i in asked]
     if not parts:
         return [], Effects(np.empty(0), np.empty(0))
@@ -140,26 +138,38 @@ def in_every_persona(fit: LevelFit, place: int, in_force: Sequence[Level], sign:
     return True
 
 
-def shrunk(log_odds: float, error: float, others: Effects) -> Shrunk:
-    """An estimate shrunk by what all levels tried look like: most do nothing, some share differs by some spread.
+@dataclass(frozen=True)
+class Prior:
+    """What the effects of levels look like: most do nothing, some ``share`` differs by some ``spread``.
 
-    Both are integrated over a grid (two-groups prior: Efron 2008, Statistical Science 23, 1-22). A posterior mean is
-    the same however the level was chosen, so the winner's curse is taken off.
+    ``weight``: of each pair on a grid, by how well it explains all levels tried (two-groups prior: Efron 2008,
+    Statistical Science 23, 1-22).
     """
-    known = np.isfinite(others.log_odds)
-    x, s = others.log_odds[known], others.error[known]
-    share, spread = (part.ravel() for part in np.meshgrid(_SLAB_SHARES, _SLAB_SPREADS, indexing="ij"))
-    null, slab = _density(x, _SPIKE, s), _density(x[None, :], spread[:, None], s[None, :])
-    evidence = np.log(share[:, None] * slab + (1 - share[:, None]) * null).sum(axis=1)
-    weight = scipy.special.softmax(evidence - spread**2 / 2 + np.log(spread))
-    is_real = share * _density(log_odds, spread, error)
-    is_real = is_real / (is_real + (1 - share) * _density(log_odds, _SPIKE, error))
-    kept, kept_null = (tau**2 / (tau**2 + error**2) for tau in (spread, np.float64(_SPIKE)))
-    mean = is_real * kept * log_odds + (1 - is_real) * kept_null * log_odds
-    square = is_real * (kept * error**2 + (kept * log_odds) ** 2)
-    square += (1 - is_real) * (kept_null * error**2 + (kept_null * log_odds) ** 2)
-    found = float(weight @ mean)
-    return Shrunk(found, float(np.sqrt(max(weight @ square - found**2, 1e-12))))
+
+    share: Floats
+    spread: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, tried: Effects) -> "Prior":
+        """The prior that all levels tried give."""
+        known = np.isfinite(tried.log_odds)
+        x, s = tried.log_odds[known], tried.error[known]
+        share, spread = (part.ravel() for part in np.meshgrid(_SLAB_SHARES, _SLAB_SPREADS, indexing="ij"))
+        null, slab = _density(x, _SPIKE, s), _density(x[None, :], spread[:, None], s[None, :])
+        evidence = np.log(share[:, None] * slab + (1 - share[:, None]) * null).sum(axis=1)
+        return cls(share, spread, scipy.special.softmax(evidence - spread**2 / 2 + np.log(spread)))
+
+    def shrunk(self, log_odds: float, error: float) -> Shrunk:
+        """An estimate shrunk by it; a posterior mean is the same however a level was chosen: no winner's curse."""
+        is_real = self.share * _density(log_odds, self.spread, error)
+        is_real = is_real / (is_real + (1 - self.share) * _density(log_odds, _SPIKE, error))
+        kept, kept_null = (tau**2 / (tau**2 + error**2) for tau in (self.spread, np.float64(_SPIKE)))
+        mean = is_real * kept * log_odds + (1 - is_real) * kept_null * log_odds
+        square = is_real * (kept * error**2 + (kept * log_odds) ** 2)
+        square += (1 - is_real) * (kept_null * error**2 + (kept_null * log_odds) ** 2)
+        found = float(self.weight @ mean)
+        return Shrunk(found, float(np.sqrt(max(float(self.weight @ square) - found**2, 1e-12))))
 
 
 def _density(x: Floats | float, spread: Floats | float, error: Floats | float) -> Floats:
@@ -205,10 +215,10 @@ def _tested(fits: Sequence[LevelFit], held: Sequence[Level], shares: Sequence[fl
         tried = is_tried(fit, held)
         found = level_tests(fit, held, tried)
         places = np.flatnonzero(tried)
-        prior = _prior(fit, held, found, places)
+        prior = Prior.of(_all_effects(fit, held, found, places))
         rows = []
         for place in places:
-            of = shrunk(float(found.log_odds[place]), float(found.error[place]), prior)
+            of = prior.shrunk(float(found.log_odds[place]), float(found.error[place]))
             beyond = scipy.stats.norm.sf((GATE - abs(of.log_odds)) / of.deviation)
             rows.append((*fit.names[place][:2], span, int(fit.flags[:, place].sum()), found.log_odds[place],
                          found.error[place], min(found.p[place] / share, 1.0), *of, beyond))  # fmt: skip
@@ -231,7 +241,7 @@ def _in_points(fits: Sequence[LevelFit], table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**dict(zip(("points", "low", "high"), np.reshape(rows, (len(rows), 3)).T, strict=True)))
 
 
-def _prior(fit: LevelFit, held: Sequence[Level], found: Effects, places: Ints) -> Effects:
+def _all_effects(fit: LevelFit, held: Sequence[Level], found: Effects, places: Ints) -> Effects:
     """All effects that the prior is made of: those tried, and those in force, each given the others."""
     own = [(level, fit.names.index(level)) for level in held if not level.persona and level in fit.names]
     parts = [effects(fit, np.array([fit.n_free + place]), *base_of(fit, level.field, [o for o in held if o != level]))
@@ -274,17 +284,16 @@ def since(fit: LevelFit, level: Level, in_force: Sequence[Level], sign: float) -
     if plain not in fit.names:
         return UNKNOWN
     place, others = fit.names.index(plain), [one for one in in_force if one != level]
-    column, base, precision = fit.n_free + place, *base_of(fit, level.field, others)
+    column, base = fit.n_free + place, base_of(fit, level.field, others)
     has_level = fit.flags[:, place] == 1
     if level.persona:
         persona = fit.names.index(Level(PERSONA, level.persona)) if Level(PERSONA, level.persona) in fit.names else -1
         if persona < 0:
             return UNKNOWN
-        if column not in base:
-            base, precision = np.append(base, column), np.append(precision, 1e-6)
+        base = beside_level(fit, place, others)
         column = within_persona(fit, int(np.flatnonzero(fit.places(PERSONA) == persona)[0]), place)
         has_level &= fit.flags[:, persona] == 1
-    found = effects(fit, np.array([column]), base, precision)
+    found = effects(fit, np.array([column]), *base)
     x, error, each = float(found.log_odds[0]), float(found.error[0]), _by_period(fit, has_level, place)
     if len(each.log_odds) > 2:
         error = float(np.hypot(error, np.sqrt(_between(each) / len(each.log_odds))))

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
 from closedloop.market.warehouse import Warehouse, open_warehouse
-from closedloop.period.counting import decided
+from closedloop.period.counting import decided, lagged_rate
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, estimate, points_of
-from closedloop.questions.refinement.champion_challenger import lagged_rate, predict
+from closedloop.questions.refinement.champion_challenger import predict
 from closedloop.questions.refinement.splits import FEWEST_DEALS
 from closedloop.statistics.scoring.accuracy import auc, auc_within, calibration_slope, log_loss, paired_bootstrap
 from closedloop.statistics.scoring.lift import CAPACITY, lift, lift_gain
@@ -89,7 +89,7 @@ def _replayed(warehouse: Warehouse, after: Situation, truth: pd.Series | None, o
     asked = ended[after.in_period(ended["closed_on"])]
     if len(asked) < FEWEST_DEALS or len(known) < _FEWEST_TRAINED or known["is_won"].nunique() < 2:
         return pd.DataFrame()
-    rate, market = lagged_rate(known), warehouse.definition.name
+    rate, market = lagged_rate(known["is_won"]), warehouse.definition.name
     in_force = set_in_force(market, after.period.name, out)
     static = set_in_force(market, warehouse.periods[0].name, out)
     recent = before.in_window(known, known["closed_on"])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from closedloop.claims.arms import mean_pairs, pairs
 from closedloop.claims.comparisons import Origin, gain_looks, whole
-from closedloop.period.counting import LEAST_SHOWN, RARE
+from closedloop.period.counting import LEAST_SHOWN
 from closedloop.questions.refinement.drift import moves
 from closedloop.statistics.amounts import compare_costs, mean_amounts, shrink_amounts, won_per_decided
 from closedloop.statistics.proportions import (
@@ -21,6 +21,7 @@ from closedloop.statistics.proportions import (
 )
 from closedloop.statistics.recording import compare_conversions, unfit
 from closedloop.statistics.segmentation.indicators import effective_counts, strongest_pairs
+from closedloop.terms import RARE
 from closedloop.validation.worlds import (
     SUPPORTED_BEYOND,
     SUPPORTED_Q,

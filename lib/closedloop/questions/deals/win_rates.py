@@ -13,7 +13,6 @@ from closedloop.claims.ledger import TURNS
 from closedloop.period.counting import (
     LEAST_SHOWN,
     ONLY_WON,
-    RARE,
     counts,
     crossed_counts,
     known_before,
@@ -32,7 +31,7 @@ from closedloop.presentation.tables import Columns, table_of
 from closedloop.statistics.logistic_regression import shrink_crossed
 from closedloop.statistics.proportions import spread_beyond_luck
 from closedloop.statistics.stratified import REVERSAL_LEVEL, Adjusted, adjusted_difference
-from closedloop.terms import Moment, Verdict
+from closedloop.terms import RARE, Moment, Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import comparison, no_deals, recording
 from closedloop.workbench.period import opened

@@ -9,7 +9,7 @@ import pandas as pd
 
 from closedloop.claims.comparisons import rate_looks
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, RARE, column, counts, levels, rates, recorded_looks
+from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, column, counts, levels, rates, recorded_looks
 from closedloop.period.lead_records import (
     CONVERSION,
     LEAD_HITS,
@@ -33,7 +33,7 @@ from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
 from closedloop.statistics.recording import converted
 from closedloop.statistics.scoring.leaks import TOO_WELL
-from closedloop.terms import Moment
+from closedloop.terms import RARE, Moment
 from closedloop.workbench import comparison
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import NO_PERSONA_CHANNELS, level_of, no_leads, status_bars

@@ -25,7 +25,7 @@ from closedloop.statistics.rules import Rule, quoted_name
 from closedloop.statistics.scoring.accuracy import Interval
 from closedloop.statistics.scoring.lift import lift_gain
 from closedloop.statistics.scoring.scores import Score
-from closedloop.statistics.signals import OTHERS
+from closedloop.terms import RARE
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import OpenPeriod, opened
 
@@ -123,7 +123,7 @@ def _state(answer: Answer, card: PointsCard, gain: Interval, learned: Learned) -
     """State what the card gives, what points stand for, and how it ranks beside the score."""
     origin = answer.origin(learned.days)
     rows = pd.DataFrame([vars(row) for row in card.rows]).rename(columns={"points": "estimate"})
-    rows = rows[(rows["n"] >= LEAST_SHOWN) & (rows["level"] != OTHERS)]
+    rows = rows[(rows["n"] >= LEAST_SHOWN) & (rows["level"] != RARE)]
     answer.estimate(rows, origin, "card_points", unit="count", kind="predictive")
     steps = np.arange(0.0, FULL + 1, _STEP)
     chances = zip(steps, card.chance(steps), strict=True)
@@ -204,8 +204,8 @@ def card_table(card: PointsCard) -> pd.DataFrame:
     rows = []
     for name in card.fields:
         own = [row for row in card.rows if row.field == name]
-        named = [vars(row) for row in own if row.level != OTHERS]
-        rest = next((vars(row) for row in own if row.level == OTHERS), {"field": name, "points": card.rest(name)})
+        named = [vars(row) for row in own if row.level != RARE]
+        rest = next((vars(row) for row in own if row.level == RARE), {"field": name, "points": card.rest(name)})
         rows += [*named, rest | {"level": _NOBODY.lower()}]
     return pd.DataFrame(rows, columns=["field", "level", "points", "low", "high", "n"]).astype({"n": "Int64"})
 

@@ -18,7 +18,8 @@ from closedloop.presentation.words import capital
 from closedloop.questions.personas.promised_rates import buyer_fields
 from closedloop.statistics.level_effects import Level
 from closedloop.statistics.proportions import trial
-from closedloop.statistics.signals import FEWEST_CASES, OTHERS
+from closedloop.statistics.signals import FEWEST_CASES
+from closedloop.terms import RARE
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 
@@ -150,7 +151,7 @@ def card(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
         answer.missing["card"] = f"No points card: {why}. Record how more deals ended, lost ones as well."
         return answer
     given = [
-        {"field": row.field, "level": signal_words.ANY_OTHER if row.level == OTHERS else row.level}
+        {"field": row.field, "level": signal_words.ANY_OTHER if row.level == RARE else row.level}
         | {"estimate": row.points, "low": row.low, "high": row.high, "n": row.n}
         for row in points.rows
         if row.n >= LEAST_SHOWN

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import close_family
 from closedloop.market.periods import Period
+from closedloop.period.counting import lagged_rate
 from closedloop.personas.persona_set import PersonaSet, points_of
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
@@ -30,7 +31,6 @@ Floats = NDArray[np.float64]
 BETTER, NOT_TOLD, WORSE, CANNOT_TELL = "better", "no difference shown", "worse", "cannot tell"
 GAINS: dict[str, Literal["log_loss", "auc_within"]] = {"log_loss_gain": "log_loss", "auc_within_gain": "auc_within"}
 SET, RATES, NOBODY = "set in force", "renewed rates alone", "no personas"
-_LAGGED_DEALS = 400
 _FEW = (
     "{n} deals were predicted by a set with a points card so far; a duel needs at least {least}. Until then nothing "
     "enters the set."
@@ -71,7 +71,7 @@ def duel(now: OpenPeriod, closed: pd.DataFrame) -> Duel:
         points = points_of(in_force, rows) if len(rows) else None
         if points is None or in_force.card is None:
             continue
-        rate = lagged_rate(closed[closed["closed_on"] < pd.Timestamp(period.start)])
+        rate = lagged_rate(closed.loc[closed["closed_on"] < pd.Timestamp(period.start), "is_won"])
         predicted[SET].append(in_force.card.chance(points.to_numpy()))
         predicted[RATES].append(predict(in_force, rows, rate))
         predicted[NOBODY].append(np.full(len(rows), rate))
@@ -89,12 +89,6 @@ def predict(personas: PersonaSet, deals: pd.DataFrame, base: float) -> Floats:
     """Win probability of each deal: the lagged base rate, moved by its persona's deviation."""
     deviation = personas.assign(deals).map(personas.deviations()).fillna(0.0)
     return np.asarray(scipy.special.expit(scipy.special.logit(base) + deviation.to_numpy(float)))
-
-
-def lagged_rate(before: pd.DataFrame) -> float:
-    """Win rate of the last deals that had closed before; one win and one loss are added, so it is never 0 or 1."""
-    recent = before.tail(_LAGGED_DEALS)["is_won"]
-    return float((recent.sum() + 1) / (len(recent) + 2))
 
 
 def verdict_of(gain: Mapping[str, Any]) -> str:

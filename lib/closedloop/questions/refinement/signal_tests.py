@@ -24,6 +24,7 @@ from closedloop.personas.signals import (
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
 from closedloop.presentation.sentences import Claim, records, where
+from closedloop.presentation.signal_words import for_whom, level_named
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
@@ -164,14 +165,13 @@ def _claim_id(claims: pd.DataFrame, measure: str, subject: str, one: Signal) -> 
 
 
 def what(claim: Mapping[str, Any], words: Words) -> str:
-    """What a signal is about, in the market's words."""
-    named = words.condition(str(claim["field"]), claim["level"])
-    return named if claim["subject"] == "market" else f"{named}, in {words.name(str(claim['subject']))}"
+    """What a signal is about, and of whom."""
+    persona = "" if claim["subject"] == "market" else str(claim["subject"])
+    return f"{level_named(str(claim['field']), str(claim['level']), words)}, {for_whom(persona, words)}"
 
 
 def _points(claim: Claim) -> str:
-    """ "+9 points (+4 to +14)"."""
-    return f"{numbers.signed_points(claim['estimate'])} ({numbers.interval(claim['low'], claim['high'], 'points', '')})"
+    return numbers.moved(claim["estimate"], claim["low"], claim["high"])
 
 
 def signals_summary(shown: Evidence) -> list[Sentence]:

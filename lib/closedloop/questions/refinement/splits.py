@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of
 from closedloop.claims.ledger import close_family, stacked, typed
 from closedloop.market.periods import Period, find_period
-from closedloop.period.counting import ONLY_WON, RARE, by_close, crossed_counts, level_texts
+from closedloop.period.counting import ONLY_WON, by_close, crossed_counts, level_texts
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.personas.signals import RATE, SPLITS_SHARE
@@ -20,7 +20,7 @@ from closedloop.statistics.level_effects import Level
 from closedloop.statistics.proportions import ShrunkRates, shrink_rates, standardised, stratified_difference_p, wilson
 from closedloop.statistics.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
-from closedloop.terms import Moment, Verdict
+from closedloop.terms import RARE, Moment, Verdict
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import OpenPeriod
 
