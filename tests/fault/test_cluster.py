@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -52,31 +52,28 @@ def test_the_plan_runs_on_the_clusters_workers(project: Project, cluster: LocalC
 def test_the_runs_of_a_lost_worker_go_to_another(project: Project, cluster: LocalCluster) -> None:
     begun = project.root / "begun.txt"
     project.notebook(
-        "notebooks/05_deals", f"open({str(begun)!r}, 'a').write('x'); import time; time.sleep(3)", "print('whole')"
+        "notebooks/05_deals",
+        f"import os, time; print(os.getpid(), file=open({str(begun)!r}, 'a')); time.sleep(3)",
+        "print('whole')",
     )
-    lost = threading.Thread(target=_kill_one, args=(cluster, begun.exists))
+    lost = threading.Thread(target=_kill_worker_of, args=(cluster, begun))
     lost.start()
     found = _run(project, cluster.scheduler_address)
     lost.join()
     assert set(found.values()) == {"ok", "ok_with_warnings"}
-    assert len(begun.read_text()) >= 2  # the run that was under way was begun again
+    assert len(begun.read_text().split()) >= 2  # the run that was under way was begun again
     assert "whole" in (project.out / "tiny/2024-q1/05_deals.html").read_text()
     hidden = [path.name for path in project.out.rglob(".*") if path.is_file()]
     assert hidden == [".lock"]  # nothing half-written
 
 
-def _kill_one(cluster: LocalCluster, is_time: Callable[[], bool]) -> None:
-    """Kill the worker process that has a notebook at work."""
-    while not is_time():
+def _kill_worker_of(cluster: LocalCluster, begun: Path) -> None:
+    """Kill the worker process that has the notebook at work whose process stands in `begun`."""
+    while not (begun.exists() and begun.read_text().endswith("\n")):
         time.sleep(0.05)
-    time.sleep(0.5)
-    for worker in list(cluster.workers.values()):
-        process = psutil.Process(worker.pid)
-        kernels = [p for child in process.children() for p in child.children()]
-        if kernels:
-            os.kill(worker.pid, signal.SIGKILL)
-            return
-    raise AssertionError("no worker had a notebook at work")
+    above = {process.pid for process in psutil.Process(int(begun.read_text().split()[0])).parents()}
+    (lost,) = {worker.pid for worker in cluster.workers.values()} & above
+    os.kill(lost, signal.SIGKILL)
 
 
 def test_an_address_without_a_cluster_is_one_clear_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,7 @@ def duel_verdict(shown: Evidence) -> list[Sentence]:
     verdict = shown.result("verdict") or CANNOT_TELL
     gain, order = (shown.first(name, level=RATES) for name in GAINS)
     if gain is None or order is None:
-        return [Sentence(f"Whether refinement predicts better than renewed rates alone: {verdict}.")]
+        return [Sentence(f"Refined sets against renewed rates alone: {verdict}.")]
     text = (
         f"Refined sets against renewed rates alone, {numbers.count(gain['n'])} deals, each predicted before its period "
         f"began: {verdict} (gain in log loss {_signed(gain)}; in AUC within periods {_signed(order)})."

@@ -223,7 +223,7 @@ def _could_show(shown: Evidence) -> list[Sentence]:
     if visible is None:
         return []
     text = (
-        f"With {numbers.count(visible['n'])} deals a level that a quarter of them have enters in four of five cases "
+        f"With {numbers.count(visible['n'])} deals a level that one in four of them has enters in four of five cases "
         f"where it moves the chance by {numbers.points(visible['estimate'])}."
     )
     return [stating(text, visible)]
