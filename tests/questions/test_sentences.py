@@ -102,7 +102,7 @@ def test_a_duel_is_told_with_both_gains() -> None:
     assert plain(said).startswith(f"{told} (gain in log loss 0.05, 0.01")
     assert len(said.claims) == 2
     (unfought,) = champion_challenger.duel_verdict(seen(claims(), results={"verdict": "cannot tell"}))
-    assert plain(unfought) == "Whether refinement predicts better than renewed rates alone: cannot tell."
+    assert plain(unfought) == "Refined sets against renewed rates alone: cannot tell."
 
 
 def test_a_duel_is_judged_by_the_interval_of_its_gain_in_log_loss() -> None:
