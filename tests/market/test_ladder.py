@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from closedloop.errors import ClosedLoopError, ContractError, DefinitionError
+from closedloop.errors import ClosedLoopError, ContractError, DefinitionError, SourceError
 from closedloop.market.definition import Definition
 from closedloop.market.staging.audit import take_audit
 from closedloop.market.staging.ladder import Ladder
@@ -71,11 +71,15 @@ def test_the_bytes_of_other_systems(tiny_market: TinyMarket, content: bytes) -> 
     assert rows(ladder, "select lead_id, channel from leads") == [("L1", "web"), ("L2", "fair")]
 
 
-def test_characters_outside_the_encoding_are_replaced_and_counted(tiny_market: TinyMarket) -> None:
+def test_cells_with_characters_outside_the_encoding_are_emptied_and_counted(tiny_market: TinyMarket) -> None:
     content = "lead_id,channel\nL1,Köln\n".encode() + "L2,Köln\n".encode("cp1252")
     ladder = climb(tiny_market({"leads": content}, {"leads": SELECT}))
-    assert rows(ladder, "select channel from leads") == [("Köln",), ("K\ufffdln",)]
-    assert done(ladder) == [("raw.leads", "flag", "characters that the declared encoding does not hold", "", 1, "3")]
+    assert rows(ladder, "select channel from leads") == [("Köln",), (None,)]
+    reason = "characters that the declared encoding does not hold"
+    assert done(ladder) == [
+        ("raw.leads", "empty the cell", reason, "channel", 1, "3"),
+        ("raw.leads", "flag", reason, "", 1, "3"),
+    ]
 
 
 def test_declared_delimiter_quote_and_encoding(tiny_market: TinyMarket) -> None:
@@ -96,8 +100,8 @@ def test_a_giant_field_is_set_aside_and_shown_shortened(tiny_market: TinyMarket)
 
 @pytest.mark.parametrize("content", [b"", b"\nlead_id,channel\nL1,web\n"], ids=["nothing", "blank first line"])
 def test_a_file_without_a_header_is_refused(tiny_market: TinyMarket, content: bytes) -> None:
-    words = r"market\.toml: sources\.leads: leads\.csv is empty; its first line must be the header"
-    with pytest.raises(DefinitionError, match=words):
+    words = r"leads\.csv is empty; its first line must be the header; .* skip_lines under \[sources\.leads\]"
+    with pytest.raises(SourceError, match=words):
         climb(tiny_market({"leads": content}, {"leads": SELECT}))
 
 
@@ -198,7 +202,6 @@ def test_a_helper_and_the_tables_above_are_there_by_name(tiny_market: TinyMarket
 
 AMOUNTS = {
     "1,234.50": Decimal("1234.50"),
-    "$ 12": Decimal("12.00"),
     "EUR 1,234,567.89": Decimal("1234567.89"),
     "12.5 €": Decimal("12.50"),
     "1 234.5": Decimal("1234.50"),
@@ -208,15 +211,24 @@ AMOUNTS = {
     "": None,
     "n/a": None,
     "-": None,
-    "1.234,50": None,  # not 1.23
-    "1,23": None,
+    "1.234,50": Decimal("1234.50"),  # not 1.23
+    "1,23": Decimal("1.23"),
     "1e5": None,  # not 15
-    "12k": None,
+    "12k": Decimal("12000.00"),
+    "€342.09K": Decimal("342090.00"),
+    "1.5 Mio EUR": Decimal("1500000.00"),
     "8.412 €": None,  # eight thousand or eight
+    "8,412": None,
+    "(500)": Decimal("-500.00"),
+    "500-": Decimal("-500.00"),
+    "12,34,567.50": Decimal("1234567.50"),
+    "$ 12": None,  # another currency
+    "JPY 12": None,
+    "12 kr": None,
     "0.125": Decimal("0.13"),
     "1234.567": Decimal("1234.57"),
     "−65437.00": Decimal("-65437.00"),  # the typographic minus
-    "–5": None,
+    "–5": Decimal("-5.00"),
     "~500": None,
     "12%": None,
     "2024-01-05": None,

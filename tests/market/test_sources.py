@@ -12,6 +12,7 @@ import pytest
 from closedloop.errors import SourceError
 from closedloop.market import sources
 from closedloop.market.definition import Definition
+from closedloop.market.reading import containers
 
 TEXT = b"id,name\n1,a\n"
 URL = "https://example.org/calls.csv"
@@ -225,7 +226,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(define: Define, monkeypatch
 def test_a_file_above_the_limit_is_refused(define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
     definition = define()
     put(definition.folder / "calls.csv", TEXT)
-    monkeypatch.setattr(sources, "_LARGEST", 10)
+    monkeypatch.setattr(containers, "LARGEST", 10)
     with pytest.raises(SourceError, match=r"calls\.csv has 12 bytes; allowed: 10"):
         sources.raw_bytes(definition, "calls")
 
@@ -245,4 +246,5 @@ def test_a_file_above_the_limit_is_refused(define: Define, monkeypatch: pytest.M
 def test_decoding(define: Define, content: bytes, encoding: str, text: str, n_spoiled: int) -> None:
     definition = define(encoding=encoding)
     put(definition.folder / "calls.csv", content)
-    assert sources.raw_text(definition, "calls") == (text, n_spoiled)
+    content = sources.raw_bytes(definition, "calls")
+    assert containers.decoded(content, encoding, "calls.csv", "[sources.calls]") == (text, n_spoiled)

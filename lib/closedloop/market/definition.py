@@ -8,6 +8,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +19,16 @@ from closedloop.terms import LENGTHS
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ONE = Field(min_length=1, max_length=1)
+
+
+def zone(name: str) -> ZoneInfo:
+    """The time zone with this name; ValueError for one that does not exist."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"time zone {name!r} does not exist; usual: UTC, Europe/Berlin, America/New_York") from None
+
+
 KnownAt = Annotated[str, Field(pattern=r"^(research|creation|handoff|stage|close(\+[1-9][0-9]{0,3})?)$")]
 
 
@@ -25,10 +36,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
-    """A raw text file: bundled in the market's folder, or fetched and checked."""
+Kind = Literal["text", "amount", "number", "count", "flag", "date", "time"]
 
-    file: str
+
+class Source(_Strict):
+    """A raw file: bundled in the market's folder, fetched and checked, or anywhere on one's own machine.
+
+    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``, of which the last by name is read. ``member``: the
+    file in an archive. ``skip_lines``: above the header. ``blanks``: what stands for nothing, beside empty cells.
+    ``fill_down``: columns in which a value stands only in the first row of its group. ``decimal``, ``dates`` (DMY, MDY,
+    YMD) and ``timezone``: how numbers, days and times are written. ``columns``: what each holds; others are text.
+    """
+
+    file: str = ""
+    path: str = ""
     member: tuple[str, ...] = ()
     url: str | None = None
     page: str | None = None
@@ -36,18 +57,33 @@ class Source(_Strict):
     delimiter: Annotated[str, _ONE] = ","
     quote: Annotated[str, _ONE] = '"'
     encoding: str = "utf-8"
+    sheet: str | None = None
+    skip_lines: int = Field(0, ge=0)
+    decimal: Literal[".", ","] | None = None
+    dates: Literal["YMD", "DMY", "MDY"] | None = None
+    timezone: str | None = None
+    blanks: tuple[str, ...] = ()
+    fill_down: tuple[str, ...] = ()
+    columns: dict[str, Kind] = {}
 
     @model_validator(mode="after")
-    def _checked_when_fetched(self) -> "Source":
+    def _consistent(self) -> "Source":
+        if bool(self.file) == bool(self.path):
+            raise ValueError("file (in the market's folder) or path (anywhere) is needed, and one of them only")
         if (self.url or self.page) and not self.sha256:
             raise ValueError("a source that is fetched needs its sha256")
         if Path(self.file).is_absolute() or ".." in Path(self.file).parts:
-            raise ValueError("file must lie inside the market's folder or mirror")
+            raise ValueError("file must lie inside the market's folder or mirror; path may lie anywhere")
         try:
             codecs.lookup(self.encoding)
         except LookupError:
             raise ValueError(f"encoding {self.encoding!r} does not exist; usual: utf-8, cp1252") from None
         return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, timezone: str | None) -> str | None:
+        return timezone if timezone is None else zone(timezone).key
 
 
 class Periods(_Strict):
@@ -183,6 +219,11 @@ class Definition(_Strict):
     labels: dict[str, str] = {}
     goals: dict[str, Goals] = {}
     criteria: Criteria = Criteria()  # type: ignore[call-arg]
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, timezone: str) -> str:
+        return zone(timezone).key
 
     @model_validator(mode="after")
     def _consistent(self) -> "Definition":

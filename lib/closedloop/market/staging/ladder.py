@@ -13,7 +13,8 @@ from closedloop.errors import ContractError, DefinitionError, allowed
 from closedloop.market.contract import KINDS, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
-from closedloop.market.sources import SHOWN, RawFiles, file_of, quoted
+from closedloop.market.reading.lines import SHOWN
+from closedloop.market.sources import file_of, quoted
 from closedloop.market.staging.checks import (
     FIELD_YEARS,
     LIKE_A_TELEPHONE,
@@ -26,19 +27,12 @@ from closedloop.market.staging.checks import (
     problems,
     unfit,
 )
+from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.readings import Select, Unreadable
 from closedloop.market.warehouse import ABOUT
 
-_CURRENCY = r"([A-Z]{3}|kr|\p{Sc})?"
-_NUMBER = r"-?([0-9]{1,3}([, \x{a0}\x{202f}''][0-9]{3})+|[0-9]+)?(\.[0-9]*)?"
-_THOUSANDS_OR_NOT = r"[^0-9]*[1-9][0-9]{0,2}\.[0-9]{3}[^0-9]*"
-# "1.234", "1.234,50" or "12k" give null: an amount that is not read can be seen, one a thousand times too small cannot.
-_AMOUNT = f"""create macro as_amount(x) as case
-when regexp_full_match(replace(trim(x), '−', '-'), '-?{_CURRENCY}\\s*{_NUMBER}\\s*{_CURRENCY}')
-and not regexp_full_match(trim(x), '{_THOUSANDS_OR_NOT}')
-then try_cast(regexp_replace(replace(x, '−', '-'), '[^0-9.\\-]', '', 'g') as decimal(18,2)) end"""
-_FLAG = """create macro as_flag(x) as case when lower(trim(x)) in ('yes', 'true', '1', 'y', 't') then true
-when lower(trim(x)) in ('no', 'false', '0', 'n', 'f') then false end"""
+_RAW_SOURCE = re.compile(r"""\braw\s*\.\s*("?)([^\s",();]+)\1""", re.IGNORECASE)
+_READER = re.compile(r"\bas_(amount|number|count|flag|date|time)(?=\s*\()", re.IGNORECASE)
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE, "DECIMAL", "DOUBLE", "FLOAT")
 _FITTING = {
@@ -65,9 +59,9 @@ class Ladder:
         self.columns: dict[str, list[str]] = {}
         self._files: dict[str, str] = {}  # of a table whose rows are those of one file
         self._helpers: dict[str, Select] = {}
-        self.unreadable = Unreadable(self.connection, self._sources, self.actions)
-        for statement in (_AMOUNT, _FLAG):
-            self.connection.execute(statement)
+        self.unreadable = Unreadable(self.connection, self._sources, self.actions, self.raw.reason)
+        self.connection.execute(f"set TimeZone = '{definition.timezone}'")
+        self.raw.add_readers()
 
     def climb(self) -> None:
         """Load the raw files, stage and check every canonical table that the market has, then flag."""
@@ -121,7 +115,14 @@ class Ladder:
             raise DefinitionError(f"{path}: {error}") from error
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise DefinitionError(f"{path}: holds {len(statements)} statements; allowed: one select")
-        return re.sub(r";\s*\Z", "", statements[0].query)
+        text = re.sub(r";\s*\Z", "", statements[0].query)
+        named = {name.lower(): name for name in self.definition.sources}
+        read = {named[name.lower()] for _, name in _RAW_SOURCE.findall(text) if name.lower() in named}
+        try:
+            suffix = self.raw.suffix(sorted(read))
+        except DefinitionError as error:
+            raise DefinitionError(f"{path}: {error}") from error
+        return _READER.sub(rf"\g<0>{suffix}", text) if suffix else text
 
     def _create(self, path: Path) -> tuple[Select | None, str | None]:
         """Make the table or helper of a select; a table with the ``row_no`` of the raw file whose rows it tells of."""
@@ -160,10 +161,11 @@ class Ladder:
         described = self.connection.execute(f"describe {table.name}").fetchall()
         found = {name: kind for name, kind, *_ in described}
         line = f"coalesce({'l.line, ' if source else ''}t.row_no, 0)" if "row_no" in found else "row_number() over ()"
-        found.pop("row_no", None)
+        for ours in ("row_no", "line"):
+            found.pop(ours, None)
         self._stop_on_columns(table, found, path)
         casts = ", ".join(f"{_cast(name, kind, path)} as {quoted(name)}" for name, kind in found.items())
-        lines = f"left join lines.{quoted(source)} as l using (row_no)" if source else ""
+        lines = f"left join (select row_no, line from raw.{quoted(source)}) as l using (row_no)" if source else ""
         rows = f"{table.name} as t {lines} order by t.rowid"
         self._run(f"create or replace table {table.name} as select {line} as _line, {casts} from {rows}", path)
         self.columns[table.name] = list(found)

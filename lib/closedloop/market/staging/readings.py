@@ -1,7 +1,7 @@
 """Where a select reads text as an amount, a flag, a date or a number: what cannot be read there is not missing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,15 +11,12 @@ from sqlglot.optimizer.scope import Scope, build_scope
 
 from closedloop.errors import allowed
 from closedloop.market.contract import Table
+from closedloop.market.reading.values import WORDS
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import Actions
 
 _DIALECT = "duckdb"
 _RAW, _OTHER = "raw", "main"  # schemas: of raw files; of canonical tables and helpers
-_MACROS = {
-    "as_amount": ("an amount", "12, 1,234.50, EUR 12"),
-    "as_flag": ("a flag", "yes, y, true, t, 1, no, n, false, f, 0"),
-}
 _TIME_FORMATS = ("strptime", "try_strptime")
 _TYPES = {
     exp.DataType.Type.DATE: ("a date", "2024-03-31"),
@@ -36,7 +33,7 @@ class Reading:
     """One place where a select reads text of a raw file as something else; ``columns`` as the file's header has them.
 
     ``text`` and ``value`` are SQL over ``raw.<source>``: ``value`` is null where the text cannot be read as ``kind``.
-    ``is_hard``: there it stops the select.
+    ``is_hard``: there it stops the select; ``reader``: the kind of value that a function of ours reads.
     """
 
     source: str
@@ -46,6 +43,7 @@ class Reading:
     kind: str
     allowed: str
     is_hard: bool
+    reader: str = ""
 
     @property
     def unreadable(self) -> str:
@@ -137,7 +135,7 @@ class Select:
             return None
         raw, source, columns = found
         return Reading(
-            *(source, tuple(columns), raw.sql(_DIALECT), _value(node, raw).sql(_DIALECT)), *kind, is_hard=is_hard
+            *(source, tuple(columns), raw.sql(_DIALECT), _value(node, raw).sql(_DIALECT), *kind, is_hard, _reader(node))
         )
 
     def _over_raw(self, expression: exp.Expr, scope: Scope) -> tuple[exp.Expr, str, list[str]] | None:
@@ -193,8 +191,14 @@ def _kind(node: exp.Expr) -> tuple[tuple[str, str] | None, bool]:
         name = node.name.lower()
         if name in _TIME_FORMATS and len(node.expressions) == 2:
             return ("a date", f"written as {node.expressions[1].sql(_DIALECT)}"), name == "strptime"
-        return _MACROS.get(name), False
+        return WORDS.get(_reader(node)), False
     return None, False
+
+
+def _reader(node: exp.Expr) -> str:
+    """The kind of value that a call of ``as_<kind>`` reads; empty for another expression."""
+    name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
+    return name.partition("__")[0].removeprefix("as_") if name.startswith("as_") else ""
 
 
 def _value(node: exp.Expr, text: exp.Expr) -> exp.Expr:
@@ -230,10 +234,16 @@ class Unreadable:
     ``lines``, by table and column: of cells that held something, and are empty only because it could not be used.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, str], actions: Actions) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Mapping[str, str],
+        actions: Actions,
+        reason: Callable[[str, str, str], str],
+    ) -> None:
         self.lines: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self.reasons: dict[tuple[str, str], str] = {}
-        self._connection, self._files, self._actions = connection, files, actions
+        self._connection, self._files, self._actions, self._reason = connection, files, actions, reason
         self._elsewhere: list[Reading] = []  # in helpers and joins: no cell of a table is known to rest on them
 
     def count(self, table: Table, columns: Sequence[str], select: Select, source: str | None) -> None:
@@ -261,13 +271,17 @@ class Unreadable:
             self._note(f"raw.{group[0].source}", allowed(group[0].columns), group, self._cells(group))
 
     def _note(self, table: str, column: str, group: Sequence[Reading], cells: Sequence[Cell]) -> None:
-        if cells:
+        first, reasons = group[0], defaultdict[str, list[Cell]](list)
+        for cell in cells:
+            own = self._reason(first.source, first.reader, cell[1]) if first.reader else f"unreadable as {first.kind}"
+            reasons[own].append(cell)
+        for reason, bad in reasons.items():
             self._actions.note(
-                *(table, _CELL, f"unreadable as {group[0].kind}", column),
-                lines=[line for line, _ in cells],
-                values=[text for _, text in cells],
+                *(table, _CELL, reason, column),
+                lines=[line for line, _ in bad],
+                values=[text for _, text in bad],
                 allowed=" or ".join(dict.fromkeys(reading.allowed for reading in group)),
-                file=self._files[group[0].source],
+                file=self._files[first.source],
             )
 
     def stopped(self, readings: Iterable[Reading], message: str) -> str:
@@ -291,10 +305,7 @@ class Unreadable:
 
     def _found(self, reading: Reading, condition: str) -> list[Cell]:
         source = quoted(reading.source)
-        query = (
-            f"select line, text from (select row_no, ({reading.text})::varchar as text from raw.{source} "
-            f"where {condition}) join lines.{source} using (row_no) order by line"
-        )
+        query = f"select line, ({reading.text})::varchar as text from raw.{source} where {condition} order by line"
         try:
             return self._connection.execute(query).fetchall()
         except duckdb.Error:  # what the text is made of fails by itself, which the select's own error tells

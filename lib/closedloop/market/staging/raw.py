@@ -1,0 +1,246 @@
+"""Raw files as tables of values: ``raw.<source>``, read once, whatever cannot be read counted with its line."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from duckdb.func import ARROW, SPECIAL
+from duckdb.sqltypes import VARCHAR
+
+from closedloop.errors import DefinitionError, allowed
+from closedloop.market.definition import Definition, Source, zone
+from closedloop.market.reading.containers import decoded, kind_of, rows_of
+from closedloop.market.reading.lines import Records, split
+from closedloop.market.reading.values import WORDS, Style, read, why_unreadable
+from closedloop.market.sources import file_of, quoted, raw_bytes, setting_of
+from closedloop.market.staging.checks import Actions
+
+AS_WRITTEN = "{} (as written)"
+_OURS = ("row_no", "line")
+_TYPES: dict[str, tuple[pa.DataType, str]] = {
+    "text": (pa.string(), "VARCHAR"),
+    "amount": (pa.decimal128(18, 2), "DECIMAL(18,2)"),
+    "number": (pa.float64(), "DOUBLE"),
+    "count": (pa.int64(), "BIGINT"),
+    "flag": (pa.bool_(), "BOOLEAN"),
+    "date": (pa.date32(), "DATE"),
+    "time": (pa.timestamp("us"), "TIMESTAMP"),
+}
+_GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group once
+_SPOILED = "characters that the declared encoding does not hold"
+Texts = list[str | None]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a source's table by name: texts as written, what they mean, and on which line each row begins."""
+
+    texts: dict[str, Texts]
+    lines: list[int]
+
+
+class RawFiles:
+    """Loads sources into ``raw.<source>``: ``row_no`` from 1 on, ``line``, then the columns of the file.
+
+    A column with a declared type holds values, and its text stands beside it as "<column> (as written)". ``columns``
+    names those of each table; ``rejected`` holds the lines set aside; ``counts`` where each line of a file went.
+    """
+
+    def __init__(self, definition: Definition, connection: duckdb.DuckDBPyConnection, actions: Actions) -> None:
+        self.columns: dict[str, list[str]] = {}
+        self.rejected: dict[str, pd.DataFrame] = {}
+        self.counts: dict[str, dict[str, int]] = {}
+        self.styles = {name: style_of(definition, source) for name, source in definition.sources.items()}
+        self._definition, self._connection, self._actions = definition, connection, actions
+        connection.execute("create schema raw")
+
+    def load(self, name: str) -> None:
+        """Load one source; what does not fit its header is set aside, what cannot be read is emptied and counted."""
+        source = self._definition.sources[name]
+        records = self._records(name, source)
+        columns = Columns(self._named(name, source, records), records.lines)
+        self._blank(name, source, columns)
+        self._fill_down(name, source, columns)
+        arrays = {"row_no": pa.array(range(1, len(columns.lines) + 1), pa.int64())}
+        arrays["line"] = pa.array(columns.lines, pa.int64())
+        for column, texts in columns.texts.items():
+            kind = source.columns.get(column, "text")
+            arrays[column] = self._values(name, column, kind, columns)
+            if kind != "text":
+                arrays[AS_WRITTEN.format(column)] = pa.array(texts, pa.string())
+        table = pa.table(arrays)
+        self._connection.register("_loading", table)
+        self._connection.execute(f"create table raw.{quoted(name)} as select * from _loading order by row_no")
+        self._connection.unregister("_loading")
+        self.columns[name] = table.column_names
+        self._set_aside(name, source, records)
+
+    def _records(self, name: str, source: Source) -> Records:
+        place, setting = file_of(source), setting_of(self._definition, name)
+        content = raw_bytes(self._definition, name)
+        if kind_of(content) in ("xlsx", "parquet"):
+            return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)
+        text, n_spoiled = decoded(content, source.encoding, place, setting)
+        records = split(text, source.delimiter, source.quote, source.skip_lines, place, setting)
+        if n_spoiled:
+            lines = [number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line]
+            hint = _encoding(content) if source.encoding == "utf-8" and lines else ""
+            self._note(name, "flag", _SPOILED, lines=lines, n=n_spoiled, allowed=hint)
+        return records
+
+    def _named(self, name: str, source: Source, records: Records) -> dict[str, Texts]:
+        """The texts of every column under a name of its own; the database takes ``Owner`` and ``owner`` for one."""
+        found, taken = dict[str, Texts](), set(_OURS)
+        for place, written in enumerate(records.header):
+            plain = written or f"column {place + 1}"
+            own, number = plain, 1
+            while own.casefold() in taken:
+                number += 1
+                own = f"{plain} ({number})"
+            taken |= {own.casefold(), AS_WRITTEN.format(own).casefold()}
+            if own != plain:
+                other = "a name of ours" if plain.casefold() in _OURS else "there twice in the header"
+                self._note(name, "flag", f"column {plain!r} is {other}; this one is read as {own!r}", own, n=1)
+            found[own] = [row[place] for row in records.rows]
+        unknown = [column for column in (*source.columns, *source.fill_down) if column not in found]
+        if unknown:
+            setting = setting_of(self._definition, name)
+            raise DefinitionError(
+                f"{setting}: {unknown[0]!r} is no column of {file_of(source)}; it has {allowed(found, 60)}"
+            )
+        return found
+
+    def _blank(self, name: str, source: Source, columns: Columns) -> None:
+        """Empty what the source declares as blank, and every cell with characters that could not be decoded."""
+        blanks = {text.strip().casefold() for text in source.blanks}
+        for column, texts in columns.texts.items():
+            spoiled = [place for place, text in enumerate(texts) if text and "\ufffd" in text]
+            if spoiled:
+                lines = [columns.lines[place] for place in spoiled]
+                self._note(name, "empty the cell", _SPOILED, column, lines=lines)
+            for place in spoiled:
+                texts[place] = None
+            if blanks:
+                texts[:] = [None if text and text.strip().casefold() in blanks else text for text in texts]
+
+    def _fill_down(self, name: str, source: Source, columns: Columns) -> None:
+        for column, texts in columns.texts.items():
+            if column in source.fill_down:
+                for place in range(1, len(texts)):
+                    texts[place] = texts[place] or texts[place - 1]
+            elif _is_grouped(texts):
+                reason = (
+                    f"stands in the first row of each group only: {sum(map(bool, texts))} in {len(texts)} rows; to fill"
+                    f' it down, write fill_down = ["{column}"] under {setting_of(self._definition, name)}'
+                )
+                self._note(name, "flag", reason, column, n=sum(not text for text in texts))
+
+    def _values(self, name: str, column: str, kind: str, columns: Columns) -> pa.Array:
+        texts, style = columns.texts[column], self.styles[name]
+        if kind == "text":
+            return pa.array(texts, pa.string())
+        values = {text: stored(kind, text, style) for text in set(texts) if text}
+        bad = defaultdict[str, list[int]](list)
+        for place, text in enumerate(texts):
+            if text and values[text] is None:
+                bad[self.reason(name, kind, text)].append(place)
+        for reason, places in bad.items():
+            self._note(
+                *(name, "empty the cell", reason, column),
+                lines=[columns.lines[place] for place in places],
+                values=[texts[place] for place in places],
+                allowed=WORDS[kind][1],
+            )
+        return pa.array([values[text] if text else None for text in texts], _TYPES[kind][0])
+
+    def reason(self, name: str, kind: str, text: str) -> str:
+        """Why a text of a source is not read, with the setting that would tell."""
+        return why_unreadable(kind, text, self.styles[name], f"[sources.{name}]") or f"unreadable as {WORDS[kind][0]}"
+
+    def suffix(self, sources: Iterable[str]) -> str:
+        """Which readers a select of these sources uses: those of the source that says how it is written.
+
+        Raises DefinitionError where two of them say different things.
+        """
+        plain = style_of(self._definition)
+        own = {self.styles[name]: name for name in sources if self.styles[name] != plain}
+        if len(own) > 1:
+            names = allowed(own.values())
+            raise DefinitionError(f"it reads {names}, which are written in different ways; declare what their columns "
+                                  "hold: [sources.<name>.columns] in market.toml")  # fmt: skip
+        return "".join(f"__{name}" for name in own.values())
+
+    def add_readers(self) -> None:
+        """The functions with which a select reads text: as_amount, as_flag, as_date and so on."""
+        add_readers(self._connection, style_of(self._definition))
+        for name, style in self.styles.items():
+            if style != style_of(self._definition):
+                add_readers(self._connection, style, f"__{name}")
+
+    def _set_aside(self, name: str, source: Source, records: Records) -> None:
+        counts = {"n_header": records.n_header, "n_kept": records.n_kept, "n_blank": records.n_blank}
+        self.counts[name] = {"n_lines": records.n_lines, **counts, "n_aside": len(records.aside)}
+        if not records.aside:
+            return
+        self.rejected[f"raw.{name}"] = pd.DataFrame(records.aside, columns=["line", "reason", "content"])
+        for reason in dict.fromkeys(one.reason for one in records.aside):
+            self._note(name, "set aside", reason, lines=[one.line for one in records.aside if one.reason == reason])
+
+    def _note(self, name: str, action: str, reason: str, column: str = "", **more: Any) -> None:
+        file = file_of(self._definition.sources[name])
+        self._actions.note(f"raw.{name}", action, reason, column, file=file, **more)
+
+
+def style_of(definition: Definition, source: Source | None = None) -> Style:
+    """How a source of a market is written; without one, how text is read of which nothing is declared."""
+    local = zone(definition.timezone)
+    if source is None:
+        return Style(definition.currency, local=local)
+    written = zone(source.timezone) if source.timezone else None
+    return Style(definition.currency, source.decimal, source.dates, written, local)
+
+
+def stored(kind: str, text: str, style: Style) -> Any:
+    """The value of a text as a table holds it: amounts with two decimals, numbers as floats."""
+    value = read(kind, text, style)
+    if isinstance(value, Decimal):
+        return value.quantize(Decimal("0.01"), ROUND_HALF_UP) if kind == "amount" else float(value)
+    return value if not isinstance(value, int) or abs(value) < 2**63 else None
+
+
+def add_readers(connection: duckdb.DuckDBPyConnection, style: Style, suffix: str = "") -> None:
+    """The functions with which a select reads text: as_amount, as_flag, as_date and so on, each with the suffix."""
+    for kind in WORDS:
+        name = f"_read_{kind}{suffix}"
+        connection.create_function(
+            name, partial(_read_all, kind, style), [VARCHAR], duckdb.type(_TYPES[kind][1]), type=ARROW, null_handling=SPECIAL
+        )  # fmt: skip
+        connection.execute(f"create macro as_{kind}{suffix}(x) as {name}(x::varchar)")
+
+
+def _read_all(kind: str, style: Style, texts: pa.ChunkedArray) -> pa.Array:
+    found = texts.to_pylist()
+    values = {text: stored(kind, text, style) if text.strip() else None for text in set(found) if text is not None}
+    return pa.array([None if text is None else values[text] for text in found], _TYPES[kind][0])
+
+
+def _is_grouped(texts: Texts) -> bool:
+    """Is a column filled in the first row of each group only, as in a report?"""
+    known = [text.casefold() for text in texts if text]
+    in_order = known in (sorted(known), sorted(known, reverse=True)) and len(set(known)) == len(known) > 1
+    return bool(texts and texts[0] and in_order and _GROUPED_ROWS * len(known) <= len(texts))
+
+
+def _encoding(content: bytes) -> str:
+    """The way to read a file of the Windows code page, where it is one."""
+    try:
+        content.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return 'encoding = "cp1252" would read them all'
