@@ -418,13 +418,6 @@ def test_rows_that_cannot_be_used_are_set_aside(
         ("leads", "lead_id,status\nL1,inquiry\nL2,hot\nL3,", "status", ["inquiry", None, None], "not in list"),
         ("leads", "lead_id,arm_rate,arm\nL1,0.5,\nL2,1.5,\nL3,1,", "arm_rate", [0.5, None, 1.0], "above 1"),
         (
-            "deals",
-            "deal_id,outcome,loss_reason\nD1,lost,price\nD2,lost,cost\nD3,lost,",
-            "loss_reason",
-            ["price", None, None],
-            "not in list",
-        ),
-        (
             "touches",
             "touch_id,lead_id,direction\nT1,L1,inbound\nT2,L1,both\nT3,L1,outbound",
             "direction",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from closedloop.errors import DefinitionError, ParameterError
-from closedloop.market.definition import Definition
+from closedloop.market.definition import Definition, Periods
 from closedloop.market.periods import ALL, FOREVER, Period, calendar, find_period, period_of
 
 Define = Callable[..., Definition]
@@ -51,7 +51,7 @@ def define(tmp_path: object) -> Define:
     ],
 )
 def test_the_period_that_holds_a_day(day: date, length: str | int, name: str, start: date, end: date) -> None:
-    assert period_of(day, length) == Period(start, end, name)
+    assert period_of(day, Periods(first=name, length=length)) == Period(start, end, name)
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ class SalesPlaybook(Document):
     def _by_stage(self, kind: str) -> list[dict[str, Any]]:
         """The texts of one kind that are written for a stage, in the order of the stages."""
         deals = self.dossier.words.definition.deals
-        order = {stage: place for place, stage in enumerate(deals.stages if deals else ())}
+        order = {stage: place for place, stage in enumerate(deals.every_stage if deals else ())}
         texts = [text for text in self.dossier.texts(kind) if not numbers.is_missing(text["stage"])]
         return sorted(texts, key=lambda text: order.get(text["stage"], len(order)))
 

@@ -87,10 +87,19 @@ class Source(_Strict):
 
 
 class Periods(_Strict):
-    """How long a turn of the loop is, and which one runs first."""
+    """How long a turn of the loop is, and which one runs first; ``year_starts``: the first month of the fiscal year.
+
+    A fiscal year is called after the calendar year in which it ends.
+    """
 
     first: str
     length: str | int
+    year_starts: int = Field(1, ge=1, le=12)
+
+    @property
+    def shift(self) -> int:
+        """How many months the fiscal calendar runs ahead of the other one; months are called as everywhere."""
+        return 0 if self.length == "month" else (13 - self.year_starts) % 12
 
     @field_validator("length")
     @classmethod
@@ -100,11 +109,28 @@ class Periods(_Strict):
         return length
 
 
+class Pipeline(_Strict):
+    """The stages of one pipeline, in their order."""
+
+    stages: tuple[str, ...]
+
+
 class Deals(_Strict):
-    """The stages of open deals in their order, and the outcomes that the source can record."""
+    """The stages of open deals in their order, and the outcomes that the source can record.
+
+    ``keep``: what a deal of this market is, a condition in SQL on the columns that deals.sql gives (other deals are
+    left out and counted); ``pipelines``: the stages of each pipeline, where there are several.
+    """
 
     stages: tuple[str, ...] = ()
     outcomes: tuple[Literal["won", "lost", "no_decision"], ...]
+    keep: str = ""
+    pipelines: dict[str, Pipeline] = {}
+
+    @property
+    def every_stage(self) -> tuple[str, ...]:
+        """The stages of all pipelines."""
+        return tuple(dict.fromkeys([*self.stages, *(name for own in self.pipelines.values() for name in own.stages)]))
 
 
 class Claims(_Strict):
@@ -204,7 +230,7 @@ class Definition(_Strict):
     currency: str = Field(pattern="^[A-Z]{3}$")
     timezone: str = "UTC"
     clock: Literal["day", "month", "order", "none"] = "day"
-    extracted_on: date | None = None
+    extracted_on: date | Literal["latest"] | None = None
     privacy: Literal["strict", "open"] = "strict"
     accept: Literal["auto", "manual"] = "auto"
     periods: Periods | None = None
@@ -257,6 +283,11 @@ class Definition(_Strict):
         return ""
 
     @property
+    def last_day(self) -> date | None:
+        """The last day that the data cover; None where it is the last that they record, until they are read."""
+        return self.extracted_on if isinstance(self.extracted_on, date) else None
+
+    @property
     def has_calendar(self) -> bool:
         """Do its dates stand for days? Not where they only give an order, or are not recorded."""
         return self.clock in ("day", "month")
@@ -303,6 +334,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "sources": Source,
     "periods": Periods,
     "deals": Deals,
+    "deals.pipelines": Pipeline,
     "claims": Claims,
     "call_list": CallList,
     "experiments": Experiment,

@@ -20,7 +20,7 @@ from closedloop.market.definition import Definition
 from closedloop.market.files import alone, remembered, runs_folder, sha256_of
 
 _PACKAGE = Path(terms.__file__).parent
-_TABLES = ("terms.py", "market/**/*.py")  # what makes canonical tables of raw files
+_TABLES = ("terms.py", "market/**/*.py", "market/**/*.toml")  # what makes canonical tables of raw files
 _ROOMS = ("statistics", "claims", "period", "personas", "workbench", "questions")
 _COMPUTING = (*_TABLES, *(f"{room}/**/*.py" for room in _ROOMS))
 _WORDS = {"title", "licence", "provenance", "labels"}
@@ -28,8 +28,8 @@ _WORDS = {"title", "licence", "provenance", "labels"}
 
 def fingerprint(definition: Definition) -> str:
     """Of all that a market's canonical tables depend on: settings, selects, raw files, code; 64 hexadecimal digits."""
-    digest = hashlib.sha256(settings(definition).encode() + tables_code().encode())
-    for path in sorted(definition.folder.glob("*.sql")):
+    digest, own = hashlib.sha256(settings(definition).encode() + tables_code().encode()), definition.folder
+    for path in sorted(path for pattern in ("*.sql", "values.csv", "rates.csv", "key") for path in own.glob(pattern)):
         digest.update(path.name.encode() + path.read_bytes())
     for name, source in definition.sources.items():
         path = sources.fetch(definition, name)  # which has checked it against the digest, if that is declared
@@ -76,6 +76,9 @@ def _meaning(patterns: tuple[str, ...]) -> str:
 def _parsed(modules: dict[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name, source in modules.items():
+        if not name.endswith(".py"):
+            digest.update(source)
+            continue
         tree = ast.parse(source)
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

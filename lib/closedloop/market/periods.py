@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
-from closedloop.market.definition import Definition
+from closedloop.market.definition import Definition, Periods
 
 EPOCH = date(2000, 1, 1)  # position 0 of a market that only has an order
 FOREVER = date(9999, 12, 31)
@@ -50,7 +50,8 @@ def _month_start(months: int) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
-def _calendar_period(months: int, length: str) -> Period:
+def _calendar_period(months: int, length: str, shift: int = 0) -> Period:
+    """The period of a month, counted in months of the fiscal calendar, which runs ``shift`` months ahead."""
     size = _MONTHS[length]
     first = months - months % size
     start = _month_start(first)
@@ -61,13 +62,14 @@ def _calendar_period(months: int, length: str) -> Period:
         "half": f"{start.year}-h{number}",
         "year": f"{start.year}",
     }[length]
-    return Period(start, _month_start(first + size), name)
+    return Period(_month_start(first - shift), _month_start(first + size - shift), name)
 
 
-def period_of(day: date, length: str | int) -> Period:
+def period_of(day: date, periods: Periods) -> Period:
     """The period that holds ``day``; for an integer length, periods of that many positions from 2000-01-01."""
+    length = periods.length
     if isinstance(length, str):
-        return _calendar_period(day.year * 12 + day.month - 1, length)
+        return _calendar_period(day.year * 12 + day.month - 1 + periods.shift, length, periods.shift)
     number = (day - EPOCH).days // length
     start = EPOCH + timedelta(days=number * length)
     return Period(start, start + timedelta(days=length), f"p{number + 1:03d}")
@@ -75,14 +77,15 @@ def period_of(day: date, length: str | int) -> Period:
 
 def _first(definition: Definition) -> Period:
     assert definition.periods is not None
-    name, length = definition.periods.first, definition.periods.length
+    periods = definition.periods
+    name, length = periods.first, periods.length
     pattern = r"p(\d{3,})" if isinstance(length, int) else _PATTERNS[length]
     match = re.fullmatch(pattern, name)
     number, *others = [int(found) for found in match.groups()] if match else [0]
     if number and isinstance(length, int):
-        first = period_of(EPOCH + timedelta(days=(number - 1) * length), length)
+        first = period_of(EPOCH + timedelta(days=(number - 1) * length), periods)
     elif number:
-        first = _calendar_period(number * 12 + ([*others, 1][0] - 1) * _MONTHS[str(length)], str(length))
+        first = _calendar_period(number * 12 + ([*others, 1][0] - 1) * _MONTHS[str(length)], str(length), periods.shift)
     if not number or first.name != name:  # "2024-13" would count on into the next year
         raise DefinitionError(f"{definition.folder / 'market.toml'}: periods.first = {name!r} is no {length}")
     return first
@@ -93,18 +96,18 @@ def calendar(definition: Definition, busy: Iterable[date]) -> list[Period]:
 
     ``busy`` are days on which something happened; a past period without any is a gap and left out.
     """
-    if definition.periods is None or definition.extracted_on is None:
+    if definition.periods is None or definition.last_day is None:
         return [ALL]
-    length, after = definition.periods.length, definition.extracted_on + timedelta(days=1)
+    length, after = definition.periods.length, definition.last_day + timedelta(days=1)
     # a day of each month names all the calendar's periods
     days = busy if isinstance(length, int) else {(day.year, day.month): day for day in busy}.values()
-    used = {period_of(day, length).name for day in days}
+    used = {period_of(day, definition.periods).name for day in days}
     periods, period = [], _first(definition)
     while period.start <= after:
         running = period.end > after
         if running or period.name in used:
             periods.append(Period(period.start, period.end, period.name, running))
-        period = period_of(period.end, length)
+        period = period_of(period.end, definition.periods)
     if not periods:
         raise DefinitionError(f"{definition.folder / 'market.toml'}: periods.first lies after extracted_on")
     return periods

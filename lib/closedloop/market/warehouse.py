@@ -300,9 +300,13 @@ class Warehouse:
     """The stored canonical tables of one market, read through one private DuckDB connection."""
 
     def __init__(self, definition: Definition, folder: Path) -> None:
-        self.definition = definition
         self.folder = folder
         self.tables = Tables(folder / "tables")
+        self._about = json.loads((folder / ABOUT).read_text("utf-8"))
+        recorded = self._about["last_day"]
+        is_latest = definition.extracted_on == "latest"
+        update = {"extracted_on": date.fromisoformat(recorded) if recorded else None}
+        self.definition = definition.model_copy(update=update) if is_latest else definition
 
     def has(self, *tables: str) -> bool:
         """Does the market have all these tables?"""
@@ -315,7 +319,7 @@ class Warehouse:
     @property
     def extracted_on(self) -> date:
         """The last day that the data cover."""
-        return self.definition.extracted_on or FOREVER - timedelta(days=1)
+        return self.definition.last_day or FOREVER - timedelta(days=1)
 
     @property
     def audit(self) -> "Audit":
@@ -327,8 +331,7 @@ class Warehouse:
     @cached_property
     def periods(self) -> list[Period]:
         """The market's periods, from the first that runs to the running one."""
-        stored = json.loads((self.folder / ABOUT).read_text("utf-8"))
-        return calendar(self.definition, {date.fromisoformat(day) for day in stored["busy_days"]})
+        return calendar(self.definition, {date.fromisoformat(day) for day in self._about["busy_days"]})
 
     def has_begun(self, period: Period) -> bool:
         """Is there anything to look back on? Not in a period that starts after the data's last day."""

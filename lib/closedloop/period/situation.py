@@ -154,7 +154,7 @@ class Situation:
         """The name of the period that holds ``day``; ``all`` in a market without dates."""
         if self.definition.periods is None or day is None or pd.isna(day):
             return self.period.name
-        return period_of(pd.Timestamp(day).date(), self.definition.periods.length).name
+        return period_of(pd.Timestamp(day).date(), self.definition.periods).name
 
     def names_of(self, days: pd.Series) -> pd.Series:
         """The name of the period that holds each day, a missing one in this period."""
@@ -179,7 +179,7 @@ class Situation:
         today = pd.Timestamp(self.on) if self.on < FOREVER else pd.NaT
         ended = frame["closed_on"].where(frame["outcome"] != "open", today)
         age = (ended - frame["created_on"]).dt.days
-        month = frame["closed_on"].dt.month
+        month = frame["closed_on"].dt.month + (self.definition.periods.shift if self.definition.periods else 0)
         is_end = (month % 3 == 0).astype("boolean").where(month.notna() & self.definition.has_calendar)
         return frame.assign(age_days=age.where(age >= 0), is_quarter_end=is_end, tells_lost=tells_lost)
 

@@ -25,6 +25,7 @@ from closedloop.terms import RARE
 FULL = 100
 _LEAST_RANGE = 2.0  # log odds that 100 points span at least: where nothing moves the chance, points do not either
 _MOST = 15_000
+_HALF_LIFE = 6  # periods
 _Z = float(scipy.stats.norm.isf(0.05))
 
 
@@ -168,14 +169,16 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
     """The card of decided deals in the order in which they closed; None for fewer than a hundred, or one outcome.
 
     The points are those of one shrunken fit of persona and all fields (``level_fit``), each field's least level at 0
-    and the best total at 100. Deals before the last 15,000 are left out.
+    and the best total at 100. A deal counts half as much for every six periods that it is older, since markets move:
+    on redraws of moving markets the order is as good with it, and the chances come out less steep. Deals before the
+    last 15,000 are left out.
     """
     kept = slice(-_MOST, None)
     won, period, levels = cases.won[kept], cases.period[kept], cases.levels.iloc[kept]
     if len(won) < FEWEST_CASES or len(np.unique(won)) < 2:
         return None
     is_rare = levels.apply(lambda column: column.map(column.value_counts()) < LEAST_SHOWN)
-    fit = level_fit(won, period, levels.mask(is_rare, RARE))
+    fit = level_fit(won, period, levels.mask(is_rare, RARE), 0.5 ** ((period.max() - period) / _HALF_LIFE))
     names = [(name.field, name.level) for name in fit.names]
     least = np.array([fit.coefficients[fit.owner == place].min() for place in range(len(fit.fields))])
     most = np.array([fit.coefficients[fit.owner == place].max() for place in range(len(fit.fields))])

@@ -276,7 +276,7 @@ def audit_html(definition: Definition, audit: "Audit", leaks: "pd.DataFrame") ->
         numeric = {columns[str(column)] for column in frame.select_dtypes("number").columns}
         rows = [[(columns[str(n)], _audited(str(n), v)) for n, v in row.items()] for row in frame.to_dict("records")]
         tables[name] = {"columns": list(columns.values()), "numeric": numeric, "rows": rows}
-    last = as_told(definition, definition.extracted_on) if definition.extracted_on else ""
+    last = as_told(definition, definition.last_day) if definition.last_day else ""
     template = templates("closedloop.presentation").get_template("audit.html")
     body = template.render(definition=definition, last=last, tables=tables)
     return page(f"Audit: {definition.title}", Markup(body), kind="wide", crumbs=[("All runs", "../index.html")])

@@ -70,12 +70,13 @@ class LevelFit:
         return np.flatnonzero([name.field == field for name in self.names])
 
 
-def level_fit(won: Floats, period: Ints, levels: pd.DataFrame) -> LevelFit:
+def level_fit(won: Floats, period: Ints, levels: pd.DataFrame, counted: Floats | None = None) -> LevelFit:
     """Fit the chance of winning on the period and on every level of every column of ``levels``, ``persona`` first.
 
-    ``won``: (n,) 0/1; ``period``: (n,) its number in time; ``levels``: (n, fields) texts, none missing. The spread of a
-    field's effects is the mean of their squares and variances (EM: Dempster, Laird & Rubin 1977, JRSS B 39, 1-38), held
-    up by two pseudo levels of .1, so that a field that does nothing keeps a small one.
+    ``won``: (n,) 0/1; ``period``: (n,) its number in time; ``levels``: (n, fields) texts, none missing; ``counted``:
+    (n,) how much each case counts, 1 without. The spread of a field's effects is the mean of their squares and
+    variances (EM: Dempster, Laird & Rubin 1977, JRSS B 39, 1-38), held up by two pseudo levels of .1, so that a field
+    that does nothing keeps a small one.
     """
     fields = tuple(map(str, levels.columns))
     blocks, names, owner = list[Floats](), list[Level](), list[int]()
@@ -85,6 +86,7 @@ def level_fit(won: Floats, period: Ints, levels: pd.DataFrame) -> LevelFit:
         names += [Level(name, str(level)) for level in shown]
         owner += [place] * len(shown)
     flags, own = np.hstack(blocks), np.array(owner)
+    counted = np.ones(len(won)) if counted is None else counted
     times, when = np.unique(period, return_inverse=True)
     free = np.eye(len(times))[when]
     design = np.hstack([free, flags])
@@ -95,19 +97,19 @@ def level_fit(won: Floats, period: Ints, levels: pd.DataFrame) -> LevelFit:
         precision = np.concatenate([np.full(n_free, _FREE), 1 / spreads[own] ** 2])
         for _ in range(_NEWTON_STEPS):
             chance = scipy.special.expit(design @ b)
-            hessian = (design * (chance * (1 - chance))[:, None]).T @ design
+            hessian = (design * (counted * chance * (1 - chance))[:, None]).T @ design
             hessian[np.diag_indices_from(hessian)] += precision
-            step = np.linalg.solve(hessian, design.T @ (won - chance) - precision * b)
+            step = np.linalg.solve(hessian, design.T @ (counted * (won - chance)) - precision * b)
             b = b + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
         variance = np.linalg.inv(hessian).diagonal()[n_free:]
         squares = np.bincount(own, b[n_free:] ** 2 + variance, len(fields))
         spreads = np.sqrt((squares + _LEAST_WEIGHT * _LEAST_SPREAD**2) / (size + _LEAST_WEIGHT))
     linear = design @ b
     chance = scipy.special.expit(linear)
-    weight = chance * (1 - chance)
+    weight = counted * chance * (1 - chance)
     columns = _with_personas(design, flags, [name.field == PERSONA for name in names])
     gram = (columns * weight[:, None]).T @ columns
-    target = columns.T @ (weight * linear + won - chance)
+    target = columns.T @ (weight * linear + counted * (won - chance))
     errors = np.sqrt(np.linalg.inv(hessian).diagonal()[n_free:])
     return LevelFit(
         won, period, flags, tuple(names), own, fields, spreads, b[n_free:], errors, chance, gram, target, n_free

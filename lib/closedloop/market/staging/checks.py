@@ -300,12 +300,12 @@ def _references() -> list[Flag]:
 
 def _dates(definition: Definition) -> list[Flag]:
     born = [Flag(t.name, f"{t.born} missing", f"{t.born} is null", (t.born,), t.born) for t in TABLES.values()]
-    if definition.extracted_on is None:
+    if definition.last_day is None:
         return born
-    last = f"up to {as_told(definition, definition.extracted_on)}"
+    last = f"up to {as_told(definition, definition.last_day)}"
     late = [
         Flag(
-            *(t.name, f"{c.name} after extracted_on", f"{c.name} > date '{definition.extracted_on}'", (c.name,)),
+            *(t.name, f"{c.name} after extracted_on", f"{c.name} > date '{definition.last_day}'", (c.name,)),
             allowed=last,
         )
         for t in TABLES.values()
@@ -321,15 +321,15 @@ def _declared(definition: Definition) -> list[Flag]:
     outcomes = ", ".join(f"'{outcome}'" for outcome in (*definition.deals.outcomes, "open"))
     declared = allowed((*definition.deals.outcomes, "open"))
     flags = [Flag("deals", "outcome not declared", f"outcome not in ({outcomes})", ("outcome",), allowed=declared)]
-    if definition.deals.stages:
-        stages = ", ".join("'" + stage.replace("'", "''") + "'" for stage in definition.deals.stages)
+    if definition.deals.every_stage:
+        stages = ", ".join("'" + stage.replace("'", "''") + "'" for stage in definition.deals.every_stage)
         flags.append(
             Flag(
                 "deals",
                 "open in an undeclared stage",
                 f"outcome = 'open' and stage not in ({stages})",
                 ("stage",),
-                allowed=allowed(definition.deals.stages),
+                allowed=allowed(definition.deals.every_stage),
             )
         )
     return flags

@@ -3,14 +3,16 @@
 import json
 import re
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow.parquet as parquet
 
 from closedloop.errors import ContractError, DefinitionError, allowed
-from closedloop.market.contract import KINDS, TABLES, Table, kind_of
+from closedloop.market.contract import KINDS, NOTES, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
 from closedloop.market.reading.lines import SHOWN
@@ -27,6 +29,8 @@ from closedloop.market.staging.checks import (
     problems,
     unfit,
 )
+from closedloop.market.staging.days import busy_days, last_day
+from closedloop.market.staging.meanings import add_notes, read_meanings, translate
 from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.readings import Select, Unreadable
 from closedloop.market.warehouse import ABOUT
@@ -59,6 +63,7 @@ class Ladder:
         self.columns: dict[str, list[str]] = {}
         self._files: dict[str, str] = {}  # of a table whose rows are those of one file
         self._helpers: dict[str, Select] = {}
+        self._meanings = read_meanings(definition.folder / "values.csv")
         self.unreadable = Unreadable(self.connection, self._sources, self.actions, self.raw.reason)
         self.connection.execute(f"set TimeZone = '{definition.timezone}'")
         self.raw.add_readers()
@@ -74,7 +79,13 @@ class Ladder:
             self._create(path)
         for table, path in tables:
             self._stage(table, path)
+            translate(self.connection, table, self.columns[table.name], self._meanings, partial(self._done, table))
+            if table is NOTES:
+                self.columns[table.name] = add_notes(self.connection, self.columns[table.name])
+            self._leave_out(table)
             self._check(table)
+        if NOTES.name not in self.columns and (columns := add_notes(self.connection, ())):
+            self.columns[NOTES.name], self._files[NOTES.name] = columns, ""
         self.unreadable.count_elsewhere()
         self._flag()
 
@@ -88,17 +99,12 @@ class Ladder:
             parquet.write_table(self.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
         for name, rejected in self.rejected.items():
             rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
-        about = {"market": self.definition.name, "busy_days": self._busy_days()}
+        about = {
+            "market": self.definition.name,
+            "busy_days": busy_days(self.connection, self.columns),
+            "last_day": last_day(self.connection, self.columns),
+        }
         (folder / ABOUT).write_text(json.dumps(about))
-
-    def _busy_days(self) -> list[str]:
-        """The days on which leads and deals begin or end: with them the market's periods are known without a query."""
-        days: set[date] = set()
-        for table, column in (("leads", "created_on"), ("deals", "created_on"), ("deals", "closed_on")):
-            if column in self.columns.get(table, ()):
-                found = self.connection.sql(f"select distinct {quoted(column)} from {table}").fetchall()
-                days.update(day for (day,) in found if day is not None)
-        return sorted(day.isoformat() for day in days)
 
     def _selects(self) -> tuple[list[Path], list[tuple[Table, Path]]]:
         paths = {path.stem: path for path in sorted(self.definition.folder.glob("*.sql"))}
@@ -208,6 +214,25 @@ class Ladder:
         self.actions.note(table.name, "flag", reason, name, lines=lines, file=self._files[table.name])
         return True
 
+    def _leave_out(self, table: Table) -> None:
+        """Leave out the deals that are none of this market (``keep``), and what belongs to them."""
+        keep = self.definition.deals.keep if self.definition.deals else ""
+        if table.name == "deals" and keep:
+            place = self.definition.folder / "market.toml"
+            self._run(f"create table _left_out as select deal_id from deals where ({keep}) is not true", place)
+        elif not keep or "deal_id" not in self.columns[table.name] or "deals" not in self.columns:
+            return
+        rows = self.connection.execute(
+            f"select rowid, _line from {table.name} where deal_id in (select deal_id from _left_out) order by 2"
+        ).fetchall()
+        if rows:
+            reason = f"no deal of this market: deals.keep = {keep}" if table.name == "deals" else "of a deal left out"
+            self._done(table, "left out", reason, lines=[line for _, line in rows])
+            self.connection.execute(f"delete from {table.name} where deal_id in (select deal_id from _left_out)")
+
+    def _done(self, table: Table, action: str, reason: str, column: str = "", **more: Any) -> None:
+        self.actions.note(table.name, action, reason, column, file=self._files[table.name], **more)
+
     def _column(self, query: str) -> list[int]:
         return [int(row[0]) for row in self.connection.execute(query).fetchall()]
 
@@ -276,8 +301,7 @@ class Ladder:
 
     def _note(self, table: Table, action: str, reason: str, column: str, bad: pd.DataFrame, may: str) -> None:
         values = [self._told(value) for value in bad[column].dropna()] if column else ()
-        lines, file = bad["_line"].tolist(), self._files[table.name]
-        self.actions.note(table.name, action, reason, column, lines=lines, values=values, allowed=may, file=file)
+        self._done(table, action, reason, column, lines=bad["_line"].tolist(), values=values, allowed=may)
 
     def _blank(self, table: Table, column: str, rows: list[int]) -> None:
         statement = f"update {table.name} set {quoted(column)} = null where rowid in (select unnest($rows))"

@@ -217,10 +217,8 @@ def stored(kind: str, text: str, style: Style) -> Any:
 def add_readers(connection: duckdb.DuckDBPyConnection, style: Style, suffix: str = "") -> None:
     """The functions with which a select reads text: as_amount, as_flag, as_date and so on, each with the suffix."""
     for kind in WORDS:
-        name = f"_read_{kind}{suffix}"
-        connection.create_function(
-            name, partial(_read_all, kind, style), [VARCHAR], duckdb.type(_TYPES[kind][1]), type=ARROW, null_handling=SPECIAL
-        )  # fmt: skip
+        name, reader, gives = f"_read_{kind}{suffix}", partial(_read_all, kind, style), duckdb.type(_TYPES[kind][1])
+        connection.create_function(name, reader, [VARCHAR], gives, type=ARROW, null_handling=SPECIAL)
         connection.execute(f"create macro as_{kind}{suffix}(x) as {name}(x::varchar)")
 
 

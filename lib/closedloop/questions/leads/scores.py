@@ -306,7 +306,7 @@ def _why_no_stages(situation: Situation, past: Sequence[Period], prospects: Pros
     """What keeps the stages of earlier deals from being known; empty where nothing does."""
     if not situation.is_dated or not situation.view.has("stage_history"):
         return "collect `stage_history` with the day of each change of a deal's stage"
-    if situation.definition.deals is None or not situation.definition.deals.stages:
+    if situation.definition.deals is None or not situation.definition.deals.every_stage:
         return "name the stages in their order under [deals] in market.toml"
     if not past:
         return "no period has ended yet"

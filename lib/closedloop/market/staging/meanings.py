@@ -1,0 +1,130 @@
+"""``values.csv``: what people wrote in a column, and what it means; and the words that the contract's lists know."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from closedloop.errors import DefinitionError, allowed
+from closedloop.market.contract import TABLES, Table
+from closedloop.market.sources import quoted
+
+HEAD = ("table", "column", "written", "meaning", "n")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a text in a column means; an empty ``meaning`` is nothing, and ``n`` says how often it was met."""
+
+    table: str
+    column: str
+    written: str
+    meaning: str
+    n: int = 0
+
+
+def key(text: str) -> str:
+    """Texts that differ by blanks and capital letters only are one."""
+    return " ".join(text.split()).casefold()
+
+
+Meanings = Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def read_meanings(path: Path) -> Meanings:
+    """By table and column: what each text means, by its ``key``; empty without the file. Errors: DefinitionError."""
+    if not path.exists():
+        return {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
+    if not rows or tuple(rows[0]) != HEAD:
+        raise DefinitionError(f"{path}: its first line must be {','.join(HEAD)}")
+    for line, row in enumerate(rows[1:], 2):
+        if len(row) != len(HEAD):
+            raise DefinitionError(f"{path}, line {line}: found {len(row)} fields; allowed: {len(HEAD)}")
+        table, column, written, meaning, _ = row
+        if table not in TABLES:
+            raise DefinitionError(f"{path}, line {line}: {table!r} is no canonical table; allowed: {allowed(TABLES)}")
+        listed = of_list(table, column)
+        if meaning and listed and meaning not in listed:
+            raise DefinitionError(f"{path}, line {line}: {meaning!r} is no {column}; allowed: {allowed(listed, 30)}")
+        own = found.setdefault((table, column), {})
+        if own.setdefault(key(written), meaning) != meaning:
+            raise DefinitionError(f"{path}, line {line}: {written!r} means {own[key(written)]!r} above; one is allowed")
+    return found
+
+
+def written(meanings: list[Meaning]) -> str:
+    """The text of ``values.csv``."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(HEAD)
+    lines.writerows((one.table, one.column, one.written, one.meaning, one.n) for one in meanings)
+    return text.getvalue()
+
+
+def of_list(table: str, column: str) -> tuple[str, ...]:
+    """The values that the contract allows in a column; empty where it allows any."""
+    known = TABLES[table].column(column)
+    return known.values if known else ()
+
+
+def translate(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    columns: Sequence[str],
+    meanings: Meanings,
+    note: Callable[..., None],
+) -> None:
+    """Say in the contract's words what people wrote; what has no word of a list with ``other`` becomes that.
+
+    What a loss reason said then is kept as a remark of sales (``add_notes``).
+    """
+    for column in columns:
+        known, listed = meanings.get((table.name, column), {}), of_list(table.name, column)
+        if not (known or "other" in listed):
+            continue
+        texts = connection.execute(f"select distinct {quoted(column)} from {table.name}").fetchall()
+        own = [text for (text,) in texts if isinstance(text, str)]
+        means = {text: known[key(text)] for text in own if key(text) in known}
+        rest = [text for text in own if text not in means and listed and text not in listed]
+        if "other" in listed and rest:
+            query = f"select _line, {quoted(column)} from {table.name} where {quoted(column)} in (select unnest($rest))"
+            found = connection.execute(f"{query} order by 1", {"rest": rest}).fetchall()
+            lines, values = zip(*found, strict=True)
+            may, day = allowed(listed), "closed_on" if "closed_on" in columns else "null"
+            note("read as other", "no meaning in values.csv", column, lines=lines, values=values, allowed=may)
+            means |= dict.fromkeys(rest, "other")
+            if column == "loss_reason":
+                connection.execute(_AS_NOTES.format(day=day), {"rest": rest})
+        for text, meant in means.items():
+            statement = f"update {table.name} set {quoted(column)} = $meant where {quoted(column)} = $text"
+            connection.execute(statement, {"meant": meant or None, "text": text})
+
+
+_AS_NOTES = """create table _other_reasons as
+select 'loss-' || deal_id as note_id, {day}::date as written_on, 'sales' as from_team, 'loss' as kind,
+    loss_reason as text, deal_id
+from deals where loss_reason in (select unnest($rest))"""
+
+
+def add_notes(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> list[str]:
+    """Add what loss reasons said beyond the list to the remarks, whose ``columns`` these are, and tell all columns.
+
+    A market without remarks of its own gets a table of them.
+    """
+    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if "_other_reasons" not in tables:
+        return list(columns)
+    own = [name for (name, *_) in connection.execute("describe _other_reasons").fetchall()]
+    if "notes" in tables:
+        lacking = [name for name in own if name not in columns]
+        for name in lacking:
+            connection.execute(f"alter table notes add column {name} {'date' if name == 'written_on' else 'varchar'}")
+        connection.execute("insert into notes by name select 0 as _line, * from _other_reasons")
+        return [*columns, *lacking]
+    connection.execute("create table notes as select row_number() over () as _line, * from _other_reasons")
+    return own
