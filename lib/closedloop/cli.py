@@ -161,6 +161,27 @@ def check(market: Annotated[str, typer.Argument(help="the market to check")] = "
     print(f"\n{n_notebooks} notebooks can be read.")
 
 
+@app.command()
+def new(
+    market: Annotated[str, typer.Argument(help="the name of the new market")],
+    place: Annotated[Path, typer.Option("--from", help="a file or folder of exports")],
+    answers: Annotated[Path | None, typer.Option(help="a file with the answers")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="take the answers that are sure, and ask nothing")] = False,
+    currency: Annotated[str, typer.Option(help="the market's, like EUR", show_default="that of most amounts")] = "",
+    timezone: Annotated[str, typer.Option(help="where days are counted, like Europe/Berlin")] = "UTC",
+) -> None:
+    """Look at the exports of a CRM, a survey or advertising, ask at most five questions, and write a market."""
+    from rich.console import Console
+
+    from closedloop.onboarding.asking import asking, summary
+    from closedloop.onboarding.new import answers_of, new
+
+    console = Console(highlight=False, soft_wrap=True)
+    ask = asking(console, answers_of(answers) if answers else {}, is_silent=yes or answers is not None)
+    found = new(market, place, currency=currency, timezone=timezone, ask=ask, note=console.print)
+    console.print(summary(market, found), markup=False)
+
+
 @app.command("self-test")
 def self_test_(
     market: Market,

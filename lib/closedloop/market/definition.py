@@ -43,9 +43,10 @@ class Source(_Strict):
     """A raw file: bundled in the market's folder, fetched and checked, or anywhere on one's own machine.
 
     ``path``: of a file or a pattern like ``~/exports/deals-*.csv``, of which the last by name is read. ``member``: the
-    file in an archive. ``skip_lines``: above the header. ``blanks``: what stands for nothing, beside empty cells.
-    ``fill_down``: columns in which a value stands only in the first row of its group. ``decimal``, ``dates`` (DMY, MDY,
-    YMD) and ``timezone``: how numbers, days and times are written. ``columns``: what each holds; others are text.
+    file in an archive. ``skip_lines``: above the header, which has ``header_lines``. ``blanks``: what stands for
+    nothing, beside empty cells. ``fill_down``: columns in which a value stands only in the first row of its group.
+    ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how numbers, days and times are written. ``columns``: what
+    each holds; others are text.
     """
 
     file: str = ""
@@ -59,6 +60,7 @@ class Source(_Strict):
     encoding: str = "utf-8"
     sheet: str | None = None
     skip_lines: int = Field(0, ge=0)
+    header_lines: int = Field(1, ge=1, le=3)
     decimal: Literal[".", ","] | None = None
     dates: Literal["YMD", "DMY", "MDY"] | None = None
     timezone: str | None = None
@@ -225,7 +227,7 @@ class Definition(_Strict):
     name: str
     folder: Path
     title: str
-    licence: str
+    licence: str = "one's own data: not to be published"
     provenance: str = ""
     currency: str = Field(pattern="^[A-Z]{3}$")
     timezone: str = "UTC"

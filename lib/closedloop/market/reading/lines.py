@@ -70,13 +70,19 @@ class Header(NamedTuple):
     n_lines: int
 
 
-def split(text: str, delimiter: str, quote: str, skip_lines: int, place: str, setting: str) -> Records:
-    """The records of a text whose line breaks are ``\\n``. ``place`` names the file in errors, ``setting`` its keys."""
+def split(
+    text: str, delimiter: str, quote: str, skip_lines: int, place: str, setting: str, header_lines: int = 1
+) -> Records:
+    """The records of a text whose line breaks are ``\\n``. ``place`` names the file in errors, ``setting`` its keys.
+
+    Of a header of several lines (surveys) the first names the columns; where it is blank, or names one twice, the
+    second is added.
+    """
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
     cut = _Cutter(lines, delimiter, quote)
-    header = _header(cut, skip_lines, place, setting)
+    header = _joined(cut, _header(cut, skip_lines, place, setting), header_lines)
     found = Records(header.names, len(lines), header.line + header.n_lines - 1)
     at, width = found.n_header, len(header.names)
     while at < len(lines):
@@ -130,9 +136,11 @@ class _Cutter:
             yield f"{self.lines[place]}\n"
 
     def holds_records(self, at: int, n_lines: int, width: int) -> bool:
-        """Do lines inside a record look like records themselves, so that its quote is a stray one?"""
-        inner = self.lines[at + 1 : at + n_lines]
-        return width > 2 and any(line.count(self.delimiter) >= width - 1 for line in inner)
+        """Is a record's first line whole without the lines that its quote swallows, and one of them a record itself?"""
+        if width < 3 or self.lines[at].count(self.delimiter) < width - 1:
+            return False
+        inner = (self.record(place) for place in range(at + 1, at + n_lines))
+        return any(isinstance(found, _Cut) and found.n_lines == 1 and len(found.fields) == width for found in inner)
 
 
 def _header(cut: _Cutter, skip_lines: int, place: str, setting: str) -> Header:
@@ -152,6 +160,27 @@ def _header(cut: _Cutter, skip_lines: int, place: str, setting: str) -> Header:
     _check_width(cut, at, found, place, setting)
     names = [" ".join(name.split()) for name in found.fields]
     return Header(names, found.fields, at + 1, found.n_lines)
+
+
+def _joined(cut: _Cutter, header: Header, n_lines: int) -> Header:
+    """The header with the lines below it that belong to it."""
+    below, at = list[list[str]](), header.line + header.n_lines - 1
+    for _ in range(n_lines - 1):
+        record = cut.record(at) if at < len(cut.lines) else ""
+        if isinstance(record, str):
+            break
+        below.append(record.fields)
+        at += record.n_lines
+    if not below:
+        return header
+    names, last = list[str](), ""
+    for place, name in enumerate(header.names):
+        last = name or last
+        more = " ".join(below[0][place].split()) if place < len(below[0]) else ""
+        is_alone = bool(name) and header.names.count(name) == 1 and all(header.names[place + 1 : place + 2])
+        is_plain = more.casefold() in ("", "response", "open-ended response") or is_alone
+        names.append(last if is_plain else f"{last}: {more}")
+    return Header(names, header.written, header.line, at - header.line + 1)
 
 
 def _check_width(cut: _Cutter, at: int, header: _Cut, place: str, setting: str) -> None:

@@ -31,6 +31,7 @@ from closedloop.market.staging.checks import (
 )
 from closedloop.market.staging.days import busy_days, last_day
 from closedloop.market.staging.meanings import add_notes, read_meanings, translate
+from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.readings import Select, Unreadable
 from closedloop.market.warehouse import ABOUT
@@ -67,6 +68,7 @@ class Ladder:
         self.unreadable = Unreadable(self.connection, self._sources, self.actions, self.raw.reason)
         self.connection.execute(f"set TimeZone = '{definition.timezone}'")
         self.raw.add_readers()
+        add_rates(self.connection, definition.folder / "rates.csv", definition.currency)
 
     def climb(self) -> None:
         """Load the raw files, stage and check every canonical table that the market has, then flag."""
@@ -215,8 +217,13 @@ class Ladder:
         return True
 
     def _leave_out(self, table: Table) -> None:
-        """Leave out the deals that are none of this market (``keep``), and what belongs to them."""
+        """Leave out what is deleted, the deals that are none of this market (``keep``), and what belongs to them."""
         keep = self.definition.deals.keep if self.definition.deals else ""
+        if "is_deleted" in self.columns[table.name]:
+            gone = self._column(f"select _line from {table.name} where is_deleted order by 1")
+            if gone:
+                self._done(table, "left out", "deleted in the source", lines=gone)
+                self.connection.execute(f"delete from {table.name} where is_deleted")
         if table.name == "deals" and keep:
             place = self.definition.folder / "market.toml"
             self._run(f"create table _left_out as select deal_id from deals where ({keep}) is not true", place)

@@ -1,5 +1,6 @@
 """Raw files as tables of values: ``raw.<source>``, read once, whatever cannot be read counted with its line."""
 
+import hmac
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _TYPES: dict[str, tuple[pa.DataType, str]] = {
     "time": (pa.timestamp("us"), "TIMESTAMP"),
 }
 _GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group once
+_SHORT_ID, _LONG_ID = 15, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _SPOILED = "characters that the declared encoding does not hold"
 Texts = list[str | None]
 
@@ -87,7 +89,7 @@ class RawFiles:
         if kind_of(content) in ("xlsx", "parquet"):
             return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)
         text, n_spoiled = decoded(content, source.encoding, place, setting)
-        records = split(text, source.delimiter, source.quote, source.skip_lines, place, setting)
+        records = split(text, source.delimiter, source.quote, source.skip_lines, place, setting, source.header_lines)
         if n_spoiled:
             lines = [number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line]
             hint = _encoding(content) if source.encoding == "utf-8" and lines else ""
@@ -159,6 +161,11 @@ class RawFiles:
             )
         return pa.array([values[text] if text else None for text in texts], _TYPES[kind][0])
 
+    def _key(self) -> bytes:
+        """What codes are made with: the market's own secret, or its name where all is published."""
+        path = self._definition.folder / "key"
+        return path.read_bytes().strip() if path.exists() else self._definition.name.encode()
+
     def reason(self, name: str, kind: str, text: str) -> str:
         """Why a text of a source is not read, with the setting that would tell."""
         return why_unreadable(kind, text, self.styles[name], f"[sources.{name}]") or f"unreadable as {WORDS[kind][0]}"
@@ -179,6 +186,8 @@ class RawFiles:
     def add_readers(self) -> None:
         """The functions with which a select reads text: as_amount, as_flag, as_date and so on."""
         add_readers(self._connection, style_of(self._definition))
+        self._connection.create_function("as_id", long_id, [VARCHAR], VARCHAR)
+        self._connection.create_function("as_code", partial(_code, self._key()), [VARCHAR], VARCHAR)
         for name, style in self.styles.items():
             if style != style_of(self._definition):
                 add_readers(self._connection, style, f"__{name}")
@@ -220,6 +229,21 @@ def add_readers(connection: duckdb.DuckDBPyConnection, style: Style, suffix: str
         name, reader, gives = f"_read_{kind}{suffix}", partial(_read_all, kind, style), duckdb.type(_TYPES[kind][1])
         connection.create_function(name, reader, [VARCHAR], gives, type=ARROW, null_handling=SPECIAL)
         connection.execute(f"create macro as_{kind}{suffix}(x) as {name}(x::varchar)")
+
+
+def long_id(text: str) -> str:
+    """An identifier without blanks; a short one of Salesforce (15 characters) in its long form of 18."""
+    plain = text.strip()
+    if len(plain) != _SHORT_ID or not (plain.isascii() and plain.isalnum()):
+        return plain
+    parts = [plain[start : start + 5] for start in range(0, _SHORT_ID, 5)]
+    ends = [sum(1 << place for place, sign in enumerate(part) if sign.isupper()) for part in parts]
+    return plain + "".join(_LONG_ID[end] for end in ends)
+
+
+def _code(key: bytes, text: str) -> str:
+    """A code for a name that goes no further: the same for the same name, whoever else there is."""
+    return f"c-{hmac.new(key, text.strip().encode(), 'sha256').hexdigest()[:10]}"
 
 
 def _read_all(kind: str, style: Style, texts: pa.ChunkedArray) -> pa.Array:

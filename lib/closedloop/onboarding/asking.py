@@ -1,0 +1,59 @@
+"""The five questions on a terminal: each is one table with filled-in answers, to be confirmed or changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+from rich.prompt import Prompt
+from rich.table import Table
+
+from closedloop.onboarding.draft import Question
+from closedloop.onboarding.new import Ask, Onboarded
+
+_HOW = "Enter takes the table; 3=lost changes row 3"
+
+
+def asking(console: Console, given: Mapping[str, Sequence[Mapping[str, Any]]], *, is_silent: bool) -> Ask:
+    """How questions are answered: from ``given``, else by the person at the console; silent: as they are proposed."""
+
+    def ask(question: Question) -> Question:
+        filled = question.answered(given.get(question.key, ()))
+        console.print(_table(filled))
+        return filled if is_silent else _changed(console, filled)
+
+    return ask
+
+
+def _table(question: Question) -> Table:
+    table = Table(
+        title=question.title, title_justify="left", caption=f"allowed: {question.may}", caption_justify="left"
+    )
+    for name in ("", *question.rows[0], "sure"):
+        table.add_column(name)
+    for number, (row, is_safe) in enumerate(zip(question.rows, question.safe, strict=True), 1):
+        table.add_row(str(number), *(str(value) for value in row.values()), "yes" if is_safe else "please check")
+    return table
+
+
+def _changed(console: Console, question: Question) -> Question:
+    while text := Prompt.ask(_HOW, console=console, default="", show_default=False).strip():
+        number, _, answer = text.partition("=")
+        if not number.strip().isdigit() or not 1 <= int(number) <= len(question.rows):
+            console.print(f"no row {number!r}; there are {len(question.rows)}")
+            continue
+        row = dict(question.rows[int(number) - 1])
+        is_flag = isinstance(row[question.answer], bool)
+        row[question.answer] = answer.strip() == "true" if is_flag else answer.strip()
+        question = question.answered([row])
+        console.print(_table(question))
+    return replace(question, safe=(True,) * len(question.rows))
+
+
+def summary(market: str, found: Onboarded) -> str:
+    """What was recognised and written, and what a person does next."""
+    lines = [f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{f', from {one.system}' if one.system else ''}"
+             for one in found.exports]  # fmt: skip
+    lines += [f"{one.path.name}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
+    lines += [f"wrote {path}" for path in found.files]
+    return "\n".join([*lines, f"next: closedloop check {market}, then closedloop run {market}"])

@@ -1,0 +1,235 @@
+"""A first look at an export: how it is written and what its columns hold. Only here anything is guessed."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from closedloop.market.reading.containers import content_of, kind_of, rows_of, unpacked
+from closedloop.market.reading.lines import Records, split
+from closedloop.market.reading.values import ORDERS, Style, read
+
+MARKS = (",", ";", "\t", "|")
+SIGNS_OF_NOTHING = (
+    *(
+        "n/a",
+        "na",
+        "#n/a",
+        "null",
+        "\\n",
+        "-",
+        "--",
+        "nan",
+        "(blank)",
+        "none selected",
+        "--none--",
+        "not set",
+        "(leer)",
+    ),
+    *("(vide)", "#ref!", "#value!", "no value", "(no value)"),
+)
+_SEEN = 200  # lines that tell how a file is divided
+_MOSTLY = 0.8  # of the lines have the same number of fields
+_NEARLY = 0.98  # of the texts of a column can be read as what it holds
+_DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
+_IDENTIFIER = re.compile(r"(^|[^a-z])ids?$", re.IGNORECASE)
+_IMPORT_ID = '{"ImportId"'
+
+
+@dataclass
+class Look:
+    """One file: its ``settings`` as market.toml has them, its ``texts`` by column, and what each column holds.
+
+    ``dates``: the orders in which its days can be read, ISO ones left aside; ``names``: of columns, as written.
+    """
+
+    path: Path
+    name: str
+    settings: dict[str, Any]
+    texts: dict[str, list[str | None]]
+    kinds: dict[str, str] = field(default_factory=dict)
+    dates: tuple[str, ...] = ()
+    n_aside: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """How many records there are."""
+        return len(next(iter(self.texts.values()), ()))
+
+    def known(self, column: str) -> list[str]:
+        """The texts of a column that are there."""
+        return [text for text in self.texts[column] if text]
+
+    def style(self, currency: str) -> Style:
+        """How its values are read."""
+        dates = self.settings.get("dates") or (self.dates[0] if len(self.dates) == 1 else None)
+        return Style(currency, self.settings.get("decimal"), dates, None, UTC)
+
+
+def look(path: Path, name: str, currency: str) -> Look:
+    """Look at a file: container, encoding, delimiter, lines above the header, blanks, decimal mark, order of dates."""
+    content = unpacked(content_of(path), str(path))
+    settings: dict[str, Any] = {"path": str(path.resolve())}
+    if kind_of(content) in ("xlsx", "parquet"):
+        records = rows_of(content, _sheet(content, settings), 0, ".", path.name, f"[sources.{name}]")
+    else:
+        records = _delimited(content, settings, path)
+    texts: dict[str, list[str | None]] = {}
+    for place, own in enumerate(records.header):
+        label, number = own or f"column {place + 1}", 1
+        while label.casefold() in {known.casefold() for known in texts} | {"row_no", "line"}:
+            number += 1
+            label = f"{own or f'column {place + 1}'} ({number})"
+        texts[label] = [row[place] for row in records.rows]
+    found = Look(path, name, settings, texts, n_aside=len(records.aside))
+    _blanks(found)
+    _marks(found, currency)
+    found.kinds = {column: _kind(found, column, currency) for column in texts}
+    settings["columns"] = {column: kind for column, kind in found.kinds.items() if kind != "text"}
+    return found
+
+
+def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
+    """The sheet with most rows, where a workbook has several."""
+    if kind_of(content) != "xlsx":
+        return None
+    import openpyxl
+
+    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
+    if len(book.sheetnames) < 2:
+        return None
+    sizes = {name: sum(1 for _ in book[name].iter_rows()) for name in book.sheetnames}
+    settings["sheet"] = max(sizes, key=lambda name: sizes[name])
+    return str(settings["sheet"])
+
+
+def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
+    encoding = _encoding(content)
+    if encoding != "utf-8":
+        settings["encoding"] = encoding
+    text = content.decode(encoding, errors="replace").removeprefix("\ufeff").replace("\0", "")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    first = 1 if lines[0].strip().strip('"').casefold().startswith("sep=") else 0
+    delimiter, width = _delimiter(lines[first:])
+    if delimiter != ",":
+        settings["delimiter"] = delimiter
+    above = _above(lines[first:], delimiter, width)
+    if above:
+        settings["skip_lines"] = above + first
+    below = _below(lines[first + above :], delimiter)
+    if below > 1:
+        settings["header_lines"] = below
+    return split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
+
+
+def _encoding(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if content[1:200:2].count(0) > 80:
+        return "utf-16-le"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _cells(lines: Iterable[str], delimiter: str) -> list[list[str]]:
+    return list(csv.reader(lines, delimiter=delimiter))
+
+
+def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
+    """The mark that divides most lines into the same number of fields, and that number."""
+    sample, best = list(lines[:_SEEN]), (0.0, 0, ",")
+    for mark in MARKS:
+        widths = Counter(len(row) for row in _cells(sample, mark) if row)
+        if not widths:
+            continue
+        width, n = max(widths.items(), key=lambda item: (item[0] > 1, item[1]))
+        share = n / sum(widths.values()) if width > 1 else 0.0
+        best = max(best, (share, width, mark), key=lambda one: (one[0] > _MOSTLY, one[1], one[0]))
+    return best[2], max(best[1], 1)
+
+
+def _above(lines: Sequence[str], delimiter: str, width: int) -> int:
+    """How many lines stand above the header: the first line that is as wide as the records."""
+    for place, line in enumerate(lines[:_SEEN]):
+        row = next(iter(_cells([line], delimiter)), [])
+        if len(row) >= width and sum(bool(cell.strip()) for cell in row) * 2 > width:
+            return place
+    return 0
+
+
+def _below(lines: Sequence[str], delimiter: str) -> int:
+    """How many lines the header has: Qualtrics writes three, SurveyMonkey two."""
+    rows = _cells(lines[:60], delimiter)
+    if any(cell.startswith(_IMPORT_ID) for row in rows[1:4] for cell in row):
+        return 1 + next(place for place, row in enumerate(rows) if any(cell.startswith(_IMPORT_ID) for cell in row))
+    second = {cell.strip().casefold() for cell in rows[1]} if len(rows) > 1 else set()
+    return 2 if second & {"response", "open-ended response"} else 1
+
+
+def _blanks(found: Look) -> None:
+    """Name what stands for nothing, and empty it."""
+    met = {text.strip() for texts in found.texts.values() for text in texts if text}
+    blanks = sorted(text for text in met if text.casefold() in SIGNS_OF_NOTHING)
+    if blanks:
+        found.settings["blanks"] = blanks
+    gone = {text.casefold() for text in blanks}
+    for texts in found.texts.values():
+        texts[:] = [None if text is None or text.strip().casefold() in gone else text for text in texts]
+
+
+def _marks(found: Look, currency: str) -> None:
+    """The decimal mark and the order of dates that explain most columns; none where all agree without."""
+    plain, point, comma = Style(currency), Style(currency, "."), Style(currency, ",")
+    columns = [set(found.known(column)) for column in found.texts]
+    numeric = [texts for texts in columns if texts and _share(texts, "amount", point, comma) >= _NEARLY]
+    if any(_share(texts, "amount", plain) < 1 for texts in numeric):
+        shares = [(_share(texts, "amount", point), _share(texts, "amount", comma)) for texts in numeric]
+        votes = Counter("." if a > b else "," for a, b in shares if max(a, b) >= _NEARLY > min(a, b))
+        found.settings["decimal"] = votes.most_common(1)[0][0] if votes else "."
+    dated = [{text for text in texts if _DATED.fullmatch(text)} for texts in columns]
+    dated = [texts for texts in dated if any(read("date", text, plain) is None for text in texts)]
+    styles = {order: Style(currency, None, order) for order in ORDERS}
+    able = [order for order in ORDERS if all(_share(texts, "date", styles[order]) >= _NEARLY for texts in dated)]
+    found.dates = tuple(able) if dated else ()
+    if len(found.dates) == 1:
+        found.settings["dates"] = found.dates[0]
+
+
+def _share(texts: set[str], kind: str, *styles: Style) -> float:
+    """The share of the texts that can be read as a kind in one of the styles."""
+    return sum(any(read(kind, text, own) is not None for own in styles) for text in texts) / max(len(texts), 1)
+
+
+def _kind(found: Look, column: str, currency: str) -> str:
+    """What a column holds; identifiers stay text, however many digits they have."""
+    texts = set(found.known(column))
+    if not texts or _IDENTIFIER.search(column.strip()):
+        return "text"
+    style = found.style(currency)
+    if not style.dates and found.dates:
+        style = Style(currency, style.decimal, found.dates[0])
+    words = {text.strip().casefold() for text in texts}
+    if len(words) <= 2 and _share(texts, "flag", style) == 1 and not words <= {"0", "1", "0.0", "1.0", "s", "n"}:
+        return "flag"
+    if _share(texts, "time", style) >= _NEARLY and not all(text.strip().isdigit() for text in texts):
+        return "time" if any(":" in text for text in texts) else "date"
+    for kind in ("count", "number", "amount"):
+        if _share(texts, kind, style) >= _NEARLY:
+            return "text" if kind == "count" and _are_codes(texts) else kind
+    return "text"
+
+
+def _are_codes(texts: set[str]) -> bool:
+    """Digits with leading zeros, or all of one length of eight or more, are no numbers."""
+    return any(text.startswith("0") and len(text) > 1 for text in texts) or (
+        len({len(text) for text in texts}) == 1 and len(next(iter(texts))) >= 8
+    )

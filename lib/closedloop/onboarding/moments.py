@@ -1,0 +1,156 @@
+"""When a column is known: what can be shown from the files, moved by the outcome only to later, or out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from closedloop.market.contract import likeness
+from closedloop.market.staging.checks import EMAIL, TELEPHONE
+
+_AUDIT = re.compile(
+    r"modif|modstamp|last ?(activity|viewed|referenced|contact|stage|engagement|touch)|updated|probabilit|forecast|"
+    r"wahrscheinlich|weighted|expected ?revenue|fiscal|next ?(step|activity)|days? (open|in|to|since)|\bage( in days)?$|"
+    r"number of (times|activit|sales|contact)|activities|synced|url$|latitude|longitude|geocode|duration|is ?(open|closed)|"
+    r"has ?open|overdue|time in|recent|score$",
+    re.IGNORECASE,
+)
+_PERSON = re.compile(
+    r"(^|[^a-z])(e-?mail|phone|mobile|fax|telefon|first ?name|last ?name|salutation|street|address|owner|created by|"
+    r"modified by|contact|description|notes?|comment|website|title|name)s?([^a-z]|$)",
+    re.IGNORECASE,
+)
+_PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
+_YOUNG_DAYS, _FEWEST_YOUNG = 14, 30
+_FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
+_LESS_OFTEN = 0.1  # share by which the young may be filled less often
+_ALIKE = 0.95
+_POINTS, _RATE = 0.05, 0.10
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One column's proposal: ``known`` is research, creation, stage or close, empty for none; ``why``, in words."""
+
+    table: str
+    column: str
+    known: str
+    why: str
+    filled: float
+    n_levels: int
+    is_safe: bool = True
+
+
+def moments(
+    table: str, cells: pd.DataFrame, kinds: Mapping[str, str], deals: pd.DataFrame, *, on_deals: bool
+) -> list[Moment]:
+    """Proposals for the columns of ``cells`` (texts, a row a deal, aligned with ``deals``).
+
+    ``deals``: outcome, created_on, is_young; ``on_deals``: are they the deal's own, or its account's or lead's?
+    """
+    kept, found = list[str](), dict[str, Moment]()
+    leaning = _leaning(cells, deals["outcome"])
+    for column in cells:
+        texts = cells[column]
+        filled, levels = float(texts.notna().mean()), int(texts.nunique())
+        known, why, is_safe = _known(str(column), texts, kinds.get(str(column), "text"), deals, on_deals)
+        if known and str(column) in leaning:
+            known, why, is_safe = "", leaning[str(column)], False
+        if known in ("creation", "research"):
+            twin = next((other for other in kept if _are_twins(cells[other], texts)), None)
+            if twin or len(kept) >= _MOST_FIELDS:
+                known, why = "", f"says what {twin} says" if twin else f"{_MOST_FIELDS} fields are proposed already"
+            else:
+                kept.append(str(column))
+        found[str(column)] = Moment(table, str(column), known, why, filled, levels, is_safe)
+    return list(found.values())
+
+
+def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_deals: bool) -> tuple[str, str, bool]:
+    """When a column is known, why, and whether that is sure."""
+    first = "creation" if on_deals else "research"
+    levels, filled = texts.nunique(), float(texts.notna().mean())
+    if levels < 2:
+        return "", "holds one value" if levels else "empty", True
+    if _AUDIT.search(column):
+        return "", "kept by the system, or a forecast: it changes with the deal", True
+    if _PERSON.search(column) or any(_PERSONAL.search(str(text)) for text in texts.dropna().unique()):
+        return "", "may tell of a person", True
+    if kind in ("date", "time"):
+        return "", "a day", True
+    if kind == "text" and (what := likeness(texts)) is not None:
+        return "", f"{what}", True
+    is_open = (deals["outcome"] == "open").to_numpy()
+    on_open, on_closed = (float(texts[rows].notna().mean()) if rows.any() else 0.0 for rows in (is_open, ~is_open))
+    if on_deals and is_open.any() and on_closed > 0.1 and on_open < 0.2 * on_closed:
+        return "close", f"filled on {on_closed:.0%} of the closed deals and {on_open:.0%} of the open ones", True
+    if filled < _FILLED:
+        return "", f"filled on {filled:.0%} only", True
+    if kind == "text" and levels > _MOST_LEVELS:
+        return "", f"{levels} values; {_MOST_LEVELS} at most are compared", True
+    young = deals["is_young"].to_numpy()
+    if young.sum() < _FEWEST_YOUNG or (~young).sum() < _FEWEST_YOUNG:
+        return "", f"{int(young.sum())} young open deals; {_FEWEST_YOUNG} would show when it is filled", False
+    new, old = float(texts[young].notna().mean()), float(texts[~young].notna().mean())
+    told = f"filled on {new:.0%} of {int(young.sum())} young open deals, {old:.0%} of the older ones"
+    if new < old - _LESS_OFTEN:
+        return "", f"{told}: it is filled later", False
+    if not _same_values(texts, young, kind):
+        return "", f"{told}, with other values: it changes later", False
+    return first, told, True
+
+
+def _same_values(texts: pd.Series, young: np.ndarray, kind: str) -> bool:
+    """Do young deals have the values of older ones? A test at 1 %: of hundreds of columns some differ by luck."""
+    known = texts.notna().to_numpy()
+    if kind != "text":
+        numbers = pd.to_numeric(texts.astype(str).str.replace(r"[^0-9.\-]", "", regex=True), errors="coerce")
+        a, b = numbers[known & young].dropna(), numbers[known & ~young].dropna()
+        if len(a) > 5 and len(b) > 5 and numbers[known].notna().mean() > 0.9:
+            return bool(scipy.stats.mannwhitneyu(a, b).pvalue > 0.01)
+    table = pd.crosstab(texts[known], young[known])
+    if min(table.shape) < 2:
+        return True
+    return bool(scipy.stats.chi2_contingency(table).pvalue > 0.01)
+
+
+def _leaning(cells: pd.DataFrame, outcome: pd.Series) -> dict[str, str]:
+    """Columns that are filled differently on won and lost deals: what they hold came with the end."""
+    won, lost = (outcome == "won").to_numpy(), outcome.isin(["lost", "no_decision"]).to_numpy()
+    rows = []
+    for column in cells:
+        filled = cells[column].notna().to_numpy()
+        counts = [[int(filled[side].sum()), int((~filled[side]).sum())] for side in (won, lost)]
+        rows.append((str(column), scipy.stats.fisher_exact(counts)[1], *(row[0] / max(sum(row), 1) for row in counts)))
+    if not rows:
+        return {}
+    q = scipy.stats.false_discovery_control([row[1] for row in rows])
+    return {
+        column: f"filled on {of_won:.0%} of the won deals and {of_lost:.0%} of the lost ones: its end decides"
+        for (column, _, of_won, of_lost), own in zip(rows, q, strict=True)
+        if own <= _RATE and abs(of_won - of_lost) >= _POINTS
+    }
+
+
+def _are_twins(one: pd.Series, other: pd.Series) -> bool:
+    """Do two columns say nearly the same? Each value of one goes with one of the other, nearly always."""
+    both = one.notna() & other.notna()
+    if both.sum() < _FEWEST_YOUNG:
+        return False
+    table = pd.crosstab(one[both], other[both]).to_numpy()
+    return bool(table.shape[0] == table.shape[1] and table.max(axis=1).sum() / table.sum() > _ALIKE
+                and table.max(axis=0).sum() / table.sum() > _ALIKE)  # fmt: skip
+
+
+def is_young(created_on: pd.Series, is_open: pd.Series) -> pd.Series:
+    """The open deals of the last 14 days, or the 30 youngest where they are fewer."""
+    days = pd.to_datetime(created_on)
+    last = days.max()
+    found = is_open & (days > last - pd.Timedelta(days=_YOUNG_DAYS))
+    if found.sum() < _FEWEST_YOUNG:
+        youngest = days[is_open].sort_values(ascending=False, kind="stable").index[:_FEWEST_YOUNG]
+        found = pd.Series(created_on.index.isin(youngest), index=created_on.index)
+    return found

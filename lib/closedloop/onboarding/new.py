@@ -1,0 +1,139 @@
+"""``closedloop new``: from a file or folder of exports to a market's definition, with at most five questions."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from closedloop.errors import ParameterError, SourceError, allowed
+from closedloop.market.definition import check_slug, read_definition
+from closedloop.market.files import data_folder, write_atomic
+from closedloop.market.reading.words import words
+from closedloop.onboarding.draft import QUESTIONS, Draft, Question
+from closedloop.onboarding.look import Look, look
+from closedloop.onboarding.recognise import Export, recognise, settle, systems
+from closedloop.onboarding.write import folder_of, slug, toml
+
+_ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
+Ask = Callable[[Question], Question]
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """What ``new`` did: ``files`` written, ``exports`` recognised, ``unknown`` files, and the five ``answers``."""
+
+    files: tuple[Path, ...]
+    exports: tuple[Export, ...]
+    unknown: tuple[Look, ...]
+    answers: Mapping[str, Question]
+
+
+def new(market: str, place: Path, *, currency: str, timezone: str, ask: Ask, note: Callable[[str], None]) -> Onboarded:
+    """Write the definition of a market from exports at ``place``; ``ask`` answers a question, ``note`` hears of progress.
+
+    Nothing is copied, and nothing is written when a question stays open. Errors: ParameterError, SourceError.
+    """
+    check_slug("market", market)
+    folder = data_folder() / market
+    if folder.exists():
+        raise ParameterError(f"market = {market!r} exists at {folder}; choose another name")
+    looks = [_looked(path, place, currency, note) for path in _exports(place)]
+    found = [(one, recognise(one)) for one in looks]
+    exports = _one_a_table([export for _, export in found if export])
+    if not {"deals", "respondents"} & set(exports):
+        names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
+        raise SourceError(f"{place}: neither deals nor a survey is recognised; found {names}. Columns that are "
+                          "needed: an id, a stage or status, and the day a deal was created")  # fmt: skip
+    system = Counter(export.system for export in exports.values() if export.system).most_common(1)
+    for export in exports.values():
+        export.system = export.system or (system[0][0] if system else "")
+        settle(export)
+    draft = Draft(market, exports, currency or _currency(exports), timezone)
+    for key, proposed in QUESTIONS.items():
+        question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
+        draft.answers[key] = ask(question) if question.rows else question
+    refuse_open(draft.answers, market)
+    files = folder_of(draft, folder)
+    read_definition.cache_clear()
+    read_definition(market)
+    unknown = [one for one, export in found if export is None or export not in exports.values()]
+    return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
+
+
+def _none(key: str) -> Question:
+    return Question(key, "", "", (), (), "")
+
+
+def _exports(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise ParameterError(f"--from {place} does not exist; allowed: a file or a folder of exports")
+    found = [path for path in sorted(place.iterdir()) if path.suffix.casefold() in _ENDINGS and path.is_file()]
+    if not found:
+        raise ParameterError(f"--from {place} holds no export; allowed: {allowed(_ENDINGS)}")
+    return found
+
+
+def _looked(path: Path, place: Path, currency: str, note: Callable[[str], None]) -> Look:
+    note(f"looking at {path.name}")
+    return look(path, slug(path.name.partition(".")[0])[:40], currency or "EUR")
+
+
+def _one_a_table(exports: Sequence[Export]) -> dict[str, Export]:
+    """One export a table: the one with most known columns, then most rows."""
+    found: dict[str, Export] = {}
+    for export in sorted(exports, key=lambda one: (-len(one.columns), -one.look.n_rows)):
+        found.setdefault(export.table, export)
+    return {table: found[table] for table in systems()["tables"] if table in found}
+
+
+def _currency(exports: Mapping[str, Export]) -> str:
+    """The currency of most amounts: named in a column of its own, or with the amounts."""
+    deals = exports.get("deals")
+    if deals is None:
+        return "EUR"
+    if column := deals.columns.get("currency"):
+        codes = Counter(text.strip().upper() for text in deals.look.known(column) if len(text.strip()) == 3)
+        if codes:
+            return codes.most_common(1)[0][0]
+    texts = deals.look.known(deals.columns["amount"])[:2000] if "amount" in deals.columns else []
+    named = Counter(code for text in texts for code in re.findall(r"[A-Z]{3}", text))
+    signs = {sign: codes[0] for sign, codes in words("currencies").items() if not sign.isalpha()}
+    named.update(code for text in texts for sign, code in signs.items() if sign in text)
+    return named.most_common(1)[0][0] if named else "EUR"
+
+
+def refuse_open(answers: Mapping[str, Question], market: str) -> None:
+    """Write down the questions with what is proposed, and stop, where an answer is not sure. Errors: ParameterError."""
+    n_open = sum(not safe for question in answers.values() for safe in question.safe)
+    if n_open:
+        path = Path(f"{market}-answers.toml")
+        write_atomic(path, "\n".join(written(question) for question in answers.values() if question.rows).encode())
+        raise ParameterError(f"{n_open} answers are not sure; {path} holds the questions with what is proposed: check the "
+                             f"rows marked so, then add --answers {path}")  # fmt: skip
+
+
+def answers_of(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The answers that a file gives, by question. Errors: ParameterError."""
+    try:
+        found = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"--answers {path}: cannot be read: {error}") from error
+    wrong = [key for key in found if key not in QUESTIONS]
+    if wrong:
+        raise ParameterError(f"--answers {path}: {wrong[0]!r} is no question; allowed: {allowed(QUESTIONS)}")
+    return found
+
+
+def written(question: Question) -> str:
+    """A question with its answers, as an answers file has it."""
+    lines = [f"# {question.title}  allowed: {question.may}"]
+    for row, is_safe in zip(question.rows, question.safe, strict=True):
+        lines.append(f"[[{question.key}]]{'' if is_safe else '  # please check'}")
+        lines += [f"{name} = {toml(value)}" for name, value in row.items() if name != "why"]
+        lines += [f"# {row['why']}"] if row.get("why") else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,107 @@
+"""Which table of the contract a file holds, which system wrote it, and which of its columns is which."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from closedloop.onboarding.look import Look
+
+_ENTERED = re.compile(
+    r"^date entered [\"'“]?(?P<stage>.+?)(?: \((?P<pipeline>[^()]+)\))?[\"'”]?(?: stage)?$", re.IGNORECASE
+)
+_SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's name, count for
+_FEWEST = 3  # columns known by name, of which a table is recognised
+_PLAIN_IDS = ("id", "recordid")
+_DATES = re.compile(r"(_on|close_on)$")
+
+
+@cache
+def systems() -> dict[str, Any]:
+    """What is known of the exports of CRM systems, surveys and advertising (systems.toml)."""
+    with Path(__file__).with_name("systems.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def plain(name: str) -> str:
+    """A column's name without what the systems add to it: letters and digits, small."""
+    found = name.casefold().strip()
+    for prefix in systems()["prefixes"]:
+        found = found.removeprefix(prefix)
+    return re.sub(r"[\W_]+", "", found)
+
+
+@dataclass
+class Export:
+    """A file that is recognised: of which ``table`` and ``system``, and its ``columns`` by what they are.
+
+    ``entered``: columns that say when a deal entered a stage, by stage and in the file's order.
+    """
+
+    look: Look
+    table: str
+    system: str
+    columns: dict[str, str]
+    entered: dict[str, str] = field(default_factory=dict)
+
+    def others(self) -> list[str]:
+        """The columns that are nothing that the contract knows by name."""
+        known = {*self.columns.values(), *self.entered.values()}
+        return [name for name in self.look.texts if name not in known]
+
+
+def recognise(found: Look) -> Export | None:
+    """The table that a file holds, by the names of its columns, then by the file's; None where nothing fits."""
+    names = {plain(name): name for name in reversed(list(found.texts))}
+    entered = {parts["stage"]: name for name in found.texts if (parts := _ENTERED.match(name.strip()))}
+    best: tuple[int, Export] | None = None
+    for table, known in systems()["tables"].items():
+        columns = _columns(known["columns"], names)
+        key = next(iter(known["columns"]))
+        is_named = any(hint in found.path.stem.casefold() for hint in known["files"])
+        if known["needs"] and not any(need in columns for need in known["needs"]):
+            continue
+        if len(columns) < _FEWEST - is_named or (
+            table == "respondents" and not is_named and "respondent_id" not in columns
+        ):
+            continue
+        specific = plain(columns.get(key, "id")) not in _PLAIN_IDS
+        score = len(columns) + _SPECIFIC * specific + _FILE * is_named
+        if best is None or score > best[0]:
+            best = score, Export(found, table, _system(names), columns, entered if table == "deals" else {})
+    return best[1] if best else None
+
+
+def _columns(known: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for role, called in known.items():
+        own = next((names[name] for name in called if name in names and names[name] not in found.values()), None)
+        if own:
+            found[role] = own
+    return found
+
+
+def _system(names: Mapping[str, str]) -> str:
+    counts = {name: sum(mark in names for mark in marks) for name, marks in systems()["systems"].items()}
+    best = max(counts, key=lambda name: counts[name])
+    return best if counts[best] >= 2 else ""
+
+
+def settle(export: Export) -> None:
+    """Declare what the recognised columns hold: identifiers are text, days are days, amounts are amounts."""
+    kinds = export.look.kinds
+    for role, column in export.columns.items():
+        if role.endswith("_on"):
+            kinds[column] = "time" if kinds[column] == "time" else "date"
+        elif role == "amount":
+            kinds[column] = "amount"
+        elif role.startswith("is_"):
+            kinds[column] = "flag"
+        else:
+            kinds[column] = "text" if role != "weight" else "number"
+    for column in export.entered.values():
+        kinds[column] = "time" if kinds[column] == "time" else "date"
+    export.look.settings["columns"] = {name: kind for name, kind in kinds.items() if kind != "text"}
