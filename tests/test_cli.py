@@ -161,7 +161,8 @@ def test_check_names_columns_that_know_the_answer(project: Path) -> None:
 def test_check_counts_what_the_contract_did(project: Path) -> None:
     shown = " ".join(_call("check", "tiny").output.split())
     assert "deals 2 1" in shown  # two rows kept, the second D1 set aside
-    assert "set aside, 1 time: deals.deal_id repeated; found 'D1'; deals.csv, line 3" in shown
+    assert "set aside, 1 time: deals.deal_id repeated" in shown and "; found 'D1'; deals.csv, line 3" in shown
+    assert "deals deals.csv 4 1 3 0 0" in shown  # lines: all, of the header, kept, blank, set aside
     assert "cannot tell: only won deals are recorded, so nobody can say which columns know the outcome." in shown
     assert "1 notebooks can be read." in shown
 
@@ -190,7 +191,7 @@ def test_check_names_the_values_that_are_not_in_a_list_and_the_list(project: Pat
     select = (folder / "deals.sql").read_text()
     (folder / "deals.sql").write_text(select.replace(" from raw", ", why as loss_reason from raw"))
     shown = _call("check", "tiny").output
-    assert "empty the cell, 4 times: deals.loss_reason not in list; found 'too dear' (2 times), " in shown
+    assert "read as other, 4 times: deals.loss_reason no meaning in values.csv; found 'too dear' (2 times), " in shown
     assert "; allowed: price, budget, timing, no_need, " in shown
     assert "; deals.csv, lines 2, 4, 5, 7\n" in shown  # the cell on line 5 holds a line break
 
@@ -203,9 +204,11 @@ def test_one_unfinished_market_does_not_hide_the_others(project: Path) -> None:
     shown = " ".join(result.output.split())
     assert result.exit_code == 0
     assert "Tiny market" in shown and "05_deals" in shown
-    assert f"begun cannot be read: {project / 'data' / 'begun' / 'market.toml'}: licence: Field required" in shown
+    assert f"begun cannot be read: {project / 'data' / 'begun' / 'market.toml'}: currency: Field required" in shown
     assert "broken cannot be read" in shown and "cannot be read as TOML" in shown
-    assert _call("check", "tiny").exit_code == 0
+    assert _call("check", "tiny").exit_code == 1  # it repeats a key
+    refused = _call("check", "begun")
+    assert "begun/market.toml: currency: Field required" in str(refused.exception)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])

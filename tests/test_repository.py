@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "terms": set(),
     "errors": set(),
     "market": BASE,
+    "onboarding": {*BASE, "market"},
     "statistics": BASE,
     "claims": {*BASE, "statistics"},
     "period": {*BASE, "market", "statistics", "claims"},
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "questions": {*BELOW_QUESTIONS, "workbench"},
     "validation": {*BELOW_QUESTIONS, "workbench", "questions"},
     "batch": {*BELOW_QUESTIONS, "documents", "workbench", "questions", "validation"},
-    "cli": {*BELOW_QUESTIONS, "documents", "workbench", "questions", "validation", "batch"},
+    "cli": {*BELOW_QUESTIONS, "onboarding", "documents", "workbench", "questions", "validation", "batch"},
 }
 MOST_FILES = 14
 ONLY_IN = {"matplotlib": "presentation.charts", "papermill": "batch", "dask": "batch", "distributed": "batch"}

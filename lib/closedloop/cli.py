@@ -135,30 +135,26 @@ def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals; all wi
 
 
 @app.command()
-def check(market: Annotated[str, typer.Argument(help="the market to check")] = "harbor") -> None:
-    """Check the notebooks and a market's data: what the contract did to its rows, which columns know the answer."""
-    from closedloop.batch.progress import telling
-    from closedloop.market.staging.audit import held_back
-    from closedloop.market.staging.checks import told
-    from closedloop.market.warehouse import open_warehouse
-    from closedloop.period.leaks import market_leaks
-    from closedloop.period.leaks import told as leaks_told
-    from closedloop.workbench.notebooks import notebooks
+def check(
+    market: Annotated[str, typer.Argument(help="the market to check")] = "harbor",
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+    page: Annotated[Path | None, typer.Option(help="write the audit page into this file, too")] = None,
+) -> None:
+    """Check the notebooks and a market's data before anything is claimed.
 
-    n_notebooks = len(notebooks())
+    Exit code 0: nothing to mend; 1: something looks wrong; 3: the market cannot run.
+    """
+    from json import dumps
+
+    from closedloop.batch.checking import check
+    from closedloop.batch.progress import telling
+
     with telling(f"{market}: reading its raw files") as tell:
-        warehouse = open_warehouse(market)
-        tell(f"{market}: looking for columns that know the answer")
-        audit, leaks = warehouse.audit, market_leaks(warehouse)
-    print(audit.tables.dropna(axis="columns", how="all").fillna("-").to_string(index=False))
-    print()
-    for action in audit.actions.to_dict("records"):
-        print(told(action))
-    if audit.actions.empty:
-        print("Nothing was set aside, emptied or marked.")
-    print()
-    print(*held_back(audit), *leaks_told(leaks), sep="\n")
-    print(f"\n{n_notebooks} notebooks can be read.")
+        found = check(market, tell)
+    if page:
+        page.write_text(found.page, "utf-8")
+    print(dumps(found.document, indent=1, default=str) if json else found.text)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()
@@ -174,11 +170,11 @@ def new(
     from rich.console import Console
 
     from closedloop.onboarding.asking import asking, summary
-    from closedloop.onboarding.new import answers_of, new
+    from closedloop.onboarding.onboard import answers_of, onboard
 
     console = Console(highlight=False, soft_wrap=True)
     ask = asking(console, answers_of(answers) if answers else {}, is_silent=yes or answers is not None)
-    found = new(market, place, currency=currency, timezone=timezone, ask=ask, note=console.print)
+    found = onboard(market, place, currency=currency, timezone=timezone, ask=ask, note=console.print)
     console.print(summary(market, found), markup=False)
 
 

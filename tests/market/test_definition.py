@@ -123,7 +123,7 @@ def test_fields_labels_and_moments(write: Write) -> None:
             ],
         ),
         (("[periods]", "[criteria.strength]\nwin_rate = -1\n[periods]"), ["criteria.strength.win_rate", "-1"]),
-        (('licence = "CC0-1.0"\n', ""), ["licence", "Field required"]),
+        (('currency = "EUR"\n', ""), ["currency", "Field required"]),
         (('"EUR"', '"euro"'), ["currency", "'euro'"]),
         (('clock = "day"', 'clock = "hour"'), ["clock", "'hour'", "'day', 'month', 'order' or 'none'"]),
         (("extracted_on = 2024-06-30\n", ""), ['clock = "day"', "extracted_on"]),

@@ -352,11 +352,11 @@ def test_keys_that_are_missing_or_repeated(tiny_market: TinyMarket) -> None:
     assert rows(ladder, "select lead_id, channel from leads") == [("L1", "a"), ("L2", "d")]
     assert done(ladder) == [
         ("leads", "set aside", "missing", "lead_id", 2, "3, 6"),
-        ("leads", "set aside", "repeated", "lead_id", 2, "4, 7"),
+        ("leads", "set aside", "repeated, with another channel", "lead_id", 2, "4, 7"),
     ]
     aside = ladder.rejected["leads"].sort_values("line")
     assert aside["line"].tolist() == [3, 4, 6, 7]
-    assert aside["reason"].tolist() == ["lead_id missing", "lead_id repeated"] * 2
+    assert aside["reason"].tolist() == ["lead_id missing", "lead_id repeated, with another channel"] * 2
     assert aside["content"].iloc[1] == "L1 | c"
 
 
@@ -365,7 +365,7 @@ def test_the_first_that_can_be_used_stays(tiny_market: TinyMarket) -> None:
     assert rows(ladder, "select deal_id, outcome from deals") == [("D1", "won")]
     assert [action[2:] for action in done(ladder)] == [
         ("not in list", "outcome", 1, "2"),
-        ("repeated", "deal_id", 1, "4"),
+        ("repeated, with another outcome", "deal_id", 1, "4"),
     ]
 
 
@@ -377,7 +377,7 @@ def test_a_key_of_two_columns(tiny_market: TinyMarket) -> None:
     assert rows(ladder, "select deal_id, change_no, stage from stage_history") == [("D1", 1, "a"), ("D1", 2, "b")]
     assert [action[1:] for action in done(ladder)] == [
         ("set aside", "missing", "change_no", 1, "5"),
-        ("set aside", "repeated", "deal_id", 1, "4"),
+        ("set aside", "repeated, with another entered_on, stage", "deal_id", 1, "4"),
     ]
 
 
@@ -494,4 +494,6 @@ def test_errors_are_the_projects_own(tiny_market: TinyMarket) -> None:
 def test_rejected_rows_are_plain_records(tiny_market: TinyMarket) -> None:
     ladder = climb(tiny_market({"leads": "lead_id,created_on\nL1,2024-01-01\nL1,2024-01-02"}))
     record = json.loads(ladder.rejected["leads"].to_json(orient="records"))
-    assert record == [{"line": 3, "reason": "lead_id repeated", "content": "L1 | 2024-01-02 00:00:00"}]
+    assert record == [
+        {"line": 3, "reason": "lead_id repeated, with another created_on", "content": "L1 | 2024-01-02 00:00:00"}
+    ]

@@ -29,6 +29,7 @@ def test_what_a_build_leaves(tiny_market: TinyMarket, tiny_root: Path) -> None:
     assert set(contents(folder)) == {
         *("tables/leads.parquet", "tables/deals.parquet", "market.json"),
         *("audit/tables.parquet", "audit/columns.parquet", "audit/actions.parquet"),
+        *("audit/sources.parquet", "audit/findings.parquet"),
         *("rejected/leads.jsonl", "rejected/raw.leads.jsonl"),
     }
     leads = parquet.read_table(folder / "tables" / "leads.parquet")
@@ -38,7 +39,10 @@ def test_what_a_build_leaves(tiny_market: TinyMarket, tiny_root: Path) -> None:
     ]
     assert str(parquet.read_schema(folder / "tables" / "deals.parquet").field("won_amount").type) == "decimal128(18, 2)"
     rejected = (folder / "rejected" / "leads.jsonl").read_text()
-    assert rejected == '{"line":4,"reason":"lead_id repeated","content":"L1 | 2024-03-04 00:00:00 | web"}\n'
+    assert (
+        rejected == '{"line":4,"reason":"lead_id repeated, with another created_on, channel",'
+        '"content":"L1 | 2024-03-04 00:00:00 | web"}\n'
+    )
     assert '"line":5' in (folder / "rejected" / "raw.leads.jsonl").read_text()
 
 

@@ -29,7 +29,13 @@ GERMAN = {
     **{"Closed Won": "Gewonnen", "Closed Lost": "Verloren", "No Decision": "Keine Entscheidung"},
     **{"Price too high": "Zu teuer", "No budget": "Kein Budget", "Bad timing": "Zeitpunkt", "No need": "Kein Bedarf"},
     **{"Missing feature": "Fehlende Funktion", "Lost to competitor": "Wettbewerber", "Built in house": "Eigene Lösung"},
-    **{"References": "Vertrauen", "Went dark": "Keine Antwort", "Other": "Sonstiges", "Won": "Gewonnen", "Lost": "Verloren"},
+    **{
+        "References": "Vertrauen",
+        "Went dark": "Keine Antwort",
+        "Other": "Sonstiges",
+        "Won": "Gewonnen",
+        "Lost": "Verloren",
+    },
     **{"Open": "Offen", "true": "wahr", "false": "falsch"},
 }
 _OWNERS = [f"Owner {letter}" for letter in string.ascii_uppercase]
@@ -46,7 +52,9 @@ class Habits:
     words: Mapping[str, str] = field(default_factory=dict)
     breaks: bool = False  # line breaks in cells
 
-    def write(self, path: Path, rows: Sequence[Mapping[str, object]], above: Sequence[str] = (), below: Sequence[str] = ()) -> None:
+    def write(
+        self, path: Path, rows: Sequence[Mapping[str, object]], above: Sequence[str] = (), below: Sequence[str] = ()
+    ) -> None:
         """Write the rows, every cell as this office does."""
         names = list(rows[0])
         with path.open("w", encoding=self.encoding, newline="") as file:
@@ -132,14 +140,17 @@ def salesforce(market: Market, folder: Path, habits: Habits = PLAIN, n_custom: i
     rng.shuffle(rows)
     habits.write(folder / "Opportunities.csv", rows)
     history = [
-        {"Opportunity ID": long_id(sf_id("006", row["deal_id"])), "Edit Date": row["entered_on"], "To Stage": row["stage"].capitalize(),
-         "Amount": _number(row["expected_amount"])}
+        {"Opportunity ID": long_id(sf_id("006", row["deal_id"])), "Edit Date": row["entered_on"],
+         "To Stage": row["stage"].capitalize(), "Amount": _number(row["expected_amount"])}
         for _, row in market.stage_history.iterrows()
     ]  # fmt: skip
-    history += [{"Opportunity ID": sf_id("006", d["deal_id"]), "Edit Date": d["closed_on"], "To Stage": WORDS[d["outcome"]], "Amount": None}
+    history += [{"Opportunity ID": sf_id("006", d["deal_id"]), "Edit Date": d["closed_on"],
+                 "To Stage": WORDS[d["outcome"]], "Amount": None}
                 for _, d in deals[outcome != "open"].iterrows()]  # fmt: skip
     habits.write(folder / "OpportunityHistory.csv", history)
-    habits.write(folder / "Accounts.csv", _accounts(market, "Account ID", lambda code: sf_id("001", code), "Created Date"))
+    habits.write(
+        folder / "Accounts.csv", _accounts(market, "Account ID", lambda code: sf_id("001", code), "Created Date")
+    )
     converted = deals.dropna(subset="lead_id").groupby("lead_id")["deal_id"].first()
     habits.write(folder / "Leads.csv", [
         {"Lead ID": sf_id("00Q", lead["lead_id"]), "Created Date": lead["created_on"], "Lead Source": lead["channel"],
@@ -155,7 +166,7 @@ def salesforce(market: Market, folder: Path, habits: Habits = PLAIN, n_custom: i
 
 def sf_id(prefix: str, code: object) -> str:
     """A short identifier of Salesforce for a code of the truth."""
-    return f"{prefix}5g00000{str(code):>05}".replace(" ", "0")[:15] if code is not None else ""
+    return f"{prefix}5g00000{code!s:>05}".replace(" ", "0")[:15] if code is not None else ""
 
 
 def _number(value: object) -> float | None:
@@ -183,9 +194,12 @@ def hubspot(market: Market, folder: Path, habits: Habits = PLAIN) -> None:
         company = f"77{deal['account_id'][1:]}" if deal["account_id"] else None
         merged = f"99{deal['account_id'][1:]}" if company and number % 50 == 0 else company
         rows.append({
-            "Record ID": f"5{deal['deal_id'][1:]}", "Deal Name": f"Deal, {deal['deal_id']}" + ("\nsecond line" if habits.breaks else ""),
-            "Pipeline": "Sales Pipeline", "Deal Stage": deal["stage"].capitalize() if is_open else WORDS[deal["outcome"]],
-            "Create Date": deal["created_on"], "Close Date": deal["expected_close_on"] if is_open else deal["closed_on"],
+            "Record ID": f"5{deal['deal_id'][1:]}",
+            "Deal Name": f"Deal, {deal['deal_id']}" + ("\nsecond line" if habits.breaks else ""),
+            "Pipeline": "Sales Pipeline",
+            "Deal Stage": deal["stage"].capitalize() if is_open else WORDS[deal["outcome"]],
+            "Create Date": deal["created_on"],
+            "Close Date": deal["expected_close_on"] if is_open else deal["closed_on"],
             "Amount": float(deal["won_amount"]) if deal["outcome"] == "won" else _number(deal["expected_amount"]),
             "Deal owner": market.owner(deal["rep_id"]),
             "Product": deal["product"], "Competitor": deal["competitor"], "First Touch": deal["first_touch"],
@@ -194,7 +208,9 @@ def hubspot(market: Market, folder: Path, habits: Habits = PLAIN) -> None:
             "Associated Contact IDs": f"8{deal['lead_id'][1:]}" if deal["lead_id"] else None,
             **{f'Date entered "{stage.capitalize()} (Sales Pipeline)"': own.get(stage) for stage in stages},
         })  # fmt: skip
-    rows += [{**rows[i], "Record ID": f"6{i:04d}", "Pipeline": "Renewals", "Deal Stage": "Closed Won"} for i in range(40)]
+    rows += [
+        {**rows[i], "Record ID": f"6{i:04d}", "Pipeline": "Renewals", "Deal Stage": "Closed Won"} for i in range(40)
+    ]
     habits.write(folder / "hubspot-crm-exports-all-deals-2026-01-01.csv", rows)
     companies = _accounts(market, "Record ID", lambda code: f"77{code[1:]}", "Create Date")
     for row in companies:
@@ -205,7 +221,8 @@ def hubspot(market: Market, folder: Path, habits: Habits = PLAIN) -> None:
          "Create Date": lead["created_on"], "Original Source": lead["channel"], "Campaign": lead["campaign"],
          "Associated Company IDs": f"77{lead['account_id'][1:]}" if lead["account_id"] else None,
          "Job Function": lead["role"], "Contact owner": market.owner(lead["rep_id"]),
-         "Became a Marketing Qualified Lead Date": lead["marketing_qualified_on"], "Handoff Date": lead["handed_off_on"],
+         "Became a Marketing Qualified Lead Date": lead["marketing_qualified_on"],
+         "Handoff Date": lead["handed_off_on"],
          "SAL Date": lead["sales_accepted_on"], "Became a Sales Qualified Lead Date": lead["sales_qualified_on"],
          "Recycled Date": lead["recycled_on"], "Disqualified Date": lead["disqualified_on"]}
         for n, (_, lead) in enumerate(market.leads.iterrows())

@@ -14,6 +14,7 @@ from closedloop.presentation.page import audit_html
 
 from tests.market.conftest import project_at, write_market
 
+NOTHING = [pd.DataFrame()] * 2
 NO_LEAKS = pd.DataFrame(columns=list(LEAK_COLUMNS))
 TOML = 'title = "<M>"\nlicence = "CC0"\ncurrency = "EUR"\nclock = "none"\n[sources.a]\nfile = "a.csv"\n'
 
@@ -31,7 +32,7 @@ def test_the_audit_page_shows_every_count(tmp_path: Path, monkeypatch: pytest.Mo
     tables = pd.DataFrame({"table": ["deals"], "n_rows": [12], "n_set_aside": [2], "first_on": ["None"]})
     columns = pd.DataFrame({"table": ["deals"], "column": ["<x>"], "known": ["stage"], "null_share": [0.125]})
     actions = pd.DataFrame({"table": ["deals"], "action": ["set aside"], "n": [2], "lines": [list(range(3, 15))]})
-    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, columns, actions), NO_LEAKS)
+    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, columns, actions, *NOTHING), NO_LEAKS)
     assert "&lt;M&gt;" in html
     assert '<td class="number">12</td><td class="number">2</td><td>–</td>' in html
     assert '<td>&lt;x&gt;</td><td>stage</td><td class="number">12.5%</td>' in html
@@ -50,7 +51,7 @@ def test_the_audit_page_shows_values_lines_and_what_is_allowed(tmp_path: Path) -
         html = audit_html(warehouse.definition, warehouse.audit, NO_LEAKS)
     rows = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)]
     (unread,) = (row for row in rows if "unreadable" in row)
-    (listed,) = (row for row in rows if "not in list" in row)
+    (listed,) = (row for row in rows if "no meaning in values.csv" in row)
     for part in ("won_amount", "unreadable as an amount", "&#39;12,5o&#39;", "1,234.50", "deals.csv", "|2|"):
         assert part in unread
     for part in ("loss_reason", "&#39;too dear&#39;", "price, budget, timing", "deals.csv", "|3|"):
@@ -61,8 +62,9 @@ def test_the_audit_page_shows_values_lines_and_what_is_allowed(tmp_path: Path) -
 def test_a_clean_audit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = pd.DataFrame({"table": ["deals"], "n_rows": [12]})
     nothing = pd.DataFrame({"table": [], "action": [], "n": []})
-    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, tables, nothing), NO_LEAKS)
-    assert html.count("Nothing to report.") == 1
+    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, tables, nothing, *NOTHING), NO_LEAKS)
+    assert html.count("Nothing to report.") == 2
+    assert html.count("Nothing looks wrong.") == 1
     assert html.count("No column looks like a leak.") == 1
 
 
@@ -71,7 +73,7 @@ def test_the_audit_page_names_columns_that_know_the_answer(tmp_path: Path, monke
     leak = {"table": "deals", "column": "<result>", "known": "creation", "finding": "alarm", "n": 90,
             "auc_within": 0.8888, "auc_within_low": 0.8611, "auc_within_high": 0.9311, "open_filled_share": np.nan,
             "won_filled_share": 0.5, "lost_filled_share": 1.0, "why": "tells", "advice": "Move it."}  # fmt: skip
-    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, tables, tables), pd.DataFrame([leak]))
+    html = audit_html(_market(tmp_path, monkeypatch), Audit(tables, tables, tables, *NOTHING), pd.DataFrame([leak]))
     assert "<td>&lt;result&gt;</td><td>creation</td><td>alarm</td>" in html
     assert '<td class="number">0.89</td>' in html
     assert '<td class="number">–</td><td class="number">50.0%</td><td class="number">100.0%</td>' in html

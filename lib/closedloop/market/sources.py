@@ -87,9 +87,10 @@ def raw_bytes(definition: Definition, name: str) -> bytes:
     return unpacked(content, str(path))
 
 
-def file_of(source: Source) -> str:
+def file_of(definition: Definition, name: str) -> str:
     """The file that holds the records, as a person finds it."""
-    return source.member[-1] if source.member else source.file or Path(source.path).name
+    source = definition.sources[name]
+    return source.member[-1] if source.member else source.file or _anywhere(definition, name).name
 
 
 def setting_of(definition: Definition, name: str) -> str:

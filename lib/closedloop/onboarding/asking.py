@@ -9,7 +9,7 @@ from rich.prompt import Prompt
 from rich.table import Table
 
 from closedloop.onboarding.draft import Question
-from closedloop.onboarding.new import Ask, Onboarded
+from closedloop.onboarding.onboard import Ask, Onboarded
 
 _HOW = "Enter takes the table; 3=lost changes row 3"
 
@@ -52,8 +52,10 @@ def _changed(console: Console, question: Question) -> Question:
 
 def summary(market: str, found: Onboarded) -> str:
     """What was recognised and written, and what a person does next."""
-    lines = [f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{f', from {one.system}' if one.system else ''}"
-             for one in found.exports]  # fmt: skip
+    lines = []
+    for one in found.exports:
+        by = f", from {one.system}" if one.system else ""
+        lines.append(f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{by}")
     lines += [f"{one.path.name}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
     lines += [f"wrote {path}" for path in found.files]
     return "\n".join([*lines, f"next: closedloop check {market}, then closedloop run {market}"])

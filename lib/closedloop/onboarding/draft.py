@@ -1,5 +1,6 @@
 """What a new market will be: proposals drawn from its files, as five tables that people confirm or change."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,10 @@ import pandas as pd
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.reading.values import read
 from closedloop.market.staging.meanings import Meaning, key, of_list
+from closedloop.market.staging.raw import long_id
 from closedloop.onboarding.moments import Moment, is_young, moments
 from closedloop.onboarding.recognise import Export, systems
+from closedloop.terms import OUTCOMES
 
 Row = dict[str, Any]
 _RENEWALS = (
@@ -29,7 +32,16 @@ _RENEWALS = (
 )
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
 _MOST_LEFT_OUT = 0.05  # of the amounts may be in currencies that nobody converts
-UNKNOWN = "?"
+_WORD = re.compile(r"[\W_]+")
+
+
+def slug(column: str) -> str:
+    """A column's name as the contract writes names, without what a system puts before it."""
+    found = column.casefold().strip()
+    for prefix in systems()["prefixes"]:
+        found = found.removeprefix(prefix)
+    found = _WORD.sub("_", found).strip("_") or "column"
+    return f"c_{found}" if found[0].isdigit() else found
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,19 @@ class Draft:
             for text in self.texts(table, role)
         ]
 
+    @property
+    def meant(self) -> dict[str, list[str]]:
+        """The texts of each outcome, as they were confirmed."""
+        found: dict[str, list[str]] = {name: [] for name in OUTCOMES}
+        for row in self.answers["values"].rows:
+            if (row["table"], row["column"]) == ("deals", "outcome") and row["meaning"] in found:
+                found[row["meaning"]].append(row["written"])
+        return found
+
+    def is_open(self, stage: str) -> bool:
+        """Is a deal in this stage still open?"""
+        return not any(stage in texts for meant, texts in self.meant.items() if meant != "open")
+
 
 def pipelines(draft: Draft) -> Question:
     """Which deals are of this market: pipelines, record types, new business against renewals."""
@@ -169,14 +194,11 @@ def values(draft: Draft) -> Question:
         column = draft.column(table, role)
         words = {text: meant for meant, texts in systems()[part].items() for text in texts}
         for text, n in Counter(draft.exports[table].look.known(column)).most_common(60) if column else ():
-            meant = (
-                key(text).replace(" ", "_")
-                if key(text).replace(" ", "_") in of_list(table, role)
-                else words.get(key(text))
-            )
-            meant = meant or next((own for word, own in words.items() if len(word) > 4 and word in key(text)), None)
+            own = key(text).replace(" ", "_")
+            near = next((meant for word, meant in words.items() if len(word) > 4 and word in key(text)), "")
+            sure = own if own in of_list(table, role) else words.get(key(text), "")
             last = "other" if "other" in of_list(table, role) else ""
-            found.append((Meaning(table, role, text, meant or last, n), key(text) in words or meant == key(text)))
+            found.append((Meaning(table, role, text, sure or near or last, n), bool(sure)))
     rows = [{"table": one.table, "column": one.column, "written": one.written, "n": one.n, "meaning": one.meaning}
             for one, _ in found]  # fmt: skip
     may = "of deals.outcome won, lost, no_decision, open; of others a word of their list, or nothing"
@@ -208,16 +230,24 @@ def known(draft: Draft) -> Question:
 
 
 def _rows_of_deals(draft: Draft, table: str) -> pd.Series | None:
-    """For each deal the row of its record in another table."""
+    """For each deal the row of its record in another table, by its own link or by the lead's."""
     n = draft.exports["deals"].look.n_rows
     if table == "deals":
         return pd.Series(range(n), dtype="float64")
     role = {"accounts": "account_id", "leads": "lead_id"}[table]
-    if not draft.column("deals", role) or not draft.column(table, role):
+    if draft.column("deals", role) and draft.column(table, role):
+        ours, theirs = draft.texts("deals", role), draft.texts(table, role)
+    elif table == "leads" and draft.column("leads", "deal_id") and draft.column("deals", "deal_id"):
+        ours, theirs = draft.texts("deals", "deal_id"), draft.texts("leads", "deal_id")
+    else:
         return None
-    place = {text: i for i, text in enumerate(draft.texts(table, role)) if text}
-    firsts = [(text or "").split(";")[0].strip() for text in draft.texts("deals", role)]
-    return pd.Series([place.get(text) for text in firsts], dtype="float64")
+    place = {_first_id(text): i for i, text in reversed(list(enumerate(theirs))) if text}
+    return pd.Series([place.get(_first_id(text)) if text else None for text in ours], dtype="float64")
+
+
+def _first_id(text: str) -> str:
+    """The first of several identifiers, in its long form."""
+    return long_id(text.partition(";")[0])
 
 
 def currencies(draft: Draft) -> Question:

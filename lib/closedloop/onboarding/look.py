@@ -13,26 +13,9 @@ from typing import Any
 from closedloop.market.reading.containers import content_of, kind_of, rows_of, unpacked
 from closedloop.market.reading.lines import Records, split
 from closedloop.market.reading.values import ORDERS, Style, read
+from closedloop.market.reading.words import words
 
 MARKS = (",", ";", "\t", "|")
-SIGNS_OF_NOTHING = (
-    *(
-        "n/a",
-        "na",
-        "#n/a",
-        "null",
-        "\\n",
-        "-",
-        "--",
-        "nan",
-        "(blank)",
-        "none selected",
-        "--none--",
-        "not set",
-        "(leer)",
-    ),
-    *("(vide)", "#ref!", "#value!", "no value", "(no value)"),
-)
 _SEEN = 200  # lines that tell how a file is divided
 _MOSTLY = 0.8  # of the lines have the same number of fields
 _NEARLY = 0.98  # of the texts of a column can be read as what it holds
@@ -74,7 +57,7 @@ class Look:
 def look(path: Path, name: str, currency: str) -> Look:
     """Look at a file: container, encoding, delimiter, lines above the header, blanks, decimal mark, order of dates."""
     content = unpacked(content_of(path), str(path))
-    settings: dict[str, Any] = {"path": str(path.resolve())}
+    settings: dict[str, Any] = {"path": pattern(path.resolve())}
     if kind_of(content) in ("xlsx", "parquet"):
         records = rows_of(content, _sheet(content, settings), 0, ".", path.name, f"[sources.{name}]")
     else:
@@ -92,6 +75,12 @@ def look(path: Path, name: str, currency: str) -> Look:
     found.kinds = {column: _kind(found, column, currency) for column in texts}
     settings["columns"] = {column: kind for column, kind in found.kinds.items() if kind != "text"}
     return found
+
+
+def pattern(path: Path) -> str:
+    """The path of this export and of the next one: what changes at the end of its name, a day or a number, is ``*``."""
+    stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "*", path.stem)
+    return str(path.with_name(stem + path.suffix))
 
 
 def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
@@ -131,7 +120,7 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
 def _encoding(content: bytes) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    if content[1:200:2].count(0) > 80:
+    if content[1:200:2].count(0) > 0.8 * max(len(content[1:200:2]), 4):
         return "utf-16-le"
     try:
         content.decode("utf-8")
@@ -178,7 +167,7 @@ def _below(lines: Sequence[str], delimiter: str) -> int:
 def _blanks(found: Look) -> None:
     """Name what stands for nothing, and empty it."""
     met = {text.strip() for texts in found.texts.values() for text in texts if text}
-    blanks = sorted(text for text in met if text.casefold() in SIGNS_OF_NOTHING)
+    blanks = sorted(text for text in met if text.casefold() in words("blanks")["of"])
     if blanks:
         found.settings["blanks"] = blanks
     gone = {text.casefold() for text in blanks}
@@ -191,9 +180,9 @@ def _marks(found: Look, currency: str) -> None:
     plain, point, comma = Style(currency), Style(currency, "."), Style(currency, ",")
     columns = [set(found.known(column)) for column in found.texts]
     numeric = [texts for texts in columns if texts and _share(texts, "amount", point, comma) >= _NEARLY]
-    if any(_share(texts, "amount", plain) < 1 for texts in numeric):
-        shares = [(_share(texts, "amount", point), _share(texts, "amount", comma)) for texts in numeric]
-        votes = Counter("." if a > b else "," for a, b in shares if max(a, b) >= _NEARLY > min(a, b))
+    shares = [(_share(texts, "amount", point), _share(texts, "amount", comma)) for texts in numeric]
+    votes = Counter("." if a > b else "," for a, b in shares if max(a, b) >= _NEARLY > min(a, b))
+    if votes or any(_share(texts, "amount", plain) < 1 for texts in numeric):
         found.settings["decimal"] = votes.most_common(1)[0][0] if votes else "."
     dated = [{text for text in texts if _DATED.fullmatch(text)} for texts in columns]
     dated = [texts for texts in dated if any(read("date", text, plain) is None for text in texts)]

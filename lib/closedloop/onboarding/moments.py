@@ -13,9 +13,9 @@ from closedloop.market.staging.checks import EMAIL, TELEPHONE
 
 _AUDIT = re.compile(
     r"modif|modstamp|last ?(activity|viewed|referenced|contact|stage|engagement|touch)|updated|probabilit|forecast|"
-    r"wahrscheinlich|weighted|expected ?revenue|fiscal|next ?(step|activity)|days? (open|in|to|since)|\bage( in days)?$|"
-    r"number of (times|activit|sales|contact)|activities|synced|url$|latitude|longitude|geocode|duration|is ?(open|closed)|"
-    r"has ?open|overdue|time in|recent|score$",
+    r"wahrscheinlich|weighted|expected ?revenue|fiscal|next ?(step|activity)|days? (open|in|to|since)|"
+    r"\bage( in days)?$|number of (times|activit|sales|contact)|activities|synced|url$|latitude|longitude|geocode|"
+    r"duration|is ?(open|closed)|has ?open|overdue|time in|recent|score$",
     re.IGNORECASE,
 )
 _PERSON = re.compile(

@@ -89,7 +89,8 @@ def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[st
         names = zipfile.ZipFile(io.BytesIO(content)).namelist() if zipfile.is_zipfile(io.BytesIO(content)) else ()
         raise SourceError(f"{place} is a zip archive; write member = [...] under {setting}; it holds {allowed(names)}")
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    is_bare = not is_utf16 and content[1:200:2].count(0) > 80  # every other byte is nothing: without its mark
+    every_other = content[1:200:2]
+    is_bare = not is_utf16 and every_other.count(0) > 0.8 * max(len(every_other), 4)  # without its mark
     if (is_utf16 or is_bare) and "16" not in encoding:
         raise SourceError(f'{place} is UTF-16 text; write encoding = "utf-16{"-le" * is_bare}" under {setting}')
     text = content.decode(encoding, errors="replace").removeprefix("\ufeff")
@@ -129,9 +130,7 @@ def _sheet(content: bytes, sheet: str | None, place: str, setting: str) -> Itera
         raise SourceError(f"{place} is an Excel workbook that cannot be opened ({type(error).__name__})") from error
     names = book.sheetnames
     if sheet is None and len(names) > 1:
-        raise SourceError(
-            f"{place} has {len(names)} sheets; write sheet = ... under {setting}; it has {allowed(names)}"
-        )
+        raise SourceError(f"{place} has several sheets: {allowed(names)}; write sheet = ... under {setting}")
     if sheet is not None and sheet not in names:
         raise SourceError(f"{place} has no sheet {sheet!r}; sheet, {setting}; it has {allowed(names)}")
     page = book[sheet or names[0]]

@@ -10,34 +10,49 @@ from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, 
 from closedloop.market.periods import as_told
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import COLUMNS
+from closedloop.market.staging.findings import COLUMNS as COLUMNS_OF_FINDINGS
+from closedloop.market.staging.findings import findings
 from closedloop.market.staging.ladder import Ladder
+
+_FRAMES = ("tables", "columns", "actions", "sources", "findings")
+_SOURCES = ["source", "file", "n_lines", "n_header", "n_kept", "n_blank", "n_aside"]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """``tables``: rows, first and last event; ``columns``: null share, moment; ``actions``: what was done how often."""
+    """``tables``: rows, first and last event; ``columns``: null share, moment; ``actions``: what was done how often.
+
+    ``sources``: where each line of a file went; ``findings``: what looks wrong though the contract allows it.
+    """
 
     tables: pd.DataFrame
     columns: pd.DataFrame
     actions: pd.DataFrame
+    sources: pd.DataFrame
+    findings: pd.DataFrame
 
     def write(self, folder: Path) -> None:
         """Write the three frames as Parquet into ``folder``."""
         folder.mkdir()
-        for name in ("tables", "columns", "actions"):
+        for name in _FRAMES:
             getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def read_audit(folder: Path) -> Audit:
     """The audit that ``Audit.write`` left in ``folder``."""
-    return Audit(*(pd.read_parquet(folder / f"{name}.parquet") for name in ("tables", "columns", "actions")))
+    return Audit(*(pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES))
 
 
 def take_audit(ladder: Ladder) -> Audit:
     """Count the market that ``ladder`` has climbed."""
     actions = pd.DataFrame(ladder.actions, columns=list(COLUMNS)).astype({"n": "int64"})
     actions = actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
-    return Audit(_tables(ladder), _columns(ladder), actions)
+    sources = [{"source": name, "file": ladder.files[name], **counts} for name, counts in ladder.raw.counts.items()]
+    found = list(findings(ladder.definition, ladder.connection, ladder.columns))
+    return Audit(
+        *(_tables(ladder), _columns(ladder), actions, pd.DataFrame(sources, columns=_SOURCES)),
+        pd.DataFrame(found, columns=list(COLUMNS_OF_FINDINGS)),
+    )
 
 
 def _tables(ladder: Ladder) -> pd.DataFrame:

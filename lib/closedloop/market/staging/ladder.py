@@ -58,14 +58,14 @@ class Ladder:
         self.definition = definition
         self.connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
         self.actions = Actions(definition.privacy == "strict")
-        self._sources = {name: file_of(source) for name, source in definition.sources.items()}
+        self.files = {name: file_of(definition, name) for name in definition.sources}
         self.raw = RawFiles(definition, self.connection, self.actions)
         self.rejected = self.raw.rejected
         self.columns: dict[str, list[str]] = {}
         self._files: dict[str, str] = {}  # of a table whose rows are those of one file
         self._helpers: dict[str, Select] = {}
         self._meanings = read_meanings(definition.folder / "values.csv")
-        self.unreadable = Unreadable(self.connection, self._sources, self.actions, self.raw.reason)
+        self.unreadable = Unreadable(self.connection, self.files, self.actions, self.raw.reason)
         self.connection.execute(f"set TimeZone = '{definition.timezone}'")
         self.raw.add_readers()
         add_rates(self.connection, definition.folder / "rates.csv", definition.currency)
@@ -124,6 +124,8 @@ class Ladder:
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise DefinitionError(f"{path}: holds {len(statements)} statements; allowed: one select")
         text = re.sub(r";\s*\Z", "", statements[0].query)
+        if not _READER.search(text):
+            return text
         named = {name.lower(): name for name in self.definition.sources}
         read = {named[name.lower()] for _, name in _RAW_SOURCE.findall(text) if name.lower() in named}
         try:
@@ -177,7 +179,7 @@ class Ladder:
         rows = f"{table.name} as t {lines} order by t.rowid"
         self._run(f"create or replace table {table.name} as select {line} as _line, {casts} from {rows}", path)
         self.columns[table.name] = list(found)
-        self._files[table.name] = self._sources[source] if source else ""
+        self._files[table.name] = self.files[source] if source else ""
         self._stop_on_values(table, found, path)
         if select:
             self.unreadable.count(table, self.columns[table.name], select, source)
@@ -254,7 +256,8 @@ class Ladder:
             if problem.column not in table.required:
                 self._empty(table, *problem)
         self._empty_days(table)
-        self._set_rows_aside(table, "repeated", table.key[0], self._repeated(table))
+        repeated = self._repeated(table)
+        self._set_rows_aside(table, f"repeated{self._otherwise(table) if repeated else ''}", table.key[0], repeated)
         self._set_rows_aside(table, "touch about nothing", "", self._aimless(table))
         self.connection.execute(
             f"create or replace table {table.name} as select * from {table.name} where _line is not null"
@@ -272,6 +275,25 @@ class Ladder:
         keys = ", ".join(table.key)
         numbered = f"select rowid as id, row_number() over (partition by {keys} order by rowid) as n from {table.name}"
         return self._column(f"select id from ({numbered} where _line is not null) where n > 1")
+
+    def _otherwise(self, table: Table) -> str:
+        """In what rows of one key differ, and how much of an amount the first ones hold: a file may list the items."""
+        rows = f"(select * from {table.name} where _line is not null)"
+        keys, others = ", ".join(table.key), [name for name in self.columns[table.name] if name not in table.key]
+        tests = ", ".join(f"bool_or(n_{i} > 1)" for i in range(len(others)))
+        counts = ", ".join(f"count(distinct {quoted(name)}) as n_{i}" for i, name in enumerate(others))
+        if not others:
+            return ""
+        found = self.connection.execute(f"select {tests} from (select {counts} from {rows} group by {keys})").fetchone()
+        differing = [name for name, differs in zip(others, found or (), strict=False) if differs]
+        told = f", with another {allowed(differing, 6)}" if differing else ""
+        for name in (name for name in differing if kind_of(name) == "amount"):
+            query = f"select sum({quoted(name)}), sum({quoted(name)}) filter (n = 1) from (select *, row_number() over "
+            whole, kept = self.connection.execute(
+                f"{query}(partition by {keys} order by _line) as n from {rows})"
+            ).fetchone() or (0, 0)
+            told += f" ({name} {whole:,} in all rows, {kept:,} in the first ones)"
+        return told
 
     def _aimless(self, table: Table) -> list[int]:
         links = [name for name in ("lead_id", "deal_id", "account_id") if name in self.columns[table.name]]

@@ -31,8 +31,10 @@ def add_rates(connection: duckdb.DuckDBPyConnection, path: Path, currency: str) 
             )
         except (ValueError, InvalidOperation, duckdb.Error) as error:
             raise DefinitionError(f"{path}, line {line}: found {','.join(row)!r}; allowed: USD,2024-03,0.92") from error
+    rate = (
+        "select max(r.rate) from _rates r where r.currency = upper(trim(code)) and r.month = date_trunc('month', day)"
+    )
+    is_ours = f"coalesce(upper(trim(code)), '{currency}') = '{currency}'"
     connection.execute(
-        f"""create macro in_currency(x, code, day) as case when coalesce(upper(trim(code)), '{currency}') = '{currency}' then x
-        else (x * (select max(r.rate) from _rates r where r.currency = upper(trim(code)) and r.month = date_trunc('month', day)))
-        ::decimal(18, 2) end"""
+        f"create macro in_currency(x, code, day) as case when {is_ours} then x else (x * ({rate}))::decimal(18, 2) end"
     )

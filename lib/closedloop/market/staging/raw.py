@@ -84,7 +84,7 @@ class RawFiles:
         self._set_aside(name, source, records)
 
     def _records(self, name: str, source: Source) -> Records:
-        place, setting = file_of(source), setting_of(self._definition, name)
+        place, setting = file_of(self._definition, name), setting_of(self._definition, name)
         content = raw_bytes(self._definition, name)
         if kind_of(content) in ("xlsx", "parquet"):
             return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)
@@ -112,10 +112,8 @@ class RawFiles:
             found[own] = [row[place] for row in records.rows]
         unknown = [column for column in (*source.columns, *source.fill_down) if column not in found]
         if unknown:
-            setting = setting_of(self._definition, name)
-            raise DefinitionError(
-                f"{setting}: {unknown[0]!r} is no column of {file_of(source)}; it has {allowed(found, 60)}"
-            )
+            setting, file = setting_of(self._definition, name), file_of(self._definition, name)
+            raise DefinitionError(f"{setting}: {unknown[0]!r} is no column of {file}; it has {allowed(found, 60)}")
         return found
 
     def _blank(self, name: str, source: Source, columns: Columns) -> None:
@@ -202,7 +200,7 @@ class RawFiles:
             self._note(name, "set aside", reason, lines=[one.line for one in records.aside if one.reason == reason])
 
     def _note(self, name: str, action: str, reason: str, column: str = "", **more: Any) -> None:
-        file = file_of(self._definition.sources[name])
+        file = file_of(self._definition, name)
         self._actions.note(f"raw.{name}", action, reason, column, file=file, **more)
 
 

@@ -12,10 +12,10 @@ from closedloop.errors import ParameterError, SourceError, allowed
 from closedloop.market.definition import check_slug, read_definition
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.words import words
-from closedloop.onboarding.draft import QUESTIONS, Draft, Question
+from closedloop.onboarding.draft import QUESTIONS, Draft, Question, slug
 from closedloop.onboarding.look import Look, look
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
-from closedloop.onboarding.write import folder_of, slug, toml
+from closedloop.onboarding.write import folder_of, toml
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 Ask = Callable[[Question], Question]
@@ -31,8 +31,10 @@ class Onboarded:
     answers: Mapping[str, Question]
 
 
-def new(market: str, place: Path, *, currency: str, timezone: str, ask: Ask, note: Callable[[str], None]) -> Onboarded:
-    """Write the definition of a market from exports at ``place``; ``ask`` answers a question, ``note`` hears of progress.
+def onboard(
+    market: str, place: Path, *, currency: str, timezone: str, ask: Ask, note: Callable[[str], None]
+) -> Onboarded:
+    """Write a market's definition from exports at ``place``; ``ask`` answers a question, ``note`` hears of progress.
 
     Nothing is copied, and nothing is written when a question stays open. Errors: ParameterError, SourceError.
     """
@@ -47,6 +49,8 @@ def new(market: str, place: Path, *, currency: str, timezone: str, ask: Ask, not
         names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
         raise SourceError(f"{place}: neither deals nor a survey is recognised; found {names}. Columns that are "
                           "needed: an id, a stage or status, and the day a deal was created")  # fmt: skip
+    for table, export in exports.items():
+        export.look.name = "survey" if table == "respondents" else table
     system = Counter(export.system for export in exports.values() if export.system).most_common(1)
     for export in exports.values():
         export.system = export.system or (system[0][0] if system else "")
@@ -113,8 +117,10 @@ def refuse_open(answers: Mapping[str, Question], market: str) -> None:
     if n_open:
         path = Path(f"{market}-answers.toml")
         write_atomic(path, "\n".join(written(question) for question in answers.values() if question.rows).encode())
-        raise ParameterError(f"{n_open} answers are not sure; {path} holds the questions with what is proposed: check the "
-                             f"rows marked so, then add --answers {path}")  # fmt: skip
+        raise ParameterError(
+            f"{n_open} answers are not sure; {path} holds the questions with what is proposed: check the rows that are "
+            f"marked, then add --answers {path}"
+        )
 
 
 def answers_of(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -1,0 +1,140 @@
+"""What looks wrong with a market's data though the contract allows it: counted, with its effect and how to mend it."""
+
+import difflib
+import json
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import pandas as pd
+
+from closedloop.errors import allowed
+from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, likeness
+from closedloop.market.definition import Definition
+from closedloop.market.reading.words import words
+from closedloop.market.sources import quoted
+
+_AVALANCHE_SHARE, _AVALANCHE = 0.1, 20  # of all, and deals, on one day
+_MONTH_ENDS = 0.3  # of the closing days; 3 % by chance
+_MOST_SPELLED = 2_000  # values of a column that are compared
+_NEARLY_EMPTY, _FEWEST = 0.05, 20
+_MOST_SHOWN = 6
+_NEAR = 0.75  # likeness of names that may be one
+
+
+class Finding(NamedTuple):
+    """``what`` was found in a column ``n`` times; ``effect``: on what the notebooks say; ``mend``: how to mend it."""
+
+    table: str
+    column: str
+    what: str
+    n: int
+    effect: str
+    mend: str
+
+
+COLUMNS = Finding._fields
+
+
+def findings(
+    definition: Definition, connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """Everything that looks wrong in the canonical tables whose columns are ``present``."""
+    for table, columns in present.items():
+        frame = connection.execute(f"select {', '.join(map(quoted, columns))} from {table}").df()
+        for column in columns:
+            if kind_of(column) in ("text", "any") and not pd.api.types.is_numeric_dtype(frame[column]):
+                yield from _written(table, column, frame[column])
+            if column in definition.known_at(table) and len(frame) >= _FEWEST:
+                yield from _says_nothing(table, column, frame[column])
+        if table == "deals":
+            yield from _deals(definition, frame)
+        if table == "spend" and "leads" in present:
+            yield from _campaigns(connection, present)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _written(table: str, column: str, texts: pd.Series) -> Iterator[Finding]:
+    counts = texts[texts.map(lambda text: isinstance(text, str))].value_counts()
+    is_category = table not in FIELD_TABLES or is_field(TABLES[table], column)
+    if len(counts) == 0 or len(counts) > _MOST_SPELLED or not is_category or column == "text":
+        return
+    blanks = [text for text in counts.index if _plain(text) in words("blanks")["of"]]
+    if blanks:
+        shown = ", ".join(f"{text!r} ({counts[text]:,})" for text in blanks[:_MOST_SHOWN])
+        yield Finding(table, column, f"likely stands for nothing: {shown}", int(counts[blanks].sum()),
+                      "each is compared as a level of its own",
+                      f"write blanks = [{allowed(map(json.dumps, blanks), _MOST_SHOWN)}] under the source")  # fmt: skip
+    if likeness(texts) is not None:
+        return
+    alike = defaultdict[str, list[str]](list)
+    for text in counts.index:
+        alike[_plain(text)].append(text)
+    for group in (texts for texts in alike.values() if len(texts) > 1):
+        shown = ", ".join(f"{text!r} ({counts[text]:,})" for text in group[:_MOST_SHOWN])
+        what, mend = f"one value in {len(group)} spellings: {shown}", f"{table},{column},{group[0]},{group[0]},"
+        yield Finding(table, column, what, int(counts[group].sum()), "its records are split between levels",
+                      f"add to values.csv: {mend}")  # fmt: skip
+
+
+def _says_nothing(table: str, column: str, cells: pd.Series) -> Iterator[Finding]:
+    filled, levels = float(cells.notna().mean()), cells.nunique()
+    if filled < _NEARLY_EMPTY:
+        yield Finding(table, column, f"nearly empty: filled on {filled:.1%}", int(cells.notna().sum()),
+                      "it is compared on too few records", f"leave it out of [fields.{table}]")  # fmt: skip
+    elif levels == 1:
+        yield Finding(table, column, "holds one value", int(cells.notna().sum()), "it compares nothing",
+                      f"leave it out of [fields.{table}]")  # fmt: skip
+
+
+def _deals(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
+    for column, what in (("created_on", "created"), ("closed_on", "closed")):
+        if column not in deals or definition.clock != "day":
+            continue
+        counts = deals[column].dropna().value_counts()
+        if len(counts) > 1 and counts.iloc[0] >= max(_AVALANCHE, _AVALANCHE_SHARE * counts.sum()):
+            day = f"{pd.Timestamp(counts.index[0]).date()}"
+            yield Finding("deals", column, f"{counts.iloc[0]:,} of {counts.sum():,} deals were {what} on {day}",
+                          int(counts.iloc[0]), "its period looks better or worse than it was",
+                          f"an import or a clean-up? Then make {column} null on that day in deals.sql")  # fmt: skip
+    if "closed_on" in deals and definition.clock == "day":
+        days = pd.to_datetime(deals["closed_on"].dropna())
+        n_ends = int(days.dt.is_month_end.sum())
+        if len(days) >= _FEWEST and n_ends > _MONTH_ENDS * len(days):
+            yield Finding("deals", "closed_on", f"{n_ends:,} of {len(days):,} closing days are month ends", n_ends,
+                          "forecasts may stand for closing days: durations and periods are theirs",
+                          "take the day on which the deal came into a closed stage")  # fmt: skip
+    if "loss_reason" in deals:
+        counts = deals["loss_reason"].dropna().value_counts()
+        if counts.sum() >= _FEWEST and counts.iloc[0] > counts.sum() / 2 and len(counts) > 1:
+            what = f"{counts.index[0]!r} is {counts.iloc[0]:,} of {counts.sum():,} reasons"
+            yield Finding("deals", "loss_reason", what, int(counts.iloc[0]), "why deals are lost is hardly told",
+                          "ask for it with a shorter list, or look whether it is what a form proposes")  # fmt: skip
+
+
+def _campaigns(connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """Campaigns that cost money and brought no lead, with the nearest name among the leads'."""
+    if "campaign" not in present["spend"] or "campaign" not in present["leads"]:
+        return
+    counted = "select campaign, count(*) from {} where campaign is not null group by 1"
+    spent, led = (dict(connection.execute(counted.format(table)).fetchall()) for table in ("spend", "leads"))
+    for name in sorted(set(spent) - set(led)):
+        near = difflib.get_close_matches(name, led, 1, _NEAR)
+        if near:
+            what, mend = (
+                f"{name!r} is no campaign of a lead; the nearest is {near[0]!r}",
+                f"spend,campaign,{name},{near[0]},",
+            )
+            yield Finding(
+                "spend", "campaign", what, spent[name], "its money meets no leads", f"add to values.csv: {mend}"
+            )
+
+
+def told(finding: Mapping[Any, Any]) -> str:
+    """One finding as a line that a person reads."""
+    return "check {table}.{column}: {what}; then {effect}; to mend: {mend}".format(**finding)

@@ -1,0 +1,197 @@
+"""From exports to a market: what three systems write is read as the truth, with answers only."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from closedloop.errors import ParameterError, SourceError
+from closedloop.market.definition import read_definition
+from closedloop.market.staging.ladder import Ladder
+from closedloop.market.warehouse import open_warehouse
+from closedloop.onboarding.asking import asking, summary
+from closedloop.onboarding.look import Look
+from closedloop.onboarding.onboard import Onboarded, answers_of, onboard
+from closedloop.onboarding.recognise import recognise
+from rich.console import Console
+
+from tests.market.conftest import project_at
+from tests.onboarding import exports
+from tests.onboarding.exports import GERMANY, PLAIN, Habits, Market
+
+QUIET = Console(quiet=True)
+KEYS = {
+    "salesforce": lambda code: str(code)[8:15].lstrip("0"),
+    "hubspot": lambda code: f"D{str(code)[1:]}",
+    "pipedrive": lambda code: f"D{code}",
+}
+
+
+@pytest.fixture(scope="module")
+def truth() -> Market:
+    """The bundled market's tables, gaps as None."""
+    frames = [open_warehouse("harbor").frame(name).astype(object) for name in Market.__annotations__]
+    return Market(*(frame.where(frame.notna(), None) for frame in frames))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder without markets, with a place for exports; the working folder is its own."""
+    (tmp_path / "exports").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with project_at(tmp_path) as found:
+        (found / "data").mkdir()
+        yield found
+
+
+def begun(place: Path, market: str = "ours", answers: dict[str, Any] | None = None, **more: Any) -> Onboarded:
+    ask = asking(QUIET, answers or {}, is_silent=True)
+    settings = {"currency": "", "timezone": "Europe/Amsterdam", "note": lambda _: None} | more
+    return onboard(market, place, ask=ask, **settings)
+
+
+def answered(place: Path, **more: Any) -> Onboarded:
+    """As somebody does who looks through what is proposed, finds it right, and gives it back."""
+    try:
+        return begun(place, **more)
+    except ParameterError as error:
+        assert "answers are not sure; ours-answers.toml holds the questions" in str(error)
+        return begun(place, answers=answers_of(Path("ours-answers.toml")), **more)
+
+
+def climbed(market: str = "ours") -> Ladder:
+    read_definition.cache_clear()
+    ladder = Ladder(read_definition(market))
+    ladder.climb()
+    return ladder
+
+
+def table(ladder: Ladder, name: str, key: str, code: Any) -> pd.DataFrame:
+    frame = ladder.connection.execute(f"select * exclude (_line) from {name}").df().astype(object)
+    frame = frame.where(frame.notna(), None)
+    return frame.set_index(frame[key].map(code)).sort_index()
+
+
+DEALS = ["created_on", "closed_on", "outcome", "won_amount", "loss_reason", "product", "competitor"]
+
+
+@pytest.mark.parametrize("habits", [PLAIN, GERMANY], ids=["plain", "germany"])
+@pytest.mark.parametrize("system", ["salesforce", "hubspot", "pipedrive"])
+def test_an_export_is_read_as_the_truth(root: Path, truth: Market, system: str, habits: Habits) -> None:
+    getattr(exports, system)(truth, root / "exports", habits)
+    found = answered(root / "exports")
+    assert {one.system.casefold() for one in found.exports} == {system}
+    assert 1 <= sum(bool(question.rows) for question in found.answers.values()) <= 5
+    ladder = climbed()
+    deals = table(ladder, "deals", "deal_id", KEYS[system])
+    wanted = truth.deals.set_index("deal_id").sort_index()
+    assert list(deals.index) == list(wanted.index)
+    if system == "pipedrive":  # it knows won and lost
+        wanted = wanted.assign(outcome=wanted["outcome"].replace("no_decision", "lost"))
+    for column in DEALS:
+        same = [str(a)[:10] == str(b)[:10] for a, b in zip(deals[column], wanted[column], strict=True)]
+        assert all(same), column
+    is_open = (wanted["outcome"] == "open").to_numpy()
+    stages = [str(stage).lower() for stage in deals["stage"][is_open]]
+    assert stages == list(wanted["stage"][is_open])
+    accounts = ladder.connection.execute("select * from accounts").df()
+    assert sorted(accounts["site_type"]) == sorted(truth.accounts["site_type"])
+    links = ladder.connection.execute("select count(*) from deals join accounts using (account_id)").fetchone()
+    assert links == (int(wanted["account_id"].notna().sum()),)
+    if system != "pipedrive":
+        leads = ladder.connection.execute("select count(*) from deals join leads using (lead_id)").fetchone()
+        assert leads == (int(wanted["lead_id"].notna().sum()),)
+
+
+def test_fields_are_those_that_can_be_shown_and_no_forecast(root: Path, truth: Market) -> None:
+    exports.salesforce(truth, root / "exports")
+    answered(root / "exports")
+    definition = read_definition("ours")
+    names = [name for moments in definition.fields.values() for names in moments.values() for name in names]
+    assert sorted(names) == sorted(
+        ["site_type", "number_of_sites", "region", "automation", "throughput", "integrated", "job_function", "first_sales_touch"]
+    )  # fmt: skip
+    text = (root / "data/ours/market.toml").read_text()
+    for kept_out in ("Probability (%)", "Forecast Category", "Last Activity", "Implementation Contact Set"):
+        assert f'"{kept_out}" =' not in text
+
+
+def test_what_is_not_sure_is_asked_and_nothing_is_written(root: Path, truth: Market) -> None:
+    exports.hubspot(truth, root / "exports")
+    with pytest.raises(ParameterError, match=r"2 answers are not sure; ours-answers\.toml"):
+        begun(root / "exports")
+    assert not (root / "data/ours").exists()
+    written = tomllib.loads(Path("ours-answers.toml").read_text())
+    assert [row["keep"] for row in written["deals"]] == [True, False]
+    assert "@example.com" not in Path("ours-answers.toml").read_text()
+    written["deals"][1]["keep"] = True
+    begun(root / "exports", answers=written)
+    assert climbed().connection.execute("select count(*) from deals").fetchone() == (2395 + 40,)
+
+
+def test_nothing_of_the_exports_is_copied_and_git_sees_definitions_only(root: Path, truth: Market) -> None:
+    exports.hubspot(truth, root / "exports")
+    found = answered(root / "exports")
+    assert {path.suffix or path.name for path in found.files} == {".sql", ".toml", ".csv", ".gitignore", "key"}
+    texts = "".join(path.read_text() for path in found.files)
+    assert "@example.com" not in texts and "Owner H" not in texts and "D0001" not in texts
+    ignored = (root / "data/ours/.gitignore").read_text().split("\n")
+    assert ignored[1:5] == ["*", "!.gitignore", "!market.toml", "!*.sql"]
+    assert "hubspot-crm-exports-all-deals-2026-01-01.csv: deals, 2,435 records, from HubSpot" in summary("ours", found)
+
+
+def test_the_next_export_is_found_by_its_name_and_nobody_is_renumbered(root: Path, truth: Market) -> None:
+    exports.hubspot(truth, root / "exports")
+    answered(root / "exports")
+    reps = "select deal_id, rep_id from deals order by deal_id"
+    before = climbed().connection.execute(reps).fetchall()
+    path = root / "exports/hubspot-crm-exports-all-deals-2026-01-01.csv"
+    head, *rows = path.read_text().split("\n")
+    more = rows[0].replace("50001", "59999").replace("Owner H", "Aaron A")
+    path.with_name(path.name.replace("01-01", "01-08")).write_text("\n".join([head, more, *reversed(rows[:-1]), ""]))
+    after = climbed().connection.execute(reps).fetchall()
+    assert len(after) == len(before) + 1
+    assert set(before) < set(after)
+
+
+def test_a_deals_file_alone_and_a_survey_alone(root: Path, truth: Market) -> None:
+    exports.pipedrive(truth, root / "exports")
+    answered(root / "exports/deals-1234567-1.csv")
+    assert list(climbed().columns) == ["deals"]
+    survey = root / "exports/survey.csv"
+    rows = [
+        f"{i},03/{1 + i % 28:02d}/2024,{'Web' if i % 2 else ''},{'Phone' if i % 3 else ''},since" for i in range(90)
+    ]
+    head = ["Respondent ID,End Date,Which do you use?,,Why?", ",,Web,Phone,Open-Ended Response"]
+    survey.write_text("\n".join([*head, *rows, ""]))
+    begun(survey, market="asked")
+    assert read_definition("asked").sources["survey"].header_lines == 2
+
+
+def test_what_is_no_export_is_refused(root: Path) -> None:
+    (root / "exports/notes.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SourceError, match=r"neither deals nor a survey is recognised; found notes\.csv \(a, b\)"):
+        begun(root / "exports")
+    with pytest.raises(ParameterError, match="does not exist; allowed: a file or a folder of exports"):
+        begun(root / "nowhere")
+    (root / "data/ours").mkdir()
+    with pytest.raises(ParameterError, match=r"exists at .*; choose another name"):
+        begun(root / "exports")
+
+
+SAMPLES = {
+    "sf_opportunity_data": ("deals", "account_id,amount,close_date,created_date,id,is_closed,is_won,stage_name,type"),
+    "sf_account_data": ("accounts", "annual_revenue,billing_country,id,industry,is_deleted,master_record_id,name,type"),
+    "sf_lead_data": ("leads", "id,created_date,lead_source,status,converted_opportunity_id,owner_id,company"),
+    "deal_data": ("deals", "deal_id,deal_pipeline_id,deal_pipeline_stage_id,property_amount,property_createdate"),
+}
+
+
+@pytest.mark.parametrize(("name", "sample"), SAMPLES.items())
+def test_columns_of_the_published_samples_are_recognised(name: str, sample: tuple[str, str]) -> None:
+    """The names that two systems give their tables, as loaded into databases."""
+    wanted, columns = sample
+    found = recognise(Look(Path(f"{name}.csv"), name, {}, {column: [] for column in columns.split(",")}))
+    assert found is not None and found.table == wanted
