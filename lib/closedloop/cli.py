@@ -121,8 +121,15 @@ def list_() -> None:
 
 
 @app.command()
-def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals; all without a name")] = "") -> None:
-    """Say what a notebook asks, reads, writes, and which parameters it takes."""
+def describe(
+    notebook: Annotated[str, typer.Argument(help="like 05_deals, or market; all without a name")] = "",
+) -> None:
+    """Say what a notebook asks, reads, writes, and which parameters it takes; of ``market``, what market.toml may say."""
+    if notebook == "market":
+        from closedloop.market.reference import reference
+
+        print(reference())
+        return
     from closedloop.workbench.notebooks import find_notebook, notebooks
 
     for found in [find_notebook(notebook)] if notebook else notebooks().values():
@@ -229,14 +236,15 @@ def backtest_(
 def dictionary(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when it is not current")] = False,
 ) -> None:
-    """Write the data dictionary into data/README.md, below the text that people keep there."""
+    """Write the data dictionary and the reference of market.toml into data/README.md, below what people keep there."""
     from closedloop.market.contract import dictionary as described
     from closedloop.market.files import data_folder, write_atomic
+    from closedloop.market.reference import reference
 
     path, marker = data_folder() / "README.md", "<!-- generated: closedloop dictionary -->"
     current = path.read_text("utf-8") if path.exists() else "# Data\n\n"
     head = current.partition(marker)[0].rstrip()
-    wanted = f"{head}\n\n{marker}\n\n{described().strip()}\n"
+    wanted = f"{head}\n\n{marker}\n\n{described().strip()}\n\n## market.toml\n\n{reference().strip()}\n"
     if check and wanted != current:
         print(f"{path} is not current; run `closedloop dictionary`", file=sys.stderr)
         raise typer.Exit(1)

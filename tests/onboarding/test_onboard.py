@@ -110,9 +110,8 @@ def test_fields_are_those_that_can_be_shown_and_no_forecast(root: Path, truth: M
     answered(root / "exports")
     definition = read_definition("ours")
     names = [name for moments in definition.fields.values() for names in moments.values() for name in names]
-    assert sorted(names) == sorted(
-        ["site_type", "number_of_sites", "region", "automation", "throughput", "integrated", "job_function", "first_sales_touch"]
-    )  # fmt: skip
+    of_accounts = ["automation", "integrated", "number_of_sites", "region", "site_type", "throughput"]
+    assert sorted(names) == sorted([*of_accounts, "job_function", "first_sales_touch"])
     text = (root / "data/ours/market.toml").read_text()
     for kept_out in ("Probability (%)", "Forecast Category", "Last Activity", "Implementation Contact Set"):
         assert f'"{kept_out}" =' not in text
@@ -167,7 +166,32 @@ def test_a_deals_file_alone_and_a_survey_alone(root: Path, truth: Market) -> Non
     head = ["Respondent ID,End Date,Which do you use?,,Why?", ",,Web,Phone,Open-Ended Response"]
     survey.write_text("\n".join([*head, *rows, ""]))
     begun(survey, market="asked")
-    assert read_definition("asked").sources["survey"].header_lines == 2
+    definition = read_definition("asked")
+    assert definition.sources["survey"].header_lines == 2
+    assert list(definition.items.values()) == ["Which do you use?: Web", "Which do you use?: Phone"]
+    asked = climbed("asked")
+    web, phone = definition.items
+    found = asked.connection.execute(f"select count(*), sum({web}::int), sum({phone}::int) from respondents").fetchone()
+    assert found == (90, 45, 60)
+    assert asked.actions == []
+
+
+def test_advertising_with_a_title_and_totals(root: Path, truth: Market) -> None:
+    exports.pipedrive(truth, root / "exports")
+    rows = [f'"2024-0{1 + i % 6}-01","Spring {i % 3}","EUR","{1000 + i}.50"' for i in range(24)]
+    total = sum(1000 + i + 0.5 for i in range(24))
+    lines = [
+        "Campaign report",
+        "All time",
+        "Day,Campaign,Currency code,Cost",
+        *rows,
+        f"Total: Account,,EUR,{total:.2f}",
+    ]
+    (root / "exports/google_ads_campaigns.csv").write_text("\n".join([*lines, ""]))
+    answered(root / "exports")
+    ladder = climbed()
+    found = ladder.connection.execute("select count(*), sum(spent_amount)::varchar from spend").fetchone()
+    assert found == (24, f"{total:.2f}")
 
 
 def test_what_is_no_export_is_refused(root: Path) -> None:

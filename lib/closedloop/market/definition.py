@@ -332,7 +332,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: cannot be read as TOML: {error}") from error
 
 
-_PARTS: dict[str, type[BaseModel]] = {
+PARTS: dict[str, type[BaseModel]] = {
     "sources": Source,
     "periods": Periods,
     "deals": Deals,
@@ -353,8 +353,8 @@ def _first_problem(path: Path, error: ValidationError) -> DefinitionError:
     loc, found = problem["loc"], problem["input"]
     key = ".".join(str(part) for part in loc) or "the file as a whole"
     if problem["type"] == "extra_forbidden":
-        outer = _PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
-        part = _PARTS.get(".".join(str(name) for name in loc[:-1]), outer)
+        outer = PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
+        part = PARTS.get(".".join(str(name) for name in loc[:-1]), outer)
         names = [name for name in part.model_fields if name not in ("name", "folder")]
         return DefinitionError(f"{path}: {key}: unknown key; allowed: {allowed(names, 30)}")
     shown = "" if isinstance(found, dict) else f" (found {str(found)[:80]!r})"

@@ -13,7 +13,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.market.reading.values import read
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
-from closedloop.onboarding.moments import Moment, is_young, moments
+from closedloop.onboarding.moments import Moment, is_young, moments, tells_of_a_person
 from closedloop.onboarding.recognise import Export, systems
 from closedloop.terms import OUTCOMES
 
@@ -31,7 +31,7 @@ _RENEWALS = (
     "test",
 )
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
-_MOST_LEFT_OUT = 0.05  # of the amounts may be in currencies that nobody converts
+_MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _WORD = re.compile(r"[\W_]+")
 
 
@@ -149,6 +149,30 @@ class Draft:
             pd.Timestamp(day) if text and (day := read("date", text, style)) else pd.NaT
             for text in self.texts(table, role)
         ]
+
+    @cached_property
+    def questions(self) -> list[tuple[str, str, str]]:
+        """Column, name and role of each question of a survey: ``ticked`` and ``rated`` are items, ``field`` is one.
+
+        A ticked option is a column that holds one text or nothing; free answers and what tells of a person are left.
+        """
+        found, taken = list[tuple[str, str, str]](), set[str]()
+        export = self.exports.get("respondents")
+        for column in export.others() if export else ():
+            texts = pd.Series(export.look.texts[column], dtype=object) if export else pd.Series()
+            n, kind = texts.nunique(), export.look.kinds[column] if export else "text"
+            is_ticked = kind == "flag" or (n == 1 and texts.isna().any())
+            if n == 0 or kind in ("date", "time") or (not is_ticked and tells_of_a_person(column, texts)):
+                continue
+            role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
+            if role == "field" and not (1 < n <= _MOST_LEVELS):
+                continue
+            name = slug(column)[:_LONGEST].strip("_")
+            while name in taken:
+                name = f"{name[: _LONGEST - 3]}_{len(taken)}"
+            taken.add(name)
+            found.append((column, name, role))
+        return found
 
     @property
     def meant(self) -> dict[str, list[str]]:

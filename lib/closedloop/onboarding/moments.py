@@ -77,7 +77,7 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "holds one value" if levels else "empty", True
     if _AUDIT.search(column):
         return "", "kept by the system, or a forecast: it changes with the deal", True
-    if _PERSON.search(column) or any(_PERSONAL.search(str(text)) for text in texts.dropna().unique()):
+    if tells_of_a_person(column, texts):
         return "", "may tell of a person", True
     if kind in ("date", "time"):
         return "", "a day", True
@@ -101,6 +101,11 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
     if not _same_values(texts, young, kind):
         return "", f"{told}, with other values: it changes later", False
     return first, told, True
+
+
+def tells_of_a_person(column: str, texts: pd.Series) -> bool:
+    """May a column hold names, addresses or numbers to call?"""
+    return bool(_PERSON.search(column)) or any(_PERSONAL.search(str(text)) for text in texts.dropna().unique())
 
 
 def _same_values(texts: pd.Series, young: np.ndarray, kind: str) -> bool:

@@ -101,7 +101,7 @@ def settle(export: Export) -> None:
         elif role.startswith("is_"):
             kinds[column] = "flag"
         else:
-            kinds[column] = "text" if role != "weight" else "number"
+            kinds[column] = "number" if role == "weight" else "text"
     for column in export.entered.values():
         kinds[column] = "time" if kinds[column] == "time" else "date"
     export.look.settings["columns"] = {name: kind for name, kind in kinds.items() if kind != "text"}

@@ -27,7 +27,35 @@ def selects(draft: Draft) -> dict[str, str]:
         found["deals"] = _select_deals(draft)
         if (history := _history(draft)) is not None:
             found["stage_history"] = history
+    if "respondents" in draft.exports:
+        found["respondents"] = _respondents(draft)
+    if "spend" in draft.exports:
+        found["spend"] = _spend(draft)
     return found
+
+
+def _respondents(draft: Draft) -> str:
+    of = _Select(draft, "respondents")
+    of.add(of.raw("respondent_id") if of.has("respondent_id") else "printf('R%05d', t.row_no)", "respondent_id")
+    if of.has("answered_on"):
+        of.add(of.day("answered_on"), "answered_on")
+    of.plain("weight")
+    for column, name, role in draft.questions:
+        is_option = role == "ticked" and of.export.look.kinds[column] != "flag"
+        of.add(f"t.{quoted(column)} is not null" if is_option else f"t.{quoted(column)}", name)
+    return of.text("One row per person who answered; an option that is ticked is yes.")
+
+
+def _spend(draft: Draft) -> str:
+    of = _Select(draft, "spend")
+    of.add("printf('S%05d', t.row_no)", "spend_id")
+    of.add(of.day("starts_on"), "starts_on")
+    if of.has("ends_on"):
+        of.add(of.day("ends_on"), "ends_on")
+    of.plain("channel")
+    of.plain("campaign")
+    of.add(of.raw("amount"), "spent_amount")
+    return of.text("One row per campaign and day or month; without a last day the money is of one day.")
 
 
 class _Select:

@@ -176,7 +176,7 @@ def _stages(draft: Draft) -> list[str]:
 
 def _fields(draft: Draft) -> list[str]:
     parts = []
-    for table in ("accounts", "leads", "deals", "respondents"):
+    for table in ("accounts", "leads", "deals"):
         by: dict[str, list[str]] = {}
         for row in draft.answers["known"].rows:
             if row["table"] == table and row["known"]:
@@ -189,6 +189,11 @@ def _fields(draft: Draft) -> list[str]:
                 for name, one in zip(left, (o for o in draft.left_out if o.table == table), strict=True)
             ][:40]
             parts.append("\n".join(lines))
+    if draft.questions:
+        asked = [(name, column) for column, name, role in draft.questions if role != "field"]
+        parts.append("\n".join(["[items]", *(f"{name} = {toml(column)}" for name, column in asked)]))
+        fields = [name for _, name, role in draft.questions if role == "field"]
+        parts += [f"[fields.respondents]\nresearch = {toml(fields)}"] if fields else []
     labels = {slug(row["column"]): row["column"] for row in draft.answers["known"].rows if row["known"]}
     if labels:
         parts.append(

@@ -207,7 +207,7 @@ def is_total(fields: Sequence[str | None]) -> bool:
     return (
         2 * len(written) <= len(fields)
         and bool(written)
-        and written[0].rstrip(": ").casefold() in words("totals")["of"]
+        and written[0].partition(":")[0].strip().casefold() in words("totals")["of"]
     )
 
 
