@@ -121,10 +121,8 @@ def list_() -> None:
 
 
 @app.command()
-def describe(
-    notebook: Annotated[str, typer.Argument(help="like 05_deals, or market; all without a name")] = "",
-) -> None:
-    """Say what a notebook asks, reads, writes, and which parameters it takes; of ``market``, what market.toml may say."""
+def describe(notebook: Annotated[str, typer.Argument(help="like 05_deals, or: market")] = "") -> None:
+    """Say what a notebook asks, reads, writes, and which parameters it takes; of market, what market.toml may say."""
     if notebook == "market":
         from closedloop.market.reference import reference
 

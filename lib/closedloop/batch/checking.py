@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ClosedLoopError
+from closedloop.market import imports
 from closedloop.market.definition import read_definition
 from closedloop.market.staging.audit import Audit, held_back
 from closedloop.market.staging.checks import told
@@ -44,6 +45,17 @@ def check(market: str, tell: Callable[[str], None]) -> Checked:
     return _checked(market, warehouse, warehouse.audit, leaks, n_notebooks)
 
 
+def _since(warehouse: Warehouse) -> list[str]:
+    """What is other than at the import before this one; nothing where there was none."""
+    old = imports.before(warehouse.folder)
+    if old is None:
+        return []
+    lines = [imports.told(change) for change in imports.changes(old, warehouse.folder)]
+    again = imports.periods_that_change(warehouse.definition, old, warehouse.folder)
+    lines.append(f"past periods that change, and run again: {', '.join(again) or 'none'}")
+    return ["\n".join(["Since the last import:", *lines])]
+
+
 def _checked(market: str, warehouse: Warehouse, audit: Audit, leaks: pd.DataFrame, n_notebooks: int) -> Checked:
     actions, findings = audit.actions.to_dict("records"), audit.findings.to_dict("records")
     held = held_back(audit)
@@ -53,6 +65,7 @@ def _checked(market: str, warehouse: Warehouse, audit: Audit, leaks: pd.DataFram
         "\n".join(map(told, actions)) or "Nothing was set aside, emptied or marked.",
         "\n".join(map(finding_told, findings)) or "Nothing else looks wrong.",
         "\n".join([*held, *leaks_told(leaks)]),
+        *_since(warehouse),
         f"{n_notebooks} notebooks can be read.",
     ]
     is_wrong = bool(actions or findings or held or (leaks["finding"] == ALARM).any())

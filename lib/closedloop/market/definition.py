@@ -42,15 +42,18 @@ Kind = Literal["text", "amount", "number", "count", "flag", "date", "time"]
 class Source(_Strict):
     """A raw file: bundled in the market's folder, fetched and checked, or anywhere on one's own machine.
 
-    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``, of which the last by name is read. ``member``: the
-    file in an archive. ``skip_lines``: above the header, which has ``header_lines``. ``blanks``: what stands for
-    nothing, beside empty cells. ``fill_down``: columns in which a value stands only in the first row of its group.
-    ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how numbers, days and times are written. ``columns``: what
-    each holds; others are text.
+    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``, of which the last by name is read. ``database``: a
+    PostgreSQL address instead, with its ``table``; ``$NAMES`` in it come from the environment, so that no password
+    stands here. ``member``: the file in an archive. ``skip_lines``: above the header, which has ``header_lines``.
+    ``blanks``: what stands for nothing, beside empty cells. ``fill_down``: columns in which a value stands only in the
+    first row of its group. ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how numbers, days and times are
+    written. ``columns``: what each holds; others are text.
     """
 
     file: str = ""
     path: str = ""
+    database: str = ""
+    table: str = ""
     member: tuple[str, ...] = ()
     url: str | None = None
     page: str | None = None
@@ -70,8 +73,10 @@ class Source(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Source":
-        if bool(self.file) == bool(self.path):
-            raise ValueError("file (in the market's folder) or path (anywhere) is needed, and one of them only")
+        if sum(map(bool, (self.file, self.path, self.database))) != 1:
+            raise ValueError("one of file (in the market's folder), path (anywhere) and database is needed")
+        if bool(self.database) != bool(self.table):
+            raise ValueError("database and table go together")
         if (self.url or self.page) and not self.sha256:
             raise ValueError("a source that is fetched needs its sha256")
         if Path(self.file).is_absolute() or ".." in Path(self.file).parts:

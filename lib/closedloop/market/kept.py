@@ -31,9 +31,8 @@ def fingerprint(definition: Definition) -> str:
     digest, own = hashlib.sha256(settings(definition).encode() + tables_code().encode()), definition.folder
     for path in sorted(path for pattern in ("*.sql", "values.csv", "rates.csv", "key") for path in own.glob(pattern)):
         digest.update(path.name.encode() + path.read_bytes())
-    for name, source in definition.sources.items():
-        path = sources.fetch(definition, name)  # which has checked it against the digest, if that is declared
-        digest.update((source.sha256 or sha256_of(path)).encode())
+    for name in definition.sources:
+        digest.update(sources.digest_of(definition, name).encode())
     return digest.hexdigest()
 
 

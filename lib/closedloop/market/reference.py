@@ -29,7 +29,7 @@ def reference() -> str:
     lines = [
         "### Selects",
         f"One DuckDB `select` a file: {tables}; others are helpers and begin with `_`. A select reads `raw.<source>` "
-        "(the file's columns, `row_no`, `line`; of a column with a declared type also `<column> (as written)`), helpers, "
+        "(the file's columns, `row_no`, `line`; of one with a declared type also `<column> (as written)`), helpers, "
         "and the canonical tables above its own. What it reads with these functions is counted where it is unreadable:",
         "",
         "| function | gives |\n|---|---|",

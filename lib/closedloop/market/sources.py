@@ -8,6 +8,7 @@ from closedloop.errors import SourceError
 from closedloop.market.definition import Definition, Source
 from closedloop.market.files import mirror, sha256_of
 from closedloop.market.reading.containers import content_of, member, unpacked
+from closedloop.market.reading.database import table_digest
 
 
 def cache_folder(market: str) -> Path:
@@ -90,7 +91,16 @@ def raw_bytes(definition: Definition, name: str) -> bytes:
 def file_of(definition: Definition, name: str) -> str:
     """The file that holds the records, as a person finds it."""
     source = definition.sources[name]
-    return source.member[-1] if source.member else source.file or _anywhere(definition, name).name
+    return source.member[-1] if source.member else source.table or source.file or _anywhere(definition, name).name
+
+
+def digest_of(definition: Definition, name: str) -> str:
+    """What changes when the content of a source does."""
+    source = definition.sources[name]
+    if source.database:
+        return table_digest(source.database, source.table)
+    path = fetch(definition, name)  # which has checked it against the digest, if that is declared
+    return source.sha256 or sha256_of(path)
 
 
 def setting_of(definition: Definition, name: str) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.contract import FIELD_TABLES, TABLES, Likeness, Table, is_field, likeness
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.files import remembered, runs_folder
+from closedloop.market.files import append, remembered, runs_folder
 from closedloop.market.kept import fingerprint
 from closedloop.market.periods import FOREVER, Period, calendar
 from closedloop.terms import Moment
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # a notebook reads what is written; who builds a warehouse im
     from closedloop.market.staging.audit import Audit
 
 ABOUT = "market.json"
+IMPORTS = "imports"  # the folders of a market's tables, in the order in which they were made
 
 
 def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
@@ -376,6 +377,7 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
         ladder.write(temporary)
         take_audit(ladder).write(temporary / "audit")
         temporary.rename(folder)
+        append(place / IMPORTS, f"{folder.name}\n".encode())
     except OSError:
         if not folder.exists():  # else another process was faster, with the same bytes
             raise

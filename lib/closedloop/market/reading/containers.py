@@ -101,7 +101,7 @@ def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[st
 def rows_of(content: bytes, sheet: str | None, skip_lines: int, decimal: str, place: str, setting: str) -> Records:
     """The records of a workbook's sheet or a Parquet file; cells as text that is read back as the same value."""
     rows = _parquet(content, place) if kind_of(content) == "parquet" else _sheet(content, sheet, place, setting)
-    numbered = [(number, [_text(cell, decimal) for cell in row]) for number, row in enumerate(rows, 1)]
+    numbered = [(number, [as_text(cell, decimal) for cell in row]) for number, row in enumerate(rows, 1)]
     if len(numbered) <= skip_lines or not any(numbered[skip_lines][1]):
         raise SourceError(f"{place}, row {skip_lines + 1} is empty; it must be the header; skip_lines, {setting}")
     head = numbered[skip_lines][1]
@@ -150,7 +150,7 @@ def _parquet(content: bytes, place: str) -> Iterator[Sequence[Any]]:
     yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
-def _text(cell: Any, decimal: str) -> str | None:
+def as_text(cell: Any, decimal: str) -> str | None:
     """A typed cell as text in which nobody can read another value."""
     if cell is None or cell == "":
         return None

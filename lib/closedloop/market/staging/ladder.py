@@ -73,8 +73,11 @@ class Ladder:
     def climb(self) -> None:
         """Load the raw files, stage and check every canonical table that the market has, then flag."""
         helpers, tables = self._selects()
-        for name in self.definition.sources:
-            self.raw.load(name)
+        try:
+            for name in self.definition.sources:
+                self.raw.load(name)
+        finally:
+            self.raw.snapshots.close()
         for statement in ("set enable_external_access = false", "set lock_configuration = true"):
             self.connection.execute(statement)
         for path in helpers:
@@ -225,7 +228,7 @@ class Ladder:
             gone = self._column(f"select _line from {table.name} where is_deleted order by 1")
             if gone:
                 self._done(table, "left out", "deleted in the source", lines=gone)
-                self.connection.execute(f"delete from {table.name} where is_deleted")
+                self._delete(table, "is_deleted")
         if table.name == "deals" and keep:
             place = self.definition.folder / "market.toml"
             self._run(f"create table _left_out as select deal_id from deals where ({keep}) is not true", place)
@@ -237,7 +240,12 @@ class Ladder:
         if rows:
             reason = f"no deal of this market: deals.keep = {keep}" if table.name == "deals" else "of a deal left out"
             self._done(table, "left out", reason, lines=[line for _, line in rows])
-            self.connection.execute(f"delete from {table.name} where deal_id in (select deal_id from _left_out)")
+            self._delete(table, "deal_id in (select deal_id from _left_out)")
+
+    def _delete(self, table: Table, condition: str) -> None:
+        """Leave rows out; the table is made anew, since the checks tell rows by their number in it."""
+        kept = f"select * from {table.name} where ({condition}) is not true order by rowid"
+        self.connection.execute(f"create or replace table {table.name} as {kept}")
 
     def _done(self, table: Table, action: str, reason: str, column: str = "", **more: Any) -> None:
         self.actions.note(table.name, action, reason, column, file=self._files[table.name], **more)

@@ -17,6 +17,7 @@ from duckdb.sqltypes import VARCHAR
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.definition import Definition, Source, zone
 from closedloop.market.reading.containers import decoded, kind_of, rows_of
+from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Records, split
 from closedloop.market.reading.values import WORDS, Style, read, why_unreadable
 from closedloop.market.sources import file_of, quoted, raw_bytes, setting_of
@@ -58,6 +59,7 @@ class RawFiles:
         self.columns: dict[str, list[str]] = {}
         self.rejected: dict[str, pd.DataFrame] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.snapshots = Snapshots()
         self.styles = {name: style_of(definition, source) for name, source in definition.sources.items()}
         self._definition, self._connection, self._actions = definition, connection, actions
         connection.execute("create schema raw")
@@ -85,6 +87,8 @@ class RawFiles:
 
     def _records(self, name: str, source: Source) -> Records:
         place, setting = file_of(self._definition, name), setting_of(self._definition, name)
+        if source.database:
+            return table_rows(self.snapshots, source.database, source.table, source.decimal or ".")
         content = raw_bytes(self._definition, name)
         if kind_of(content) in ("xlsx", "parquet"):
             return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)

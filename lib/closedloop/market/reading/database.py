@@ -1,0 +1,86 @@
+"""A table of a PostgreSQL database, read once: one read-only snapshot, in batches, rows in the order of its key."""
+
+import os
+from typing import TYPE_CHECKING
+
+from closedloop.errors import SourceError
+from closedloop.market.reading.containers import as_text
+from closedloop.market.reading.lines import Records
+
+if TYPE_CHECKING:
+    import psycopg
+
+_BATCH = 10_000
+_ROWS = "select count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint), 0)::text from {} as t"
+
+
+class Snapshots:
+    """Connections to databases, each in one transaction that only reads and sees what it saw at its start."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, psycopg.Connection] = {}
+
+    def to(self, database: str) -> "psycopg.Connection":
+        """The snapshot of a database; ``$NAMES`` in its address are taken from the environment."""
+        import psycopg
+
+        if database not in self._open:
+            try:
+                connection = psycopg.connect(os.path.expandvars(database))
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+            except psycopg.Error as error:
+                raise SourceError(f"{database} cannot be reached: {str(error).strip()}") from error
+            self._open[database] = connection
+        return self._open[database]
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+
+
+def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) -> Records:
+    """The records of a table, cells as text that is read back as the same value; ``lines`` number the rows."""
+    import psycopg
+    from psycopg import sql
+
+    connection, name = snapshots.to(database), sql.SQL(".").join(map(sql.Identifier, table.split(".")))
+    try:
+        with connection.cursor() as asked:
+            asked.execute(_KEY, {"table": name.as_string(connection)})
+            keys = [row[0] for row in asked.fetchall()]
+        order = sql.SQL(" order by ") + sql.SQL(", ").join(map(sql.Identifier, keys)) if keys else sql.SQL("")
+        with connection.cursor("closedloop") as cursor:
+            cursor.itersize = _BATCH
+            cursor.execute(sql.SQL("select * from {}").format(name) + order)
+            rows = [[as_text(cell, decimal) or "" for cell in row] for row in cursor]
+            names = [column.name for column in cursor.description or ()]
+    except psycopg.Error as error:
+        raise SourceError(f"{database}, table {table}: {str(error).strip()}") from error
+    found = Records(names, len(rows) + 1, 1)
+    for line, cells in enumerate(rows, 2):
+        found.add(cells, line, 1)
+    found.check(f"{database}, table {table}")
+    return found
+
+
+_KEY = """select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+where i.indrelid = %(table)s::regclass and i.indisprimary order by array_position(i.indkey::int[], a.attnum::int)"""
+
+
+def table_digest(database: str, table: str) -> str:
+    """What changes when a row of a table does, whatever order the rows come in."""
+    import psycopg
+    from psycopg import sql
+
+    snapshots = Snapshots()
+    try:
+        name = sql.SQL(".").join(map(sql.Identifier, table.split(".")))
+        row = snapshots.to(database).execute(sql.SQL(_ROWS).format(name)).fetchone()
+    except psycopg.Error as error:
+        raise SourceError(f"{database}, table {table}: {str(error).strip()}") from error
+    finally:
+        snapshots.close()
+    return f"{row}"
