@@ -66,6 +66,17 @@ def test_the_template_is_a_question_of_its_own(runs: Path, tmp_path: Path) -> No
     assert found["n_compared_how_they_end"] == len(claims) == 3, "the example cell is in no family"
 
 
+def test_the_tutorial_ends_with_a_market_that_is_checked(tmp_path: Path) -> None:
+    source, out = next(path for path in NOTEBOOKS if path.stem == "tutorial"), tmp_path / "out.ipynb"
+    papermill.execute_notebook(source, out, {"folder": str(tmp_path)}, progress_bar=False, log_output=False)
+    outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
+    shown = "".join(output.get("text", "") for output in outputs)
+    assert "deals-1.csv: deals, 1,500 records, from Pipedrive" in shown
+    assert 'stages = ["discovery", "evaluation", "proposal", "negotiation"]' in shown
+    assert "# deals, Deal - Probability: kept by the system, or a forecast" in shown
+    assert "unreadable as an amount; found '12,5o'" in shown and "No column looks like a leak." in shown
+
+
 @pytest.mark.parametrize("competitor", ["rival-anchor", "no_decision"])
 def test_a_battlecard_is_about_its_competitor(competitor: str, runs: Path, tmp_path: Path) -> None:
     found = _execute("battlecard", runs, tmp_path / "out.ipynb", period=PERIOD, competitor=competitor)

@@ -25,7 +25,7 @@ TOP_LEVEL = {
     *("notebooks", "playbooks", "data", "lib", "tests"),
 }
 LOOP = ("research", "personas", "leads", "handoff", "deals", "refinement", "review")
-NOTEBOOKS = [*(f"{number:02d}_{step}" for number, step in enumerate(LOOP, 1)), "template"]
+NOTEBOOKS = [*(f"{number:02d}_{step}" for number, step in enumerate(LOOP, 1)), "template", "tutorial"]
 PLAYBOOKS = ["battlecard", "campaign_brief", "sales_playbook"]
 # what each room may import of ours, beside itself; the rest of the order follows from it
 BASE = {"terms", "errors"}

@@ -1,6 +1,6 @@
--- A code for every sales agent, in alphabetical order, so that no name goes further.
+-- A code for every sales agent, so that no name goes further, and one agent more renumbers nobody.
 select
     sales_agent,
-    printf('rep-%02d', row_number() over (order by sales_agent)) as rep_id,
+    as_code(sales_agent) as rep_id,
     regional_office as rep_team
 from raw.teams

@@ -21,6 +21,7 @@ _IGNORE = (
     "# customers' data stay here: only the definition may leave this machine\n*\n!.gitignore\n!market.toml\n!*.sql\n"
 )
 _HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
+_MOST_TOLD = 60  # columns that are left out
 _FIRST_OF = 3  # of the periods, where there are few
 
 
@@ -138,7 +139,11 @@ def _closing_days(draft: Draft) -> list[pd.Timestamp]:
 def _deals(draft: Draft) -> str:
     meant = draft.meant
     told = [name for name in ("won", "lost", "no_decision") if meant[name]]
-    lines = ["[deals]", f"stages = {toml(_stages(draft))}", f"outcomes = {toml(told)}"]
+    lines = [
+        "[deals]",
+        f"stages = {toml(_stages(draft))}                 # in the order in which deals pass them",
+        f"outcomes = {toml(told)}",
+    ]
     gone = [
         row
         for row in draft.answers["deals"].rows
@@ -157,21 +162,29 @@ def _deals(draft: Draft) -> str:
 
 
 def _stages(draft: Draft) -> list[str]:
-    """The open stages in the order in which deals pass them, as far as the files tell."""
+    """The open stages in the order in which deals pass them, as far as the files tell.
+
+    A history tells it; else, where closed deals keep their last stage, those that are won more often come later, and
+    where they do not, those in which open deals are older.
+    """
     if not draft.column("deals", "stage"):
         return []
-    opened = [text for text in dict.fromkeys(filter(None, draft.texts("deals", "stage"))) if draft.is_open(text)]
-    entered = list(draft.exports["deals"].entered)
-    if entered:
+    if entered := list(draft.exports["deals"].entered):
         return [stage for stage in entered if draft.is_open(stage)]
     if "stage_history" in draft.exports:
         frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
         frame["on"] = draft.days("stage_history", "entered_on")
         frame = frame.dropna().sort_values("on", kind="stable")
         frame["place"] = frame.groupby("deal_id").cumcount()
-        means = frame.groupby("stage")["place"].mean().sort_values(kind="stable")
-        return [stage for stage in means.index if draft.is_open(stage)]
-    return opened
+        means = frame.groupby("stage")["place"].mean()
+    else:
+        frame = draft.deals.assign(stage=pd.Series(draft.texts("deals", "stage"), dtype=object)).dropna(subset="stage")
+        if draft.said_by == "status":
+            means = (frame["outcome"] == "won").groupby(frame["stage"]).mean()
+        else:
+            days = (frame["created_on"].max() - pd.to_datetime(frame["created_on"])).dt.days
+            means = days.groupby(frame["stage"]).mean()
+    return [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
 
 
 def _fields(draft: Draft) -> list[str]:
@@ -183,12 +196,12 @@ def _fields(draft: Draft) -> list[str]:
                 by.setdefault(row["known"], []).append(slug(row["column"]))
         if by:
             lines = [f"[fields.{table}]", *(f"{moment} = {toml(names)}" for moment, names in by.items())]
-            left = [one.column for one in draft.left_out if one.table == table]
-            lines += [
-                f"# left out: {name}: {one.why}"
-                for name, one in zip(left, (o for o in draft.left_out if o.table == table), strict=True)
-            ][:40]
             parts.append("\n".join(lines))
+    if draft.left_out:
+        told = [f"# {one.table}, {one.column}: {one.why}" for one in draft.left_out[:_MOST_TOLD]]
+        parts.append(
+            "\n".join(["# Left out; what you know better goes into a select and under [fields.<table>]:", *told])
+        )
     if draft.questions:
         asked = [(name, column) for column, name, role in draft.questions if role != "field"]
         parts.append("\n".join(["[items]", *(f"{name} = {toml(column)}" for name, column in asked)]))
