@@ -13,6 +13,7 @@ from closedloop.batch.ledger import locked
 from closedloop.errors import ClosedLoopError, ParameterError
 from closedloop.market.contract import dictionary
 from closedloop.market.definition import read_definition
+from closedloop.market.reference import reference
 from closedloop.market.warehouse import open_warehouse
 from typer.testing import CliRunner, Result
 
@@ -246,7 +247,9 @@ def test_the_dictionary_keeps_the_text_above_its_marker(project: Path) -> None:
     assert _call("dictionary").exit_code == 0
     assert _call("dictionary", "--check").exit_code == 0
     marker = "<!-- generated: closedloop dictionary -->"
-    assert path.read_text() == f"# Data\n\nWritten by people.\n\n{marker}\n\n{dictionary().strip()}\n"
+    generated = f"{dictionary().strip()}\n\n## market.toml\n\n{reference().strip()}"
+    assert path.read_text() == f"# Data\n\nWritten by people.\n\n{marker}\n\n{generated}\n"
+    assert _call("describe", "market").output.strip() == reference().strip()
 
 
 def test_a_proposal_is_accepted_for_its_period(project: Path) -> None:

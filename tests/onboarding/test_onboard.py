@@ -155,6 +155,23 @@ def test_the_next_export_is_found_by_its_name_and_nobody_is_renumbered(root: Pat
     assert set(before) < set(after)
 
 
+def test_a_stage_that_appears_later_is_open_and_told(root: Path, truth: Market) -> None:
+    exports.hubspot(truth, root / "exports")
+    answered(root / "exports")
+    path = root / "exports/hubspot-crm-exports-all-deals-2026-01-01.csv"
+    path.write_text(path.read_text().replace('"Negotiation"', '"Legal review"'))
+    ladder = climbed()
+    n_there = path.read_text().count('"Legal review"')
+    query = "select count(*) from deals where outcome = 'open' and stage = 'Legal review'"
+    assert ladder.connection.execute(query).fetchone() == (n_there,)
+    told = {action["reason"]: action["n"] for action in ladder.actions}
+    assert told["no meaning in values.csv"] == n_there == told["open in an undeclared stage"]
+    values = root / "data/ours/values.csv"
+    values.write_text(values.read_text() + "deals,outcome,Legal review,won,0\n")
+    won = climbed().connection.execute("select count(*), count(won_amount) from deals where outcome = 'won'").fetchone()
+    assert won == (n_there + int((truth.deals["outcome"] == "won").sum()),) * 2
+
+
 def test_a_deals_file_alone_and_a_survey_alone(root: Path, truth: Market) -> None:
     exports.pipedrive(truth, root / "exports")
     answered(root / "exports/deals-1234567-1.csv")

@@ -4,6 +4,7 @@ import codecs
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -352,18 +353,22 @@ PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _first_problem(path: Path, error: ValidationError) -> DefinitionError:
-    # A misspelt key says more than the missing one that it was meant to be.
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+def _problems(path: Path, error: ValidationError) -> DefinitionError:
+    """All that is wrong with a definition in one error, misspelt keys first: they say more than what is missing."""
+    found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    return DefinitionError(f"{path}: {'; '.join(map(_problem, found))}")
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
     loc, found = problem["loc"], problem["input"]
     key = ".".join(str(part) for part in loc) or "the file as a whole"
     if problem["type"] == "extra_forbidden":
         outer = PARTS.get(str(loc[0]), Definition) if len(loc) > 1 else Definition
         part = PARTS.get(".".join(str(name) for name in loc[:-1]), outer)
         names = [name for name in part.model_fields if name not in ("name", "folder")]
-        return DefinitionError(f"{path}: {key}: unknown key; allowed: {allowed(names, 30)}")
+        return f"{key}: unknown key; allowed: {allowed(names, 40)}"
     shown = "" if isinstance(found, dict) else f" (found {str(found)[:80]!r})"
-    return DefinitionError(f"{path}: {key}: {problem['msg'].removeprefix('Value error, ')}{shown}")
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
 
 
 @cache
@@ -375,6 +380,6 @@ def read_definition(market: str) -> Definition:
     try:
         return Definition(name=market, folder=path.parent, **_read_toml(path))
     except ValidationError as error:
-        raise _first_problem(path, error) from error
+        raise _problems(path, error) from error
     except TypeError as error:
         raise DefinitionError(f"{path}: {error}") from error

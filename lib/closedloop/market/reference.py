@@ -15,6 +15,7 @@ _LEFT_OUT = ("name", "folder")  # the market's own, which no file says
 _PLACES = {"sources": "sources.<name>", "experiments": "experiments.<name>", "goals": 'goals."<period>"',
            "deals.pipelines": "deals.pipelines.<name>"}  # fmt: skip
 _FUNCTIONS = {
+    "means(table, column, text)": "what `values.csv` says a text means, like `means('deals', 'outcome', \"Stage\")`",
     "in_currency(amount, currency, day)": "the amount in the market's currency, by `rates.csv` (currency, month, rate)",
     "as_id(text)": "an identifier without blanks, Salesforce's short ones in their long form",
     "as_code(text)": "a code for a name that goes no further: a keyed hash, the same whoever else there is",

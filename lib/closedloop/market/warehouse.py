@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from closedloop.errors import ParameterError, allowed
+from closedloop.errors import ParameterError, WriteError, allowed
 from closedloop.market.contract import FIELD_TABLES, TABLES, Likeness, Table, is_field, likeness
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.files import append, remembered, runs_folder
@@ -378,9 +378,9 @@ def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
         take_audit(ladder).write(temporary / "audit")
         temporary.rename(folder)
         append(place / IMPORTS, f"{folder.name}\n".encode())
-    except OSError:
+    except OSError as error:
         if not folder.exists():  # else another process was faster, with the same bytes
-            raise
+            raise WriteError(f"{place}: the tables cannot be written: {error.strerror}; earlier ones stay") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -1,6 +1,6 @@
 """The selects of a new market: one for each canonical table, and helpers that several of them need."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from closedloop.market.sources import quoted
 from closedloop.onboarding.draft import Draft, slug
@@ -163,22 +163,20 @@ def _closed(draft: Draft) -> dict[str, str]:
     """When each deal came into a stage that ends it, where a history tells."""
     if "stage_history" not in draft.exports or not draft.column("stage_history", "stage"):
         return {}
-    of, meant = _Select(draft, "stage_history"), draft.meant
-    ends = [*meant["won"], *meant["lost"], *meant["no_decision"]]
+    of = _Select(draft, "stage_history")
     lines = [
         "-- When each deal came into the stage that ended it.",
         f"select {of.id('deal_id')} as deal_id, max({of.day('entered_on')}) as closed_on",
         f"from raw.{quoted(of.export.look.name)} as t",
-        f"where {of.raw('stage')} in ({_any(ends)})",
+        f"where {_is_over(of.raw('stage'))}",
         "group by 1",
     ]
     return {"_closed": "\n".join(lines) + "\n"}
 
 
 def _select_deals(draft: Draft) -> str:
-    of, meant = _Select(draft, "deals"), draft.meant
+    of = _Select(draft, "deals")
     said = of.raw(draft.said_by)
-    ended = f"{said} in ({_any([*meant['won'], *meant['lost'], *meant['no_decision']])})"
     of.add(of.id("deal_id"), "deal_id")
     if of.has("created_on"):
         of.add(of.day("created_on"), "created_on")
@@ -197,14 +195,14 @@ def _select_deals(draft: Draft) -> str:
     if of.has("stage"):
         is_told_apart = draft.said_by == "status"  # then closed deals keep the last stage that they reached
         stage = of.raw("stage")
-        of.add(stage if is_told_apart else f"case when not coalesce({ended}, false) then {stage} end", "stage")
+        of.add(stage if is_told_apart else f"case when not {_is_over(said)} then {stage} end", "stage")
     if of.has("rep"):
         of.add(f"as_code({of.raw('rep')})", "rep_id")
     if of.has("team"):
         of.plain("team", "rep_team")
     of.add(said, "outcome")
-    _money(of, meant, said)
-    _days(of, meant, ended)
+    _money(of, said)
+    _days(of, said)
     for role in ("pipeline", "type"):
         if of.has(role):
             of.plain(role, slug(of.export.columns[role]))
@@ -214,7 +212,16 @@ def _select_deals(draft: Draft) -> str:
     )
 
 
-def _money(of: _Select, meant: Mapping[str, list[str]], said: str) -> None:
+def _means(text: str) -> str:
+    """What a stage or status says of a deal's end, by values.csv; missing where it says nothing yet."""
+    return f"means('deals', 'outcome', {text})"
+
+
+def _is_over(text: str) -> str:
+    return f"coalesce({_means(text)} <> 'open', false)"
+
+
+def _money(of: _Select, said: str) -> None:
     if not of.has("amount"):
         return
     amount = of.raw("amount")
@@ -228,13 +235,12 @@ def _money(of: _Select, meant: Mapping[str, list[str]], said: str) -> None:
             else amount
         )
     of.add(amount, "expected_amount")
-    of.add(f"case when {said} in ({_any(meant['won'])}) then {amount} end", "won_amount")
+    of.add(f"case when {_means(said)} = 'won' then {amount} end", "won_amount")
     if of.has("loss_reason"):
-        ends = _any([*meant["lost"], *meant["no_decision"]])
-        of.add(f"case when {said} in ({ends}) then {of.raw('loss_reason')} end", "loss_reason")
+        of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
 
 
-def _days(of: _Select, meant: Mapping[str, list[str]], ended: str) -> None:
+def _days(of: _Select, said: str) -> None:
     """The end of a deal: its entry into a closed stage, else when it was won or lost, else the close date."""
     days = list[str]()
     if of.draft.column("stage_history", "stage"):
@@ -243,10 +249,10 @@ def _days(of: _Select, meant: Mapping[str, list[str]], ended: str) -> None:
     days += [f"t.{quoted(column)}::date" for stage, column in of.export.entered.items() if not of.draft.is_open(stage)]
     days += [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
     if days:
-        of.add(f"case when {ended} then coalesce({', '.join(days)}) end", "closed_on")
+        of.add(f"case when {_is_over(said)} then coalesce({', '.join(days)}) end", "closed_on")
     forecast = "expected_close_on" if of.has("expected_close_on") else "close_on"
     if of.has(forecast):
-        of.add(f"case when not coalesce({ended}, false) then {of.day(forecast)} end", "expected_close_on")
+        of.add(f"case when not {_is_over(said)} then {of.day(forecast)} end", "expected_close_on")
 
 
 def _history(draft: Draft) -> str | None:
@@ -254,8 +260,7 @@ def _history(draft: Draft) -> str | None:
     if "stage_history" in draft.exports and {"deal_id", "stage", "entered_on"} <= set(
         draft.exports["stage_history"].columns
     ):
-        of, meant = _Select(draft, "stage_history"), draft.meant
-        ends = [*meant["won"], *meant["lost"], *meant["no_decision"]]
+        of = _Select(draft, "stage_history")
         key = of.id("deal_id")
         of.add(key, "deal_id")
         of.add(f"row_number() over (partition by {key} order by {of.raw('entered_on')}, t.row_no)", "change_no")
@@ -263,7 +268,7 @@ def _history(draft: Draft) -> str | None:
         of.add(of.raw("stage"), "stage")
         if of.has("amount"):
             of.add(of.raw("amount"), "expected_amount")
-        of.joins.append(f"where {of.raw('stage')} not in ({_any(ends)})")
+        of.joins.append(f"where not {_is_over(of.raw('stage'))}")
         return of.text("One row per recorded change; the stage that ends a deal is its end, and no change.")
     stages = {stage: column for stage, column in draft.exports["deals"].entered.items() if draft.is_open(stage)}
     if not stages:

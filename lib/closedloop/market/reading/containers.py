@@ -127,7 +127,7 @@ def _sheet(content: bytes, sheet: str | None, place: str, setting: str) -> Itera
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     except Exception as error:  # the library passes on whatever a damaged archive raises
-        raise SourceError(f"{place} is an Excel workbook that cannot be opened ({type(error).__name__})") from error
+        raise SourceError(f"{place} is an Excel workbook that cannot be opened; save it again, or as CSV") from error
     names = book.sheetnames
     if sheet is None and len(names) > 1:
         raise SourceError(f"{place} has several sheets: {allowed(names)}; write sheet = ... under {setting}")
@@ -145,7 +145,7 @@ def _parquet(content: bytes, place: str) -> Iterator[Sequence[Any]]:
     try:
         table = pyarrow.parquet.read_table(io.BytesIO(content))
     except pyarrow.ArrowException as error:
-        raise SourceError(f"{place} is a Parquet file that cannot be opened ({error})") from error
+        raise SourceError(f"{place} is a Parquet file that cannot be opened: {error}") from error
     yield table.column_names
     yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 

@@ -30,7 +30,7 @@ from closedloop.market.staging.checks import (
     unfit,
 )
 from closedloop.market.staging.days import busy_days, last_day
-from closedloop.market.staging.meanings import add_notes, read_meanings, translate
+from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.readings import Select, Unreadable
@@ -68,6 +68,7 @@ class Ladder:
         self.unreadable = Unreadable(self.connection, self.files, self.actions, self.raw.reason)
         self.connection.execute(f"set TimeZone = '{definition.timezone}'")
         self.raw.add_readers()
+        add_means(self.connection, self._meanings)
         add_rates(self.connection, definition.folder / "rates.csv", definition.currency)
 
     def climb(self) -> None:

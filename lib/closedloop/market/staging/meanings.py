@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+from duckdb.func import ARROW, SPECIAL
+from duckdb.sqltypes import VARCHAR
 
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.contract import TABLES, Table
@@ -72,6 +75,17 @@ def of_list(table: str, column: str) -> tuple[str, ...]:
     return known.values if known else ()
 
 
+def add_means(connection: duckdb.DuckDBPyConnection, meanings: Meanings) -> None:
+    """The function ``means(table, column, text)``: what ``values.csv`` says; missing for a word that is not in it."""
+
+    def means(tables: pa.ChunkedArray, columns: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.Array:
+        rows = zip(tables.to_pylist(), columns.to_pylist(), texts.to_pylist(), strict=True)
+        found = (meanings.get((table, column), {}).get(key(text)) if text else None for table, column, text in rows)
+        return pa.array([meant or None for meant in found], pa.string())
+
+    connection.create_function("means", means, [VARCHAR] * 3, VARCHAR, type=ARROW, null_handling=SPECIAL)
+
+
 def translate(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
@@ -81,7 +95,8 @@ def translate(
 ) -> None:
     """Say in the contract's words what people wrote; what has no word of a list with ``other`` becomes that.
 
-    What a loss reason said then is kept as a remark of sales (``add_notes``).
+    A stage or status that appears later is open until ``values.csv`` says more. What a loss reason said beyond the list
+    is kept as a remark of sales (``add_notes``).
     """
     for column in columns:
         known, listed = meanings.get((table.name, column), {}), of_list(table.name, column)
@@ -91,13 +106,14 @@ def translate(
         own = [text for (text,) in texts if isinstance(text, str)]
         means = {text: known[key(text)] for text in own if key(text) in known}
         rest = [text for text in own if text not in means and listed and text not in listed]
-        if "other" in listed and rest:
+        later = "other" if "other" in listed else "open" if column == "outcome" and known else ""
+        if later and rest:
             query = f"select _line, {quoted(column)} from {table.name} where {quoted(column)} in (select unnest($rest))"
             found = connection.execute(f"{query} order by 1", {"rest": rest}).fetchall()
             lines, values = zip(*found, strict=True)
             may, day = allowed(listed), "closed_on" if "closed_on" in columns else "null"
-            note("read as other", "no meaning in values.csv", column, lines=lines, values=values, allowed=may)
-            means |= dict.fromkeys(rest, "other")
+            note(f"read as {later}", "no meaning in values.csv", column, lines=lines, values=values, allowed=may)
+            means |= dict.fromkeys(rest, later)
             if column == "loss_reason":
                 connection.execute(_AS_NOTES.format(day=day), {"rest": rest})
         for text, meant in means.items():

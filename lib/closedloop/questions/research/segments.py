@@ -275,7 +275,7 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     largest = [records(most[most["subject"] == name].head(1))[0] for name in claims["subject"].unique()]
     segments = [f"{words.name(str(claim['subject']))} ({cases(claim)})" for claim in largest]
     wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
-    if len(segments) == 1:
+    if len(segments) < 2:
         return (stating("There is one market without segments, so nothing tells any apart.", claims),)
     order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
