@@ -137,7 +137,7 @@ def test_nothing_of_the_exports_is_copied_and_git_sees_definitions_only(root: Pa
     texts = "".join(path.read_text() for path in found.files)
     assert "@example.com" not in texts and "Owner H" not in texts and "D0001" not in texts
     ignored = (root / "data/ours/.gitignore").read_text().split("\n")
-    assert ignored[1:5] == ["*", "!.gitignore", "!market.toml", "!*.sql"]
+    assert ignored[1:5] == ["*", "!.gitignore", "!market.toml", "!*.sql"] and "key" not in "".join(ignored[5:])
     assert "hubspot-crm-exports-all-deals-2026-01-01.csv: deals, 2,435 records, from HubSpot" in summary("ours", found)
 
 

@@ -31,6 +31,7 @@ _RENEWALS = (
     "test",
 )
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
+_LONGEST_PHRASE = 60  # letters of what a list may hold
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _WORD = re.compile(r"[\W_]+")
 
@@ -208,7 +209,7 @@ def pipelines(draft: Draft) -> Question:
 
 
 def values(draft: Draft) -> Question:
-    """What people wrote, and what it means in the contract's lists."""
+    """What people wrote, and what it means in the contract's lists; free texts are no words of a list."""
     found = list[tuple[Meaning, bool]]()
     if "deals" in draft.exports:
         counts = Counter(text for text in draft.texts("deals", draft.said_by) if text)
@@ -218,6 +219,8 @@ def values(draft: Draft) -> Question:
         column = draft.column(table, role)
         words = {text: meant for meant, texts in systems()[part].items() for text in texts}
         for text, n in Counter(draft.exports[table].look.known(column)).most_common(60) if column else ():
+            if len(text) > _LONGEST_PHRASE or tells_of_a_person("", pd.Series([text])):
+                continue  # it becomes other, and its words stay in the source
             own = key(text).replace(" ", "_")
             near = next((meant for word, meant in words.items() if len(word) > 4 and word in key(text)), "")
             sure = own if own in of_list(table, role) else words.get(key(text), "")

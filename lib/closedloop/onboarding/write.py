@@ -18,7 +18,7 @@ from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
 
 _IGNORE = (
-    "# customers' data stay here: only the definition may leave this machine\n*\n!.gitignore\n!market.toml\n!*.sql\n"
+    "# customers' data stay here: only the definition may leave this machine\n*\n!.gitignore\n!market.toml\n!*.sql\n!values.csv\n!rates.csv\n"
 )
 _HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
 _MOST_TOLD = 60  # columns that are left out
