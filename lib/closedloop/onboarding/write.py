@@ -17,7 +17,14 @@ from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
 
-_IGNORE = (
+_IGNORE = """# customers' data stay here: only the definition may leave this machine
+*
+!.gitignore
+!market.toml
+!*.sql
+!values.csv
+!rates.csv
+"""
     "# customers' data stay here: only the definition may leave this machine\n*\n!.gitignore\n!market.toml\n!*.sql\n!values.csv\n!rates.csv\n"
 )
 _HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
