@@ -25,8 +25,6 @@ _IGNORE = """# customers' data stay here: only the definition may leave this mac
 !values.csv
 !rates.csv
 """
-    "# customers' data stay here: only the definition may leave this machine\n*\n!.gitignore\n!market.toml\n!*.sql\n!values.csv\n!rates.csv\n"
-)
 _HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
 _MOST_TOLD = 60  # columns that are left out
 _FIRST_OF = 3  # of the periods, where there are few
