@@ -5,7 +5,7 @@ import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
 
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import PARTS, Definition
@@ -42,7 +42,7 @@ def reference() -> str:
 
 def _section(title: str, model: type[BaseModel]) -> str:
     rows = [
-        f"| `{name}` | {_kind(field.annotation)} | {_default(field.default, field.default_factory)} |"
+        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} |"
         for name, field in model.model_fields.items()
         if name not in _LEFT_OUT
     ]
@@ -70,9 +70,9 @@ def _kind(kind: Any) -> str:
     )
 
 
-def _default(default: Any, factory: Any) -> str:
-    if default is PydanticUndefined and factory is None:
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
         return "refused"
-    if default in (None, (), {}, "") or isinstance(default, BaseModel) or default is PydanticUndefined:
+    if field.default in (None, (), {}, "") or isinstance(field.default, BaseModel):
         return "-"
-    return f"`{default}`"
+    return f"`{field.default}`"
