@@ -138,7 +138,8 @@ def test_processes_that_build_at_once_agree(tiny_market: TinyMarket, tmp_path: P
     with multiprocessing.get_context("fork").Pool(3) as pool:
         folders = pool.map(build_it, [tmp_path / "place"] * 3, chunksize=1)
     assert len(set(folders)) == 1
-    assert [path.name for path in (tmp_path / "place").iterdir()] == [Path(folders[0]).name]
+    assert {path.name for path in (tmp_path / "place").iterdir()} == {Path(folders[0]).name, "imports"}
+    assert (tmp_path / "place" / "imports").read_text() == f"{Path(folders[0]).name}\n"
     assert parquet.read_metadata(Path(folders[0]) / "tables" / "leads.parquet").num_rows == 2
 
 
