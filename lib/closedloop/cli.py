@@ -165,7 +165,7 @@ def check(
 @app.command()
 def new(
     market: Annotated[str, typer.Argument(help="the name of the new market")],
-    place: Annotated[Path, typer.Option("--from", help="a file or folder of exports")],
+    place: Annotated[str, typer.Option("--from", help="a file or folder of exports, or postgresql://...")],
     answers: Annotated[Path | None, typer.Option(help="a file with the answers")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="take the answers that are sure, and ask nothing")] = False,
     currency: Annotated[str, typer.Option(help="the market's, like EUR", show_default="that of most amounts")] = "",

@@ -13,13 +13,16 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from closedloop.errors import SourceError
+from closedloop.errors import ParameterError, SourceError
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.kept import fingerprint
 from closedloop.market.reading.database import Snapshots
 from closedloop.market.staging.ladder import Ladder
+from closedloop.onboarding.asking import asking
+from closedloop.onboarding.onboard import onboard
+from rich.console import Console
 
-from .conftest import TinyMarket
+from .conftest import TinyMarket, project_at
 
 pytestmark = pytest.mark.system("postgresql")
 
@@ -99,6 +102,42 @@ def test_the_tables_are_those_of_the_files(server: str, market: str, monkeypatch
     assert {key: action["n"] for key, action in enumerate(by_table.actions)} == {
         key: action["n"] for key, action in enumerate(by_file.actions)
     }
+
+
+COLUMNS = (
+    "id text primary key, stage_name text, created_date timestamp, close_date date, amount numeric, lead_source text"
+)
+
+
+def test_a_database_is_onboarded_like_a_folder_of_files(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_USER", "crm")
+    monkeypatch.chdir(tmp_path)
+    stages = ("Closed Won", "Closed Lost", "Proposal")
+    days = [f"2024-0{1 + i // 3 % 9}-05" for i in range(120)]
+    rows = [f"('O{i}', '{stages[i % 3]}', '{days[i]} 23:30', '{days[i]}', {1000 + i}.5, 'Web')" for i in range(120)]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("create database crm")
+    server = server.replace("/postgres", "/crm")
+    with psycopg.connect(server) as connection:
+        connection.execute("create schema sales")
+        connection.execute(f"create table sales.opportunities ({COLUMNS})")  # type: ignore[arg-type]
+        connection.execute(f"insert into sales.opportunities values {', '.join(rows)}")  # type: ignore[arg-type]
+    settings: Any = {"currency": "EUR", "timezone": "UTC", "note": lambda _: None}
+    quiet = asking(Console(quiet=True), {}, is_silent=True)
+    with project_at(tmp_path):
+        (tmp_path / "data").mkdir()
+        onboard("ours", server.replace("crm@", "$CRM_USER@"), ask=quiet, **settings)
+        assert "$CRM_USER" in (tmp_path / "data/ours/market.toml").read_text()
+        ladder = climbed(read_definition("ours"))
+        query = "select outcome, count(*), sum(won_amount)::varchar, min(created_on)::varchar from deals group by 1"
+        won = f"{sum(1000 + i + 0.5 for i in range(0, 120, 3)):.2f}"
+        assert ladder.connection.execute(f"{query} order by 1").fetchall() == [
+            ("lost", 40, None, "2024-01-05"), ("open", 40, None, "2024-01-05"), ("won", 40, won, "2024-01-05"),
+        ]  # fmt: skip
+        with pytest.raises(ParameterError, match="holds a password, which would be written down"):
+            onboard("theirs", server.replace("crm@", "crm:secret@"), ask=quiet, **settings)
 
 
 def of_database(tiny_market: TinyMarket, **source: Any) -> Definition:

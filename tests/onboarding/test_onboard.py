@@ -46,13 +46,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield found
 
 
-def begun(place: Path, market: str = "ours", answers: dict[str, Any] | None = None, **more: Any) -> Onboarded:
+def begun(place: Path | str, market: str = "ours", answers: dict[str, Any] | None = None, **more: Any) -> Onboarded:
     ask = asking(QUIET, answers or {}, is_silent=True)
     settings = {"currency": "", "timezone": "Europe/Amsterdam", "note": lambda _: None} | more
-    return onboard(market, place, ask=ask, **settings)
+    return onboard(market, str(place), ask=ask, **settings)
 
 
-def answered(place: Path, **more: Any) -> Onboarded:
+def answered(place: Path | str, **more: Any) -> Onboarded:
     """As somebody does who looks through what is proposed, finds it right, and gives it back."""
     try:
         return begun(place, **more)

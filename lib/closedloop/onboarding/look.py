@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.market.reading.containers import content_of, kind_of, rows_of, unpacked
+from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Records, split
 from closedloop.market.reading.values import ORDERS, Style, read
 from closedloop.market.reading.words import words
@@ -62,14 +63,26 @@ def look(path: Path, name: str, currency: str) -> Look:
         records = rows_of(content, _sheet(content, settings), 0, ".", path.name, f"[sources.{name}]")
     else:
         records = _delimited(content, settings, path)
-    texts: dict[str, list[str | None]] = {}
+    return _seen(Look(path, name, settings, {}), records, currency)
+
+
+def look_at_table(snapshots: Snapshots, database: str, table: str, currency: str) -> Look:
+    """Look at a table of a PostgreSQL database; whoever reads it again finds it by the same address."""
+    settings: dict[str, Any] = {"database": database, "table": table}
+    records = table_rows(snapshots, database, table, ".")
+    return _seen(Look(Path(table), table, settings, {}), records, currency)
+
+
+def _seen(found: Look, records: Records, currency: str) -> Look:
+    """The look with the texts of the records, and what is to be seen in them."""
+    texts, settings = found.texts, found.settings
     for place, own in enumerate(records.header):
         label, number = own or f"column {place + 1}", 1
         while label.casefold() in {known.casefold() for known in texts} | {"row_no", "line"}:
             number += 1
             label = f"{own or f'column {place + 1}'} ({number})"
         texts[label] = [row[place] for row in records.rows]
-    found = Look(path, name, settings, texts, n_aside=len(records.aside))
+    found.n_aside = len(records.aside)
     _blanks(found)
     _marks(found, currency)
     found.kinds = {column: _kind(found, column, currency) for column in texts}

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 from closedloop.errors import ParameterError, SourceError, allowed
 from closedloop.market.definition import check_slug, read_definition
 from closedloop.market.files import data_folder, write_atomic
+from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
 from closedloop.onboarding.draft import QUESTIONS, Draft, Question, slug
-from closedloop.onboarding.look import Look, look
+from closedloop.onboarding.look import Look, look, look_at_table
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml
 
+_DATABASES = ("postgresql://", "postgres://")
+_PASSWORD = re.compile(r"^[a-z]+://[^/@:]*:[^$@][^@]*@")
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 Ask = Callable[[Question], Question]
 
@@ -32,17 +35,18 @@ class Onboarded:
 
 
 def onboard(
-    market: str, place: Path, *, currency: str, timezone: str, ask: Ask, note: Callable[[str], None]
+    market: str, place: str, *, currency: str, timezone: str, ask: Ask, note: Callable[[str], None]
 ) -> Onboarded:
-    """Write a market's definition from exports at ``place``; ``ask`` answers a question, ``note`` hears of progress.
+    """Write a market's definition from exports; ``ask`` answers a question, ``note`` hears of progress.
 
-    Nothing is copied, and nothing is written when a question stays open. Errors: ParameterError, SourceError.
+    ``place``: a file, a folder, or the address of a PostgreSQL database. Nothing is copied, and nothing is written when
+    a question stays open. Errors: ParameterError, SourceError.
     """
     check_slug("market", market)
     folder = data_folder() / market
     if folder.exists():
         raise ParameterError(f"market = {market!r} exists at {folder}; choose another name")
-    looks = [_looked(path, place, currency, note) for path in _exports(place)]
+    looks = list(_looks(place, currency or "EUR", note))
     found = [(one, recognise(one)) for one in looks]
     exports = _one_a_table([export for _, export in found if export])
     if not {"deals", "respondents"} & set(exports):
@@ -71,6 +75,25 @@ def _none(key: str) -> Question:
     return Question(key, "", "", (), (), "")
 
 
+def _looks(place: str, currency: str, note: Callable[[str], None]) -> Iterator[Look]:
+    """A look at each file, or at each table of a database."""
+    if not place.startswith(_DATABASES):
+        for path in _exports(Path(place).expanduser()):
+            note(f"looking at {path.name}")
+            yield look(path, slug(path.name.partition(".")[0])[:40], currency)
+        return
+    if _PASSWORD.search(place):
+        raise ParameterError("--from holds a password, which would be written down; put it into the environment and "
+                             "write its name: postgresql://crm:$CRM_PASSWORD@host/name")  # fmt: skip
+    snapshots = Snapshots()
+    try:
+        for table in table_names(snapshots, place):
+            note(f"looking at {table}")
+            yield look_at_table(snapshots, place, table, currency)
+    finally:
+        snapshots.close()
+
+
 def _exports(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
@@ -80,11 +103,6 @@ def _exports(place: Path) -> list[Path]:
     if not found:
         raise ParameterError(f"--from {place} holds no export; allowed: {allowed(_ENDINGS)}")
     return found
-
-
-def _looked(path: Path, place: Path, currency: str, note: Callable[[str], None]) -> Look:
-    note(f"looking at {path.name}")
-    return look(path, slug(path.name.partition(".")[0])[:40], currency or "EUR")
 
 
 def _one_a_table(exports: Sequence[Export]) -> dict[str, Export]:

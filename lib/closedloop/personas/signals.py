@@ -152,7 +152,8 @@ def refine(
 
     In this order: withdraw, signals of all personas, then where one persona differs. A period's rate of error is .10 /
     ``planned_periods`` in all: half for signals, a tenth for one persona's own, the rest for splits. What was withdrawn
-    is tested on later deals only. ``coming``: the period for which the signals are; ``of_people``: fields by which
+    is tested on later deals only. Nothing enters before ``window`` periods of deals are known: what fewer show is, of a
+    quarter of its points, luck. ``coming``: the period for which the signals are; ``of_people``: fields by which
     personas are split, so that one persona's own levels of them are no signals.
     """
     held, followed, rate = list[Signal](), dict[Level, Since](), RATE / planned_periods
@@ -168,9 +169,10 @@ def refine(
     fits = [fit for fit in (whole, recent if len(cases.names) > window else None) if fit is not None]
     if not fits:
         return Refined(tuple(held), pd.DataFrame(), followed, rate)
+    able = rate if len(cases.names) >= window else 0.0
     levels = [one.what for one in in_force(held)]
     barred = {one.what for one in held if not one.is_in_force}
-    entries, tests = entering(fits, levels, rate * SIGNALS_SHARE, barred=barred)
+    entries, tests = entering(fits, levels, able * SIGNALS_SHARE, barred=barred)
     found = [_entered(entry, fits[entry.span], cases, coming) for entry in entries]
     for gone in [one for one in held if one.left not in ("", coming)]:
         later = cases.fit(cases.number(gone.left))
@@ -179,7 +181,7 @@ def refine(
     returned = {one.what for one in found}
     held = [one for one in held if one.what not in returned]
     levels = [one.what for one in in_force([*held, *found])]
-    own, own_tests = _of_one_persona(levels, whole, cases, coming, rate, of_people)
+    own, own_tests = _of_one_persona(levels, whole, cases, coming, able, of_people)
     every = pd.concat([tests.assign(persona=""), own_tests], ignore_index=True)
     new = {one.what for one in (*found, *own)}
     rows = zip(every["field"], every["level"], every["persona"], strict=True)

@@ -34,6 +34,7 @@ _RECENT_SHARE = 0.25  # of the rate of error, for tests on the recent cases alon
 _Z = float(scipy.stats.norm.isf(0.05))
 _SPIKE = 0.03  # log odds: what levels that do nothing differ by
 _SLAB_SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.6])
+_USUAL = 0.5  # log odds, 12 points at a rate of one half: larger spreads are less likely before anything is seen
 _SLAB_SPREADS = np.geomspace(0.14, 1.2, 12)
 
 
@@ -158,7 +159,7 @@ class Prior:
         share, spread = (part.ravel() for part in np.meshgrid(_SLAB_SHARES, _SLAB_SPREADS, indexing="ij"))
         null, slab = _density(x, _SPIKE, s), _density(x[None, :], spread[:, None], s[None, :])
         evidence = np.log(share[:, None] * slab + (1 - share[:, None]) * null).sum(axis=1)
-        return cls(share, spread, scipy.special.softmax(evidence - spread**2 / 2 + np.log(spread)))
+        return cls(share, spread, scipy.special.softmax(evidence - (spread / _USUAL) ** 2 / 2 + np.log(spread)))
 
     def shrunk(self, log_odds: float, error: float) -> Shrunk:
         """An estimate shrunk by it; a posterior mean is the same however a level was chosen: no winner's curse."""

@@ -41,6 +41,16 @@ class Snapshots:
         self._open.clear()
 
 
+def table_names(snapshots: Snapshots, database: str) -> list[str]:
+    """The tables and views that may be read, those of the public schema without its name."""
+    found = snapshots.to(database).execute(_TABLES).fetchall()
+    return [name if schema == "public" else f"{schema}.{name}" for schema, name in found]
+
+
+_TABLES = """select table_schema, table_name from information_schema.tables
+where table_schema not in ('pg_catalog', 'information_schema') order by 1, 2"""
+
+
 def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) -> Records:
     """The records of a table, cells as text that is read back as the same value; ``lines`` number the rows."""
     import psycopg
