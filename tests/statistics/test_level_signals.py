@@ -31,7 +31,7 @@ def test_an_estimate_is_shrunk_as_the_integral_over_the_prior_says() -> None:
     for share in (0.02, 0.05, 0.1, 0.2, 0.35, 0.6):
         for spread in np.geomspace(0.14, 1.2, 12):
             prior = share * normal(theta, 0, spread) + (1 - share) * normal(theta, 0, spike)
-            evidence = spread * np.exp(-(spread**2) / 2)
+            evidence = spread * np.exp(-((spread / 0.5) ** 2) / 2)
             for one, own in zip(others.log_odds[:5], others.error[:5], strict=True):
                 evidence *= np.trapezoid(prior * normal(one, theta, own), theta)
             posterior = prior * normal(x, theta, error)
@@ -93,22 +93,23 @@ def test_a_signal_is_new_then_confirmed_and_withdrawn_when_its_effect_ends() -> 
     won, period, levels = drawn_cases(11, 3600, {("channel", "a"): 1.2})
     turned, *_ = drawn_cases(11, 3600, {("channel", "a"): -0.2})
     now, later = np.where(period < 3, won, turned), won
-    signals = refine((), _cases(now, period, levels, 2), "p2", window=4, planned_periods=8).signals
+    signals = refine((), _cases(now, period, levels, 2), "p2", window=2, planned_periods=8).signals
+    assert refine((), _cases(now, period, levels, 2), "p2", window=3, planned_periods=8).signals == ()
     (entered,) = signals
     assert (entered.what, entered.state, entered.entered) == (Level("channel", "a"), NEW, "p2")
     assert entered.low < entered.points < entered.high
     assert entered.n == int((levels["channel"][period < 2] == "a").sum())
-    (confirmed,) = refine(signals, _cases(now, period, levels, 3), "p3", window=4, planned_periods=8).signals
+    (confirmed,) = refine(signals, _cases(now, period, levels, 3), "p3", window=2, planned_periods=8).signals
     assert (confirmed.state, confirmed.n_same, confirmed.n_periods) == (CONFIRMED, 1, 1)
     assert (confirmed.points, confirmed.low) == (entered.points, entered.low), "what was promised stays"
     held = (confirmed,)
     for n in (4, 5, 6):
-        held = refine(held, _cases(now, period, levels, n), (*NAMES, "p6")[n], window=4, planned_periods=8).signals
+        held = refine(held, _cases(now, period, levels, n), (*NAMES, "p6")[n], window=2, planned_periods=8).signals
     gone = next(one for one in held if one.what == entered.what)
     assert (gone.state, gone.is_in_force) == (WITHDRAWN, False)
     kept = (confirmed,)
     for n in (4, 5, 6):
-        kept = refine(kept, _cases(later, period, levels, n), (*NAMES, "p6")[n], window=4, planned_periods=8).signals
+        kept = refine(kept, _cases(later, period, levels, n), (*NAMES, "p6")[n], window=2, planned_periods=8).signals
     assert kept[0].is_in_force
     assert kept[0].n_periods == 4
 
@@ -133,8 +134,8 @@ def test_a_level_leaves_only_beyond_doubt_and_under_the_gate(log_odds: float, er
 
 def test_a_signal_of_which_too_little_came_is_as_it_was() -> None:
     won, period, levels = drawn_cases(11, 3600, {("channel", "a"): 1.2})
-    (entered,) = refine((), _cases(won, period, levels, 2), "p2", window=4, planned_periods=8).signals
+    (entered,) = refine((), _cases(won, period, levels, 2), "p2", window=2, planned_periods=8).signals
     few = np.concatenate([np.flatnonzero(period < 2), np.flatnonzero(period == 2)[:59]])
     cases = Cases(won[few], period[few], levels.iloc[few].reset_index(drop=True), NAMES[:3])
-    assert refine((entered,), cases, "p3", window=4, planned_periods=8).signals == (entered,)
+    assert refine((entered,), cases, "p3", window=2, planned_periods=8).signals == (entered,)
     assert entered.state == NEW != NOT_YET_TOLD
