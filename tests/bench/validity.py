@@ -249,7 +249,7 @@ FIGURES = (
     Figure("signals-bias", "harbor redrawn: points at entry less the truth", 6, -1.5, 1.5),
     *(
         Figure(f"signals-bias-{n}", f"harbor redrawn: the same of those that entered after {n} periods of deals", 6)
-        for n in range(2, 10)
+        for n in range(4, 10)
     ),
     Figure("signals-coverage", "harbor redrawn: coverage of the points at entry", 6, low=0.85),
     Figure("signals-wrongly-out", "harbor redrawn: planted effects withdrawn, of those that entered", 6, high=0.15),
