@@ -37,12 +37,11 @@ def check(market: str, tell: Callable[[str], None]) -> Checked:
     read_definition(market)
     try:
         warehouse = open_warehouse(market)
+        tell(f"{market}: looking for columns that know the answer")
+        leaks = market_leaks(warehouse)
+        return _checked(market, warehouse, warehouse.audit, leaks, n_notebooks)
     except ClosedLoopError as error:
-        line = f"{market} cannot run: {error}"
-        return Checked(line, "", {"market": market, "cannot_run": str(error)}, CANNOT_RUN)
-    tell(f"{market}: looking for columns that know the answer")
-    leaks = market_leaks(warehouse)
-    return _checked(market, warehouse, warehouse.audit, leaks, n_notebooks)
+        return Checked(f"{market} cannot run: {error}", "", {"market": market, "cannot_run": str(error)}, CANNOT_RUN)
 
 
 def _since(warehouse: Warehouse) -> list[str]:

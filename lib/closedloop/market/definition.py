@@ -377,8 +377,14 @@ def read_definition(market: str) -> Definition:
     check_slug("market", market)
     if not (path := data_folder() / market / "market.toml").exists():
         raise ParameterError(f"market = {market!r} does not exist; allowed: {allowed(markets())}; add {path}")
+    return definition_in(path.parent)
+
+
+def definition_in(folder: Path) -> Definition:
+    """The definition that lies in a folder, called like it, checked; errors name the file and the key."""
+    path = folder / "market.toml"
     try:
-        return Definition(name=market, folder=path.parent, **_read_toml(path))
+        return Definition(name=folder.name, folder=folder, **_read_toml(path))
     except ValidationError as error:
         raise _problems(path, error) from error
     except TypeError as error:

@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
+from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.reading.values import read
+from closedloop.market.reading.words import words
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
 from closedloop.onboarding.moments import Moment, is_young, moments, tells_of_a_person
 from closedloop.onboarding.recognise import Export, systems
-from closedloop.terms import OUTCOMES
+from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]
 _RENEWALS = (
@@ -45,6 +47,21 @@ def slug(column: str) -> str:
     return f"c_{found}" if found[0].isdigit() else found
 
 
+def field_name(column: str, kind: str, taken: set[str]) -> str:
+    """A name of its own for a column: none of the contract's, and none that says another type than its values have."""
+    found = slug(column)
+    known = {own.name for table in TABLES.values() for own in table.columns} | {"is_deleted"}
+    told = kind if kind in ("flag", "amount", "count") else "any"
+    if found in known or kind_of(found) not in (told, "any"):
+        found = f"{re.sub('^(is|n)_', '', found)}_value"
+    own, number = found, 1
+    while own in taken:
+        number += 1
+        own = f"{found}_{number}"
+    taken.add(own)
+    return own
+
+
 @dataclass(frozen=True)
 class Question:
     """One table to confirm: ``rows`` with the proposed ``answer`` column filled in; ``safe``: which are sure."""
@@ -58,11 +75,16 @@ class Question:
 
     def answered(self, given: Sequence[Mapping[str, Any]]) -> "Question":
         """With the answers of another table, row by row by what stands beside the answer. Errors: ParameterError."""
-        names = [name for name in self.rows[0] if name not in (self.answer, "n", "why")] if self.rows else []
-        found = {tuple(str(row.get(name, "")) for name in names): row for row in given}
         wrong = [row for row in given if self.answer not in row]
         if wrong:
             raise ParameterError(f"answers: a row of [[{self.key}]] has no {self.answer!r}; found {allowed(wrong[0])}")
+        names = [name for name in self.rows[0] if name not in (self.answer, "n", "why")] if self.rows else []
+        found = {tuple(str(row.get(name, "")) for name in names): row for row in given}
+        keys = {tuple(str(row.get(name, "")) for name in names) for row in self.rows}
+        if strange := [place for place in found if place not in keys]:
+            raise ParameterError(f"answers: [[{self.key}]] has no row {', '.join(strange[0])!r}; the questions changed")
+        for row in given:
+            self.check(row[self.answer])
         rows = []
         for row in self.rows:
             own = found.get(tuple(str(row.get(name, "")) for name in names))
@@ -72,6 +94,16 @@ class Question:
             for row, s in zip(rows, self.safe, strict=True)
         ]
         return replace(self, rows=tuple(rows), safe=tuple(safe))
+
+    def check(self, answer: object) -> None:
+        """Refuse an answer that means nothing. Errors: ParameterError with what is allowed."""
+        lists = {"deals": (True, False), "known": ("", "research", "creation", "handoff", "stage", "close"),
+                 "currency": ("as they are", "rates.csv", "empty")}  # fmt: skip
+        if self.key in lists and answer not in lists[self.key]:
+            raise ParameterError(f"answers: [[{self.key}]] {self.answer} = {answer!r}; allowed: {self.may}")
+        words = {*OUTCOMES, *LEAD_STATUSES, *LOSS_REASONS, ""}
+        if self.key == "values" and answer not in words:
+            raise ParameterError(f"answers: [[values]] meaning = {answer!r}; allowed: {allowed(sorted(words), 40)}")
 
 
 @dataclass
@@ -95,26 +127,36 @@ class Draft:
         export = self.exports[table]
         return export.look.texts[column] if column else [None] * export.look.n_rows
 
-    @property
+    @cached_property
     def said_by(self) -> str:
-        """The role of the column that says how a deal stands: its status where there is one, else its stage."""
-        statuses = {key(text) for text in self.exports["deals"].look.known(self.column("deals", "status") or "")} if (
-            self.column("deals", "status")
-        ) else set()  # fmt: skip
+        """The role of the column that says how a deal stands: its status, where its words are outcomes; else its stage.
+
+        Empty where only flags say it.
+        """
         known = {text for texts in systems()["outcomes"].values() for text in texts}
-        return "status" if len(statuses & known) >= 2 or not self.column("deals", "stage") else "stage"
+        told = {role: {key(text) for text in self.texts("deals", role) if text} for role in ("status", "stage")}
+        ends = {text for meant in ("won", "lost") for text in systems()["outcomes"][meant]}
+        if told["status"] and told["status"] <= {*known, "deleted"} and not told["stage"] & ends:
+            return "status"
+        if len(told["status"] & known) >= 2 and len(told["status"] & ends) >= len(told["stage"] & ends):
+            return "status"
+        return "stage" if told["stage"] else "status" if told["status"] else ""
 
     @cached_property
     def outcomes(self) -> dict[str, tuple[str, bool]]:
-        """What each stage or status says of a deal's outcome, and whether that is sure."""
+        """What each stage or status says of a deal's outcome, and whether that is sure.
+
+        A word that nobody knows is open for sure only beside words that are known to end deals, both ways.
+        """
         words = {text: meant for meant, texts in systems()["outcomes"].items() for text in texts}
         flags = [self._flags("is_won"), self._flags("is_closed")]
         found: dict[str, tuple[str, bool]] = {}
-        texts = self.texts("deals", self.said_by)
+        texts = self.texts("deals", self.said_by) if self.said_by else []
         for text in dict.fromkeys(text for text in texts if text):
             rows = [place for place, own in enumerate(texts) if own == text]
             share = [sum(bool(flag[place]) for place in rows) / len(rows) if flag else None for flag in flags]
-            named = words.get(key(text))
+            plain = " ".join(re.sub(r"[\W\d_]+", " ", text.casefold()).split())
+            named = words.get(key(text)) or words.get(plain)
             if named:
                 found[text] = named, True
             elif share[0] is not None and share[0] > 0.5:
@@ -122,9 +164,11 @@ class Draft:
             elif share[1] is not None:
                 found[text] = ("lost" if share[1] > 0.5 else "open"), share[1] in (0, 1)
             else:
-                short = [meant for word, meant in words.items() if len(word) > 3 and word in key(text)]
-                found[text] = (short[0], False) if short else ("open", self.said_by == "stage")
-        return found
+                near = [meant for word, meant in words.items() if re.search(rf"\b{re.escape(word)}\b", plain)]
+                found[text] = (near[0], False) if near else ("open", True)
+        ends = {meant for meant, _ in found.values()}
+        is_told = "won" in ends and ("lost" in ends or "no_decision" in ends)
+        return {text: (meant, is_sure and (is_told or meant != "open")) for text, (meant, is_sure) in found.items()}
 
     def _flags(self, role: str) -> list[bool | None]:
         column = self.column("deals", role)
@@ -136,8 +180,13 @@ class Draft:
     @cached_property
     def deals(self) -> pd.DataFrame:
         """A row a deal: outcome, created_on, is_young."""
-        meant = {row["written"]: row["meaning"] for row in self.answers["values"].rows if row["column"] == "outcome"}
-        outcome = pd.Series([meant.get(text or "", "open") for text in self.texts("deals", self.said_by)])
+        rows = self.answers["values"].rows if "values" in self.answers else ()
+        meant = {row["written"]: row["meaning"] for row in rows if row["column"] == "outcome"}
+        if self.said_by:
+            outcome = pd.Series([meant.get(text or "", "open") for text in self.texts("deals", self.said_by)])
+        else:
+            ends = zip(self._flags("is_won"), self._flags("is_closed") or self._flags("is_won"), strict=True)
+            outcome = pd.Series(["won" if won else "lost" if closed else "open" for won, closed in ends])
         created = pd.Series(self.days("deals", "created_on"))
         return pd.DataFrame(
             {"outcome": outcome, "created_on": created, "is_young": is_young(created, outcome == "open")}
@@ -150,6 +199,20 @@ class Draft:
             pd.Timestamp(day) if text and (day := read("date", text, style)) else pd.NaT
             for text in self.texts(table, role)
         ]
+
+    @cached_property
+    def fields(self) -> dict[tuple[str, str], str]:
+        """The name of each column that is declared known, by table and column."""
+        taken: dict[str, set[str]] = {}
+        return {
+            (row["table"], row["column"]): field_name(
+                row["column"],
+                self.exports[row["table"]].look.kinds[row["column"]],
+                taken.setdefault(row["table"], set()),
+            )
+            for row in self.answers["known"].rows
+            if row["known"]
+        }
 
     @cached_property
     def questions(self) -> list[tuple[str, str, str]]:
@@ -168,11 +231,8 @@ class Draft:
             role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
             if role == "field" and not (1 < n <= _MOST_LEVELS):
                 continue
-            name = slug(column)[:_LONGEST].strip("_")
-            while name in taken:
-                name = f"{name[: _LONGEST - 3]}_{len(taken)}"
-            taken.add(name)
-            found.append((column, name, role))
+            kind = "flag" if role == "ticked" else kind
+            found.append((column, field_name(column[:_LONGEST], kind, taken), role))
         return found
 
     @property
@@ -184,9 +244,15 @@ class Draft:
                 found[row["meaning"]].append(row["written"])
         return found
 
+    def is_ours(self, currency: str) -> bool:
+        """Is it the market's currency, by its code or its sign?"""
+        plain = currency.strip()
+        return plain.upper() == self.currency or words("currencies").get(plain.casefold()) == [self.currency]
+
     def is_open(self, stage: str) -> bool:
         """Is a deal in this stage still open?"""
-        return not any(stage in texts for meant, texts in self.meant.items() if meant != "open")
+        own = key(stage)
+        return not any(own in map(key, texts) for meant, texts in self.meant.items() if meant != "open")
 
 
 def pipelines(draft: Draft) -> Question:
@@ -211,10 +277,13 @@ def pipelines(draft: Draft) -> Question:
 def values(draft: Draft) -> Question:
     """What people wrote, and what it means in the contract's lists; free texts are no words of a list."""
     found = list[tuple[Meaning, bool]]()
-    if "deals" in draft.exports:
+    if "deals" in draft.exports and draft.said_by:
         counts = Counter(text for text in draft.texts("deals", draft.said_by) if text)
         for text, (meant, is_safe) in draft.outcomes.items():
             found.append((Meaning("deals", "outcome", text, meant, counts[text]), is_safe))
+    if "deals" in draft.exports and not draft.said_by:
+        counts = Counter(draft.deals["outcome"])
+        found += [(Meaning("deals", "outcome", text, text, n), True) for text, n in counts.items()]
     for (table, role), part in _LISTS.items():
         column = draft.column(table, role)
         words = {text: meant for meant, texts in systems()[part].items() for text in texts}
@@ -222,7 +291,8 @@ def values(draft: Draft) -> Question:
             if len(text) > _LONGEST_PHRASE or tells_of_a_person("", pd.Series([text])):
                 continue  # it becomes other, and its words stay in the source
             own = key(text).replace(" ", "_")
-            near = next((meant for word, meant in words.items() if len(word) > 4 and word in key(text)), "")
+            longest = sorted(words, key=len, reverse=True)
+            near = next((words[word] for word in longest if re.search(rf"\b{re.escape(word)}\b", key(text))), "")
             sure = own if own in of_list(table, role) else words.get(key(text), "")
             last = "other" if "other" in of_list(table, role) else ""
             found.append((Meaning(table, role, text, sure or near or last, n), bool(sure)))
@@ -278,15 +348,16 @@ def _first_id(text: str) -> str:
 
 
 def currencies(draft: Draft) -> Question:
-    """In which currencies amounts are, and what becomes of the others."""
-    rows, safe = list[Row](), list[bool]()
-    column = draft.column("deals", "currency")
-    counts = Counter(draft.exports["deals"].look.known(column)) if column else Counter[str]()
-    for code, n in counts.most_common():
-        is_ours = code.strip().upper() == draft.currency
-        rows.append({"currency": code, "n": n, "amounts": "as they are" if is_ours else "rates.csv"})
-        safe.append(is_ours)
-    if not any(not s for s in safe):
+    """In which currencies amounts are, and what becomes of the others; nothing is asked where a column is converted."""
+    counts: Counter[str] = Counter()
+    for table in ("deals", "spend"):
+        column = draft.column(table, "currency")
+        if column and not draft.column(table, "amount_converted"):
+            counts.update(draft.exports[table].look.known(column))
+    rows = [{"currency": code, "n": n, "amounts": "as they are" if draft.is_ours(code) else "rates.csv"}
+            for code, n in counts.most_common()]  # fmt: skip
+    safe = [draft.is_ours(str(row["currency"])) for row in rows]
+    if all(safe):
         rows, safe = [], []
     return Question("currency", f"The market counts in {draft.currency}. What becomes of other amounts?", "amounts",
                     tuple(rows), tuple(safe), "as they are, rates.csv, empty")  # fmt: skip
@@ -299,13 +370,17 @@ def dates(draft: Draft) -> Question:
         if len(export.look.dates) > 1:
             rows.append({"source": export.look.name, "setting": "dates", "value": export.look.dates[0]})
             safe.append(False)
+        if export.look.asks_decimal:
+            rows.append({"source": export.look.name, "setting": "decimal", "value": "."})
+            safe.append(False)
         if "time" in export.look.kinds.values():
             rows.append({"source": export.look.name, "setting": "timezone", "value": draft.timezone})
             safe.append(True)
     rows.append({"source": "market", "setting": "year_starts", "value": 1})
     safe.append(True)
     return Question("dates", "How are days and times written, and in which month does the fiscal year start?", "value",
-                    tuple(rows), tuple(safe), "YMD, DMY, MDY; a time zone; a month")  # fmt: skip
+                    tuple(rows), tuple(safe), "YMD, DMY, MDY; a time zone; a month; . or , before cents")  # fmt: skip
 
 
-QUESTIONS = {"deals": pipelines, "values": values, "known": known, "currency": currencies, "dates": dates}
+# how days are written comes first: the other questions are answered out of what is read
+QUESTIONS = {"dates": dates, "deals": pipelines, "values": values, "known": known, "currency": currencies}

@@ -1,6 +1,7 @@
 """A first look at an export: how it is written and what its columns hold. Only here anything is guessed."""
 
 import csv
+import glob
 import io
 import re
 from collections import Counter
@@ -10,7 +11,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from closedloop.market.reading.containers import content_of, kind_of, rows_of, unpacked
+from closedloop.market.reading.containers import content_of, decoded, kind_of, rows_of, unpacked
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Records, split
 from closedloop.market.reading.values import ORDERS, Style, read
@@ -21,7 +22,9 @@ _SEEN = 200  # lines that tell how a file is divided
 _MOSTLY = 0.8  # of the lines have the same number of fields
 _NEARLY = 0.98  # of the texts of a column can be read as what it holds
 _DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
-_IDENTIFIER = re.compile(r"(^|[^a-z])ids?$", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(^|[^a-z])ids?( \(.*\))?$", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?( ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$")
+_DOUBTFUL = ("na", "-", "--", "null", "nan")
 _IMPORT_ID = '{"ImportId"'
 
 
@@ -29,7 +32,8 @@ _IMPORT_ID = '{"ImportId"'
 class Look:
     """One file: its ``settings`` as market.toml has them, its ``texts`` by column, and what each column holds.
 
-    ``dates``: the orders in which its days can be read, ISO ones left aside; ``names``: of columns, as written.
+    ``dates``: the orders in which its days can be read, ISO ones left aside; ``asks_decimal``: can its amounts be read
+    in two ways, all of them? ``kept``: texts that may stand for nothing, or for something.
     """
 
     path: Path
@@ -39,6 +43,8 @@ class Look:
     kinds: dict[str, str] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
     n_aside: int = 0
+    asks_decimal: bool = False
+    kept: set[str] = field(default_factory=set)
 
     @property
     def n_rows(self) -> int:
@@ -55,45 +61,49 @@ class Look:
         return Style(currency, self.settings.get("decimal"), dates, None, UTC)
 
 
-def look(path: Path, name: str, currency: str) -> Look:
-    """Look at a file: container, encoding, delimiter, lines above the header, blanks, decimal mark, order of dates."""
+def look(path: Path, name: str) -> Look:
+    """Look at a file: its container, encoding, delimiter, lines above the header, and what stands for nothing."""
     content = unpacked(content_of(path), str(path))
     settings: dict[str, Any] = {"path": pattern(path.resolve())}
     if kind_of(content) in ("xlsx", "parquet"):
         records = rows_of(content, _sheet(content, settings), 0, ".", path.name, f"[sources.{name}]")
     else:
         records = _delimited(content, settings, path)
-    return _seen(Look(path, name, settings, {}), records, currency)
+    return _seen(Look(path, name, settings, {}), records)
 
 
-def look_at_table(snapshots: Snapshots, database: str, table: str, currency: str) -> Look:
+def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
     """Look at a table of a PostgreSQL database; whoever reads it again finds it by the same address."""
     settings: dict[str, Any] = {"database": database, "table": table}
-    records = table_rows(snapshots, database, table, ".")
-    return _seen(Look(Path(table), table, settings, {}), records, currency)
+    return _seen(Look(Path(table), table, settings, {}), table_rows(snapshots, database, table, "."))
 
 
-def _seen(found: Look, records: Records, currency: str) -> Look:
-    """The look with the texts of the records, and what is to be seen in them."""
-    texts, settings = found.texts, found.settings
+def _seen(found: Look, records: Records) -> Look:
+    """The look with the texts of the records."""
     for place, own in enumerate(records.header):
         label, number = own or f"column {place + 1}", 1
-        while label.casefold() in {known.casefold() for known in texts} | {"row_no", "line"}:
+        while label.casefold() in {known.casefold() for known in found.texts} | {"row_no", "line"}:
             number += 1
             label = f"{own or f'column {place + 1}'} ({number})"
-        texts[label] = [row[place] for row in records.rows]
+        found.texts[label] = [row[place] for row in records.rows]
     found.n_aside = len(records.aside)
     _blanks(found)
-    _marks(found, currency)
-    found.kinds = {column: _kind(found, column, currency) for column in texts}
-    settings["columns"] = {column: kind for column, kind in found.kinds.items() if kind != "text"}
     return found
+
+
+def see(found: Look, currency: str, amounts: Sequence[str]) -> None:
+    """See how numbers and days are written, and what each column holds; ``amounts``: columns that are of money."""
+    _marks(found, currency, amounts)
+    found.kinds = {column: _kind(found, column, currency) for column in found.texts}
+    found.settings["columns"] = {column: kind for column, kind in found.kinds.items() if kind != "text"}
 
 
 def pattern(path: Path) -> str:
     """The path of this export and of the next one: what changes at the end of its name, a day or a number, is ``*``."""
-    stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "*", path.stem)
-    return str(path.with_name(stem + path.suffix))
+    if not re.search(r"(?<=[-_ ])[0-9][-_0-9]*$", path.stem):
+        return str(path)
+    stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "", path.stem)
+    return str(Path(glob.escape(str(path.parent))) / f"{glob.escape(stem)}[0-9]*{path.suffix}")
 
 
 def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
@@ -114,8 +124,7 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
     encoding = _encoding(content)
     if encoding != "utf-8":
         settings["encoding"] = encoding
-    text = content.decode(encoding, errors="replace").removeprefix("\ufeff").replace("\0", "")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text, _ = decoded(content, encoding, path.name, "[sources]")
     lines = text.split("\n")
     first = 1 if lines[0].strip().strip('"').casefold().startswith("sep=") else 0
     delimiter, width = _delimiter(lines[first:])
@@ -174,34 +183,56 @@ def _below(lines: Sequence[str], delimiter: str) -> int:
     if any(cell.startswith(_IMPORT_ID) for row in rows[1:4] for cell in row):
         return 1 + next(place for place, row in enumerate(rows) if any(cell.startswith(_IMPORT_ID) for cell in row))
     second = {cell.strip().casefold() for cell in rows[1]} if len(rows) > 1 else set()
-    return 2 if second & {"response", "open-ended response"} else 1
+    is_survey = any(not cell.strip() for cell in rows[0]) or "respondent id" in {c.strip().casefold() for c in rows[0]}
+    return 2 if is_survey and second & {"response", "open-ended response"} else 1
 
 
 def _blanks(found: Look) -> None:
-    """Name what stands for nothing, and empty it."""
-    met = {text.strip() for texts in found.texts.values() for text in texts if text}
-    blanks = sorted(text for text in met if text.casefold() in words("blanks")["of"])
+    """Name what stands for nothing, and empty it; what may be a value ("NA") only where others are numbers or days."""
+    blanks = set()
+    for texts in found.texts.values():
+        met = {text.strip() for text in texts if text}
+        nothing = {text for text in met if text.casefold() in words("blanks")["of"]}
+        doubtful = {text for text in nothing if text.casefold() in _DOUBTFUL}
+        rest = met - nothing
+        is_plain = bool(rest) and all(text[:1].isdigit() or text[:1] in "-+($€£" for text in rest)
+        blanks |= nothing if is_plain else nothing - doubtful
+        found.kept |= set() if is_plain else doubtful
+    blanks -= found.kept
     if blanks:
-        found.settings["blanks"] = blanks
+        found.settings["blanks"] = sorted(blanks)
     gone = {text.casefold() for text in blanks}
     for texts in found.texts.values():
         texts[:] = [None if text is None or text.strip().casefold() in gone else text for text in texts]
 
 
-def _marks(found: Look, currency: str) -> None:
-    """The decimal mark and the order of dates that explain most columns; none where all agree without."""
+def _marks(found: Look, currency: str, amounts: Sequence[str]) -> None:
+    """The decimal mark and the order of dates, as far as the file tells; what it leaves open is asked.
+
+    Columns of money decide about the mark, where there are any: coordinates are written in another way.
+    """
     plain, point, comma = Style(currency), Style(currency, "."), Style(currency, ",")
-    columns = [set(found.known(column)) for column in found.texts]
-    numeric = [texts for texts in columns if texts and _share(texts, "amount", point, comma) >= _NEARLY]
+    columns = {column: set(found.known(column)) for column in found.texts}
+    asked = [columns[name] for name in amounts if columns[name]] or [texts for texts in columns.values() if texts]
+    numeric = [texts for texts in asked if _share(texts, "amount", point, comma) >= _NEARLY]
     shares = [(_share(texts, "amount", point), _share(texts, "amount", comma)) for texts in numeric]
-    votes = Counter("." if a > b else "," for a, b in shares if max(a, b) >= _NEARLY > min(a, b))
-    if votes or any(_share(texts, "amount", plain) < 1 for texts in numeric):
-        found.settings["decimal"] = votes.most_common(1)[0][0] if votes else "."
-    dated = [{text for text in texts if _DATED.fullmatch(text)} for texts in columns]
-    dated = [texts for texts in dated if any(read("date", text, plain) is None for text in texts)]
+    votes = {"." if a > b else "," for a, b in shares if max(a, b) >= _NEARLY > min(a, b)}
+    if len(votes) == 1:
+        found.settings["decimal"] = votes.pop()
+    elif not votes and amounts and any(_share(texts, "amount", plain) < 1 for texts in numeric):
+        found.asks_decimal = True
     styles = {order: Style(currency, None, order) for order in ORDERS}
-    able = [order for order in ORDERS if all(_share(texts, "date", styles[order]) >= _NEARLY for texts in dated)]
-    found.dates = tuple(able) if dated else ()
+    able, dated = dict.fromkeys(ORDERS, 0.0), list[set[str]]()
+    for texts in columns.values():
+        days = {text for text in texts if _DATED.fullmatch(text)}
+        is_dated = bool(days) and len(days) >= _NEARLY * len(texts)
+        is_open = is_dated and any(read("date", text, plain) is None for text in days)
+        if is_open and max(_share(days, "date", style) for style in styles.values()) >= _NEARLY:
+            dated.append(days)
+    for order, style in styles.items():
+        able[order] = min((_share(days, "date", style) for days in dated), default=0.0)
+    best = max(able.values())
+    found.dates = tuple(order for order in ORDERS if dated and able[order] == best)
     if len(found.dates) == 1:
         found.settings["dates"] = found.dates[0]
 
@@ -223,7 +254,7 @@ def _kind(found: Look, column: str, currency: str) -> str:
     if len(words) <= 2 and _share(texts, "flag", style) == 1 and not words <= {"0", "1", "0.0", "1.0", "s", "n"}:
         return "flag"
     if _share(texts, "time", style) >= _NEARLY and not all(text.strip().isdigit() for text in texts):
-        return "time" if any(":" in text for text in texts) else "date"
+        return "time" if any(":" in text for text in texts) and not all(_MIDNIGHT.search(t) for t in texts) else "date"
     for kind in ("count", "number", "amount"):
         if _share(texts, kind, style) >= _NEARLY:
             return "text" if kind == "count" and _are_codes(texts) else kind

@@ -29,6 +29,7 @@ _FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
 _LESS_OFTEN = 0.1  # share by which the young may be filled less often
 _ALIKE = 0.95
 _POINTS, _RATE = 0.05, 0.10
+_TELLING = 0.4  # Cramer's V of a column that nearly tells won from lost
 
 
 @dataclass(frozen=True)
@@ -123,21 +124,31 @@ def _same_values(texts: pd.Series, young: np.ndarray, kind: str) -> bool:
 
 
 def _leaning(cells: pd.DataFrame, outcome: pd.Series) -> dict[str, str]:
-    """Columns that are filled differently on won and lost deals: what they hold came with the end."""
+    """Columns that are filled differently on won and lost deals, or whose values nearly tell which is which.
+
+    What they hold came with the end, or may have: people say when it is known.
+    """
     won, lost = (outcome == "won").to_numpy(), outcome.isin(["lost", "no_decision"]).to_numpy()
-    rows = []
+    decided, rows, found = won | lost, [], dict[str, str]()
+    if not won.any() or not lost.any():
+        return {}
     for column in cells:
         filled = cells[column].notna().to_numpy()
         counts = [[int(filled[side].sum()), int((~filled[side]).sum())] for side in (won, lost)]
         rows.append((str(column), scipy.stats.fisher_exact(counts)[1], *(row[0] / max(sum(row), 1) for row in counts)))
-    if not rows:
-        return {}
-    q = scipy.stats.false_discovery_control([row[1] for row in rows])
-    return {
+        table = pd.crosstab(cells[column][decided], won[decided])
+        if 1 < len(table) <= _MOST_LEVELS and table.shape[1] == 2 and _cramers_v(table) > _TELLING:
+            found[str(column)] = "its values nearly tell won from lost: known before the end?"
+    q = scipy.stats.false_discovery_control([row[1] for row in rows]) if rows else []
+    return found | {
         column: f"filled on {of_won:.0%} of the won deals and {of_lost:.0%} of the lost ones: its end decides"
         for (column, _, of_won, of_lost), own in zip(rows, q, strict=True)
         if own <= _RATE and abs(of_won - of_lost) >= _POINTS
     }
+
+
+def _cramers_v(table: pd.DataFrame) -> float:
+    return float(scipy.stats.contingency.association(table.to_numpy(), method="cramer"))
 
 
 def _are_twins(one: pd.Series, other: pd.Series) -> bool:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.errors import ParameterError, SourceError, allowed
-from closedloop.market.definition import check_slug, read_definition
+from closedloop.market.definition import check_slug, read_definition, zone
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
 from closedloop.onboarding.draft import QUESTIONS, Draft, Question, slug
-from closedloop.onboarding.look import Look, look, look_at_table
+from closedloop.onboarding.look import Look, look, look_at_table, see
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml
 
@@ -46,7 +46,11 @@ def onboard(
     folder = data_folder() / market
     if folder.exists():
         raise ParameterError(f"market = {market!r} exists at {folder}; choose another name")
-    looks = list(_looks(place, currency or "EUR", note))
+    try:
+        zone(timezone)
+    except ValueError as error:
+        raise ParameterError(f"--timezone: {error}") from None
+    looks = list(_looks(place, note))
     found = [(one, recognise(one)) for one in looks]
     exports = _one_a_table([export for _, export in found if export])
     if not {"deals", "respondents"} & set(exports):
@@ -55,32 +59,50 @@ def onboard(
                           "needed: an id, a stage or status, and the day a deal was created")  # fmt: skip
     for table, export in exports.items():
         export.look.name = "survey" if table == "respondents" else table
+    currency = currency or _currency(exports)
     system = Counter(export.system for export in exports.values() if export.system).most_common(1)
     for export in exports.values():
         export.system = export.system or (system[0][0] if system else "")
+        see(export.look, currency, [name for role, name in export.columns.items() if role.startswith("amount")])
         settle(export)
-    draft = Draft(market, exports, currency or _currency(exports), timezone)
+    draft = Draft(market, exports, currency, timezone)
     for key, proposed in QUESTIONS.items():
         question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
         draft.answers[key] = ask(question) if question.rows else question
+        if key == "dates":
+            _apply(draft)
     refuse_open(draft.answers, market)
     files = folder_of(draft, folder)
     read_definition.cache_clear()
-    read_definition(market)
     unknown = [one for one, export in found if export is None or export not in exports.values()]
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
+
+
+def _apply(draft: Draft) -> None:
+    """Read the files from now on as the answers say that they are written."""
+    for row in draft.answers["dates"].rows:
+        for export in draft.exports.values():
+            if export.look.name == row["source"]:
+                export.look.settings[row["setting"]] = row["value"]
+    draft.__dict__.pop("deals", None)
 
 
 def _none(key: str) -> Question:
     return Question(key, "", "", (), (), "")
 
 
-def _looks(place: str, currency: str, note: Callable[[str], None]) -> Iterator[Look]:
-    """A look at each file, or at each table of a database."""
+def _looks(place: str, note: Callable[[str], None]) -> Iterator[Look]:
+    """A look at each file, or at each table of a database; of several files those that are no tables are told."""
     if not place.startswith(_DATABASES):
-        for path in _exports(Path(place).expanduser()):
+        paths = _exports(Path(place).expanduser())
+        for path in paths:
             note(f"looking at {path.name}")
-            yield look(path, slug(path.name.partition(".")[0])[:40], currency)
+            try:
+                yield look(path, slug(path.name.partition(".")[0])[:40])
+            except SourceError as error:
+                if len(paths) == 1:
+                    raise
+                note(f"left out: {error}")
         return
     if _PASSWORD.search(place):
         raise ParameterError("--from holds a password, which would be written down; put it into the environment and "
@@ -89,7 +111,7 @@ def _looks(place: str, currency: str, note: Callable[[str], None]) -> Iterator[L
     try:
         for table in table_names(snapshots, place):
             note(f"looking at {table}")
-            yield look_at_table(snapshots, place, table, currency)
+            yield look_at_table(snapshots, place, table)
     finally:
         snapshots.close()
 

@@ -15,6 +15,7 @@ _ENTERED = re.compile(
 )
 _SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's name, count for
 _FEWEST = 3  # columns known by name, of which a table is recognised
+_FORMS = ("timestamp", "zeitstempel", "horodateur", "marcatemporal")  # the first column of a form's answers
 _PLAIN_IDS = ("id", "recordid")
 _DATES = re.compile(r"(_on|close_on)$")
 
@@ -31,42 +32,47 @@ def plain(name: str) -> str:
     found = name.casefold().strip()
     for prefix in systems()["prefixes"]:
         found = found.removeprefix(prefix)
-    return re.sub(r"[\W_]+", "", found)
+    return re.sub(r"[\W_]+", "", re.sub(r"\((?!primary|converted)[^()]*\)$", "", found))
 
 
 @dataclass
 class Export:
     """A file that is recognised: of which ``table`` and ``system``, and its ``columns`` by what they are.
 
-    ``entered``: columns that say when a deal entered a stage, by stage and in the file's order.
+    ``entered``: columns that say when a deal entered a stage, by stage (one for each pipeline), in the file's order.
     """
 
     look: Look
     table: str
     system: str
     columns: dict[str, str]
-    entered: dict[str, str] = field(default_factory=dict)
+    entered: dict[str, list[str]] = field(default_factory=dict)
 
     def others(self) -> list[str]:
         """The columns that are nothing that the contract knows by name."""
-        known = {*self.columns.values(), *self.entered.values()}
+        known = {*self.columns.values(), *(name for names in self.entered.values() for name in names)}
         return [name for name in self.look.texts if name not in known]
 
 
 def recognise(found: Look) -> Export | None:
     """The table that a file holds, by the names of its columns, then by the file's; None where nothing fits."""
     names = {plain(name): name for name in reversed(list(found.texts))}
-    entered = {parts["stage"]: name for name in found.texts if (parts := _ENTERED.match(name.strip()))}
+    entered: dict[str, list[str]] = {}
+    for name in found.texts:
+        if (parts := _ENTERED.match(name.strip())) and parts["stage"].casefold() != "current stage":
+            entered.setdefault(parts["stage"], []).append(name)
     best: tuple[int, Export] | None = None
     for table, known in systems()["tables"].items():
         columns = _columns(known["columns"], names)
+        if any(role not in columns for role in known["requires"]):
+            continue
         key = next(iter(known["columns"]))
         is_named = any(hint in found.path.stem.casefold() for hint in known["files"])
         if known["needs"] and not any(need in columns for need in known["needs"]):
             continue
-        if len(columns) < _FEWEST - is_named or (
-            table == "respondents" and not is_named and "respondent_id" not in columns
-        ):
+        is_form = table == "respondents" and plain(next(iter(found.texts), "")) in _FORMS
+        fewest = 1 if is_form else _FEWEST - is_named
+        if len(columns) < fewest or (table == "respondents" and not (is_named or is_form or key in columns)):
             continue
         specific = plain(columns.get(key, "id")) not in _PLAIN_IDS
         score = len(columns) + _SPECIFIC * specific + _FILE * is_named
@@ -96,12 +102,12 @@ def settle(export: Export) -> None:
     for role, column in export.columns.items():
         if role.endswith("_on"):
             kinds[column] = "time" if kinds[column] == "time" else "date"
-        elif role == "amount":
+        elif role.startswith("amount"):
             kinds[column] = "amount"
         elif role.startswith("is_"):
             kinds[column] = "flag"
         else:
             kinds[column] = "number" if role == "weight" else "text"
-    for column in export.entered.values():
+    for column in (name for names in export.entered.values() for name in names):
         kinds[column] = "time" if kinds[column] == "time" else "date"
     export.look.settings["columns"] = {name: kind for name, kind in kinds.items() if kind != "text"}

@@ -1,6 +1,9 @@
 """The selects of a new market: one for each canonical table, and helpers that several of them need."""
 
+import re
 from collections.abc import Iterable
+
+import pandas as pd
 
 from closedloop.market.sources import quoted
 from closedloop.onboarding.draft import Draft, slug
@@ -42,7 +45,7 @@ def _respondents(draft: Draft) -> str:
     of.plain("weight")
     for column, name, role in draft.questions:
         is_option = role == "ticked" and of.export.look.kinds[column] != "flag"
-        of.add(f"t.{quoted(column)} is not null" if is_option else f"t.{quoted(column)}", name)
+        of.add(f"t.{quoted(column)} is not null" if is_option else f"t.{quoted(column)}", quoted(name))
     return of.text("One row per person who answered; an option that is ticked is yes.")
 
 
@@ -54,7 +57,9 @@ def _spend(draft: Draft) -> str:
         of.add(of.day("ends_on"), "ends_on")
     of.plain("channel")
     of.plain("campaign")
-    of.add(of.raw("amount"), "spent_amount")
+    amount = of.money(of.day("starts_on"))
+    is_sum = of.has("campaign") and any(draft.texts("spend", "campaign"))  # a line without a campaign sums the others
+    of.add(f"case when {of.raw('campaign')} is not null then {amount} end" if is_sum else amount, "spent_amount")
     return of.text("One row per campaign and day or month; without a last day the money is of one day.")
 
 
@@ -88,6 +93,27 @@ class _Select:
         text = f"nullif(trim(split_part({self.raw(role)}, ';', 1)), '')" if first else self.raw(role)
         return f"as_id({text})" if self.export.system == "Salesforce" else text
 
+    def money(self, day: str) -> str:
+        """The amount in the market's currency: as converted in the source, else by the answers."""
+        if self.has("amount_converted"):
+            return self.raw("amount_converted")
+        named = re.search(r"\(([A-Z]{3})\)", self.export.columns["amount"])
+        if named and not self.draft.is_ours(named[1]):
+            return f"in_currency({self.raw('amount')}, '{named[1]}', {day})"
+        rows = self.draft.answers["currency"].rows
+        if not rows or not self.has("currency"):
+            return self.raw("amount")
+        code = self.raw("currency")
+        kept, empty = ([row["currency"] for row in rows if row["amounts"] == how] for how in ("as they are", "empty"))
+        cases = ((kept, self.raw("amount")), (empty, "null"))
+        whens = [f"when {code} in ({_any(texts)}) then {amount}" for texts, amount in cases if texts]
+        rest = f"in_currency({self.raw('amount')}, {code}, {day})"
+        return f"case {' '.join(whens)} else {rest} end" if whens else rest
+
+    def key(self, role: str, letter: str) -> str:
+        """The identifier of a record; where the source has none, its number in the file."""
+        return self.id(role) if self.has(role) else f"printf('{letter}%05d', t.row_no)"
+
     def link(self, role: str) -> None:
         """A link to another table, led to the record that it was merged into."""
         if not self.has(role):
@@ -102,7 +128,7 @@ class _Select:
         """The columns that are declared, and those that say which deals are kept."""
         for row in self.draft.answers["known"].rows:
             if row["table"] == self.table and row["known"]:
-                self.add(f"t.{quoted(row['column'])}", slug(row["column"]))
+                self.add(f"t.{quoted(row['column'])}", quoted(self.draft.fields[self.table, row["column"]]))
         if self.has("is_deleted"):
             self.add(self.raw("is_deleted"), "is_deleted")
 
@@ -160,24 +186,41 @@ def _records(draft: Draft, table: str) -> str:
 
 
 def _closed(draft: Draft) -> dict[str, str]:
-    """When each deal came into a stage that ends it, where a history tells."""
-    if "stage_history" not in draft.exports or not draft.column("stage_history", "stage"):
+    """When each deal came into a stage that ends it, where a history tells: what is edited afterwards does not count."""
+    if "stage_history" not in draft.exports:
         return {}
     of = _Select(draft, "stage_history")
     lines = [
-        "-- When each deal came into the stage that ended it.",
-        f"select {of.id('deal_id')} as deal_id, max({of.day('entered_on')}) as closed_on",
-        f"from raw.{quoted(of.export.look.name)} as t",
-        f"where {_is_over(of.raw('stage'))}",
+        "-- When each deal came into the stage that ended it, for good: after it was open for the last time.",
+        "with changes as (",
+        f"    select {of.id('deal_id')} as deal_id, {of.day('entered_on')} as entered_on, "
+        f"{_is_over(of.raw('stage'))} as is_over",
+        f"    from raw.{quoted(of.export.look.name)} as t{_stages_only(of)}",
+        "),",
+        "opened as (select deal_id, max(entered_on) as last_on from changes where not is_over group by deal_id)",
+        "",
+        "select changes.deal_id, min(entered_on) as closed_on",
+        "from changes left join opened using (deal_id)",
+        "where is_over and (last_on is null or entered_on >= last_on)",
         "group by 1",
     ]
     return {"_closed": "\n".join(lines) + "\n"}
 
 
+def _stages_only(of: _Select, also: str = "") -> str:
+    """The changes that are of the stage, where a file tells of other columns as well."""
+    names = "'stage', 'stagename', 'stage name', 'dealstage', 'deal stage'"
+    tests = [f"lower({of.raw('what')}) in ({names})"] if of.has("what") else []
+    tests += [also] if also else []
+    return f"\n    where {' and '.join(tests)}" if tests else ""
+
+
 def _select_deals(draft: Draft) -> str:
     of = _Select(draft, "deals")
-    said = of.raw(draft.said_by)
-    of.add(of.id("deal_id"), "deal_id")
+    ends = (("is_won", "won"), ("is_closed", "lost"))
+    flags = [f"when {of.raw(role)} then '{meaning}'" for role, meaning in ends if of.has(role)]
+    said = of.raw(draft.said_by) if draft.said_by else f"case {' '.join(flags)} else 'open' end"
+    of.add(of.key("deal_id", "D"), "deal_id")
     if of.has("created_on"):
         of.add(of.day("created_on"), "created_on")
     if of.has("lead_id"):
@@ -185,8 +228,9 @@ def _select_deals(draft: Draft) -> str:
     elif draft.column("leads", "deal_id"):
         lead = _Select(draft, "leads")
         of.joins.append(
-            f"left join (select {lead.id('deal_id', first=True)} as deal_id, min({lead.id('lead_id')}) as lead_id from "
-            f"raw.{quoted(lead.export.look.name)} as t group by 1) as of_lead on of_lead.deal_id = {of.id('deal_id')}"
+            f"left join (select {lead.id('deal_id', first=True)} as deal_id, min({lead.id('lead_id')}) as lead_id "
+            f"from raw.{quoted(lead.export.look.name)} as t group by 1) as of_lead "
+            f"on of_lead.deal_id = {of.key('deal_id', 'D')}"
         )
         of.add("of_lead.lead_id", "lead_id")
     of.link("account_id")
@@ -222,31 +266,33 @@ def _is_over(text: str) -> str:
 
 
 def _money(of: _Select, said: str) -> None:
-    if not of.has("amount"):
+    if not (of.has("amount") or of.has("amount_converted")):
         return
-    amount = of.raw("amount")
-    if of.draft.answers["currency"].rows:
-        day = of.day("close_on") if of.has("close_on") else of.day("created_on")
-        empty = [row["currency"] for row in of.draft.answers["currency"].rows if row["amounts"] == "empty"]
-        amount = f"in_currency({amount}, {of.raw('currency')}, {day})"
-        amount = (
-            f"case when coalesce({of.raw('currency')}, '') not in ({_any(empty)}) then {amount} end"
-            if empty
-            else amount
-        )
+    days = [role for role in ("close_on", "closed_on", "won_on", "created_on") if of.has(role)]
+    amount = of.money(of.day(days[0]) if days else "null")
     of.add(amount, "expected_amount")
     of.add(f"case when {_means(said)} = 'won' then {amount} end", "won_amount")
     if of.has("loss_reason"):
         of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
 
 
+def _latest(names: list[str]) -> str:
+    """The latest of the days in some columns; missing ones do not count."""
+    return f"greatest({', '.join(f't.{quoted(name)}::date' for name in names)})"
+
+
 def _days(of: _Select, said: str) -> None:
     """The end of a deal: its entry into a closed stage, else when it was won or lost, else the close date."""
     days = list[str]()
-    if of.draft.column("stage_history", "stage"):
+    if "stage_history" in of.draft.exports:
         of.joins.append(f"left join _closed on _closed.deal_id = {of.id('deal_id')}")
         days.append("_closed.closed_on")
-    days += [f"t.{quoted(column)}::date" for stage, column in of.export.entered.items() if not of.draft.is_open(stage)]
+    ends = {stage: names for stage, names in of.export.entered.items() if not of.draft.is_open(stage)}
+    if of.draft.said_by == "stage":  # a deal that was won, opened again and lost ended when it was lost
+        for stage, names in ends.items():
+            days.append(f"case when lower({said}) = lower({as_text(stage)}) then {_latest(names)} end")
+    elif ends:
+        days.append(_latest([name for names in ends.values() for name in names]))
     days += [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
     if days:
         of.add(f"case when {_is_over(said)} then coalesce({', '.join(days)}) end", "closed_on")
@@ -255,30 +301,37 @@ def _days(of: _Select, said: str) -> None:
         of.add(f"case when not {_is_over(said)} then {of.day(forecast)} end", "expected_close_on")
 
 
+def _is_newest_first(draft: Draft) -> bool:
+    """Do the changes of a deal fall down the file?"""
+    frame = pd.DataFrame(
+        {"deal": draft.texts("stage_history", "deal_id"), "on": draft.days("stage_history", "entered_on")}
+    )
+    steps = frame.groupby("deal")["on"].diff().dropna()
+    return bool((steps < pd.Timedelta(0)).sum() > (steps > pd.Timedelta(0)).sum())
+
+
 def _history(draft: Draft) -> str | None:
     """The recorded changes of deals, from a history or from the columns that say when a stage was entered."""
-    if "stage_history" in draft.exports and {"deal_id", "stage", "entered_on"} <= set(
-        draft.exports["stage_history"].columns
-    ):
+    if "stage_history" in draft.exports:
         of = _Select(draft, "stage_history")
-        key = of.id("deal_id")
+        key, order = of.id("deal_id"), "t.row_no desc" if _is_newest_first(draft) else "t.row_no"
         of.add(key, "deal_id")
-        of.add(f"row_number() over (partition by {key} order by {of.raw('entered_on')}, t.row_no)", "change_no")
+        of.add(f"row_number() over (partition by {key} order by {of.raw('entered_on')}, {order})", "change_no")
         of.add(of.day("entered_on"), "entered_on")
         of.add(of.raw("stage"), "stage")
-        if of.has("amount"):
+        if of.has("amount") and not of.has("what"):
             of.add(of.raw("amount"), "expected_amount")
-        of.joins.append(f"where not {_is_over(of.raw('stage'))}")
+        of.joins.append(_stages_only(of, f"not {_is_over(of.raw('stage'))}").strip())
         return of.text("One row per recorded change; the stage that ends a deal is its end, and no change.")
-    stages = {stage: column for stage, column in draft.exports["deals"].entered.items() if draft.is_open(stage)}
+    stages = {stage: names for stage, names in draft.exports["deals"].entered.items() if draft.is_open(stage)}
     if not stages:
         return None
     of = _Select(draft, "deals")
-    key, source = of.id("deal_id"), quoted(of.export.look.name)
+    key, source = of.key("deal_id", "D"), quoted(of.export.look.name)
     parts = [
-        f"    select {key} as deal_id, t.{quoted(column)} as entered_at, {place} as place, {as_text(stage)} as stage\n"
+        f"    select {key} as deal_id, {_latest(names)} as entered_at, {place} as place, {as_text(stage)} as stage\n"
         f"    from raw.{source} as t"
-        for place, (stage, column) in enumerate(stages.items())
+        for place, (stage, names) in enumerate(stages.items())
     ]
     union = "\n    union all\n".join(parts)
     lines = [

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ParameterError
-from closedloop.market.definition import Periods
+from closedloop.market.definition import Periods, definition_in
 from closedloop.market.files import write_atomic
 from closedloop.market.periods import period_of
-from closedloop.market.staging.meanings import Meaning, written
+from closedloop.market.staging.meanings import Meaning, read_meanings, written
 from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
@@ -31,17 +33,27 @@ _FIRST_OF = 3  # of the periods, where there are few
 
 
 def folder_of(draft: Draft, folder: Path) -> list[Path]:
-    """Write the market's folder; nothing of the exports is copied. Errors: ParameterError where it is there already."""
+    """Write the market's folder, whole or not at all; nothing of the exports is copied.
+
+    Errors: ParameterError where it is there already, DefinitionError where what is written cannot be read.
+    """
     if folder.exists():
         raise ParameterError(f"{folder} exists; choose another name, or change what is there by hand")
     texts = {f"{table}.sql": select for table, select in selects(draft).items()}
     texts |= {"market.toml": definition(draft), ".gitignore": _IGNORE, "key": secrets.token_hex(16) + "\n"}
     rows = draft.answers["values"].rows
-    texts["values.csv"] = written(
-        [Meaning(*(row[name] for name in ("table", "column", "written", "meaning", "n"))) for row in rows]
-    )
-    for name, text in texts.items():
-        write_atomic(folder / name, text.encode())
+    names = ("table", "column", "written", "meaning", "n")
+    texts["values.csv"] = written([Meaning(*(row[name] for name in names)) for row in rows])
+    begun = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        for name, text in texts.items():
+            write_atomic(begun / name, text.encode())
+        definition_in(begun)
+        read_meanings(begun / "values.csv")
+        begun.chmod(0o755)
+        begun.rename(folder)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
     return [folder / name for name in sorted(texts)]
 
 
@@ -76,7 +88,7 @@ def definition(draft: Draft) -> str:
 
 
 def _dated(draft: Draft) -> bool:
-    return any("created_on" in export.columns or "answered_on" in export.columns for export in draft.exports.values())
+    return any(role.endswith("_on") for export in draft.exports.values() for role in export.columns)
 
 
 def _named(draft: Draft) -> dict[str, Export]:
@@ -89,10 +101,8 @@ def _source(draft: Draft, name: str, export: Export) -> str:
     columns = settings.pop("columns")
     lines = [f"[sources.{name}]                    # {export.system or 'an export'}: {export.table}"]
     lines += [f"{key} = {toml(value)}" for key, value in settings.items()]
-    used = {**dict.fromkeys(export.columns.values(), True), **dict.fromkeys(export.entered.values(), True)}
-    used |= {
-        row["column"]: True for row in draft.answers["known"].rows if row["table"] == export.table and row["known"]
-    }
+    used = {*export.columns.values(), *(column for names in export.entered.values() for column in names)}
+    used |= {column for table, column in draft.fields if table == export.table}
     lines.append(f"[sources.{name}.columns]")
     kinds = {column: kind for column, kind in columns.items() if column in used or export.table == "respondents"}
     lines += [f"{toml(column)} = {toml(kind)}" for column, kind in kinds.items()]
@@ -179,6 +189,9 @@ def _stages(draft: Draft) -> list[str]:
     if "stage_history" in draft.exports:
         frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
         frame["on"] = draft.days("stage_history", "entered_on")
+        frame = frame[
+            frame["stage"].isin(set(draft.texts("deals", "stage")))
+        ]  # a history may tell of other columns too
         frame = frame.dropna().sort_values("on", kind="stable")
         frame["place"] = frame.groupby("deal_id").cumcount()
         means = frame.groupby("stage")["place"].mean()
@@ -198,7 +211,7 @@ def _fields(draft: Draft) -> list[str]:
         by: dict[str, list[str]] = {}
         for row in draft.answers["known"].rows:
             if row["table"] == table and row["known"]:
-                by.setdefault(row["known"], []).append(slug(row["column"]))
+                by.setdefault(row["known"], []).append(draft.fields[table, row["column"]])
         if by:
             lines = [f"[fields.{table}]", *(f"{moment} = {toml(names)}" for moment, names in by.items())]
             parts.append("\n".join(lines))
@@ -209,12 +222,14 @@ def _fields(draft: Draft) -> list[str]:
         )
     if draft.questions:
         asked = [(name, column) for column, name, role in draft.questions if role != "field"]
-        parts.append("\n".join(["[items]", *(f"{name} = {toml(column)}" for name, column in asked)]))
+        parts.append("\n".join(["[items]", *(f"{toml(name)} = {toml(column)}" for name, column in asked)]))
         fields = [name for _, name, role in draft.questions if role == "field"]
         parts += [f"[fields.respondents]\nresearch = {toml(fields)}"] if fields else []
-    labels = {slug(row["column"]): row["column"] for row in draft.answers["known"].rows if row["known"]}
+    labels = {name: column for (_, column), name in draft.fields.items()}
     if labels:
         parts.append(
-            "\n".join(["[labels]", *(f"{name} = {toml(label.lower())}" for name, label in sorted(labels.items()))])
+            "\n".join(
+                ["[labels]", *(f"{toml(name)} = {toml(label.lower())}" for name, label in sorted(labels.items()))]
+            )
         )
     return parts

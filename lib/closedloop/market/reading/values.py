@@ -33,7 +33,7 @@ _YEAR_FIRST = re.compile(r"(\d{4})[ -]([^\W\d_]{3,10})\.?[ -](\d{1,2})")
 _CLOCK = re.compile(
     r"(?P<day>.+?)(?:[T,]|,? )(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
     r"(?:[:.](?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)? ?(?P<half>[AaPp]\.?[Mm]\.?)?"
-    r" ?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+    r" ?(?P<zone>Z|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?|UTC|GMT)?"
 )
 Value = TypeVar("Value")
 ORDERS = ("YMD", "DMY", "MDY")
@@ -166,7 +166,11 @@ def flag(text: str, style: Style) -> bool:
 
 
 def day(text: str, style: Style) -> date:
-    """A day where the market counts days; one without a time of day never moves."""
+    """A day where the market counts days; one without a time of day, or at midnight sharp, never moves."""
+    plain = " ".join(text.translate(_BLANKS | MINUS).split())
+    clock = _CLOCK.fullmatch(plain)
+    if clock and not clock["half"] and not any(int(clock[part] or 0) for part in ("hour", "minute", "second", "part")):
+        return _day(clock["day"], style)
     found = moment(text, style)
     return found.date() if isinstance(found, datetime) else found
 
@@ -201,9 +205,10 @@ def moment(text: str, style: Style) -> date | datetime:
 def _zone(text: str) -> tzinfo:
     if text in ("Z", "UTC", "GMT"):
         return UTC
-    digits = text[1:].replace(":", "")
-    shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
-    return timezone(-shift if text[0] == "-" else shift)
+    plain = text.removeprefix("UTC").removeprefix("GMT")
+    hours, minutes = plain[1:].replace(":", "")[:2], plain[1:].replace(":", "")[2:]
+    shift = timedelta(hours=int(hours), minutes=int(minutes or 0))
+    return timezone(-shift if plain[0] == "-" else shift)
 
 
 def _day(text: str, style: Style) -> date:
