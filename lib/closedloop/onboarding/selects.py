@@ -186,7 +186,7 @@ def _records(draft: Draft, table: str) -> str:
 
 
 def _closed(draft: Draft) -> dict[str, str]:
-    """When each deal came into a stage that ends it, where a history tells: what is edited afterwards does not count."""
+    """When each deal came into a stage that ends it, where a history tells; later edits of it do not count."""
     if "stage_history" not in draft.exports:
         return {}
     of = _Select(draft, "stage_history")
