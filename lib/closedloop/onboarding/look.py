@@ -11,6 +11,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from closedloop.errors import SourceError
 from closedloop.market.reading.containers import content_of, decoded, kind_of, rows_of, unpacked
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Records, split
@@ -21,8 +22,9 @@ MARKS = (",", ";", "\t", "|")
 _SEEN = 200  # lines that tell how a file is divided
 _MOSTLY = 0.8  # of the lines have the same number of fields
 _NEARLY = 0.98  # of the texts of a column can be read as what it holds
-_DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
+_DATED = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[^\W\d_]{3,10})[-/. ]\d{1,4}.*")
 _IDENTIFIER = re.compile(r"(^|[^a-z])ids?( \(.*\))?$", re.IGNORECASE)
+_MOST_TITLES = 10  # lines above a header that are looked through
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?( ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$")
 _DOUBTFUL = ("na", "-", "--", "null", "nan")
 _IMPORT_ID = '{"ImportId"'
@@ -66,7 +68,7 @@ def look(path: Path, name: str) -> Look:
     content = unpacked(content_of(path), str(path))
     settings: dict[str, Any] = {"path": pattern(path.resolve())}
     if kind_of(content) in ("xlsx", "parquet"):
-        records = rows_of(content, _sheet(content, settings), 0, ".", path.name, f"[sources.{name}]")
+        records = _table(content, settings, path)
     else:
         records = _delimited(content, settings, path)
     return _seen(Look(path, name, settings, {}), records)
@@ -104,6 +106,27 @@ def pattern(path: Path) -> str:
         return str(path)
     stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "", path.stem)
     return str(Path(glob.escape(str(path.parent))) / f"{glob.escape(stem)}[0-9]*{path.suffix}")
+
+
+def _table(content: bytes, settings: dict[str, Any], path: Path) -> Records:
+    """The records of a workbook or a Parquet file, below the titles that may stand above its header."""
+    sheet, best, found = _sheet(content, settings), 0, None
+    for skipped in range(_MOST_TITLES):
+        try:
+            records = rows_of(content, sheet, skipped, ".", path.name, "[sources]")
+        except SourceError:
+            if found is None and skipped == _MOST_TITLES - 1:
+                raise
+            continue
+        width = sum(map(bool, records.header))
+        if width > best:
+            best, found = width, records
+            settings.update({"skip_lines": skipped} if skipped else {})
+        if best > 2:
+            break
+    if found is None:
+        raise SourceError(f"{path.name} holds no table")
+    return found
 
 
 def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:

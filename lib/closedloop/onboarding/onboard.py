@@ -20,6 +20,7 @@ from closedloop.onboarding.write import folder_of, toml
 
 _DATABASES = ("postgresql://", "postgres://")
 _PASSWORD = re.compile(r"^[a-z]+://[^/@:]*:[^$@][^@]*@")
+_SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{13}(?:[0-9A-Z]{3})?")
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 Ask = Callable[[Question], Question]
 
@@ -61,8 +62,10 @@ def onboard(
         export.look.name = "survey" if table == "respondents" else table
     currency = currency or _currency(exports)
     system = Counter(export.system for export in exports.values() if export.system).most_common(1)
+    if "deals" in exports and _are_salesforces(exports["deals"]):
+        system = [("Salesforce", 1)]
     for export in exports.values():
-        export.system = export.system or (system[0][0] if system else "")
+        export.system = system[0][0] if system else ""
         see(export.look, currency, [name for role, name in export.columns.items() if role.startswith("amount")])
         settle(export)
     draft = Draft(market, exports, currency, timezone)
@@ -76,6 +79,12 @@ def onboard(
     read_definition.cache_clear()
     unknown = [one for one, export in found if export is None or export not in exports.values()]
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
+
+
+def _are_salesforces(deals: Export) -> bool:
+    """Have the deals identifiers of Salesforce, in their short or their long form?"""
+    texts = deals.look.known(deals.columns["deal_id"]) if "deal_id" in deals.columns else []
+    return bool(texts) and sum(bool(_SALESFORCE_ID.fullmatch(text.strip())) for text in texts) > 0.9 * len(texts)
 
 
 def _apply(draft: Draft) -> None:
@@ -128,11 +137,22 @@ def _exports(place: Path) -> list[Path]:
 
 
 def _one_a_table(exports: Sequence[Export]) -> dict[str, Export]:
-    """One export a table: the one with most known columns, then most rows."""
+    """One export a table: the one whose records the deals name, then with most known columns, then with most rows."""
     found: dict[str, Export] = {}
-    for export in sorted(exports, key=lambda one: (-len(one.columns), -one.look.n_rows)):
-        found.setdefault(export.table, export)
+    for export in sorted(exports, key=lambda one: (one.table != "deals", -len(one.columns), -one.look.n_rows)):
+        before, deals = found.get(export.table), found.get("deals")
+        if before is None or (deals and _n_named(export, deals) > _n_named(before, deals)):
+            found[export.table] = export
     return {table: found[table] for table in systems()["tables"] if table in found}
+
+
+def _n_named(export: Export, deals: Export) -> int:
+    """How many records of an export the deals name."""
+    role = {"accounts": "account_id", "leads": "lead_id"}.get(export.table, "")
+    if role not in export.columns or role not in deals.columns:
+        return 0
+    named = {text.partition(";")[0].strip() for text in deals.look.known(deals.columns[role])}
+    return len(named & set(export.look.known(export.columns[role])))
 
 
 def _currency(exports: Mapping[str, Export]) -> str:

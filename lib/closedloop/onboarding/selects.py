@@ -270,7 +270,7 @@ def _money(of: _Select, said: str) -> None:
         return
     days = [role for role in ("close_on", "closed_on", "won_on", "created_on") if of.has(role)]
     amount = of.money(of.day(days[0]) if days else "null")
-    of.add(amount, "expected_amount")
+    of.add(f"nullif({amount}, 0)", "expected_amount")
     of.add(f"case when {_means(said)} = 'won' then {amount} end", "won_amount")
     if of.has("loss_reason"):
         of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")

@@ -186,6 +186,7 @@ def _stages(draft: Draft) -> list[str]:
         return []
     if entered := list(draft.exports["deals"].entered):
         return [stage for stage in entered if draft.is_open(stage)]
+    current = [text for text in dict.fromkeys(draft.texts("deals", "stage")) if text and draft.is_open(text)]
     if "stage_history" in draft.exports:
         frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
         frame["on"] = draft.days("stage_history", "entered_on")
@@ -202,7 +203,8 @@ def _stages(draft: Draft) -> list[str]:
         else:
             days = (frame["created_on"].max() - pd.to_datetime(frame["created_on"])).dt.days
             means = days.groupby(frame["stage"]).mean()
-    return [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
+    known = [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
+    return [*known, *(stage for stage in current if stage not in known)]
 
 
 def _fields(draft: Draft) -> list[str]:

@@ -109,6 +109,12 @@ def _deals(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
             yield Finding("deals", "closed_on", f"{n_ends:,} of {len(days):,} closing days are month ends", n_ends,
                           "forecasts may stand for closing days: durations and periods are theirs",
                           "take the day on which the deal came into a closed stage")  # fmt: skip
+    outcomes = set(deals["outcome"].dropna())
+    declared = definition.deals.outcomes if definition.deals else ()
+    if len(deals) >= _FEWEST and "lost" in declared and not outcomes >= {"won", "lost"}:
+        mend = "see what stages mean in values.csv or deals.sql"
+        yield Finding("deals", "outcome", f"holds only: {allowed(sorted(outcomes))}", len(deals),
+                      "how often deals are won cannot be told", mend)  # fmt: skip
     if "loss_reason" in deals:
         counts = deals["loss_reason"].dropna().value_counts()
         if counts.sum() >= _FEWEST and counts.iloc[0] > counts.sum() / 2 and len(counts) > 1:

@@ -1,0 +1,229 @@
+"""Small exports with habits of their own: what one file does not settle is asked, and no value becomes another one."""
+
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.market.definition import read_definition
+from closedloop.onboarding.onboard import answers_of
+
+from tests.onboarding.test_onboard import answered, begun, climbed, root
+
+__all__ = ["root"]
+STAGES = ["Closed Won", "Closed Lost", "Proposal", "Negotiation"]
+HEAD = ["Deal ID", "Stage", "Created Date", "Close Date", "Amount"]
+
+
+def rows(n: int = 120, **more: Any) -> list[list[str]]:
+    """Deals of four stages in turn; ``more``: columns by name, values in turn."""
+    found = []
+    for i in range(n):
+        plain = [
+            f"D{i}",
+            STAGES[i % 4],
+            f"2024-{1 + i % 9:02d}-{1 + i % 27:02d}",
+            f"2024-{2 + i % 9:02d}-{1 + i % 27:02d}",
+            f"{1000 + i}.50",
+        ]
+        found.append([*plain, *(values[i % len(values)] for values in more.values())])
+    return found
+
+
+def put(place: Path, lines: list[list[str]], head: list[str], name: str = "deals.csv", mark: str = ",") -> None:
+    text = "\n".join(mark.join(f'"{cell}"' for cell in line) for line in [head, *lines])
+    (place / name).write_text(text + "\n")
+
+
+def deals(query: str = "count(*)") -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = climbed().connection.execute(f"select {query} from deals").fetchall()
+    return found
+
+
+def test_amounts_that_can_all_be_read_in_two_ways_are_asked(root: Path) -> None:
+    put(root / "exports", [[*row[:4], f"{1 + i}.000"] for i, row in enumerate(rows())], HEAD)
+    with pytest.raises(ParameterError, match="1 answers are not sure"):
+        begun(root / "exports")
+    given = answers_of(Path("ours-answers.toml"))
+    (asked,) = [row for row in given["dates"] if row["setting"] == "decimal"]
+    asked["value"] = ","
+    begun(root / "exports", answers=given)
+    assert deals("max(expected_amount)::varchar") == [("120000.00",)]
+
+
+def test_coordinates_do_not_tell_how_money_is_written(root: Path) -> None:
+    lines = [[*row[:4], f"{1 + i}.{500 + i},00", f"52.{100 + i}"] for i, row in enumerate(rows())]
+    put(root / "exports", lines, [*HEAD, "Latitude"])
+    begun(root / "exports")
+    assert deals("min(expected_amount)::varchar, count(expected_amount)") == [("1500.00", 120)]
+
+
+@pytest.mark.parametrize(
+    ("words", "n_open", "is_asked"),
+    [
+        (["Won - signed", "Dead", "Proposal", "Talks"], 60, True),
+        (["7. WON", "8. LOST", "Proposal", "Talks"], 60, False),
+        (["Fertig", "Aus", "Proposal", "Talks"], 120, True),
+    ],
+)
+def test_words_that_nobody_knows_are_open_for_sure_only_beside_known_ends(
+    root: Path, words: list[str], n_open: int, is_asked: bool
+) -> None:
+    put(root / "exports", [[row[0], words[i % 4], *row[2:]] for i, row in enumerate(rows())], HEAD)
+    if is_asked:
+        with pytest.raises(ParameterError, match="are not sure"):
+            begun(root / "exports")
+        begun(root / "exports", answers=answers_of(Path("ours-answers.toml")))
+    else:
+        begun(root / "exports")
+    assert deals("count(*) filter (where outcome = 'open')") == [(n_open,)]
+
+
+def test_only_won_deals_with_a_stage_beside_their_status(root: Path) -> None:
+    put(root / "exports", [[row[0], "Negotiation", *row[2:], "Won"] for row in rows()], [*HEAD, "Status"])
+    begun(root / "exports")
+    assert deals("count(*) filter (where outcome = 'won')") == [(120,)]
+
+
+def test_flags_alone_tell_how_a_deal_ended(root: Path) -> None:
+    lines = [[row[0], *row[2:], str(i % 4 == 0), str(i % 4 < 2)] for i, row in enumerate(rows())]
+    put(root / "exports", lines, [HEAD[0], *HEAD[2:], "Won", "Closed"])
+    begun(root / "exports")
+    assert deals(
+        "count(*) filter (where outcome = 'won'), count(*) filter (where outcome = 'lost'), count(won_amount)"
+    ) == [(30, 30, 30)]
+
+
+def test_a_report_without_ids_numbers_its_records(root: Path) -> None:
+    put(root / "exports", [row[1:] for row in rows()], HEAD[1:])
+    begun(root / "exports")
+    assert deals("count(distinct deal_id)") == [(120,)]
+
+
+def test_midnight_in_another_zone_is_a_day(root: Path) -> None:
+    lines = [[*row[:2], f"{row[2]}T09:30:00.000Z", f"{row[3]}T00:00:00.000Z", row[4]] for row in rows()]
+    put(root / "exports", lines, HEAD)
+    begun(root / "exports", timezone="America/New_York")
+    assert deals("min(closed_on)::varchar, min(created_on)::varchar") == [("2024-02-01", "2024-01-01")]
+
+
+def test_a_deal_that_was_opened_again_ended_when_it_ended_at_last(root: Path) -> None:
+    lines = [[*row[:2], row[2], "", row[4], "2024-05-01", "2024-06-01"] for row in rows()]
+    entered = ['Date entered "Closed Won (Sales)"', 'Date entered "Closed Lost (Sales)"']
+    put(root / "exports", lines, [*HEAD, *(name.replace('"', '""') for name in entered)])
+    begun(root / "exports")
+    assert deals("distinct outcome, closed_on::varchar order by 1".replace("order by 1", "")) is not None
+    found = climbed().connection.execute("select distinct outcome, closed_on::varchar from deals order by 1").fetchall()
+    assert found == [("lost", "2024-06-01"), ("open", None), ("won", "2024-05-01")]
+
+
+def test_changes_of_other_fields_are_no_stages(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    changes = []
+    for i in range(120):
+        changes += [[f"D{i}", "2024-01-02", "Stage", "Proposal"], [f"D{i}", "2024-01-03", "Amount", f"{i}00"]]
+        changes += [[f"D{i}", "2024-01-04", "Stage", "Negotiation"]]
+        changes += [[f"D{i}", f"2024-02-0{1 + n}", "Stage", STAGES[i % 4]] for n in range(2) if i % 4 < 2]
+    put(
+        root / "exports",
+        changes,
+        ["Opportunity ID", "Edit Date", "Field / Event", "New Value"],
+        "OpportunityHistory.csv",
+    )
+    begun(root / "exports")
+    assert read_definition("ours").deals.stages == ("Proposal", "Negotiation")  # type: ignore[union-attr]
+    ladder = climbed()
+    stages = ladder.connection.execute("select distinct stage from stage_history order by 1").fetchall()
+    assert stages == [("Negotiation",), ("Proposal",)]
+    ends = ladder.connection.execute("select distinct closed_on::varchar from deals where outcome <> 'open'").fetchall()
+    assert ends == [("2024-02-01",)]  # it was edited on the next day
+
+
+def test_names_of_columns_and_what_they_hold_need_not_fit(root: Path) -> None:
+    values = {
+        "Is Partner": ["Unknown", "Yes", "No", "Yes", "No"],
+        "Budget Amount": [f"band {i}" for i in range(17)],
+        "Größe": [f"Größe {i}" for i in range(11)],
+        "Outcome": ["A", "B", "C", "D", "E", "F", "G"],
+        "Add On": [f"module {i}" for i in range(13)],
+    }
+    put(root / "exports", rows(240, **values), [*HEAD, *values])
+    answered(root / "exports")
+    names = {name for names in read_definition("ours").fields.get("deals", {}).values() for name in names}
+    assert {"partner_value", "budget_amount_value", "grösse", "outcome_value", "add_on_value"} <= names
+    assert deals() == [(240,)]
+
+
+def test_a_region_called_na_is_a_region(root: Path) -> None:
+    put(root / "exports", rows(240, region=["NA", "EMEA", "APAC"]), [*HEAD, "Region"])
+    answered(root / "exports")
+    assert deals("count(*) filter (where region = 'NA')") == [(80,)]
+
+
+def test_a_column_that_nearly_tells_the_end_is_asked(root: Path) -> None:
+    lines = [[*row, "Done" if i % 4 == 0 else "Not started"] for i, row in enumerate(rows(240))]
+    put(root / "exports", lines, [*HEAD, "Onboarding"])
+    with pytest.raises(ParameterError, match="1 answers are not sure"):
+        begun(root / "exports")
+    assert 'column = "Onboarding"\nknown = ""' in Path("ours-answers.toml").read_text()
+
+
+def test_a_form_an_empty_file_and_titles_in_a_workbook(root: Path) -> None:
+    forms = [["2024/03/26 10:05:40 PM GMT+1", "4", "Yes"] for _ in range(30)]
+    put(root / "exports", forms, ["Timestamp", "How easy is it?", "Do you use it daily?"], "answers.csv")
+    (root / "exports/empty.csv").write_text("")
+    book = openpyxl.Workbook()
+    for line in [["Open pipeline"], [], HEAD, *rows()]:
+        book.active.append(line)
+    book.save(root / "exports/deals.xlsx")
+    notes: list[str] = []
+    begun(root / "exports", note=notes.append)
+    assert any(note.startswith("left out: empty.csv is empty") for note in notes)
+    assert read_definition("ours").sources["deals"].skip_lines == 2
+    ladder = climbed()
+    assert ladder.connection.execute("select count(*), min(answered_on)::varchar from respondents").fetchone() == (
+        30,
+        "2024-03-26",
+    )
+    assert deals() == [(120,)]
+
+
+def test_spend_in_another_currency_and_its_sum_are_not_added(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    lines = [[f"2024-02-{1 + i:02d}", "Spring", "10.00"] for i in range(20)] + [["2024-02-01", "", "200.00"]]
+    put(root / "exports", lines, ["Day", "Campaign name", "Amount spent (USD)"], "meta_ads.csv")
+    begun(root / "exports", currency="EUR")
+    (root / "data/ours/rates.csv").write_text("currency,month,rate\nUSD,2024-02,0.5\n")
+    ladder = climbed()
+    assert ladder.connection.execute("select count(*), sum(spent_amount)::varchar from spend").fetchone() == (
+        20,
+        "100.00",
+    )
+    assert [action["n"] for action in ladder.actions if action["table"] == "spend"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("key", "row", "says"),
+    [
+        ("values", {"meaning": "Win"}, "meaning = 'Win'; allowed:"),
+        ("deals", {"keep": "maybe"}, "keep = 'maybe'; allowed: true, false"),
+        ("deals", {"value": "Gone", "keep": True}, "has no row 'Type, Gone'"),
+    ],
+)
+def test_answers_that_mean_nothing_are_refused(root: Path, key: str, row: dict[str, Any], says: str) -> None:
+    put(root / "exports", rows(type=["New", "Renewal"]), [*HEAD, "Type"])
+    with pytest.raises(ParameterError, match="are not sure"):
+        begun(root / "exports")
+    given = answers_of(Path("ours-answers.toml"))
+    given[key][0] |= row
+    with pytest.raises(ParameterError, match=says):
+        begun(root / "exports", answers=given)
+    assert not (root / "data/ours").exists()
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_before_anything_is_asked(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    with pytest.raises(ParameterError, match="--timezone: time zone 'Mars/Phobos' does not exist"):
+        begun(root / "exports", timezone="Mars/Phobos")
+    assert list((root / "data").iterdir()) == []
