@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STEPS = ("01_research", "02_personas", "03_leads", "04_handoff", "05_deals", "06_refinement", "07_review", "template")
 DOCUMENTS = {"battlecard": "competitor", "campaign_brief": "persona", "sales_playbook": "persona"}
-PATHS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")])
+EVERY = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "playbooks").glob("*.ipynb")])
+PATHS = [path for path in EVERY if path.stem != "tutorial"]  # which shows commands, and answers no question of the loop
 BENCHES = [path for path in PATHS if path.stem in STEPS]
 PAGES = [path for path in PATHS if path.stem in DOCUMENTS]
 KINDS = ("str", "int", "float", "bool", "list", "dict")  # as the batch reads them

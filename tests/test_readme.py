@@ -61,7 +61,8 @@ def test_the_notebooks_page_names_the_parameters_of_each() -> None:
     rows = [line.split("|")[1:-1] for line in BENCHES.splitlines() if line.startswith(("| [", "| `")) and "?" in line]
     told = {re.findall(r"\w+", row[0])[0]: re.findall(r"`(\w+)`", row[-1]) for row in rows}
     common = ["market", "period", "out"]
-    declared = {name: [one.name for one in found.parameters] for name, found in notebooks().items()}
+    loop = {name: found for name, found in notebooks().items() if name != "tutorial"}  # which is of no period
+    declared = {name: [one.name for one in found.parameters] for name, found in loop.items()}
     assert {name: [*common, *names] for name, names in told.items()} == declared
 
 

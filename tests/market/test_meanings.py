@@ -68,12 +68,12 @@ def test_other_deals_are_left_out_and_counted(tiny_market: TinyMarket) -> None:
 
 
 def test_checks_tell_the_right_rows_after_some_were_left_out(tiny_market: TinyMarket) -> None:
-    text = b"id,kind,stage\nD1,Renewal,won\nD2,New,won\n,New,won\nD4,New,?\n"
+    text = b"id,kind,stage,day\nD1,Renewal,won,\nD2,New,won,\n,New,won,\nD2,New,won,\n"
     select = "select id as deal_id, kind, stage as outcome from raw.deals"
     ladder = climb(tiny_market({"deals": text}, {"deals": select}, deals=DEALS + "keep = \"kind = 'New'\"\n"))
     assert cells(ladder, "select deal_id from deals") == [("D2",)]
     aside = [(a["reason"], a["column"], a["lines"]) for a in ladder.actions if a["action"] == "set aside"]
-    assert sorted(aside) == [("missing", "deal_id", "4"), ("not in list", "outcome", "5")]
+    assert sorted(aside) == [("missing", "deal_id", "4"), ("repeated", "deal_id", "5")]
 
 
 def test_deleted_records_are_left_out_and_counted(tiny_market: TinyMarket) -> None:

@@ -227,7 +227,7 @@ def test_maven_revenue_is_in_dollars(maven: Warehouse) -> None:
 def test_maven_agents_are_codes_in_three_offices(maven: Warehouse) -> None:
     deals = maven.frame("deals")
     assert deals["rep_id"].nunique() == 30
-    assert deals["rep_id"].str.fullmatch(r"rep-\d\d").all()
+    assert deals["rep_id"].str.fullmatch(r"c-[0-9a-f]{10}").all()
     assert deals.groupby("rep_id")["rep_team"].nunique().eq(1).all()
     assert set(deals["rep_team"]) == {"Central", "East", "West"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
+from closedloop.errors import WriteError
 from closedloop.market.definition import read_definition
 from closedloop.market.staging import ladder
 from closedloop.market.warehouse import build_warehouse, open_warehouse
@@ -107,7 +108,7 @@ def test_a_failed_build_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ladder.parquet, "write_table", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="the tables cannot be written: No space left on device; earlier ones stay"):
         build_warehouse(definition, tmp_path / "place")
     assert list((tmp_path / "place").iterdir()) == []
 

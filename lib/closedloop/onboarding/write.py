@@ -44,6 +44,7 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
     rows = draft.answers["values"].rows
     names = ("table", "column", "written", "meaning", "n")
     texts["values.csv"] = written([Meaning(*(row[name] for name in names)) for row in rows])
+    folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
         for name, text in texts.items():
