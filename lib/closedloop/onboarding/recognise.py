@@ -17,7 +17,6 @@ _SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's n
 _FEWEST = 3  # columns known by name, of which a table is recognised
 _FORMS = ("timestamp", "zeitstempel", "horodateur", "marcatemporal")  # the first column of a form's answers
 _PLAIN_IDS = ("id", "recordid")
-_DATES = re.compile(r"(_on|close_on)$")
 
 
 @cache
