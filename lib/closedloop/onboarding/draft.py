@@ -16,7 +16,7 @@ from closedloop.market.reading.words import words
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
 from closedloop.onboarding.moments import Moment, is_young, moments, tells_of_a_person
-from closedloop.onboarding.recognise import Export, systems
+from closedloop.onboarding.recognise import Export, meanings, systems
 from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]
@@ -133,7 +133,7 @@ class Draft:
 
         Empty where only flags say it.
         """
-        known = {text for texts in systems()["outcomes"].values() for text in texts}
+        known = meanings("outcomes").keys()
         told = {role: {key(text) for text in self.texts("deals", role) if text} for role in ("status", "stage")}
         ends = {text for meant in ("won", "lost") for text in systems()["outcomes"][meant]}
         if told["status"] and told["status"] <= {*known, "deleted"} and not told["stage"] & ends:
@@ -148,7 +148,7 @@ class Draft:
 
         A word that nobody knows is open for sure only beside words that are known to end deals, both ways.
         """
-        words = {text: meant for meant, texts in systems()["outcomes"].items() for text in texts}
+        words = meanings("outcomes")
         flags = [self._flags("is_won"), self._flags("is_closed")]
         found: dict[str, tuple[str, bool]] = {}
         texts = self.texts("deals", self.said_by) if self.said_by else []
@@ -286,12 +286,12 @@ def values(draft: Draft) -> Question:
         found += [(Meaning("deals", "outcome", text, text, n), True) for text, n in counts.items()]
     for (table, role), part in _LISTS.items():
         column = draft.column(table, role)
-        words = {text: meant for meant, texts in systems()[part].items() for text in texts}
+        words = meanings(part)
+        longest = sorted(words, key=len, reverse=True)
         for text, n in Counter(draft.exports[table].look.known(column)).most_common(60) if column else ():
             if len(text) > _LONGEST_PHRASE or tells_of_a_person("", pd.Series([text])):
                 continue  # it becomes other, and its words stay in the source
             own = key(text).replace(" ", "_")
-            longest = sorted(words, key=len, reverse=True)
             near = next((words[word] for word in longest if re.search(rf"\b{re.escape(word)}\b", key(text))), "")
             sure = own if own in of_list(table, role) else words.get(key(text), "")
             last = "other" if "other" in of_list(table, role) else ""

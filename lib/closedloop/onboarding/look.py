@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.errors import SourceError
-from closedloop.market.reading.containers import content_of, decoded, kind_of, rows_of, unpacked
+from closedloop.market.reading.containers import content_of, decoded, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
-from closedloop.market.reading.lines import Records, split
+from closedloop.market.reading.lines import Records, own_names, split
 from closedloop.market.reading.values import ORDERS, Style, read
 from closedloop.market.reading.words import words
 
@@ -44,7 +44,6 @@ class Look:
     texts: dict[str, list[str | None]]
     kinds: dict[str, str] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
-    n_aside: int = 0
     asks_decimal: bool = False
     kept: set[str] = field(default_factory=set)
 
@@ -82,13 +81,8 @@ def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
 
 def _seen(found: Look, records: Records) -> Look:
     """The look with the texts of the records."""
-    for place, own in enumerate(records.header):
-        label, number = own or f"column {place + 1}", 1
-        while label.casefold() in {known.casefold() for known in found.texts} | {"row_no", "line"}:
-            number += 1
-            label = f"{own or f'column {place + 1}'} ({number})"
-        found.texts[label] = [row[place] for row in records.rows]
-    found.n_aside = len(records.aside)
+    for place, own in enumerate(own_names(records.header)):
+        found.texts[own] = [row[place] for row in records.rows]
     _blanks(found)
     return found
 
@@ -163,10 +157,8 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
 
 
 def _encoding(content: bytes) -> str:
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if content[1:200:2].count(0) > 0.8 * max(len(content[1:200:2]), 4):
-        return "utf-16-le"
+    if utf_16(content):
+        return utf_16(content)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:

@@ -40,8 +40,6 @@ class Moment:
     column: str
     known: str
     why: str
-    filled: float
-    n_levels: int
     is_safe: bool = True
 
 
@@ -56,7 +54,6 @@ def moments(
     leaning = _leaning(cells, deals["outcome"])
     for column in cells:
         texts = cells[column]
-        filled, levels = float(texts.notna().mean()), int(texts.nunique())
         known, why, is_safe = _known(str(column), texts, kinds.get(str(column), "text"), deals, on_deals)
         if known and str(column) in leaning:
             known, why, is_safe = "", leaning[str(column)], False
@@ -66,7 +63,7 @@ def moments(
                 known, why = "", f"says what {twin} says" if twin else f"{_MOST_FIELDS} fields are proposed already"
             else:
                 kept.append(str(column))
-        found[str(column)] = Moment(table, str(column), known, why, filled, levels, is_safe)
+        found[str(column)] = Moment(table, str(column), known, why, is_safe)
     return list(found.values())
 
 

@@ -26,6 +26,12 @@ def systems() -> dict[str, Any]:
         return tomllib.load(file)
 
 
+@cache
+def meanings(part: str) -> dict[str, str]:
+    """What each text that people write means, of one part of it."""
+    return {text: meant for meant, texts in systems()[part].items() for text in texts}
+
+
 def plain(name: str) -> str:
     """A column's name without what the systems add to it: letters and digits, small."""
     found = name.casefold().strip()

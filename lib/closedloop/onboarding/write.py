@@ -97,8 +97,7 @@ def _named(draft: Draft) -> dict[str, Export]:
 
 
 def _source(draft: Draft, name: str, export: Export) -> str:
-    answers = {row["setting"]: row["value"] for row in draft.answers["dates"].rows if row["source"] == name}
-    settings = {**export.look.settings, **answers}
+    settings = dict(export.look.settings)
     columns = settings.pop("columns")
     lines = [f"[sources.{name}]                    # {export.system or 'an export'}: {export.table}"]
     lines += [f"{key} = {toml(value)}" for key, value in settings.items()]

@@ -81,6 +81,14 @@ def unpacked(content: bytes, place: str) -> bytes:
     return plain
 
 
+def utf_16(content: bytes) -> str:
+    """The encoding of UTF-16 text, with its mark or without; empty for other content."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    every_other = content[1:200:2]
+    return "utf-16-le" if every_other.count(0) > 0.8 * max(len(every_other), 4) else ""
+
+
 def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[str, int]:
     """Text with ``\\n`` as line break, and how many characters were not decoded (replaced) or NUL."""
     if kind := _REFUSED.get(kind_of(content)):
@@ -88,11 +96,8 @@ def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[st
     if kind_of(content) == "zip":
         names = zipfile.ZipFile(io.BytesIO(content)).namelist() if zipfile.is_zipfile(io.BytesIO(content)) else ()
         raise SourceError(f"{place} is a zip archive; write member = [...] under {setting}; it holds {allowed(names)}")
-    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    every_other = content[1:200:2]
-    is_bare = not is_utf16 and every_other.count(0) > 0.8 * max(len(every_other), 4)  # without its mark
-    if (is_utf16 or is_bare) and "16" not in encoding:
-        raise SourceError(f'{place} is UTF-16 text; write encoding = "utf-16{"-le" * is_bare}" under {setting}')
+    if utf_16(content) and "16" not in encoding:
+        raise SourceError(f'{place} is UTF-16 text; write encoding = "{utf_16(content)}" under {setting}')
     text = content.decode(encoding, errors="replace").removeprefix("\ufeff")
     n_spoiled = text.count("\ufffd") + text.count("\0")
     return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"), n_spoiled

@@ -56,7 +56,7 @@ def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) ->
     import psycopg
     from psycopg import sql
 
-    connection, name = snapshots.to(database), sql.SQL(".").join(map(sql.Identifier, table.split(".")))
+    connection, name = snapshots.to(database), sql.Identifier(*table.split("."))
     try:
         with connection.cursor() as asked:
             asked.execute(_KEY, {"table": name.as_string(connection)})
@@ -87,7 +87,7 @@ def table_digest(database: str, table: str) -> str:
 
     snapshots = Snapshots()
     try:
-        name = sql.SQL(".").join(map(sql.Identifier, table.split(".")))
+        name = sql.Identifier(*table.split("."))
         row = snapshots.to(database).execute(sql.SQL(_ROWS).format(name)).fetchone()
     except psycopg.Error as error:
         raise SourceError(f"{database}, table {table}: {str(error).strip()}") from error

@@ -19,6 +19,8 @@ TOO_LONG = f"line of more than {LONGEST:,} characters"
 FOOTER = "line of a report's footer"
 TOTAL = "total row"
 AGAIN = "the header once more"
+AS_WRITTEN = "{} (as written)"  # beside a column that holds values: its text
+OURS = ("row_no", "line")
 _SEPARATOR = re.compile(r'"?sep=(.|\\t)"?', re.IGNORECASE)
 _SEEN = 50  # records that tell how many fields a record has
 csv.field_size_limit(2**31 - 1)
@@ -30,6 +32,20 @@ class Aside(NamedTuple):
     line: int
     reason: str
     content: str
+
+
+def own_names(header: Sequence[str]) -> list[str]:
+    """A name of its own for every column; the database takes ``Owner`` and ``owner`` for one, and two are ours."""
+    found, taken = list[str](), set(OURS)
+    for place, written in enumerate(header, 1):
+        plain = written or f"column {place}"
+        own, number = plain, 1
+        while own.casefold() in taken:
+            number += 1
+            own = f"{plain} ({number})"
+        taken |= {own.casefold(), AS_WRITTEN.format(own).casefold()}
+        found.append(own)
+    return found
 
 
 @dataclass

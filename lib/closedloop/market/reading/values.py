@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from closedloop.market.reading.words import meanings, words
 
-MINUS = dict.fromkeys(map(ord, "−–‒﹣－"), "-")
+_MINUS = dict.fromkeys(map(ord, "−–‒﹣－"), "-")
 _BLANKS = {ord(sign): " " for sign in "\u00a0\u202f\u2009\u2007\t"}
 _MARKS = dict.fromkeys(map(ord, "’‘ʼ´"), "'")
-_PLAIN = MINUS | _BLANKS | _MARKS
+_PLAIN = _MINUS | _BLANKS | _MARKS
 
 _AMOUNT = re.compile(
     r"(?P<sign>[-+]?) ?(?P<before>(?:[^\W\d_]{0,3}[^\w\s.,'()+-]|[^\W\d_]{1,3}\.?)?) ?(?P<inner>[-+]?) ?"
@@ -167,7 +167,7 @@ def flag(text: str, style: Style) -> bool:
 
 def day(text: str, style: Style) -> date:
     """A day where the market counts days; one without a time of day, or at midnight sharp, never moves."""
-    plain = " ".join(text.translate(_BLANKS | MINUS).split())
+    plain = " ".join(text.translate(_BLANKS | _MINUS).split())
     clock = _CLOCK.fullmatch(plain)
     if clock and not clock["half"] and not any(int(clock[part] or 0) for part in ("hour", "minute", "second", "part")):
         return _day(clock["day"], style)
@@ -183,7 +183,7 @@ def time(text: str, style: Style) -> datetime:
 
 def moment(text: str, style: Style) -> date | datetime:
     """A day, or a time on the market's clock."""
-    plain = " ".join(text.translate(_BLANKS | MINUS).split())
+    plain = " ".join(text.translate(_BLANKS | _MINUS).split())
     clock = _CLOCK.fullmatch(plain)
     found = _day(clock["day"] if clock else plain, style)
     if clock is None:

@@ -18,13 +18,11 @@ from closedloop.errors import DefinitionError, allowed
 from closedloop.market.definition import Definition, Source, zone
 from closedloop.market.reading.containers import decoded, kind_of, rows_of
 from closedloop.market.reading.database import Snapshots, table_rows
-from closedloop.market.reading.lines import Records, split
+from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
 from closedloop.market.reading.values import WORDS, Style, read, why_unreadable
 from closedloop.market.sources import file_of, quoted, raw_bytes, setting_of
 from closedloop.market.staging.checks import Actions
 
-AS_WRITTEN = "{} (as written)"
-_OURS = ("row_no", "line")
 _TYPES: dict[str, tuple[pa.DataType, str]] = {
     "text": (pa.string(), "VARCHAR"),
     "amount": (pa.decimal128(18, 2), "DECIMAL(18,2)"),
@@ -42,7 +40,7 @@ Texts = list[str | None]
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a source's table by name: texts as written, what they mean, and on which line each row begins."""
+    """The columns of a source's table by name: texts as written, and on which line each row begins."""
 
     texts: dict[str, Texts]
     lines: list[int]
@@ -83,7 +81,7 @@ class RawFiles:
         self._connection.execute(f"create table raw.{quoted(name)} as select * from _loading order by row_no")
         self._connection.unregister("_loading")
         self.columns[name] = table.column_names
-        self._set_aside(name, source, records)
+        self._set_aside(name, records)
 
     def _records(self, name: str, source: Source) -> Records:
         place, setting = file_of(self._definition, name), setting_of(self._definition, name)
@@ -101,17 +99,12 @@ class RawFiles:
         return records
 
     def _named(self, name: str, source: Source, records: Records) -> dict[str, Texts]:
-        """The texts of every column under a name of its own; the database takes ``Owner`` and ``owner`` for one."""
-        found, taken = dict[str, Texts](), set(_OURS)
-        for place, written in enumerate(records.header):
+        """The texts of every column under a name of its own, noted where it is not the header's."""
+        found = dict[str, Texts]()
+        for place, (written, own) in enumerate(zip(records.header, own_names(records.header), strict=True)):
             plain = written or f"column {place + 1}"
-            own, number = plain, 1
-            while own.casefold() in taken:
-                number += 1
-                own = f"{plain} ({number})"
-            taken |= {own.casefold(), AS_WRITTEN.format(own).casefold()}
             if own != plain:
-                other = "a name of ours" if plain.casefold() in _OURS else "there twice in the header"
+                other = "a name of ours" if plain.casefold() in OURS else "there twice in the header"
                 self._note(name, "flag", f"column {plain!r} is {other}; this one is read as {own!r}", own, n=1)
             found[own] = [row[place] for row in records.rows]
         unknown = [column for column in (*source.columns, *source.fill_down) if column not in found]
@@ -194,7 +187,7 @@ class RawFiles:
             if style != style_of(self._definition):
                 add_readers(self._connection, style, f"__{name}")
 
-    def _set_aside(self, name: str, source: Source, records: Records) -> None:
+    def _set_aside(self, name: str, records: Records) -> None:
         counts = {"n_header": records.n_header, "n_kept": records.n_kept, "n_blank": records.n_blank}
         self.counts[name] = {"n_lines": records.n_lines, **counts, "n_aside": len(records.aside)}
         if not records.aside:
