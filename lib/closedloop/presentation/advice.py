@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -213,8 +213,11 @@ def planned_tests(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
     """One sentence for each open line: the tests that can be drawn first, the quickest on top."""
     planned = ledger[ledger["cell"] == "tests"]
     drawn, waiting = [], []  # weeks and sentence of each
-    for _, part in planned.groupby(["subject", "field", "level"], sort=False):
-        line = {str(claim["measure"]): claim for claim in records(part)}
+    lines: dict[tuple[Any, ...], dict[str, Claim]] = {}
+    for claim in records(planned):
+        line = lines.setdefault((claim["subject"], claim["field"], claim["level"]), {})
+        line[str(claim["measure"])] = claim
+    for line in lines.values():
         sought = next(claim for name, claim in line.items() if name.startswith(_SOUGHT))
         judged = measure_of(str(sought["measure"]).removeprefix(_SOUGHT))
         usual = numbers.written(sought["baseline"], str(sought["unit"]), words.currency)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from closedloop.claims.ledger import COST, TURNS, UNLIKE, alike, turning
 from closedloop.presentation import numbers
@@ -15,6 +16,7 @@ from closedloop.statistics.recording import FEW_RECORDED, FILLED
 from closedloop.terms import Verdict
 
 Claim = Mapping[str, Any]
+_FEW_ROWS = 4  # a row takes 0.1 ms, all columns 0.5 ms
 LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 _WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
 _NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
@@ -28,23 +30,35 @@ _UNLIKE = "unlike"  # what is counted of supported differences that do not hold 
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts with text keys; column by column, which is quicker for the few rows that a sentence needs."""
-    names, columns = [str(name) for name in frame.columns], (frame[name].tolist() for name in frame.columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    """The rows as dicts with text keys; few of them row by row and many column by column, which is quicker."""
+    names = [str(name) for name in frame.columns]
+    if len(frame) <= _FEW_ROWS:
+        return [dict(zip(names, map(_plain, frame.iloc[place]), strict=True)) for place in range(len(frame))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].tolist() for name in frame), strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
     """The first claim with these values (measure, field, level, subject ...); None when there is none."""
-    found = where(claims, **wanted)
-    return records(found.head(1))[0] if len(found) else None
+    places = np.flatnonzero(_has(claims, wanted))[:1]
+    return records(claims.iloc[places])[0] if len(places) else None
 
 
 def where(claims: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """The claims with these values."""
-    keep = pd.Series(True, index=claims.index)
+    return claims[_has(claims, wanted)]
+
+
+def _has(claims: pd.DataFrame, wanted: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Which claims have these values."""
+    found = np.ones(len(claims), dtype=bool)
     for name, value in wanted.items():
-        keep &= claims[name] == value
-    return claims[keep]
+        found &= (claims[name] == value).to_numpy(dtype=bool, na_value=False)
+    return found
 
 
 def telling(shares: pd.DataFrame, claims: pd.DataFrame, implied: pd.DataFrame) -> pd.DataFrame:

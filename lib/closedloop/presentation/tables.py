@@ -78,9 +78,10 @@ def table_of(
     ``columns``: measure -> heading, shown as ``value``; or any key -> (heading, "backed" | a function of the row's
     claims by measure). Rows come in the frame's order; a measure that no row has is left out.
     """
-    keys = ["subject", "field", "level", "within"]
-    groups = [part for _, part in claims.groupby(keys, sort=False)]
-    rows = [{str(claim["measure"]): claim for claim in records(part)} for part in groups]
+    groups: dict[tuple[Any, ...], list[Claim]] = {}
+    for claim in records(claims):
+        groups.setdefault((claim["subject"], claim["field"], claim["level"], claim["within"]), []).append(claim)
+    rows = [{str(claim["measure"]): claim for claim in group} for group in groups.values()]
     told = {name: (column, "value") if isinstance(column, str) else column for name, column in columns.items()}
     shown = {name: of for name, of in told.items() if callable(of[1]) or any(name in row for row in rows)}
     name_of = label or label_of(words)
@@ -97,7 +98,7 @@ def table_of(
     ]
     heads = (heading, *(head for head, _ in shown.values()))
     numeric = (False, *(not callable(how) for _, how in shown.values()))
-    ids = tuple(claim_ids(part) for part in groups[:limit])
+    ids = tuple(claim_ids(*group) for group in list(groups.values())[:limit])
     return Table(heads, tuple(cells), numeric, caption, max(len(rows) - limit, 0), ids)
 
 

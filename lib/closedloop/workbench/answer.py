@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from closedloop.workbench.period import OpenPeriod
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evidence:
-    """``claims``: those of the answer; ``ledger``: all of the notebook, for what one finding says of another.
+    """``claims``: those of the answer; ``everything``: all of the notebook's, for what one finding says of another.
 
     ``rules``: the ways to recognise each persona, in the market's words.
     """
@@ -44,10 +44,17 @@ class Evidence:
     words: Words
     period: str
     claims: pd.DataFrame = field(default_factory=no_claims)
-    ledger: pd.DataFrame = field(default_factory=no_claims)
+    everything: pd.DataFrame = field(default_factory=no_claims)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    is_alone: bool = True  # until what other answers found is looked at
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """All claims of the notebook."""
+        self.is_alone = False
+        return self.everything
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the answer; an empty frame when it is absent."""
@@ -142,7 +149,7 @@ class Answer:
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
     cited: pd.DataFrame = field(default_factory=no_claims)
     leave: Callable[[Path], None] | None = None
-    _made: tuple[Any, str, Sequence[Piece]] | None = field(default=None, repr=False)  # the last pieces: state, title
+    _made: "_Made | None" = field(default=None, repr=False)
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
         """Where figures of this answer come from; ``days``: of the records that went in."""
@@ -220,66 +227,81 @@ class Answer:
         kept = [name for name in names if name in shown and shown[name].replace("", pd.NA).notna().any()]
         return shown[kept].reset_index(drop=True)
 
-    @property
-    def is_final(self) -> bool:
-        """Is all of it settled, whatever else is compared in the notebook?"""
-        return self.now.is_closed or not (self.comparisons or self.conclude)
-
     def figure(self, title: str = "") -> "Live":
         """What is drawn or tabulated of it, under a title that asks the question."""
-        return Live(self.now, lambda: self._shown(title, is_drawn=True), self)
+        return Live(self.now, lambda: self._part(title, is_drawn=True))
 
     @property
     def sentence(self) -> "Live":
         """What is said of it, every number from a claim; or what is missing, and what to collect."""
-        return Live(self.now, lambda: self._shown("", is_drawn=False), self)
+        return Live(self.now, lambda: self._part(None, is_drawn=False))
 
-    def _shown(self, title: str, is_drawn: bool) -> Shown:
-        """What is drawn and tabulated, or what is said; made once for both, since a figure takes long to draw."""
-        state = (self.now.state, self.among, len(self.comparisons), len(self.statements), len(self.missing))
-        if self._made is None or self._made[0] != state or (is_drawn and self._made[1] != title):
-            self._made = state, title, self.pieces(title)
-        pieces = self._made[2]
+    def _part(self, title: str | None, is_drawn: bool) -> Shown:
+        """What is drawn and tabulated, or what is said."""
+        pieces = self._kept_pieces(title)
         return Shown(tuple(piece for piece in pieces if isinstance(piece, Picture | Table) == is_drawn))
+
+    def _kept_pieces(self, title: str | None) -> Sequence[Piece]:
+        """The pieces under a title, or any; drawn again, which takes long, only when something else is to be seen."""
+        own = (self.among, len(self.comparisons), len(self.statements), len(self.missing))
+        state, last = self.now.state, self._made
+        if last is None or last.own != own or last.of_all not in (None, state) or title not in (None, last.title):
+            pieces, is_alone = self._rendered(title or "")
+            last = self._made = _Made(own, None if is_alone else state, title or "", pieces)
+        return last.pieces
 
     def pieces(self, title: str = "") -> Sequence[Piece]:
         """Everything that a page shows of the answer."""
+        return self._rendered(title)[0]
+
+    def _rendered(self, title: str) -> tuple[Sequence[Piece], bool]:
+        """The pieces; do they stay as they are, whatever else the notebook finds?"""
+        is_settled = not (self.comparisons or self.conclude)
         if self.conclude and not self.now.is_closed:
-            return [PROVISIONAL]
+            return [PROVISIONAL], False
         reasons = [Missing(reason) for reason in dict.fromkeys(self.missing.values())]
         if not (self.comparisons or self.statements or self.closed or self.tables or len(self.cited)):
-            return reasons or [Missing("nothing is recorded that would answer it.")]
-        if not self.is_final:
-            return [PROVISIONAL, _plainly(self.table)]
-        return [*self.render(self.evidence, title), *reasons]
+            return reasons or [Missing("nothing is recorded that would answer it.")], is_settled
+        if not (is_settled or self.now.is_closed):
+            return [PROVISIONAL, _plainly(self.table)], False
+        shown = self.evidence
+        return [*self.render(shown, title), *reasons], is_settled and shown.is_alone
 
     @property
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        ledger = stacked([own.ledger, self.cited], CLAIM_COLUMNS)
-        return replace(own, claims=self.claims, ledger=ledger, tables=self.tables, results=self.results)
+        everything = stacked([own.everything, self.cited], CLAIM_COLUMNS)
+        return replace(own, claims=self.claims, everything=everything, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:
-        Live(self.now, lambda: Shown(tuple(self.pieces())), self)._ipython_display_()
+        Live(self.now, lambda: Shown(tuple(self._kept_pieces(""))))._ipython_display_()
 
     def __repr__(self) -> str:
         return repr(Shown(tuple(self.pieces())))
 
 
+@dataclass
+class _Made:
+    """The pieces of an answer, the title that they stand under, and what they were made of.
+
+    ``own``: the answer's part of it; ``of_all``: the notebook's state, None where it has no part in them.
+    """
+
+    own: tuple[str, int, int, int]
+    of_all: tuple[int, int] | None
+    title: str
+    pieces: Sequence[Piece]
+
+
 class Live:
     """Something on the page that is shown again when the families are closed."""
 
-    def __init__(self, now: "OpenPeriod", make: Callable[[], Shown], answer: Answer | None = None) -> None:
-        self.now, self.make, self.answer = now, make, answer
+    def __init__(self, now: "OpenPeriod", make: Callable[[], Shown]) -> None:
+        self.now, self.make = now, make
 
     def _ipython_display_(self) -> None:
         self.now.display(self)
-
-    @property
-    def is_final(self) -> bool:
-        """Will it stay as it is?"""
-        return self.now.is_closed or (self.answer is not None and self.answer.is_final)
 
     def _repr_html_(self) -> str:
         return self.make()._repr_html_()

@@ -205,7 +205,7 @@ class Frames:
     def rows(self, frame: pd.DataFrame, table: str) -> tuple[pd.DataFrame, bool]:
         """The market's records of a notebook's frame, with the columns that a cell gave them; are they records?"""
         given = self._given.get(table, []) if frame.index.name == table.removesuffix("s") else []
-        found = next((one for one in given if frame.index.isin(one[0]).all()), None)
+        found = next((one for one in given if _holds(one[0], frame.index)), None)
         if found is None or frame.index.has_duplicates:
             return frame, False
         codes, records_ = found
@@ -237,10 +237,15 @@ class Frames:
         given = [codes for codes, _ in self._given.get(table, [])]
         if not is_recorded or not len(frame) or not given:
             return ""
-        if any(len(one) == len(frame) and one.isin(frame.index).all() for one in given):
+        if any(len(one) == len(frame) and _holds(one, frame.index) for one in given):
             return ""
-        around = min((one for one in given if frame.index.isin(one).all()), key=len, default=given[-1])
+        around = min((one for one in given if _holds(one, frame.index)), key=len, default=given[-1])
         return f"{len(frame):,} of {len(around):,} {table} chosen in a cell"
+
+
+def _holds(given: pd.Index, asked: pd.Index) -> bool:
+    """Are all of these records among those that a frame gave?"""
+    return bool((given.get_indexer_for(asked) >= 0).all())  # an index keeps its hashes, ``isin`` makes them anew
 
 
 def _codes(ids: pd.Series) -> list[str]:

@@ -163,7 +163,7 @@ class OpenPeriod(Frames):
         self._n_closed = -1  # answers in the families when they were closed last
         self._n_closings = 0
         self._first: tuple[Answer, ...] = ()
-        self._shown: list[tuple[Live, Any]] = []
+        self._shown: list[tuple[Live, Any, Shown]] = []
         self._draft: Path | None = None
         self._asked: dict[str, tuple[int, set[str]]] = {}  # by cell, its last run and what that asked
         if not self.is_silent and shell_of():  # what was asked before in this session was seen, so it counts
@@ -266,9 +266,11 @@ class OpenPeriod(Frames):
         self._n_closed = len(self.answers)
         self._n_closings += 1
         self._write()
-        for live, handle in self._shown:
-            if handle is not None:
-                handle.update(_bundle(live.make()), raw=True)
+        for place, (live, handle, before) in enumerate(self._shown):
+            shown = live.make()
+            if handle is not None and shown != before:
+                handle.update(_bundle(shown), raw=True)
+                self._shown[place] = live, handle, shown
         return Closing(self)
 
     @property
@@ -338,8 +340,9 @@ class OpenPeriod(Frames):
         from IPython.display import display
 
         name = f"closedloop-{len(self._shown)}"
-        handle = display(_bundle(live.make()), raw=True, display_id=name)  # type: ignore[no-untyped-call]
-        self._shown.append((live, handle))
+        shown = live.make()
+        handle = display(_bundle(shown), raw=True, display_id=name)  # type: ignore[no-untyped-call]
+        self._shown.append((live, handle, shown))
 
     def _repr_html_(self) -> str:
         return self._scope()._repr_html_()

@@ -40,7 +40,8 @@ from closedloop.batch.ledger import cut
 
 # What notebooks use. None of it may start a thread or open a database when it is imported.
 LIBRARIES = (
-    *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "duckdb", "ibis", "yaml"),
+    *("numpy", "pandas", "pyarrow.dataset", "pyarrow.parquet", "scipy.signal", "scipy.stats", "sklearn.ensemble"),
+    *("duckdb", "ibis.backends.duckdb", "yaml"),
     *("matplotlib.pyplot", "pandas.io.formats.csvs", "pandas.io.formats.html", "pandas.io.formats.string"),
     "IPython.extensions.storemagic",
 )
