@@ -123,10 +123,16 @@ def fingerprint_of(rows: pd.DataFrame | pd.Series) -> str:
     return digest.hexdigest()
 
 
+@cache
+def makers() -> str:
+    """Of the code and the libraries that compute, as this process found them first."""
+    made_by = " ".join([computing_code(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
+    return hashlib.sha256(made_by.encode()).hexdigest()[:16]
+
+
 def _place() -> Path:
     """Where this code and these libraries keep what they make."""
-    made_by = " ".join([computing_code(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
-    return runs_folder() / ".kept" / hashlib.sha256(made_by.encode()).hexdigest()[:16]
+    return runs_folder() / ".kept" / makers()
 
 
 def _write(folder: Path, frames: Frames) -> None:

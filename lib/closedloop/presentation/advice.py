@@ -1,7 +1,7 @@
 """What experiments showed, as something to do: which arm to use instead of which, where, and what it gave."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -134,11 +134,12 @@ def advise(leads: pd.DataFrame, words: Words, subject: str = "market") -> list[A
     """
     of_channels = where(leads, field="channel")
     mine = where(of_channels, measure="n_leads", subject=subject)
-    found = [_advice(of_channels, words, str(claim["level"]), subject) for claim in records(mine)]
+    known = records(of_channels)
+    found = [_advice(known, words, str(level), subject) for level in mine["level"]]
     return sorted(found, key=lambda advice: (_ORDER.index(advice.word), advice.place))
 
 
-def _advice(leads: pd.DataFrame, words: Words, channel: str, subject: str) -> Advice:
+def _advice(leads: Sequence[Claim], words: Words, channel: str, subject: str) -> Advice:
     """The market's advice where a subject cannot tell by itself and the market can, else its own."""
     own, markets = (_judged_by(leads, channel, whose) for whose in (subject, "market"))
     is_markets = subject != "market" and _word(own) == "test" and _word(markets) != "test"
@@ -155,11 +156,16 @@ def _advice(leads: pd.DataFrame, words: Words, channel: str, subject: str) -> Ad
     return Advice(channel, word, is_markets, line, reason, _place(claim))
 
 
-def _judged_by(leads: pd.DataFrame, channel: str, subject: str) -> Claim | None:
+def _judged_by(leads: Sequence[Claim], channel: str, subject: str) -> Claim | None:
     """The claim that a channel is judged by: its cost, without spend the share of its leads that were won."""
-    cost = first(leads, measure="cost_per_won_amount", subject=subject, level=channel)
-    rates = leads[leads["measure"].isin(_RATES)]
-    return first(rates, subject=subject, level=channel) if cost is None else cost
+    cost = _one(leads, ("cost_per_won_amount",), subject, channel)
+    return _one(leads, _RATES, subject, channel) if cost is None else cost
+
+
+def _one(leads: Sequence[Claim], measures: Collection[str], subject: str, channel: str) -> Claim | None:
+    """The first claim on one of these measures of a subject's leads by a channel."""
+    own = (claim for claim in leads if claim["subject"] == subject and claim["level"] == channel)
+    return next((claim for claim in own if claim["measure"] in measures), None)
 
 
 def _word(claim: Claim | None) -> str:
@@ -180,7 +186,7 @@ def _place(claim: Claim | None) -> float:
     return float(-claim["estimate"] if claim["measure"] in _RATES else claim["estimate"])
 
 
-def _reason(leads: pd.DataFrame, words: Words, claim: Claim) -> Sentence:
+def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
     """The figures behind a verdict, without a full stop."""
     base = numbers.written(claim["baseline"], claim["unit"], words.currency)
     tail = {"keep": ", no detectable difference", "test": ", too few to tell"}.get(_word(claim), "")
@@ -196,10 +202,9 @@ def _reason(leads: pd.DataFrame, words: Words, claim: Claim) -> Sentence:
     return Sentence(f"{text}, against {base} over the other channels{tail}", (claim["claim_id"], *won.claims))
 
 
-def _won_of(leads: pd.DataFrame, channel: str, subject: str) -> Sentence:
+def _won_of(leads: Sequence[Claim], channel: str, subject: str) -> Sentence:
     """How many of a channel's leads were won: k of n leads."""
-    won = first(leads, measure="n_won", subject=subject, level=channel)
-    came = first(leads, measure="n_leads", subject=subject, level=channel)
+    won, came = (_one(leads, (measure,), subject, channel) for measure in ("n_won", "n_leads"))
     if won is None or came is None:
         return Sentence("none of its leads")
     k, n = (numbers.count(claim["estimate"]) for claim in (won, came))

@@ -76,6 +76,7 @@ class Sheet:
     """An empty figure of the common style with panels below each other, for figures that are drawn elsewhere."""
 
     figure: Figure
+    canvas: FigureCanvasAgg
     panels: tuple[Axes, ...]
 
     def picture(self, title: str, told: Sequence[str], caption: str, claims: tuple[str, ...]) -> Picture:
@@ -95,15 +96,18 @@ class Sheet:
             text.set_text(legible(text.get_text(), numbered, _is_drawn))
         legend = "; ".join(f"{number}: {said}" for said, number in numbered.items())
         memory = io.BytesIO()
-        self.figure.savefig(memory, format="png", metadata={"Software": None}, facecolor="white")
+        if layout := self.figure.get_layout_engine():  # once; ``savefig`` lays out and draws twice
+            layout.execute(self.figure)
+            self.figure.set_layout_engine("none")
+        self.canvas.print_png(memory, metadata={"Software": None})  # type: ignore[no-untyped-call]
         below = " ".join(f"{caption} {legend}".split())
         return Picture(memory.getvalue(), f"{title} {'; '.join(told)}.", below, claims)
 
 
 def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet:
     """A sheet of that height in inches; ``heights``: the panels' shares of it, which share the axis below."""
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained", facecolor="white")
+    canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights), squeeze=False)[:, 0]
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK, fontfamily=_FONT)
     for axes in panels:
@@ -111,7 +115,7 @@ def sheet(title: str, height: float, heights: Sequence[float] = (1.0,)) -> Sheet
         axes.spines["bottom"].set_color(RULE)
         axes.tick_params(colors=INK, labelsize=9)
         axes.set_axisbelow(True)
-    return Sheet(figure, tuple(panels))
+    return Sheet(figure, canvas, tuple(panels))
 
 
 def dots(

@@ -149,6 +149,8 @@ class Answer:
     conclude: Callable[["Answer", pd.DataFrame], None] | None = None
     cited: pd.DataFrame = field(default_factory=no_claims)
     leave: Callable[[Path], None] | None = None
+    _stated: pd.DataFrame = field(default_factory=lambda: typed([], STATEMENT_COLUMNS), repr=False)
+    _compared: pd.DataFrame = field(default_factory=lambda: typed([], LOOK_COLUMNS), repr=False)
     _made: "_Made | None" = field(default=None, repr=False)
 
     def origin(self, days: pd.Series, section: str = "", table: str = "") -> Origin:
@@ -189,6 +191,7 @@ class Answer:
         self.comparisons = [frame.assign(among=self.among) for frame in self.comparisons]
         self.statements = [row | {"among": self.among} for row in self.statements]
         self.closed = [identified(claims.assign(among=self.among)) for claims in self.closed]
+        self._stated, self._compared = self._stated.head(0), self._compared.head(0)  # made anew
 
     @property
     def judged(self) -> pd.DataFrame:
@@ -198,12 +201,20 @@ class Answer:
     @property
     def stated(self) -> pd.DataFrame:
         """All statements that the answer makes, without comparisons."""
-        return typed(self.statements, STATEMENT_COLUMNS)
+        if len(self._stated) != len(self.statements):
+            self._stated = typed(self.statements, STATEMENT_COLUMNS)
+        return self._stated
 
     @property
     def compared(self) -> pd.DataFrame:
         """All comparisons that the answer makes, before their verdicts."""
-        return stacked(self.comparisons, LOOK_COLUMNS)
+        if len(self._compared) != sum(map(len, self.comparisons)):
+            self._compared = stacked(self.comparisons, LOOK_COLUMNS)
+        return self._compared
+
+    def forget_conclusions(self) -> None:
+        """Take back what followed from the judged claims of an earlier closing."""
+        self.statements, self.missing, self.results, self._stated = [], {}, {}, self._stated.head(0)
 
     @property
     def claims(self) -> pd.DataFrame:

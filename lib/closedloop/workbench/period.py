@@ -251,7 +251,7 @@ class OpenPeriod(Frames):
         set_apart(asked)
         following = [answer for answer in asked if answer.conclude]
         for answer in following:
-            answer.statements, answer.missing, answer.results = [], {}, {}  # what followed from an earlier closing
+            answer.forget_conclusions()
         judged = close_families(
             stacked([answer.compared for answer in asked], LOOK_COLUMNS),
             stacked([answer.stated for answer in asked], STATEMENT_COLUMNS).drop_duplicates(ignore_index=True),

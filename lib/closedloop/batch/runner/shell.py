@@ -37,6 +37,7 @@ from traitlets.config import Config
 
 import closedloop
 from closedloop.batch.ledger import cut
+from closedloop.errors import ClosedLoopError
 
 # What notebooks use. None of it may start a thread or open a database when it is imported.
 LIBRARIES = (
@@ -60,6 +61,8 @@ def prepare() -> None:
             importlib.import_module(name)
         for name in closedloop.__all__:
             getattr(closedloop, name)
+    with suppress(OSError, ClosedLoopError):  # a child that needs it and cannot have it says why
+        importlib.import_module("closedloop.market.kept").makers()
     ZMQInteractiveShell.clear_instance()
 
 
