@@ -43,7 +43,8 @@ Kind = Literal["text", "amount", "number", "count", "flag", "date", "time"]
 class Source(_Strict):
     """A raw file: bundled in the market's folder, fetched and checked, or anywhere on one's own machine.
 
-    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``, of which the last by name is read. ``database``: a
+    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``. Of several ``files`` the "last" by name is read, or
+    "all" as one table; of a record that several hold, as the column ``key`` tells it, the last one's. ``database``: a
     PostgreSQL address instead, with its ``table``; ``$NAMES`` in it come from the environment, so that no password
     stands here. ``member``: the file in an archive. ``skip_lines``: above the header, which has ``header_lines``.
     ``blanks``: what stands for nothing, beside empty cells. ``fill_down``: columns in which a value stands only in the
@@ -53,6 +54,8 @@ class Source(_Strict):
 
     file: str = ""
     path: str = ""
+    files: Literal["last", "all"] = "last"
+    key: str = ""
     database: str = ""
     table: str = ""
     member: tuple[str, ...] = ()
@@ -76,6 +79,8 @@ class Source(_Strict):
     def _consistent(self) -> "Source":
         if sum(map(bool, (self.file, self.path, self.database))) != 1:
             raise ValueError("one of file (in the market's folder), path (anywhere) and database is needed")
+        if (self.files == "all" and not self.path) or (self.key and self.files != "all"):
+            raise ValueError('files = "all" goes with a path, and key with files = "all"')
         if bool(self.database) != bool(self.table):
             raise ValueError("database and table go together")
         if (self.url or self.page) and not self.sha256:

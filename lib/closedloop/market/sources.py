@@ -46,21 +46,32 @@ def _download(url: str, definition: Definition, source: Source) -> Path:
         raise SourceError(f"{url} cannot be fetched ({reason}). {_help(definition, source)}") from error
 
 
-def _anywhere(definition: Definition, name: str) -> Path:
-    """The file that ``path`` names; of those that a pattern names the last one, numbers in names counted as numbers."""
+def _anywhere(definition: Definition, name: str) -> list[Path]:
+    """The files that ``path`` names, the last one last: numbers in names count as numbers."""
     written = Path(definition.sources[name].path).expanduser()
     place = written if written.is_absolute() else definition.folder / written
     found = [place] if place.is_file() else [path for path in place.parent.glob(place.name) if path.is_file()]
     if not found:
         raise SourceError(f"{place} does not exist; sources.{name}.path in {definition.folder / 'market.toml'}")
-    return max(found, key=lambda path: [(part.isdigit(), part.zfill(20)) for part in re.split(r"(\d+)", path.name)])
+    return sorted(found, key=by_number)
+
+
+def by_number(path: Path) -> list[tuple[bool, str]]:
+    """What files are ordered by: their names, with numbers in them as numbers."""
+    return [(part.isdigit(), part.zfill(20)) for part in re.split(r"(\d+)", path.name)]
+
+
+def files_of(definition: Definition, name: str) -> list[Path]:
+    """The local files of a source: one, or all that its pattern names."""
+    source = definition.sources[name]
+    return _anywhere(definition, name) if source.files == "all" else [fetch(definition, name)]
 
 
 def fetch(definition: Definition, name: str) -> Path:
     """The local path of a source's file: anywhere, or bundled, else mirror, else cache, else downloaded."""
     source = definition.sources[name]
     if source.path:
-        return _checked(_anywhere(definition, name), definition, source)
+        return _checked(_anywhere(definition, name)[-1], definition, source)
     if not (source.url or source.page):
         path = definition.folder / source.file
         if not path.resolve().is_relative_to(definition.folder.resolve()) or not path.is_file():
@@ -79,9 +90,9 @@ def fetch(definition: Definition, name: str) -> Path:
     return _download(source.url, definition, source)
 
 
-def raw_bytes(definition: Definition, name: str) -> bytes:
-    """The bytes of a source's file, out of its archives (``member``) and out of gzip."""
-    path = fetch(definition, name)
+def raw_bytes(definition: Definition, name: str, path: Path | None = None) -> bytes:
+    """The bytes of a source's file, or of one of its files, out of its archives (``member``) and out of gzip."""
+    path = path or fetch(definition, name)
     content = content_of(path)
     for inner in definition.sources[name].member:
         content = member(content, inner, path)
@@ -89,9 +100,11 @@ def raw_bytes(definition: Definition, name: str) -> bytes:
 
 
 def file_of(definition: Definition, name: str) -> str:
-    """The file that holds the records, as a person finds it."""
+    """The file that holds the records, as a person finds it; of several the pattern of their names."""
     source = definition.sources[name]
-    return source.member[-1] if source.member else source.table or source.file or _anywhere(definition, name).name
+    if source.files == "all":
+        return Path(source.path).name
+    return source.member[-1] if source.member else source.table or source.file or fetch(definition, name).name
 
 
 def digest_of(definition: Definition, name: str) -> str:
@@ -99,8 +112,8 @@ def digest_of(definition: Definition, name: str) -> str:
     source = definition.sources[name]
     if source.database:
         return table_digest(source.database, source.table)
-    path = fetch(definition, name)  # which has checked it against the digest, if that is declared
-    return source.sha256 or sha256_of(path)
+    paths = files_of(definition, name)  # which has checked it against the digest, if that is declared
+    return source.sha256 or " ".join(map(sha256_of, paths))
 
 
 def setting_of(definition: Definition, name: str) -> str:

@@ -14,6 +14,7 @@ from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
 from closedloop.onboarding.draft import QUESTIONS, Draft, Question, slug
+from closedloop.onboarding.gather import gathered
 from closedloop.onboarding.look import Look, look, look_at_table, see
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml
@@ -53,7 +54,7 @@ def onboard(
         raise ParameterError(f"--timezone: {error}") from None
     looks = list(_looks(place, note))
     found = [(one, recognise(one)) for one in looks]
-    exports = _one_a_table([export for _, export in found if export])
+    exports = _one_a_table(gathered([export for _, export in found if export], note))
     if not {"deals", "respondents"} & set(exports):
         names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
         raise SourceError(f"{place}: neither deals nor a survey is recognised; found {names}. Columns that are "

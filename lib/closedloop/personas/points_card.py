@@ -24,7 +24,7 @@ from closedloop.terms import RARE
 
 FULL = 100
 _LEAST_RANGE = 2.0  # log odds that 100 points span at least: where nothing moves the chance, points do not either
-_MOST = 15_000
+_MOST = 50_000
 _HALF_LIFE = 6  # periods
 _Z = float(scipy.stats.norm.isf(0.05))
 
@@ -171,7 +171,7 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
     The points are those of one shrunken fit of persona and all fields (``level_fit``), each field's least level at 0
     and the best total at 100. A deal counts half as much for every six periods that it is older, since markets move:
     on redraws of moving markets the order is as good with it, and the chances come out less steep. Deals before the
-    last 15,000 are left out.
+    last 50,000 are left out.
     """
     kept = slice(-_MOST, None)
     won, period, levels = cases.won[kept], cases.period[kept], cases.levels.iloc[kept]

@@ -52,27 +52,35 @@ def own_names(header: Sequence[str]) -> list[str]:
 class Records:
     """``rows``: the texts of each record, None where nothing is written; ``lines``: on which each begins.
 
-    ``n_lines`` = ``n_header`` + ``n_kept`` + lines of ``aside`` + ``n_blank``; all count lines as an editor shows them.
+    ``n_lines`` = ``n_header`` + ``n_kept`` + ``n_older`` + lines of ``aside`` + ``n_blank``; all count lines as an
+    editor shows them. ``spans``: how many lines each record has; ``n_older``: lines of records of which a later file
+    tells more.
     """
 
     header: list[str]
     n_lines: int
     n_header: int
-    n_kept: int = 0
     n_blank: int = 0
+    n_older: int = 0
     rows: list[Sequence[str | None]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    spans: list[int] = field(default_factory=list)
     aside: list[Aside] = field(default_factory=list)
 
-    def add(self, fields: Sequence[str], line: int, n_lines: int) -> None:
+    @property
+    def n_kept(self) -> int:
+        """Lines of the records that are kept."""
+        return sum(self.spans)
+
+    def add(self, fields: Sequence[str | None], line: int, n_lines: int = 1) -> None:
         """Keep a record that spans ``n_lines`` from ``line`` on."""
-        self.rows.append([text if text.strip() else None for text in fields])
+        self.rows.append([text if text and text.strip() else None for text in fields])
         self.lines.append(line)
-        self.n_kept += n_lines
+        self.spans.append(n_lines)
 
     def check(self, place: str) -> None:
         """SourceError where the lines do not add up."""
-        told = self.n_header + self.n_kept + len(self.aside) + self.n_blank
+        told = self.n_header + self.n_kept + self.n_older + len(self.aside) + self.n_blank
         if told != self.n_lines:
             raise SourceError(f"{place} has {self.n_lines} lines, and {told} are accounted for; nothing is read")
 

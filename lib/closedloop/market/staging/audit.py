@@ -15,7 +15,7 @@ from closedloop.market.staging.findings import findings
 from closedloop.market.staging.ladder import Ladder
 
 _FRAMES = ("tables", "columns", "actions", "sources", "findings")
-_SOURCES = ["source", "file", "n_lines", "n_header", "n_kept", "n_blank", "n_aside"]
+_SOURCES = ["source", "file", "n_lines", "n_header", "n_kept", "n_older", "n_blank", "n_aside"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from closedloop.errors import allowed
 from closedloop.market.contract import TABLES, Column, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
+from closedloop.market.reading.parts import Places
 from closedloop.market.sources import quoted
 
 _IN_WORDS = {"below 0": "0 or more", "above 1": "0 to 1", "not above 0": "above 0"}
@@ -31,11 +32,20 @@ Action = dict[str, Any]
 
 
 class Actions(list[Action]):
-    """Actions in the order in which they were taken, with the keys COLUMNS; without a file ``lines`` are rows."""
+    """Actions in the order in which they were taken, with the keys COLUMNS; without a file ``lines`` are rows.
+
+    ``places``: of files that are read as one, by their common name, in which of them a line stands.
+    """
 
     def __init__(self, is_strict: bool) -> None:
         super().__init__()
         self._is_strict = is_strict
+        self.places: dict[str, Places] = {}
+
+    def lines(self, file: str, lines: Sequence[int]) -> str:
+        """The first lines as a person finds them in the file."""
+        places = self.places.get(file)
+        return allowed([places.said(line) if places else line for line in sorted(lines)], _MOST_SHOWN) if lines else ""
 
     def note(
         self,
@@ -52,7 +62,7 @@ class Actions(list[Action]):
     ) -> None:
         """Add one action; ``n`` is the number of lines where it is not given."""
         count = len(lines) if n is None else n
-        shown = (table, action, reason, column, count, self._shown(values), allowed, file, _first(lines))
+        shown = (table, action, reason, column, count, self._shown(values), allowed, file, self.lines(file, lines))
         self.append(dict(zip(COLUMNS, shown, strict=True)))
 
     def _shown(self, values: Iterable[object]) -> str:
@@ -66,10 +76,6 @@ class Actions(list[Action]):
             if self._is_strict and re.search(pattern, value):
                 return f"(like {name})"
         return f"'{value[:_LONGEST]}…'" if len(value) > _LONGEST else f"'{value}'"
-
-
-def _first(lines: Sequence[int]) -> str:
-    return allowed(sorted(lines), _MOST_SHOWN) if lines else ""
 
 
 def told(action: Mapping[Any, Any]) -> str:

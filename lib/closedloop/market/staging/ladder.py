@@ -104,13 +104,22 @@ class Ladder:
             query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
             parquet.write_table(self.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
         for name, rejected in self.rejected.items():
-            rejected.sort_values("line").to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
+            shown = self._placed(name, rejected.sort_values("line"))
+            shown.to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
         about = {
             "market": self.definition.name,
             "busy_days": busy_days(self.connection, self.columns),
             "last_day": last_day(self.connection, self.columns),
         }
         (folder / ABOUT).write_text(json.dumps(about))
+
+    def _placed(self, name: str, rejected: pd.DataFrame) -> pd.DataFrame:
+        """What was set aside, with the file of each line where several are read as one table."""
+        file = self.files.get(name.removeprefix("raw."), "") if name.startswith("raw.") else self._files.get(name, "")
+        if places := self.actions.places.get(file):
+            files, lines = zip(*map(places.of, rejected["line"]), strict=True)
+            return rejected.assign(file=files, line=lines)
+        return rejected
 
     def _selects(self) -> tuple[list[Path], list[tuple[Table, Path]]]:
         paths = {path.stem: path for path in sorted(self.definition.folder.glob("*.sql"))}
@@ -202,7 +211,11 @@ class Ladder:
             if is_seen and not (reason == LIKE_A_TELEPHONE and self._are_codes(table, name, condition)):
                 lines = self._column(f"select _line from {table.name} where {condition} order by 1 limit 5")
                 file = self._files[table.name]
-                place = f"in {file}, line {allowed(lines)}" if file else f"in row {allowed(lines)} of the select"
+                place = (
+                    f"in {file}, line {self.actions.lines(file, lines)}"
+                    if file
+                    else f"in row {allowed(lines)} of the select"
+                )
                 hint = (
                     f"; if people have checked that it holds no telephone numbers, list it: "
                     f'{table.name} = ["{name}"] under [checked] in market.toml'

@@ -19,8 +19,9 @@ from closedloop.market.definition import Definition, Source, zone
 from closedloop.market.reading.containers import decoded, kind_of, rows_of
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
+from closedloop.market.reading.parts import joined
 from closedloop.market.reading.values import WORDS, Style, read, why_unreadable
-from closedloop.market.sources import file_of, quoted, raw_bytes, setting_of
+from closedloop.market.sources import file_of, files_of, quoted, raw_bytes, setting_of
 from closedloop.market.staging.checks import Actions
 
 _TYPES: dict[str, tuple[pa.DataType, str]] = {
@@ -87,7 +88,18 @@ class RawFiles:
         place, setting = file_of(self._definition, name), setting_of(self._definition, name)
         if source.database:
             return table_rows(self.snapshots, source.database, source.table, source.decimal or ".")
-        content = raw_bytes(self._definition, name)
+        if source.files == "last":
+            return self._records_of(name, source, raw_bytes(self._definition, name), place)
+        parts = {path.name: self._records_of(name, source, raw_bytes(self._definition, name, path), path.name)
+                 for path in files_of(self._definition, name)}  # fmt: skip
+        records, self._actions.places[place], lacking = joined(parts, source.key, setting)
+        for column, n in lacking.items():
+            self._note(name, "flag", f"is missing in {n} of {len(parts)} files", column, n=n)
+        return records
+
+    def _records_of(self, name: str, source: Source, content: bytes, place: str) -> Records:
+        """The records of one file's content; ``place``: its name."""
+        setting = setting_of(self._definition, name)
         if kind_of(content) in ("xlsx", "parquet"):
             return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)
         text, n_spoiled = decoded(content, source.encoding, place, setting)
@@ -95,7 +107,7 @@ class RawFiles:
         if n_spoiled:
             lines = [number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line]
             hint = _encoding(content) if source.encoding == "utf-8" and lines else ""
-            self._note(name, "flag", _SPOILED, lines=lines, n=n_spoiled, allowed=hint)
+            self._actions.note(f"raw.{name}", "flag", _SPOILED, file=place, lines=lines, n=n_spoiled, allowed=hint)
         return records
 
     def _named(self, name: str, source: Source, records: Records) -> dict[str, Texts]:
@@ -188,8 +200,11 @@ class RawFiles:
                 add_readers(self._connection, style, f"__{name}")
 
     def _set_aside(self, name: str, records: Records) -> None:
-        counts = {"n_header": records.n_header, "n_kept": records.n_kept, "n_blank": records.n_blank}
+        counts = {name: getattr(records, name) for name in ("n_header", "n_kept", "n_older", "n_blank")}
         self.counts[name] = {"n_lines": records.n_lines, **counts, "n_aside": len(records.aside)}
+        if records.n_older:
+            reason = f"a later file has the record, by its {self._definition.sources[name].key}"
+            self._note(name, "left out", reason, n=records.n_older)
         if not records.aside:
             return
         self.rejected[f"raw.{name}"] = pd.DataFrame(records.aside, columns=["line", "reason", "content"])

@@ -290,9 +290,10 @@ class Unreadable:
             cells = self._found(reading, f"({reading.text}) is not null and ({reading.value}) is null")
             named = [cell for cell in cells if f"'{cell[1]}'" in message or f'"{cell[1]}"' in message]
             if named:
-                (line, text), n = named[0], len(cells)
+                (line, text), n, file = named[0], len(cells), self._files[reading.source]
+                place = f"{file}, line {self._actions.lines(file, [line])}"
                 return (
-                    f"{self._files[reading.source]}, line {line}: {allowed(reading.columns)} holds {text!r}, which "
+                    f"{place}: {allowed(reading.columns)} holds {text!r}, which "
                     f"cannot be read as {reading.kind}{f' ({n:,} such cells)' if n > 1 else ''}; allowed: "
                     f"{reading.allowed}. Mend the file, or use try_cast, try_strptime, as_amount or as_flag in the "
                     "select: what they cannot read is emptied and counted"
