@@ -248,7 +248,13 @@ FIGURES = (
     Figure("signals-beside", "harbor redrawn: signals beside them, of planted fields or kinds of site", 6, high=0.3),
     Figure("signals-bias", "harbor redrawn: points at entry less the truth", 6, -1.5, 1.5),
     *(
-        Figure(f"signals-bias-{n}", f"harbor redrawn: the same of those that entered after {n} periods of deals", 6)
+        Figure(
+            f"signals-bias-{n}",
+            f"harbor redrawn: the same of those that entered after {n} periods of deals",
+            6,
+            -1.5,
+            1.5,
+        )
         for n in range(4, 10)
     ),
     Figure("signals-coverage", "harbor redrawn: coverage of the points at entry", 6, low=0.85),

@@ -56,7 +56,7 @@ def test_another_input_kind_or_code_is_made_anew(root: Path, monkeypatch: pytest
     kept("test", "other rows", make)
     kept("another kind", "rows", make)
     assert make.times == 3
-    monkeypatch.setattr(module, "computing_code", lambda: "other code")
+    monkeypatch.setattr(module, "makers", lambda: "other code")
     kept("test", "rows", make)
     assert make.times == 4
 

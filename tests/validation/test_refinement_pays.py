@@ -30,7 +30,7 @@ def harbor() -> RedrawnDeals:
 @pytest.fixture(scope="module")
 def told(harbor: RedrawnDeals) -> list[tuple[Signal, ...]]:
     """The signals of all personas after the last period, those withdrawn among them, on each redraw."""
-    return [_of_all(harbor.refined(harbor.drawn(seed))) for seed in range(60 if FULL else 4)]
+    return [_of_all(harbor.refined(harbor.drawn(seed))) for seed in range(300 if FULL else 4)]
 
 
 def _of_all(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
@@ -95,7 +95,7 @@ def test_signals_promise_what_is_true(harbor: RedrawnDeals, told: list[tuple[Sig
     error = 100 * (np.array([one.points for one in entered]) - truth)
     after = np.array([harbor.place(one.entered) for one in entered])
     validity("signals-bias", error)
-    for n in np.unique(after):
+    for n in np.unique(after) if FULL else ():
         validity(f"signals-bias-{n}", error[after == n])
     validity("signals-coverage", [one.low <= of <= one.high for one, of in zip(entered, truth, strict=True)])
 

@@ -26,7 +26,7 @@ from closedloop.statistics.signals import (
 
 NEW, CONFIRMED, NOT_YET_TOLD, WITHDRAWN = "new", "confirmed", "not yet told", "withdrawn"
 RATE = 0.10  # of error, over all planned periods and all that may enter
-SIGNALS_SHARE, DEVIATIONS_SHARE, SPLITS_SHARE = 0.5, 0.1, 0.4  # of it, for what is tried
+SIGNALS_SHARE, DEVIATIONS_SHARE, SPLITS_SHARE = 0.7, 0.1, 0.2  # of it, for what is tried
 _Z = float(scipy.stats.norm.isf(0.05))
 _SHOWN = float(scipy.stats.norm.isf(0.025) + scipy.stats.norm.ppf(0.8))  # standard errors that 80 % power needs
 _FEWEST_SINCE, _PERIODS_TO_WITHDRAW, _LATEST = 60, 2, 3
@@ -151,7 +151,7 @@ def refine(
     """Follow the signals in force on later deals, withdraw what no longer holds, and let enter what now does.
 
     In this order: withdraw, signals of all personas, then where one persona differs. A period's rate of error is .10 /
-    ``planned_periods`` in all: half for signals, a tenth for one persona's own, the rest for splits. What was withdrawn
+    ``planned_periods`` in all: seven tenths for signals, one for a persona's own, two for splits. What was withdrawn
     is tested on later deals only. Nothing enters before ``window`` periods of deals are known: what fewer show is, of a
     quarter of its points, luck. ``coming``: the period for which the signals are; ``of_people``: fields by which
     personas are split, so that one persona's own levels of them are no signals.

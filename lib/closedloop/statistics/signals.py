@@ -34,8 +34,9 @@ _RECENT_SHARE = 0.25  # of the rate of error, for tests on the recent cases alon
 _Z = float(scipy.stats.norm.isf(0.05))
 _SPIKE = 0.03  # log odds: what levels that do nothing differ by
 _SLAB_SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.6])
-_USUAL = 0.5  # log odds, 12 points at a rate of one half: larger spreads are less likely before anything is seen
-_SLAB_SPREADS = np.geomspace(0.14, 1.2, 12)
+_SLAB_MODES = np.linspace(GATE, 1.0, 9)  # log odds: 5 to 23 points at a rate of one half
+_SLAB_SPREADS = np.array([0.05, 0.1, 0.2])
+_USUAL = 1.0  # log odds: larger ones are less likely before anything is seen
 
 
 class Shrunk(NamedTuple):
@@ -141,13 +142,15 @@ def in_every_persona(fit: LevelFit, place: int, in_force: Sequence[Level], sign:
 
 @dataclass(frozen=True)
 class Prior:
-    """What the effects of levels look like: most do nothing, some ``share`` differs by some ``spread``.
+    """What the effects of levels look like: most do nothing, some ``share`` moves the chance, all by about as much.
 
-    ``weight``: of each pair on a grid, by how well it explains all levels tried (two-groups prior: Efron 2008,
-    Statistical Science 23, 1-22).
+    ``mode``: by how much, up or down, with some ``spread``; ``weight``: of each triple on a grid, by how well it
+    explains all levels tried (two-groups prior: Efron 2008, Statistical Science 23, 1-22). With a slab around 0
+    instead, what entered early had promised too much, and what entered late too little.
     """
 
     share: Floats
+    mode: Floats
     spread: Floats
     weight: Floats
 
@@ -156,21 +159,22 @@ class Prior:
         """The prior that all levels tried give."""
         known = np.isfinite(tried.log_odds)
         x, s = tried.log_odds[known], tried.error[known]
-        share, spread = (part.ravel() for part in np.meshgrid(_SLAB_SHARES, _SLAB_SPREADS, indexing="ij"))
-        null, slab = _density(x, _SPIKE, s), _density(x[None, :], spread[:, None], s[None, :])
-        evidence = np.log(share[:, None] * slab + (1 - share[:, None]) * null).sum(axis=1)
-        return cls(share, spread, scipy.special.softmax(evidence - (spread / _USUAL) ** 2 / 2 + np.log(spread)))
+        grid = np.meshgrid(_SLAB_SHARES, _SLAB_MODES, _SLAB_SPREADS, indexing="ij")
+        share, mode, spread = (part.ravel() for part in grid)
+        sides = [_density(x[None, :] - side * mode[:, None], spread[:, None], s[None, :]) for side in (1, -1)]
+        mixed = share[:, None] * np.mean(sides, axis=0) + (1 - share[:, None]) * _density(x, _SPIKE, s)
+        return cls(share, mode, spread, scipy.special.softmax(np.log(mixed).sum(axis=1) - (mode / _USUAL) ** 2 / 2))
 
     def shrunk(self, log_odds: float, error: float) -> Shrunk:
         """An estimate shrunk by it; a posterior mean is the same however a level was chosen: no winner's curse."""
-        is_real = self.share * _density(log_odds, self.spread, error)
-        is_real = is_real / (is_real + (1 - self.share) * _density(log_odds, _SPIKE, error))
-        kept, kept_null = (tau**2 / (tau**2 + error**2) for tau in (self.spread, np.float64(_SPIKE)))
-        mean = is_real * kept * log_odds + (1 - is_real) * kept_null * log_odds
-        square = is_real * (kept * error**2 + (kept * log_odds) ** 2)
-        square += (1 - is_real) * (kept_null * error**2 + (kept_null * log_odds) ** 2)
-        found = float(self.weight @ mean)
-        return Shrunk(found, float(np.sqrt(max(float(self.weight @ square) - found**2, 1e-12))))
+        parts = [(self.share / 2, side * self.mode, self.spread) for side in (1, -1)]
+        parts.append((1 - self.share, np.zeros_like(self.mode), np.full_like(self.spread, _SPIKE)))
+        weight = np.array([share * _density(log_odds - middle, spread, error) for share, middle, spread in parts])
+        weight = self.weight * weight / weight.sum(axis=0)
+        kept = np.array([spread**2 / (spread**2 + error**2) for *_, spread in parts])
+        mean = np.array([middle for _, middle, _ in parts]) * (1 - kept) + kept * log_odds
+        found = float((weight * mean).sum())
+        return Shrunk(found, float(np.sqrt(max((weight * (kept * error**2 + mean**2)).sum() - found**2, 1e-12))))
 
 
 def _density(x: Floats | float, spread: Floats | float, error: Floats | float) -> Floats:

@@ -1,7 +1,6 @@
 """Answers: what a verb found, what a page may render of it, and the families that its comparisons are judged in."""
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,36 +74,6 @@ class Evidence:
     def first(self, measure: str, **wanted: str) -> Mapping[str, Any] | None:
         """The first claim on a measure with these values; None when there is none."""
         return first(self.claims, measure=measure, **wanted)
-
-
-def cells_run() -> list[str]:
-    """The sources of the cells that this session has run; none outside a notebook."""
-    shell = shell_of()
-    return [str(source) for source in shell.user_ns.get("In", [])] if shell else []
-
-
-def running_cell() -> tuple[str, int]:
-    """Id and number of the running cell; a cell without an id is never run twice."""
-    shell = shell_of()
-    number = int(shell.execution_count) if shell else 0
-    parent: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
-    return str(parent.get("metadata", {}).get("cellId") or f"run {number}"), number
-
-
-def is_example() -> bool:
-    """Does the running cell only show what could be asked? It is in no family then."""
-    shell = shell_of()
-    source = str((shell.user_ns.get("In") or [""])[-1]) if shell else ""
-    return source.lstrip().startswith("# example")
-
-
-def shell_of() -> Any:
-    """The shell of this session; None outside one."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython import get_ipython
-
-    return get_ipython()
 
 
 PROVISIONAL = Note("Provisional: verdicts come when the families of this notebook are closed, at its end.")

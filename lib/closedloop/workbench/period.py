@@ -33,17 +33,14 @@ from closedloop.workbench.answer import (
     Live,
     Render,
     as_claims,
-    cells_run,
     close_families,
     fingerprint,
-    is_example,
-    running_cell,
     set_apart,
-    shell_of,
 )
 from closedloop.workbench.comparison import strongest
 from closedloop.workbench.frames import Frames
 from closedloop.workbench.redraws import Compared, write_compared
+from closedloop.workbench.session import cells_run, is_example, running_cell, shell_of
 
 _CHANGED = Note(
     "Cells were changed and run again: what they compared before counts as well, and this is a draft. "
