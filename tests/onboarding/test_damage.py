@@ -11,9 +11,9 @@ from closedloop.market.warehouse import open_warehouse
 
 from tests.market.conftest import project_at
 from tests.onboarding import exports
+from tests.onboarding.conftest import answered
 from tests.onboarding.damage import DAMAGES
 from tests.onboarding.exports import Market
-from tests.onboarding.test_onboard import answered
 
 FILES = {"salesforce": "Opportunities.csv", "hubspot": "hubspot-crm-exports-all-deals-2026-01-01.csv",
          "pipedrive": "deals-1234567-1.csv"}  # fmt: skip

@@ -9,9 +9,8 @@ from closedloop.errors import ParameterError
 from closedloop.market.definition import read_definition
 from closedloop.onboarding.onboard import answers_of
 
-from tests.onboarding.test_onboard import answered, begun, climbed, root
+from tests.onboarding.conftest import answered, begun, climbed
 
-__all__ = ["root"]
 STAGES = ["Closed Won", "Closed Lost", "Proposal", "Negotiation"]
 HEAD = ["Deal ID", "Stage", "Created Date", "Close Date", "Amount"]
 

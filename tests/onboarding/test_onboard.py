@@ -1,7 +1,6 @@
 """From exports to a market: what three systems write is read as the truth, with answers only."""
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,62 +9,19 @@ import pytest
 from closedloop.errors import ParameterError, SourceError
 from closedloop.market.definition import read_definition
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.warehouse import open_warehouse
-from closedloop.onboarding.asking import asking, summary
+from closedloop.onboarding.asking import summary
 from closedloop.onboarding.look import Look
-from closedloop.onboarding.onboard import Onboarded, answers_of, onboard
 from closedloop.onboarding.recognise import recognise
-from rich.console import Console
 
-from tests.market.conftest import project_at
 from tests.onboarding import exports
+from tests.onboarding.conftest import answered, begun, climbed
 from tests.onboarding.exports import GERMANY, PLAIN, Habits, Market
 
-QUIET = Console(quiet=True)
 KEYS = {
     "salesforce": lambda code: str(code)[8:15].lstrip("0"),
     "hubspot": lambda code: f"D{str(code)[1:]}",
     "pipedrive": lambda code: f"D{code}",
 }
-
-
-@pytest.fixture(scope="module")
-def truth() -> Market:
-    """The bundled market's tables, gaps as None."""
-    frames = [open_warehouse("harbor").frame(name).astype(object) for name in Market.__annotations__]
-    return Market(*(frame.where(frame.notna(), None) for frame in frames))
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project's folder without markets, with a place for exports; the working folder is its own."""
-    (tmp_path / "exports").mkdir()
-    monkeypatch.chdir(tmp_path)
-    with project_at(tmp_path) as found:
-        (found / "data").mkdir()
-        yield found
-
-
-def begun(place: Path | str, market: str = "ours", answers: dict[str, Any] | None = None, **more: Any) -> Onboarded:
-    ask = asking(QUIET, answers or {}, is_silent=True)
-    settings = {"currency": "", "timezone": "Europe/Amsterdam", "note": lambda _: None} | more
-    return onboard(market, str(place), ask=ask, **settings)
-
-
-def answered(place: Path | str, **more: Any) -> Onboarded:
-    """As somebody does who looks through what is proposed, finds it right, and gives it back."""
-    try:
-        return begun(place, **more)
-    except ParameterError as error:
-        assert "answers are not sure; ours-answers.toml holds the questions" in str(error)
-        return begun(place, answers=answers_of(Path("ours-answers.toml")), **more)
-
-
-def climbed(market: str = "ours") -> Ladder:
-    read_definition.cache_clear()
-    ladder = Ladder(read_definition(market))
-    ladder.climb()
-    return ladder
 
 
 def table(ladder: Ladder, name: str, key: str, code: Any) -> pd.DataFrame:

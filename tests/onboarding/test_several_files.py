@@ -12,8 +12,8 @@ from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
 
 from tests.onboarding import exports
+from tests.onboarding.conftest import answered, climbed
 from tests.onboarding.exports import Market
-from tests.onboarding.test_onboard import answered, climbed, root, truth  # noqa: F401  # fixtures
 
 DEALS = "hubspot-crm-exports-all-deals-2026-01-01.csv"
 EVERYTHING = "select * exclude (_line, rep_id) from deals order by deal_id"  # codes of sellers have a market's own key
@@ -36,7 +36,7 @@ def lines_of(ladder: Ladder, name: str = "deals") -> dict[str, int]:
 
 
 @pytest.fixture
-def whole(root: Path, truth: Market) -> tuple[list[tuple], str, list[str]]:  # noqa: F811
+def whole(root: Path, truth: Market) -> tuple[list[tuple], str, list[str]]:
     """The deals that one file gives; the file is gone, its header and rows are here."""
     exports.hubspot(truth, root / "exports")
     answered(root / "exports")
@@ -54,7 +54,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_pieces_of_a_table_are_read_as_one(root: Path, whole: tuple, kind: str) -> None:  # noqa: F811
+def test_pieces_of_a_table_are_read_as_one(root: Path, whole: tuple, kind: str) -> None:
     wanted, head, rows = whole
     names, pattern = NAMES[kind]
     for place, name in enumerate(names):
@@ -68,7 +68,7 @@ def test_pieces_of_a_table_are_read_as_one(root: Path, whole: tuple, kind: str) 
     assert (counts["n_header"], counts["n_kept"], counts["n_older"]) == (3, len(rows), 0)
 
 
-def test_of_a_record_in_several_files_the_last_ones_row_counts(root: Path, whole: tuple) -> None:  # noqa: F811
+def test_of_a_record_in_several_files_the_last_ones_row_counts(root: Path, whole: tuple) -> None:
     wanted, head, rows = whole
     draft = [row.replace('"Discovery"', '"Evaluation"').replace('"Closed Won"', '"Proposal"') for row in rows]
     write(root / "exports/deals 2025-12.csv", head, draft[:1500])
@@ -82,7 +82,7 @@ def test_of_a_record_in_several_files_the_last_ones_row_counts(root: Path, whole
     assert left_out == ["left out, 1,550 times: raw.deals a later file has the record, by its Record ID"]
 
 
-def test_of_exports_of_everything_the_last_by_name_is_read(root: Path, whole: tuple) -> None:  # noqa: F811
+def test_of_exports_of_everything_the_last_by_name_is_read(root: Path, whole: tuple) -> None:
     wanted, head, rows = whole
     notes: list[str] = []
     write(root / "exports/deals-9.csv", head, rows[:2200])
@@ -94,7 +94,7 @@ def test_of_exports_of_everything_the_last_by_name_is_read(root: Path, whole: tu
     assert climbed().connection.execute(EVERYTHING).fetchall() == wanted
 
 
-def test_a_finding_names_the_file_and_the_line_in_it(root: Path, whole: tuple) -> None:  # noqa: F811
+def test_a_finding_names_the_file_and_the_line_in_it(root: Path, whole: tuple) -> None:
     _, head, rows = whole
     names = head.split(",")
     write(root / "exports/deals_1.csv", head, rows[:1200])
@@ -113,7 +113,7 @@ def test_a_finding_names_the_file_and_the_line_in_it(root: Path, whole: tuple) -
     lines_of(ladder)
 
 
-def test_a_column_that_some_files_lack_is_empty_there_and_told(root: Path, whole: tuple) -> None:  # noqa: F811
+def test_a_column_that_some_files_lack_is_empty_there_and_told(root: Path, whole: tuple) -> None:
     _, head, rows = whole
     write(root / "exports/deals_1.csv", head, rows[:1200])
     write(root / "exports/deals_2.csv", head, rows[1200:])
@@ -126,7 +126,7 @@ def test_a_column_that_some_files_lack_is_empty_there_and_told(root: Path, whole
     assert ladder.connection.execute(query).fetchone() == (0,)
 
 
-def test_what_cannot_be_joined_is_refused(root: Path, whole: tuple) -> None:  # noqa: F811
+def test_what_cannot_be_joined_is_refused(root: Path, whole: tuple) -> None:
     _, head, rows = whole
     for part, own in (("1", rows[:1200]), ("2", rows[1200:])):
         write(root / f"exports/deals_{part}.csv", head, own)
@@ -142,7 +142,7 @@ def test_what_cannot_be_joined_is_refused(root: Path, whole: tuple) -> None:  # 
         climbed()
 
 
-def test_eight_weekly_exports_give_what_the_last_one_gives(root: Path, truth: Market) -> None:  # noqa: F811
+def test_eight_weekly_exports_give_what_the_last_one_gives(root: Path, truth: Market) -> None:
     exports.hubspot(truth, root / "exports")
     answered(root / "exports")
     head, rows = pieces(root / "exports" / DEALS)
