@@ -248,3 +248,10 @@ def test_decoding(define: Define, content: bytes, encoding: str, text: str, n_sp
     put(definition.folder / "calls.csv", content)
     content = sources.raw_bytes(definition, "calls")
     assert containers.decoded(content, encoding, "calls.csv", "[sources.calls]") == (text, n_spoiled)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman"])
+def test_the_code_page_is_told_by_the_letters_inside_words(encoding: str) -> None:
+    text = "Zürich, Málaga, façade, Göteborg; it’s – 12 €, “naïve”\n"
+    assert containers.eight_bit(text.encode(encoding)) == encoding
+    assert containers.eight_bit(b"plain") == "cp1252"

@@ -167,6 +167,20 @@ def test_advertising_with_a_title_and_totals(root: Path, truth: Market) -> None:
     assert found == (24, f"{total:.2f}")
 
 
+@pytest.mark.parametrize("written", ["2024-{:02d}", "{:02d}/2024", "{:02d}.2024"])
+def test_money_of_a_month_is_spread_over_its_days(root: Path, truth: Market, written: str) -> None:
+    exports.pipedrive(truth, root / "exports")
+    rows = [f"{written.format(1 + i % 12)},Spring {i // 12},{100 + i}" for i in range(24)]
+    (root / "exports/ad_spend.csv").write_text("\n".join(["Month,Campaign,Cost", *rows, ""]))
+    answered(root / "exports")
+    ladder = climbed()
+    query = "select starts_on::varchar, ends_on::varchar, spent_amount::int from spend order by spend_id limit 2"
+    assert ladder.connection.execute(query).fetchall() == [
+        ("2024-01-01", "2024-01-31", 100), ("2024-02-01", "2024-02-29", 101)
+    ]  # fmt: skip
+    assert not [action for action in ladder.actions if action["table"] in ("spend", "raw.spend")]
+
+
 def test_what_is_no_export_is_refused(root: Path) -> None:
     (root / "exports/notes.csv").write_text("a,b\n1,2\n")
     with pytest.raises(SourceError, match=r"neither deals nor a survey is recognised; found notes\.csv \(a, b\)"):

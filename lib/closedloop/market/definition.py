@@ -37,7 +37,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Kind = Literal["text", "amount", "number", "count", "flag", "date", "time"]
+Kind = Literal["text", "amount", "number", "count", "flag", "date", "month", "time"]
 
 
 class Source(_Strict):

@@ -226,7 +226,7 @@ class Draft:
             texts = pd.Series(export.look.texts[column], dtype=object) if export else pd.Series()
             n, kind = texts.nunique(), export.look.kinds[column] if export else "text"
             is_ticked = kind == "flag" or (n == 1 and texts.isna().any())
-            if n == 0 or kind in ("date", "time") or (not is_ticked and tells_of_a_person(column, texts)):
+            if n == 0 or kind in ("date", "month", "time") or (not is_ticked and tells_of_a_person(column, texts)):
                 continue
             role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
             if role == "field" and not (1 < n <= _MOST_LEVELS):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.errors import SourceError
-from closedloop.market.reading.containers import content_of, decoded, kind_of, rows_of, unpacked, utf_16
+from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Records, own_names, split
 from closedloop.market.reading.values import ORDERS, Style, read
@@ -162,7 +162,7 @@ def _encoding(content: bytes) -> str:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
-        return "cp1252"
+        return eight_bit(content)
     return "utf-8"
 
 
@@ -270,7 +270,7 @@ def _kind(found: Look, column: str, currency: str) -> str:
         return "flag"
     if _share(texts, "time", style) >= _NEARLY and not all(text.strip().isdigit() for text in texts):
         return "time" if any(":" in text for text in texts) and not all(_MIDNIGHT.search(t) for t in texts) else "date"
-    for kind in ("count", "number", "amount"):
+    for kind in ("count", "month", "number", "amount"):
         if _share(texts, kind, style) >= _NEARLY:
             return "text" if kind == "count" and _are_codes(texts) else kind
     return "text"

@@ -77,7 +77,7 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "kept by the system, or a forecast: it changes with the deal", True
     if tells_of_a_person(column, texts):
         return "", "may tell of a person", True
-    if kind in ("date", "time"):
+    if kind in ("date", "month", "time"):
         return "", "a day", True
     if kind == "text" and (what := likeness(texts)) is not None:
         return "", f"{what}", True

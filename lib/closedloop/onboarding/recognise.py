@@ -105,8 +105,9 @@ def settle(export: Export) -> None:
     """Declare what the recognised columns hold: identifiers are text, days are days, amounts are amounts."""
     kinds = export.look.kinds
     for role, column in export.columns.items():
-        if role.endswith("_on"):
-            kinds[column] = "time" if kinds[column] == "time" else "date"
+        if role.endswith("_on"):  # money may be of a month; a deal is created on a day
+            able = ("time", "month") if export.table == "spend" else ("time",)
+            kinds[column] = kinds[column] if kinds[column] in able else "date"
         elif role.startswith("amount"):
             kinds[column] = "amount"
         elif role.startswith("is_"):

@@ -53,7 +53,9 @@ def _spend(draft: Draft) -> str:
     of = _Select(draft, "spend")
     of.add("printf('S%05d', t.row_no)", "spend_id")
     of.add(of.day("starts_on"), "starts_on")
-    if of.has("ends_on"):
+    if of.kind("starts_on") == "month":
+        of.add(f"last_day({of.day('starts_on')})", "ends_on")
+    elif of.has("ends_on"):
         of.add(of.day("ends_on"), "ends_on")
     of.plain("channel")
     of.plain("campaign")
@@ -77,6 +79,9 @@ class _Select:
 
     def raw(self, role: str) -> str:
         return f"t.{quoted(self.export.columns[role])}"
+
+    def kind(self, role: str) -> str:
+        return self.export.look.kinds[self.export.columns[role]]
 
     def add(self, expression: str, name: str) -> None:
         self.items.append(f"{expression} as {name}")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,17 @@ def utf_16(content: bytes) -> str:
         return "utf-16"
     every_other = content[1:200:2]
     return "utf-16-le" if every_other.count(0) > 0.8 * max(len(every_other), 4) else ""
+
+
+# where letters beyond ASCII stand inside words: what the code pages of Windows and of old Macs have there
+_INSIDE_ON_MACS = re.compile(rb"[A-Za-z][\x80-\x91\x93-\x95\x98-\x9f][a-z]")
+_INSIDE_ON_WINDOWS = re.compile(rb"[A-Za-z][\xc0-\xff][a-z]")
+
+
+def eight_bit(content: bytes) -> str:
+    """The code page of text that is no UTF-8: that of Windows, or of Macs, where its letters make more sense."""
+    on_macs, on_windows = (len(inside.findall(content)) for inside in (_INSIDE_ON_MACS, _INSIDE_ON_WINDOWS))
+    return "mac_roman" if on_macs > on_windows else "cp1252"
 
 
 def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[str, int]:

@@ -30,6 +30,8 @@ _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th|\.)?[ -]?(?:de )?([^\W\d_]{3,10})\.?,?[ -]?(?:de )?(\d{4}|\d{2})")
 _MONTH_FIRST = re.compile(r"([^\W\d_]{3,10})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
 _YEAR_FIRST = re.compile(r"(\d{4})[ -]([^\W\d_]{3,10})\.?[ -](\d{1,2})")
+_MONTH = re.compile(r"(\d{1,2}|[^\W\d_]{3,10})\.?[-/. ]((?:19|20)\d{2})")
+_MONTH_LAST = re.compile(r"((?:19|20)\d{2})[-/. ](\d{1,2}|[^\W\d_]{3,10})\.?")
 _CLOCK = re.compile(
     r"(?P<day>.+?)(?:[T,]|,? )(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
     r"(?:[:.](?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)? ?(?P<half>[AaPp]\.?[Mm]\.?)?"
@@ -175,6 +177,16 @@ def day(text: str, style: Style) -> date:
     return found.date() if isinstance(found, datetime) else found
 
 
+def month(text: str, style: Style) -> date:  # readers are called alike
+    """The first day of a month: "2024-02", "02/2024", "Feb 2024"."""
+    plain = " ".join(text.translate(_BLANKS | _MINUS).split())
+    for pattern, (year, name) in ((_MONTH, (2, 1)), (_MONTH_LAST, (1, 2))):
+        if parts := pattern.fullmatch(plain):
+            number = parts[name] if parts[name].isdigit() else meanings("months").get(parts[name].casefold(), "0")
+            return _one_of(_days([(parts[year], number, "1")]))
+    raise Unreadable
+
+
 def time(text: str, style: Style) -> datetime:
     """A time on the market's clock; midnight where only a day is written."""
     found = moment(text, style)
@@ -250,6 +262,7 @@ READERS: dict[str, Callable[[str, Style], Any]] = {
     "count": count,
     "flag": flag,
     "date": day,
+    "month": month,
     "time": time,
 }
 WORDS = {
@@ -258,6 +271,7 @@ WORDS = {
     "count": ("a whole number", "12"),
     "flag": ("a flag", "yes, no, true, false, 1, 0, x, ja, nein, oui, non"),
     "date": ("a date", "2024-03-31, 31 Mar 2024"),
+    "month": ("a month", "2024-03, 03/2024, Mar 2024"),
     "time": ("a time", "2024-03-31 14:05, 2024-03-31T14:05:00Z"),
 }
 SETTING = {"amount": "decimal", "number": "decimal", "count": "decimal", "date": "dates", "time": "dates"}

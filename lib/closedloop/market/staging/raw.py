@@ -16,7 +16,7 @@ from duckdb.sqltypes import VARCHAR
 
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.definition import Definition, Source, zone
-from closedloop.market.reading.containers import decoded, kind_of, rows_of
+from closedloop.market.reading.containers import decoded, eight_bit, kind_of, rows_of
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
 from closedloop.market.reading.parts import joined
@@ -31,6 +31,7 @@ _TYPES: dict[str, tuple[pa.DataType, str]] = {
     "count": (pa.int64(), "BIGINT"),
     "flag": (pa.bool_(), "BOOLEAN"),
     "date": (pa.date32(), "DATE"),
+    "month": (pa.date32(), "DATE"),
     "time": (pa.timestamp("us"), "TIMESTAMP"),
 }
 _GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group once
@@ -270,9 +271,10 @@ def _is_grouped(texts: Texts) -> bool:
 
 
 def _encoding(content: bytes) -> str:
-    """The way to read a file of the Windows code page, where it is one."""
+    """The way to read a file of an older code page, where it is one."""
+    name = eight_bit(content)
     try:
-        content.decode("cp1252")
+        content.decode(name)
     except UnicodeDecodeError:
         return ""
-    return 'encoding = "cp1252" would read them all'
+    return f'encoding = "{name}" would read them all'
