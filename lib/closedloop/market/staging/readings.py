@@ -25,6 +25,7 @@ _TYPES = {
     **dict.fromkeys(exp.DataType.INTEGER_TYPES, ("a whole number", "12")),
     **dict.fromkeys(exp.DataType.REAL_TYPES, ("a number", "12.5")),
 }
+_CONVERTED = ("an amount in the market's currency", "a currency and month that are in rates.csv")
 _NO_TEXT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Query)
 
 
@@ -128,6 +129,8 @@ class Select:
                     yield from self._readings(*part, seen)
 
     def _reading(self, node: exp.Expr, scope: Scope) -> Reading | None:
+        if isinstance(node, exp.Anonymous) and node.name.lower() == "in_currency" and len(node.expressions) == 3:
+            return self._conversion(node, scope)
         kind, is_hard = _kind(node)
         text = node.this if isinstance(node, exp.Cast | exp.StrToTime) else next(iter(node.expressions), None)
         found = self._over_raw(text, scope) if kind and text is not None else None
@@ -137,6 +140,16 @@ class Select:
         return Reading(
             *(source, tuple(columns), raw.sql(_DIALECT), _value(node, raw).sql(_DIALECT), *kind, is_hard, _reader(node))
         )
+
+    def _conversion(self, node: exp.Anonymous, scope: Scope) -> Reading | None:
+        """An amount of another currency, which is missing where no rate is known."""
+        amount, code, _ = (part.copy() for part in node.expressions)
+        with_space = exp.DPipe(this=exp.cast(amount, "varchar"), expression=exp.Literal.string(" "))
+        text = self._over_raw(exp.DPipe(this=with_space, expression=code), scope)
+        value = self._over_raw(node.copy(), scope)
+        if text is None or value is None or text[1] != value[1]:
+            return None
+        return Reading(text[1], tuple(text[2]), text[0].sql(_DIALECT), value[0].sql(_DIALECT), *_CONVERTED, False)
 
     def _over_raw(self, expression: exp.Expr, scope: Scope) -> tuple[exp.Expr, str, list[str]] | None:
         """The expression over one raw file's row, that file, and its columns; None for any other expression."""
