@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import scipy
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from closedloop.errors import ParameterError
 from closedloop.statistics.proportions import wilson
-from closedloop.statistics.segmentation.indicators import Floats
+from closedloop.statistics.segmentation.indicators import Floats, Ints
 
+Flags = NDArray[np.bool_]
 _EDGE = 1e-6
 
 
@@ -99,11 +100,10 @@ def auc_within(y: ArrayLike, p: ArrayLike, block: ArrayLike) -> float:
 def auc_within_interval(y: ArrayLike, p: ArrayLike, block: ArrayLike, level: float = 0.90) -> Interval:
     """AUC inside blocks with the interval of DeLong, DeLong & Clarke-Pearson (1988), blocks independent."""
     outcome, chance = _pair(y, p)
-    places = [np.flatnonzero(np.asarray(block) == name) for name in pd.unique(np.asarray(block))]
-    parts = [part for rows in places if (part := _delong(outcome[rows], chance[rows])) is not None]
-    if not parts:
+    codes = pd.factorize(np.asarray(block), use_na_sentinel=False)[0]
+    areas, variances, pairs = _delong(outcome == 1, chance, codes.astype(np.int64))
+    if not len(pairs):
         return Interval(np.nan, np.nan, np.nan)
-    areas, variances, pairs = (np.array(column) for column in zip(*parts, strict=True))
     weight = pairs / pairs.sum()
     estimate, error = float(weight @ areas), float(np.sqrt(weight**2 @ variances))
     reach = float(scipy.stats.norm.ppf(0.5 + level / 2)) * error
@@ -180,17 +180,34 @@ def _pairs_won(chance: Floats, hits: Floats, misses: Floats) -> Floats:
     return np.asarray((above * (lower + below / 2)).sum(axis=1), dtype=float)
 
 
-def _delong(outcome: Floats, chance: Floats) -> tuple[float, float, float] | None:
-    """AUC, its variance and the number of pairs; None when one outcome is absent."""
-    hits, misses = chance[outcome == 1], chance[outcome == 0]
-    m, n = len(hits), len(misses)
-    if not m or not n:
-        return None
-    ranks = scipy.stats.rankdata(np.concatenate([hits, misses]))
-    above = (ranks[:m] - scipy.stats.rankdata(hits)) / n
-    below = 1 - (ranks[m:] - scipy.stats.rankdata(misses)) / m
-    variance = (above.var(ddof=1) / m if m > 1 else 0.25) + (below.var(ddof=1) / n if n > 1 else 0.25)
-    return float(above.mean()), float(variance), float(m * n)
+def _delong(is_hit: Flags, chance: Floats, block: Ints) -> tuple[Floats, Floats, Floats]:
+    """AUC, its variance and the number of pairs of each block that holds both outcomes; all blocks at once."""
+    m, n = (np.bincount(block, side, minlength=1) for side in (is_hit, ~is_hit))
+    others = _ranks(chance, block) - _ranks(chance, 2 * block + is_hit)  # of a hit: misses below it, ties half
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = np.where(is_hit, others / n[block], 1 - others / m[block])
+        areas = np.bincount(block, above * is_hit, minlength=len(m)) / m
+        spreads = []
+        for side, size in ((is_hit, m), (~is_hit, n)):
+            mean = np.bincount(block, above * side, minlength=len(m)) / size
+            squares = np.bincount(block, (above - mean[block]) ** 2 * side, minlength=len(m))
+            spreads.append(np.where(size > 1, squares / (size - 1) / size, 0.25))
+    both = (m > 0) & (n > 0)
+    return areas[both], np.asarray(spreads).sum(axis=0)[both], (m * n)[both].astype(float)
+
+
+def _ranks(values: Floats, group: Ints) -> Floats:
+    """(n,) the rank of each value in its group, from 1; the mean of their ranks where some are equal."""
+    order = np.lexsort((values, group))
+    ordered, of = values[order], group[order]
+    is_new_group = np.diff(of, prepend=-1) != 0
+    is_new = is_new_group | (np.diff(ordered, prepend=np.nan) != 0)
+    first = np.flatnonzero(is_new)
+    length = np.diff(first, append=len(values))
+    begin = np.maximum.accumulate(np.where(is_new_group, np.arange(len(values)), 0))
+    found = np.empty(len(values))
+    found[order] = np.repeat(first + (length + 1) / 2, length) - begin
+    return found
 
 
 LEAST_EFFECTIVE = 50.0

@@ -126,16 +126,16 @@ def one_sided_levels(cases: Cases, columns: Collection[str]) -> pd.DataFrame:
     """
     outcomes, rows, n_looked_at = _Outcomes.of(cases), [], 0
     rate = outcomes.won - outcomes.distance
+    with np.errstate(divide="ignore"):  # in a period in which all were won, no luck is needed
+        parts = {"n": np.ones(len(rate)), "k": outcomes.won, "all_lost": np.log1p(-rate), "all_won": np.log(rate)}
     for name in columns if outcomes.enough else ():
         if _numbers(values := cases.rows[name].iloc[outcomes.decided]) is not None:
             continue
-        found = pd.DataFrame({"level": level_text(values).to_numpy(), "won": outcomes.won})
-        with np.errstate(divide="ignore"):  # in a period in which all were won, no luck is needed
-            found = found.assign(all_lost=np.log1p(-rate), all_won=np.log(rate))
-        levels = found.groupby("level").agg(
-            n=("won", "size"), k=("won", "sum"), all_lost=("all_lost", "sum"), all_won=("all_won", "sum")
-        )
-        levels = levels[levels["n"] >= FEWEST_EACH].reset_index().assign(column=name)
+        codes, names = pd.factorize(level_text(values), sort=True)
+        known = codes >= 0
+        sums = {key: np.bincount(codes[known], part[known], len(names)) for key, part in parts.items()}
+        levels = pd.DataFrame({"column": name, "level": names} | sums).astype({"n": "int64"})
+        levels = levels[levels["n"] >= FEWEST_EACH]
         n_looked_at += len(levels)
         rows.append(levels[(levels["k"] == 0) | (levels["k"] == levels["n"])])
     table = pd.concat(rows) if rows else pd.DataFrame(columns=["column", "level", "k", "n", "all_lost", "all_won"])
@@ -223,14 +223,14 @@ def _judged(
 
 def _hardly_filled(filled: Flags, scarce: Any, ample: Any, period: pd.Series) -> bool:
     """Is it hardly ever filled for the ``scarce`` records, yet in the same periods often enough for the ``ample``?"""
-    table = pd.DataFrame({"period": period.to_numpy(), "filled": filled})
-    table = table.assign(scarce=np.asarray(scarce, dtype=bool), ample=np.asarray(ample, dtype=bool))
-    both = table.groupby("period", dropna=False)[["scarce", "ample"]].transform("any").all(axis=1)
-    found = table[both & table["scarce"]].groupby("period", dropna=False)["filled"].agg(["size", "sum"])
-    usual = table[both & table["ample"]].groupby("period", dropna=False)["filled"].mean()
-    expected = float((usual * found["size"]).sum())
-    is_enough = found["size"].sum() >= _FEWEST_UNFILLED and expected >= _FEWEST_EXPECTED
-    return bool(is_enough and found["sum"].sum() <= _HARDLY * expected)
+    number = pd.factorize(period, use_na_sentinel=False)[0]
+    few, many = np.asarray(scarce, dtype=bool), np.asarray(ample, dtype=bool)
+    n_few, n_many = (np.bincount(number, side) for side in (few, many))
+    n_filled, n_usual = (np.bincount(number, side & filled) for side in (few, many))
+    both = (n_few > 0) & (n_many > 0)
+    expected = float((n_usual[both] / n_many[both] * n_few[both]).sum())
+    is_enough = n_few[both].sum() >= _FEWEST_UNFILLED and expected >= _FEWEST_EXPECTED
+    return bool(is_enough and n_filled[both].sum() <= _HARDLY * expected)
 
 
 def _codes(values: pd.Series, most_bands: int = _MOST_BANDS) -> Ints:
