@@ -102,7 +102,7 @@ def change_of(claim: Mapping[str, Any], *, period: str, edit: str, into: str) ->
 
 
 EVERYONE = "everyone"
-GATE = 0.05  # a difference of rates that is worth a change of the set
+GATE = 0.05  # a difference that is worth a change of the set, at a rate of one half (``at_rate``)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ class Signal:
 
     ``entered``: the first period that it is in force; ``points`` (``low`` to ``high``): what it promised then, as
     fractions, from ``n`` deals with the level, closed ``first_period`` to ``last_period``; ``log_odds`` and
-    ``deviation``: the same on the logit scale. ``since_*``: what came of it on deals that closed from then on: the way
-    it was promised in ``n_same`` of ``n_periods`` periods. ``left``: the first period in which it is not in force.
+    ``deviation``: the same on the logit scale. ``since_*``: what came of it on deals that closed from ``since_period``
+    on, of a withdrawn one in the last periods, for which it was withdrawn: the way it was promised in ``n_same`` of
+    ``n_periods`` periods. ``left``: the first period in which it is not in force.
     """
 
     field: str
@@ -56,6 +57,7 @@ class Signal:
     first_period: str = ""
     last_period: str = ""
     state: str = NEW
+    since_period: str = ""
     since_points: float | None = None
     since_low: float | None = None
     since_high: float | None = None
@@ -128,9 +130,10 @@ class Refined:
     """What one period teaches: the signals as they stand for the next, and every test that was made.
 
     ``tests``: a row a test: field, level, persona, n, p, q, points, low, high (fractions, shrunk), beyond (probability
-    that it is over the gate), reach (how far the unshrunk interval goes from 0), visible (the difference that 80 %
-    power shows), scale (4p(1 - p) of the deals), is_entering. ``followed``: what came of each signal since it entered.
-    ``rate``: of error, of the whole period.
+    that it is over the gate), first_period (of the deals that it saw), reach (how far the unshrunk interval goes from
+    0), visible (the difference that 80 % power shows), scale (4p(1 - p) of the deals), is_entering. ``followed``: what
+    came of each signal, as its ``since_period`` says. ``rate``: of error, of the whole period, 0 while too few periods
+    are known.
     """
 
     signals: tuple[Signal, ...]
@@ -163,12 +166,12 @@ def refine(
             held.append(one)
             continue
         told, latest = _since(one, now, cases)
-        followed[one.what] = told
-        held.append(_followed(one, told, latest, coming))
+        held.append(_followed(one, told, latest, cases.names, coming))
+        followed[one.what] = latest if latest and not held[-1].is_in_force else told
     whole, recent = cases.fit(), cases.fit(len(cases.names) - window)
     fits = [fit for fit in (whole, recent if len(cases.names) > window else None) if fit is not None]
     if not fits:
-        return Refined(tuple(held), pd.DataFrame(), followed, rate)
+        return Refined(tuple(held), pd.DataFrame(), followed, 0.0)
     able = rate if len(cases.names) >= window else 0.0
     levels = [one.what for one in in_force(held)]
     barred = {one.what for one in held if not one.is_in_force}
@@ -182,11 +185,13 @@ def refine(
     held = [one for one in held if one.what not in returned]
     levels = [one.what for one in in_force([*held, *found])]
     own, own_tests = _of_one_persona(levels, whole, cases, coming, able, of_people)
-    every = pd.concat([tests.assign(persona=""), own_tests], ignore_index=True)
+    seen = tests["span"].map(dict(enumerate(cases.names[fit.period.min()] for fit in fits)))
+    every = pd.concat([tests.assign(persona="", first_period=seen), own_tests], ignore_index=True)
+    every["first_period"] = every["first_period"].fillna(cases.names[0])
     new = {one.what for one in (*found, *own)}
     rows = zip(every["field"], every["level"], every["persona"], strict=True)
     every["is_entering"] = [Level(*row) in new for row in rows]
-    return Refined((*held, *found, *own), every.assign(**_extent(every, cases)), followed, rate)
+    return Refined((*held, *found, *own), every.assign(**_extent(every, cases)), followed, able)
 
 
 def _extent(tests: pd.DataFrame, cases: Cases) -> dict[str, Any]:
@@ -210,15 +215,23 @@ def _since(one: Signal, now: Sequence[Level], cases: Cases) -> tuple[Since, Sinc
     return told, since(latest, one.what, now, sign) if latest else None
 
 
-def _followed(one: Signal, told: Since, latest: Since | None, coming: str) -> Signal:
+def _followed(one: Signal, told: Since, latest: Since | None, names: Sequence[str], coming: str) -> Signal:
     """The signal with what came of it: confirmed, not yet told, or withdrawn from the ``coming`` period on."""
     if not told.is_known:
         return one
     sign = np.sign(one.log_odds)
     is_confirmed = (told.low if sign > 0 else -told.high) > 0
     state = CONFIRMED if is_confirmed else NOT_YET_TOLD
-    gone = latest is not None and is_withdrawn(one.promise, latest)
-    figures = {"since_points": told.points, "since_low": told.low, "since_high": told.high, "since_n": told.n}
+    gone, first = latest is not None and is_withdrawn(one.promise, latest), one.entered
+    if latest is not None and gone:  # what it is withdrawn for is told, not what came before
+        told, first = latest, max(one.entered, names[-_LATEST:][0], key=in_time)
+    figures = {
+        "since_period": first,
+        "since_points": told.points,
+        "since_low": told.low,
+        "since_high": told.high,
+        "since_n": told.n,
+    }
     counts = {"n_same": told.n_same, "n_periods": told.n_periods}
     left = {"state": WITHDRAWN, "left": coming} if gone else {"state": state}
     return replace(one, **figures, **counts, **left)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -48,6 +48,12 @@ class ShrunkRates:
         """Posterior probability that each rate is more than ``threshold`` (a fraction) from the baseline."""
         centre = np.asarray(self.baseline if baseline is None else baseline, dtype=float)
         return 1.0 - self.chance_below(centre + threshold) + self.chance_below(centre - threshold)
+
+
+def at_rate(difference: float, rate: ArrayLike) -> Any:
+    """What a difference at a rate of one half is at another rate: about as much in log odds (times 4p(1 - p))."""
+    p = np.asarray(rate, dtype=float)
+    return difference * 4 * p * (1 - p)
 
 
 def counted(k: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:

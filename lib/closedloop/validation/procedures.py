@@ -15,7 +15,7 @@ from closedloop.questions.personas.promised_rates import beyond_promise, promise
 from closedloop.questions.refinement.splits import is_splittable, shrunk_splits
 from closedloop.questions.research.criteria import OF_DEALS, of_deals
 from closedloop.questions.research.targets import each_level, scores_of
-from closedloop.statistics.proportions import compare_in_strata, stratified_difference_p
+from closedloop.statistics.proportions import at_rate, compare_in_strata, stratified_difference_p
 from closedloop.statistics.scoring.accuracy import rule_value, taken_first
 from closedloop.statistics.scoring.scores import fit_score
 from closedloop.statistics.weighing import Criterion
@@ -178,7 +178,8 @@ class Splits(Repeated):
             base = k_all[own[0]].sum() / n_all[own[0]].sum()
             shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
             low, high, mean, over = (
-                part[: len(own)] for part in (shrunk.low, shrunk.high, shrunk.mean, shrunk.beyond(self.gate, base))
+                part[: len(own)]
+                for part in (shrunk.low, shrunk.high, shrunk.mean, shrunk.beyond(float(at_rate(self.gate, base)), base))
             )
             effect[own], beyond[own] = mean - base, np.where((low < base) & (base < high), 0.0, over)
         return Tests(p, effect, beyond)

@@ -18,6 +18,7 @@ from closedloop.presentation.persona_words import change_table, edit_evidence, e
 from closedloop.presentation.sentences import backed, records, value, where
 from closedloop.presentation.tables import dots_of, table_of
 from closedloop.presentation.words import capital
+from closedloop.statistics.proportions import at_rate
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
@@ -207,7 +208,8 @@ def _kept(entry: Change, deals: pd.DataFrame, rng: np.random.Generator, resample
     k, n = (counted.loc[sides, name].to_numpy(dtype=float) for name in ("sum", "size"))
     drawn = rng.binomial(n.astype(int), k / n, (resampled, 2)) / n  # resampling rows of a group of fixed size
     sign = np.sign((entry.estimate or 0.0) - (entry.baseline or 0.0))
-    share = float((sign * (drawn[:, 0] - drawn[:, 1]) > GATE).mean())
+    gate = at_rate(GATE, k.sum() / n.sum())
+    share = float((sign * (drawn[:, 0] - drawn[:, 1]) > gate).mean())
     return [{"field": "persona", "level": entry.into, "estimate": share, "n": int(n.sum())}]
 
 

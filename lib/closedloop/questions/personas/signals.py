@@ -52,6 +52,9 @@ def signals() -> Answer:
     return answer
 
 
+_GONE = "In force no longer. What came is that of the last periods, for which it was withdrawn."
+
+
 def _about(one: Signal) -> dict[str, object]:
     return {"subject": one.persona or "market", "field": one.field, "level": one.level}
 
@@ -60,7 +63,7 @@ def _state(answer: Answer, one: Signal) -> None:
     """What a signal promised, what came since, and in how many periods it went that way: none while it is new."""
     now, told = answer.now, signal_words
     learned = Origin(now.notebook, answer.section, "deals", one.first_period, one.last_period)
-    later = learned._replace(first_period=one.entered, last_period=_last_told(one, now.situation))
+    later = learned._replace(first_period=one.since_period or one.entered, last_period=_last_told(one, now.situation))
     promised, came = (told.PROMISED, told.CAME) if one.is_in_force else (told.HAD_PROMISED, told.HAD_COME)
     at_entry = _about(one) | {"estimate": one.points, "low": one.low, "high": one.high, "n": one.n}
     answer.estimate([at_entry], learned, promised, unit="points", kind="predictive")
@@ -106,7 +109,7 @@ def _show_signals(shown: Evidence, title: str, *, personas: PersonaSet, fields: 
         said.append(signal_words.signal_told(one, claims, words, is_of_buyers=one.field in fields))
         said += signal_words.trial_told(one, claims, words)
     said += [signal_words.withdrawn_told(one, claims, words) for one in gone]
-    captions = ((in_force, title), (gone, "In force no longer."))
+    captions = ((in_force, title), (gone, _GONE))
     tables = [_listed(part, shown, caption) for part, caption in captions if part]
     return *tables, *([Listing(said)] if said else [])
 

@@ -12,7 +12,7 @@ from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stati
 from closedloop.presentation.sentences import backed, sentences
 from closedloop.presentation.tables import dots_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
-from closedloop.statistics.proportions import wilson
+from closedloop.statistics.proportions import at_rate, wilson
 from closedloop.statistics.segmentation.indicators import Floats, is_metric, level_text
 from closedloop.statistics.stratified import FEWEST_EARLIER, Drift
 from closedloop.statistics.stratified import drift as moved
@@ -92,6 +92,7 @@ def moves(won: Floats, n: Floats, threshold: float) -> dict[str, tuple[NDArray[n
     enough = (n[:, -1] >= LEAST_SHOWN) & (n[:, :-1].sum(axis=1) >= LEAST_SHOWN)
     shown = enough & (len(n) > 1)
     everyone = np.broadcast_to(n.sum(axis=0), n.shape)
+    threshold = float(at_rate(threshold, won.sum() / max(n.sum(), 1.0)))
     return {
         RATE: (enough, moved(won[enough], n[enough], threshold=threshold)),
         SHARE: (shown, moved(n[shown], everyone[shown], threshold=SHARE_THRESHOLD)),

@@ -108,7 +108,7 @@ def edits(
     """Every split, merge and retirement of the personas in force, tested on all deals that were decided so far.
 
     Splits compare a level of a field with the persona's other deals inside the periods (van Elteren's stratified exact
-    test); merges and retirements ask whether a difference is small (Schuirmann, 1987). q <= .04 / planned periods is a
+    test); merges and retirements ask whether a difference is small (Schuirmann, 1987). q <= .02 / planned periods is a
     permanent split, .10 / planned periods the others. ``signalled``: the answer of ``signal_tests``, whose levels split
     no persona. ``by``: fields tried as splits, those of the people unless given; ``least``: decided deals of the period
     below which the set is left alone, 60 unless given. ``fitted`` of the answer: the challenger.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,18 +24,17 @@ from closedloop.personas.signals import (
 )
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.sentences import Claim, records, where
+from closedloop.presentation.sentences import Claim, first, records, where
 from closedloop.presentation.signal_words import for_whom, level_named
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
 from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import SignalRedraw
 
-TESTED, SINCE, VISIBLE = "level_points", "signal_kept", "visible_points"
+TESTED, SINCE, LOST, VISIBLE = "level_points", "signal_kept", "signal_lost", "visible_points"
 _POWER = 0.8
 _QUARTER = 0.25  # of the deals: the share for which 06 says what could have been shown
 _WATCHED = 0.10
@@ -68,7 +68,12 @@ def signal_tests(
     origin = answer.origin(closed["closed_on"])
     if len(found.tests):
         answer.closed.append(_tests(found, origin, now.situation.about, situation.claims.smallest_worth))
-        answer.estimate([_visible(found, cases)], origin, VISIBLE, unit="points")
+        answer.results["is_early"] = not found.rate
+        if found.rate:
+            n_now = int(situation.in_period(closed["closed_on"]).sum())
+            sizes = {"": len(cases.won), "period": n_now}
+            visible = [_visible(found, cases, n) | {"level": level} for level, n in sizes.items()]
+            answer.estimate(visible, origin, VISIBLE, unit="points")
     followed = [one for one in found.signals if one.what in found.followed and one.since_points is not None]
     if followed:
         answer.closed.append(_followed(followed, found, origin, now.situation.about))
@@ -98,6 +103,7 @@ def _tests(found: Refined, origin: Origin, about: dict[str, Any], worth: float) 
     figures |= {"n": tests["n"], "p": tests["p"]}
     meta = meta_of(origin, TESTED, "points", "predictive") | {"baseline": 0.0}
     looks = typed(pd.DataFrame(figures).assign(**meta), LOOK_COLUMNS)
+    looks["first_period"] = tests["first_period"].astype("str").to_numpy()
     claims = close_family(looks, family="signal", **about)
     is_alike = (tests["reach"] < worth * tests["scale"]).to_numpy()
     verdicts = [tests["is_entering"], (tests["q"] <= _WATCHED) & (tests["beyond"] > 0.25), is_alike]
@@ -106,30 +112,36 @@ def _tests(found: Refined, origin: Origin, about: dict[str, Any], worth: float) 
     return claims.assign(q=tests["q"].to_numpy(), verdict=shown, visible_difference=tests["visible"].to_numpy())
 
 
-def _visible(found: Refined, cases: Cases) -> dict[str, Any]:
-    """The points from which on a level that a quarter of the deals have would enter, with 80 % power."""
-    n, rate = len(cases.won), float(cases.won.mean())
+def _visible(found: Refined, cases: Cases, n: int) -> dict[str, Any]:
+    """The points from which on a level that a quarter of ``n`` deals have would enter, with 80 % power."""
+    rate = float(cases.won.mean())
     needed = found.rate * SIGNALS_SHARE / max(int((found.tests["persona"] == "").sum()), 1)
     z = scipy.stats.norm.isf(needed / 2) + scipy.stats.norm.ppf(_POWER)
     return {"estimate": z * np.sqrt(rate * (1 - rate) / (n * _QUARTER * (1 - _QUARTER))), "n": n}
 
 
 def _followed(signals: Sequence[Signal], found: Refined, origin: Origin, about: dict[str, Any]) -> pd.DataFrame:
-    """A claim for every signal followed: its points on deals since it entered, and the test behind its state."""
+    """A claim for every signal followed: its points on later deals, and the test behind its state.
+
+    Tested is that nothing came of it; of one that is withdrawn, that as much came as was promised.
+    """
     rows = []
     for one in signals:
         told, sign = found.followed[one.what], np.sign(one.log_odds)
-        p = float(scipy.stats.norm.sf(sign * told.log_odds / told.error))
+        z = sign * told.log_odds / told.error
+        if not one.is_in_force:
+            z = sign * (one.log_odds - told.log_odds) / np.hypot(told.error, one.deviation)
+        base = 0.0 if one.is_in_force else one.points
         rows.append(
-            {"subject": one.persona or "market", "field": one.field, "level": one.level, "n": one.since_n, "p": p}
-            | {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "baseline": 0.0}
-            | {"effect": one.since_points}
+            meta_of(origin, SINCE if one.is_in_force else LOST, "points", "predictive")
+            | {"subject": one.persona or "market", "field": one.field, "level": one.level, "n": one.since_n}
+            | {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "baseline": base}
+            | {"effect": (one.since_points or 0.0) - base, "p": float(scipy.stats.norm.sf(z))}
+            | {"first_period": one.since_period}
         )
-    meta = meta_of(origin, SINCE, "points", "predictive")
-    claims = close_family(typed(pd.DataFrame(rows).assign(**meta), LOOK_COLUMNS), family="followed", **about)
-    return claims.assign(
-        verdict=[str(Verdict.SUPPORTED if one.state == CONFIRMED else Verdict.REFUSED) for one in signals]
-    )
+    claims = close_family(typed(pd.DataFrame(rows), LOOK_COLUMNS), family="followed", **about)
+    is_told = [one.state in (CONFIRMED, WITHDRAWN) for one in signals]
+    return claims.assign(verdict=[str(Verdict.SUPPORTED if told else Verdict.REFUSED) for told in is_told])
 
 
 def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.DataFrame) -> list[Change]:
@@ -140,25 +152,26 @@ def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.D
         was = known.get(one.what)
         subject = one.persona or "market"
         if one.is_in_force and (was is None or not was.is_in_force):
-            claim = _claim_id(claims, TESTED, subject, one)
+            claim = _claim(claims, TESTED, subject, one)
             figures = {"estimate": one.points, "low": one.low, "high": one.high, "q": one.q, "n": one.n}
             entries.append(_entry(one.entered, SIGNAL, one, figures, claim))
         elif one.state == WITHDRAWN and was is not None and was.is_in_force:
-            claim = _claim_id(claims, SINCE, subject, one)
+            claim = _claim(claims, LOST, subject, one) or _claim(claims, SINCE, subject, one)
             figures = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
             entries.append(_entry(one.left, WITHDRAW, one, figures | {"baseline": one.points}, claim))
     return entries
 
 
-def _entry(period: str, edit: str, one: Signal, figures: dict[str, Any], claim: str) -> Change:
+def _entry(period: str, edit: str, one: Signal, figures: dict[str, Any], claim: Claim | None) -> Change:
     rounded: dict[str, Any] = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in figures.items()}
-    entry = Change(period, edit, persona=one.persona, field=one.field, level=one.level, claim_id=claim)
-    return replace(entry, last_period=one.last_period, **rounded)
+    entry = Change(period, edit, persona=one.persona, field=one.field, level=one.level)
+    if claim is not None:
+        entry = replace(entry, claim_id=str(claim["claim_id"]), last_period=str(claim["last_period"]))
+    return replace(entry, **rounded)
 
 
-def _claim_id(claims: pd.DataFrame, measure: str, subject: str, one: Signal) -> str:
-    found = where(claims, measure=measure, subject=subject, field=one.field, level=one.level)
-    return str(found["claim_id"].iloc[0]) if len(found) else ""
+def _claim(claims: pd.DataFrame, measure: str, subject: str, one: Signal) -> Claim | None:
+    return first(claims, measure=measure, subject=subject, field=one.field, level=one.level)
 
 
 # words
@@ -180,7 +193,9 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
     if tested.empty:
         return [Sentence("No level could be tested as a signal.")]
     entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
-    text = f"{numbers.count(len(tested))} levels were tested: {entering} become{'s' * (entering == 1)} a signal"
+    n_all = int((tested["subject"] == "market").sum())
+    text = f"{numbers.count(n_all)} levels were tested in all personas, {numbers.count(len(tested) - n_all)} in one"
+    text += f": {entering} become{'s' * (entering == 1)} a signal"
     return [stating(f"{text}; {gone} of {shown.result('n_in_force') or 0} in force {_is(gone)} withdrawn.", tested)]
 
 
@@ -190,46 +205,60 @@ def _is(n: int) -> str:
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     tested = where(shown.of(TESTED), family="signal")
-    states, name = shown.table("signals"), level_of(shown.words)
+    states = shown.table("signals")
     pieces: list[Piece] = []
     for claim in records(tested[tested["verdict"] == "supported"]):
         backing = f"{numbers.count(claim['n'])} deals with it to {claim['last_period']}"
         pieces.append(stating(f"Enters: {what(claim, shown.words)}, {_points(claim)}, {backing}.", claim))
-    since = {(c["subject"], c["field"], c["level"]): c for c in records(shown.of(SINCE))}
+    since = {(c["subject"], c["field"], c["level"]): c for c in records(shown.of(SINCE, LOST))}
+    out = set[tuple[str, str, str]]()
     for one in records(states) if len(states) else []:
-        came = since.get((one["persona"] or "market", one["field"], one["level"]))
-        if came is not None:
-            pieces.append(stating(_state(one, came, shown.words), came))
+        about = one["persona"] or "market", one["field"], one["level"]
+        if about in since:
+            pieces.append(stating(_state(one, since[about], shown.words), since[about]))
+        elif one["left"]:
+            out.add(about)
     named = tested[tested["verdict"].isin(["supported", "leaning"])]
     order = named.sort_values(["verdict", "q"], ascending=[False, True], kind="stable")
 
     def of(key: str) -> Column:
         return lambda row: numbers.plain(next(iter(row.values()))[key])
 
+    def status(row: Mapping[str, Claim]) -> str:
+        claim = row[TESTED]
+        if claim["verdict"] == "supported":
+            return "enters"
+        is_out = (claim["subject"], claim["field"], claim["level"]) in out
+        return "withdrawn; later deals alone can bring it back" if is_out else "watch"
+
     columns: Columns = {
         TESTED: ("points", lambda row: _points(row[TESTED])),
         "n": ("deals with it", lambda row: numbers.count(row[TESTED]["n"])),
         "p": ("p", of("p")),
-        "status": ("status", lambda row: "enters" if row[TESTED]["verdict"] == "supported" else "watch"),
+        "status": ("status", status),
     }
-    listed = table_of(order, shown.words, "level", columns, label=name, caption=title) if len(order) else None
+    label = partial(what, words=shown.words)
+    listed = table_of(order, shown.words, "level", columns, label=label, caption=title) if len(order) else None
     said = [Listing([piece for piece in pieces if isinstance(piece, Sentence)])] if pieces else []
     return *([listed] if listed else []), *said, *signals_summary(shown), *_could_show(shown)
 
 
 def _could_show(shown: Evidence) -> list[Sentence]:
-    """What the deals so far could have shown at all."""
-    visible = shown.first(VISIBLE)
-    if visible is None:
+    """What the deals so far could have shown at all, and those of the period alone."""
+    if shown.result("is_early"):
+        return [Sentence("Nothing enters yet: of so few periods, much of what deals show is luck.")]
+    whole, now = (shown.first(VISIBLE, level=level) for level in ("", "period"))
+    if whole is None or now is None:
         return []
     text = (
-        f"With {numbers.count(visible['n'])} deals a level that one in four of them has enters in four of five cases "
-        f"where it moves the chance by {numbers.points(visible['estimate'])}."
+        f"With {numbers.count(whole['n'])} deals a level that one in four of them has enters in four of five cases "
+        f"where it moves the chance by {numbers.points(whole['estimate'])}; with this period's "
+        f"{numbers.count(now['n'])} alone it would take {numbers.points(now['estimate'])}."
     )
-    return [stating(text, visible)]
+    return [stating(text, whole, now)]
 
 
 def _state(one: Mapping[str, Any], claim: Claim, words: Words) -> str:
-    came = f"promised {numbers.signed_points(one['points'])}, since {one['entered']} {_points(claim)}"
+    came = f"promised {numbers.signed_points(one['points'])}, since {one['since_period']} {_points(claim)}"
     counted = f"that way in {one['n_same']} of {one['n_periods']} periods"
     return f"{capital(str(one['state']))}: {what(claim, words)}: {came}, {numbers.count(claim['n'])} deals, {counted}."

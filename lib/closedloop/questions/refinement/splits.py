@@ -17,7 +17,14 @@ from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
 from closedloop.personas.signals import RATE, SPLITS_SHARE
 from closedloop.statistics.level_effects import Level
-from closedloop.statistics.proportions import ShrunkRates, shrink_rates, standardised, stratified_difference_p, wilson
+from closedloop.statistics.proportions import (
+    ShrunkRates,
+    at_rate,
+    shrink_rates,
+    standardised,
+    stratified_difference_p,
+    wilson,
+)
 from closedloop.statistics.rules import Among, Branch, Rule, implies
 from closedloop.statistics.segmentation.indicators import is_metric, level_text
 from closedloop.terms import RARE, Moment, Verdict
@@ -85,7 +92,7 @@ def simplified(
     claims = close_family(
         typed(tested, LOOK_COLUMNS),
         family="simplify",
-        smallest_worth=settings.smallest_worth,
+        smallest_worth=_worth(situation, closed),
         rate=0.10 / settings.planned_periods,
         watch_rate=0.10,
         **situation.about,
@@ -97,6 +104,11 @@ def simplified(
         sentences = rule.sentences()
         kept = tuple(replace(p, rule=tuple(sentences.get(p.id, p.rule))) for p in kept)
     return replace(in_force, rule=rule, personas=kept), claims
+
+
+def _worth(situation: Situation, closed: pd.DataFrame) -> float:
+    """The smallest difference that is worth knowing, at the rate of these deals."""
+    return max(float(at_rate(situation.claims.smallest_worth, closed["is_won"].mean())), 1e-4)
 
 
 def without(rule: Rule, gone: set[str]) -> Rule:
@@ -126,7 +138,7 @@ def _merges(
             meta_of(origin, MERGE, "rate", "descriptive")
             | {"subject": split.into, "field": "persona", "level": split.persona}
             | {"estimate": rate, "low": low, "high": high, "baseline": before, "effect": rate - before, "n": own[1]}
-            | _equivalence(own, old, situation.claims.smallest_worth)
+            | _equivalence(own, old, float(at_rate(situation.claims.smallest_worth, before)))
         )
     return rows
 
@@ -204,7 +216,7 @@ def split_claims(
     return close_family(
         stacked(part.assign(**meta) for part in found),
         family="edit",
-        smallest_worth=situation.claims.smallest_worth,
+        smallest_worth=_worth(situation, closed),
         rate=split_rate(situation),
         watch_rate=0.10,
         **situation.about,
@@ -212,11 +224,13 @@ def split_claims(
 
 
 def split_levels(closed: pd.DataFrame, fields: Sequence[str], signals: Collection[Level]) -> pd.DataFrame:
-    """The levels of the fields as texts; those that are ``signals`` are ``RARE``: they split nobody."""
+    """The levels of the fields as texts; those that are ``signals`` (of two, both) are ``RARE``: they split nobody."""
     told = level_texts(closed, fields, {})  # as signals name them: a flag is yes or no
     found = {}
     for name in fields:
         is_signal = told[name].isin([one.level for one in signals if one.field == name])
+        if is_signal.any() and told[name].nunique() == 2:  # the other level says the same
+            is_signal |= told[name].notna()
         found[name] = level_text(closed[name]).mask(is_signal, RARE)
     return pd.DataFrame(found, index=closed.index)
 
@@ -246,7 +260,7 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
         "effect": shrunk.mean[:m] - base,
         "n": n.sum(axis=1),
         "p": stratified_difference_p(k, n, k_all - k, n_all - n),
-        "beyond": shrunk.beyond(GATE, base)[:m],
+        "beyond": shrunk.beyond(float(at_rate(GATE, base)), base)[:m],
     }
     return pd.DataFrame(figures)
 
