@@ -11,14 +11,19 @@ from closedloop.period import store
 from closedloop.period.counting import by_close
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, points_of, read_proposal
-from closedloop.personas.signals import NEW, WITHDRAWN, Signal
+from closedloop.personas.signals import NEW, WITHDRAWN, Signal, refine
 from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, NOT_TOLD, WORSE
 from closedloop.questions.refinement.edits import standing
 from closedloop.questions.refinement.signal_tests import changelog_of
+from closedloop.questions.refinement.splits import split_levels
+from closedloop.statistics.level_effects import Level
+from closedloop.terms import RARE
 from closedloop.workbench.cells import set_in_force
 from sklearn.metrics import log_loss
 
 from tests.questions.periods import DRIFTS_IN, NEXT
+from tests.redrawn_deals import RedrawnDeals
+from tests.redrawn_deals import harbor as redrawn_harbor
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +90,8 @@ def test_every_level_tested_has_its_p_and_what_it_could_have_shown(tested: pd.Da
     assert len(claims) > 25 and claims["p"].between(0, 1).all()
     assert not claims["field"].isin(["campaign", "experiment", "arm", "persona"]).any()
     assert (claims["visible_difference"] > 0.05).all()
-    shown = tested.query("measure == 'visible_points'")
-    assert 0.1 < shown["estimate"].item() < 0.3
+    shown = tested.query("measure == 'visible_points'").set_index("level")["estimate"]
+    assert 0.1 < shown[""] < 0.3 < shown["period"] < 1
 
 
 def test_the_duel_reads_the_sets_as_they_stood(out: Path, tested: pd.DataFrame) -> None:
@@ -134,3 +139,50 @@ def test_a_duel_that_cannot_be_told_lets_nothing_in_but_keeps_what_came() -> Non
     found = (replace(before[0], state=WITHDRAWN, left="2025-q2"), _signal("c", "2025-q2"))
     assert standing(before, found, CANNOT_TELL, "2025-q2") == found[:1]
     assert standing(before, found, NOT_TOLD, "2025-q2") == found
+
+
+@pytest.fixture(scope="module")
+def gone() -> tuple[RedrawnDeals, Signal]:
+    """An effect of 20 points that ends half way, and the signal that was withdrawn for it."""
+    harbor = redrawn_harbor()
+    chance = harbor.with_effect(0.2, "is_integrated", "yes", periods=range(5))
+    signals = harbor.refined(harbor.drawn(1, chance), last=8)
+    return harbor, next(one for one in signals if one.left)
+
+
+def test_a_withdrawn_signal_tells_what_it_was_withdrawn_for(gone: tuple[RedrawnDeals, Signal]) -> None:
+    harbor, one = gone
+    names = harbor.cases.names
+    end = names.index(one.left)
+    assert one.since_period == max(one.entered, names[end - 3])
+    later = (harbor.cases.period >= names.index(one.since_period)) & (harbor.cases.period < end)
+    assert one.since_n == (later & (harbor.cases.levels[one.field] == one.level)).sum()
+    assert one.since_points is not None and one.since_points < one.points / 2  # what it promised lies far above it
+
+
+def test_nothing_enters_while_few_periods_are_known_and_the_page_says_so(gone: tuple[RedrawnDeals, Signal]) -> None:
+    harbor, _ = gone
+    won = harbor.drawn(1, harbor.with_effect(0.3, "is_integrated", "yes", periods=range(9)))
+    early = refine((), harbor.known(won, 3), "2024-q3", window=4, planned_periods=8)
+    assert (early.rate, len(early.signals)) == (0.0, 0)
+    assert (early.tests["p"] < 1e-5).any() and not early.tests["is_entering"].any()
+    assert refine((), harbor.known(won, 5), "2025-q1", window=4, planned_periods=8).rate == 0.1 / 8
+
+
+def test_a_test_of_recent_deals_says_so(gone: tuple[RedrawnDeals, Signal], tested: pd.DataFrame) -> None:
+    harbor, _ = gone
+    won = harbor.drawn(1, harbor.with_effect(0.3, "is_integrated", "yes", periods=range(5, 9)))
+    found = refine((), harbor.known(won, 9), "2026-q1", window=4, planned_periods=8)
+    of = found.tests.query("persona == ''").set_index(["field", "level"])["first_period"]
+    assert of["is_integrated", "yes"] == "2025-q1" and "2023-q4" in set(of)
+    since = tested.query("family == 'followed'")
+    assert (since["first_period"] > "2023-q4").all()
+
+
+def test_what_a_flags_signal_says_splits_nobody_either_way() -> None:
+    closed = pd.DataFrame(
+        {"is_new": pd.array([True, False] * 40 + [None] * 5, dtype="boolean"), "size": ["a", "b", "c"] * 28 + ["a"]}
+    )
+    found = split_levels(closed, ["is_new", "size"], [Level("is_new", "yes"), Level("size", "a")])
+    assert set(found["is_new"].dropna()) == {RARE}
+    assert set(found["size"]) == {RARE, "b", "c"}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import CHOSEN_BY_US
 from closedloop.personas.points_card import FULL, PointsCard, cases_by_level, points_card
+from closedloop.personas.signals import Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, span, stating
 from closedloop.presentation.sentences import Claim, cases
+from closedloop.presentation.signal_words import level_named
 from closedloop.presentation.tables import table_of
 from closedloop.questions.leads.scores import Prospects, Scored
 from closedloop.statistics.level_effects import PERSONA
@@ -154,6 +157,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
             "range": ("90 % range", within),
             "n": ("cases", lambda row: numbers.count(row["card_points"]["n"])),
         },
+        label=lambda claim: level_named(str(claim["field"]), str(claim["level"]), words),
         caption=f"{_NOBODY} of a field get what lead-card.csv says of them.",
         limit=_MOST_ROWS,
     )
@@ -192,22 +196,29 @@ def _write(answer: Answer, folder: Path) -> None:
             for path in paths.values():
                 path.unlink(missing_ok=True)
             continue
-        write_atomic(paths["card.csv"], as_csv(card_table(card)).encode())
+        write_atomic(paths["card.csv"], as_csv(card_table(card, now.personas.signals_in_force)).encode())
         points = np.arange(0.0, FULL + 1)
         chances = pd.DataFrame({"points": points.astype(int), "chance": card.chance(points).round(4)})
         write_atomic(paths["chance.csv"], as_csv(chances).encode())
         write_atomic(paths["card.sql"], select(card, now.personas.rule, record, list(rows.columns)).encode())
 
 
-def card_table(card: PointsCard) -> pd.DataFrame:
-    """Field, level, points, low, high and n; the last row of each field is of all levels that are not listed."""
-    rows = []
+def card_table(card: PointsCard, signals: Sequence[Signal]) -> pd.DataFrame:
+    """Field, level, points, low, high, n, signal; the last row of each field is of all levels that are not listed.
+
+    ``signal``: of levels that were tested and are one, in which personas: "all", or theirs.
+    """
+    rows, tested = list[dict[str, Any]](), dict[tuple[str, str], list[str]]()
+    for one in signals:
+        tested.setdefault((one.field, one.level), []).append(one.persona or "all")
     for name in card.fields:
         own = [row for row in card.rows if row.field == name]
         named = [vars(row) for row in own if row.level != RARE]
         rest = next((vars(row) for row in own if row.level == RARE), {"field": name, "points": card.rest(name)})
         rows += [*named, rest | {"level": _NOBODY.lower()}]
-    return pd.DataFrame(rows, columns=["field", "level", "points", "low", "high", "n"]).astype({"n": "Int64"})
+    for row in rows:
+        row["signal"] = ", ".join(tested.get((row["field"], row["level"]), ()))
+    return pd.DataFrame(rows, columns=["field", "level", "points", "low", "high", "n", "signal"]).astype({"n": "Int64"})
 
 
 def select(card: PointsCard, rule: Rule, record: str, known: Sequence[str]) -> str:

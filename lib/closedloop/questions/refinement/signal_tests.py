@@ -11,7 +11,7 @@ import scipy
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
 from closedloop.claims.ledger import close_family
-from closedloop.personas.persona_set import SIGNAL, WITHDRAW, Change, decided_cases
+from closedloop.personas.persona_set import GATE, SIGNAL, WITHDRAW, Change, decided_cases
 from closedloop.personas.signals import (
     CONFIRMED,
     SIGNALS_SHARE,
@@ -29,6 +29,7 @@ from closedloop.presentation.signal_words import for_whom, level_named
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
+from closedloop.statistics.proportions import at_rate
 from closedloop.terms import Verdict
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
@@ -68,7 +69,7 @@ def signal_tests(
     origin = answer.origin(closed["closed_on"])
     if len(found.tests):
         answer.closed.append(_tests(found, origin, now.situation.about, situation.claims.smallest_worth))
-        answer.results["is_early"] = not found.rate
+        answer.results |= {"is_early": not found.rate, "gate": float(at_rate(GATE, cases.won.mean()))}
         if found.rate:
             n_now = int(situation.in_period(closed["closed_on"]).sum())
             sizes = {"": len(cases.won), "period": n_now}
@@ -216,10 +217,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         about = one["persona"] or "market", one["field"], one["level"]
         if about in since:
             pieces.append(stating(_state(one, since[about], shown.words), since[about]))
-        elif one["left"]:
+        if one["left"]:
             out.add(about)
-    named = tested[tested["verdict"].isin(["supported", "leaning"])]
-    order = named.sort_values(["verdict", "q"], ascending=[False, True], kind="stable")
+    is_over_gate = tested["estimate"].abs() >= (shown.result("gate") or 1.0)
+    named = tested[tested["verdict"].isin(["supported", "leaning"]) | is_over_gate]
+    order = named.assign(enters=named["verdict"] == "supported").sort_values(["enters", "q"], ascending=[False, True])
 
     def of(key: str) -> Column:
         return lambda row: numbers.plain(next(iter(row.values()))[key])
@@ -228,8 +230,9 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         claim = row[TESTED]
         if claim["verdict"] == "supported":
             return "enters"
-        is_out = (claim["subject"], claim["field"], claim["level"]) in out
-        return "withdrawn; later deals alone can bring it back" if is_out else "watch"
+        if (claim["subject"], claim["field"], claim["level"]) in out:
+            return "withdrawn; later deals alone can bring it back"
+        return "watch" if claim["verdict"] == "leaning" else "too uncertain"
 
     columns: Columns = {
         TESTED: ("points", lambda row: _points(row[TESTED])),
