@@ -144,6 +144,7 @@ def check(
     market: Annotated[str, typer.Argument(help="the market to check")] = "harbor",
     json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
     page: Annotated[Path | None, typer.Option(help="write the audit page into this file, too")] = None,
+    accept_loss: Annotated[bool, typer.Option("--accept-loss", help="files hold far less, rightly")] = False,
 ) -> None:
     """Check the notebooks and a market's data before anything is claimed.
 
@@ -155,8 +156,8 @@ def check(
     from closedloop.batch.progress import telling
 
     with telling(f"{market}: reading its raw files") as tell:
-        found = check(market, tell)
-    if page:
+        found = check(market, tell, may_shrink=accept_loss)
+    if page and found.page:
         page.write_text(found.page, "utf-8")
     print(dumps(found.document, indent=1, default=str) if json else found.text)
     raise typer.Exit(found.exit_code)

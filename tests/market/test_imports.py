@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from closedloop.market import imports
+from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition
 from closedloop.market.staging.audit import take_audit
 from closedloop.market.staging.findings import told
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.warehouse import build_warehouse
 
 from .conftest import TinyMarket
 

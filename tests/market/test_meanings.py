@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from closedloop.errors import DefinitionError
+from closedloop.market.building import build_warehouse
 from closedloop.market.definition import Definition
 from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
-from closedloop.market.warehouse import Warehouse, build_warehouse
+from closedloop.market.warehouse import Warehouse
 
 from .conftest import DEALS, HEAD, TinyMarket
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 from closedloop.errors import WriteError
+from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition
 from closedloop.market.staging import ladder
-from closedloop.market.warehouse import build_warehouse, open_warehouse
+from closedloop.market.warehouse import open_warehouse
 
 from .conftest import TinyMarket
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.errors import ClosedLoopError
+from closedloop.errors import ClosedLoopError, ParameterError
 from closedloop.market import imports
+from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition
 from closedloop.market.staging.audit import Audit, held_back
 from closedloop.market.staging.checks import told
@@ -31,15 +32,21 @@ class Checked:
     exit_code: int
 
 
-def check(market: str, tell: Callable[[str], None]) -> Checked:
-    """Read a market's files and judge them; a market that cannot run is told in one line. Errors: ParameterError."""
+def check(market: str, tell: Callable[[str], None], *, may_shrink: bool = False) -> Checked:
+    """Read a market's files and judge them; a market that cannot run is told in one line. Errors: ParameterError.
+
+    ``may_shrink``: as of ``build_warehouse``.
+    """
     n_notebooks = len(notebooks())
-    read_definition(market)
     try:
+        if may_shrink:
+            build_warehouse(read_definition(market), may_shrink=True)
         warehouse = open_warehouse(market)
         tell(f"{market}: looking for columns that know the answer")
         leaks = market_leaks(warehouse)
         return _checked(market, warehouse, warehouse.audit, leaks, n_notebooks)
+    except ParameterError:
+        raise
     except ClosedLoopError as error:
         return Checked(f"{market} cannot run: {error}", "", {"market": market, "cannot_run": str(error)}, CANNOT_RUN)
 
@@ -50,6 +57,7 @@ def _since(warehouse: Warehouse) -> list[str]:
     if old is None:
         return []
     lines = [imports.told(change) for change in imports.changes(old, warehouse.folder)]
+    lines += imports.headers_told(old, warehouse.folder)
     again = imports.periods_that_change(warehouse.definition, old, warehouse.folder)
     lines.append(f"past periods that change, and run again: {', '.join(again) or 'none'}")
     return ["\n".join(["Since the last import:", *lines])]
@@ -67,11 +75,13 @@ def _checked(market: str, warehouse: Warehouse, audit: Audit, leaks: pd.DataFram
         *_since(warehouse),
         f"{n_notebooks} notebooks can be read.",
     ]
-    is_wrong = bool(actions or findings or held or (leaks["finding"] == ALARM).any())
+    is_decided = [action["action"] == "left out" for action in actions]  # as people said that it be
+    is_wrong = bool(not all(is_decided) or findings or held or (leaks["finding"] == ALARM).any())
     document = {
         "market": market,
         **{name: getattr(audit, name).to_dict("records") for name in ("sources", "tables", "columns")},
         "actions": actions,
+        "since": _since(warehouse),
         "findings": findings,
         "held_back": held,
         "leaks": leaks[["table", "column", "known", "finding", "why", "advice"]].to_dict("records"),

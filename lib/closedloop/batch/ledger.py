@@ -14,7 +14,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from closedloop.errors import ClosedLoopError, LockedError
+from closedloop.errors import ClosedLoopError, LockedError, WriteError
 from closedloop.market.files import append, sha256_of, write_atomic
 from closedloop.terms import Status
 
@@ -250,8 +250,11 @@ def locked(out: Path) -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip() or "another process"
             raise LockedError(f"{out} is in use by {owner}; wait for it, or choose another --out") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()}\n")
+            file.flush()
+        except OSError as error:
+            raise WriteError(f"{out}: cannot be written: {error.strerror}; nothing is changed") from error
         yield
         file.truncate(0)

@@ -352,7 +352,10 @@ class Document:
         rule = self.dossier.personas.rule
         sql = (Query("The whole rule as SQL", rule.to_sql()),) if self.kind == "persona" and rule.branches else ()
         note = Note("“made of” is a digest of code, settings and rows: as long as it stays, so does what was read.")
-        return Shown((table, note, *sql), "document")
+        held = dict.fromkeys(where(self.dossier.ledger, measure="n_values")["field"])
+        said = ", ".join(self.dossier.words.column(name) for name in held)
+        apart = (Note(f"Held back until [checked] in market.toml vouches for them: {said}."),) if held else ()
+        return Shown((table, note, *apart, *sql), "document")
 
     def close(self) -> "Written":
         """Write the claims that the page cites, as a CSV file that is safe to open in a spreadsheet."""

@@ -1,14 +1,17 @@
 """What the newest import of a market's data changes against the one before it, table by table and period by period."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from closedloop.errors import allowed
+from closedloop.market.building import ABOUT, IMPORTS
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
-from closedloop.market.warehouse import IMPORTS, Warehouse
+from closedloop.market.warehouse import Warehouse
 
 _SAME = 0.95  # of the values of two columns that are one
 
@@ -75,12 +78,25 @@ def _columns(old: pd.DataFrame, new: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
+def headers_told(old: Path, new: Path) -> list[str]:
+    """Columns of raw files that came or went, whether a select reads them or not: a line a source."""
+    one, other = (json.loads((folder / ABOUT).read_text("utf-8")).get("headers", {}) for folder in (old, new))
+    lines = []
+    for name in (name for name in other if name in one):
+        came, gone = ([c for c in a if c not in b] for a, b in ((other[name], one[name]), (one[name], other[name])))
+        parts = [f"{what} {allowed(columns, 20)}" for what, columns in (("came:", came), ("gone:", gone)) if columns]
+        lines += [f"raw.{name}: columns {'; '.join(parts)}"] if parts else []
+    return lines
+
+
 def periods_that_change(definition: Definition, old: Path, new: Path) -> list[str]:
     """The past periods of which anything that was known then is told otherwise now: they run again."""
     one, other = Warehouse(definition, old), Warehouse(definition, new)
     shared = {period.name: period for period in one.periods if not period.running}
-    return [period.name for period in other.periods if period.name in shared
-            and one.fingerprint(period.end) != other.fingerprint(period.end)]  # fmt: skip
+    there = {period.name for period in other.periods}
+    return [*(f"{name} (gone)" for name in shared if name not in there),
+            *(period.name for period in other.periods if period.name in shared
+              and one.fingerprint(period.end) != other.fingerprint(period.end))]  # fmt: skip
 
 
 def told(change: Change) -> str:

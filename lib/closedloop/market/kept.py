@@ -28,11 +28,17 @@ _WORDS = {"title", "licence", "provenance", "labels"}
 
 def fingerprint(definition: Definition) -> str:
     """Of all that a market's canonical tables depend on: settings, selects, raw files, code; 64 hexadecimal digits."""
-    digest, own = hashlib.sha256(settings(definition).encode() + tables_code().encode()), definition.folder
-    for path in sorted(path for pattern in ("*.sql", "values.csv", "rates.csv", "key") for path in own.glob(pattern)):
-        digest.update(path.name.encode() + path.read_bytes())
+    digest = hashlib.sha256(read_as(definition).encode() + tables_code().encode())
     for name in definition.sources:
         digest.update(sources.digest_of(definition, name).encode())
+    return digest.hexdigest()
+
+
+def read_as(definition: Definition) -> str:
+    """Of all that says how a market's raw files are read: settings, selects, meanings of words, rates."""
+    digest, own = hashlib.sha256(settings(definition).encode()), definition.folder
+    for path in sorted(path for pattern in ("*.sql", "values.csv", "rates.csv", "key") for path in own.glob(pattern)):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,19 +13,16 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from closedloop.errors import ParameterError, WriteError, allowed
+from closedloop.errors import ParameterError, allowed
+from closedloop.market.building import ABOUT, build_warehouse
 from closedloop.market.contract import FIELD_TABLES, TABLES, Likeness, Table, is_field, likeness
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.files import append, remembered, runs_folder
-from closedloop.market.kept import fingerprint
+from closedloop.market.files import remembered
 from closedloop.market.periods import FOREVER, Period, calendar
 from closedloop.terms import Moment
 
 if TYPE_CHECKING:  # a notebook reads what is written; who builds a warehouse imports what makes it
     from closedloop.market.staging.audit import Audit
-
-ABOUT = "market.json"
-IMPORTS = "imports"  # the folders of a market's tables, in the order in which they were made
 
 
 def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
@@ -358,32 +353,6 @@ class Warehouse:
     def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""
         return self.view(on).known(table, up_to)
-
-
-def build_warehouse(definition: Definition, place: Path | None = None) -> Path:
-    """The folder of the market's canonical tables, made anew when anything they depend on has changed."""
-    place = place or runs_folder() / ".warehouse" / definition.name
-    folder = place / fingerprint(definition)[:16]
-    if folder.exists():
-        return folder
-    from closedloop.market.staging.audit import take_audit
-    from closedloop.market.staging.ladder import Ladder
-
-    place.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
-    try:
-        ladder = Ladder(definition)
-        ladder.climb()
-        ladder.write(temporary)
-        take_audit(ladder).write(temporary / "audit")
-        temporary.rename(folder)
-        append(place / IMPORTS, f"{folder.name}\n".encode())
-    except OSError as error:
-        if not folder.exists():  # else another process was faster, with the same bytes
-            raise WriteError(f"{place}: the tables cannot be written: {error.strerror}; earlier ones stay") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 @cache

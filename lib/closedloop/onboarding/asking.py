@@ -8,10 +8,24 @@ from rich.console import Console
 from rich.prompt import Prompt
 from rich.table import Table
 
-from closedloop.onboarding.draft import Question
+from closedloop.errors import ParameterError
+from closedloop.market.reading.values import Style, read
 from closedloop.onboarding.onboard import Ask, Onboarded
+from closedloop.onboarding.question import Question
 
 _HOW = "Enter takes the table; 3=lost changes row 3"
+
+
+_MISSED: Mapping[str, Mapping[str, str]] = {  # what pages lose most by
+    "deals": {
+        "created_on": "the day a deal was created (no period can be told)",
+        "amount": "its amount",
+        "loss_reason": "why it was lost",
+        "rep": "its owner",
+        "account_id": "its company",
+    },
+    "leads": {"created_on": "the day a lead came", "channel": "its channel"},
+}
 
 
 def asking(console: Console, given: Mapping[str, Sequence[Mapping[str, Any]]], *, is_silent: bool) -> Ask:
@@ -44,8 +58,12 @@ def _changed(console: Console, question: Question) -> Question:
             continue
         row = dict(question.rows[int(number) - 1])
         is_flag = isinstance(row[question.answer], bool)
-        row[question.answer] = answer.strip() == "true" if is_flag else answer.strip()
-        question = question.answered([row])
+        row[question.answer] = read("flag", answer, Style("")) if is_flag else answer.strip()
+        try:
+            question = question.answered([row])
+        except ParameterError as error:
+            console.print(f"row {number.strip()} stays as it is: {error}")
+            continue
         console.print(_table(question))
     return replace(question, safe=(True,) * len(question.rows))
 
@@ -56,6 +74,8 @@ def summary(market: str, found: Onboarded) -> str:
     for one in found.exports:
         by = f", from {one.system}" if one.system else ""
         lines.append(f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{by}")
+        if missed := [what for role, what in _MISSED.get(one.table, {}).items() if role not in one.columns]:
+            lines.append(f"  no column of it was recognised as {', '.join(missed)}; a select can name it")
     lines += [f"{one.path.name}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
     lines += [f"wrote {path}" for path in found.files]
     return "\n".join([*lines, f"next: closedloop check {market}, then closedloop run {market}"])

@@ -2,24 +2,22 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from closedloop.errors import ParameterError, allowed
 from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.reading.values import read
 from closedloop.market.reading.words import words
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
 from closedloop.onboarding.moments import Moment, is_young, moments, tells_of_a_person
+from closedloop.onboarding.question import Question, Row
 from closedloop.onboarding.recognise import Export, meanings, systems
-from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
+from closedloop.terms import OUTCOMES
 
-Row = dict[str, Any]
 _RENEWALS = (
     "renew",
     "existing",
@@ -33,6 +31,7 @@ _RENEWALS = (
     "test",
 )
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
+_FEWEST_OF_A_WORD, _MOST_WORDS = 3, 15  # rows of a text that is a word of a list, where it has many texts
 _LONGEST_PHRASE = 60  # letters of what a list may hold
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _WORD = re.compile(r"[\W_]+")
@@ -60,50 +59,6 @@ def field_name(column: str, kind: str, taken: set[str]) -> str:
         own = f"{found}_{number}"
     taken.add(own)
     return own
-
-
-@dataclass(frozen=True)
-class Question:
-    """One table to confirm: ``rows`` with the proposed ``answer`` column filled in; ``safe``: which are sure."""
-
-    key: str
-    title: str
-    answer: str
-    rows: tuple[Row, ...]
-    safe: tuple[bool, ...]
-    may: str
-
-    def answered(self, given: Sequence[Mapping[str, Any]]) -> "Question":
-        """With the answers of another table, row by row by what stands beside the answer. Errors: ParameterError."""
-        wrong = [row for row in given if self.answer not in row]
-        if wrong:
-            raise ParameterError(f"answers: a row of [[{self.key}]] has no {self.answer!r}; found {allowed(wrong[0])}")
-        names = [name for name in self.rows[0] if name not in (self.answer, "n", "why")] if self.rows else []
-        found = {tuple(str(row.get(name, "")) for name in names): row for row in given}
-        keys = {tuple(str(row.get(name, "")) for name in names) for row in self.rows}
-        if strange := [place for place in found if place not in keys]:
-            raise ParameterError(f"answers: [[{self.key}]] has no row {', '.join(strange[0])!r}; the questions changed")
-        for row in given:
-            self.check(row[self.answer])
-        rows = []
-        for row in self.rows:
-            own = found.get(tuple(str(row.get(name, "")) for name in names))
-            rows.append({**row, self.answer: own[self.answer]} if own else row)
-        safe = [
-            tuple(str(row.get(name, "")) for name in names) in found or s
-            for row, s in zip(rows, self.safe, strict=True)
-        ]
-        return replace(self, rows=tuple(rows), safe=tuple(safe))
-
-    def check(self, answer: object) -> None:
-        """Refuse an answer that means nothing. Errors: ParameterError with what is allowed."""
-        lists = {"deals": (True, False), "known": ("", "research", "creation", "handoff", "stage", "close"),
-                 "currency": ("as they are", "rates.csv", "empty")}  # fmt: skip
-        if self.key in lists and answer not in lists[self.key]:
-            raise ParameterError(f"answers: [[{self.key}]] {self.answer} = {answer!r}; allowed: {self.may}")
-        words = {*OUTCOMES, *LEAD_STATUSES, *LOSS_REASONS, ""}
-        if self.key == "values" and answer not in words:
-            raise ParameterError(f"answers: [[values]] meaning = {answer!r}; allowed: {allowed(sorted(words), 40)}")
 
 
 @dataclass
@@ -288,8 +243,10 @@ def values(draft: Draft) -> Question:
         column = draft.column(table, role)
         words = meanings(part)
         longest = sorted(words, key=len, reverse=True)
-        for text, n in Counter(draft.exports[table].look.known(column)).most_common(60) if column else ():
-            if len(text) > _LONGEST_PHRASE or tells_of_a_person("", pd.Series([text])):
+        known = Counter(draft.exports[table].look.known(column)) if column else Counter[str]()
+        for text, n in known.most_common(60):
+            is_free = n < _FEWEST_OF_A_WORD and key(text) not in words and len(known) > _MOST_WORDS
+            if is_free or len(text) > _LONGEST_PHRASE or tells_of_a_person("", pd.Series([text])):
                 continue  # it becomes other, and its words stay in the source
             own = key(text).replace(" ", "_")
             near = next((words[word] for word in longest if re.search(rf"\b{re.escape(word)}\b", key(text))), "")

@@ -24,7 +24,7 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
-_YOUNG_DAYS, _FEWEST_YOUNG = 14, 30
+_YOUNG_DAYS, _FEWEST_YOUNG, _OLDEST_YOUNG = 14, 30, 42
 _FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
 _LESS_OFTEN = 0.1  # share by which the young may be filled less often
 _ALIKE = 0.95
@@ -98,6 +98,10 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", f"{told}: it is filled later", False
     if not _same_values(texts, young, kind):
         return "", f"{told}, with other values: it changes later", False
+    days = pd.to_datetime(deals["created_on"])
+    age = (days.max() - days[young].min()).days
+    if age > _OLDEST_YOUNG:
+        return first, f"{told}; the oldest of the young ones is {age} days old", False
     return first, told, True
 
 
@@ -162,6 +166,8 @@ def is_young(created_on: pd.Series, is_open: pd.Series) -> pd.Series:
     """The open deals of the last 14 days, or the 30 youngest where they are fewer."""
     days = pd.to_datetime(created_on)
     last = days.max()
+    if pd.isna(last):
+        return pd.Series(False, index=created_on.index)
     found = is_open & (days > last - pd.Timedelta(days=_YOUNG_DAYS))
     if found.sum() < _FEWEST_YOUNG:
         youngest = days[is_open].sort_values(ascending=False, kind="stable").index[:_FEWEST_YOUNG]

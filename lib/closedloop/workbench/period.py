@@ -19,6 +19,7 @@ from closedloop.market.files import root, runs_folder
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse, read_again
 from closedloop.period import store
+from closedloop.period.leaks import leaking
 from closedloop.period.situation import Situation
 from closedloop.period.store import Step, no_claims
 from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Sentence, Shown
@@ -357,6 +358,10 @@ class OpenPeriod(Frames):
             other = self.settings[self.settings["in force"] != self.settings["as the market says"]]
             said = ", ".join(f"{row['setting']} = {row['in force']}" for _, row in other.iterrows())
             pieces.append(Note(f"Not the market's own settings: {said}."))
+        held = {name for fields in self.situation.view.held_back.values() for name in fields}
+        if held := held | leaking(self.situation):
+            said = ", ".join(self.words.column(name) for name in sorted(held))
+            pieces.append(Note(f"Held back until [checked] in market.toml vouches for them: {said}."))
         if self.out is None:
             pieces.append(Note("Opened by hand: what it finds is a draft, and does not feed the loop."))
         return Shown(tuple(pieces), "scope")

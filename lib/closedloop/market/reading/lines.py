@@ -17,6 +17,7 @@ UNCLOSED = "a quote is opened that nothing closes where it should"
 AFTER_QUOTE = "text behind a closing quote"
 TOO_LONG = f"line of more than {LONGEST:,} characters"
 FOOTER = "line of a report's footer"
+CUT_OFF = "record that is cut off: the file ends in it, so what came behind it is missing; export it again"
 TOTAL = "total row"
 AGAIN = "the header once more"
 AS_WRITTEN = "{} (as written)"  # beside a column that holds values: its text
@@ -126,7 +127,7 @@ def split(
         else:
             found.aside.append(Aside(at + 1, reason, lines[at][:SHOWN]))
             at += 1
-    _name_footer(found)
+    _name_end(found, is_whole=text.endswith("\n"), delimiter=delimiter)
     found.check(place)
     return found
 
@@ -227,7 +228,7 @@ def _check_width(cut: _Cutter, at: int, header: _Cut, place: str, setting: str) 
 
 def is_total(fields: Sequence[str | None]) -> bool:
     """Is it a row of sums? Its first text says so, and half of its fields are blank."""
-    written = [text.strip() for text in fields if text and text.strip()]
+    written = [text.strip() for text in fields if text and text.strip(" -–—")]
     return (
         2 * len(written) <= len(fields)
         and bool(written)
@@ -235,9 +236,11 @@ def is_total(fields: Sequence[str | None]) -> bool:
     )
 
 
-def _name_footer(found: Records) -> None:
-    """What does not fit behind the last record is a footer, where it has one field."""
+def _name_end(found: Records, *, is_whole: bool, delimiter: str) -> None:
+    """What does not fit behind the last record is a footer, where it has one field; else the file may be cut off."""
     last = found.lines[-1] if found.lines else 0
     for place, one in enumerate(found.aside):
-        if one.line > last and one.reason == UNFIT:
+        if one.line > last and one.reason == UNFIT and delimiter not in one.content:
             found.aside[place] = one._replace(reason=FOOTER)
+        elif one.line == found.n_lines and not is_whole and one.reason in (UNFIT, UNCLOSED):
+            found.aside[place] = one._replace(reason=CUT_OFF)

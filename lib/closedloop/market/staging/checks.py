@@ -154,12 +154,17 @@ def outside(column: str, years: tuple[int, int]) -> str:
     return f"year({quoted(column)}) not between {years[0]} and {years[1]} or isinf({quoted(column)})"
 
 
+def stops(table: Table, column: str) -> bool:
+    """Does a day that cannot be stop the import? That of an event does; companies are as old as they are."""
+    return table.governing(column) is not None and table.name != "accounts"
+
+
 def unfit(definition: Definition, table: Table, column: str, found: str) -> list[tuple[str, str]]:
     """Reason and SQL condition of every kind of value that must stop the loop in a column of the type ``found``."""
     kind, name = kind_of(column), quoted(column)
     if kind in ("date", "timestamp"):
         reason = f"a date outside {_EVENT_YEARS[0]}-{_EVENT_YEARS[1]}"
-        is_event = table.governing(column) is not None and definition.clock != "order"  # a position may be any number
+        is_event = stops(table, column) and definition.clock != "order"  # a position may be any number
         return [(reason, outside(column, _EVENT_YEARS))] if is_event else []
     if found != "VARCHAR" or definition.privacy != "strict":
         return []

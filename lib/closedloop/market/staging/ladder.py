@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow.parquet as parquet
 
 from closedloop.errors import ContractError, DefinitionError, allowed
+from closedloop.market.building import ABOUT
 from closedloop.market.contract import KINDS, NOTES, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
+from closedloop.market.kept import read_as
 from closedloop.market.periods import as_told
 from closedloop.market.reading.lines import SHOWN
 from closedloop.market.sources import file_of, quoted
@@ -27,6 +29,7 @@ from closedloop.market.staging.checks import (
     flags_for,
     outside,
     problems,
+    stops,
     unfit,
 )
 from closedloop.market.staging.days import busy_days, last_day
@@ -34,7 +37,7 @@ from closedloop.market.staging.meanings import add_means, add_notes, read_meanin
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.readings import Select, Unreadable
-from closedloop.market.warehouse import ABOUT
+from closedloop.market.staging.repeats import differing, repeated
 
 _RAW_SOURCE = re.compile(r"""\braw\s*\.\s*("?)([^\s",();]+)\1""", re.IGNORECASE)
 _READER = re.compile(r"\bas_(amount|number|count|flag|date|time)(?=\s*\()", re.IGNORECASE)
@@ -110,8 +113,15 @@ class Ladder:
             "market": self.definition.name,
             "busy_days": busy_days(self.connection, self.columns),
             "last_day": last_day(self.connection, self.columns),
+            "read_as": read_as(self.definition),
+            "n_rows": self.n_rows(),
+            "headers": self.raw.headers,
         }
         (folder / ABOUT).write_text(json.dumps(about))
+
+    def n_rows(self) -> dict[str, int]:
+        """How many rows each canonical table has."""
+        return {name: self._column(f"select count(*) from {name}")[0] for name in self.columns}
 
     def _placed(self, name: str, rejected: pd.DataFrame) -> pd.DataFrame:
         """What was set aside, with the file of each line where several are read as one table."""
@@ -177,7 +187,19 @@ class Ladder:
             self.connection.execute(statement)
         except duckdb.Error as error:
             cell = self.unreadable.stopped(select.hard_readings() if select else (), str(error))
-            raise DefinitionError(f"{path}: {cell or error}") from error
+            raise DefinitionError(f"{path}: {cell or self._no_column(str(error)) or error}") from error
+
+    def _no_column(self, message: str) -> str:
+        """What to say of a column that a select names and no file has; nothing of another error."""
+        found = re.search(r'does not have a column named "(.+?)"|Referenced column "(.+?)" not found', message)
+        if not found:
+            return ""
+        name = found[1] or found[2]
+        columns = dict.fromkeys(own for source in self.raw.columns.values() for own in source)
+        return (
+            f"{name!r} is no column of what it reads; the files have {allowed(columns, 60)}. Where it was renamed in "
+            "the source, write its new name there"
+        )
 
     def _stage(self, table: Table, path: Path) -> None:
         select, source = self._create(path)
@@ -278,8 +300,9 @@ class Ladder:
             if problem.column not in table.required:
                 self._empty(table, *problem)
         self._empty_days(table)
-        repeated = self._repeated(table)
-        self._set_rows_aside(table, f"repeated{self._otherwise(table) if repeated else ''}", table.key[0], repeated)
+        found_twice = repeated(self.connection, table)
+        told = differing(self.connection, table, self.columns[table.name]) if found_twice else ""
+        self._set_rows_aside(table, f"repeated{told}", table.key[0], found_twice)
         self._set_rows_aside(table, "touch about nothing", "", self._aimless(table))
         self.connection.execute(
             f"create or replace table {table.name} as select * from {table.name} where _line is not null"
@@ -288,34 +311,10 @@ class Ladder:
     def _empty_days(self, table: Table) -> None:
         """Days that no field can hold are emptied; an event on such a day has stopped the loop before."""
         for name in self.columns[table.name]:
-            if kind_of(name) in ("date", "timestamp") and table.governing(name) is None:
+            if kind_of(name) in ("date", "timestamp") and not stops(table, name):
                 rows = self._column(f"select rowid from {table.name} where {outside(name, FIELD_YEARS)}")
                 years = f"{FIELD_YEARS[0]}-{FIELD_YEARS[1]}"
                 self._empty(table, f"a date outside {years}", name, rows, f"a day of the years {years}")
-
-    def _repeated(self, table: Table) -> list[int]:
-        keys = ", ".join(table.key)
-        numbered = f"select rowid as id, row_number() over (partition by {keys} order by rowid) as n from {table.name}"
-        return self._column(f"select id from ({numbered} where _line is not null) where n > 1")
-
-    def _otherwise(self, table: Table) -> str:
-        """In what rows of one key differ, and how much of an amount the first ones hold: a file may list the items."""
-        rows = f"(select * from {table.name} where _line is not null)"
-        keys, others = ", ".join(table.key), [name for name in self.columns[table.name] if name not in table.key]
-        tests = ", ".join(f"bool_or(n_{i} > 1)" for i in range(len(others)))
-        counts = ", ".join(f"count(distinct {quoted(name)}) as n_{i}" for i, name in enumerate(others))
-        if not others:
-            return ""
-        found = self.connection.execute(f"select {tests} from (select {counts} from {rows} group by {keys})").fetchone()
-        differing = [name for name, differs in zip(others, found or (), strict=False) if differs]
-        told = f", with another {allowed(differing, 6)}" if differing else ""
-        for name in (name for name in differing if kind_of(name) == "amount"):
-            query = f"select sum({quoted(name)}), sum({quoted(name)}) filter (n = 1) from (select *, row_number() over "
-            whole, kept = self.connection.execute(
-                f"{query}(partition by {keys} order by _line) as n from {rows})"
-            ).fetchone() or (0, 0)
-            told += f" ({name} {whole:,} in all rows, {kept:,} in the first ones)"
-        return told
 
     def _aimless(self, table: Table) -> list[int]:
         links = [name for name in ("lead_id", "deal_id", "account_id") if name in self.columns[table.name]]
@@ -359,7 +358,11 @@ class Ladder:
         self.connection.execute(statement, {"rows": rows})
 
     def _flag(self) -> None:
-        for flag in flags_for(self.definition, self.columns):
+        last, definition = last_day(self.connection, self.columns), self.definition
+        if definition.extracted_on == "latest":
+            update = {"extracted_on": date.fromisoformat(last) if last else None}
+            definition = definition.model_copy(update=update)
+        for flag in flags_for(definition, self.columns):
             names = flag.columns.split(", ") if flag.columns else []
             shown = "".join(f", {quoted(name)}" for name in names)
             rows = self.connection.execute(f"select _line{shown} from {flag.table} t where {flag.condition} order by 1")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from duckdb.sqltypes import VARCHAR
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.contract import TABLES, Table
 from closedloop.market.sources import quoted
+from closedloop.terms import LEAD_STATUSES
 
 HEAD = ("table", "column", "written", "meaning", "n")
 
@@ -106,21 +108,28 @@ def translate(
         own = [text for (text,) in texts if isinstance(text, str)]
         means = {text: known[key(text)] for text in own if key(text) in known}
         rest = [text for text in own if text not in means and listed and text not in listed]
-        later = "other" if "other" in listed else "open" if column == "outcome" and known else ""
+        later = "other" if "other" in listed else _LATER.get(column, "") if known else ""
         if later and rest:
             query = f"select _line, {quoted(column)} from {table.name} where {quoted(column)} in (select unnest($rest))"
             found = connection.execute(f"{query} order by 1", {"rest": rest}).fetchall()
             lines, values = zip(*found, strict=True)
             may, day = allowed(listed), "closed_on" if "closed_on" in columns else "null"
-            note(f"read as {later}", "no meaning in values.csv", column, lines=lines, values=values, allowed=may)
+            counts = Counter(values)  # what is met once or twice may be a remark, with names in it
+            shown = [value if counts[value] > 2 else "a text of its own" for value in values]
+            note(f"read as {later}", "no meaning in values.csv", column, lines=lines, values=shown, allowed=may)
             means |= dict.fromkeys(rest, later)
             if column == "loss_reason":
                 connection.execute(_AS_NOTES.format(day=day), {"rest": rest})
+        if blank := [text for text, meant in means.items() if not meant]:
+            query = f"select _line from {table.name} where {quoted(column)} in (select unnest($rest)) order by 1"
+            gone = [line for (line,) in connection.execute(query, {"rest": blank}).fetchall()]
+            note("empty the cell", "means nothing by values.csv", column, lines=gone, values=blank)
         for text, meant in means.items():
             statement = f"update {table.name} set {quoted(column)} = $meant where {quoted(column)} = $text"
             connection.execute(statement, {"meant": meant or None, "text": text})
 
 
+_LATER = {"outcome": "open", "status": LEAD_STATUSES[0]}  # what a word is that appears later
 _AS_NOTES = """create table _other_reasons as
 select 'loss-' || deal_id as note_id, {day}::date as written_on, 'sales' as from_team, 'loss' as kind,
     loss_reason as text, deal_id

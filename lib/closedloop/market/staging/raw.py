@@ -52,11 +52,13 @@ class RawFiles:
     """Loads sources into ``raw.<source>``: ``row_no`` from 1 on, ``line``, then the columns of the file.
 
     A column with a declared type holds values, and its text stands beside it as "<column> (as written)". ``columns``
-    names those of each table; ``rejected`` holds the lines set aside; ``counts`` where each line of a file went.
+    names those of each table, ``headers`` those of its file; ``rejected`` holds the lines set aside; ``counts`` where
+    each line of a file went.
     """
 
     def __init__(self, definition: Definition, connection: duckdb.DuckDBPyConnection, actions: Actions) -> None:
         self.columns: dict[str, list[str]] = {}
+        self.headers: dict[str, list[str]] = {}
         self.rejected: dict[str, pd.DataFrame] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.snapshots = Snapshots()
@@ -69,6 +71,7 @@ class RawFiles:
         source = self._definition.sources[name]
         records = self._records(name, source)
         columns = Columns(self._named(name, source, records), records.lines)
+        self.headers[name] = list(columns.texts)
         self._blank(name, source, columns)
         self._fill_down(name, source, columns)
         arrays = {"row_no": pa.array(range(1, len(columns.lines) + 1), pa.int64())}
