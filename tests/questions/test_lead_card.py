@@ -102,7 +102,7 @@ def test_the_files_for_the_crm_give_every_record_its_points(tmp_path: Path) -> N
     now.close(calls)
     assert sorted(path.name for path in now.folder.glob("*-c[ah]*.*") if "call" not in path.name) == FILES
     table = pd.read_csv(now.folder / "lead-card.csv")
-    assert list(table) == ["field", "level", "points", "low", "high", "n"]
+    assert list(table) == ["field", "level", "points", "low", "high", "n", "signal"]
     assert (table.groupby("field")["level"].last() == "all other levels").all()
     chance = pd.read_csv(now.folder / "lead-chance.csv")
     assert chance["points"].tolist() == list(range(101)) and chance["chance"].is_monotonic_increasing

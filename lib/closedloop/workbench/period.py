@@ -351,9 +351,8 @@ class OpenPeriod(Frames):
     def _scope(self) -> Shown:
         day = "its start" if self.situation.on == self.period.planned_on else "its end"
         running = " It is still running: figures are so far." if self.period.running else ""
-        pieces: list[Piece] = [
-            Note(f"{self.definition.title} ({self.market}), period {self.period.name}, as known at {day}.{running}")
-        ]
+        whole = f"{self.definition.title} ({self.market}), period {self.period.name}, as known at {day}.{running}"
+        pieces: list[Piece] = [Note(whole)]
         if not self.is_market_own:
             other = self.settings[self.settings["in force"] != self.settings["as the market says"]]
             said = ", ".join(f"{row['setting']} = {row['in force']}" for _, row in other.iterrows())

@@ -115,7 +115,8 @@ def translate(
             lines, values = zip(*found, strict=True)
             may, day = allowed(listed), "closed_on" if "closed_on" in columns else "null"
             counts = Counter(values)  # what is met once or twice may be a remark, with names in it
-            shown = [value if counts[value] > 2 else "a text of its own" for value in values]
+            is_remark = {value for value, n in counts.items() if n < 3 and len(value.split()) > 2}
+            shown = ["a text of its own" if value in is_remark else value for value in values]
             note(f"read as {later}", "no meaning in values.csv", column, lines=lines, values=shown, allowed=may)
             means |= dict.fromkeys(rest, later)
             if column == "loss_reason":
