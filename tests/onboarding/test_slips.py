@@ -154,3 +154,34 @@ def test_what_was_not_recognised_is_said(root: Path) -> None:
     put(root, rows(), HEAD.replace("Amount", "Worth of it"))
     said = summary("ours", answered(root / "exports"))
     assert "no column of it was recognised as its amount, its owner, its company; a select can name it" in said
+
+
+def test_where_too_many_amounts_have_no_rate_no_mean_is_told(root: Path) -> None:
+    path = put(root, [f"{row},{'USD' if i % 10 == 0 else 'EUR'}" for i, row in enumerate(rows())], f"{HEAD},Currency")
+    answered(root / "exports", currency="EUR")
+    ladder = climbed()
+    assert ladder.connection.execute("select count(won_amount) from deals").fetchone() == (0,)
+    assert any("10% of its amounts have no rate in rates.csv" in told(action) for action in ladder.actions)
+    (root / "data/ours/rates.csv").write_text(
+        "currency,month,rate\n" + "".join(f"USD,2024-{month:02d},0.9\n" for month in range(1, 13))
+    )
+    assert climbed().connection.execute("select count(won_amount) from deals").fetchone() == (40,)
+    path.unlink()
+
+
+def test_each_pipeline_has_its_stages(root: Path) -> None:
+    stages = [["Demo", "Offer", "Closed Won", "Closed Lost"], ["Sign up", "Onboarding", "Closed Won", "Closed Lost"]]
+    lines = [
+        f"D{i:03d},{'Partners' if i % 2 else 'Direct'},{stages[i % 2][i // 2 % 4]},"
+        f"2024-{1 + i % 9:02d}-{1 + i % 27:02d},"
+        f"2024-{2 + i % 9:02d}-11,{1000 + i}.50"
+        for i in range(160)
+    ]
+    put(root, lines, "Deal ID,Pipeline,Stage,Created Date,Close Date,Amount")
+    answered(root / "exports")
+    deals = read_definition("ours").deals
+    assert deals is not None and deals.stages == ()
+    assert {name: set(own.stages) for name, own in deals.pipelines.items()} == {
+        "Direct": {"Demo", "Offer"}, "Partners": {"Sign up", "Onboarding"}
+    }  # fmt: skip
+    assert not [action for action in climbed().actions if "undeclared stage" in action["reason"]]

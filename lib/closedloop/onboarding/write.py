@@ -28,6 +28,7 @@ _IGNORE = """# customers' data stay here: only the definition may leave this mac
 !rates.csv
 """
 _HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
+_ORDER = "# in the order in which deals pass them: please check"
 _MOST_TOLD = 60  # columns that are left out
 _FIRST_OF = 3  # of the periods, where there are few
 
@@ -156,7 +157,7 @@ def _deals(draft: Draft) -> str:
     told = [name for name in ("won", "lost", "no_decision") if meant[name]]
     lines = [
         "[deals]",
-        f"stages = {toml(_stages(draft))}                 # in the order in which deals pass them",
+        *([] if (several := _pipelines(draft)) else [f"stages = {toml(_stages(draft))}    {_ORDER}"]),
         f"outcomes = {toml(told)}",
     ]
     gone = [
@@ -173,36 +174,50 @@ def _deals(draft: Draft) -> str:
             f"coalesce({slug(column)}, '') not in ({', '.join(map(as_text, values))})" for column, values in by.items()
         ]
         lines.append(f"keep = {toml(' and '.join(tests))}")
+    for name in several:
+        lines += [f"[deals.pipelines.{toml(name)}]", f"stages = {toml(_stages(draft, name))}    {_ORDER}"]
     return "\n".join(lines)
 
 
-def _stages(draft: Draft) -> list[str]:
-    """The open stages in the order in which deals pass them, as far as the files tell.
+def _pipelines(draft: Draft) -> list[str]:
+    """The pipelines whose deals are of this market, where there are several."""
+    column = draft.column("deals", "pipeline")
+    kept = [row["value"] for row in draft.answers["deals"].rows if row["column"] == column and row["keep"]]
+    return kept if len(kept) > 1 else []
+
+
+def _stages(draft: Draft, pipeline: str = "") -> list[str]:
+    """The open stages, of one pipeline or of all, in the order in which deals pass them, as far as the files tell.
 
     A history tells it; else, where closed deals keep their last stage, those that are won more often come later, and
     where they do not, those in which open deals are older.
     """
     if not draft.column("deals", "stage"):
         return []
-    if entered := list(draft.exports["deals"].entered):
-        return [stage for stage in entered if draft.is_open(stage)]
-    current = [text for text in dict.fromkeys(draft.texts("deals", "stage")) if text and draft.is_open(text)]
+    deals = draft.deals.assign(stage=pd.Series(draft.texts("deals", "stage"), dtype=object))
+    if pipeline:
+        deals = deals[pd.Series(draft.texts("deals", "pipeline"), dtype=object) == pipeline]
+    current = [text for text in dict.fromkeys(deals["stage"]) if text and draft.is_open(text)]
+    if entered := draft.exports["deals"].entered:
+        own = [stage for stage, columns in entered.items()
+               if not pipeline or stage in current or any(f"({pipeline})" in column for column in columns)]  # fmt: skip
+        return [stage for stage in own if draft.is_open(stage)]
     if "stage_history" in draft.exports:
         frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
         frame["on"] = draft.days("stage_history", "entered_on")
-        frame = frame[
-            frame["stage"].isin(set(draft.texts("deals", "stage")))
-        ]  # a history may tell of other columns too
+        # a history may tell of other columns too
+        frame = frame[frame["stage"].isin(set(draft.texts("deals", "stage")))]
+        if pipeline:
+            ids = pd.Series(draft.texts("deals", "deal_id"), dtype=object)
+            frame = frame[frame["deal_id"].isin(set(ids[deals.index]))]
         frame = frame.dropna().sort_values("on", kind="stable")
         frame["place"] = frame.groupby("deal_id").cumcount()
         means = frame.groupby("stage")["place"].mean()
+    elif draft.said_by == "status":
+        means = (deals["outcome"] == "won").groupby(deals["stage"]).mean()
     else:
-        frame = draft.deals.assign(stage=pd.Series(draft.texts("deals", "stage"), dtype=object)).dropna(subset="stage")
-        if draft.said_by == "status":
-            means = (frame["outcome"] == "won").groupby(frame["stage"]).mean()
-        else:
-            days = (frame["created_on"].max() - pd.to_datetime(frame["created_on"])).dt.days
-            means = days.groupby(frame["stage"]).mean()
+        days = (deals["created_on"].max() - pd.to_datetime(deals["created_on"])).dt.days
+        means = days.groupby(deals["stage"]).mean()
     known = [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
     return [*known, *(stage for stage in current if stage not in known)]
 

@@ -36,7 +36,7 @@ from closedloop.market.staging.days import busy_days, last_day
 from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
-from closedloop.market.staging.readings import Select, Unreadable
+from closedloop.market.staging.readings import Select, Unreadable, missing_column
 from closedloop.market.staging.repeats import differing, repeated
 
 _RAW_SOURCE = re.compile(r"""\braw\s*\.\s*("?)([^\s",();]+)\1""", re.IGNORECASE)
@@ -52,6 +52,8 @@ _FITTING = {
     "BOOLEAN": ("BOOLEAN",),
 }
 _NOTHING = '"NULL"'  # the type of a column that holds nothing but null
+
+_MOST_WITHOUT_RATE = 0.05  # of the amounts of a column
 
 
 class Ladder:
@@ -92,6 +94,7 @@ class Ladder:
             if table is NOTES:
                 self.columns[table.name] = add_notes(self.connection, self.columns[table.name])
             self._leave_out(table)
+            self._empty_unconverted(table)
             self._check(table)
         if NOTES.name not in self.columns and (columns := add_notes(self.connection, ())):
             self.columns[NOTES.name], self._files[NOTES.name] = columns, ""
@@ -187,19 +190,9 @@ class Ladder:
             self.connection.execute(statement)
         except duckdb.Error as error:
             cell = self.unreadable.stopped(select.hard_readings() if select else (), str(error))
-            raise DefinitionError(f"{path}: {cell or self._no_column(str(error)) or error}") from error
-
-    def _no_column(self, message: str) -> str:
-        """What to say of a column that a select names and no file has; nothing of another error."""
-        found = re.search(r'does not have a column named "(.+?)"|Referenced column "(.+?)" not found', message)
-        if not found:
-            return ""
-        name = found[1] or found[2]
-        columns = dict.fromkeys(own for source in self.raw.columns.values() for own in source)
-        return (
-            f"{name!r} is no column of what it reads; the files have {allowed(columns, 60)}. Where it was renamed in "
-            "the source, write its new name there"
-        )
+            raise DefinitionError(
+                f"{path}: {cell or missing_column(str(error), self.raw.columns.values()) or error}"
+            ) from error
 
     def _stage(self, table: Table, path: Path) -> None:
         select, source = self._create(path)
@@ -277,6 +270,16 @@ class Ladder:
             reason = f"no deal of this market: deals.keep = {keep}" if table.name == "deals" else "of a deal left out"
             self._done(table, "left out", reason, lines=[line for _, line in rows])
             self._delete(table, "deal_id in (select deal_id from _left_out)")
+
+    def _empty_unconverted(self, table: Table) -> None:
+        """Amounts of which too many have no rate are emptied: no mean or sum of the others would be of all."""
+        for column, share in self.unreadable.without_rate.items():
+            if column in self.columns[table.name] and share > _MOST_WITHOUT_RATE:
+                lines = self._column(f"select _line from {table.name} where {quoted(column)} is not null order by 1")
+                reason = f"{share:.0%} of its amounts have no rate in rates.csv: no mean of the others would be of all"
+                self._done(table, "empty the cell", reason, column, lines=lines)
+                self.unreadable.lines[table.name, column] |= set(lines)
+                self.connection.execute(f"update {table.name} set {quoted(column)} = null")
 
     def _delete(self, table: Table, condition: str) -> None:
         """Leave rows out; the table is made anew, since the checks tell rows by their number in it."""
@@ -358,10 +361,9 @@ class Ladder:
         self.connection.execute(statement, {"rows": rows})
 
     def _flag(self) -> None:
-        last, definition = last_day(self.connection, self.columns), self.definition
+        definition, last = self.definition, last_day(self.connection, self.columns)
         if definition.extracted_on == "latest":
-            update = {"extracted_on": date.fromisoformat(last) if last else None}
-            definition = definition.model_copy(update=update)
+            definition = definition.model_copy(update={"extracted_on": date.fromisoformat(last) if last else None})
         for flag in flags_for(definition, self.columns):
             names = flag.columns.split(", ") if flag.columns else []
             shown = "".join(f", {quoted(name)}" for name in names)

@@ -1,5 +1,6 @@
 """Where a select reads text as an amount, a flag, a date or a number: what cannot be read there is not missing."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -256,6 +257,7 @@ class Unreadable:
     ) -> None:
         self.lines: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self.reasons: dict[tuple[str, str], str] = {}
+        self.without_rate: dict[str, float] = {}  # of a column of amounts: the share that cannot be converted
         self._connection, self._files, self._actions, self._reason = connection, files, actions, reason
         self._elsewhere: list[Reading] = []  # in helpers and joins: no cell of a table is known to rest on them
 
@@ -274,6 +276,12 @@ class Unreadable:
         empty = {line for (line,) in self._connection.execute(query).fetchall()}
         cells = [cell for cell in self._cells(group) if cell[0] in empty]
         self.lines[table.name, column] |= {line for line, _ in cells}
+        if group[0].kind == _CONVERTED[0]:
+            query = (
+                f"select count(*) from raw.{quoted(group[0].source)} where coalesce(trim({group[0].text}), '') <> ''"
+            )
+            n = self._connection.execute(query).fetchone()
+            self.without_rate[column] = len(cells) / max(n[0] if n else 1, 1)
         self.reasons[table.name, column] = f"unreadable as {group[0].kind}"
         if column not in table.required:  # else its row is set aside, for this reason
             self._note(table.name, column, group, cells)
@@ -332,3 +340,15 @@ def _by_cell(readings: Iterable[Reading]) -> list[list[Reading]]:
     for reading in readings:
         groups[reading.source, reading.columns][reading] = None
     return [list(group) for group in groups.values()]
+
+
+def missing_column(message: str, columns: Iterable[Sequence[str]]) -> str:
+    """What to say of a column that a select names and none of the files has; nothing of another error."""
+    found = re.search(r'does not have a column named "(.+?)"|Referenced column "(.+?)" not found', message)
+    if not found:
+        return ""
+    there = dict.fromkeys(own for source in columns for own in source)
+    return (
+        f"{found[1] or found[2]!r} is no column of what it reads; the files have {allowed(there, 60)}. Where it was "
+        "renamed in the source, write its new name there"
+    )
