@@ -1,6 +1,7 @@
 """What can go wrong, in the product's own words: found, allowed, where to fix it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 Choice = TypeVar("Choice")
@@ -24,6 +25,32 @@ class ContractError(ClosedLoopError):
 
 class ParameterError(ClosedLoopError):
     """A parameter is unknown, of the wrong type, or has a value that does not exist."""
+
+
+class Problems:
+    """What is wrong with several parts, told at once at the end of ``with``; each part is done within ``of``."""
+
+    def __init__(self) -> None:
+        self._found: list[ClosedLoopError] = []
+        self._failed: list[str] = []
+
+    def __enter__(self) -> "Problems":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._found:
+            first = self._found[0]
+            raise first if len(self._found) == 1 else type(first)("\n".join(map(str, self._found)))
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Go on where this part fails; what fails only for want of another part is not told."""
+        try:
+            yield
+        except (DefinitionError, SourceError, ContractError) as error:
+            if not any(f"{other} does not exist" in str(error) for other in self._failed):
+                self._found.append(error)
+            self._failed.append(name)
 
 
 class LockedError(ClosedLoopError):

@@ -10,6 +10,7 @@ from closedloop.errors import DefinitionError, SourceError
 from closedloop.market.definition import read_definition
 from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
+from closedloop.market.staging.written import write as write_import
 
 from tests.onboarding import exports
 from tests.onboarding.conftest import answered, climbed
@@ -107,7 +108,7 @@ def test_a_finding_names_the_file_and_the_line_in_it(root: Path, whole: tuple) -
     said = [told(action) for action in ladder.actions if action["table"] == "raw.deals"]
     assert any("deals_[0-9]*.csv, line 2 of deals_2.csv" in line and "'much'" in line for line in said), said
     assert any("set aside, 1 time" in line and "line 3 of deals_2.csv" in line for line in said), said
-    ladder.write(root / "import")
+    write_import(ladder, root / "import")
     aside = [json.loads(line) for line in (root / "import/rejected/raw.deals.jsonl").read_text().splitlines()]
     assert [(one["file"], one["line"]) for one in aside] == [("deals_2.csv", 3)]
     lines_of(ladder)

@@ -185,3 +185,23 @@ def test_each_pipeline_has_its_stages(root: Path) -> None:
         "Direct": {"Demo", "Offer"}, "Partners": {"Sign up", "Onboarding"}
     }  # fmt: skip
     assert not [action for action in climbed().actions if "undeclared stage" in action["reason"]]
+
+
+def test_all_that_is_wrong_is_told_in_one_run(root: Path) -> None:
+    put(root, [f"{row}A{i % 40}" for i, row in enumerate(rows())], f"{HEAD[: -len('Loss Reason')]}Account ID")
+    companies = [f"A{i},Company {i},2023-01-02,Retail" for i in range(40)]
+    (root / "exports/accounts.csv").write_text(
+        "\n".join(["Account ID,Account Name,Created Date,Industry", *companies, ""])
+    )
+    answered(root / "exports")
+    for name, column in (("accounts", "Account ID"), ("deals", "Deal ID")):
+        select = root / f"data/ours/{name}.sql"
+        select.write_text(select.read_text().replace(f'"{column}"', f'"{column} 2"'))
+    read_again()
+    text = check("ours", lambda _: None).text
+    assert "'Account ID 2' is no column" in text and "'Deal ID 2' is no column" in text
+    for name in ("deals", "accounts"):
+        (root / f"exports/{name}.csv").rename(root / f"exports/{name}.moved")
+    read_again()
+    text = check("ours", lambda _: None).text
+    assert "deals.csv does not exist" in text and "accounts.csv does not exist" in text

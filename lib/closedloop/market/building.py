@@ -28,6 +28,7 @@ def build_warehouse(definition: Definition, place: Path | None = None, *, may_sh
         return folder
     from closedloop.market.staging.audit import take_audit
     from closedloop.market.staging.ladder import Ladder
+    from closedloop.market.staging.written import n_rows, write
 
     place.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
@@ -35,8 +36,8 @@ def build_warehouse(definition: Definition, place: Path | None = None, *, may_sh
         ladder = Ladder(definition)
         ladder.climb()
         if not may_shrink:
-            _refuse_loss(definition, place, ladder.n_rows())
-        ladder.write(temporary)
+            _refuse_loss(definition, place, n_rows(ladder))
+        write(ladder, temporary)
         take_audit(ladder).write(temporary / "audit")
         temporary.rename(folder)
         append(place / IMPORTS, f"{folder.name}\n".encode())

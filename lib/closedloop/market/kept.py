@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from closedloop import terms
+from closedloop.errors import Problems
 from closedloop.market import sources
 from closedloop.market.definition import Definition
 from closedloop.market.files import alone, remembered, runs_folder, sha256_of
@@ -29,8 +30,10 @@ _WORDS = {"title", "licence", "provenance", "labels"}
 def fingerprint(definition: Definition) -> str:
     """Of all that a market's canonical tables depend on: settings, selects, raw files, code; 64 hexadecimal digits."""
     digest = hashlib.sha256(read_as(definition).encode() + tables_code().encode())
-    for name in definition.sources:
-        digest.update(sources.digest_of(definition, name).encode())
+    with Problems() as problems:
+        for name in definition.sources:
+            with problems.of(name):
+                digest.update(sources.digest_of(definition, name).encode())
     return digest.hexdigest()
 
 

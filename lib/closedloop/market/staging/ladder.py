@@ -1,6 +1,5 @@
 """From raw files to canonical tables: stop, set aside, empty the cell, or flag; nothing is lost silently."""
 
-import json
 import re
 from datetime import date, datetime
 from functools import partial
@@ -9,13 +8,10 @@ from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow.parquet as parquet
 
-from closedloop.errors import ContractError, DefinitionError, allowed
-from closedloop.market.building import ABOUT
+from closedloop.errors import ContractError, DefinitionError, Problems, allowed
 from closedloop.market.contract import KINDS, NOTES, TABLES, Table, kind_of
 from closedloop.market.definition import Definition
-from closedloop.market.kept import read_as
 from closedloop.market.periods import as_told
 from closedloop.market.reading.lines import SHOWN
 from closedloop.market.sources import file_of, quoted
@@ -32,7 +28,7 @@ from closedloop.market.staging.checks import (
     stops,
     unfit,
 )
-from closedloop.market.staging.days import busy_days, last_day
+from closedloop.market.staging.days import last_day
 from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
@@ -80,59 +76,39 @@ class Ladder:
         """Load the raw files, stage and check every canonical table that the market has, then flag."""
         helpers, tables = self._selects()
         try:
-            for name in self.definition.sources:
-                self.raw.load(name)
+            with Problems() as problems:
+                for name in self.definition.sources:
+                    with problems.of(name):
+                        self.raw.load(name)
         finally:
             self.raw.snapshots.close()
         for statement in ("set enable_external_access = false", "set lock_configuration = true"):
             self.connection.execute(statement)
-        for path in helpers:
-            self._create(path)
-        for table, path in tables:
-            self._stage(table, path)
-            translate(self.connection, table, self.columns[table.name], self._meanings, partial(self._done, table))
-            if table is NOTES:
-                self.columns[table.name] = add_notes(self.connection, self.columns[table.name])
-            self._leave_out(table)
-            self._empty_unconverted(table)
-            self._check(table)
+        with Problems() as problems:
+            for path in helpers:
+                with problems.of(path.stem):
+                    self._create(path)
+            for table, path in tables:
+                with problems.of(table.name):
+                    self._make(table, path)
         if NOTES.name not in self.columns and (columns := add_notes(self.connection, ())):
             self.columns[NOTES.name], self._files[NOTES.name] = columns, ""
         self.unreadable.count_elsewhere()
         self._flag()
 
-    def write(self, folder: Path) -> None:
-        """Write the canonical tables, what was set aside of each, and the days on which something happened."""
-        for part in ("tables", "rejected"):
-            (folder / part).mkdir(parents=True)
-        for name, columns in self.columns.items():
-            order = ", ".join(quoted(key) for key in TABLES[name].key)
-            query = f"select {', '.join(map(quoted, columns))} from {name} order by {order}"
-            parquet.write_table(self.connection.sql(query).to_arrow_table(), folder / "tables" / f"{name}.parquet")
-        for name, rejected in self.rejected.items():
-            shown = self._placed(name, rejected.sort_values("line"))
-            shown.to_json(folder / "rejected" / f"{name}.jsonl", orient="records", lines=True)
-        about = {
-            "market": self.definition.name,
-            "busy_days": busy_days(self.connection, self.columns),
-            "last_day": last_day(self.connection, self.columns),
-            "read_as": read_as(self.definition),
-            "n_rows": self.n_rows(),
-            "headers": self.raw.headers,
-        }
-        (folder / ABOUT).write_text(json.dumps(about))
+    def _make(self, table: Table, path: Path) -> None:
+        """Stage one canonical table, say it in the contract's words, leave out what is not of this market, check it."""
+        self._stage(table, path)
+        translate(self.connection, table, self.columns[table.name], self._meanings, partial(self._done, table))
+        if table is NOTES:
+            self.columns[table.name] = add_notes(self.connection, self.columns[table.name])
+        self._leave_out(table)
+        self._empty_unconverted(table)
+        self._check(table)
 
-    def n_rows(self) -> dict[str, int]:
-        """How many rows each canonical table has."""
-        return {name: self._column(f"select count(*) from {name}")[0] for name in self.columns}
-
-    def _placed(self, name: str, rejected: pd.DataFrame) -> pd.DataFrame:
-        """What was set aside, with the file of each line where several are read as one table."""
-        file = self.files.get(name.removeprefix("raw."), "") if name.startswith("raw.") else self._files.get(name, "")
-        if places := self.actions.places.get(file):
-            files, lines = zip(*map(places.of, rejected["line"]), strict=True)
-            return rejected.assign(file=files, line=lines)
-        return rejected
+    def file_of(self, name: str) -> str:
+        """The file of a raw or a canonical table's rows; empty where they are of several."""
+        return self.files.get(name.removeprefix("raw."), "") if name.startswith("raw.") else self._files.get(name, "")
 
     def _selects(self) -> tuple[list[Path], list[tuple[Table, Path]]]:
         paths = {path.stem: path for path in sorted(self.definition.folder.glob("*.sql"))}
