@@ -17,6 +17,7 @@ from closedloop.errors import ParameterError, SourceError
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.kept import fingerprint
 from closedloop.market.reading.database import Snapshots
+from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
 from closedloop.onboarding.asking import asking
 from closedloop.onboarding.onboard import onboard
@@ -189,3 +190,19 @@ def test_what_cannot_be_reached_is_named_without_the_password(
     assert "secret" not in str(caught.value)
     with pytest.raises(SourceError, match=r"table missing: relation .*missing.* does not exist"):
         climbed(of_database(tiny_market, database=server, table="missing"))
+
+
+def test_a_finding_names_the_rows_key(server: str, tiny_market: TinyMarket) -> None:
+    with psycopg.connect(server) as connection:
+        connection.execute("drop table if exists deals")
+        connection.execute("create table deals (id text primary key, day text, paid text)")
+        rows = "('D2', 'soon', '1.50'), ('D1', '2024-01-02', 'much'), ('ann@example.com', '2024-01-02', 'more')"
+        connection.execute(f"insert into deals values {rows}")  # type: ignore[arg-type]
+    ladder = climbed(of_database(tiny_market, database=server))
+    said = [told(action) for action in ladder.actions if action["table"] == "raw.deals"]
+    assert said == [
+        "empty the cell, 1 time: raw.deals.day unreadable as a date; found 'soon'; allowed: 2024-03-31, 31 Mar 2024; "
+        "deals, id = D2",
+        "empty the cell, 2 times: raw.deals.paid unreadable as an amount; found 'much', 'more'; "
+        "allowed: 12, 1,234.50, EUR 12; deals, id = D1, row 4",
+    ]

@@ -205,3 +205,22 @@ def test_all_that_is_wrong_is_told_in_one_run(root: Path) -> None:
     read_again()
     text = check("ours", lambda _: None).text
     assert "deals.csv does not exist" in text and "accounts.csv does not exist" in text
+
+
+def test_times_of_which_some_name_a_zone_are_told(root: Path) -> None:
+    lines = [row.replace(",2024-", ",2024-", 1) for row in rows()]
+    timed = [f"{row}{f'2024-03-{1 + i % 27:02d} 10:00' + ('Z' if i % 2 else '')}" for i, row in enumerate(lines)]
+    put(root, timed, f"{HEAD[: -len('Loss Reason')]}Won Time")
+    answered(root / "exports")
+    said = [told(action) for action in climbed().actions]
+    assert any("names no time zone, as others of the column do: read as Europe/Amsterdam" in line for line in said), (
+        said
+    )
+
+
+def test_archives_beside_exports_are_told(root: Path) -> None:
+    put(root, rows())
+    (root / "exports/more.zip").write_bytes(b"PK")
+    notes: list[str] = []
+    answered(root / "exports", note=notes.append)
+    assert "left out: more.zip is not read; unpack it, or save it as CSV or xlsx" in notes

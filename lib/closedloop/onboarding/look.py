@@ -76,7 +76,7 @@ def look(path: Path, name: str) -> Look:
 def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
     """Look at a table of a PostgreSQL database; whoever reads it again finds it by the same address."""
     settings: dict[str, Any] = {"database": database, "table": table}
-    return _seen(Look(Path(table), table, settings, {}), table_rows(snapshots, database, table, "."))
+    return _seen(Look(Path(table), table, settings, {}), table_rows(snapshots, database, table, ".")[0])
 
 
 def _seen(found: Look, records: Records) -> Look:

@@ -23,6 +23,7 @@ from closedloop.onboarding.write import folder_of, toml
 _DATABASES = ("postgresql://", "postgres://")
 _PASSWORD = re.compile(r"^[a-z]+://[^/@:]*:[^$@][^@]*@")
 _SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{13}(?:[0-9A-Z]{3})?")
+_PACKED = (".zip", ".xls", ".xlsb", ".ods", ".numbers")
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 Ask = Callable[[Question], Question]
 
@@ -105,7 +106,7 @@ def _none(key: str) -> Question:
 def _looks(place: str, note: Callable[[str], None]) -> Iterator[Look]:
     """A look at each file, or at each table of a database; of several files those that are no tables are told."""
     if not place.startswith(_DATABASES):
-        paths = _exports(Path(place).expanduser())
+        paths = _exports(Path(place).expanduser(), note)
         for path in paths:
             note(f"looking at {path.name}")
             try:
@@ -127,12 +128,17 @@ def _looks(place: str, note: Callable[[str], None]) -> Iterator[Look]:
         snapshots.close()
 
 
-def _exports(place: Path) -> list[Path]:
+def _exports(place: Path, note: Callable[[str], None]) -> list[Path]:
+    """The files to look at; archives and old workbooks, which people may take for read, are told."""
     if place.is_file():
         return [place]
     if not place.is_dir():
         raise ParameterError(f"--from {place} does not exist; allowed: a file or a folder of exports")
-    found = [path for path in sorted(place.iterdir()) if path.suffix.casefold() in _ENDINGS and path.is_file()]
+    every = [path for path in sorted(place.iterdir()) if path.is_file()]
+    found = [path for path in every if path.suffix.casefold() in _ENDINGS]
+    for path in every:
+        if path.suffix.casefold() in _PACKED:
+            note(f"left out: {path.name} is not read; unpack it, or save it as CSV or xlsx")
     if not found:
         raise ParameterError(f"--from {place} holds no export; allowed: {allowed(_ENDINGS)}")
     return found

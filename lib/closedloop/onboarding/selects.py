@@ -274,7 +274,10 @@ def _money(of: _Select, said: str) -> None:
     if not (of.has("amount") or of.has("amount_converted")):
         return
     days = [role for role in ("close_on", "closed_on", "won_on", "created_on") if of.has(role)]
-    amount = of.money(of.day(days[0]) if days else "null")
+    day = of.day(days[0]) if days else "null"
+    if of.has("created_on") and days[0] != "created_on":  # no rate is known of a day to come
+        day = f"case when {_means(said)} = 'open' then {of.day('created_on')} else {day} end"
+    amount = of.money(day)
     of.add(f"nullif({amount}, 0)", "expected_amount")
     of.add(f"case when {_means(said)} = 'won' then {amount} end", "won_amount")
     if of.has("loss_reason"):

@@ -1,6 +1,7 @@
 """A table of a PostgreSQL database, read once: one read-only snapshot, in batches, rows in the order of its key."""
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from closedloop.errors import SourceError
@@ -51,8 +52,24 @@ _TABLES = """select table_schema, table_name from information_schema.tables
 where table_schema not in ('pg_catalog', 'information_schema') order by 1, 2"""
 
 
-def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) -> Records:
-    """The records of a table, cells as text that is read back as the same value; ``lines`` number the rows."""
+@dataclass(frozen=True)
+class Keys:
+    """What a person finds the rows of a table by: the values of its key, by the number of the row."""
+
+    columns: tuple[str, ...]
+    values: tuple[tuple[str | None, ...], ...]
+
+    def said(self, line: int) -> str:
+        """The row as a person finds it; the header is line 1."""
+        told = zip(self.columns, self.values[line - 2], strict=True)
+        return ", ".join(f"{column} = {value}" for column, value in told) if self.columns else f"row {line - 1}"
+
+
+def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) -> tuple[Records, Keys]:
+    """The records of a table, cells as text that is read back as the same value, and the keys of its rows.
+
+    ``lines`` number the rows.
+    """
     import psycopg
     from psycopg import sql
 
@@ -73,7 +90,9 @@ def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) ->
     for line, cells in enumerate(rows, 2):
         found.add(cells, line, 1)
     found.check(f"{database}, table {table}")
-    return found
+    places = [names.index(key) for key in keys if key in names]
+    held = tuple(tuple(row[place] for place in places) for row in found.rows)
+    return found, Keys(tuple(names[place] for place in places), held)
 
 
 _KEY = """select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)

@@ -17,6 +17,7 @@ from closedloop.errors import allowed
 from closedloop.market.contract import TABLES, Column, Table, kind_of
 from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
+from closedloop.market.reading.database import Keys
 from closedloop.market.reading.parts import Places
 from closedloop.market.sources import quoted
 
@@ -40,12 +41,18 @@ class Actions(list[Action]):
     def __init__(self, is_strict: bool) -> None:
         super().__init__()
         self._is_strict = is_strict
-        self.places: dict[str, Places] = {}
+        self.places: dict[str, Places | Keys] = {}
 
     def lines(self, file: str, lines: Sequence[int]) -> str:
-        """The first lines as a person finds them in the file."""
-        places = self.places.get(file)
-        return allowed([places.said(line) if places else line for line in sorted(lines)], _MOST_SHOWN) if lines else ""
+        """The first lines as a person finds them in the file, or the keys of the rows in a database."""
+        if not lines:
+            return ""
+        places, shown = self.places.get(file), list[object]()
+        for line in sorted(lines)[: _MOST_SHOWN + 1]:
+            text = places.said(line) if places else str(line)
+            shown.append(f"row {line}" if self._is_strict and re.search(EMAIL, text) else text)
+        more = len(lines) - _MOST_SHOWN
+        return allowed(shown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
     def note(
         self,
@@ -88,8 +95,9 @@ def told(action: Mapping[Any, Any]) -> str:
     parts += [f"found {action['values']}"] if action["values"] else []
     parts += [f"allowed: {action['allowed']}"] if action["allowed"] else []
     if action["lines"]:
-        kind = f"{action['file']}, line" if action["file"] else "row of the select"
-        parts.append(f"{kind}{'s' * (action['n'] != 1) if action['file'] else ''} {action['lines']}")
+        kind = f"{action['file']}, line{'s' * (action['n'] != 1)}" if action["file"] else "row of the select"
+        is_named = not action["lines"][0].isdigit()  # by the key of a table's row
+        parts.append(f"{action['file']}, {action['lines']}" if is_named else f"{kind} {action['lines']}")
     return "; ".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Raw files as tables of values: ``raw.<source>``, read once, whatever cannot be read counted with its line."""
 
 import hmac
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _TYPES: dict[str, tuple[pa.DataType, str]] = {
 }
 _GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group once
 _SHORT_ID, _LONG_ID = 15, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_ZONED = re.compile(r"\d ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$")
 _SPOILED = "characters that the declared encoding does not hold"
 Texts = list[str | None]
 
@@ -91,7 +93,9 @@ class RawFiles:
     def _records(self, name: str, source: Source) -> Records:
         place, setting = file_of(self._definition, name), setting_of(self._definition, name)
         if source.database:
-            return table_rows(self.snapshots, source.database, source.table, source.decimal or ".")
+            records, keys = table_rows(self.snapshots, source.database, source.table, source.decimal or ".")
+            self._actions.places[place] = keys
+            return records
         if source.files == "last":
             return self._records_of(name, source, raw_bytes(self._definition, name), place)
         parts = {path.name: self._records_of(name, source, raw_bytes(self._definition, name, path), path.name)
@@ -159,6 +163,11 @@ class RawFiles:
         if kind == "text":
             return pa.array(texts, pa.string())
         values = {text: stored(kind, text, style) for text in set(texts) if text}
+        plain = [place for place, text in enumerate(texts) if kind == "time" and text and not _ZONED.search(text)]
+        if plain and len(plain) < sum(bool(text) for text in texts):
+            zone_ = self._definition.sources[name].timezone or self._definition.timezone
+            reason = f"names no time zone, as others of the column do: read as {zone_}"
+            self._note(name, "flag", reason, column, lines=[columns.lines[place] for place in plain])
         bad = defaultdict[str, list[int]](list)
         for place, text in enumerate(texts):
             if text and values[text] is None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 from closedloop.market.building import ABOUT
 from closedloop.market.contract import TABLES
 from closedloop.market.kept import read_as
+from closedloop.market.reading.parts import Places
 from closedloop.market.sources import quoted
 from closedloop.market.staging.days import busy_days, last_day
 from closedloop.market.staging.ladder import Ladder
@@ -43,7 +44,8 @@ def n_rows(ladder: Ladder) -> dict[str, int]:
 
 def _placed(ladder: Ladder, name: str, rejected: pd.DataFrame) -> pd.DataFrame:
     """What was set aside, with the file of each line where several are read as one table."""
-    if places := ladder.actions.places.get(ladder.file_of(name)):
+    places = ladder.actions.places.get(ladder.file_of(name))
+    if isinstance(places, Places):
         files, lines = zip(*map(places.of, rejected["line"]), strict=True)
         return rejected.assign(file=files, line=lines)
     return rejected
