@@ -196,7 +196,7 @@ def test_a_finding_names_the_rows_key(server: str, tiny_market: TinyMarket) -> N
     with psycopg.connect(server) as connection:
         connection.execute("drop table if exists deals")
         connection.execute("create table deals (id text primary key, day text, paid text)")
-        rows = "('D2', 'soon', '1.50'), ('D1', '2024-01-02', 'much'), ('ann@example.com', '2024-01-02', 'more')"
+        rows = "('D2', 'soon', '1.50'), ('D1', '2024-01-02', 'much'), ('D3', '2024-01-02', 'more')"
         connection.execute(f"insert into deals values {rows}")  # type: ignore[arg-type]
     ladder = climbed(of_database(tiny_market, database=server))
     said = [told(action) for action in ladder.actions if action["table"] == "raw.deals"]
@@ -204,5 +204,5 @@ def test_a_finding_names_the_rows_key(server: str, tiny_market: TinyMarket) -> N
         "empty the cell, 1 time: raw.deals.day unreadable as a date; found 'soon'; allowed: 2024-03-31, 31 Mar 2024; "
         "deals, id = D2",
         "empty the cell, 2 times: raw.deals.paid unreadable as an amount; found 'much', 'more'; "
-        "allowed: 12, 1,234.50, EUR 12; deals, id = D1, row 4",
+        "allowed: 12, 1,234.50, EUR 12; deals, id = D1, id = D3",
     ]

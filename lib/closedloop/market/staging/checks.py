@@ -54,6 +54,11 @@ class Actions(list[Action]):
         more = len(lines) - _MOST_SHOWN
         return allowed(shown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
+    def place(self, file: str, lines: Sequence[int]) -> str:
+        """A file and its first lines, or a table and the keys of its rows."""
+        word = "" if isinstance(self.places.get(file), Keys) else "line "
+        return f"{file}, {word}{self.lines(file, lines)}"
+
     def note(
         self,
         table: str,

@@ -202,11 +202,7 @@ class Ladder:
             if is_seen and not (reason == LIKE_A_TELEPHONE and self._are_codes(table, name, condition)):
                 lines = self._column(f"select _line from {table.name} where {condition} order by 1 limit 5")
                 file = self._files[table.name]
-                place = (
-                    f"in {file}, line {self.actions.lines(file, lines)}"
-                    if file
-                    else f"in row {allowed(lines)} of the select"
-                )
+                place = f"in {self.actions.place(file, lines)}" if file else f"in row {allowed(lines)} of the select"
                 hint = (
                     f"; if people have checked that it holds no telephone numbers, list it: "
                     f'{table.name} = ["{name}"] under [checked] in market.toml'

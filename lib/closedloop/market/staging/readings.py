@@ -312,7 +312,7 @@ class Unreadable:
             named = [cell for cell in cells if f"'{cell[1]}'" in message or f'"{cell[1]}"' in message]
             if named:
                 (line, text), n, file = named[0], len(cells), self._files[reading.source]
-                place = f"{file}, line {self._actions.lines(file, [line])}"
+                place = self._actions.place(file, [line])
                 return (
                     f"{place}: {allowed(reading.columns)} holds {text!r}, which "
                     f"cannot be read as {reading.kind}{f' ({n:,} such cells)' if n > 1 else ''}; allowed: "
