@@ -182,3 +182,13 @@ def test_no_partial_file_stays(project: Project) -> None:
     project.run(periods=["2024-q2"])
     hidden = [path.name for path in Path(project.out).rglob(".*") if path.is_file()]
     assert hidden == [".lock"]
+
+
+def test_a_page_says_that_its_data_changed_since_it_was_last_made(project: Project) -> None:
+    notice = "Made again: what is recorded of this period has changed since the page was last made."
+    pages = [project.out / f"tiny/2024-{name}.html" for name in ("q1/05_deals", "q1/01_research")]
+    project.run()
+    assert not any(notice in page.read_text() for page in pages)
+    project.world(data=["a", "c"])  # rows that only the end of the first period may see, and the second one
+    project.run()
+    assert [notice in page.read_text() for page in pages] == [True, False]

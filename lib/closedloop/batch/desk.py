@@ -22,6 +22,7 @@ from closedloop.workbench.notebooks import find_notebook, notebooks
 
 OpenMarket = Callable[[str, Path, Callable[[], bool]], list[PeriodPlan]]
 _MOST_NAMED = 6
+_ROWS = ("@start", "@ended")  # inputs that stand for the rows known then
 _USUAL_SECONDS = 1.0  # of a notebook, until there are past runs
 _OF_THE_SET = re.compile("/(proposal|personas)[.]yml$")  # of what a run left; pages are for people
 _DATA = re.compile(f"{_OF_THE_SET.pattern}|/tables/|/claims/.*[.]parquet$")
@@ -124,7 +125,10 @@ class Desk:
         """All that is needed to perform the job."""
         notebook = self.planner.notebooks[job.notebook]
         title = " · ".join(part for part in (notebook.title, job.subject, job.market, job.period) if part)
-        return Task(job, self.ledger.out, self.inputs(job), notebook.path, title, self.request.limits)
+        inputs, before = self.inputs(job), self.ledger.entries.get(job.id)
+        rows = [name for name in inputs if name.endswith(_ROWS)]
+        renewed = before is not None and any(before.inputs.get(name, inputs[name]) != inputs[name] for name in rows)
+        return Task(job, self.ledger.out, inputs, notebook.path, title, self.request.limits, renewed)
 
     def seconds(self, job: Job) -> float:
         """How long the job took last time, or else what a notebook usually takes."""

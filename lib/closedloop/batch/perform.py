@@ -26,6 +26,7 @@ Execute = Callable[..., Trace]  # as of ``engine.execute``
 _MOST_LOST = 2  # how often a task may lose the worker that performs it, until it counts as failed
 _CONNECT_SECONDS = 30
 _OURS = ("closedloop.batch.", "ipykernel_launcher")
+_RENEWED = "Made again: what is recorded of this period has changed since the page was last made."
 _CARD_FILES = [f"{record}-{ending}" for record in ("lead", "deal") for ending in ("card.csv", "chance.csv", "card.sql")]
 _OWN_FILES = {
     "03_leads": ("call-list.csv", "wake-up-list.csv", *_CARD_FILES),
@@ -35,7 +36,10 @@ _OWN_FILES = {
 
 @dataclass(frozen=True)
 class Task:
-    """A job with all that is needed to perform it, on this machine or another one with the same folders."""
+    """A job with all that is needed to perform it, on this machine or another one with the same folders.
+
+    ``is_renewed``: it was done before, and other rows are known of its period now.
+    """
 
     job: Job
     out: Path
@@ -43,6 +47,7 @@ class Task:
     source: Path
     title: str = ""
     limits: Limits = field(default_factory=Limits)
+    is_renewed: bool = False
 
     @property
     def folder(self) -> Path:
@@ -179,7 +184,8 @@ def _written(task: Task, trace: Trace) -> Entry:
     is_good = status in (Status.OK, Status.OK_WITH_WARNINGS)
     if not is_good:
         store.set_aside(task.folder, job.notebook)
-    notice = "" if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
+    notice = _RENEWED if is_good and task.is_renewed else ""
+    notice = notice if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
     about: dict[str, Any] = {"is_document": job.is_document, "pages": job.pages, "notice": notice}
     files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
     write_atomic(files[0], writes(trace.notebook).encode())
