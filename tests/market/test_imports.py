@@ -36,6 +36,20 @@ def test_the_next_export_is_told_by_table_and_period(tiny_market: TinyMarket, tm
     assert imports.periods_that_change(read_definition("tiny"), *folders[:2]) == ["2024-q1", "2024-q2"]
 
 
+def test_an_import_that_was_checked_and_mended_is_no_measure(tiny_market: TinyMarket, tmp_path: Path) -> None:
+    run, checked, mended = (
+        build_warehouse(tiny_market({"deals": "\n".join([HEAD, *OLD[:n]])}, more=FIELD), tmp_path / "place")
+        for n in (1, 2, 3)
+    )
+    assert imports.before(mended) == checked
+    imports.note_run(run)
+    assert imports.before(mended) == imports.before(checked) == run
+    imports.note_run(mended)
+    imports.note_run(mended)
+    assert (tmp_path / "place/ran").read_text().split() == [run.name, mended.name]
+    assert imports.before(mended) == run
+
+
 def test_columns_that_came_went_or_were_renamed_are_told(tiny_market: TinyMarket, tmp_path: Path) -> None:
     place = tmp_path / "place"
     first = build_warehouse(tiny_market({"deals": "\n".join([HEAD, *OLD])}), place)

@@ -71,6 +71,7 @@ def _make_ready(market: str, out: Path, is_stopped: Callable[[], bool]) -> None:
 
 def make_ready(market: str, out: Path) -> None:
     """Build the market's canonical tables, write its audit page, and list its periods in their order of time."""
+    from closedloop.market.imports import note_run
     from closedloop.market.warehouse import open_warehouse
     from closedloop.period.leaks import market_leaks
     from closedloop.period.store import ENDED, START
@@ -92,6 +93,7 @@ def make_ready(market: str, out: Path) -> None:
     ]
     content = {"of": _basis(market), "periods": [asdict(period) for period in periods]}
     write_atomic(out / market / "periods.json", json.dumps(content, indent=1).encode() + b"\n")
+    note_run(warehouse.folder)
 
 
 def _end_with_input() -> None:

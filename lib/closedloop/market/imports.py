@@ -11,8 +11,10 @@ from closedloop.errors import allowed
 from closedloop.market.building import ABOUT, IMPORTS
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
+from closedloop.market.files import append
 from closedloop.market.warehouse import Warehouse
 
+RAN = "ran"  # the folders of the imports of which pages were made, in their order
 _SAME = 0.95  # of the values of two columns that are one
 
 
@@ -29,13 +31,25 @@ class Change(NamedTuple):
 
 
 def before(folder: Path) -> Path | None:
-    """The folder of the import before this one, where there is one that is still kept."""
-    path = folder.parent / IMPORTS
-    names = path.read_text().split() if path.exists() else []
-    earlier = (
-        [name for name in names[: names.index(folder.name)] if name != folder.name] if folder.name in names else []
-    )
-    return next((folder.parent / name for name in reversed(earlier) if (folder.parent / name).exists()), None)
+    """The folder of the import that pages were last made of, before this one; while there are none the one before it.
+
+    An import that was only checked, and mended, is skipped.
+    """
+    ran = _listed(folder.parent / RAN)
+    built = _listed(folder.parent / IMPORTS)
+    earlier = [*(built[: built.index(folder.name)] if folder.name in built else []), *ran]
+    found = (folder.parent / name for name in reversed(earlier) if name != folder.name)
+    return next((path for path in found if path.exists()), None)
+
+
+def note_run(folder: Path) -> None:
+    """Note that pages are made of this import."""
+    if _listed(folder.parent / RAN)[-1:] != [folder.name]:
+        append(folder.parent / RAN, f"{folder.name}\n".encode())
+
+
+def _listed(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
 
 
 def changes(old: Path, new: Path) -> Iterator[Change]:
