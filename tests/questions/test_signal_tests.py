@@ -12,6 +12,7 @@ from closedloop.period.counting import by_close
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, points_of, read_proposal
 from closedloop.personas.signals import NEW, WITHDRAWN, Signal, refine
+from closedloop.presentation.persona_words import edit_evidence
 from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, NOT_TOLD, WORSE
 from closedloop.questions.refinement.edits import standing
 from closedloop.questions.refinement.signal_tests import changelog_of
@@ -132,6 +133,7 @@ def test_a_worse_duel_keeps_new_signals_out_and_the_newest_leave() -> None:
     assert [(one.field, one.left) for one in after] == [("a", ""), ("b", "2025-q2")]
     entries = changelog_of(before, after, pd.DataFrame(columns=["measure", "subject", "field", "level", "claim_id"]))
     assert [(entry.edit, entry.field, entry.baseline) for entry in entries] == [(WITHDRAW, "b", 0.1)]
+    assert edit_evidence(entries[0]) == "the duel" and entries[0].by_duel
 
 
 def test_a_duel_that_cannot_be_told_lets_nothing_in_but_keeps_what_came() -> None:

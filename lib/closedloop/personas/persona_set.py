@@ -59,7 +59,8 @@ class Change:
     ``edit``: split, merge, retire, signal, withdraw, or commit (people put another set into force). Of signals
     ``estimate`` is points of the win rate, a fraction, and ``persona`` empty for all. ``persona``: whose; ``into``:
     the persona that was cut out of it, or that took its people. ``field`` and ``level``: what it was split by.
-    ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions; what the claim lacks is missing.
+    ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions; what the claim lacks is missing. ``by_duel``:
+    a signal left since all sets together had predicted worse than renewed rates.
     """
 
     period: str
@@ -76,29 +77,24 @@ class Change:
     n: int | None = None
     last_period: str = ""
     claim_id: str = ""
+    by_duel: bool = False
 
 
 def plain_changes(changelog: tuple[Change, ...]) -> list[dict[str, Any]]:
     """The entries as plain values for YAML; what is empty is left out."""
-    return [{key: value for key, value in asdict(entry).items() if value not in ("", None)} for entry in changelog]
+    return [
+        {key: value for key, value in asdict(entry).items() if value not in ("", None, False)} for entry in changelog
+    ]
 
 
 def change_of(claim: Mapping[str, Any], *, period: str, edit: str, into: str) -> Change:
     """The entry of an edit whose claim this is."""
     # significant digits rather than decimals: a q value may be tiny
-    figures = {name: float(f"{float(claim[name]):.6g}") if np.isfinite(claim[name]) else None for name in _FIGURES}
-    return Change(
-        period,
-        edit,
-        persona=str(claim["subject"]),
-        into=into,
-        field=str(claim["field"]),
-        level=str(claim["level"]),
-        n=int(claim["n"]),
-        last_period=str(claim["last_period"]),
-        claim_id=str(claim["claim_id"]),
-        **figures,
-    )
+    figures: dict[str, Any] = {
+        name: float(f"{float(claim[name]):.6g}") if np.isfinite(claim[name]) else None for name in _FIGURES
+    }
+    texts: dict[str, Any] = {name: str(claim[name]) for name in ("field", "level", "last_period", "claim_id")}
+    return Change(period, edit, persona=str(claim["subject"]), into=into, n=int(claim["n"]), **texts, **figures)
 
 
 EVERYONE = "everyone"

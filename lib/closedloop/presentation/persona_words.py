@@ -267,11 +267,15 @@ def _signal_edit(entry: Change, words: Words) -> str:
     if entry.edit == SIGNAL:
         return f"{named}: {moved}, {for_whom(entry.persona, words)}, from now on"
     named += f", {for_whom(entry.persona, words)}," if entry.persona else ""
+    if entry.by_duel:
+        return f"{named} is in force no longer: the sets of all periods predicted worse than renewed rates alone"
     return f"{named} is in force no longer: promised {numbers.moved(entry.baseline)}, came {moved}"
 
 
 def edit_evidence(entry: Change) -> str:
     """The figures of the claim behind an edit; a decision of people has none. What a signal moves is told already."""
+    if entry.by_duel:
+        return "the duel"
     if entry.estimate is None:
         return "a decision, not a finding"
     if entry.edit in (SIGNAL, WITHDRAW):

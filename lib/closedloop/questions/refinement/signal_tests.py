@@ -157,9 +157,11 @@ def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.D
             figures = {"estimate": one.points, "low": one.low, "high": one.high, "q": one.q, "n": one.n}
             entries.append(_entry(one.entered, SIGNAL, one, figures, claim))
         elif one.state == WITHDRAWN and was is not None and was.is_in_force:
-            claim = _claim(claims, LOST, subject, one) or _claim(claims, SINCE, subject, one)
+            lost = _claim(claims, LOST, subject, one)
+            claim = lost or _claim(claims, SINCE, subject, one)
             figures = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
-            entries.append(_entry(one.left, WITHDRAW, one, figures | {"baseline": one.points}, claim))
+            entry = _entry(one.left, WITHDRAW, one, figures | {"baseline": one.points}, claim)
+            entries.append(replace(entry, by_duel=lost is None))
     return entries
 
 
