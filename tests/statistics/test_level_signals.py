@@ -1,5 +1,7 @@
 """Which levels enter as signals, what they promise, and when they leave: by hand, on cases with planted effects."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy
@@ -28,17 +30,18 @@ def test_an_estimate_is_shrunk_as_the_integral_over_the_prior_says() -> None:
     theta = np.linspace(-4, 4, 40_001)
     normal = scipy.stats.norm.pdf
     weights, means, squares = [], [], []
-    for share in (0.02, 0.05, 0.1, 0.2, 0.35, 0.6):
-        for spread in np.geomspace(0.14, 1.2, 12):
-            prior = share * normal(theta, 0, spread) + (1 - share) * normal(theta, 0, spike)
-            evidence = spread * np.exp(-((spread / 0.5) ** 2) / 2)
-            for one, own in zip(others.log_odds[:5], others.error[:5], strict=True):
-                evidence *= np.trapezoid(prior * normal(one, theta, own), theta)
-            posterior = prior * normal(x, theta, error)
-            posterior /= np.trapezoid(posterior, theta)
-            weights.append(evidence)
-            means.append(np.trapezoid(posterior * theta, theta))
-            squares.append(np.trapezoid(posterior * theta**2, theta))
+    shares, modes, spreads = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6), np.arange(2, 11) / 10, (0.05, 0.1, 0.2)
+    for share, mode, spread in itertools.product(shares, modes, spreads):
+        slab = (normal(theta, mode, spread) + normal(theta, -mode, spread)) / 2
+        prior = share * slab + (1 - share) * normal(theta, 0, spike)
+        evidence = np.exp(-(mode**2) / 2)
+        for one, own in zip(others.log_odds[:5], others.error[:5], strict=True):
+            evidence *= np.trapezoid(prior * normal(one, theta, own), theta)
+        posterior = prior * normal(x, theta, error)
+        posterior /= np.trapezoid(posterior, theta)
+        weights.append(evidence)
+        means.append(np.trapezoid(posterior * theta, theta))
+        squares.append(np.trapezoid(posterior * theta**2, theta))
     mean = np.average(means, weights=weights)
     found = Prior.of(others).shrunk(x, error)
     assert found.log_odds == pytest.approx(mean, abs=1e-4)
