@@ -106,6 +106,7 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
             words.name(str(claim["subject"])),
             str(claim["first_period"]),
             str(claim["last_period"]),
+            str(claim.get("against", "")),
         ]
         if claim["field"]:
             label = (str(claim["field"]), claim["level"])

@@ -10,7 +10,7 @@ import pytest
 from closedloop.errors import WriteError
 from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition
-from closedloop.market.staging import ladder
+from closedloop.market.staging import ladder, written
 from closedloop.market.warehouse import open_warehouse
 
 from .conftest import TinyMarket
@@ -108,7 +108,7 @@ def test_a_failed_build_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ladder.parquet, "write_table", full)
+    monkeypatch.setattr(written.parquet, "write_table", full)
     with pytest.raises(WriteError, match="the tables cannot be written: No space left on device; earlier ones stay"):
         build_warehouse(definition, tmp_path / "place")
     assert list((tmp_path / "place").iterdir()) == []
@@ -119,13 +119,13 @@ def test_a_builder_that_comes_second_takes_what_is_there(
 ) -> None:
     definition, place = tiny_market(FILES), tmp_path / "place"
     rival = build_warehouse(definition, tmp_path / "rival")
-    write = ladder.Ladder.write
+    write = written.write
 
     def overtaken(climbed: ladder.Ladder, folder: Path) -> None:
         write(climbed, folder)
         shutil.copytree(rival, place / rival.name)
 
-    monkeypatch.setattr(ladder.Ladder, "write", overtaken)
+    monkeypatch.setattr(written, "write", overtaken)
     folder = build_warehouse(definition, place)
     assert contents(folder) == contents(rival)
     assert [path.name for path in place.iterdir()] == [rival.name]
