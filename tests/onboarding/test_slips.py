@@ -34,6 +34,14 @@ def put(root: Path, lines: list[str], head: str = HEAD) -> Path:
     return path
 
 
+def put_with_companies(root: Path, days: list[str]) -> None:
+    """Deals and their companies, created on these days."""
+    put(root, [f"{row}A{i % len(days)}" for i, row in enumerate(rows())], f"{HEAD[: -len('Loss Reason')]}Account ID")
+    companies = [f"A{i},Company {i},{day},Retail" for i, day in enumerate(days)]
+    head = "Account ID,Account Name,Created Date,Industry"
+    (root / "exports/accounts.csv").write_text("\n".join([head, *companies, ""]))
+
+
 def test_a_file_that_is_cut_off_is_no_report_with_a_footer() -> None:
     text = "\n".join([HEAD, *rows(5)])
     cut = split(text[:-12], ",", '"', 0, "deals.csv", "[sources.deals]")
@@ -110,11 +118,7 @@ def test_answers_about_days_are_checked(setting: str, value: object) -> None:
 
 
 def test_a_company_of_1987_stops_nothing(root: Path) -> None:
-    put(root, [f"{row}A{i % 40}" for i, row in enumerate(rows())], f"{HEAD[: -len('Loss Reason')]}Account ID")
-    companies = [f"A{i},Company {i},19{87 - i},Retail" for i in range(40)]
-    (root / "exports/accounts.csv").write_text(
-        "\n".join(["Account ID,Account Name,Created Date,Industry", *companies, ""])
-    )
+    put_with_companies(root, [f"19{87 - i}" for i in range(40)])
     answered(root / "exports")
     found = climbed().connection.execute("select min(created_on)::varchar, count(created_on) from accounts").fetchone()
     assert found is not None and found[1] in (0, 40)
@@ -188,11 +192,7 @@ def test_each_pipeline_has_its_stages(root: Path) -> None:
 
 
 def test_all_that_is_wrong_is_told_in_one_run(root: Path) -> None:
-    put(root, [f"{row}A{i % 40}" for i, row in enumerate(rows())], f"{HEAD[: -len('Loss Reason')]}Account ID")
-    companies = [f"A{i},Company {i},2023-01-02,Retail" for i in range(40)]
-    (root / "exports/accounts.csv").write_text(
-        "\n".join(["Account ID,Account Name,Created Date,Industry", *companies, ""])
-    )
+    put_with_companies(root, ["2023-01-02"] * 40)
     answered(root / "exports")
     for name, column in (("accounts", "Account ID"), ("deals", "Deal ID")):
         select = root / f"data/ours/{name}.sql"

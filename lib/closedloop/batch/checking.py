@@ -65,14 +65,14 @@ def _since(warehouse: Warehouse) -> list[str]:
 
 def _checked(market: str, warehouse: Warehouse, audit: Audit, leaks: pd.DataFrame, n_notebooks: int) -> Checked:
     actions, findings = audit.actions.to_dict("records"), audit.findings.to_dict("records")
-    held = held_back(audit)
+    held, since = held_back(audit), _since(warehouse)
     parts = [
         audit.sources.to_string(index=False),
         audit.tables.dropna(axis="columns", how="all").fillna("-").to_string(index=False),
         "\n".join(map(told, actions)) or "Nothing was set aside, emptied or marked.",
         "\n".join(map(finding_told, findings)) or "Nothing else looks wrong.",
         "\n".join([*held, *leaks_told(leaks)]),
-        *_since(warehouse),
+        *since,
         f"{n_notebooks} notebooks can be read.",
     ]
     is_decided = [action["action"] == "left out" for action in actions]  # as people said that it be
@@ -81,7 +81,7 @@ def _checked(market: str, warehouse: Warehouse, audit: Audit, leaks: pd.DataFram
         "market": market,
         **{name: getattr(audit, name).to_dict("records") for name in ("sources", "tables", "columns")},
         "actions": actions,
-        "since": _since(warehouse),
+        "since": since,
         "findings": findings,
         "held_back": held,
         "leaks": leaks[["table", "column", "known", "finding", "why", "advice"]].to_dict("records"),

@@ -184,8 +184,9 @@ def _written(task: Task, trace: Trace) -> Entry:
     is_good = status in (Status.OK, Status.OK_WITH_WARNINGS)
     if not is_good:
         store.set_aside(task.folder, job.notebook)
-    notice = _RENEWED if is_good and task.is_renewed else ""
-    notice = notice if is_good else f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
+    notice = _RENEWED if task.is_renewed else ""
+    if not is_good:
+        notice = f"Not finished: {cause}. Nothing on this page is corrected for what was compared."
     about: dict[str, Any] = {"is_document": job.is_document, "pages": job.pages, "notice": notice}
     files = [task.folder / f"{job.stem}{ending}" for ending in (".ipynb", ".html")]
     write_atomic(files[0], writes(trace.notebook).encode())

@@ -21,7 +21,16 @@ from closedloop.presentation.blocks import RESULTS, Note, Piece, Query, Sentence
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.page import templates
 from closedloop.presentation.persona_words import makeup, rule_sentences
-from closedloop.presentation.sentences import backed, one_of_each_pair, records, sentence, sentences, telling, where
+from closedloop.presentation.sentences import (
+    backed,
+    held_back_told,
+    one_of_each_pair,
+    records,
+    sentence,
+    sentences,
+    telling,
+    where,
+)
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words
 from closedloop.terms import NO_DECISION
@@ -352,10 +361,8 @@ class Document:
         rule = self.dossier.personas.rule
         sql = (Query("The whole rule as SQL", rule.to_sql()),) if self.kind == "persona" and rule.branches else ()
         note = Note("“made of” is a digest of code, settings and rows: as long as it stays, so does what was read.")
-        held = dict.fromkeys(where(self.dossier.ledger, measure="n_values")["field"])
-        said = ", ".join(self.dossier.words.column(name) for name in held)
-        apart = (Note(f"Held back until [checked] in market.toml vouches for them: {said}."),) if held else ()
-        return Shown((table, note, *apart, *sql), "document")
+        held = held_back_told(where(self.dossier.ledger, measure="n_values")["field"], self.dossier.words)
+        return Shown((table, note, *held, *sql), "document")
 
     def close(self) -> "Written":
         """Write the claims that the page cites, as a CSV file that is safe to open in a spreadsheet."""

@@ -49,11 +49,14 @@ def build_warehouse(definition: Definition, place: Path | None = None, *, may_sh
     return folder
 
 
+def listed(path: Path) -> list[str]:
+    """The names of folders that a file lists, in their order; none where there is no such file."""
+    return path.read_text().split() if path.exists() else []
+
+
 def _refuse_loss(definition: Definition, place: Path, n_rows: Mapping[str, int]) -> None:
     """SourceError for a table that has lost most of its rows since the last import of the same selects."""
-    path = place / IMPORTS
-    names = path.read_text().split() if path.exists() else []
-    last = next((place / name for name in reversed(names) if (place / name / ABOUT).exists()), None)
+    last = next((place / name for name in reversed(listed(place / IMPORTS)) if (place / name / ABOUT).exists()), None)
     about = json.loads((last / ABOUT).read_text("utf-8")) if last else {}
     if about.get("read_as") != read_as(definition):
         return

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from closedloop.errors import allowed
-from closedloop.market.building import ABOUT, IMPORTS
+from closedloop.market.building import ABOUT, IMPORTS, listed
 from closedloop.market.contract import TABLES
 from closedloop.market.definition import Definition
 from closedloop.market.files import append
@@ -35,8 +35,8 @@ def before(folder: Path) -> Path | None:
 
     An import that was only checked, and mended, is skipped.
     """
-    ran = _listed(folder.parent / RAN)
-    built = _listed(folder.parent / IMPORTS)
+    ran = listed(folder.parent / RAN)
+    built = listed(folder.parent / IMPORTS)
     earlier = [*(built[: built.index(folder.name)] if folder.name in built else []), *ran]
     found = (folder.parent / name for name in reversed(earlier) if name != folder.name)
     return next((path for path in found if path.exists()), None)
@@ -44,12 +44,8 @@ def before(folder: Path) -> Path | None:
 
 def note_run(folder: Path) -> None:
     """Note that pages are made of this import."""
-    if _listed(folder.parent / RAN)[-1:] != [folder.name]:
+    if listed(folder.parent / RAN)[-1:] != [folder.name]:
         append(folder.parent / RAN, f"{folder.name}\n".encode())
-
-
-def _listed(path: Path) -> list[str]:
-    return path.read_text().split() if path.exists() else []
 
 
 def changes(old: Path, new: Path) -> Iterator[Change]:

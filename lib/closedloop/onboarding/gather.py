@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from closedloop.market.reading.parts import older_records
 from closedloop.market.sources import by_number
 from closedloop.onboarding.look import Look
 from closedloop.onboarding.recognise import Export, systems
@@ -55,11 +56,8 @@ def _records(look: Look, key: str) -> list[Hashable]:
 
 def _join(looks: Sequence[Look], keys: Sequence[Sequence[Hashable]]) -> None:
     """Give the last look the texts of all; ``keys``: of the records, of which the last file's count."""
-    newest, seen, kept = looks[-1], set[Hashable](), list[list[int]]()
-    for place in reversed(range(len(looks))):
-        own = keys[place] if keys else range(looks[place].n_rows)
-        kept.insert(0, [row for row, key in enumerate(own) if not (keys and key in seen)])
-        seen |= {key for key in own if key}
+    newest, older = looks[-1], older_records(keys) if keys else [set[int]()] * len(looks)
+    kept = [[row for row in range(look.n_rows) if row not in gone] for look, gone in zip(looks, older, strict=True)]
     columns = dict.fromkeys(column for look in reversed(looks) for column in look.texts)
     newest.texts = {
         column: [look.texts[column][row] if column in look.texts else None

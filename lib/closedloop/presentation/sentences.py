@@ -1,6 +1,6 @@
 """Claims as sentences: which are told, with which figures, and whether they hold like for like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from closedloop.claims.ledger import COST, TURNS, UNLIKE, alike, turning
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Sentence, span, stating
+from closedloop.presentation.blocks import Note, Sentence, span, stating
 from closedloop.presentation.words import NAMED, Words, capital, measure_of
 from closedloop.statistics.amounts import ONE_DEAL, UNEVEN
 from closedloop.statistics.recording import FEW_RECORDED, FILLED
@@ -59,6 +59,12 @@ def _has(claims: pd.DataFrame, wanted: Mapping[str, str]) -> NDArray[np.bool_]:
     for name, value in wanted.items():
         found &= (claims[name] == value).to_numpy(dtype=bool, na_value=False)
     return found
+
+
+def held_back_told(names: Iterable[str], words: Words) -> list[Note]:
+    """Which columns no comparison reads until people vouch for them; nothing where there is none."""
+    said = ", ".join(words.column(name) for name in dict.fromkeys(names))
+    return [Note(f"Held back until [checked] in market.toml vouches for them: {said}.")] if said else []
 
 
 def telling(shares: pd.DataFrame, claims: pd.DataFrame, implied: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -50,10 +50,9 @@ class ShrunkRates:
         return 1.0 - self.chance_below(centre + threshold) + self.chance_below(centre - threshold)
 
 
-def at_rate(difference: float, rate: ArrayLike) -> Any:
+def at_rate(difference: float, rate: float) -> float:
     """What a difference at a rate of one half is at another rate: about as much in log odds (times 4p(1 - p))."""
-    p = np.asarray(rate, dtype=float)
-    return difference * 4 * p * (1 - p)
+    return float(difference * 4 * rate * (1 - rate))
 
 
 def counted(k: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats]:

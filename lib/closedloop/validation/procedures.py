@@ -179,7 +179,7 @@ class Splits(Repeated):
             shrunk = shrunk_splits(k[own], n[own], k_all[own[0]], n_all[own[0]])
             low, high, mean, over = (
                 part[: len(own)]
-                for part in (shrunk.low, shrunk.high, shrunk.mean, shrunk.beyond(float(at_rate(self.gate, base)), base))
+                for part in (shrunk.low, shrunk.high, shrunk.mean, shrunk.beyond(at_rate(self.gate, base), base))
             )
             effect[own], beyond[own] = mean - base, np.where((low < base) & (base < high), 0.0, over)
         return Tests(p, effect, beyond)

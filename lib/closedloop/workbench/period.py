@@ -24,6 +24,7 @@ from closedloop.period.situation import Situation
 from closedloop.period.store import Step, no_claims
 from closedloop.presentation.blocks import RESULTS, Listing, Note, Piece, Sentence, Shown
 from closedloop.presentation.persona_words import rule_sentences, words_for
+from closedloop.presentation.sentences import held_back_told
 from closedloop.presentation.words import Words
 from closedloop.terms import Moment
 from closedloop.workbench.answer import (
@@ -358,9 +359,7 @@ class OpenPeriod(Frames):
             said = ", ".join(f"{row['setting']} = {row['in force']}" for _, row in other.iterrows())
             pieces.append(Note(f"Not the market's own settings: {said}."))
         held = {name for fields in self.situation.view.held_back.values() for name in fields}
-        if held := held | leaking(self.situation):
-            said = ", ".join(self.words.column(name) for name in sorted(held))
-            pieces.append(Note(f"Held back until [checked] in market.toml vouches for them: {said}."))
+        pieces += held_back_told(sorted(held | leaking(self.situation)), self.words)
         if self.out is None:
             pieces.append(Note("Opened by hand: what it finds is a draft, and does not feed the loop."))
         return Shown(tuple(pieces), "scope")

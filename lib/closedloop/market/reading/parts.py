@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -43,7 +43,8 @@ def joined(parts: Mapping[str, Records], key: str, setting: str) -> tuple[Record
     ends = tuple(accumulate(part.n_lines for part in parts.values()))
     found = Records(columns, ends[-1], sum(part.n_header for part in parts.values()))
     found.n_blank = sum(part.n_blank for part in parts.values())
-    older = _older([(headers[name], part) for name, part in parts.items()], key)
+    places = {name: header.index(key) for name, header in headers.items()} if key else {}
+    older = older_records([[row[places[name]] if key else None for row in part.rows] for name, part in parts.items()])
     for place, (name, part) in enumerate(parts.items()):
         before = ends[place] - part.n_lines
         found.aside += [one._replace(line=one.line + before) for one in part.aside]
@@ -57,11 +58,10 @@ def joined(parts: Mapping[str, Records], key: str, setting: str) -> tuple[Record
     return found, Places(tuple(parts), ends), {name: len(parts) - n for name, n in counts.items() if n < len(parts)}
 
 
-def _older(parts: Sequence[tuple[list[str], Records]], key: str) -> list[set[int]]:
-    """The numbers of each file's records that a later file holds as well."""
-    seen, found = set[str](), list[set[int]]()
-    for header, part in reversed(parts):
-        keys = [row[header.index(key)] if key else None for row in part.rows]
-        found.insert(0, {number for number, own in enumerate(keys) if own in seen})
-        seen |= {own for own in keys if own}
+def older_records(keys: Sequence[Sequence[Hashable]]) -> list[set[int]]:
+    """The numbers of each file's records that a later file holds as well, by their ``keys``; blanks tell nothing."""
+    seen, found = set[Hashable](), list[set[int]]()
+    for own in reversed(keys):
+        found.insert(0, {number for number, key in enumerate(own) if key in seen})
+        seen |= {key for key in own if key}
     return found

@@ -45,14 +45,10 @@ class Actions(list[Action]):
 
     def lines(self, file: str, lines: Sequence[int]) -> str:
         """The first lines as a person finds them in the file, or the keys of the rows in a database."""
-        if not lines:
-            return ""
-        places, shown = self.places.get(file), list[object]()
-        for line in sorted(lines)[: _MOST_SHOWN + 1]:
-            text = places.said(line) if places else str(line)
-            shown.append(f"row {line}" if self._is_strict and re.search(EMAIL, text) else text)
-        more = len(lines) - _MOST_SHOWN
-        return allowed(shown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        places = self.places.get(file)
+        said = [(line, places.said(line) if places else str(line)) for line in sorted(lines)]
+        shown = [f"row {line}" if self._is_strict and re.search(EMAIL, text) else text for line, text in said]
+        return allowed(shown, _MOST_SHOWN) if shown else ""
 
     def place(self, file: str, lines: Sequence[int]) -> str:
         """A file and its first lines, or a table and the keys of its rows."""

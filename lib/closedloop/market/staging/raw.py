@@ -163,8 +163,9 @@ class RawFiles:
         if kind == "text":
             return pa.array(texts, pa.string())
         values = {text: stored(kind, text, style) for text in set(texts) if text}
-        plain = [place for place, text in enumerate(texts) if kind == "time" and text and not _ZONED.search(text)]
-        if plain and len(plain) < sum(bool(text) for text in texts):
+        written = [(place, text) for place, text in enumerate(texts) if text] if kind == "time" else []
+        plain = [place for place, text in written if not _ZONED.search(text)]
+        if 0 < len(plain) < len(written):
             zone_ = self._definition.sources[name].timezone or self._definition.timezone
             reason = f"names no time zone, as others of the column do: read as {zone_}"
             self._note(name, "flag", reason, column, lines=[columns.lines[place] for place in plain])

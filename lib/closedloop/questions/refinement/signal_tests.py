@@ -69,7 +69,7 @@ def signal_tests(
     origin = answer.origin(closed["closed_on"])
     if len(found.tests):
         answer.closed.append(_tests(found, origin, now.situation.about, situation.claims.smallest_worth))
-        answer.results |= {"is_early": not found.rate, "gate": float(at_rate(GATE, cases.won.mean()))}
+        answer.results |= {"is_early": not found.rate, "gate": at_rate(GATE, cases.won.mean())}
         if found.rate:
             n_now = int(situation.in_period(closed["closed_on"]).sum())
             sizes = {"": len(cases.won), "period": n_now}

@@ -108,7 +108,7 @@ def simplified(
 
 def _worth(situation: Situation, closed: pd.DataFrame) -> float:
     """The smallest difference that is worth knowing, at the rate of these deals."""
-    return max(float(at_rate(situation.claims.smallest_worth, closed["is_won"].mean())), 1e-4)
+    return max(at_rate(situation.claims.smallest_worth, closed["is_won"].mean()), 1e-4)
 
 
 def without(rule: Rule, gone: set[str]) -> Rule:
@@ -138,7 +138,7 @@ def _merges(
             meta_of(origin, MERGE, "rate", "descriptive")
             | {"subject": split.into, "field": "persona", "level": split.persona}
             | {"estimate": rate, "low": low, "high": high, "baseline": before, "effect": rate - before, "n": own[1]}
-            | _equivalence(own, old, float(at_rate(situation.claims.smallest_worth, before)))
+            | _equivalence(own, old, at_rate(situation.claims.smallest_worth, before))
         )
     return rows
 
@@ -260,7 +260,7 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
         "effect": shrunk.mean[:m] - base,
         "n": n.sum(axis=1),
         "p": stratified_difference_p(k, n, k_all - k, n_all - n),
-        "beyond": shrunk.beyond(float(at_rate(GATE, base)), base)[:m],
+        "beyond": shrunk.beyond(at_rate(GATE, base), base)[:m],
     }
     return pd.DataFrame(figures)
 
