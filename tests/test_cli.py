@@ -179,9 +179,13 @@ def test_check_tells_what_cannot_be_read_from_what_is_missing(project: Path) -> 
     shown = _call("check", "tiny").output.splitlines()
     assert (
         "empty the cell, 1 time: deals.won_amount unreadable as an amount; found '12,5o'; "
-        "allowed: 12, 1,234.50, EUR 12; deals.csv, line 4"
+        "allowed: 12, 1,234.50, EUR 12; deals.csv, line 4; then it counts as missing; to mend: mend it in the source, "
+        "or declare under the source how its values are written"
     ) in shown
-    assert "flag, 1 time: deals won without won_amount; deals.csv, line 3" in shown
+    assert (
+        "flag, 1 time: deals won without won_amount; deals.csv, line 3; then it counts as won, and in no mean amount; "
+        "to mend: fill it in in the source"
+    ) in shown
 
 
 def test_check_names_the_values_that_are_not_in_a_list_and_the_list(project: Path) -> None:
@@ -194,7 +198,7 @@ def test_check_names_the_values_that_are_not_in_a_list_and_the_list(project: Pat
     shown = _call("check", "tiny").output
     assert "read as other, 4 times: deals.loss_reason no meaning in values.csv; found 'too dear' (2 times), " in shown
     assert "; allowed: price, budget, timing, no_need, " in shown
-    assert "; deals.csv, lines 2, 4, 5, 7\n" in shown  # the cell on line 5 holds a line break
+    assert "; deals.csv, lines 2, 4, 5, 7; then " in shown  # the cell on line 5 holds a line break
 
 
 def test_one_unfinished_market_does_not_hide_the_others(project: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_finding_names_the_rows_key(server: str, tiny_market: TinyMarket) -> N
         rows = "('D2', 'soon', '1.50'), ('D1', '2024-01-02', 'much'), ('D3', '2024-01-02', 'more')"
         connection.execute(f"insert into deals values {rows}")  # type: ignore[arg-type]
     ladder = climbed(of_database(tiny_market, database=server))
-    said = [told(action) for action in ladder.actions if action["table"] == "raw.deals"]
+    said = [told(action).partition("; then ")[0] for action in ladder.actions if action["table"] == "raw.deals"]
     assert said == [
         "empty the cell, 1 time: raw.deals.day unreadable as a date; found 'soon'; allowed: 2024-03-31, 31 Mar 2024; "
         "deals, id = D2",

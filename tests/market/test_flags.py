@@ -164,6 +164,7 @@ def test_an_amount_far_above_all_others_is_flagged_with_its_value_and_line(tiny_
     text = "\n".join(["deal_id,outcome,closed_on,won_amount", *rows])
     actions = [action for action in climb(tiny_market({"deals": text})).actions if "median" in action["reason"]]
     wanted = {"table": "deals", "action": "flag", "column": "won_amount", "n": 1, "file": "deals.csv", "lines": "38"}
+    wanted |= {"effect": "means and sums rest on it", "mend": "cents, another currency? Mend it in the source"}
     wanted |= {"reason": "1 of 50 is 20,000 times the median", "values": "'1000000000'", "allowed": ""}
     assert actions == [wanted]
 
@@ -180,7 +181,7 @@ def test_amounts_that_are_uneven_by_nature_are_not_flagged(tiny_market: TinyMark
 def test_an_outcome_that_is_not_declared_is_flagged(tiny_market: TinyMarket) -> None:
     deals = '\n[deals]\noutcomes = ["won"]\n'
     ladder = climb(tiny_market({"deals": "deal_id,outcome\nD1,won\nD2,lost\nD3,open"}, deals=deals))
-    assert [list(action.values()) for action in ladder.actions] == [
+    assert [list(action.values())[:9] for action in ladder.actions] == [
         ["deals", "flag", "outcome not declared", "outcome", 1, "'lost'", "won, open", "deals.csv", "3"],
     ]
 

@@ -111,10 +111,12 @@ def test_amounts_in_other_currencies_are_converted_by_month(tiny_market: TinyMar
     query = "select won_amount::varchar from deals where deal_id < 'E' order by deal_id"
     ladder = climb(definition)
     assert cells(ladder, query) == [("100.00",), ("92.00",), (None,), ("100.00",)]
-    assert [told(action) for action in ladder.actions if action["column"] == "won_amount"] == [
+    (said,) = (told(action) for action in ladder.actions if action["column"] == "won_amount")
+    assert said == (
         "empty the cell, 1 time: deals.won_amount unreadable as an amount in the market's currency; "
-        "found '100.00 USD'; allowed: a currency and month that are in rates.csv; deals.csv, line 4"
-    ]
+        "found '100.00 USD'; allowed: a currency and month that are in rates.csv; deals.csv, line 4; then it counts as "
+        "missing; to mend: add its rate of that month to rates.csv"
+    )
     (definition.folder / "rates.csv").write_text("currency,month,rate\nUSD,March,0.92\n")
     with pytest.raises(DefinitionError, match=r"rates\.csv, line 2: found 'USD,March,0.92'; allowed: USD,2024-03,0.92"):
         climb(definition)

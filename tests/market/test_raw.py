@@ -165,9 +165,9 @@ def test_without_declaration_only_the_declared_source_reads_its_own_way(tiny_mar
     assert cells(told, "select created_on::varchar, won_amount::varchar from deals") == [("2024-04-03", "1234.00")]
     untold = climb(tiny_market({"deals": text}, {"deals": select}))
     assert cells(untold, "select created_on, won_amount from deals") == [(None, None)]
-    reasons = {action["reason"] for action in untold.actions}
-    assert "unreadable as an amount: it can be read in two ways; write decimal under [sources.deals]" in reasons
-    assert "unreadable as a date: it can be read in two ways; write dates under [sources.deals]" in reasons
+    reasons = {action["reason"]: action["mend"] for action in untold.actions}
+    assert reasons["unreadable as an amount: it can be read in two ways"] == "write decimal under [sources.deals]"
+    assert reasons["unreadable as a date: it can be read in two ways"] == "write dates under [sources.deals]"
 
 
 def test_one_select_of_two_offices_asks_for_types(tiny_market: TinyMarket) -> None:
@@ -207,8 +207,8 @@ def test_a_grouped_report_is_named_and_filled_down(tiny_market: TinyMarket) -> N
     text = "\n".join(["id,source", *rows])
     select = "select id as lead_id, source as channel from raw.leads"
     ladder = climb(tiny_market({"leads": text.encode()}, {"leads": select}))
-    ((column, reason, _),) = done(ladder)
-    assert (column, 'write fill_down = ["source"] under [sources.leads]' in reason) == ("source", True)
+    (action,) = ladder.actions
+    assert action["column"] == "source" and 'write fill_down = ["source"] under [sources.leads]' in action["mend"]
     filled = climb(tiny_market({"leads": text.encode()}, {"leads": select}, more='fill_down = ["source"]\n'))
     assert cells(filled, "select channel, count(*) from leads group by 1 order by 1") == [("Fair", 6), ("Web", 6)]
     assert filled.actions == []

@@ -51,7 +51,7 @@ def test_amounts(text: str, wanted: tuple[str | None, str | None]) -> None:
 
 def test_why_an_amount_is_not_read_names_the_setting_or_the_currency() -> None:
     assert why_unreadable("amount", "1.234", PLAIN, "[sources.a]") == (
-        "unreadable as an amount: it can be read in two ways; write decimal under [sources.a]"
+        "unreadable as an amount: it can be read in two ways; to mend: write decimal under [sources.a]"
     )
     assert why_unreadable("amount", "JPY 12", PLAIN, "[sources.a]") == (
         "unreadable as an amount: in JPY, and the market counts in USD"

@@ -80,7 +80,9 @@ def test_of_a_record_in_several_files_the_last_ones_row_counts(root: Path, whole
     assert ladder.connection.execute(EVERYTHING).fetchall() == wanted
     assert lines_of(ladder)["n_older"] == 1500 + 50
     left_out = [told(action) for action in ladder.actions if "later file" in action["reason"]]
-    assert left_out == ["left out, 1,550 times: raw.deals a later file has the record, by its Record ID"]
+    assert [line.partition("; ")[0] for line in left_out] == [
+        "left out, 1,550 times: raw.deals a later file has the record, by its Record ID"
+    ]
 
 
 def test_of_exports_of_everything_the_last_by_name_is_read(root: Path, whole: tuple) -> None:

@@ -40,6 +40,7 @@ _CLOCK = re.compile(
 Value = TypeVar("Value")
 ORDERS = ("YMD", "DMY", "MDY")
 TWO_WAYS = "it can be read in two ways"
+TO_MEND = "; to mend: "  # behind what was found
 _CENTURY_FROM = 70  # "70" is 1970, "69" is 2069
 
 
@@ -291,6 +292,6 @@ def why_unreadable(kind: str, text: str, style: Style, place: str) -> str:
         READERS[kind](text, style)
     except Unreadable as error:
         reason = str(error)
-        setting = f"; write {SETTING[kind]} under {place}" if reason == TWO_WAYS else ""
+        setting = f"{TO_MEND}write {SETTING[kind]} under {place}" if reason == TWO_WAYS else ""
         return f"unreadable as {WORDS[kind][0]}{': ' * bool(reason)}{reason}{setting}"
     return ""

@@ -19,14 +19,16 @@ from closedloop.market.definition import Definition
 from closedloop.market.periods import as_told
 from closedloop.market.reading.database import Keys
 from closedloop.market.reading.parts import Places
+from closedloop.market.reading.values import TO_MEND
 from closedloop.market.sources import quoted
+from closedloop.market.staging.effects import effect
 
 _IN_WORDS = {"below 0": "0 or more", "above 1": "0 to 1", "not above 0": "above 0"}
 _MOST_LISTED = 30
 _BOUNDS = {"amount": (0, None), "count": (0, None), "rate": (0, 1)}
 EMAIL = r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}"
 TELEPHONE = r"(^|[\s:])(\+|00)[1-9][0-9 ().\-]{7,}[0-9]|\(?\b[0-9]{3}\)?[ .\-][0-9]{3}[ .\-][0-9]{4}\b"
-COLUMNS = ("table", "action", "reason", "column", "n", "values", "allowed", "file", "lines")
+COLUMNS = ("table", "action", "reason", "column", "n", "values", "allowed", "file", "lines", "effect", "mend")
 _MOST_SHOWN = 5
 _LONGEST = 60
 Action = dict[str, Any]
@@ -68,10 +70,12 @@ class Actions(list[Action]):
         file: str = "",
         n: int | None = None,
     ) -> None:
-        """Add one action; ``n`` is the number of lines where it is not given."""
+        """Add one action; ``n``: where it is not that of lines. A ``reason`` may say at its end how to mend it."""
         count = len(lines) if n is None else n
+        reason, _, own = reason.partition(TO_MEND)
+        does, mend = effect(action, reason)
         shown = (table, action, reason, column, count, self._shown(values), allowed, file, self.lines(file, lines))
-        self.append(dict(zip(COLUMNS, shown, strict=True)))
+        self.append(dict(zip(COLUMNS, (*shown, does, own or mend), strict=True)))
 
     def _shown(self, values: Iterable[object]) -> str:
         """The most frequent values with their counts, e-mail addresses and telephone numbers left out."""
@@ -99,7 +103,7 @@ def told(action: Mapping[Any, Any]) -> str:
         kind = f"{action['file']}, line{'s' * (action['n'] != 1)}" if action["file"] else "row of the select"
         is_named = not action["lines"][0].isdigit()  # by the key of a table's row
         parts.append(f"{action['file']}, {action['lines']}" if is_named else f"{kind} {action['lines']}")
-    return "; ".join(parts)
+    return "; ".join([*parts, f"then {action['effect']}"]) + f"{TO_MEND}{action['mend']}"
 
 
 def _checks(column: Column) -> list[pa.Check]:

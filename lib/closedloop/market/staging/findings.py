@@ -13,6 +13,7 @@ import pandas as pd
 from closedloop.errors import allowed
 from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, likeness
 from closedloop.market.definition import Definition
+from closedloop.market.reading.values import TO_MEND
 from closedloop.market.reading.words import words
 from closedloop.market.sources import quoted
 
@@ -143,4 +144,4 @@ def _campaigns(connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequ
 
 def told(finding: Mapping[Any, Any]) -> str:
     """One finding as a line that a person reads."""
-    return "check {table}.{column}: {what}; then {effect}; to mend: {mend}".format(**finding)
+    return "check {table}.{column}: {what}; then {effect}".format(**finding) + f"{TO_MEND}{finding['mend']}"

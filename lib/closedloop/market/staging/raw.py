@@ -21,7 +21,7 @@ from closedloop.market.reading.containers import decoded, eight_bit, kind_of, ro
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
 from closedloop.market.reading.parts import joined
-from closedloop.market.reading.values import WORDS, Style, read, why_unreadable
+from closedloop.market.reading.values import TO_MEND, WORDS, Style, read, why_unreadable
 from closedloop.market.sources import file_of, files_of, quoted, raw_bytes, setting_of
 from closedloop.market.staging.checks import Actions
 
@@ -102,7 +102,7 @@ class RawFiles:
                  for path in files_of(self._definition, name)}  # fmt: skip
         records, self._actions.places[place], lacking = joined(parts, source.key, setting)
         for column, n in lacking.items():
-            self._note(name, "flag", f"is missing in {n} of {len(parts)} files", column, n=n)
+            self.note(name, "flag", f"is missing in {n} of {len(parts)} files", column, n=n)
         return records
 
     def _records_of(self, name: str, source: Source, content: bytes, place: str) -> Records:
@@ -115,7 +115,7 @@ class RawFiles:
         if n_spoiled:
             lines = [number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line]
             hint = _encoding(content) if source.encoding == "utf-8" and lines else ""
-            self._actions.note(f"raw.{name}", "flag", _SPOILED, file=place, lines=lines, n=n_spoiled, allowed=hint)
+            self._actions.note(f"raw.{name}", "flag", _SPOILED + hint, file=place, lines=lines, n=n_spoiled)
         return records
 
     def _named(self, name: str, source: Source, records: Records) -> dict[str, Texts]:
@@ -125,7 +125,7 @@ class RawFiles:
             plain = written or f"column {place + 1}"
             if own != plain:
                 other = "a name of ours" if plain.casefold() in OURS else "there twice in the header"
-                self._note(name, "flag", f"column {plain!r} is {other}; this one is read as {own!r}", own, n=1)
+                self.note(name, "flag", f"column {plain!r} is {other}; this one is read as {own!r}", own, n=1)
             found[own] = [row[place] for row in records.rows]
         unknown = [column for column in (*source.columns, *source.fill_down) if column not in found]
         if unknown:
@@ -140,7 +140,7 @@ class RawFiles:
             spoiled = [place for place, text in enumerate(texts) if text and "\ufffd" in text]
             if spoiled:
                 lines = [columns.lines[place] for place in spoiled]
-                self._note(name, "empty the cell", _SPOILED, column, lines=lines)
+                self.note(name, "empty the cell", _SPOILED, column, lines=lines)
             for place in spoiled:
                 texts[place] = None
             if blanks:
@@ -153,10 +153,10 @@ class RawFiles:
                     texts[place] = texts[place] or texts[place - 1]
             elif _is_grouped(texts):
                 reason = (
-                    f"stands in the first row of each group only: {sum(map(bool, texts))} in {len(texts)} rows; to fill"
-                    f' it down, write fill_down = ["{column}"] under {setting_of(self._definition, name)}'
+                    f"stands in the first row of each group only: {sum(map(bool, texts))} in {len(texts)} rows"
+                    f'{TO_MEND}write fill_down = ["{column}"] under {setting_of(self._definition, name)}'
                 )
-                self._note(name, "flag", reason, column, n=sum(not text for text in texts))
+                self.note(name, "flag", reason, column, n=sum(not text for text in texts))
 
     def _values(self, name: str, column: str, kind: str, columns: Columns) -> pa.Array:
         texts, style = columns.texts[column], self.styles[name]
@@ -168,13 +168,13 @@ class RawFiles:
         if 0 < len(plain) < len(written):
             zone_ = self._definition.sources[name].timezone or self._definition.timezone
             reason = f"names no time zone, as others of the column do: read as {zone_}"
-            self._note(name, "flag", reason, column, lines=[columns.lines[place] for place in plain])
+            self.note(name, "flag", reason, column, lines=[columns.lines[place] for place in plain])
         bad = defaultdict[str, list[int]](list)
         for place, text in enumerate(texts):
             if text and values[text] is None:
                 bad[self.reason(name, kind, text)].append(place)
         for reason, places in bad.items():
-            self._note(
+            self.note(
                 *(name, "empty the cell", reason, column),
                 lines=[columns.lines[place] for place in places],
                 values=[texts[place] for place in places],
@@ -218,14 +218,15 @@ class RawFiles:
         self.counts[name] = {"n_lines": records.n_lines, **counts, "n_aside": len(records.aside)}
         if records.n_older:
             reason = f"a later file has the record, by its {self._definition.sources[name].key}"
-            self._note(name, "left out", reason, n=records.n_older)
+            self.note(name, "left out", reason, n=records.n_older)
         if not records.aside:
             return
         self.rejected[f"raw.{name}"] = pd.DataFrame(records.aside, columns=["line", "reason", "content"])
         for reason in dict.fromkeys(one.reason for one in records.aside):
-            self._note(name, "set aside", reason, lines=[one.line for one in records.aside if one.reason == reason])
+            self.note(name, "set aside", reason, lines=[one.line for one in records.aside if one.reason == reason])
 
-    def _note(self, name: str, action: str, reason: str, column: str = "", **more: Any) -> None:
+    def note(self, name: str, action: str, reason: str, column: str = "", **more: Any) -> None:
+        """Add one action on a source."""
         file = file_of(self._definition, name)
         self._actions.note(f"raw.{name}", action, reason, column, file=file, **more)
 
@@ -290,4 +291,4 @@ def _encoding(content: bytes) -> str:
         content.decode(name)
     except UnicodeDecodeError:
         return ""
-    return f'encoding = "{name}" would read them all'
+    return f'{TO_MEND}write encoding = "{name}", which reads them all'
