@@ -70,6 +70,7 @@ BESIDE = {
     "market.staging.rates": "other currencies: there are none",
     "market.staging.days": "the days on which something happened",
     "market.staging.findings": "what looks wrong: nothing",
+    "market.staging.losses": "does every record come through the select? It does",
     "market.staging.readings": "could every cell be read? It could",
     "market.staging.checks": "is a value not allowed, or at odds with another? None is",
     "market.staging.audit": "what was done to rows: nothing",

@@ -22,7 +22,9 @@ _BY_REASON = (
     ("column .* (a name of ours|there twice)", "a select finds it under that name only", "rename it in the source"),
     ("stands in the first row of each group", "the rows below have no value in it", "declare it under fill_down"),
     ("names no time zone", "its day, and so its period, may be another", "export all its times with their time zone"),
+    ("by a join", "it counts nowhere", "write left join in the select, or export the records that it is joined with"),
     # what people decided
+    ("by a condition of", "it counts nowhere", "nothing to do, or change the conditions of the select"),
     ("deleted in the source", "it counts nowhere", "nothing to do, or restore it in the source"),
     ("no deal of this market", "it counts nowhere", "nothing to do, or change keep under [deals] in market.toml"),
     ("of a deal left out", "it counts nowhere, as its deal", "nothing to do, or change keep under [deals]"),

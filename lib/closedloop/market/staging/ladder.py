@@ -29,6 +29,7 @@ from closedloop.market.staging.checks import (
     unfit,
 )
 from closedloop.market.staging.days import last_day
+from closedloop.market.staging.losses import missed
 from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
@@ -140,13 +141,16 @@ class Ladder:
         """Make the table or helper of a select; a table with the ``row_no`` of the raw file whose rows it tells of."""
         written = self._select(path)
         select, name = self._followed(written, path), path.stem
-        text, source = select.with_rows() if select and name in TABLES else (written, None)
+        text, source = select.with_rows(TABLES[name].key[0]) if select and name in TABLES else (written, None)
         try:
             self.connection.execute(f"create table {quoted(name)} as {text}")
         except duckdb.Error:
-            source = None
-            self._run(f"create table {quoted(name)} as {written}", path, select)
-        if select and name not in TABLES:
+            text, source = written, None
+            self._run(f"create table {quoted(name)} as {text}", path, select)
+        if select and name in TABLES:
+            for one in missed(self.connection, TABLES[name], select, text, source):
+                self.raw.note(one.source, one.action, one.reason, lines=one.lines)
+        elif select and name not in TABLES:
             self._helpers[name.lower()] = select
         return select, source
 

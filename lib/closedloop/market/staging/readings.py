@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import duckdb
 from sqlglot import TokenType, exp, parse_one, tokenize
@@ -53,6 +54,14 @@ class Reading:
         return f"coalesce(trim(({self.text})::varchar), '') <> '' and ({self.value}) is null"
 
 
+class Mark(NamedTuple):
+    """By what a raw record is found in a result: SQL over ``raw.<source>``, and the ``column`` that holds it there."""
+
+    source: str
+    text: str
+    column: str
+
+
 class Select:
     """A select that is followed back to the raw files: through subqueries, common tables and helpers.
 
@@ -98,8 +107,11 @@ class Select:
         ]
         return [reading for reading in dict.fromkeys(found) if reading.is_hard]
 
-    def with_rows(self) -> tuple[str, str | None]:
-        """The select with the column ``row_no`` and the raw file whose rows it numbers; None where there is no such."""
+    def with_rows(self, key: str) -> tuple[str, str | None]:
+        """The select with the column ``row_no`` and the raw file whose rows it numbers; None where there is no such.
+
+        Of joined files it is the one that holds the ``key``, else the first.
+        """
         top = self.scope.expression
         given = _items(self.scope).get("row_no")
         if given:
@@ -108,11 +120,38 @@ class Select:
         first = top.args.get("from_")
         if first is None or top.args.get("group") or top.args.get("distinct"):
             return self._text, None
-        found = self._origin(exp.column("row_no", first.this.alias_or_name), self.scope)
-        if found is None:
-            return self._text, None
-        alias = self._written.args["from_"].this.alias_or_name
-        return _with_column(self._text, f'"{alias}".row_no' if alias else "row_no"), found[1]
+        columns = [column for part, _ in _items(self.scope).get(key, ()) for column in part.find_all(exp.Column)]
+        of_key = {column.table for column in columns}
+        for place in (*(of_key if len(of_key) == 1 else ()), first.this.alias_or_name):
+            if found := self._origin(exp.column("row_no", place), self.scope):
+                is_first = place == first.this.alias_or_name
+                alias = self._written.args["from_"].this.alias_or_name if is_first else place
+                return _with_column(self._text, f'"{alias}".row_no' if alias else "row_no"), found[1]
+        return self._text, None
+
+    def marks(self, key: str, source: str | None) -> list[Mark]:
+        """By what raw records are found in the result: the number in the ``source`` of all rows, else the ``key``."""
+        if source:
+            return [Mark(source, "row_no", "row_no")]
+        found = [self._over_raw(*part) for part in _items(self.scope).get(key, ())]
+        return list(dict.fromkeys(Mark(one[1], one[0].sql(_DIALECT), key) for one in found if one))
+
+    def with_joins(self, side: str, text: str = "") -> str:
+        """A ``text`` of the select, helpers inside, with inner joins ``FULL`` or ``LEFT``: they keep every record."""
+        tree = parse_one(text or self._text, dialect=_DIALECT)
+        for join in tree.find_all(exp.Join):
+            has_test = join.args.get("on") or join.args.get("using")
+            is_inner = not join.side and join.kind in ("", "INNER") and has_test
+            if (is_inner or join.side == "RIGHT") and not join.find_ancestor(exp.Where, exp.Having):
+                join.set("side", side)
+                join.set("kind", None)
+        for table in list(tree.find_all(exp.Table)):
+            helper = self._helpers.get(table.name.lower()) if not table.db else None
+            if helper:
+                inner = parse_one(helper.with_joins(side), dialect=_DIALECT)
+                alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name))
+                table.replace(exp.Subquery(this=inner, alias=alias))
+        return tree.sql(_DIALECT)
 
     def _readings(self, expression: exp.Expr, scope: Scope, seen: set[tuple[int, str]]) -> Iterator[Reading]:
         """The readings that an expression rests on; those of another select through the columns that it names."""
