@@ -79,15 +79,11 @@ def count(text: str, style: Style) -> int:
 
 def amount(text: str, style: Style) -> Decimal:
     """An amount in the market's currency, named or not; "(500)" is -500, "342.09K" is 342,090."""
-    plain = text.strip().translate(_PLAIN)
-    is_credit = plain.startswith("(") and plain.endswith(")")
-    parts = _AMOUNT.fullmatch(plain[1:-1].strip() if is_credit else plain)
-    if parts is None:
-        raise Unreadable
+    parts, is_credit = _parts(text)
     signs = [parts[name] for name in ("sign", "inner", "end") if parts[name]] + ["-"] * is_credit
     if len(signs) > 1:
         raise Unreadable
-    times, named = _tail(parts["after"], style)
+    times, named = _tail(parts["after"])
     for name in filter(None, (parts["before"].strip(), named)):
         _check_currency(name, style)
     found = _one_of(_numbers(parts["number"], style.decimal)) * times
@@ -96,12 +92,38 @@ def amount(text: str, style: Style) -> Decimal:
     return -found if "-" in signs else found
 
 
+def _parts(text: str) -> tuple[re.Match[str], bool]:
+    """The parts of an amount, and whether it stands in parentheses."""
+    plain = text.strip().translate(_PLAIN)
+    is_credit = plain.startswith("(") and plain.endswith(")")
+    parts = _AMOUNT.fullmatch(plain[1:-1].strip() if is_credit else plain)
+    if parts is None:
+        raise Unreadable
+    return parts, is_credit
+
+
+def currency_in(text: str) -> str:
+    """The sign or code of a currency with which an amount is written; empty without one, and for other text."""
+    try:
+        parts, _ = _parts(text)
+        names = parts["before"].strip(), _tail(parts["after"])[1]
+    except Unreadable:
+        return ""
+    return next((name for name in names if currencies(name)), "")
+
+
+def currencies(name: str) -> tuple[str, ...]:
+    """The currencies that a sign or a code in capital letters may stand for; none for another word."""
+    is_code = bool(re.fullmatch("[A-Z]{3}", name)) and name.casefold() not in meanings("months")
+    return tuple(words("currencies").get(name.casefold().rstrip("."), (name,) if is_code else ()))
+
+
 @cache
 def _multiples() -> dict[str, int]:
     return {text: int(times) for text, times in meanings("multiples").items()}
 
 
-def _tail(text: str, style: Style) -> tuple[int, str]:
+def _tail(text: str) -> tuple[int, str]:
     """What stands behind a number: how many times it counts, and a currency."""
     parts = text.replace(".", " ").split()
     if not parts:

@@ -11,7 +11,7 @@ from closedloop.market.periods import as_told
 from closedloop.market.sources import quoted
 from closedloop.market.staging.checks import COLUMNS
 from closedloop.market.staging.findings import COLUMNS as COLUMNS_OF_FINDINGS
-from closedloop.market.staging.findings import findings
+from closedloop.market.staging.findings import findings, foreign_amounts
 from closedloop.market.staging.ladder import Ladder
 
 _FRAMES = ("tables", "columns", "actions", "sources", "findings")
@@ -48,7 +48,10 @@ def take_audit(ladder: Ladder) -> Audit:
     actions = pd.DataFrame(ladder.actions, columns=list(COLUMNS)).astype({"n": "int64"})
     actions = actions.sort_values(["table", "action", "reason", "column"], ignore_index=True)
     sources = [{"source": name, "file": ladder.files[name], **counts} for name, counts in ladder.raw.counts.items()]
-    found = list(findings(ladder.definition, ladder.connection, ladder.columns))
+    found = [
+        *foreign_amounts(ladder.definition, ladder.connection, ladder.unreadable.numbers),
+        *findings(ladder.definition, ladder.connection, ladder.columns),
+    ]
     return Audit(
         *(_tables(ladder), _columns(ladder), actions, pd.DataFrame(sources, columns=_SOURCES)),
         pd.DataFrame(found, columns=list(COLUMNS_OF_FINDINGS)),

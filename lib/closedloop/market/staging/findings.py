@@ -3,8 +3,8 @@
 import difflib
 import json
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
@@ -13,7 +13,8 @@ import pandas as pd
 from closedloop.errors import allowed
 from closedloop.market.contract import FIELD_TABLES, TABLES, is_field, kind_of, likeness
 from closedloop.market.definition import Definition
-from closedloop.market.reading.values import TO_MEND
+from closedloop.market.reading.lines import AS_WRITTEN
+from closedloop.market.reading.values import TO_MEND, currencies, currency_in
 from closedloop.market.reading.words import words
 from closedloop.market.sources import quoted
 
@@ -54,6 +55,38 @@ def findings(
             yield from _deals(definition, frame)
         if table == "spend" and "leads" in present:
             yield from _campaigns(connection, present)
+
+
+def foreign_amounts(
+    definition: Definition, connection: duckdb.DuckDBPyConnection, numbers: Iterable[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Columns of sources whose amounts name another currency than the market's, where no column tells it.
+
+    ``numbers``: source and column, of those that a select reads as numbers, beside the columns that are declared.
+    """
+    declared = {(name, column, AS_WRITTEN.format(column)) for name, source in definition.sources.items()
+                for column, kind in source.columns.items() if kind in ("amount", "number")}  # fmt: skip
+    ours = definition.currency
+    for source, column, written in sorted(declared | {(*one, one[1]) for one in numbers}):
+        texts = f"select {quoted(written)}::varchar, count(*) from raw.{quoted(source)} where"
+        counts = dict(connection.execute(f"{texts} {quoted(written)} is not null group by 1").fetchall())
+        named = Counter[str]()
+        for text, n in counts.items():
+            named[currency_in(text)] += n
+        n_foreign = sum(n for name, n in named.items() if name and ours not in currencies(name))
+        if n_foreign and not _has_currencies(connection, source, ours):
+            shown = ", ".join(f"{name!r} ({n:,})" for name, n in named.most_common(_MOST_SHOWN) if name)
+            what = f"amounts in {shown}, and the market counts in {ours}"
+            effect = f"what is not in {ours} is missing, or sums and means mix currencies"
+            mend = "export converted amounts, or the currency in a column of its own, and add rates.csv"
+            yield Finding(f"raw.{source}", column, what, n_foreign, effect, mend)
+
+
+def _has_currencies(connection: duckdb.DuckDBPyConnection, source: str, ours: str) -> bool:
+    """Does a column of the source tell the currency of each amount?"""
+    frame = connection.execute(f"select * from raw.{quoted(source)}").df()
+    told = ([currencies(str(text).strip()) for text in frame[name].dropna().unique()] for name in frame)
+    return any(all(own) and any(ours in one for one in own) for own in told)
 
 
 def _plain(text: str) -> str:

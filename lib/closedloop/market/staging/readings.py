@@ -27,6 +27,7 @@ _TYPES = {
     **dict.fromkeys(exp.DataType.INTEGER_TYPES, ("a whole number", "12")),
     **dict.fromkeys(exp.DataType.REAL_TYPES, ("a number", "12.5")),
 }
+_NUMBERS = (WORDS["amount"][0], WORDS["number"][0], WORDS["count"][0])
 _CONVERTED = ("an amount in the market's currency", "a currency and month that are in rates.csv")
 _NO_TEXT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Query)
 
@@ -296,6 +297,7 @@ class Unreadable:
     ) -> None:
         self.lines: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self.reasons: dict[tuple[str, str], str] = {}
+        self.numbers: set[tuple[str, str]] = set()  # the columns of sources that are read as amounts or numbers
         self.without_rate: dict[str, float] = {}  # of a column of amounts: the share that cannot be converted
         self._connection, self._files, self._actions, self._reason = connection, files, actions, reason
         self._elsewhere: list[Reading] = []  # in helpers and joins: no cell of a table is known to rest on them
@@ -305,6 +307,8 @@ class Unreadable:
         named = {column.lower(): column for column in columns}
         for name, readings in select.readings().items():
             for group in _by_cell(readings):
+                if group[0].kind in _NUMBERS:
+                    self.numbers |= {(group[0].source, column) for column in group[0].columns}
                 if name in named and group[0].source == source:
                     self._count(table, named[name], group)
                 else:
