@@ -82,6 +82,12 @@ def test_cells_with_characters_outside_the_encoding_are_emptied_and_counted(tiny
     ]
 
 
+def test_a_nul_byte_is_left_out_and_its_line_named(tiny_market: TinyMarket) -> None:
+    ladder = climb(tiny_market({"leads": b"lead_id,channel\nL1,web\nL2,f\0a\0ir\n"}, {"leads": SELECT}))
+    assert rows(ladder, "select channel from leads") == [("web",), ("fair",)]
+    assert done(ladder) == [("raw.leads", "flag", "NUL bytes, which are left out", "", 1, "3")]
+
+
 def test_declared_delimiter_quote_and_encoding(tiny_market: TinyMarket) -> None:
     content = "lead_id;channel\nL1;'Köln; Messe'\n".encode("cp1252")
     definition = tiny_market({"leads": content}, {"leads": SELECT})

@@ -101,8 +101,8 @@ def eight_bit(content: bytes) -> str:
     return "mac_roman" if on_macs > on_windows else "cp1252"
 
 
-def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[str, int]:
-    """Text with ``\\n`` as line break, and how many characters were not decoded (replaced) or NUL."""
+def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[str, list[int]]:
+    """Text with ``\\n`` as line break, what cannot be decoded replaced, without NUL; and the lines that held one."""
     if kind := _REFUSED.get(kind_of(content)):
         raise SourceError(f"{place} is {kind}")
     if kind_of(content) == "zip":
@@ -111,8 +111,13 @@ def decoded(content: bytes, encoding: str, place: str, setting: str) -> tuple[st
     if utf_16(content) and "16" not in encoding:
         raise SourceError(f'{place} is UTF-16 text; write encoding = "{utf_16(content)}" under {setting}')
     text = content.decode(encoding, errors="replace").removeprefix("\ufeff")
-    n_spoiled = text.count("\ufffd") + text.count("\0")
-    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"), n_spoiled
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\0", ""), lines_with("\0", text)
+
+
+def lines_with(sign: str, text: str) -> list[int]:
+    """The lines that hold a sign, the first of them 1."""
+    return [number for number, line in enumerate(text.split("\n"), 1) if sign in line] if sign in text else []
 
 
 def rows_of(content: bytes, sheet: str | None, skip_lines: int, decimal: str, place: str, setting: str) -> Records:

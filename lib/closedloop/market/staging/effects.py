@@ -17,6 +17,7 @@ _BY_REASON = (
     (re.escape(lines.CUT_OFF), "the records behind it count nowhere", "export the file again"),
     ("cells beside the table", _GONE, "name their column in the header, or remove them from the sheet"),
     ("characters that the declared encoding", "cells that hold them are empty", "write encoding under the source"),
+    ("NUL bytes", "the text around them is read without them", "export the file again: it may be damaged"),
     ("a later file has the record", "the later row counts", "nothing to do, if key under the source names a record"),
     ("is missing in .* files", "rows of these files have no value in it", "export them again with the column"),
     ("column .* (a name of ours|there twice)", "a select finds it under that name only", "rename it in the source"),

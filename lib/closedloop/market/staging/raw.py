@@ -17,7 +17,7 @@ from duckdb.sqltypes import VARCHAR
 
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.definition import Definition, Source, zone
-from closedloop.market.reading.containers import decoded, eight_bit, kind_of, rows_of
+from closedloop.market.reading.containers import decoded, eight_bit, kind_of, lines_with, rows_of
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
 from closedloop.market.reading.parts import joined
@@ -39,6 +39,7 @@ _GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group
 _SHORT_ID, _LONG_ID = 15, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _ZONED = re.compile(r"\d ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$")
 _SPOILED = "characters that the declared encoding does not hold"
+_NUL = "NUL bytes, which are left out"
 Texts = list[str | None]
 
 
@@ -110,12 +111,13 @@ class RawFiles:
         setting = setting_of(self._definition, name)
         if kind_of(content) in ("xlsx", "parquet"):
             return rows_of(content, source.sheet, source.skip_lines, source.decimal or ".", place, setting)
-        text, n_spoiled = decoded(content, source.encoding, place, setting)
+        text, nul = decoded(content, source.encoding, place, setting)
         records = split(text, source.delimiter, source.quote, source.skip_lines, place, setting, source.header_lines)
-        if n_spoiled:
-            lines = [number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line]
-            hint = _encoding(content) if source.encoding == "utf-8" and lines else ""
-            self._actions.note(f"raw.{name}", "flag", _SPOILED + hint, file=place, lines=lines, n=n_spoiled)
+        spoiled = lines_with("\ufffd", text)
+        hint = _encoding(content) if source.encoding == "utf-8" and spoiled else ""
+        for reason, lines in ((_SPOILED + hint, spoiled), (_NUL, nul)):
+            if lines:
+                self._actions.note(f"raw.{name}", "flag", reason, file=place, lines=lines)
         return records
 
     def _named(self, name: str, source: Source, records: Records) -> dict[str, Texts]:
