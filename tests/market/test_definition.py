@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from closedloop.errors import DefinitionError, ParameterError
 from closedloop.market.definition import Definition, check_slug, markets, read_definition
+from closedloop.market.reference import reference
 
 GOOD = """\
 title = "Tiny"
@@ -199,3 +200,10 @@ def test_an_unknown_market_lists_the_known_ones(write: Write) -> None:
     assert markets() == ["tiny"]
     with pytest.raises(ParameterError, match=r"'big' does not exist; allowed: tiny; add .*big/market\.toml"):
         read_definition("big")
+
+
+def test_every_key_of_the_file_is_explained() -> None:
+    keys = {name: field for name, field in Definition.model_fields.items() if name not in ("name", "folder")}
+    assert [name for name, field in keys.items() if not field.description] == []
+    assert "| `extracted_on` | date or `latest` | - | the last day that the data cover; latest: " in reference()
+    assert "| `first` | text | refused |\n" in reference()  # a part is explained as a whole

@@ -470,6 +470,7 @@ def test_the_audit_counts_rows_dates_columns_and_repeats(tiny_market: TinyMarket
     }
     audit = take_audit(climb(tiny_market(files, more='[fields.deals]\ncreation = ["size"]')))
     # A forecast of 2025-12-31 is no event; D3 is alike D1 but for its id; the second D3 was set aside.
+    assert list(audit.tables)[-1] == "n_equal_but_for_ids"
     assert audit.tables.to_numpy().tolist() == [["deals", 3, 1, "2024-01-01", "2024-03-01", 1]]
     columns = audit.columns.set_index("column")
     assert columns.loc[["size", "notice", "closed_on"], "known"].tolist() == [

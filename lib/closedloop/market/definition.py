@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
 from closedloop.market.contract import TABLES
+from closedloop.market.criteria import Attractiveness, Criteria, Strength
 from closedloop.market.files import data_folder
 from closedloop.terms import LENGTHS
 
@@ -178,86 +179,55 @@ class Goals(_Strict):
     won_amount: float | None = None
 
 
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Weights(_Strict):
-    """How much each criterion of one axis counts; what a market does not name does not count."""
-
-    @model_validator(mode="after")
-    def _any(self) -> "Weights":
-        if not any(self.counted.values()):
-            raise ValueError(f"one weight above 0 is needed; allowed: {allowed(type(self).model_fields)}")
-        return self
-
-    @property
-    def counted(self) -> dict[str, float]:
-        """The criteria that count, with their weights."""
-        return {name: float(weight) for name, weight in self if weight > 0}
-
-
-class Attractiveness(Weights):
-    """What makes a segment worth having: its size, growth and amounts, and whether the offer serves its needs.
-
-    ``won_amount_per_decided``, win rate times amount, may stand for ``won_amount`` here and ``win_rate`` in strength.
-    """
-
-    size: Weight = 0
-    growth: Weight = 0
-    won_amount: Weight = 0
-    won_amount_per_decided: Weight = 0
-    needs_served: Weight = 0
-
-
-class Strength(Weights):
-    """What makes us able to win a segment: deals won, time to win one, and texts ready for its needs."""
-
-    win_rate: Weight = 0
-    sales_cycle: Weight = 0
-    materials_ready: Weight = 0
-
-
-class Criteria(_Strict):
-    """What a segment has to be before anybody aims at it; set before the data are cut.
-
-    ``smallest_share`` of the market and ``smallest_accounts`` (known ones) that are worth it; ``least_stability``: how
-    surely the segment has to be found again; ``least_recognised``: share of its members that the personas' rule finds.
-    """
-
-    smallest_share: float = Field(0.05, ge=0, lt=1)
-    smallest_accounts: int = Field(0, ge=0)
-    least_stability: float = Field(0.75, ge=0, le=1)
-    least_recognised: float = Field(0.5, ge=0, le=1)
-    attractiveness: Attractiveness = Attractiveness(size=1, growth=1, won_amount=1, needs_served=1)
-    strength: Strength = Strength(win_rate=1, sales_cycle=1, materials_ready=1)
-
-
 class Definition(_Strict):
     """A whole market.toml, plus the market's name and folder."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str
     folder: Path
     title: str
+    """what its pages are headed by"""
     licence: str = "one's own data: not to be published"
+    """under which the data may be used"""
     provenance: str = ""
+    """where the data come from"""
     currency: str = Field(pattern="^[A-Z]{3}$")
+    """that of all amounts, like EUR"""
     timezone: str = "UTC"
+    """where days are counted, like Europe/Berlin"""
     clock: Literal["day", "month", "order", "none"] = "day"
+    """how well days are known: exactly, the right month, their order alone, not at all"""
     extracted_on: date | Literal["latest"] | None = None
+    """the last day that the data cover; latest: the last one that they record"""
     privacy: Literal["strict", "open"] = "strict"
+    """strict: e-mail addresses and telephone numbers stop the import, and no message shows one"""
     accept: Literal["auto", "manual"] = "auto"
+    """manual: a proposed persona set is in force only after `closedloop accept`"""
     periods: Periods | None = None
+    """the turns of the loop"""
     claims: Claims = Claims()  # type: ignore[call-arg]
+    """what counts as a difference, and over how many periods"""
     call_list: CallList = CallList()  # type: ignore[call-arg]
+    """how leads to call are chosen"""
     experiments: dict[str, Experiment] = {}
+    """randomised comparisons, by the names that leads have in `experiment`"""
     sources: dict[str, Source]
+    """raw files and tables; a select reads each as `raw.<name>`"""
     deals: Deals | None = None
+    """their stages, outcomes and pipelines; needed where there is a deals.sql"""
     fields: dict[str, dict[KnownAt, tuple[str, ...]]] = {}
-    checked: dict[str, tuple[str, ...]] = {}  # columns that people vouch for: no leak, no telephone numbers
+    """by table: when further columns are known, `creation = ["size"]`; others reach no view"""
+    checked: dict[str, tuple[str, ...]] = {}
+    """by table: columns that people vouch for: no leak, no identifier, no telephone numbers"""
     items: dict[str, str] = {}
+    """by column of respondents: the question that it answers"""
     labels: dict[str, str] = {}
+    """by column, or column.level: how people read it"""
     goals: dict[str, Goals] = {}
+    """by period: what both teams promise each other"""
     criteria: Criteria = Criteria()  # type: ignore[call-arg]
+    """what a segment has to be before anybody aims at it"""
 
     @field_validator("timezone")
     @classmethod

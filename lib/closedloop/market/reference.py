@@ -41,13 +41,15 @@ def reference() -> str:
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
+    fields = {name: field for name, field in model.model_fields.items() if name not in _LEFT_OUT}
     rows = [
-        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} |"
-        for name, field in model.model_fields.items()
-        if name not in _LEFT_OUT
+        [f"`{name}`", _kind(field.annotation), _default(field), *([field.description] if field.description else [])]
+        for name, field in fields.items()
     ]
-    return "\n".join([f"### {title}", inspect.cleandoc(model.__doc__ or ""), "", "| key | value | without it |",
-                      "|---|---|---|", *rows])  # fmt: skip
+    head = ["key", "value", "without it", "meaning"][: max(map(len, rows))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    lines.insert(1, f"|{'---|' * len(head)}")
+    return "\n".join([f"### {title}", inspect.cleandoc(model.__doc__ or ""), "", *lines])
 
 
 def _kind(kind: Any) -> str:

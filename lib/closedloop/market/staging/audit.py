@@ -64,7 +64,7 @@ def _tables(ladder: Ladder) -> pd.DataFrame:
         n_aside = len(ladder.rejected.get(name, ()))
         n_rows = _scalar(ladder, f"select count(*) from {name}")
         rows.append([name, n_rows, n_aside, *_edges(ladder, name), _n_repeated(ladder, name)])
-    frame = pd.DataFrame(rows, columns=["table", "n_rows", "n_set_aside", "first_on", "last_on", "n_alike"])
+    frame = pd.DataFrame(rows, columns=["table", "n_rows", "n_set_aside", "first_on", "last_on", "n_equal_but_for_ids"])
     return frame.astype({"first_on": "str", "last_on": "str"})
 
 

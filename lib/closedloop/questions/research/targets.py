@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import LOOK_COLUMNS, close_family, stacked
 from closedloop.errors import ParameterError, allowed
-from closedloop.market.definition import Attractiveness, Strength
-from closedloop.market.definition import Criteria as Bars
+from closedloop.market.criteria import Attractiveness, Strength
+from closedloop.market.criteria import Criteria as Bars
 from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import positions
 from closedloop.presentation.numbers import MISSING
