@@ -16,7 +16,7 @@ import pytest
 from closedloop.errors import ParameterError, SourceError
 from closedloop.market.definition import Definition, read_definition
 from closedloop.market.kept import fingerprint
-from closedloop.market.reading.database import Snapshots
+from closedloop.market.reading.database import Snapshots, table_names, table_rows
 from closedloop.market.staging.checks import told
 from closedloop.market.staging.ladder import Ladder
 from closedloop.onboarding.asking import asking
@@ -122,15 +122,19 @@ def test_a_database_is_onboarded_like_a_folder_of_files(
         connection.execute("create database crm")
     server = server.replace("/postgres", "/crm")
     with psycopg.connect(server) as connection:
-        connection.execute("create schema sales")
-        connection.execute(f"create table sales.opportunities ({COLUMNS})")  # type: ignore[arg-type]
-        connection.execute(f"insert into sales.opportunities values {', '.join(rows)}")  # type: ignore[arg-type]
-    settings: Any = {"currency": "EUR", "timezone": "UTC", "note": lambda _: None}
+        for schema, own in (("archive", rows[:60]), ("sales", rows)):  # two tables of one name
+            connection.execute(f"create schema {schema}")  # type: ignore[arg-type]
+            connection.execute(f"create table {schema}.opportunities ({COLUMNS})")  # type: ignore[arg-type]
+            connection.execute(f"insert into {schema}.opportunities values {', '.join(own)}")  # type: ignore[arg-type]
+    notes: list[str] = []
+    settings: Any = {"currency": "EUR", "timezone": "UTC", "note": notes.append}
     quiet = asking(Console(quiet=True), {}, is_silent=True)
     with project_at(tmp_path):
         (tmp_path / "data").mkdir()
         onboard("ours", server.replace("crm@", "$CRM_USER@"), ask=quiet, **settings)
-        assert "$CRM_USER" in (tmp_path / "data/ours/market.toml").read_text()
+        assert notes == ["looking at archive.opportunities", "looking at sales.opportunities"]
+        text = (tmp_path / "data/ours/market.toml").read_text()
+        assert "$CRM_USER" in text and 'table = "sales.opportunities"' in text
         ladder = climbed(read_definition("ours"))
         query = "select outcome, count(*), sum(won_amount)::varchar, min(created_on)::varchar from deals group by 1"
         won = f"{sum(1000 + i + 0.5 for i in range(0, 120, 3)):.2f}"
@@ -188,8 +192,36 @@ def test_what_cannot_be_reached_is_named_without_the_password(
     with pytest.raises(SourceError, match=r"\$PASSWORD@127\.0\.0\.1:9/x cannot be reached") as caught:
         climbed(of_database(tiny_market, database="postgresql://crm:$PASSWORD@127.0.0.1:9/x"))
     assert "secret" not in str(caught.value)
-    with pytest.raises(SourceError, match=r"table missing: relation .*missing.* does not exist"):
-        climbed(of_database(tiny_market, database=server, table="missing"))
+    with psycopg.connect(server) as connection:
+        connection.execute("create table if not exists deals (id text)")
+    for table in ("missing", "nowhere.deals"):
+        with pytest.raises(SourceError, match=rf"table {table}: .* does not exist(.|\n)*; it has deals"):
+            climbed(of_database(tiny_market, database=server, table=table))
+
+
+def test_tables_of_several_schemas_are_told_apart(server: str, tiny_market: TinyMarket) -> None:
+    """The user's own schema is called like the user, and looked into before the public one."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("create database branches")
+    server = server.replace("/postgres", "/branches")
+    schemas = ("crm", "public", "north", '"South"')
+    with psycopg.connect(server) as connection:
+        for number, schema in enumerate(schemas):
+            connection.execute(f"create schema if not exists {schema}")  # type: ignore[arg-type]
+            connection.execute(f"create table {schema}.deals (id text, day date, paid numeric)")  # type: ignore[arg-type]
+            connection.execute(f"insert into {schema}.deals values ('D{number}', '2024-01-02', 5)")  # type: ignore[arg-type]
+        connection.execute('create table public."deals.kept" (id text)')
+    snapshots = Snapshots()
+    assert table_names(snapshots, server) == [
+        "South.deals", "deals", "north.deals", "public.deals", "public.deals.kept",
+    ]  # fmt: skip
+    assert table_rows(snapshots, server, "public.deals.kept", ".")[0].header == ["id"]
+    snapshots.close()
+    for table, number in (("deals", 0), ("public.deals", 1), ("north.deals", 2)):
+        ladder = climbed(of_database(tiny_market, database=server, table=table))
+        assert ladder.connection.execute("select deal_id from deals").fetchall() == [(f"D{number}",)]
+    with pytest.raises(SourceError, match=r"table south\.deals: .*(.|\n)*it has South\.deals, deals, north\.deals"):
+        fingerprint(of_database(tiny_market, database=server, table="south.deals"))
 
 
 def test_a_finding_names_the_rows_key(server: str, tiny_market: TinyMarket) -> None:

@@ -46,11 +46,11 @@ class Source(_Strict):
 
     ``path``: of a file or a pattern like ``~/exports/deals-*.csv``. Of several ``files`` the "last" by name is read, or
     "all" as one table; of a record that several hold, as the column ``key`` tells it, the last one's. ``database``: a
-    PostgreSQL address instead, with its ``table``; ``$NAMES`` in it come from the environment, so that no password
-    stands here. ``member``: the file in an archive. ``skip_lines``: above the header, which has ``header_lines``.
-    ``blanks``: what stands for nothing, beside empty cells. ``fill_down``: columns in which a value stands only in the
-    first row of its group. ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how numbers, days and times are
-    written. ``columns``: what each holds; others are text.
+    PostgreSQL address instead, with its ``table``, or "schema.table"; ``$NAMES`` in it come from the environment, so
+    that no password stands here. ``member``: the file in an archive. ``skip_lines``: above the header, which has
+    ``header_lines``. ``blanks``: what stands for nothing, beside empty cells. ``fill_down``: columns in which a
+    value stands only in the first row of its group. ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how
+    numbers, days and times are written. ``columns``: what each holds; others are text.
     """
 
     file: str = ""

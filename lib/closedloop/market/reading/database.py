@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from closedloop.errors import SourceError
+from closedloop.errors import SourceError, allowed
 from closedloop.market.reading.containers import as_text
 from closedloop.market.reading.lines import Records
 
@@ -43,13 +43,17 @@ class Snapshots:
 
 
 def table_names(snapshots: Snapshots, database: str) -> list[str]:
-    """The tables and views that may be read, those of the public schema without its name."""
+    """The tables and views that may be read, as "schema.table" where the plain name is none or another one's."""
     found = snapshots.to(database).execute(_TABLES).fetchall()
-    return [name if schema == "public" else f"{schema}.{name}" for schema, name in found]
+    return [name if is_found and "." not in name else f"{schema}.{name}" for schema, name, is_found in found]
 
 
-_TABLES = """select table_schema, table_name from information_schema.tables
-where table_schema not in ('pg_catalog', 'information_schema') order by 1, 2"""
+_TABLES = """select n.nspname, c.relname, pg_table_is_visible(c.oid)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
+    and n.nspname <> 'information_schema' and not starts_with(n.nspname, 'pg_')
+    and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+order by 1, 2"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,24 @@ class Keys:
         return ", ".join(f"{column} = {value}" for column, value in told) if self.columns else f"row {line - 1}"
 
 
+def _identifier(table: str) -> "psycopg.sql.Identifier":
+    """A table's name, behind that of its schema where both are given."""
+    from psycopg import sql
+
+    return sql.Identifier(*table.split(".", 1))
+
+
+def _refusal(error: "psycopg.Error", snapshots: Snapshots, database: str, table: str) -> SourceError:
+    """That a table cannot be read; of one that is not there, which are."""
+    from psycopg.errors import InvalidSchemaName, UndefinedTable
+
+    told = f"{database}, table {table}: {str(error).strip()}"
+    if isinstance(error, UndefinedTable | InvalidSchemaName):
+        snapshots.to(database).rollback()
+        told += f"; it has {allowed(table_names(snapshots, database), 40)}"
+    return SourceError(told)
+
+
 def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) -> tuple[Records, Keys]:
     """The records of a table, cells as text that is read back as the same value, and the keys of its rows.
 
@@ -73,7 +95,7 @@ def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) ->
     import psycopg
     from psycopg import sql
 
-    connection, name = snapshots.to(database), sql.Identifier(*table.split("."))
+    connection, name = snapshots.to(database), _identifier(table)
     try:
         with connection.cursor() as asked:
             asked.execute(_KEY, {"table": name.as_string(connection)})
@@ -85,7 +107,7 @@ def table_rows(snapshots: Snapshots, database: str, table: str, decimal: str) ->
             rows = [[as_text(cell, decimal) or "" for cell in row] for row in cursor]
             names = [column.name for column in cursor.description or ()]
     except psycopg.Error as error:
-        raise SourceError(f"{database}, table {table}: {str(error).strip()}") from error
+        raise _refusal(error, snapshots, database, table) from error
     found = Records(names, len(rows) + 1, 1)
     for line, cells in enumerate(rows, 2):
         found.add(cells, line, 1)
@@ -106,10 +128,9 @@ def table_digest(database: str, table: str) -> str:
 
     snapshots = Snapshots()
     try:
-        name = sql.Identifier(*table.split("."))
-        row = snapshots.to(database).execute(sql.SQL(_ROWS).format(name)).fetchone()
+        row = snapshots.to(database).execute(sql.SQL(_ROWS).format(_identifier(table))).fetchone()
     except psycopg.Error as error:
-        raise SourceError(f"{database}, table {table}: {str(error).strip()}") from error
+        raise _refusal(error, snapshots, database, table) from error
     finally:
         snapshots.close()
     return f"{row}"
