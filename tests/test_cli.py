@@ -14,7 +14,8 @@ from closedloop.errors import ClosedLoopError, ParameterError
 from closedloop.market.contract import dictionary
 from closedloop.market.definition import read_definition
 from closedloop.market.reference import reference
-from closedloop.market.warehouse import open_warehouse
+from closedloop.market.warehouse import open_warehouse, read_again
+from closedloop.workbench.cells import set_in_force
 from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).parents[1]
@@ -325,6 +326,7 @@ def test_self_test_needs_a_market_and_outcomes(shipped: Path) -> None:
 
 def test_diff_names_the_sets_and_refuses_unknown_periods(project: Path, tmp_path: Path) -> None:
     out = ("--out", str(tmp_path / "out"))
+    set_in_force("tiny", "2024-q1", tmp_path / "out")
     same = _call("diff", "tiny", "2024-q1", "2024-q1", *out).output
     assert same == "tiny: personas of 2024-q1 (research) and of 2024-q1 (research): no difference\n"
     assert "period = '2031-q1' does not exist; allowed: latest, 2024-q1" in _refused(
@@ -341,6 +343,24 @@ def test_diff_tells_a_committed_set_from_researchs(project: Path, tmp_path: Path
         "rule: {default: everyone, fields: [size], branches: "
         "[{label: big, n: 3, share_right: 1.0, when: [{field: size, among: [big], missing: false}]}]}\n"
     )
+    set_in_force("tiny", "2024-q2", tmp_path / "out")
+    set_in_force("tiny", "2024-q1", tmp_path / "out")
     told = _call("diff", "tiny", "2024-q1", "2024-q2", "--out", str(tmp_path / "out")).output
     assert "+ Big: was part of everyone\n    recognised by: size: big" in told
     assert "2024-q2  People put another set into force: a decision, not a finding" in told
+
+
+def test_diff_makes_nothing_and_says_what_is_not_there_or_out_of_date(project: Path, tmp_path: Path) -> None:
+    asked, out = ("diff", "tiny", "2024-q1", "2024-q1", "--out", str(tmp_path / "out")), tmp_path / "out"
+    again = f"run closedloop run tiny --out {out}"
+    assert _refused(*asked) == f"{out / 'tiny' / '2024-q1'} holds no personas; {again}"
+    assert not out.exists()
+    set_in_force("tiny", "2024-q1", out)
+    left = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with (project / "data" / "tiny" / "deals.csv").open("a") as file:
+        file.write("D0,2023-12-30,won\n")
+    read_again()
+    assert _call(*asked).output.splitlines()[0] == (
+        f"the personas of 2024-q1 are out of date: data, settings or code have changed; {again}"
+    )
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == left

@@ -277,19 +277,26 @@ def diff(
     after: Annotated[str, typer.Argument(help="another period, usually a later one")],
     out: Annotated[Path | None, typer.Option(help="run folder", show_default="runs")] = None,
 ) -> None:
-    """Tell what differs between the personas in force in two periods, and which claims stand behind it."""
+    """Tell what differs between the personas in force in two periods, and which claims stand behind it.
+
+    What a run has left is compared; nothing is made.
+    """
     from closedloop.market.definition import read_definition
     from closedloop.market.files import runs_folder
     from closedloop.market.periods import find_period
     from closedloop.market.warehouse import open_warehouse
     from closedloop.presentation.persona_words import diff as told
     from closedloop.presentation.persona_words import known_sizes, words_for
-    from closedloop.workbench.cells import set_in_force
+    from closedloop.workbench.cells import standing_set
 
     definition, folder = read_definition(market), (out or runs_folder()).resolve()
     periods = open_warehouse(market).periods
     names = [find_period(periods, name).name for name in (before, after)]
-    old, new = (set_in_force(market, name, folder) for name in names)
+    found = {name: standing_set(market, name, folder) for name in names}
+    for _, late in found.values():
+        if late:
+            print(late)
+    old, new = (found[name][0] for name in names)
     words = words_for(definition, old, new)
     print(told(old, new, words, [known_sizes(folder / market / name) for name in names]))
 

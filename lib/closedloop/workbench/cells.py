@@ -103,6 +103,21 @@ def set_in_force(market: str, period: str, out: Path) -> PersonaSet:
     return read_set(folder / "personas.yml")
 
 
+def standing_set(market: str, period: str, out: Path) -> tuple[PersonaSet, str]:
+    """The set that stands in the run folder for a period, and what to do where it is out of date; nothing is made.
+
+    Errors: ParameterError where none stands there.
+    """
+    warehouse = open_warehouse(market)
+    found = find_period(warehouse.periods, period)
+    folder, again = out / market / found.name, f"run closedloop run {market} --out {out}"
+    if not (folder / "personas.yml").exists():
+        raise ParameterError(f"{folder} holds no personas; {again}")
+    is_today = is_of(folder, _SET, store.basis_of(Situation.planning(warehouse, found), store.REFINEMENT))
+    late = f"the personas of {found.name} are out of date: data, settings or code have changed; {again}"
+    return read_set(folder / "personas.yml"), "" if is_today else late
+
+
 def _rules_in_force(warehouse: Warehouse, found: Period, out: Path) -> PersonaSet:
     """The committed set; else the last period's winning proposal; else its set; for the first period, research's."""
     market, path = warehouse.definition.name, committed_set(warehouse, found.name)
