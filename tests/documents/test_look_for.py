@@ -108,6 +108,8 @@ def test_the_brief_sets_a_product_beside_what_a_decided_deal_brought(told: Dossi
     part = brief(told).channels().pieces[-1]
     first, every = part.tables[0].rows  # type: ignore[attr-defined]
     assert first[0] == "product: Yard Plan" and every[0] == "all together"
+    assert "won per decided deal, estimated" in plain(part)
+    assert part.intro.endswith("drawn toward that of all, the more the fewer its deals.")  # type: ignore[attr-defined]
     assert "EUR 15,700" in plain(part) and "EUR 11,800 (EUR 10,600–13,300, n = 878), 2025-q1" in plain(part)
     assert "+7 points (2 to 12; n = 140, 2024-q1 to 2024-q4)" in plain(part) and "sites" not in plain(part)
 

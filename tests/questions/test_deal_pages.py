@@ -54,6 +54,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
             "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average, as estimated; half are",
         ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
+        ("amounts", "(win rate times mean amount, both drawn toward all) of"),
         ("amounts", "highest first; products: Yard Plan (EUR 700), gate (EUR 150)."),
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
         ("loss_reasons", "By the seller's account: price first, 50 % (40–60 %, n = 40)."),

@@ -37,7 +37,7 @@ _CHANNEL_COLUMNS: Columns = {
     "n_won": "won deals",
     "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
     "cost_per_won_amount": ("cost per won deal", "backed"),
-    "won_amount_per_decided": ("won per decided deal of the window", "backed"),
+    "won_amount_per_decided": ("won per decided deal of the window, estimated", "backed"),
 }
 
 

@@ -95,14 +95,15 @@ def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:
     columns: Columns = {
         PROMISED: ("win rate, promised", moved(PROMISED)),
         CAME: ("came since", moved(CAME)),
-        PER_DECIDED: ("won per decided deal", amount),
+        PER_DECIDED: ("won per decided deal, estimated", amount),
     }
     return Part(
         "What to try and measure",
         told(dossier, found),
         [table_of(claims, dossier.words, "of deals", columns)] if found else [],
         empty="No channel or product was shown to move the chance in all personas; that is not to say that none does.",
-        intro="Given persona and all other fields: an association. Beside it what a decided deal brought.",
+        intro="Given persona and all other fields: an association. Beside it what a decided deal brought, estimated: "
+        "drawn toward that of all, the more the fewer its deals.",
     )
 
 

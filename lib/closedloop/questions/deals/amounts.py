@@ -242,7 +242,7 @@ def amount_order(shown: Evidence) -> list[Sentence]:
     ]
     if not told:
         return []
-    of = f"Won amount per decided deal (win rate times amount) of {span(records(rows)[0])}"
+    of = f"Won amount per decided deal (win rate times mean amount, both drawn toward all) of {span(records(rows)[0])}"
     return [stating(f"{of}, highest first; {'; '.join(told)}.", *(part for _, part in parts))]
 
 
@@ -256,7 +256,7 @@ def _show_amounts(shown: Evidence, title: str) -> Sequence[Piece]:
         return ends(row["next_amount"], shown.words) if "next_amount" in row else numbers.MISSING
 
     columns: Columns = {
-        "won_amount_per_decided": ("won per decided deal", "backed"),
+        "won_amount_per_decided": ("won per decided deal, estimated", "backed"),
         "win_rate": ("win rate", "backed"),
         "median_cycle_days": "days to win",
         "mean": ("mean amount", mean),

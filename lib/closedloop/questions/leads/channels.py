@@ -151,7 +151,7 @@ _COLUMNS: Mapping[str, str | tuple[str, Column]] = {
     "spent_amount": "spent",
     "cost_per_accepted_amount": ("cost per accepted lead", "backed"),
     "cost_per_won_amount": ("cost per won deal", "backed"),
-    "won_amount_per_decided": ("won per decided deal of the window", "backed"),
+    "won_amount_per_decided": ("won per decided deal of the window, estimated", "backed"),
 }
 _PERSONA_COLUMNS: Mapping[str, str | tuple[str, Column]] = {
     "n_leads": "leads",
