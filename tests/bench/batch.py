@@ -124,7 +124,7 @@ def notebooks_only(session: Session) -> None:
 
     D and E take turns, and their medians are compared: what else this machine does changes both by a tenth.
     """
-    n, side_by_side = len(session.runs), [session.runs]
+    n = len(session.runs)
     copies = [session.copy("xargs-only"), session.copy("pool-only")]
     cells = session.copy("cells")
     whole, bare, each = [], [], []
@@ -133,7 +133,7 @@ def notebooks_only(session: Session) -> None:
             run.target(session.out).unlink()
         seconds, ends = batch(session.command)
         whole.append(seconds)
-        seconds, each = arms.cells_alone(session.runs, cells)
+        seconds, each = arms.cells_alone(session.steps, cells)
         bare.append(seconds)
     told_turns = [f"{one:.1f} : {other:.1f}" for one, other in zip(whole, bare, strict=True)]
     row("D : E, the turns that they took, s", ", ".join(told_turns))
@@ -144,9 +144,9 @@ def notebooks_only(session: Session) -> None:
     told("E  mean cell time of a notebook", sum(each) / len(each), "s", ".3f")
     session.seconds["pages"] = arms.pages_alone(session.runs, session.out) / 2
     told("E  HTML of all notebooks, half of one process's time", session.seconds["pages"], "s", ".2f")
-    seconds = arms.xargs_papermill(side_by_side, copies[0])
+    seconds = arms.xargs_papermill(session.steps, copies[0])
     session.note("B'", f"xargs -P2 papermill, tables there: {n} notebooks", seconds, n)
-    seconds = arms.papermill_pool(side_by_side, copies[1])
+    seconds = arms.papermill_pool(session.steps, copies[1])
     session.note("C'", f"papermill's function in two processes, tables there: {n} notebooks", seconds, n)
 
 
@@ -256,7 +256,7 @@ def main() -> None:
     print(f"load average before: {os.getloadavg()[0]:.1f}; whatever else runs here makes the times longer")
     row("what", "measured", "bar", "passed")
     with TemporaryDirectory(prefix="b-") as place, environment(**ENVIRONMENT, **copy_project(Path(place) / "project")):
-        ran([tool("closedloop"), "check", MARKET])  # builds the warehouse, which is there for all arms
+        open_warehouse(MARKET)  # builds the tables, which are there for all arms
         session = Session(Path(place), options.period)
         for name, part in PARTS.items():
             if name in chosen:

@@ -131,18 +131,22 @@ def _by_papermill(run: Run, out: Path) -> None:
     execute_notebook(str(run.source), str(run.target(out)), parameters=run.given(out), progress_bar=False)
 
 
-def cells_alone(runs: Sequence[Run], out: Path) -> tuple[float, list[float]]:
-    """Seconds of the notebooks' cells in two warm processes, and those of each notebook.
+def cells_alone(steps: Iterable[Step], out: Path) -> tuple[float, list[float]]:
+    """Seconds of the notebooks' cells in two warm processes, level by level of their graph, and those of each notebook.
 
-    The time is that of the busier process; what it does between notebooks, like clearing its shell, is not counted.
-    Caches of the package stay filled, which those of a kernel never are: what is compared with this has it harder.
+    The time is that of the busier process of each level; what it does between notebooks, like clearing its shell, is
+    not counted. Caches of the package stay filled, which those of a kernel never are: what is compared with this has it
+    harder.
     """
+    whole, every = 0.0, list[float]()
     with _two_processes(_import_all) as pool:
-        each = pool.starmap(_by_shell, [(run, out) for run in runs], chunksize=1)
-    busy: dict[int, float] = {}
-    for process, seconds in each:
-        busy[process] = busy.get(process, 0.0) + seconds
-    return max(busy.values()), [seconds for _, seconds in each]
+        for step in steps:
+            busy: dict[int, float] = {}
+            for process, seconds in pool.starmap(_by_shell, [(run, out) for run in step], chunksize=1):
+                busy[process] = busy.get(process, 0.0) + seconds
+                every.append(seconds)
+            whole += max(busy.values())
+    return whole, every
 
 
 def _import_all() -> None:

@@ -1,6 +1,8 @@
 """Scores: the measures against outside figures, the choice of a model, and the bars on real data."""
 
+import itertools
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,8 @@ from closedloop.statistics.scoring.accuracy import (
     log_loss,
     paired_bootstrap,
 )
-from closedloop.statistics.scoring.learners import HALF_LIVES, Design, RateHistory, clock_fields
-from closedloop.statistics.scoring.scores import backtest_score, fit_score
+from closedloop.statistics.scoring.learners import HALF_LIVES, Design, RateHistory, clock_fields, learn
+from closedloop.statistics.scoring.scores import fit_score
 from sklearn import metrics
 
 from tests.statistics.simulated import runs
@@ -254,19 +256,33 @@ def test_row_order_does_not_matter_and_the_seed_repeats():
     assert one.predict(x).tolist() == two.predict(x).tolist()
 
 
-def test_a_backtest_never_sees_the_future():
-    x, y, _ = signal(800)
-    when = pd.Series(np.arange(800))
-    later = np.asarray(y).copy()
-    later[600:] = 1 - later[600:]
-    one, two = (backtest_score(x, o, when, refit_at=[400, 600, 700], rng=rng()) for o in (np.asarray(y), later))
-    assert one.p[:250].tolist() == two.p[:250].tolist()  # rows 400 to 649: outcomes lag 50 rows
-    assert one.p[300:].tolist() != two.p[300:].tolist()
-    assert one.row.tolist() == list(range(400, 800))
+LAG_ROWS, MOST_ROWS = 50, 15_000
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """Outcomes, predictions made before them and lagged base rates, from the row of the first fit on."""
+
+    y: np.ndarray
+    p: np.ndarray
+    lagged_rate: np.ndarray
+    first: int
+
+
+def refitted(x, y, refit_at):
+    """Every row from the first refit on, predicted by the model that was fitted last before it (Dawid, 1984)."""
+    rates = RateHistory.of(y.astype(float), None, LAG_ROWS).lagged()
+    chances, first, draw = [], refit_at[0], rng()
+    for begin, end in itertools.pairwise([*refit_at, len(x)]):
+        seen = slice(max(0, begin - LAG_ROWS - MOST_ROWS), max(begin - LAG_ROWS, 1))
+        learned = learn("logistic", x.iloc[seen], y[seen].astype(float), rates[seen], 2000.0, draw)
+        chances.append(learned.predict(x.iloc[begin:end], rates[begin:end]))
+    lagged = learn("lagged base rate", x, y, rates, 2000.0, draw).predict(x, rates)
+    return Refitted(y[first:], np.concatenate(chances), lagged[first:], first)
 
 
 def bank(mirror):
-    """Fields, outcomes, order, and the rows at which quarters start."""
+    """Fields, outcomes, and the rows at which quarters start; rows are in order of time."""
     with (
         zipfile.ZipFile(mirror / "bank" / "bank+marketing.zip") as outer,
         zipfile.ZipFile(outer.open("bank-additional.zip")) as inner,
@@ -277,27 +293,26 @@ def bank(mirror):
     run = (rows["month"] != rows["month"].shift()).cumsum()
     year = np.select([run <= 7, run <= 17], [2008, 2009], 2010)
     quarter = 4 * year + rows["month"].map(MONTHS.index).to_numpy() // 3
-    return x, (rows["y"] == "yes").to_numpy(int), pd.Series(np.arange(len(rows))), np.flatnonzero(np.diff(quarter)) + 1
+    return x, (rows["y"] == "yes").to_numpy(int), np.flatnonzero(np.diff(quarter)) + 1
 
 
 @pytest.fixture(scope="module")
 def bank_refitted(mirror):
     """Predictions of the last 20 %, refitted every 412 rows."""
-    x, y, when, _ = bank(mirror)
-    return backtest_score(x, y, when, refit_at=list(range(len(x) - len(x) // 5, len(x), 412)), rng=rng())
+    x, y, _ = bank(mirror)
+    return refitted(x, y, range(len(x) - len(x) // 5, len(x), 412))
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("regime", ["bank", "bank-quarter"])
 def test_the_bank_score_reaches_its_bars(validity, mirror, bank_refitted, regime):
     """The last 20 %, refitted every 412 rows or at quarter starts."""
-    tested, first = bank_refitted, bank_refitted.row.min()
+    tested, first = bank_refitted, bank_refitted.first
     if regime == "bank-quarter":
-        x, y, when, quarters = bank(mirror)
-        refit_at = [quarters[quarters <= first].max(), *quarters[quarters > first]]
-        tested = backtest_score(x, y, when, refit_at=refit_at, rng=rng())
-    asked = tested.row >= first
-    found_y, found_p, n = tested.y[asked], tested.p[asked], int(asked.sum())
+        x, y, quarters = bank(mirror)
+        tested = refitted(x, y, [quarters[quarters <= first].max(), *quarters[quarters > first]])
+    asked = slice(first - tested.first, None)
+    found_y, found_p, n = tested.y[asked], tested.p[asked], len(tested.y[asked])
     block = np.arange(n) // 412
     validity(f"{regime}-auc", auc(found_y, found_p), n=n)
     validity(f"{regime}-brier", brier(found_y, found_p), n=n)
@@ -311,9 +326,9 @@ def test_the_bank_score_reaches_its_bars(validity, mirror, bank_refitted, regime
 @pytest.mark.real
 def test_refining_the_bank_score_beats_freezing_it_at_half_time(validity, mirror, bank_refitted):
     """Both around one lagged base rate, as in a duel: the gain counts inside blocks, and pooled stands beside it."""
-    x, y, when, _ = bank(mirror)
-    frozen = backtest_score(x, y, when, refit_at=[len(x) // 2], rng=rng())
-    old, n = frozen.p[frozen.row >= bank_refitted.row.min()], len(bank_refitted.y)
+    x, y, _ = bank(mirror)
+    frozen = refitted(x, y, [len(x) // 2])
+    old, n = frozen.p[bank_refitted.first - frozen.first :], len(bank_refitted.y)
     pair = (bank_refitted.y, old, bank_refitted.p)
     assert log_loss(*pair[::2]) < log_loss(*pair[:2])
     inside = paired_bootstrap(*pair, rng=rng(), measure="auc_within", block=np.arange(n) // 412)

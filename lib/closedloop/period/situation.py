@@ -158,8 +158,9 @@ class Situation:
 
     def names_of(self, days: pd.Series) -> pd.Series:
         """The name of the period that holds each day, a missing one in this period."""
-        names = {day: self.name_of(day) for day in days.dropna().unique()}
-        return pd.Series([names.get(day, self.period.name) for day in days], index=days.index, dtype="str")
+        codes, known = pd.factorize(days)  # -1 for a missing one, which takes the last name
+        names = np.array([*map(self.name_of, known), self.period.name], dtype=object)
+        return pd.Series(names[codes], index=days.index, dtype="str")
 
     def in_window(self, frame: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
         """The rows whose day lies in the window, or is missing."""

@@ -41,10 +41,6 @@ class RateHistory:
         """(n, half-lives) what was known before each row."""
         return np.asarray(self.rates[np.maximum(np.arange(len(self.rates) - 1) - self.lag_rows, 0)])
 
-    def lagged_rate(self) -> Floats:
-        """(n,) the lagged base rate alone."""
-        return self.lagged()[:, _PLAIN]
-
     def at(self, n: int, when: pd.Series | None) -> Floats:
         """(n, half-lives) at these times; rows after the history, and rows without a time, see its end."""
         last = len(self.rates) - 1

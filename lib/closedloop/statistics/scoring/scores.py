@@ -100,16 +100,6 @@ class Score:
         return [_strongest(names, [level[i] for level in levels], points[:, i], most) for i in range(len(x))]
 
 
-@dataclass(frozen=True)
-class Backtest:
-    """Predictions made before each outcome was known: arrays over the rows from the first refit, in order of time."""
-
-    y: Floats
-    p: Floats
-    lagged_rate: Floats
-    row: Ints
-
-
 def fit_score(
     x: pd.DataFrame,
     y: ArrayLike,
@@ -162,37 +152,6 @@ def fit_score(
         splits=tuple(splits),
         held_out_ranking=guesses[model] if model in LEARNERS else guesses.get(orders, guesses[model]),
     )
-
-
-def backtest_score(
-    x: pd.DataFrame,
-    y: ArrayLike,
-    when: pd.Series,
-    *,
-    refit_at: Sequence[int],
-    rng: np.random.Generator,
-    model: ModelName = "logistic",
-    half_life_rows: float = 2000.0,
-    lag_rows: int = 50,
-    most_rows: int = 15_000,
-) -> Backtest:
-    """Predict every row from the first refit on by the model that was fitted last before it.
-
-    ``refit_at``: places in the order of ``when``; each fit sees the ``most_rows`` rows before that place, less
-    ``lag_rows``, and base rates lag ``lag_rows`` too. Method: prequential evaluation (Dawid, 1984).
-    """
-    outcome = _checked(x, y, when)
-    order = np.argsort(when.to_numpy(), kind="stable")
-    rows, outcome = x.iloc[order], outcome[order]
-    history = RateHistory.of(outcome, when.iloc[order], lag_rows)
-    task = _Task(rows, outcome, history.lagged(), half_life_rows, rng)
-    edges = [*sorted(refit_at), len(x)]
-    chances = []
-    for begin, end in itertools.pairwise(edges):
-        seen = np.arange(max(0, begin - lag_rows - most_rows), max(begin - lag_rows, 1))
-        chances.append(task.guess(model, seen, np.arange(begin, end)))
-    tested = np.arange(edges[0], len(x))
-    return Backtest(outcome[tested], np.concatenate(chances), history.lagged_rate()[tested], order[tested])
 
 
 @dataclass(frozen=True)
