@@ -85,6 +85,6 @@ def test_a_select_that_keeps_every_record_says_nothing(tiny_market: TinyMarket) 
 def test_a_join_that_cannot_keep_everything_is_told_as_either(
     tiny_market: TinyMarket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("closedloop.market.staging.readings.Select.with_joins", lambda *_: "select from nothing")
+    monkeypatch.setattr("closedloop.market.staging.selects.Select.with_joins", lambda *_: "select from nothing")
     ladder = climb(tiny_market, SELECTS["joined"])
     assert told_of(ladder) == [("lost", "by a join or a condition of deals.sql", "3, 4, 5, 6")]

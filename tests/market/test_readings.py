@@ -149,7 +149,7 @@ def test_a_select_that_cannot_be_followed_is_said(tiny_market: TinyMarket, monke
     def refuse(*_: Any, **__: Any) -> None:
         raise ValueError("unknown syntax")
 
-    monkeypatch.setattr("closedloop.market.staging.readings.parse_one", refuse)
+    monkeypatch.setattr("closedloop.market.staging.selects.parse_one", refuse)
     ladder = climb(tiny_market, {"deals": FILE.encode()}, {"deals": DIRECT})
     assert "select that cannot be followed: values in it that cannot be read count as missing" in flagged(ladder)
     assert ladder.connection.execute("select count(*) from deals").fetchone() == (4,)
@@ -198,3 +198,29 @@ def test_a_field_may_hold_days_long_ago_and_no_other_ones(tiny_market: TinyMarke
     assert [(a["reason"], a["values"], a["lines"]) for a in ladder.actions] == [
         ("a date outside 1900-2100", "'0201-01-01', '9999-12-31'", "4, 5")
     ]
+
+
+BY_COUNTRY = """select id as deal_id, state as outcome, case when country = 'US' then try_strptime(opened, '%m/%d/%Y')
+    when country = 'DE' then try_strptime(opened, '%d/%m/%Y') end::date as created_on from raw.deals"""
+
+
+def test_a_branch_of_a_case_reads_only_the_rows_that_it_leads_to(tiny_market: TinyMarket) -> None:
+    file = "id,country,state,opened\nA1,US,won,03/25/2024\nA2,DE,won,25/03/2024\nA3,US,won,25/03/2024\nA4,,won,soon\n"
+    ladder = climb(tiny_market, {"deals": file.encode()}, {"deals": BY_COUNTRY})
+    assert unread(ladder) == [("deals", "created_on", "unreadable as a date", 1, "'25/03/2024'", "4")]
+
+
+def test_amounts_that_a_case_leaves_as_they_are_need_no_rate(tiny_market: TinyMarket) -> None:
+    file = "id,state,paid,code,day\n" + "".join(
+        f"A{n},{'won' if n % 3 else 'lost'},100,{'Pesos' if n % 2 else 'US Dollar'},2024-03-05\n" for n in range(40)
+    )
+    paid = """case when state = 'won' then case when code = 'Pesos' then as_amount(paid)
+        else in_currency(as_amount(paid), code, day::date) end end as won_amount"""
+    select = f"select id as deal_id, state as outcome, {paid} from raw.deals"
+    definition = tiny_market({"deals": file.encode()}, {"deals": select})
+    (definition.folder / "rates.csv").write_text("currency,month,rate\nUSD,2024-03,0.92\n")
+    ladder = Ladder(definition)
+    ladder.climb()
+    assert not unread(ladder)
+    query = "select won_amount::float, count(*) from deals where outcome = 'won' group by 1 order by 1"
+    assert ladder.connection.sql(query).fetchall() == [(92.0, 13), (100.0, 13)]

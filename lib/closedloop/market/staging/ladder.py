@@ -33,8 +33,9 @@ from closedloop.market.staging.losses import missed
 from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
 from closedloop.market.staging.rates import add_rates
 from closedloop.market.staging.raw import RawFiles
-from closedloop.market.staging.readings import Select, Unreadable, missing_column
 from closedloop.market.staging.repeats import differing, repeated
+from closedloop.market.staging.selects import Select
+from closedloop.market.staging.unreadable import Unreadable, missing_column
 
 _RAW_SOURCE = re.compile(r"""\braw\s*\.\s*("?)([^\s",();]+)\1""", re.IGNORECASE)
 _READER = re.compile(r"\bas_(amount|number|count|flag|date|time)(?=\s*\()", re.IGNORECASE)

@@ -7,7 +7,7 @@ import duckdb
 
 from closedloop.market.contract import Table
 from closedloop.market.sources import quoted
-from closedloop.market.staging.readings import Mark, Select
+from closedloop.market.staging.selects import Mark, Select
 
 
 class Missed(NamedTuple):

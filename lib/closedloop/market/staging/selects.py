@@ -1,21 +1,14 @@
-"""Where a select reads text as an amount, a flag, a date or a number: what cannot be read there is not missing."""
+"""Selects, followed back to the raw files: where they read text as a number, a flag or a date, and of which rows."""
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import duckdb
 from sqlglot import TokenType, exp, parse_one, tokenize
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
-from closedloop.errors import allowed
-from closedloop.market.contract import Table
 from closedloop.market.reading.values import WORDS
-from closedloop.market.sources import quoted
-from closedloop.market.staging.checks import Actions
 
 _DIALECT = "duckdb"
 _RAW, _OTHER = "raw", "main"  # schemas: of raw files; of canonical tables and helpers
@@ -27,8 +20,7 @@ _TYPES = {
     **dict.fromkeys(exp.DataType.INTEGER_TYPES, ("a whole number", "12")),
     **dict.fromkeys(exp.DataType.REAL_TYPES, ("a number", "12.5")),
 }
-_NUMBERS = (WORDS["amount"][0], WORDS["number"][0], WORDS["count"][0])
-_CONVERTED = ("an amount in the market's currency", "a currency and month that are in rates.csv")
+CONVERTED = ("an amount in the market's currency", "a currency and month that are in rates.csv")
 _NO_TEXT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Query)
 
 
@@ -36,8 +28,9 @@ _NO_TEXT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Query)
 class Reading:
     """One place where a select reads text of a raw file as something else; ``columns`` as the file's header has them.
 
-    ``text`` and ``value`` are SQL over ``raw.<source>``: ``value`` is null where the text cannot be read as ``kind``.
-    ``is_hard``: there it stops the select; ``reader``: the kind of value that a function of ours reads.
+    ``text`` and ``value`` are SQL over ``raw.<source>``: ``text`` is null where no case leads to the place, ``value``
+    where the text cannot be read as ``kind``. ``is_hard``: there it stops the select; ``reader``: the kind of value
+    that a function of ours reads.
     """
 
     source: str
@@ -50,9 +43,9 @@ class Reading:
     reader: str = ""
 
     @property
-    def unreadable(self) -> str:
-        """SQL condition: there is text, and it cannot be read."""
-        return f"coalesce(trim(({self.text})::varchar), '') <> '' and ({self.value}) is null"
+    def asked(self) -> str:
+        """SQL condition: there is text to read."""
+        return f"coalesce(trim(({self.text})::varchar), '') <> ''"
 
 
 class Mark(NamedTuple):
@@ -178,9 +171,8 @@ class Select:
         if not kind or found is None or any(_kind(inner)[0] for inner in found[0].walk()):
             return None
         raw, source, columns = found
-        return Reading(
-            *(source, tuple(columns), raw.sql(_DIALECT), _value(node, raw).sql(_DIALECT), *kind, is_hard, _reader(node))
-        )
+        text, value = self._where_reached(node, raw, source, scope), _value(node, raw).sql(_DIALECT)
+        return Reading(source, tuple(columns), text, value, *kind, is_hard, _reader(node))
 
     def _conversion(self, node: exp.Anonymous, scope: Scope) -> Reading | None:
         """An amount of another currency, which is missing where no rate is known."""
@@ -190,7 +182,14 @@ class Select:
         value = self._over_raw(node.copy(), scope)
         if text is None or value is None or text[1] != value[1]:
             return None
-        return Reading(text[1], tuple(text[2]), text[0].sql(_DIALECT), value[0].sql(_DIALECT), *_CONVERTED, False)
+        written = self._where_reached(node, text[0], text[1], scope)
+        return Reading(text[1], tuple(text[2]), written, value[0].sql(_DIALECT), *CONVERTED, False)
+
+    def _where_reached(self, node: exp.Expr, text: exp.Expr, source: str, scope: Scope) -> str:
+        """The text where a case leads to the node, else null; a case of other files' columns is not followed."""
+        tests = [self._over_raw(test, scope) for test in _tests_before(node)]
+        known = [test[0].sql(_DIALECT) for test in tests if test and test[1] == source]
+        return f"case when {' and '.join(known)} then {text.sql(_DIALECT)} end" if known else text.sql(_DIALECT)
 
     def _over_raw(self, expression: exp.Expr, scope: Scope) -> tuple[exp.Expr, str, list[str]] | None:
         """The expression over one raw file's row, that file, and its columns; None for any other expression."""
@@ -249,6 +248,27 @@ def _kind(node: exp.Expr) -> tuple[tuple[str, str] | None, bool]:
     return None, False
 
 
+def _tests_before(node: exp.Expr) -> Iterator[exp.Expr]:
+    """What has to hold for the cases around a node to lead to it."""
+    while (parent := node.parent) is not None and not isinstance(node, exp.Query):
+        case = parent.parent if isinstance(parent, exp.If) and isinstance(parent.parent, exp.Case) else parent
+        if isinstance(case, exp.Case):
+            ifs = case.args["ifs"]
+            own = [exp.EQ(this=case.this.copy(), expression=one.this.copy()) if case.this else one.this for one in ifs]
+            place = ifs.index(parent) if parent in ifs else len(ifs) if node.arg_key == "default" else 0
+            yield from (_negated(test) for test in own[:place])
+            if parent is not case and node.arg_key == "true":
+                yield own[place].copy()
+        elif isinstance(parent, exp.If) and node.arg_key in ("true", "false"):
+            yield parent.this.copy() if node.arg_key == "true" else _negated(parent.this)
+        node = case
+
+
+def _negated(test: exp.Expr) -> exp.Expr:
+    """It does not hold, or nobody knows."""
+    return exp.Not(this=exp.Is(this=exp.paren(test.copy()), expression=exp.true()))
+
+
 def _reader(node: exp.Expr) -> str:
     """The kind of value that a call of ``as_<kind>`` reads; empty for another expression."""
     name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
@@ -276,122 +296,3 @@ def _with_column(text: str, column: str) -> str:
             place = token.start if before != TokenType.COMMA else None
         before = token.token_type
     return text if place is None else f"{text[:place]}, {column} as row_no {text[place:]}"
-
-
-_CELL = "empty the cell"
-Cell = tuple[int, str]  # the line on which its record begins, and the text
-
-
-class Unreadable:
-    """Counts what cannot be read. ``files`` names each source's file.
-
-    ``lines``, by table and column: of cells that held something, and are empty only because it could not be used.
-    """
-
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        files: Mapping[str, str],
-        actions: Actions,
-        reason: Callable[[str, str, str], str],
-    ) -> None:
-        self.lines: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        self.reasons: dict[tuple[str, str], str] = {}
-        self.numbers: set[tuple[str, str]] = set()  # the columns of sources that are read as amounts or numbers
-        self.without_rate: dict[str, float] = {}  # of a column of amounts: the share that cannot be converted
-        self._connection, self._files, self._actions, self._reason = connection, files, actions, reason
-        self._elsewhere: list[Reading] = []  # in helpers and joins: no cell of a table is known to rest on them
-
-    def count(self, table: Table, columns: Sequence[str], select: Select, source: str | None) -> None:
-        """Note the cells of a table's ``columns`` that are empty because the text in ``source`` cannot be read."""
-        named = {column.lower(): column for column in columns}
-        for name, readings in select.readings().items():
-            for group in _by_cell(readings):
-                if group[0].kind in _NUMBERS:
-                    self.numbers |= {(group[0].source, column) for column in group[0].columns}
-                if name in named and group[0].source == source:
-                    self._count(table, named[name], group)
-                else:
-                    self._elsewhere += group
-
-    def _count(self, table: Table, column: str, group: Sequence[Reading]) -> None:
-        query = f"select _line from {table.name} where {quoted(column)} is null"
-        empty = {line for (line,) in self._connection.execute(query).fetchall()}
-        cells = [cell for cell in self._cells(group) if cell[0] in empty]
-        self.lines[table.name, column] |= {line for line, _ in cells}
-        if group[0].kind == _CONVERTED[0]:
-            query = (
-                f"select count(*) from raw.{quoted(group[0].source)} where coalesce(trim({group[0].text}), '') <> ''"
-            )
-            n = self._connection.execute(query).fetchone()
-            self.without_rate[column] = len(cells) / max(n[0] if n else 1, 1)
-        self.reasons[table.name, column] = f"unreadable as {group[0].kind}"
-        if column not in table.required:  # else its row is set aside, for this reason
-            self._note(table.name, column, group, cells)
-
-    def count_elsewhere(self) -> None:
-        """Note what cannot be read on the way to a table, in helpers and joined files."""
-        for group in _by_cell(self._elsewhere):
-            self._note(f"raw.{group[0].source}", allowed(group[0].columns), group, self._cells(group))
-
-    def _note(self, table: str, column: str, group: Sequence[Reading], cells: Sequence[Cell]) -> None:
-        first, reasons = group[0], defaultdict[str, list[Cell]](list)
-        for cell in cells:
-            own = self._reason(first.source, first.reader, cell[1]) if first.reader else f"unreadable as {first.kind}"
-            reasons[own].append(cell)
-        for reason, bad in reasons.items():
-            self._actions.note(
-                *(table, _CELL, reason, column),
-                lines=[line for line, _ in bad],
-                values=[text for _, text in bad],
-                allowed=" or ".join(dict.fromkeys(reading.allowed for reading in group)),
-                file=self._files[first.source],
-            )
-
-    def stopped(self, readings: Iterable[Reading], message: str) -> str:
-        """Which cell stopped a select with the database's ``message``, which names its text; empty if another cause."""
-        for reading in readings:
-            cells = self._found(reading, f"({reading.text}) is not null and ({reading.value}) is null")
-            named = [cell for cell in cells if f"'{cell[1]}'" in message or f'"{cell[1]}"' in message]
-            if named:
-                (line, text), n, file = named[0], len(cells), self._files[reading.source]
-                place = self._actions.place(file, [line])
-                return (
-                    f"{place}: {allowed(reading.columns)} holds {text!r}, which "
-                    f"cannot be read as {reading.kind}{f' ({n:,} such cells)' if n > 1 else ''}; allowed: "
-                    f"{reading.allowed}. Mend the file, or use try_cast, try_strptime, as_amount or as_flag in the "
-                    "select: what they cannot read is emptied and counted"
-                )
-        return ""
-
-    def _cells(self, group: Sequence[Reading]) -> list[Cell]:
-        """The cells that none of the readings of the same columns can read, in the order of their lines."""
-        return self._found(group[0], " and ".join(reading.unreadable for reading in group))
-
-    def _found(self, reading: Reading, condition: str) -> list[Cell]:
-        source = quoted(reading.source)
-        query = f"select line, ({reading.text})::varchar as text from raw.{source} where {condition} order by line"
-        try:
-            return self._connection.execute(query).fetchall()
-        except duckdb.Error:  # what the text is made of fails by itself, which the select's own error tells
-            return []
-
-
-def _by_cell(readings: Iterable[Reading]) -> list[list[Reading]]:
-    """Readings of the same cells together: text that one of several ways can read is readable."""
-    groups: defaultdict[tuple[str, tuple[str, ...]], dict[Reading, None]] = defaultdict(dict)
-    for reading in readings:
-        groups[reading.source, reading.columns][reading] = None
-    return [list(group) for group in groups.values()]
-
-
-def missing_column(message: str, columns: Iterable[Sequence[str]]) -> str:
-    """What to say of a column that a select names and none of the files has; nothing of another error."""
-    found = re.search(r'does not have a column named "(.+?)"|Referenced column "(.+?)" not found', message)
-    if not found:
-        return ""
-    there = dict.fromkeys(own for source in columns for own in source)
-    return (
-        f"{found[1] or found[2]!r} is no column of what it reads; the files have {allowed(there, 60)}. Where it was "
-        "renamed in the source, write its new name there"
-    )
