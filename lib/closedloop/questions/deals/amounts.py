@@ -262,7 +262,7 @@ def _show_amounts(shown: Evidence, title: str) -> Sequence[Piece]:
         "mean": ("mean amount", mean),
         "median_amount": "median",
         "next": ("nine of ten lie within", coming),
-        "sales_velocity_per_day": ("open deals make a day", "backed"),
+        "sales_velocity_per_day": ("sales velocity a day", "backed"),
     }
     pieces: list[Piece] = [*_typical_amount(shown), *amount_order(shown)]
     unpaid = shown.first("n_won_without_amount")
