@@ -117,6 +117,21 @@ def test_a_deal_that_was_opened_again_ended_when_it_ended_at_last(root: Path) ->
     assert found == [("lost", "2024-06-01"), ("open", None), ("won", "2024-05-01")]
 
 
+def test_pipelines_that_share_a_stages_name_keep_their_own_days(root: Path) -> None:
+    """A deal that was moved has days in the columns of both pipelines."""
+    days = ["2024-01-05", "2024-03-07", "2024-04-01", "2024-05-01"]
+    lines = [[*row[:3], "", row[4], ["Direct", "Partners"][i // 4 % 2], *days] for i, row in enumerate(rows())]
+    entered = [
+        f'Date entered ""{stage} ({own})""' for stage in ("Proposal", "Closed Won") for own in ("Direct", "Partners")
+    ]
+    put(root / "exports", lines, [*HEAD, "Pipeline", *entered])
+    answered(root / "exports")
+    query = "select distinct pipeline, entered_on::varchar from stage_history join deals using (deal_id) order by 1"
+    assert climbed().connection.execute(query).fetchall() == [("Direct", days[0]), ("Partners", days[1])]
+    ends = "select distinct pipeline, closed_on::varchar from deals where outcome = 'won' order by 1"
+    assert climbed().connection.execute(ends).fetchall() == [("Direct", days[2]), ("Partners", days[3])]
+
+
 def test_changes_of_other_fields_are_no_stages(root: Path) -> None:
     put(root / "exports", rows(), HEAD)
     changes = []

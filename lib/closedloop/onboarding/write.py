@@ -102,7 +102,7 @@ def _source(draft: Draft, name: str, export: Export) -> str:
     columns = settings.pop("columns")
     lines = [f"[sources.{name}]                    # {export.system or 'an export'}: {export.table}"]
     lines += [f"{key} = {toml(value)}" for key, value in settings.items()]
-    used = {*export.columns.values(), *(column for names in export.entered.values() for column in names)}
+    used = {*export.columns.values(), *export.days_entered}
     used |= {column for table, column in draft.fields if table == export.table}
     lines.append(f"[sources.{name}.columns]")
     kinds = {column: kind for column, kind in columns.items() if column in used or export.table == "respondents"}
@@ -199,8 +199,7 @@ def _stages(draft: Draft, pipeline: str = "") -> list[str]:
         deals = deals[pd.Series(draft.texts("deals", "pipeline"), dtype=object) == pipeline]
     current = [text for text in dict.fromkeys(deals["stage"]) if text and draft.is_open(text)]
     if entered := draft.exports["deals"].entered:
-        own = [stage for stage, columns in entered.items()
-               if not pipeline or stage in current or any(f"({pipeline})" in column for column in columns)]  # fmt: skip
+        own = [stage for stage, of in entered.items() if not pipeline or stage in current or pipeline in of]
         return [stage for stage in own if draft.is_open(stage)]
     if "stage_history" in draft.exports:
         frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
