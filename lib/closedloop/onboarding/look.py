@@ -96,9 +96,9 @@ def see(found: Look, currency: str, amounts: Sequence[str]) -> None:
 
 def pattern(path: Path) -> str:
     """The path of this export and of the next one: what changes at the end of its name, a day or a number, is ``*``."""
-    if not re.search(r"(?<=[-_ ])[0-9][-_0-9]*$", path.stem):
+    stem = re.sub(r"(?<=[-_ ])[0-9][-_.0-9]*$", "", path.stem)
+    if stem == path.stem:
         return str(path)
-    stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "", path.stem)
     return str(Path(glob.escape(str(path.parent))) / f"{glob.escape(stem)}[0-9]*{path.suffix}")
 
 
