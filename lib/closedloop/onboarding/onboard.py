@@ -13,9 +13,10 @@ from closedloop.market.definition import check_slug, read_definition, zone
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
-from closedloop.onboarding.draft import QUESTIONS, Draft, slug
+from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.gather import gathered
 from closedloop.onboarding.look import Look, look, look_at_table, see
+from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ParameterError
-from closedloop.market.definition import Periods, definition_in
+from closedloop.market.definition import definition_in
 from closedloop.market.files import write_atomic
-from closedloop.market.periods import period_of
 from closedloop.market.staging.meanings import Meaning, read_meanings, written
 from closedloop.onboarding.draft import Draft, slug
+from closedloop.onboarding.first_period import first_period
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
 
@@ -27,10 +27,8 @@ _IGNORE = """# customers' data stay here: only the definition may leave this mac
 !values.csv
 !rates.csv
 """
-_HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
 _ORDER = "# in the order in which deals pass them: please check"
 _MOST_TOLD = 60  # columns that are left out
-_FIRST_OF = 3  # of the periods, where there are few
 
 
 def folder_of(draft: Draft, folder: Path) -> list[Path]:
@@ -76,9 +74,9 @@ def definition(draft: Draft) -> str:
         f"title = {toml(draft.market.replace('-', ' ').capitalize())}",
         f"currency = {toml(draft.currency)}",
         f"timezone = {toml(draft.timezone)}                # where days are counted",
-        'clock = "day"' if _dated(draft) else 'clock = "none"',
+        'clock = "day"' if draft.is_dated else 'clock = "none"',
     ]
-    if _dated(draft):
+    if draft.is_dated:
         head.append('extracted_on = "latest"           # the last day that the data record')
     parts = ["\n".join(head), *_periods(draft)]
     for name, export in _named(draft).items():
@@ -87,10 +85,6 @@ def definition(draft: Draft) -> str:
         parts.append(_deals(draft))
     parts += _fields(draft)
     return "\n\n".join(parts) + "\n"
-
-
-def _dated(draft: Draft) -> bool:
-    return any(role.endswith("_on") for export in draft.exports.values() for role in export.columns)
 
 
 def _named(draft: Draft) -> dict[str, Export]:
@@ -111,45 +105,13 @@ def _source(draft: Draft, name: str, export: Export) -> str:
 
 
 def _periods(draft: Draft) -> list[str]:
-    if not _dated(draft):
+    if not draft.is_dated:
         return []
-    starts = next((int(row["value"]) for row in draft.answers["dates"].rows if row["setting"] == "year_starts"), 1)
-    days = _closing_days(draft)
-    length, first = "quarter", ""
-    for length in ("quarter", "half", "year"):
-        periods = Periods(first="-", length=length, year_starts=starts)
-        counts = pd.Series([period_of(day.date(), periods).name for day in days]).value_counts().sort_index()
-        able = counts[counts >= _FEWEST_CLOSED]
-        if len(able) >= _FIRST_OF:
-            first = str(able.index[min(_HISTORY, len(able) // _FIRST_OF)])
-            break
-    else:
-        first = (
-            period_of(max(days).date(), Periods(first="-", length=length, year_starts=starts)).name if days else "2024"
-        )
+    found, _ = first_period(draft)
+    starts = found.year_starts
     year = f"\nyear_starts = {starts}                   # month" if starts != 1 else ""
-    return [
-        f"[periods]\nfirst = {toml(first)}                 # earlier deals are history\nlength = {toml(length)}{year}"
-    ]
-
-
-_ENDS = {
-    "deals": ("won_on", "lost_on", "closed_on", "close_on", "created_on"),
-    "leads": ("created_on",),
-    "respondents": ("answered_on",),
-}
-
-
-def _closing_days(draft: Draft) -> list[pd.Timestamp]:
-    """The days on which deals ended, else leads came or people answered; no forecasts."""
-    for table, roles in _ENDS.items():
-        found, known = list[pd.Timestamp](), [role for role in roles if draft.column(table, role)]
-        last = max(filter(pd.notna, draft.days(table, "created_on")), default=None) if "created_on" in known else None
-        for role in known:
-            found += [day for day in draft.days(table, role) if pd.notna(day) and (last is None or day <= last)]
-            if found and role != "won_on":  # what was won and what was lost stand in two columns
-                return found
-    return []
+    head = f"[periods]\nfirst = {toml(found.first)}                 # earlier deals are history"
+    return [f"{head}\nlength = {toml(found.length)}{year}"]
 
 
 def _deals(draft: Draft) -> str:
