@@ -8,6 +8,7 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.definition import read_definition
 from closedloop.onboarding.onboard import answers_of
+from closedloop.onboarding.question import ORDER
 
 from tests.onboarding.conftest import answered, begun, climbed
 
@@ -130,6 +131,32 @@ def test_pipelines_that_share_a_stages_name_keep_their_own_days(root: Path) -> N
     assert climbed().connection.execute(query).fetchall() == [("Direct", days[0]), ("Partners", days[1])]
     ends = "select distinct pipeline, closed_on::varchar from deals where outcome = 'won' order by 1"
     assert climbed().connection.execute(ends).fetchall() == [("Direct", days[2]), ("Partners", days[3])]
+
+
+def test_an_order_of_stages_that_no_history_shows_is_asked(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    with pytest.raises(ParameterError, match="2 answers are not sure"):
+        begun(root / "exports", asks=ORDER)
+    given = answers_of(Path("ours-answers.toml"))
+    places = {row["written"]: row for row in given["values"] if row["column"] == ORDER}
+    assert {stage: row["meaning"] for stage, row in places.items()} == {"Negotiation": "1", "Proposal": "2"}
+    assert Path("ours-answers.toml").read_text().count("[[values]]  # please check") == 2
+    places["Proposal"]["meaning"], places["Negotiation"]["meaning"] = 1, "second"
+    with pytest.raises(ParameterError, match="order of stages = 'second'; allowed: 1, 2, 3"):
+        begun(root / "exports", answers=given)
+    places["Negotiation"]["meaning"] = 2
+    begun(root / "exports", answers=given, asks=ORDER)
+    assert read_definition("ours").deals.stages == ("Proposal", "Negotiation")  # type: ignore[union-attr]
+    assert ORDER not in (root / "data/ours/values.csv").read_text()
+
+
+def test_days_of_stages_show_their_order_however_columns_stand(root: Path) -> None:
+    lines = [[*row, "2024-03-01" if i % 3 else "", "2024-02-01", "2024-01-01"] for i, row in enumerate(rows())]
+    entered = [f'Date entered ""{stage}""' for stage in ("Negotiation", "Proposal", "Discovery")]
+    put(root / "exports", lines, [*HEAD, *entered])
+    begun(root / "exports", asks=ORDER)
+    stages = read_definition("ours").deals.stages  # type: ignore[union-attr]
+    assert stages == ("Discovery", "Proposal", "Negotiation")
 
 
 def test_changes_of_other_fields_are_no_stages(root: Path) -> None:

@@ -123,10 +123,8 @@ class Draft:
     @cached_property
     def deals(self) -> pd.DataFrame:
         """A row a deal: outcome, created_on, is_young."""
-        rows = self.answers["values"].rows if "values" in self.answers else ()
-        meant = {row["written"]: row["meaning"] for row in rows if row["column"] == "outcome"}
         if self.said_by:
-            outcome = pd.Series([meant.get(text or "", "open") for text in self.texts("deals", self.said_by)])
+            outcome = pd.Series([self.meaning.get(text or "", "open") for text in self.texts("deals", self.said_by)])
         else:
             ends = zip(self._flags("is_won"), self._flags("is_closed") or self._flags("is_won"), strict=True)
             outcome = pd.Series(["won" if won else "lost" if closed else "open" for won, closed in ends])
@@ -137,11 +135,16 @@ class Draft:
 
     def days(self, table: str, role: str) -> list[Any]:
         """The days of a role's column."""
+        return self._days(table, self.texts(table, role))
+
+    def days_of(self, table: str, column: str) -> list[Any]:
+        """The days of a column."""
+        return self._days(table, self.exports[table].look.texts[column])
+
+    def _days(self, table: str, texts: list[str | None]) -> list[Any]:
         style = self.exports[table].look.style(self.currency)
-        return [
-            pd.Timestamp(day) if text and (day := read("date", text, style)) else pd.NaT
-            for text in self.texts(table, role)
-        ]
+        days = {text: pd.Timestamp(day) for text in set(texts) if text and (day := read("date", text, style))}
+        return [days.get(text or "", pd.NaT) for text in texts]
 
     @cached_property
     def fields(self) -> dict[tuple[str, str], str]:
@@ -179,13 +182,17 @@ class Draft:
         return found
 
     @property
+    def meaning(self) -> dict[str, str]:
+        """The outcome of each text: as it was confirmed, until then as it is proposed."""
+        if "values" not in self.answers:
+            return {text: meant for text, (meant, _) in self.outcomes.items()}
+        rows = [row for row in self.answers["values"].rows if (row["table"], row["column"]) == ("deals", "outcome")]
+        return {row["written"]: row["meaning"] for row in rows}
+
+    @property
     def meant(self) -> dict[str, list[str]]:
-        """The texts of each outcome, as they were confirmed."""
-        found: dict[str, list[str]] = {name: [] for name in OUTCOMES}
-        for row in self.answers["values"].rows:
-            if (row["table"], row["column"]) == ("deals", "outcome") and row["meaning"] in found:
-                found[row["meaning"]].append(row["written"])
-        return found
+        """The texts of each outcome."""
+        return {name: [text for text, meant in self.meaning.items() if meant == name] for name in OUTCOMES}
 
     def is_ours(self, currency: str) -> bool:
         """Is it the market's currency, by its code or its sign?"""

@@ -76,6 +76,7 @@ def onboard(
     for key, proposed in QUESTIONS.items():
         question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
         draft.answers[key] = ask(question) if question.rows else question
+        draft.__dict__.pop("deals", None)  # which is told by the answers
         if key == "dates":
             _apply(draft)
     refuse_open(draft.answers, market)
@@ -97,7 +98,6 @@ def _apply(draft: Draft) -> None:
         for export in draft.exports.values():
             if export.look.name == row["source"]:
                 export.look.settings[row["setting"]] = row["value"]
-    draft.__dict__.pop("deals", None)
 
 
 def _none(key: str) -> Question:

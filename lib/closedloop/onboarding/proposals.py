@@ -13,6 +13,7 @@ from closedloop.onboarding.first_period import first_period
 from closedloop.onboarding.moments import Moment, moments, tells_of_a_person
 from closedloop.onboarding.question import Question, Row
 from closedloop.onboarding.recognise import meanings
+from closedloop.onboarding.stages import asked_as, in_order, pipelines_kept
 
 _RENEWALS = (
     "renew",
@@ -74,10 +75,26 @@ def values(draft: Draft) -> Question:
             sure = own if own in of_list(table, role) else words.get(key(text), "")
             last = "other" if "other" in of_list(table, role) else ""
             found.append((Meaning(table, role, text, sure or near or last, n), bool(sure)))
+    found += [(meaning, False) for meaning in _orders(draft)]
     rows = [{"table": one.table, "column": one.column, "written": one.written, "n": one.n, "meaning": one.meaning}
             for one, _ in found]  # fmt: skip
-    may = "of deals.outcome won, lost, no_decision, open; of others a word of their list, or nothing"
-    return Question("values", "What do these words mean?", "meaning", tuple(rows), tuple(s for _, s in found), may)
+    may = (
+        "of deals.outcome won, lost, no_decision, open; of an order 1, 2, 3; of others a word of their list, or nothing"
+    )
+    title = "What do these words mean, and in which order do deals pass their stages?"
+    return Question("values", title, "meaning", tuple(rows), tuple(s for _, s in found), may)
+
+
+def _orders(draft: Draft) -> list[Meaning]:
+    """The places of open stages, of each pipeline, where no history shows in which order deals pass them."""
+    found = list[Meaning]()
+    counts = Counter(draft.texts("deals", "stage")) if "deals" in draft.exports else {}
+    for pipeline in (pipelines_kept(draft) or [""]) if counts else ():
+        stages, is_shown = in_order(draft, pipeline)
+        if len(stages) > 1 and not is_shown:
+            found += [Meaning("deals", asked_as(pipeline), stage, str(place), counts[stage])
+                      for place, stage in enumerate(stages, 1)]  # fmt: skip
+    return found
 
 
 def known(draft: Draft) -> Question:

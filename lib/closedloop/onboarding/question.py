@@ -10,6 +10,7 @@ from closedloop.market.reading.values import ORDERS
 from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]
+ORDER = "order of stages"  # what rows are called that tell a stage's place
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Question:
         if self.key in lists and answer not in lists[self.key]:
             raise ParameterError(f"answers: [[{self.key}]] {self.answer} = {answer!r}; allowed: {self.may}")
         words = {*OUTCOMES, *LEAD_STATUSES, *LOSS_REASONS, ""}
-        if self.key == "values" and answer not in words:
+        is_place = str(row.get("column")).startswith(ORDER)
+        if self.key == "values" and is_place and not str(answer).isdigit():
+            raise ParameterError(f"answers: [[values]] {row['column']} = {answer!r}; allowed: 1, 2, 3 and so on")
+        if self.key == "values" and not is_place and answer not in words:
             raise ParameterError(f"answers: [[values]] meaning = {answer!r}; allowed: {allowed(sorted(words), 40)}")
 
 

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from closedloop.errors import ParameterError
 from closedloop.market.definition import definition_in
 from closedloop.market.files import write_atomic
 from closedloop.market.staging.meanings import Meaning, read_meanings, written
 from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.first_period import first_period
+from closedloop.onboarding.question import ORDER
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
+from closedloop.onboarding.stages import confirmed, pipelines_kept
 
 _IGNORE = """# customers' data stay here: only the definition may leave this machine
 *
@@ -27,7 +27,7 @@ _IGNORE = """# customers' data stay here: only the definition may leave this mac
 !values.csv
 !rates.csv
 """
-_ORDER = "# in the order in which deals pass them: please check"
+_ORDER = "# in the order in which deals pass them"
 _MOST_TOLD = 60  # columns that are left out
 
 
@@ -40,7 +40,7 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
         raise ParameterError(f"{folder} exists; choose another name, or change what is there by hand")
     texts = {f"{table}.sql": select for table, select in selects(draft).items()}
     texts |= {"market.toml": definition(draft), ".gitignore": _IGNORE, "key": secrets.token_hex(16) + "\n"}
-    rows = draft.answers["values"].rows
+    rows = [row for row in draft.answers["values"].rows if not row["column"].startswith(ORDER)]
     names = ("table", "column", "written", "meaning", "n")
     texts["values.csv"] = written([Meaning(*(row[name] for name in names)) for row in rows])
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _deals(draft: Draft) -> str:
     told = [name for name in ("won", "lost", "no_decision") if meant[name]]
     lines = [
         "[deals]",
-        *([] if (several := _pipelines(draft)) else [f"stages = {toml(_stages(draft))}    {_ORDER}"]),
+        *([] if (several := pipelines_kept(draft)) else [f"stages = {toml(confirmed(draft))}    {_ORDER}"]),
         f"outcomes = {toml(told)}",
     ]
     gone = [
@@ -137,50 +137,8 @@ def _deals(draft: Draft) -> str:
         ]
         lines.append(f"keep = {toml(' and '.join(tests))}")
     for name in several:
-        lines += [f"[deals.pipelines.{toml(name)}]", f"stages = {toml(_stages(draft, name))}    {_ORDER}"]
+        lines += [f"[deals.pipelines.{toml(name)}]", f"stages = {toml(confirmed(draft, name))}    {_ORDER}"]
     return "\n".join(lines)
-
-
-def _pipelines(draft: Draft) -> list[str]:
-    """The pipelines whose deals are of this market, where there are several."""
-    column = draft.column("deals", "pipeline")
-    kept = [row["value"] for row in draft.answers["deals"].rows if row["column"] == column and row["keep"]]
-    return kept if len(kept) > 1 else []
-
-
-def _stages(draft: Draft, pipeline: str = "") -> list[str]:
-    """The open stages, of one pipeline or of all, in the order in which deals pass them, as far as the files tell.
-
-    A history tells it; else, where closed deals keep their last stage, those that are won more often come later, and
-    where they do not, those in which open deals are older.
-    """
-    if not draft.column("deals", "stage"):
-        return []
-    deals = draft.deals.assign(stage=pd.Series(draft.texts("deals", "stage"), dtype=object))
-    if pipeline:
-        deals = deals[pd.Series(draft.texts("deals", "pipeline"), dtype=object) == pipeline]
-    current = [text for text in dict.fromkeys(deals["stage"]) if text and draft.is_open(text)]
-    if entered := draft.exports["deals"].entered:
-        own = [stage for stage, of in entered.items() if not pipeline or stage in current or pipeline in of]
-        return [stage for stage in own if draft.is_open(stage)]
-    if "stage_history" in draft.exports:
-        frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
-        frame["on"] = draft.days("stage_history", "entered_on")
-        # a history may tell of other columns too
-        frame = frame[frame["stage"].isin(set(draft.texts("deals", "stage")))]
-        if pipeline:
-            ids = pd.Series(draft.texts("deals", "deal_id"), dtype=object)
-            frame = frame[frame["deal_id"].isin(set(ids[deals.index]))]
-        frame = frame.dropna().sort_values("on", kind="stable")
-        frame["place"] = frame.groupby("deal_id").cumcount()
-        means = frame.groupby("stage")["place"].mean()
-    elif draft.said_by == "status":
-        means = (deals["outcome"] == "won").groupby(deals["stage"]).mean()
-    else:
-        days = (deals["created_on"].max() - pd.to_datetime(deals["created_on"])).dt.days
-        means = days.groupby(deals["stage"]).mean()
-    known = [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
-    return [*known, *(stage for stage in current if stage not in known)]
 
 
 def _fields(draft: Draft) -> list[str]:
