@@ -1,6 +1,6 @@
 """A project without markets, a place for exports, and the steps of onboarding."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.market.conftest import project_at
 from tests.onboarding.exports import Market
 
 QUIET = Console(quiet=True)
-USUAL = {ORDER}  # what nearly every market is asked
+USUAL = {ORDER, "year_starts", "currency"}  # what nearly every market is asked
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,20 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def begun(
-    place: Path | str, market: str = "ours", answers: dict[str, Any] | None = None, *, asks: str = "", **more: Any
+    place: Path | str,
+    market: str = "ours",
+    answers: dict[str, Any] | None = None,
+    *,
+    usual: Collection[str] = USUAL,
+    **more: Any,
 ) -> Onboarded:
-    """As somebody does who takes what is sure, and what no file can settle as it is proposed, but for rows ``asks``."""
+    """As somebody does who takes what is sure, and what is ``usual`` as it is proposed."""
     asked = asking(QUIET, answers or {}, is_silent=True)
 
     def ask(question: Question) -> Question:
         found = asked(question)
-        usual = [{row.get("column"), row.get("setting")} & (USUAL - {asks}) for row in found.rows]
-        return replace(found, safe=tuple(s or bool(own) for s, own in zip(found.safe, usual, strict=True)))
+        taken = [{row.get("column"), row.get("setting")} & {*usual} for row in found.rows]
+        return replace(found, safe=tuple(s or bool(own) for s, own in zip(found.safe, taken, strict=True)))
 
     settings = {"currency": "", "timezone": "Europe/Amsterdam", "note": lambda _: None} | more
     return onboard(market, str(place), ask=ask, **settings)

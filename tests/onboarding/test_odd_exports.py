@@ -10,7 +10,7 @@ from closedloop.market.definition import read_definition
 from closedloop.onboarding.onboard import answers_of
 from closedloop.onboarding.question import ORDER
 
-from tests.onboarding.conftest import answered, begun, climbed
+from tests.onboarding.conftest import USUAL, answered, begun, climbed
 
 STAGES = ["Closed Won", "Closed Lost", "Proposal", "Negotiation"]
 HEAD = ["Deal ID", "Stage", "Created Date", "Close Date", "Amount"]
@@ -133,10 +133,53 @@ def test_pipelines_that_share_a_stages_name_keep_their_own_days(root: Path) -> N
     assert climbed().connection.execute(ends).fetchall() == [("Direct", days[2]), ("Partners", days[3])]
 
 
+def test_what_no_file_settles_is_asked(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    with pytest.raises(ParameterError, match="3 answers are not sure"):
+        begun(root / "exports", timezone="", usual=[ORDER])
+    given = answers_of(Path("ours-answers.toml"))
+    asked = {row["setting"]: row for row in given["dates"]}
+    assert {name: row["value"] for name, row in asked.items()} == {
+        "currency": "EUR",
+        "timezone": "UTC",
+        "year_starts": 1,
+    }
+    asked["currency"]["value"] = "dollars"
+    with pytest.raises(ParameterError, match=r"currency = 'dollars'; allowed: .*a currency"):
+        begun(root / "exports", answers=given, timezone="")
+    for name, value in {"currency": "USD", "timezone": "America/New_York", "year_starts": 7}.items():
+        asked[name]["value"] = value
+    begun(root / "exports", answers=given, timezone="", usual=[ORDER])
+    found = read_definition("ours")
+    assert found.periods is not None
+    assert (found.currency, found.timezone, found.periods.year_starts) == ("USD", "America/New_York", 7)
+
+
+@pytest.mark.parametrize("told", ["by a column", "by a sign", "by the header", "by a person"])
+def test_a_currency_that_is_told_is_not_asked(root: Path, told: str) -> None:
+    lines = [[*row, "GBP"] if told == "by a column" else [*row[:4], f"£{row[4]}"] if told == "by a sign" else row
+             for row in rows()]  # fmt: skip
+    head = [*HEAD[:4], "Amount (GBP)"] if told == "by the header" else HEAD
+    put(root / "exports", lines, [*head, "Currency"] if told == "by a column" else head)
+    currency = "GBP" if told == "by a person" else ""
+    found = begun(root / "exports", currency=currency, usual=[ORDER, "year_starts"])
+    assert [row["setting"] for row in found.answers["dates"].rows] == ["year_starts"]
+    assert read_definition("ours").currency == "GBP"
+
+
+@pytest.mark.parametrize(("zone", "n_asked"), [("", 1), ("Z", 0)])
+def test_where_times_were_written_is_asked_unless_they_say_it(root: Path, zone: str, n_asked: int) -> None:
+    put(root / "exports", [[*row[:2], f"{row[2]} 09:30:00{zone}", *row[3:]] for row in rows()], HEAD)
+    answered(root / "exports")
+    asked = answers_of(Path("ours-answers.toml")) if n_asked else {}
+    assert sum(row["setting"] == "timezone" for row in asked.get("dates", ())) == n_asked
+    assert Path("ours-answers.toml").exists() == bool(n_asked)
+
+
 def test_an_order_of_stages_that_no_history_shows_is_asked(root: Path) -> None:
     put(root / "exports", rows(), HEAD)
     with pytest.raises(ParameterError, match="2 answers are not sure"):
-        begun(root / "exports", asks=ORDER)
+        begun(root / "exports", usual=USUAL - {ORDER})
     given = answers_of(Path("ours-answers.toml"))
     places = {row["written"]: row for row in given["values"] if row["column"] == ORDER}
     assert {stage: row["meaning"] for stage, row in places.items()} == {"Negotiation": "1", "Proposal": "2"}
@@ -145,7 +188,7 @@ def test_an_order_of_stages_that_no_history_shows_is_asked(root: Path) -> None:
     with pytest.raises(ParameterError, match="order of stages = 'second'; allowed: 1, 2, 3"):
         begun(root / "exports", answers=given)
     places["Negotiation"]["meaning"] = 2
-    begun(root / "exports", answers=given, asks=ORDER)
+    begun(root / "exports", answers=given, usual=USUAL - {ORDER})
     assert read_definition("ours").deals.stages == ("Proposal", "Negotiation")  # type: ignore[union-attr]
     assert ORDER not in (root / "data/ours/values.csv").read_text()
 
@@ -154,7 +197,7 @@ def test_days_of_stages_show_their_order_however_columns_stand(root: Path) -> No
     lines = [[*row, "2024-03-01" if i % 3 else "", "2024-02-01", "2024-01-01"] for i, row in enumerate(rows())]
     entered = [f'Date entered ""{stage}""' for stage in ("Negotiation", "Proposal", "Discovery")]
     put(root / "exports", lines, [*HEAD, *entered])
-    begun(root / "exports", asks=ORDER)
+    begun(root / "exports", usual=USUAL - {ORDER})
     stages = read_definition("ours").deals.stages  # type: ignore[union-attr]
     assert stages == ("Discovery", "Proposal", "Negotiation")
 

@@ -52,6 +52,7 @@ class Draft:
     exports: dict[str, Export]
     currency: str
     timezone: str
+    untold: frozenset[str] = frozenset()  # of currency and timezone: neither a file nor a person told
     answers: dict[str, Question] = field(default_factory=dict)
     left_out: list[Moment] = field(default_factory=list)
 

@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 
+from closedloop.market.definition import zone
 from closedloop.market.reading.values import read
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
@@ -12,7 +14,7 @@ from closedloop.onboarding.draft import Draft
 from closedloop.onboarding.first_period import first_period
 from closedloop.onboarding.moments import Moment, moments, tells_of_a_person
 from closedloop.onboarding.question import Question, Row
-from closedloop.onboarding.recognise import meanings
+from closedloop.onboarding.recognise import Export, meanings
 from closedloop.onboarding.stages import asked_as, in_order, pipelines_kept
 
 _RENEWALS = (
@@ -30,6 +32,7 @@ _RENEWALS = (
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
 _FEWEST_OF_A_WORD, _MOST_WORDS = 3, 15  # rows of a text that is a word of a list, where it has many texts
 _LONGEST_PHRASE = 60  # letters of what a list may hold
+_SEEN = 1000  # times that tell whether they name their zone
 
 
 def pipelines(draft: Draft) -> Question:
@@ -160,22 +163,34 @@ def currencies(draft: Draft) -> Question:
 
 
 def dates(draft: Draft) -> Question:
-    """How dates are written where the files do not settle it, where times were written, when the fiscal year starts."""
-    rows, safe = list[Row](), list[bool]()
+    """How days, times and amounts are written where the files do not settle it, and what hardly any file settles."""
+    rows = list[Row]()
     for export in draft.exports.values():
         if len(export.look.dates) > 1:
             rows.append({"source": export.look.name, "setting": "dates", "value": export.look.dates[0]})
-            safe.append(False)
         if export.look.asks_decimal:
             rows.append({"source": export.look.name, "setting": "decimal", "value": "."})
-            safe.append(False)
-        if "time" in export.look.kinds.values():
+        if any(_is_without_zone(draft, export, column) for column in (*export.columns.values(), *export.days_entered)):
             rows.append({"source": export.look.name, "setting": "timezone", "value": draft.timezone})
-            safe.append(True)
-    rows.append({"source": "market", "setting": "year_starts", "value": 1})
-    safe.append(True)
-    return Question("dates", "How are days and times written, and in which month does the fiscal year start?", "value",
-                    tuple(rows), tuple(safe), "YMD, DMY, MDY; a time zone; a month; . or , before cents")  # fmt: skip
+    has_amounts = any(role.startswith("amount") for export in draft.exports.values() for role in export.columns)
+    if "currency" in draft.untold and has_amounts:
+        rows.append({"source": "market", "setting": "currency", "value": draft.currency})
+    if "timezone" in draft.untold and draft.is_dated:
+        rows.append({"source": "market", "setting": "timezone", "value": draft.timezone})
+    if draft.is_dated:
+        rows.append({"source": "market", "setting": "year_starts", "value": 1})
+    title = "How are days, times and amounts written, and in which month does the fiscal year start?"
+    may = "YMD, DMY, MDY; a time zone; a month; . or , before cents; a currency"
+    return Question("dates", title, "value", tuple(rows), (False,) * len(rows), may)
+
+
+def _is_without_zone(draft: Draft, export: Export, column: str) -> bool:
+    """Does a column hold times that do not name their zone? Then they are others, where another zone is declared."""
+    if export.look.kinds[column] != "time":
+        return False
+    style, dates = export.look.style(draft.currency), next(iter(export.look.dates), None)
+    here, there = (replace(style, dates=style.dates or dates, zone=zone(name)) for name in ("UTC", "Asia/Tokyo"))
+    return any(read("time", text, here) != read("time", text, there) for text in export.look.known(column)[:_SEEN])
 
 
 # how days are written comes first: the other questions are answered out of what is read

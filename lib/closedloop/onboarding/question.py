@@ -1,5 +1,6 @@
 """One table to confirm: what is proposed, what is sure of it, and what somebody answered."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,7 +65,7 @@ class Question:
 
 
 def _is_setting(name: str, text: str) -> bool:
-    """Does a text say how days, times or decimals are written, or a month?"""
+    """Does a text say how days, times or decimals are written, a month or a currency?"""
     if name == "timezone":
         try:
             return bool(zone(text))
@@ -72,4 +73,6 @@ def _is_setting(name: str, text: str) -> bool:
             return False
     if name == "year_starts":
         return text.isdigit() and 1 <= int(text) <= 12
+    if name == "currency":
+        return bool(re.fullmatch("[A-Z]{3}", text))
     return text in {"dates": ORDERS, "decimal": (".", ",")}.get(name, (text,))
