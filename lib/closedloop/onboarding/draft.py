@@ -11,12 +11,12 @@ from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.reading.values import read
 from closedloop.market.reading.words import words
 from closedloop.market.staging.meanings import key
-from closedloop.onboarding.moments import Moment, is_young, tells_of_a_person
+from closedloop.onboarding.codes import Labels
+from closedloop.onboarding.moments import Moment, is_young
 from closedloop.onboarding.question import Question
 from closedloop.onboarding.recognise import Export, meanings, systems
 from closedloop.terms import OUTCOMES
 
-_MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _WORD = re.compile(r"[\W_]+")
 
 
@@ -53,6 +53,7 @@ class Draft:
     currency: str
     timezone: str
     untold: frozenset[str] = frozenset()  # of currency and timezone: neither a file nor a person told
+    labels: dict[str, Labels] = field(default_factory=dict)  # of a survey's codes, by question
     answers: dict[str, Question] = field(default_factory=dict)
     left_out: list[Moment] = field(default_factory=list)
 
@@ -160,27 +161,6 @@ class Draft:
             for row in self.answers["known"].rows
             if row["known"]
         }
-
-    @cached_property
-    def questions(self) -> list[tuple[str, str, str]]:
-        """Column, name and role of each question of a survey: ``ticked`` and ``rated`` are items, ``field`` is one.
-
-        A ticked option is a column that holds one text or nothing; free answers and what tells of a person are left.
-        """
-        found, taken = list[tuple[str, str, str]](), set[str]()
-        export = self.exports.get("respondents")
-        for column in export.others() if export else ():
-            texts = pd.Series(export.look.texts[column], dtype=object) if export else pd.Series()
-            n, kind = texts.nunique(), export.look.kinds[column] if export else "text"
-            is_ticked = kind == "flag" or (n == 1 and texts.isna().any())
-            if n == 0 or kind in ("date", "month", "time") or (not is_ticked and tells_of_a_person(column, texts)):
-                continue
-            role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
-            if role == "field" and not (1 < n <= _MOST_LEVELS):
-                continue
-            kind = "flag" if role == "ticked" else kind
-            found.append((column, field_name(column[:_LONGEST], kind, taken), role))
-        return found
 
     @property
     def meaning(self) -> dict[str, str]:

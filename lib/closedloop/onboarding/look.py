@@ -35,7 +35,8 @@ class Look:
     """One file: its ``settings`` as market.toml has them, its ``texts`` by column, and what each column holds.
 
     ``dates``: the orders in which its days can be read, ISO ones left aside; ``asks_decimal``: can its amounts be read
-    in two ways, all of them? ``kept``: texts that may stand for nothing, or for something.
+    in two ways, all of them? ``kept``: texts that may stand for nothing, or for something. ``said``: the question of
+    each column, where it stands below the header.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Look:
     dates: tuple[str, ...] = ()
     asks_decimal: bool = False
     kept: set[str] = field(default_factory=set)
+    said: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -67,10 +69,10 @@ def look(path: Path, name: str) -> Look:
     content = unpacked(content_of(path), str(path))
     settings: dict[str, Any] = {"path": pattern(path.resolve())}
     if kind_of(content) in ("xlsx", "parquet"):
-        records = _table(content, settings, path)
-    else:
-        records = _delimited(content, settings, path)
-    return _seen(Look(path, name, settings, {}), records)
+        return _seen(Look(path, name, settings, {}), _table(content, settings, path))
+    records, questions = _delimited(content, settings, path)
+    said = dict(zip(own_names(records.header), questions, strict=False))
+    return _seen(Look(path, name, settings, {}, said=said), records)
 
 
 def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
@@ -137,7 +139,8 @@ def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
     return str(settings["sheet"])
 
 
-def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
+def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> tuple[Records, list[str]]:
+    """The records of a text, and the questions below its header, where a survey's has three lines."""
     encoding = _encoding(content)
     if encoding != "utf-8":
         settings["encoding"] = encoding
@@ -153,7 +156,9 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
     below = _below(lines[first + above :], delimiter)
     if below > 1:
         settings["header_lines"] = below
-    return split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
+    records = split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
+    questions = _cells(lines[first + above :][:60], delimiter)[1] if below > 2 else []
+    return records, [" ".join(question.split()) for question in questions]
 
 
 def _encoding(content: bytes) -> str:

@@ -13,6 +13,7 @@ from closedloop.market.definition import check_slug, read_definition, zone
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
+from closedloop.onboarding.codes import labels_of
 from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.gather import gathered
 from closedloop.onboarding.look import Look, look, look_at_table, see
@@ -75,7 +76,8 @@ def onboard(
         export.system = system[0][0] if system else ""
         see(export.look, currency, [name for role, name in export.columns.items() if role.startswith("amount")])
         settle(export)
-    draft = Draft(market, exports, currency, timezone, untold)
+    labels = labels_of(one for one, export in found if export is None)
+    draft = Draft(market, exports, currency, timezone, untold, labels)
     for key, proposed in QUESTIONS.items():
         question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
         draft.answers[key] = ask(question) if question.rows else question
@@ -85,7 +87,7 @@ def onboard(
     refuse_open(draft.answers, market)
     files = folder_of(draft, folder)
     read_definition.cache_clear()
-    unknown = [one for one, export in found if export is None or export not in exports.values()]
+    unknown = [one for one, export in found if export not in exports.values() and not labels_of([one])]
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
 
 

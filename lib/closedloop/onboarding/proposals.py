@@ -10,12 +10,14 @@ from closedloop.market.definition import zone
 from closedloop.market.reading.values import read
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
+from closedloop.onboarding.codes import written
 from closedloop.onboarding.draft import Draft
 from closedloop.onboarding.first_period import first_period
 from closedloop.onboarding.moments import Moment, moments, tells_of_a_person
 from closedloop.onboarding.question import Question, Row
 from closedloop.onboarding.recognise import Export, meanings
 from closedloop.onboarding.stages import asked_as, in_order, pipelines_kept
+from closedloop.onboarding.survey import coded
 
 _RENEWALS = (
     "renew",
@@ -79,10 +81,14 @@ def values(draft: Draft) -> Question:
             last = "other" if "other" in of_list(table, role) else ""
             found.append((Meaning(table, role, text, sure or near or last, n), bool(sure)))
     found += [(meaning, False) for meaning in _orders(draft)]
+    for column, codes, labels in coded(draft):
+        n = len(draft.exports["respondents"].look.known(column))
+        found.append((Meaning("respondents", column, ", ".join(codes), written(labels), n), bool(labels)))
     rows = [{"table": one.table, "column": one.column, "written": one.written, "n": one.n, "meaning": one.meaning}
             for one, _ in found]  # fmt: skip
     may = (
-        "of deals.outcome won, lost, no_decision, open; of an order 1, 2, 3; of others a word of their list, or nothing"
+        "of deals.outcome won, lost, no_decision, open; of an order 1, 2, 3; of codes their labels like "
+        "1 = small, 2 = large; of others a word of their list; or nothing"
     )
     title = "What do these words mean, and in which order do deals pass their stages?"
     return Question("values", title, "meaning", tuple(rows), tuple(s for _, s in found), may)

@@ -8,6 +8,7 @@ from typing import Any
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import zone
 from closedloop.market.reading.values import ORDERS
+from closedloop.onboarding.codes import labels_in
 from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]
@@ -60,7 +61,10 @@ class Question:
         is_place = str(row.get("column")).startswith(ORDER)
         if self.key == "values" and is_place and not str(answer).isdigit():
             raise ParameterError(f"answers: [[values]] {row['column']} = {answer!r}; allowed: 1, 2, 3 and so on")
-        if self.key == "values" and not is_place and answer not in words:
+        is_coded = row.get("table") == "respondents"
+        if self.key == "values" and is_coded and answer and not labels_in(answer):
+            raise ParameterError(f"answers: [[values]] {row['column']} = {answer!r}; allowed: 1 = small, 2 = large")
+        if self.key == "values" and not is_place and not is_coded and answer not in words:
             raise ParameterError(f"answers: [[values]] meaning = {answer!r}; allowed: {allowed(sorted(words), 40)}")
 
 

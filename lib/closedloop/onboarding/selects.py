@@ -7,6 +7,7 @@ import pandas as pd
 
 from closedloop.market.sources import quoted
 from closedloop.onboarding.draft import Draft, slug
+from closedloop.onboarding.survey import asked
 
 
 def as_text(value: str) -> str:
@@ -43,9 +44,11 @@ def _respondents(draft: Draft) -> str:
     if of.has("answered_on"):
         of.add(of.day("answered_on"), "answered_on")
     of.plain("weight")
-    for column, name, role in draft.questions:
-        is_option = role == "ticked" and of.export.look.kinds[column] != "flag"
-        of.add(f"t.{quoted(column)} is not null" if is_option else f"t.{quoted(column)}", quoted(name))
+    for one in asked(draft):
+        column = f"t.{quoted(one.column)}"
+        if one.role == "ticked" and of.export.look.kinds[one.column] != "flag":
+            column = f"{column} is not null"
+        of.add(column, quoted(one.name))
     return of.text("One row per person who answered; an option that is ticked is yes.")
 
 

@@ -18,6 +18,7 @@ from closedloop.onboarding.question import ORDER
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
 from closedloop.onboarding.stages import confirmed, pipelines_kept
+from closedloop.onboarding.survey import asked
 
 _IGNORE = """# customers' data stay here: only the definition may leave this machine
 *
@@ -40,9 +41,7 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
         raise ParameterError(f"{folder} exists; choose another name, or change what is there by hand")
     texts = {f"{table}.sql": select for table, select in selects(draft).items()}
     texts |= {"market.toml": definition(draft), ".gitignore": _IGNORE, "key": secrets.token_hex(16) + "\n"}
-    rows = [row for row in draft.answers["values"].rows if not row["column"].startswith(ORDER)]
-    names = ("table", "column", "written", "meaning", "n")
-    texts["values.csv"] = written([Meaning(*(row[name] for name in names)) for row in rows])
+    texts["values.csv"] = written(_meanings(draft))
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
@@ -55,6 +54,19 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return [folder / name for name in sorted(texts)]
+
+
+def _meanings(draft: Draft) -> list[Meaning]:
+    """What people wrote and what it means, codes of a survey one by one."""
+    rows = [row for row in draft.answers["values"].rows
+            if row["table"] != "respondents" and not row["column"].startswith(ORDER)]  # fmt: skip
+    names = ("table", "column", "written", "meaning", "n")
+    codes = [
+        Meaning("respondents", one.name, code, label, draft.exports["respondents"].look.texts[one.column].count(code))
+        for one in asked(draft)
+        for code, label in one.labels.items()
+    ]
+    return [*(Meaning(*(row[name] for name in names)) for row in rows), *codes]
 
 
 def toml(value: Any) -> str:
@@ -99,7 +111,9 @@ def _source(draft: Draft, name: str, export: Export) -> str:
     used = {*export.columns.values(), *export.days_entered}
     used |= {column for table, column in draft.fields if table == export.table}
     lines.append(f"[sources.{name}.columns]")
-    kinds = {column: kind for column, kind in columns.items() if column in used or export.table == "respondents"}
+    if export.table == "respondents":  # codes stay text, of which values.csv says what it means
+        used |= {*columns} - {one.column for one in asked(draft) if one.labels}
+    kinds = {column: kind for column, kind in columns.items() if column in used}
     lines += [f"{toml(column)} = {toml(kind)}" for column, kind in kinds.items()]
     return "\n".join(lines)
 
@@ -156,16 +170,23 @@ def _fields(draft: Draft) -> list[str]:
         parts.append(
             "\n".join(["# Left out; what you know better goes into a select and under [fields.<table>]:", *told])
         )
-    if draft.questions:
-        asked = [(name, column) for column, name, role in draft.questions if role != "field"]
-        parts.append("\n".join(["[items]", *(f"{toml(name)} = {toml(column)}" for name, column in asked)]))
-        fields = [name for _, name, role in draft.questions if role == "field"]
+    questions = asked(draft)
+    if questions:
+        items = [f"{toml(one.name)} = {toml(one.label)}" for one in questions if one.role != "field"]
+        parts.append("\n".join([*_unlabelled(draft), "[items]", *items]))
+        fields = [one.name for one in questions if one.role == "field"]
         parts += [f"[fields.respondents]\nresearch = {toml(fields)}"] if fields else []
-    labels = {name: column for (_, column), name in draft.fields.items()}
+    labels = {name: column.lower() for (_, column), name in draft.fields.items()}
+    labels |= {one.name: one.label for one in questions if one.role == "field" and one.label != one.column}
     if labels:
         parts.append(
-            "\n".join(
-                ["[labels]", *(f"{toml(name)} = {toml(label.lower())}" for name, label in sorted(labels.items()))]
-            )
+            "\n".join(["[labels]", *(f"{toml(name)} = {toml(label)}" for name, label in sorted(labels.items()))])
         )
     return parts
+
+
+def _unlabelled(draft: Draft) -> list[str]:
+    """A comment where answers are codes that nobody has told the labels of."""
+    rows = [row for row in draft.answers["values"].rows if row["table"] == "respondents" and not row["meaning"]]
+    told = "answers are codes without labels, compared as numbers; export them as text, or label them in values.csv"
+    return [f"# {', '.join(row['column'] for row in rows)}: {told}"] if rows else []

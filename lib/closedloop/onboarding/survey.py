@@ -1,0 +1,75 @@
+"""The questions of a survey: which are rated, ticked or fields, and which answers are codes."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from closedloop.onboarding.codes import Labels, labels_in
+from closedloop.onboarding.draft import Draft, field_name
+from closedloop.onboarding.moments import tells_of_a_person
+from closedloop.onboarding.recognise import Export, plain
+
+_MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
+_QUALTRICS = 3  # lines of its header
+_RECORDED = ("status", "progress", "finished", "userlanguage", "distributionchannel", "duration")  # by Qualtrics
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, or an option of one: its ``column``, its ``name`` in the market, its ``label`` for people.
+
+    ``role``: ``ticked`` and ``rated`` are items, ``field`` is one. ``labels``: of its codes.
+    """
+
+    column: str
+    name: str
+    role: str
+    label: str
+    labels: Labels = field(default_factory=dict)
+
+
+def asked(draft: Draft) -> list[Asked]:
+    """The questions of the survey; free answers and what tells of a person are left."""
+    if "respondents" not in draft.exports:
+        return []
+    export, found, taken = draft.exports["respondents"], list[Asked](), set[str]()
+    labels = {row["column"]: labels_in(row["meaning"]) for row in draft.answers["values"].rows
+              if row["table"] == "respondents"}  # fmt: skip
+    for column in _answers(export):
+        texts, label = pd.Series(export.look.texts[column], dtype=object), export.look.said.get(column, column)
+        n, kind = texts.nunique(), "text" if labels.get(column) else export.look.kinds[column]
+        is_ticked = kind == "flag" or (n == 1 and texts.isna().any())  # an option holds one text or nothing
+        if n == 0 or kind in ("date", "month", "time") or (not is_ticked and tells_of_a_person(column, texts)):
+            continue
+        role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
+        if role == "field" and not (1 < n <= _MOST_LEVELS):
+            continue
+        name = field_name(column[:_LONGEST], "flag" if role == "ticked" else kind, taken)
+        found.append(Asked(column, name, role, label, labels=labels.get(column, {})))
+    return found
+
+
+def _answers(export: Export) -> list[str]:
+    """The columns that hold answers."""
+    is_qualtrics = export.look.settings.get("header_lines") == _QUALTRICS
+    return [name for name in export.others() if not (is_qualtrics and plain(name).startswith(_RECORDED))]
+
+
+def coded(draft: Draft) -> list[tuple[str, list[str], Labels]]:
+    """The columns whose answers are codes, these, and their labels, where all are told.
+
+    Codes are whole numbers that labels are told of, and those of Qualtrics, which writes texts unless told otherwise.
+    """
+    if "respondents" not in draft.exports:
+        return []
+    export, found = draft.exports["respondents"], []
+    for column in _answers(export):
+        codes = sorted(set(export.look.known(column)), key=lambda text: (len(text), text))
+        if export.look.kinds[column] != "count" or not 1 < len(codes) <= _MOST_RATINGS:
+            continue
+        said = export.look.said.get(column, "")
+        told = labels_in(said) | draft.labels.get(plain(column), {}) | draft.labels.get(plain(said), {})
+        labels = {code: told[code] for code in codes} if set(codes) <= set(told) else {}
+        if labels or export.look.settings.get("header_lines") == _QUALTRICS:
+            found.append((column, codes, labels))
+    return found

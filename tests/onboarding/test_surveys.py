@@ -1,0 +1,80 @@
+"""Answers as survey tools write them: codes with labels and without."""
+
+import json
+from pathlib import Path
+
+import pytest
+from closedloop.errors import ParameterError
+from closedloop.market.definition import Definition, read_definition
+from closedloop.onboarding.asking import summary
+from closedloop.onboarding.onboard import answers_of
+
+from tests.onboarding.conftest import begun, climbed
+
+ASKED = {"ResponseId": "Response ID", "RecordedDate": "Recorded Date", "Progress": "Progress", "Finished": "Finished",
+         "Q1": "How large is your firm?", "Q2_1": "Which tools? - Selected Choice - Sheets",
+         "Q2_2": "Which tools? - Selected Choice - Paper"}  # fmt: skip
+SIZES = ["small", "middle", "large"]
+
+
+def put(path: Path, rows: list[list[str]]) -> None:
+    path.write_text("\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows) + "\n")
+
+
+def qualtrics(root: Path, firm: str, *, text: bool = False) -> None:
+    """An export with codes or texts of answers; ``firm``: how the first question is put."""
+    asked = ASKED | {"Q1": firm}
+    rows = [
+        [f"R_{i}", f"2024-03-{1 + i % 28:02d}", "100" if i % 9 else "50", "True" if text else "1",
+         SIZES[i % 3] if text else str(1 + i % 3), "1" if i % 2 else "", "1" if i % 4 else ""]
+        for i in range(90)
+    ]  # fmt: skip
+    ids = [json.dumps({"ImportId": name}) for name in asked]
+    put(root / "exports/survey.csv", [list(asked), list(asked.values()), ids, *rows])
+
+
+def sizes() -> dict[str, int]:
+    query = "select q1, count(*)::int from respondents group by 1 order by 1"
+    return dict(climbed().connection.execute(query).fetchall())
+
+
+def read() -> Definition:
+    read_definition.cache_clear()
+    return read_definition("ours")
+
+
+TOLD = "How large? (1 = small, 2 = middle, 3 = large)"
+
+
+@pytest.mark.parametrize("told", ["beside the question", "in a file", "as texts"])
+def test_labels_that_an_export_has_are_used(root: Path, told: str) -> None:
+    qualtrics(root, TOLD if told == "beside the question" else ASKED["Q1"], text=told == "as texts")
+    if told == "in a file":
+        lines = [[question, str(code), size] for question in ("Q1", "Q9") for code, size in enumerate(SIZES, 1)]
+        put(root / "exports/survey labels.csv", [["Question", "Value", "Label"], *lines])
+    found = begun(root / "exports")
+    assert sizes() == dict.fromkeys(sorted(SIZES), 30)
+    definition = read()
+    assert definition.fields["respondents"]["research"] == ("q1",)
+    assert definition.label("q1") == (TOLD if told == "beside the question" else ASKED["Q1"])
+    assert definition.items == {"q2_1": ASKED["Q2_1"], "q2_2": ASKED["Q2_2"]}
+    assert "not used" not in summary("ours", found)
+
+
+def test_codes_without_labels_are_asked_and_told(root: Path) -> None:
+    qualtrics(root, ASKED["Q1"])
+    with pytest.raises(ParameterError, match="1 answers are not sure"):
+        begun(root / "exports")
+    given = answers_of(Path("ours-answers.toml"))
+    assert given["values"] == [
+        {"table": "respondents", "column": "Q1", "written": "1, 2, 3", "n": 90, "meaning": ""}
+    ]  # fmt: skip
+    begun(root / "exports", market="coded", answers=given)
+    text = (root / "data/coded/market.toml").read_text()
+    assert "# Q1: answers are codes without labels" in text
+    given["values"][0]["meaning"] = "small to large"
+    with pytest.raises(ParameterError, match="Q1 = 'small to large'; allowed: 1 = small, 2 = large"):
+        begun(root / "exports", answers=given)
+    given["values"][0]["meaning"] = "1 = small, 2 = middle, 3 = large"
+    begun(root / "exports", answers=given)
+    assert sizes() == dict.fromkeys(sorted(SIZES), 30)
