@@ -1,4 +1,4 @@
-"""Answers as survey tools write them: codes with labels and without."""
+"""Answers as survey tools write them: codes with labels and without, and cells that list what was ticked."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition, read_definition
 from closedloop.onboarding.asking import summary
-from closedloop.onboarding.onboard import answers_of
+from closedloop.onboarding.onboard import Onboarded, answers_of
 
 from tests.onboarding.conftest import begun, climbed
 
@@ -78,3 +78,38 @@ def test_codes_without_labels_are_asked_and_told(root: Path) -> None:
     given["values"][0]["meaning"] = "1 = small, 2 = middle, 3 = large"
     begun(root / "exports", answers=given)
     assert sizes() == dict.fromkeys(sorted(SIZES), 30)
+
+
+def forms(root: Path, cells: list[str], asked: str = "Which tools do you use?") -> Onboarded:
+    rows = [[f"2024/03/{1 + i % 28:02d} 10:05:40 PM GMT+1", "4", cells[i % len(cells)]] for i in range(120)]
+    put(root / "exports/answers.csv", [["Timestamp", "How easy is it?", asked], *rows])
+    return begun(root / "exports")
+
+
+@pytest.mark.parametrize("mark", [", ", ";", "; "])
+def test_a_cell_that_lists_options_is_a_yes_or_no_for_each(root: Path, mark: str) -> None:
+    ticked = [["Sheets"], ["Sheets", "Paper"], ["Paper", "Pete's tool"], ["None of these"], [],
+              ["Sheets", "Paper", "Pete's tool"]]  # fmt: skip
+    forms(root, [mark.join(own) + (";" if mark == ";" and own else "") for own in ticked])
+    definition = read()
+    which = "Which tools do you use?"
+    assert {name: label for name, label in definition.items.items() if label.startswith(which)} == {
+        "is_sheets": f"{which}: Sheets", "is_paper": f"{which}: Paper", "is_pete_s_tool": f"{which}: Pete's tool",
+        "is_none_of_these": f"{which}: None of these"
+    }  # fmt: skip
+    query = "select sum(is_sheets::int)::int, sum(is_pete_s_tool::int)::int, count(is_paper) from respondents"
+    assert climbed().connection.execute(query).fetchone() == (60, 40, 100)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["Berlin, Germany", "Bonn, Germany", "Lyon, France", "Nice, France"],
+        ["Yes, daily", "Yes, weekly", "No"],
+        [f"I like it, since {i} of us use it, mostly" for i in range(60)],
+    ],
+    ids=["places", "answers with commas", "free answers"],
+)
+def test_a_comma_alone_makes_no_list(root: Path, cells: list[str]) -> None:
+    forms(root, cells)
+    assert not [name for name in read().items if name.startswith("is_")]

@@ -14,7 +14,7 @@ from typing import Any
 from closedloop.errors import SourceError
 from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
-from closedloop.market.reading.lines import Records, own_names, split
+from closedloop.market.reading.lines import Cut, Cutter, Records, own_names, split
 from closedloop.market.reading.values import ORDERS, Style, read
 from closedloop.market.reading.words import words
 
@@ -177,15 +177,26 @@ def _cells(lines: Iterable[str], delimiter: str) -> list[list[str]]:
 
 def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
     """The mark that divides most lines into the same number of fields, and that number."""
-    sample, best = list(lines[:_SEEN]), (0.0, 0, ",")
+    best = (0.0, 0, ",")
     for mark in MARKS:
-        widths = Counter(len(row) for row in _cells(sample, mark) if row)
+        widths = _widths(list(lines[:_SEEN]), mark)
         if not widths:
             continue
         width, n = max(widths.items(), key=lambda item: (item[0] > 1, item[1]))
         share = n / sum(widths.values()) if width > 1 else 0.0
         best = max(best, (share, width, mark), key=lambda one: (one[0] > _MOSTLY, one[1], one[0]))
     return best[2], max(best[1], 1)
+
+
+def _widths(lines: list[str], delimiter: str) -> Counter[int]:
+    """How many records have how many fields; none have the lines that are no record."""
+    found, cutter, at = Counter[int](), Cutter(lines, delimiter, '"'), 0
+    while at < len(lines):
+        record = cutter.record(at)
+        width, n_lines = (len(record.fields), record.n_lines) if isinstance(record, Cut) else (0, 1)
+        found[width] += bool(lines[at].strip())
+        at += n_lines
+    return +found
 
 
 def _above(lines: Sequence[str], delimiter: str, width: int) -> int:

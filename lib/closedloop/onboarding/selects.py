@@ -46,7 +46,10 @@ def _respondents(draft: Draft) -> str:
     of.plain("weight")
     for one in asked(draft):
         column = f"t.{quoted(one.column)}"
-        if one.role == "ticked" and of.export.look.kinds[one.column] != "flag":
+        if one.option:
+            cell = f"regexp_replace(trim({column}), '\\s*{one.mark}\\s*', '{one.mark}', 'g')"
+            column = f"contains('{one.mark}' || {cell} || '{one.mark}', {as_text(one.mark + one.option + one.mark)})"
+        elif one.role == "ticked" and of.export.look.kinds[one.column] != "flag":
             column = f"{column} is not null"
         of.add(column, quoted(one.name))
     return of.text("One row per person who answered; an option that is ticked is yes.")
