@@ -25,11 +25,13 @@ def qualtrics(root: Path, firm: str, *, text: bool = False) -> None:
     """An export with codes or texts of answers; ``firm``: how the first question is put."""
     asked = ASKED | {"Q1": firm}
     rows = [
-        [f"R_{i}", f"2024-03-{1 + i % 28:02d}", "100" if i % 9 else "50", "True" if text else "1",
+        [f"R_{i}", f"2024-03-{1 + i % 28:02d} 20:00:00", "100" if i % 9 else "50", "True" if text else "1",
          SIZES[i % 3] if text else str(1 + i % 3), "1" if i % 2 else "", "1" if i % 4 else ""]
         for i in range(90)
     ]  # fmt: skip
-    ids = [json.dumps({"ImportId": name}) for name in asked]
+    ids = [
+        json.dumps({"ImportId": name} | ({"timeZone": "America/Denver"} if "Date" in name else {})) for name in asked
+    ]
     put(root / "exports/survey.csv", [list(asked), list(asked.values()), ids, *rows])
 
 
@@ -43,7 +45,7 @@ def read() -> Definition:
     return read_definition("ours")
 
 
-TOLD = "How large? (1 = small, 2 = middle, 3 = large)"
+TOLD = "How large?\n1 = small, 2 = middle, 3 = large"
 
 
 @pytest.mark.parametrize("told", ["beside the question", "in a file", "as texts"])
@@ -56,9 +58,11 @@ def test_labels_that_an_export_has_are_used(root: Path, told: str) -> None:
     assert sizes() == dict.fromkeys(sorted(SIZES), 30)
     definition = read()
     assert definition.fields["respondents"]["research"] == ("q1",)
-    assert definition.label("q1") == (TOLD if told == "beside the question" else ASKED["Q1"])
+    assert definition.label("q1") == (TOLD.replace("\n", " ") if told == "beside the question" else ASKED["Q1"])
     assert definition.items == {"q2_1": ASKED["Q2_1"], "q2_2": ASKED["Q2_2"]}
     assert "not used" not in summary("ours", found)
+    day = "select min(answered_on)::varchar from respondents"  # eight in the evening in Denver is the next day here
+    assert climbed().connection.execute(day).fetchone() == ("2024-03-02",)
 
 
 def test_codes_without_labels_are_asked_and_told(root: Path) -> None:

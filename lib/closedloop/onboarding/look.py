@@ -6,12 +6,14 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from closedloop.errors import SourceError
+from closedloop.market.definition import zone
 from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Cut, Cutter, Records, own_names, split
@@ -27,7 +29,8 @@ _IDENTIFIER = re.compile(r"(^|[^a-z])ids?( \(.*\))?$", re.IGNORECASE)
 _MOST_TITLES = 10  # lines above a header that are looked through
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?( ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$")
 _DOUBTFUL = ("na", "-", "--", "null", "nan")
-_IMPORT_ID = '{"ImportId"'
+_IMPORT_ID, _ZONE = '{"ImportId"', re.compile(r'"timeZone": ?"([^"]+)"')
+QUALTRICS = 3  # lines of its header: names, questions, what they are called inside
 
 
 @dataclass
@@ -157,7 +160,12 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> tuple[Re
     if below > 1:
         settings["header_lines"] = below
     records = split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
-    questions = _cells(lines[first + above :][:60], delimiter)[1] if below > 2 else []
+    if below < QUALTRICS:
+        return records, []
+    _, questions, ids, *_ = _cells((f"{line}\n" for line in lines[first + above :][:60]), delimiter)
+    zones = {name for cell in ids for name in _ZONE.findall(cell)}
+    with suppress(ValueError):
+        settings |= {"timezone": zone(zones.pop()).key} if len(zones) == 1 else {}
     return records, [" ".join(question.split()) for question in questions]
 
 

@@ -192,7 +192,7 @@ def dates(draft: Draft) -> Question:
 
 def _is_without_zone(draft: Draft, export: Export, column: str) -> bool:
     """Does a column hold times that do not name their zone? Then they are others, where another zone is declared."""
-    if export.look.kinds[column] != "time":
+    if export.look.kinds[column] != "time" or "timezone" in export.look.settings:
         return False
     style, dates = export.look.style(draft.currency), next(iter(export.look.dates), None)
     here, there = (replace(style, dates=style.dates or dates, zone=zone(name)) for name in ("UTC", "Asia/Tokyo"))

@@ -7,12 +7,12 @@ import pandas as pd
 
 from closedloop.onboarding.codes import Labels, labels_in
 from closedloop.onboarding.draft import Draft, field_name
+from closedloop.onboarding.look import QUALTRICS
 from closedloop.onboarding.moments import tells_of_a_person
 from closedloop.onboarding.recognise import Export, plain
 
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _MOST_OPTIONS, _FEWEST_TICKS, _LISTED = 20, 3, 0.9  # of a question; people who ticked one; of all that cells list
-_QUALTRICS = 3  # lines of its header
 _RECORDED = ("status", "progress", "finished", "userlanguage", "distributionchannel", "duration")  # by Qualtrics
 
 
@@ -61,7 +61,7 @@ def asked(draft: Draft) -> list[Asked]:
 
 def _answers(export: Export) -> list[str]:
     """The columns that hold answers."""
-    is_qualtrics = export.look.settings.get("header_lines") == _QUALTRICS
+    is_qualtrics = export.look.settings.get("header_lines") == QUALTRICS
     return [name for name in export.others() if not (is_qualtrics and plain(name).startswith(_RECORDED))]
 
 
@@ -97,6 +97,6 @@ def coded(draft: Draft) -> list[tuple[str, list[str], Labels]]:
         said = export.look.said.get(column, "")
         told = labels_in(said) | draft.labels.get(plain(column), {}) | draft.labels.get(plain(said), {})
         labels = {code: told[code] for code in codes} if set(codes) <= set(told) else {}
-        if labels or export.look.settings.get("header_lines") == _QUALTRICS:
+        if labels or export.look.settings.get("header_lines") == QUALTRICS:
             found.append((column, codes, labels))
     return found

@@ -188,5 +188,5 @@ def _fields(draft: Draft) -> list[str]:
 def _unlabelled(draft: Draft) -> list[str]:
     """A comment where answers are codes that nobody has told the labels of."""
     rows = [row for row in draft.answers["values"].rows if row["table"] == "respondents" and not row["meaning"]]
-    told = "answers are codes without labels, compared as numbers; export them as text, or label them in values.csv"
+    told = "answers are codes without labels, compared as numbers; export them as text, or answer their labels"
     return [f"# {', '.join(row['column'] for row in rows)}: {told}"] if rows else []
