@@ -169,8 +169,12 @@ def new(
     place: Annotated[str, typer.Option("--from", help="a file or folder of exports, or postgresql://...")],
     answers: Annotated[Path | None, typer.Option(help="a file with the answers")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="take the answers that are sure, and ask nothing")] = False,
-    currency: Annotated[str, typer.Option(help="the market's, like EUR", show_default="that of most amounts")] = "",
-    timezone: Annotated[str, typer.Option(help="where days are counted, like Europe/Berlin")] = "UTC",
+    currency: Annotated[
+        str, typer.Option(help="the market's, like EUR", show_default="that of most amounts, or asked")
+    ] = "",
+    timezone: Annotated[
+        str, typer.Option(help="where days are counted, like Europe/Berlin", show_default="asked")
+    ] = "",
 ) -> None:
     """Look at the exports of a CRM, a survey or advertising, ask at most five questions, and write a market."""
     from rich.console import Console

@@ -169,6 +169,21 @@ def test_a_few_codes_on_many_rows_are_no_telephone_numbers(tiny_market: TinyMark
     assert action["reason"] == "looks like telephone numbers, kept as codes: few values, each on many rows"
 
 
+def test_identifiers_of_records_are_told_and_numbers_of_people_are_not(tiny_market: TinyMarket) -> None:
+    accounts = ["0065g00000ABCdEAAX", "006500000012345AAA", "006500000012345", "006500000012345678", "0031205550123",
+                "+31205550123"]  # fmt: skip
+    deals = [f"D{i},open,{account}" for i, account in enumerate(accounts)]
+    ladder = Ladder(
+        tiny_market({"accounts": "account_id\nA1", "deals": "\n".join(["deal_id,outcome,account_id", *deals])})
+    )
+    ladder.climb()
+    (action,) = [action for action in ladder.actions if action["reason"] == "account_id not found in accounts"]
+    shown, phone = [f"'{account}'" for account in accounts[:4]], "(like a telephone number)"
+    assert action["values"] == ", ".join([f"{phone} (2 times)", *shown])
+    text = ladder.actions._shown(["call 0031 205550123", *accounts[:2]], has_ids=False)
+    assert text == f"{phone}, {shown[0]}, {shown[1]}"
+
+
 @pytest.mark.parametrize(
     "rows",
     [

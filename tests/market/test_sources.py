@@ -79,6 +79,43 @@ def test_a_bundled_file_lies_in_the_markets_folder(define: Define) -> None:
     assert sources.raw_bytes(definition, "calls") == TEXT
 
 
+@pytest.mark.parametrize(
+    ("older", "newest"),
+    [
+        ("deals_30-09-2024.csv", "deals_01-10-2024.csv"),
+        ("deals_2024-09-30 (2).csv", "deals_2024-10-01 (1).csv"),
+        ("deals_20240930.csv", "deals_20241001.csv"),
+        ("deals.09-30-2024.csv", "deals.01-01-2025.csv"),
+        ("deals 30 Sep 2024.csv", "deals 1 Okt 2024.csv"),
+        ("deals Sep 2024.csv", "deals Jan 2025.csv"),
+        ("deals_09-2024.csv", "deals_01-2025.csv"),
+        ("30.09.2024 23-59 deals.csv", "01.10.2024 00-05 deals.csv"),
+        ("deals_2020-01-01_2024-09-30.csv", "deals_2020-01-01_2024-10-01.csv"),
+        ("deals-9.csv", "deals-10.csv"),
+    ],
+)
+def test_the_newest_file_is_the_one_of_the_last_day(define: Define, tiny_root: Path, older: str, newest: str) -> None:
+    definition = define(file="", path=str(tiny_root / "exports/*deals*"))
+    for name in (older, newest):
+        put(tiny_root / "exports" / name, TEXT)
+    assert sources.fetch(definition, "calls").name == newest
+    assert [path.name for path in sources._anywhere(definition, "calls")] == [older, newest]
+    assert not sources.order_is_open(definition, "calls")
+
+
+def test_days_that_can_be_read_in_two_ways_are_ordered_by_number(define: Define, tiny_root: Path) -> None:
+    definition = define(file="", path=str(tiny_root / "exports/*"))
+    for name in ("deals_05-09-2024.csv", "deals_04-10-2024.csv"):
+        put(tiny_root / "exports" / name, TEXT)
+    assert (sources.fetch(definition, "calls").name, sources.order_is_open(definition, "calls")) == (
+        "deals_05-09-2024.csv", True
+    )  # fmt: skip
+    put(tiny_root / "exports/deals_30-09-2024.csv", TEXT)
+    assert (sources.fetch(definition, "calls").name, sources.order_is_open(definition, "calls")) == (
+        "deals_04-10-2024.csv", False
+    )  # fmt: skip
+
+
 def test_a_missing_bundled_file_is_named_with_the_key(define: Define) -> None:
     with pytest.raises(SourceError, match=r"calls\.csv does not exist; sources\.calls\.file in .*tiny/market\.toml"):
         sources.fetch(define(), "calls")

@@ -1,6 +1,7 @@
 """A project without markets, a place for exports, and the steps of onboarding."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from closedloop.market.staging.ladder import Ladder
 from closedloop.market.warehouse import open_warehouse
 from closedloop.onboarding.asking import asking
 from closedloop.onboarding.onboard import Onboarded, answers_of, onboard
+from closedloop.onboarding.question import ORDER, Question
 from rich.console import Console
 
 from tests.market.conftest import project_at
 from tests.onboarding.exports import Market
 
 QUIET = Console(quiet=True)
+USUAL = {ORDER, "year_starts", "currency"}  # what nearly every market is asked
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +39,22 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield found
 
 
-def begun(place: Path | str, market: str = "ours", answers: dict[str, Any] | None = None, **more: Any) -> Onboarded:
-    ask = asking(QUIET, answers or {}, is_silent=True)
+def begun(
+    place: Path | str,
+    market: str = "ours",
+    answers: dict[str, Any] | None = None,
+    *,
+    usual: Collection[str] = USUAL,
+    **more: Any,
+) -> Onboarded:
+    """As somebody does who takes what is sure, and what is ``usual`` as it is proposed."""
+    asked = asking(QUIET, answers or {}, is_silent=True)
+
+    def ask(question: Question) -> Question:
+        found = asked(question)
+        taken = [{row.get("column"), row.get("setting")} & {*usual} for row in found.rows]
+        return replace(found, safe=tuple(s or bool(own) for s, own in zip(found.safe, taken, strict=True)))
+
     settings = {"currency": "", "timezone": "Europe/Amsterdam", "note": lambda _: None} | more
     return onboard(market, str(place), ask=ask, **settings)
 

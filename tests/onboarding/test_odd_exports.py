@@ -8,8 +8,9 @@ import pytest
 from closedloop.errors import ParameterError
 from closedloop.market.definition import read_definition
 from closedloop.onboarding.onboard import answers_of
+from closedloop.onboarding.question import ORDER
 
-from tests.onboarding.conftest import answered, begun, climbed
+from tests.onboarding.conftest import USUAL, answered, begun, climbed
 
 STAGES = ["Closed Won", "Closed Lost", "Proposal", "Negotiation"]
 HEAD = ["Deal ID", "Stage", "Created Date", "Close Date", "Amount"]
@@ -115,6 +116,90 @@ def test_a_deal_that_was_opened_again_ended_when_it_ended_at_last(root: Path) ->
     assert deals("distinct outcome, closed_on::varchar order by 1".replace("order by 1", "")) is not None
     found = climbed().connection.execute("select distinct outcome, closed_on::varchar from deals order by 1").fetchall()
     assert found == [("lost", "2024-06-01"), ("open", None), ("won", "2024-05-01")]
+
+
+def test_pipelines_that_share_a_stages_name_keep_their_own_days(root: Path) -> None:
+    """A deal that was moved has days in the columns of both pipelines."""
+    days = ["2024-01-05", "2024-03-07", "2024-04-01", "2024-05-01"]
+    lines = [[*row[:3], "", row[4], ["Direct", "Partners"][i // 4 % 2], *days] for i, row in enumerate(rows())]
+    entered = [
+        f'Date entered ""{stage} ({own})""' for stage in ("Proposal", "Closed Won") for own in ("Direct", "Partners")
+    ]
+    put(root / "exports", lines, [*HEAD, "Pipeline", *entered])
+    answered(root / "exports")
+    query = "select distinct pipeline, entered_on::varchar from stage_history join deals using (deal_id) order by 1"
+    assert climbed().connection.execute(query).fetchall() == [("Direct", days[0]), ("Partners", days[1])]
+    ends = "select distinct pipeline, closed_on::varchar from deals where outcome = 'won' order by 1"
+    assert climbed().connection.execute(ends).fetchall() == [("Direct", days[2]), ("Partners", days[3])]
+
+
+def test_what_no_file_settles_is_asked(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    with pytest.raises(ParameterError, match="3 answers are not sure"):
+        begun(root / "exports", timezone="", usual=[ORDER])
+    given = answers_of(Path("ours-answers.toml"))
+    asked = {row["setting"]: row for row in given["dates"]}
+    assert {name: row["value"] for name, row in asked.items()} == {
+        "currency": "EUR",
+        "timezone": "UTC",
+        "year_starts": 1,
+    }
+    asked["currency"]["value"] = "dollars"
+    with pytest.raises(ParameterError, match=r"currency = 'dollars'; allowed: .*a currency"):
+        begun(root / "exports", answers=given, timezone="")
+    for name, value in {"currency": "USD", "timezone": "America/New_York", "year_starts": 7}.items():
+        asked[name]["value"] = value
+    begun(root / "exports", answers=given, timezone="", usual=[ORDER])
+    found = read_definition("ours")
+    assert found.periods is not None
+    assert (found.currency, found.timezone, found.periods.year_starts) == ("USD", "America/New_York", 7)
+
+
+@pytest.mark.parametrize("told", ["by a column", "by a sign", "by the header", "by a person"])
+def test_a_currency_that_is_told_is_not_asked(root: Path, told: str) -> None:
+    lines = [[*row, "GBP"] if told == "by a column" else [*row[:4], f"£{row[4]}"] if told == "by a sign" else row
+             for row in rows()]  # fmt: skip
+    head = [*HEAD[:4], "Amount (GBP)"] if told == "by the header" else HEAD
+    put(root / "exports", lines, [*head, "Currency"] if told == "by a column" else head)
+    currency = "GBP" if told == "by a person" else ""
+    found = begun(root / "exports", currency=currency, usual=[ORDER, "year_starts"])
+    assert [row["setting"] for row in found.answers["dates"].rows] == ["year_starts"]
+    assert read_definition("ours").currency == "GBP"
+
+
+@pytest.mark.parametrize(("zone", "n_asked"), [("", 1), ("Z", 0)])
+def test_where_times_were_written_is_asked_unless_they_say_it(root: Path, zone: str, n_asked: int) -> None:
+    put(root / "exports", [[*row[:2], f"{row[2]} 09:30:00{zone}", *row[3:]] for row in rows()], HEAD)
+    answered(root / "exports")
+    asked = answers_of(Path("ours-answers.toml")) if n_asked else {}
+    assert sum(row["setting"] == "timezone" for row in asked.get("dates", ())) == n_asked
+    assert Path("ours-answers.toml").exists() == bool(n_asked)
+
+
+def test_an_order_of_stages_that_no_history_shows_is_asked(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    with pytest.raises(ParameterError, match="2 answers are not sure"):
+        begun(root / "exports", usual=USUAL - {ORDER})
+    given = answers_of(Path("ours-answers.toml"))
+    places = {row["written"]: row for row in given["values"] if row["column"] == ORDER}
+    assert {stage: row["meaning"] for stage, row in places.items()} == {"Negotiation": "1", "Proposal": "2"}
+    assert Path("ours-answers.toml").read_text().count("[[values]]  # please check") == 2
+    places["Proposal"]["meaning"], places["Negotiation"]["meaning"] = 1, "second"
+    with pytest.raises(ParameterError, match="order of stages = 'second'; allowed: 1, 2, 3"):
+        begun(root / "exports", answers=given)
+    places["Negotiation"]["meaning"] = 2
+    begun(root / "exports", answers=given, usual=USUAL - {ORDER})
+    assert read_definition("ours").deals.stages == ("Proposal", "Negotiation")  # type: ignore[union-attr]
+    assert ORDER not in (root / "data/ours/values.csv").read_text()
+
+
+def test_days_of_stages_show_their_order_however_columns_stand(root: Path) -> None:
+    lines = [[*row, "2024-03-01" if i % 3 else "", "2024-02-01", "2024-01-01"] for i, row in enumerate(rows())]
+    entered = [f'Date entered ""{stage}""' for stage in ("Negotiation", "Proposal", "Discovery")]
+    put(root / "exports", lines, [*HEAD, *entered])
+    begun(root / "exports", usual=USUAL - {ORDER})
+    stages = read_definition("ours").deals.stages  # type: ignore[union-attr]
+    assert stages == ("Discovery", "Proposal", "Negotiation")
 
 
 def test_changes_of_other_fields_are_no_stages(root: Path) -> None:

@@ -97,6 +97,26 @@ def test_of_exports_of_everything_the_last_by_name_is_read(root: Path, whole: tu
     assert climbed().connection.execute(EVERYTHING).fetchall() == wanted
 
 
+def test_of_days_in_names_the_last_is_the_newest_next_year_too(root: Path, whole: tuple) -> None:
+    wanted, head, rows = whole
+    write(root / "exports/deals_30-11-2024.csv", head, rows[200:])
+    write(root / "exports/deals_01-12-2024.csv", head, rows[100:])
+    answered(root / "exports")
+    write(root / "exports/deals_02-01-2025.csv", head, rows)
+    assert climbed().connection.execute(EVERYTHING).fetchall() == wanted
+
+
+def test_days_in_names_that_can_be_read_in_two_ways_are_told(root: Path, whole: tuple) -> None:
+    _, head, rows = whole
+    notes: list[str] = []
+    for name in ("deals_05-09-2024.csv", "deals_04-10-2024.csv"):
+        write(root / "exports" / name, head, rows)
+    answered(root / "exports", note=notes.append)
+    assert any("two ways; by number deals_05-09-2024.csv is taken as the newest" in note for note in notes)
+    said = [told(action) for action in climbed().actions]
+    assert any("names can be read in two ways: deals_05-09-2024.csv is taken as the newest" in line for line in said)
+
+
 def test_a_finding_names_the_file_and_the_line_in_it(root: Path, whole: tuple) -> None:
     _, head, rows = whole
     names = head.split(",")

@@ -11,7 +11,7 @@ from closedloop.market.reading.lines import CUT_OFF, FOOTER, split
 from closedloop.market.staging.checks import told
 from closedloop.market.warehouse import read_again
 from closedloop.onboarding.asking import _changed, summary
-from closedloop.onboarding.draft import QUESTIONS
+from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
 from rich.console import Console
 

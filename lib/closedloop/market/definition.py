@@ -44,13 +44,13 @@ Kind = Literal["text", "amount", "number", "count", "flag", "date", "month", "ti
 class Source(_Strict):
     """A raw file: bundled in the market's folder, fetched and checked, or anywhere on one's own machine.
 
-    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``. Of several ``files`` the "last" by name is read, or
-    "all" as one table; of a record that several hold, as the column ``key`` tells it, the last one's. ``database``: a
-    PostgreSQL address instead, with its ``table``, or "schema.table"; ``$NAMES`` in it come from the environment, so
-    that no password stands here. ``member``: the file in an archive. ``skip_lines``: above the header, which has
-    ``header_lines``. ``blanks``: what stands for nothing, beside empty cells. ``fill_down``: columns in which a
-    value stands only in the first row of its group. ``decimal``, ``dates`` (DMY, MDY, YMD) and ``timezone``: how
-    numbers, days and times are written. ``columns``: what each holds; others are text.
+    ``path``: of a file or a pattern like ``~/exports/deals-*.csv``. Of several ``files`` the "last" is read (by the day
+    in its name, else by number), or "all" as one table; of a record in several, told by the column ``key``, the last
+    one's. ``database``: a PostgreSQL address instead, with its ``table``, or "schema.table"; ``$NAMES`` in it come
+    from the environment, so that no password stands here. ``member``: the file in an archive. ``skip_lines``: above
+    the header, which has ``header_lines``. ``blanks``: what stands for nothing, beside empty cells. ``fill_down``:
+    columns in which a value stands only in the first row of its group. ``decimal``, ``dates`` (DMY, MDY, YMD) and
+    ``timezone``: how numbers, days and times are written. ``columns``: what each holds; others are text.
     """
 
     file: str = ""

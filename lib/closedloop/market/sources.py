@@ -1,7 +1,6 @@
 """Raw files: found in the market's folder or the mirror, or downloaded once, checked by SHA-256."""
 
 import os
-import re
 from pathlib import Path
 
 from closedloop.errors import SourceError
@@ -9,6 +8,7 @@ from closedloop.market.definition import Definition, Source
 from closedloop.market.files import mirror, sha256_of
 from closedloop.market.reading.containers import content_of, member, unpacked
 from closedloop.market.reading.database import table_digest
+from closedloop.market.reading.parts import in_order
 
 
 def cache_folder(market: str) -> Path:
@@ -47,18 +47,18 @@ def _download(url: str, definition: Definition, source: Source) -> Path:
 
 
 def _anywhere(definition: Definition, name: str) -> list[Path]:
-    """The files that ``path`` names, the last one last: numbers in names count as numbers."""
+    """The files that ``path`` names, the newest last."""
     written = Path(definition.sources[name].path).expanduser()
     place = written if written.is_absolute() else definition.folder / written
     found = [place] if place.is_file() else [path for path in place.parent.glob(place.name) if path.is_file()]
     if not found:
         raise SourceError(f"{place} does not exist; sources.{name}.path in {definition.folder / 'market.toml'}")
-    return sorted(found, key=by_number)
+    return [place.parent / file for file in in_order([path.name for path in found])[0]]
 
 
-def by_number(path: Path) -> list[tuple[bool, str]]:
-    """What files are ordered by: their names, with numbers in them as numbers."""
-    return [(part.isdigit(), part.zfill(20)) for part in re.split(r"(\d+)", path.name)]
+def order_is_open(definition: Definition, name: str) -> bool:
+    """Can the days in the names of a source's files be read in two ways, so that it is open which is the newest?"""
+    return in_order([path.name for path in _anywhere(definition, name)])[1]
 
 
 def files_of(definition: Definition, name: str) -> list[Path]:

@@ -1,12 +1,12 @@
 """Several files of one table: pieces of it, which are read together, or one export after the other."""
 
 import glob
+import re
 from collections.abc import Callable, Hashable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from closedloop.market.reading.parts import older_records
-from closedloop.market.sources import by_number
+from closedloop.market.reading.parts import in_order, older_records
 from closedloop.onboarding.look import Look
 from closedloop.onboarding.recognise import Export, systems
 
@@ -20,7 +20,7 @@ def gathered(exports: Sequence[Export], note: Callable[[str], None]) -> list[Exp
     Files belong together where they hold the same table in the same columns, and are written in the same way.
     """
     groups: dict[Hashable, list[Export]] = {}
-    for export in sorted(exports, key=lambda one: by_number(one.look.path)):
+    for export in exports:
         settings = export.look.settings
         written = tuple(str(settings.get(name)) for name in _WRITTEN)
         own = export.look.path if "path" in settings else id(export)
@@ -31,11 +31,16 @@ def gathered(exports: Sequence[Export], note: Callable[[str], None]) -> list[Exp
 
 def _together(group: Sequence[Export], note: Callable[[str], None]) -> Sequence[Export]:
     """One export of the files, where a pattern names them and no others; else the files as they are."""
+    by_name = {one.look.path.name: one for one in group}
+    names, is_open = in_order(by_name)
+    group = [by_name[name] for name in names]
     newest = group[-1]
     found = _pattern([one.look.path for one in group])
     if not found:
         return group
-    n, told = len(group), f"{group[0].look.path.name} to {newest.look.path.name}"
+    n, told = len(group), f"{names[0]} to {names[-1]}"
+    if is_open:
+        note(f"{told}: the days in these names can be read in two ways; by number {names[-1]} is taken as the newest")
     key = newest.columns.get(next(iter(systems()["tables"][newest.table]["columns"])), "")
     records = [_records(one.look, key) for one in group]
     earlier = set[Hashable]().union(*records[:-1])
@@ -71,17 +76,22 @@ def _join(looks: Sequence[Look], keys: Sequence[Sequence[Hashable]]) -> None:
 
 
 def _pattern(paths: Sequence[Path]) -> str:
-    """The path with a ``*`` for what differs in the names; empty where it names other files too."""
+    """The path with a ``*`` for the days, numbers or words that differ; empty where it names other files too."""
     names, folder = [path.name for path in paths], paths[0].resolve().parent
-    begin = _shared(names).rstrip("0123456789")
-    end = _shared([name[len(begin) :][::-1] for name in names])[::-1].lstrip("0123456789")
-    differ = [name[len(begin) : len(name) - len(end)] for name in names]
-    mark = "[0-9]*" if all(part[:1].isdigit() for part in differ) else "*"
-    found = f"{glob.escape(begin)}{mark}{glob.escape(end)}"
-    named = {path.name for path in folder.glob(found) if path.is_file()}
-    return str(Path(glob.escape(str(folder))) / found) if named == set(names) else ""
+    for number in (r"\d[-_. \d]*$", r"\d*$"):  # a whole day differs next year; where others have one, a part of it
+        begin = _shared(names, number)
+        end = _shared([name[len(begin) :][::-1] for name in names], number)[::-1]
+        differ = [name[len(begin) : len(name) - len(end)] for name in names]
+        mark = "[0-9]*" if all(part[:1].isdigit() for part in differ) else "*"
+        found = f"{glob.escape(begin)}{mark}{glob.escape(end)}"
+        if {path.name for path in folder.glob(found) if path.is_file()} == set(names):
+            return str(Path(glob.escape(str(folder))) / found)
+    return ""
 
 
-def _shared(names: Sequence[str]) -> str:
-    """The beginning that all names have."""
-    return "".join(signs[0] for signs in takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False)))
+def _shared(names: Sequence[str], number: str) -> str:
+    """The beginning that all names have, without a word or a ``number`` that goes on in different ways."""
+    found = "".join(signs[0] for signs in takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False)))
+    if any(name[len(found) :][:1].isalpha() for name in names):
+        found = re.sub(r"[^\W\d_]+$", "", found)
+    return re.sub(number, "", found)

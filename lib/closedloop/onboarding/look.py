@@ -6,15 +6,17 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from closedloop.errors import SourceError
+from closedloop.market.definition import zone
 from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
-from closedloop.market.reading.lines import Records, own_names, split
+from closedloop.market.reading.lines import Cut, Cutter, Records, own_names, split
 from closedloop.market.reading.values import ORDERS, Style, read
 from closedloop.market.reading.words import words
 
@@ -27,7 +29,8 @@ _IDENTIFIER = re.compile(r"(^|[^a-z])ids?( \(.*\))?$", re.IGNORECASE)
 _MOST_TITLES = 10  # lines above a header that are looked through
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?( ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$")
 _DOUBTFUL = ("na", "-", "--", "null", "nan")
-_IMPORT_ID = '{"ImportId"'
+_IMPORT_ID, _ZONE = '{"ImportId"', re.compile(r'"timeZone": ?"([^"]+)"')
+QUALTRICS = 3  # lines of its header: names, questions, what they are called inside
 
 
 @dataclass
@@ -35,7 +38,8 @@ class Look:
     """One file: its ``settings`` as market.toml has them, its ``texts`` by column, and what each column holds.
 
     ``dates``: the orders in which its days can be read, ISO ones left aside; ``asks_decimal``: can its amounts be read
-    in two ways, all of them? ``kept``: texts that may stand for nothing, or for something.
+    in two ways, all of them? ``kept``: texts that may stand for nothing, or for something. ``said``: the question of
+    each column, where it stands below the header.
     """
 
     path: Path
@@ -46,6 +50,7 @@ class Look:
     dates: tuple[str, ...] = ()
     asks_decimal: bool = False
     kept: set[str] = field(default_factory=set)
+    said: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -67,10 +72,10 @@ def look(path: Path, name: str) -> Look:
     content = unpacked(content_of(path), str(path))
     settings: dict[str, Any] = {"path": pattern(path.resolve())}
     if kind_of(content) in ("xlsx", "parquet"):
-        records = _table(content, settings, path)
-    else:
-        records = _delimited(content, settings, path)
-    return _seen(Look(path, name, settings, {}), records)
+        return _seen(Look(path, name, settings, {}), _table(content, settings, path))
+    records, questions = _delimited(content, settings, path)
+    said = dict(zip(own_names(records.header), questions, strict=False))
+    return _seen(Look(path, name, settings, {}, said=said), records)
 
 
 def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
@@ -96,9 +101,9 @@ def see(found: Look, currency: str, amounts: Sequence[str]) -> None:
 
 def pattern(path: Path) -> str:
     """The path of this export and of the next one: what changes at the end of its name, a day or a number, is ``*``."""
-    if not re.search(r"(?<=[-_ ])[0-9][-_0-9]*$", path.stem):
+    stem = re.sub(r"(?<=[-_ ])[0-9][-_.0-9]*$", "", path.stem)
+    if stem == path.stem:
         return str(path)
-    stem = re.sub(r"(?<=[-_ ])[0-9][-_0-9]*$", "", path.stem)
     return str(Path(glob.escape(str(path.parent))) / f"{glob.escape(stem)}[0-9]*{path.suffix}")
 
 
@@ -137,7 +142,8 @@ def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
     return str(settings["sheet"])
 
 
-def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
+def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> tuple[Records, list[str]]:
+    """The records of a text, and the questions below its header, where a survey's has three lines."""
     encoding = _encoding(content)
     if encoding != "utf-8":
         settings["encoding"] = encoding
@@ -153,7 +159,14 @@ def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> Records:
     below = _below(lines[first + above :], delimiter)
     if below > 1:
         settings["header_lines"] = below
-    return split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
+    records = split(text, delimiter, '"', settings.get("skip_lines", 0), path.name, "[sources]", below)
+    if below < QUALTRICS:
+        return records, []
+    _, questions, ids, *_ = _cells((f"{line}\n" for line in lines[first + above :][:60]), delimiter)
+    zones = {name for cell in ids for name in _ZONE.findall(cell)}
+    with suppress(ValueError):
+        settings |= {"timezone": zone(zones.pop()).key} if len(zones) == 1 else {}
+    return records, [" ".join(question.split()) for question in questions]
 
 
 def _encoding(content: bytes) -> str:
@@ -172,15 +185,26 @@ def _cells(lines: Iterable[str], delimiter: str) -> list[list[str]]:
 
 def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
     """The mark that divides most lines into the same number of fields, and that number."""
-    sample, best = list(lines[:_SEEN]), (0.0, 0, ",")
+    best = (0.0, 0, ",")
     for mark in MARKS:
-        widths = Counter(len(row) for row in _cells(sample, mark) if row)
+        widths = _widths(list(lines[:_SEEN]), mark)
         if not widths:
             continue
         width, n = max(widths.items(), key=lambda item: (item[0] > 1, item[1]))
         share = n / sum(widths.values()) if width > 1 else 0.0
         best = max(best, (share, width, mark), key=lambda one: (one[0] > _MOSTLY, one[1], one[0]))
     return best[2], max(best[1], 1)
+
+
+def _widths(lines: list[str], delimiter: str) -> Counter[int]:
+    """How many records have how many fields; none have the lines that are no record."""
+    found, cutter, at = Counter[int](), Cutter(lines, delimiter, '"'), 0
+    while at < len(lines):
+        record = cutter.record(at)
+        width, n_lines = (len(record.fields), record.n_lines) if isinstance(record, Cut) else (0, 1)
+        found[width] += bool(lines[at].strip())
+        at += n_lines
+    return +found
 
 
 def _above(lines: Sequence[str], delimiter: str, width: int) -> int:

@@ -24,7 +24,7 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
-_YOUNG_DAYS, _FEWEST_YOUNG, _OLDEST_YOUNG = 14, 30, 42
+_YOUNG_DAYS, _FEWEST, _OLDEST_YOUNG = 14, 30, 42
 _FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
 _LESS_OFTEN = 0.1  # share by which the young may be filled less often
 _ALIKE = 0.95
@@ -48,10 +48,11 @@ def moments(
 ) -> list[Moment]:
     """Proposals for the columns of ``cells`` (texts, a row a deal, aligned with ``deals``).
 
-    ``deals``: outcome, created_on, is_young; ``on_deals``: are they the deal's own, or its account's or lead's?
+    ``deals``: outcome, created_on, is_young, is_early: before the first period that runs; what later deals came to is
+    for its pages to find. ``on_deals``: are the columns the deal's own, or its account's or lead's?
     """
     kept, found = list[str](), dict[str, Moment]()
-    leaning = _leaning(cells, deals["outcome"])
+    leaning = _leaning(cells[deals["is_early"]], deals["outcome"][deals["is_early"]])
     for column in cells:
         texts = cells[column]
         known, why, is_safe = _known(str(column), texts, kinds.get(str(column), "text"), deals, on_deals)
@@ -81,22 +82,23 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "a day", True
     if kind == "text" and (what := likeness(texts)) is not None:
         return "", f"{what}", True
-    is_open = (deals["outcome"] == "open").to_numpy()
-    on_open, on_closed = (float(texts[rows].notna().mean()) if rows.any() else 0.0 for rows in (is_open, ~is_open))
+    is_open, young, early = (deals["outcome"] == "open").to_numpy(), *deals[["is_young", "is_early"]].to_numpy().T
+    ended, old = early & ~is_open, early & ~young
+    on_open, on_closed = (float(texts[rows].notna().mean()) if rows.any() else 0.0 for rows in (is_open, ended))
     if on_deals and is_open.any() and on_closed > 0.1 and on_open < 0.2 * on_closed:
         return "close", f"filled on {on_closed:.0%} of the closed deals and {on_open:.0%} of the open ones", True
     if filled < _FILLED:
         return "", f"filled on {filled:.0%} only", True
     if kind == "text" and levels > _MOST_LEVELS:
         return "", f"{levels} values; {_MOST_LEVELS} at most are compared", True
-    young = deals["is_young"].to_numpy()
-    if young.sum() < _FEWEST_YOUNG or (~young).sum() < _FEWEST_YOUNG:
-        return "", f"{int(young.sum())} young open deals; {_FEWEST_YOUNG} would show when it is filled", False
-    new, old = float(texts[young].notna().mean()), float(texts[~young].notna().mean())
-    told = f"filled on {new:.0%} of {int(young.sum())} young open deals, {old:.0%} of the older ones"
-    if new < old - _LESS_OFTEN:
+    counted = f"{young.sum()} young open deals and {old.sum()} before the first period"
+    if min(young.sum(), old.sum()) < _FEWEST:
+        return "", f"{counted}; {_FEWEST} of both would show when it is filled", False
+    on_young, on_old = (float(texts[rows].notna().mean()) for rows in (young, old))
+    told = f"filled on {on_young:.0%} and {on_old:.0%} of {counted}"
+    if on_young < on_old - _LESS_OFTEN:
         return "", f"{told}: it is filled later", False
-    if not _same_values(texts, young, kind):
+    if not _same_values(texts, young, old, kind):
         return "", f"{told}, with other values: it changes later", False
     days = pd.to_datetime(deals["created_on"])
     age = (days.max() - days[young].min()).days
@@ -110,12 +112,12 @@ def tells_of_a_person(column: str, texts: pd.Series) -> bool:
     return bool(_PERSON.search(column)) or any(_PERSONAL.search(str(text)) for text in texts.dropna().unique())
 
 
-def _same_values(texts: pd.Series, young: np.ndarray, kind: str) -> bool:
+def _same_values(texts: pd.Series, young: np.ndarray, old: np.ndarray, kind: str) -> bool:
     """Do young deals have the values of older ones? A test at 1 %: of hundreds of columns some differ by luck."""
-    known = texts.notna().to_numpy()
+    known = texts.notna().to_numpy() & (young | old)
     if kind != "text":
         numbers = pd.to_numeric(texts.astype(str).str.replace(r"[^0-9.\-]", "", regex=True), errors="coerce")
-        a, b = numbers[known & young].dropna(), numbers[known & ~young].dropna()
+        a, b = numbers[known & young].dropna(), numbers[known & old].dropna()
         if len(a) > 5 and len(b) > 5 and numbers[known].notna().mean() > 0.9:
             return bool(scipy.stats.mannwhitneyu(a, b).pvalue > 0.01)
     table = pd.crosstab(texts[known], young[known])
@@ -149,13 +151,17 @@ def _leaning(cells: pd.DataFrame, outcome: pd.Series) -> dict[str, str]:
 
 
 def _cramers_v(table: pd.DataFrame) -> float:
-    return float(scipy.stats.contingency.association(table.to_numpy(), method="cramer"))
+    """Cramer's V of a column and two ends, without what many values among few deals have of it by chance (Bergsma)."""
+    n, k = table.to_numpy().sum(), len(table)
+    by_chance = (k - 1) / (n - 1)
+    phi = scipy.stats.contingency.association(table.to_numpy(), method="cramer") ** 2 - by_chance
+    return float(np.sqrt(max(phi, 0) * (n - 1) / max(n - 2, 1)))
 
 
 def _are_twins(one: pd.Series, other: pd.Series) -> bool:
     """Do two columns say nearly the same? Each value of one goes with one of the other, nearly always."""
     both = one.notna() & other.notna()
-    if both.sum() < _FEWEST_YOUNG:
+    if both.sum() < _FEWEST:
         return False
     table = pd.crosstab(one[both], other[both]).to_numpy()
     return bool(table.shape[0] == table.shape[1] and table.max(axis=1).sum() / table.sum() > _ALIKE
@@ -169,7 +175,7 @@ def is_young(created_on: pd.Series, is_open: pd.Series) -> pd.Series:
     if pd.isna(last):
         return pd.Series(False, index=created_on.index)
     found = is_open & (days > last - pd.Timedelta(days=_YOUNG_DAYS))
-    if found.sum() < _FEWEST_YOUNG:
-        youngest = days[is_open].sort_values(ascending=False, kind="stable").index[:_FEWEST_YOUNG]
+    if found.sum() < _FEWEST:
+        youngest = days[is_open].sort_values(ascending=False, kind="stable").index[:_FEWEST]
         found = pd.Series(created_on.index.isin(youngest), index=created_on.index)
     return found

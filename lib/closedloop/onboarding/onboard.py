@@ -13,9 +13,11 @@ from closedloop.market.definition import check_slug, read_definition, zone
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.words import words
-from closedloop.onboarding.draft import QUESTIONS, Draft, slug
+from closedloop.onboarding.codes import labels_of
+from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.gather import gathered
 from closedloop.onboarding.look import Look, look, look_at_table, see
+from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
 from closedloop.onboarding.recognise import Export, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml
@@ -43,15 +45,16 @@ def onboard(
 ) -> Onboarded:
     """Write a market's definition from exports; ``ask`` answers a question, ``note`` hears of progress.
 
-    ``place``: a file, a folder, or the address of a PostgreSQL database. Nothing is copied, and nothing is written when
-    a question stays open. Errors: ParameterError, SourceError.
+    ``place``: a file, a folder, or the address of a PostgreSQL database; ``currency`` and ``timezone``: empty where the
+    files tell or else are asked. Nothing is copied, and nothing is written when a question stays open. Errors:
+    ParameterError, SourceError.
     """
     check_slug("market", market)
     folder = data_folder() / market
     if folder.exists():
         raise ParameterError(f"market = {market!r} exists at {folder}; choose another name")
     try:
-        zone(timezone)
+        zone(timezone or "UTC")
     except ValueError as error:
         raise ParameterError(f"--timezone: {error}") from None
     looks = list(_looks(place, note))
@@ -64,6 +67,8 @@ def onboard(
     for table, export in exports.items():
         export.look.name = "survey" if table == "respondents" else table
     currency = currency or _currency(exports)
+    untold = frozenset(name for name, told in (("currency", currency), ("timezone", timezone)) if not told)
+    currency, timezone = currency or "EUR", timezone or "UTC"
     system = Counter(export.system for export in exports.values() if export.system).most_common(1)
     if "deals" in exports and _are_salesforces(exports["deals"]):
         system = [("Salesforce", 1)]
@@ -71,16 +76,18 @@ def onboard(
         export.system = system[0][0] if system else ""
         see(export.look, currency, [name for role, name in export.columns.items() if role.startswith("amount")])
         settle(export)
-    draft = Draft(market, exports, currency, timezone)
+    labels = labels_of(one for one, export in found if export is None)
+    draft = Draft(market, exports, currency, timezone, untold, labels)
     for key, proposed in QUESTIONS.items():
         question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
         draft.answers[key] = ask(question) if question.rows else question
+        draft.__dict__.pop("deals", None)  # which is told by the answers
         if key == "dates":
             _apply(draft)
     refuse_open(draft.answers, market)
     files = folder_of(draft, folder)
     read_definition.cache_clear()
-    unknown = [one for one, export in found if export is None or export not in exports.values()]
+    unknown = [one for one, export in found if export not in exports.values() and not labels_of([one])]
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
 
 
@@ -92,11 +99,12 @@ def _are_salesforces(deals: Export) -> bool:
 
 def _apply(draft: Draft) -> None:
     """Read the files from now on as the answers say that they are written."""
+    told = {row["setting"]: str(row["value"]) for row in draft.answers["dates"].rows if row["source"] == "market"}
+    draft.currency, draft.timezone = told.get("currency", draft.currency), told.get("timezone", draft.timezone)
     for row in draft.answers["dates"].rows:
         for export in draft.exports.values():
             if export.look.name == row["source"]:
                 export.look.settings[row["setting"]] = row["value"]
-    draft.__dict__.pop("deals", None)
 
 
 def _none(key: str) -> Question:
@@ -164,10 +172,10 @@ def _n_named(export: Export, deals: Export) -> int:
 
 
 def _currency(exports: Mapping[str, Export]) -> str:
-    """The currency of most amounts: named in a column of its own, or with the amounts."""
+    """The currency of most amounts, named in a column of its own or with the amounts; empty where nothing tells."""
     deals = exports.get("deals")
     if deals is None:
-        return "EUR"
+        return ""
     if column := deals.columns.get("currency"):
         codes = Counter(text.strip().upper() for text in deals.look.known(column) if len(text.strip()) == 3)
         if codes:
@@ -176,7 +184,9 @@ def _currency(exports: Mapping[str, Export]) -> str:
     named = Counter(code for text in texts for code in re.findall(r"[A-Z]{3}", text))
     signs = {sign: codes[0] for sign, codes in words("currencies").items() if not sign.isalpha()}
     named.update(code for text in texts for sign, code in signs.items() if sign in text)
-    return named.most_common(1)[0][0] if named else "EUR"
+    if not named:
+        named.update(re.findall(r"\(([A-Z]{3})\)", deals.columns.get("amount", "")))
+    return named.most_common(1)[0][0] if named else ""
 
 
 def refuse_open(answers: Mapping[str, Question], market: str) -> None:

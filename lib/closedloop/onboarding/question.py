@@ -1,5 +1,6 @@
 """One table to confirm: what is proposed, what is sure of it, and what somebody answered."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import zone
 from closedloop.market.reading.values import ORDERS
+from closedloop.onboarding.codes import labels_in
 from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]
+ORDER = "order of stages"  # what rows are called that tell a stage's place
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,18 @@ class Question:
         if self.key in lists and answer not in lists[self.key]:
             raise ParameterError(f"answers: [[{self.key}]] {self.answer} = {answer!r}; allowed: {self.may}")
         words = {*OUTCOMES, *LEAD_STATUSES, *LOSS_REASONS, ""}
-        if self.key == "values" and answer not in words:
+        is_place = str(row.get("column")).startswith(ORDER)
+        if self.key == "values" and is_place and not str(answer).isdigit():
+            raise ParameterError(f"answers: [[values]] {row['column']} = {answer!r}; allowed: 1, 2, 3 and so on")
+        is_coded = row.get("table") == "respondents"
+        if self.key == "values" and is_coded and answer and not labels_in(answer):
+            raise ParameterError(f"answers: [[values]] {row['column']} = {answer!r}; allowed: 1 = small, 2 = large")
+        if self.key == "values" and not is_place and not is_coded and answer not in words:
             raise ParameterError(f"answers: [[values]] meaning = {answer!r}; allowed: {allowed(sorted(words), 40)}")
 
 
 def _is_setting(name: str, text: str) -> bool:
-    """Does a text say how days, times or decimals are written, or a month?"""
+    """Does a text say how days, times or decimals are written, a month or a currency?"""
     if name == "timezone":
         try:
             return bool(zone(text))
@@ -68,4 +77,6 @@ def _is_setting(name: str, text: str) -> bool:
             return False
     if name == "year_starts":
         return text.isdigit() and 1 <= int(text) <= 12
+    if name == "currency":
+        return bool(re.fullmatch("[A-Z]{3}", text))
     return text in {"dates": ORDERS, "decimal": (".", ",")}.get(name, (text,))

@@ -44,28 +44,33 @@ def plain(name: str) -> str:
 class Export:
     """A file that is recognised: of which ``table`` and ``system``, and its ``columns`` by what they are.
 
-    ``entered``: columns that say when a deal entered a stage, by stage (one for each pipeline), in the file's order.
+    ``entered``: columns that say when a deal entered a stage, by stage and pipeline, in the file's order.
     """
 
     look: Look
     table: str
     system: str
     columns: dict[str, str]
-    entered: dict[str, list[str]] = field(default_factory=dict)
+    entered: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def days_entered(self) -> list[str]:
+        """The columns that say when a deal entered a stage."""
+        return [column for columns in self.entered.values() for column in columns.values()]
 
     def others(self) -> list[str]:
         """The columns that are nothing that the contract knows by name."""
-        known = {*self.columns.values(), *(name for names in self.entered.values() for name in names)}
+        known = {*self.columns.values(), *self.days_entered}
         return [name for name in self.look.texts if name not in known]
 
 
 def recognise(found: Look) -> Export | None:
     """The table that a file holds, by the names of its columns, then by the file's; None where nothing fits."""
     names = {plain(name): name for name in reversed(list(found.texts))}
-    entered: dict[str, list[str]] = {}
+    entered: dict[str, dict[str, str]] = {}
     for name in found.texts:
         if (parts := _ENTERED.match(name.strip())) and parts["stage"].casefold() != "current stage":
-            entered.setdefault(parts["stage"], []).append(name)
+            entered.setdefault(parts["stage"], {})[parts["pipeline"] or ""] = name
     best: tuple[int, Export] | None = None
     for table, known in systems()["tables"].items():
         columns = _columns(known["columns"], names)
@@ -114,6 +119,6 @@ def settle(export: Export) -> None:
             kinds[column] = "flag"
         else:
             kinds[column] = "number" if role == "weight" else "text"
-    for column in (name for names in export.entered.values() for name in names):
+    for column in export.days_entered:
         kinds[column] = "time" if kinds[column] == "time" else "date"
     export.look.settings["columns"] = {name: kind for name, kind in kinds.items() if kind != "text"}

@@ -1,12 +1,13 @@
 """The selects of a new market: one for each canonical table, and helpers that several of them need."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from closedloop.market.sources import quoted
 from closedloop.onboarding.draft import Draft, slug
+from closedloop.onboarding.survey import asked
 
 
 def as_text(value: str) -> str:
@@ -43,9 +44,14 @@ def _respondents(draft: Draft) -> str:
     if of.has("answered_on"):
         of.add(of.day("answered_on"), "answered_on")
     of.plain("weight")
-    for column, name, role in draft.questions:
-        is_option = role == "ticked" and of.export.look.kinds[column] != "flag"
-        of.add(f"t.{quoted(column)} is not null" if is_option else f"t.{quoted(column)}", quoted(name))
+    for one in asked(draft):
+        column = f"t.{quoted(one.column)}"
+        if one.option:
+            cell = f"regexp_replace(trim({column}), '\\s*{one.mark}\\s*', '{one.mark}', 'g')"
+            column = f"contains('{one.mark}' || {cell} || '{one.mark}', {as_text(one.mark + one.option + one.mark)})"
+        elif one.role == "ticked" and of.export.look.kinds[one.column] != "flag":
+            column = f"{column} is not null"
+        of.add(column, quoted(one.name))
     return of.text("One row per person who answered; an option that is ticked is yes.")
 
 
@@ -284,9 +290,20 @@ def _money(of: _Select, said: str) -> None:
         of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
 
 
-def _latest(names: list[str]) -> str:
+def _latest(names: Iterable[str]) -> str:
     """The latest of the days in some columns; missing ones do not count."""
     return f"greatest({', '.join(f't.{quoted(name)}::date' for name in names)})"
+
+
+def _entered(of: _Select, columns: Mapping[str, str]) -> str:
+    """The day on which a deal entered a stage: of its own pipeline's column, where pipelines share a stage's name."""
+    found = set(of.draft.texts("deals", "pipeline"))
+    own = {pipeline: column for pipeline, column in columns.items() if pipeline in found}
+    if not own:
+        return _latest(columns.values())
+    whens = [f"when {as_text(pipeline)} then t.{quoted(column)}::date" for pipeline, column in own.items()]
+    rest = [column for pipeline, column in columns.items() if pipeline not in own]
+    return f"case {of.raw('pipeline')} {' '.join(whens)}{f' else {_latest(rest)}' if rest else ''} end"
 
 
 def _days(of: _Select, said: str) -> None:
@@ -295,12 +312,11 @@ def _days(of: _Select, said: str) -> None:
     if "stage_history" in of.draft.exports:
         of.joins.append(f"left join _closed on _closed.deal_id = {of.id('deal_id')}")
         days.append("_closed.closed_on")
-    ends = {stage: names for stage, names in of.export.entered.items() if not of.draft.is_open(stage)}
+    ends = {stage: _entered(of, columns) for stage, columns in of.export.entered.items() if not of.draft.is_open(stage)}
     if of.draft.said_by == "stage":  # a deal that was won, opened again and lost ended when it was lost
-        for stage, names in ends.items():
-            days.append(f"case when lower({said}) = lower({as_text(stage)}) then {_latest(names)} end")
+        days += [f"case when lower({said}) = lower({as_text(stage)}) then {day} end" for stage, day in ends.items()]
     elif ends:
-        days.append(_latest([name for names in ends.values() for name in names]))
+        days.append(f"greatest({', '.join(ends.values())})")
     days += [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
     if days:
         of.add(f"case when {_is_over(said)} then coalesce({', '.join(days)}) end", "closed_on")
@@ -331,15 +347,15 @@ def _history(draft: Draft) -> str | None:
             of.add(of.raw("amount"), "expected_amount")
         of.joins.append(_stages_only(of, f"not {_is_over(of.raw('stage'))}").strip())
         return of.text("One row per recorded change; the stage that ends a deal is its end, and no change.")
-    stages = {stage: names for stage, names in draft.exports["deals"].entered.items() if draft.is_open(stage)}
+    stages = {stage: columns for stage, columns in draft.exports["deals"].entered.items() if draft.is_open(stage)}
     if not stages:
         return None
     of = _Select(draft, "deals")
     key, source = of.key("deal_id", "D"), quoted(of.export.look.name)
     parts = [
-        f"    select {key} as deal_id, {_latest(names)} as entered_at, {place} as place, {as_text(stage)} as stage\n"
-        f"    from raw.{source} as t"
-        for place, (stage, names) in enumerate(stages.items())
+        f"    select {key} as deal_id, {_entered(of, columns)} as entered_at, {place} as place,\n"
+        f"        {as_text(stage)} as stage\n    from raw.{source} as t"
+        for place, (stage, columns) in enumerate(stages.items())
     ]
     union = "\n    union all\n".join(parts)
     lines = [

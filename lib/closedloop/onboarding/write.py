@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from closedloop.errors import ParameterError
-from closedloop.market.definition import Periods, definition_in
+from closedloop.market.definition import definition_in
 from closedloop.market.files import write_atomic
-from closedloop.market.periods import period_of
 from closedloop.market.staging.meanings import Meaning, read_meanings, written
 from closedloop.onboarding.draft import Draft, slug
+from closedloop.onboarding.first_period import first_period
+from closedloop.onboarding.question import ORDER
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
+from closedloop.onboarding.stages import confirmed, pipelines_kept
+from closedloop.onboarding.survey import asked
 
 _IGNORE = """# customers' data stay here: only the definition may leave this machine
 *
@@ -27,10 +28,8 @@ _IGNORE = """# customers' data stay here: only the definition may leave this mac
 !values.csv
 !rates.csv
 """
-_HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
-_ORDER = "# in the order in which deals pass them: please check"
+_ORDER = "# in the order in which deals pass them"
 _MOST_TOLD = 60  # columns that are left out
-_FIRST_OF = 3  # of the periods, where there are few
 
 
 def folder_of(draft: Draft, folder: Path) -> list[Path]:
@@ -42,9 +41,7 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
         raise ParameterError(f"{folder} exists; choose another name, or change what is there by hand")
     texts = {f"{table}.sql": select for table, select in selects(draft).items()}
     texts |= {"market.toml": definition(draft), ".gitignore": _IGNORE, "key": secrets.token_hex(16) + "\n"}
-    rows = draft.answers["values"].rows
-    names = ("table", "column", "written", "meaning", "n")
-    texts["values.csv"] = written([Meaning(*(row[name] for name in names)) for row in rows])
+    texts["values.csv"] = written(_meanings(draft))
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
@@ -57,6 +54,19 @@ def folder_of(draft: Draft, folder: Path) -> list[Path]:
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return [folder / name for name in sorted(texts)]
+
+
+def _meanings(draft: Draft) -> list[Meaning]:
+    """What people wrote and what it means, codes of a survey one by one."""
+    rows = [row for row in draft.answers["values"].rows
+            if row["table"] != "respondents" and not row["column"].startswith(ORDER)]  # fmt: skip
+    names = ("table", "column", "written", "meaning", "n")
+    codes = [
+        Meaning("respondents", one.name, code, label, draft.exports["respondents"].look.texts[one.column].count(code))
+        for one in asked(draft)
+        for code, label in one.labels.items()
+    ]
+    return [*(Meaning(*(row[name] for name in names)) for row in rows), *codes]
 
 
 def toml(value: Any) -> str:
@@ -76,9 +86,9 @@ def definition(draft: Draft) -> str:
         f"title = {toml(draft.market.replace('-', ' ').capitalize())}",
         f"currency = {toml(draft.currency)}",
         f"timezone = {toml(draft.timezone)}                # where days are counted",
-        'clock = "day"' if _dated(draft) else 'clock = "none"',
+        'clock = "day"' if draft.is_dated else 'clock = "none"',
     ]
-    if _dated(draft):
+    if draft.is_dated:
         head.append('extracted_on = "latest"           # the last day that the data record')
     parts = ["\n".join(head), *_periods(draft)]
     for name, export in _named(draft).items():
@@ -87,10 +97,6 @@ def definition(draft: Draft) -> str:
         parts.append(_deals(draft))
     parts += _fields(draft)
     return "\n\n".join(parts) + "\n"
-
-
-def _dated(draft: Draft) -> bool:
-    return any(role.endswith("_on") for export in draft.exports.values() for role in export.columns)
 
 
 def _named(draft: Draft) -> dict[str, Export]:
@@ -102,54 +108,24 @@ def _source(draft: Draft, name: str, export: Export) -> str:
     columns = settings.pop("columns")
     lines = [f"[sources.{name}]                    # {export.system or 'an export'}: {export.table}"]
     lines += [f"{key} = {toml(value)}" for key, value in settings.items()]
-    used = {*export.columns.values(), *(column for names in export.entered.values() for column in names)}
+    used = {*export.columns.values(), *export.days_entered}
     used |= {column for table, column in draft.fields if table == export.table}
     lines.append(f"[sources.{name}.columns]")
-    kinds = {column: kind for column, kind in columns.items() if column in used or export.table == "respondents"}
+    if export.table == "respondents":  # codes stay text, of which values.csv says what it means
+        used |= {*columns} - {one.column for one in asked(draft) if one.labels}
+    kinds = {column: kind for column, kind in columns.items() if column in used}
     lines += [f"{toml(column)} = {toml(kind)}" for column, kind in kinds.items()]
     return "\n".join(lines)
 
 
 def _periods(draft: Draft) -> list[str]:
-    if not _dated(draft):
+    if not draft.is_dated:
         return []
-    starts = next((int(row["value"]) for row in draft.answers["dates"].rows if row["setting"] == "year_starts"), 1)
-    days = _closing_days(draft)
-    length, first = "quarter", ""
-    for length in ("quarter", "half", "year"):
-        periods = Periods(first="-", length=length, year_starts=starts)
-        counts = pd.Series([period_of(day.date(), periods).name for day in days]).value_counts().sort_index()
-        able = counts[counts >= _FEWEST_CLOSED]
-        if len(able) >= _FIRST_OF:
-            first = str(able.index[min(_HISTORY, len(able) // _FIRST_OF)])
-            break
-    else:
-        first = (
-            period_of(max(days).date(), Periods(first="-", length=length, year_starts=starts)).name if days else "2024"
-        )
+    found, _ = first_period(draft)
+    starts = found.year_starts
     year = f"\nyear_starts = {starts}                   # month" if starts != 1 else ""
-    return [
-        f"[periods]\nfirst = {toml(first)}                 # earlier deals are history\nlength = {toml(length)}{year}"
-    ]
-
-
-_ENDS = {
-    "deals": ("won_on", "lost_on", "closed_on", "close_on", "created_on"),
-    "leads": ("created_on",),
-    "respondents": ("answered_on",),
-}
-
-
-def _closing_days(draft: Draft) -> list[pd.Timestamp]:
-    """The days on which deals ended, else leads came or people answered; no forecasts."""
-    for table, roles in _ENDS.items():
-        found, known = list[pd.Timestamp](), [role for role in roles if draft.column(table, role)]
-        last = max(filter(pd.notna, draft.days(table, "created_on")), default=None) if "created_on" in known else None
-        for role in known:
-            found += [day for day in draft.days(table, role) if pd.notna(day) and (last is None or day <= last)]
-            if found and role != "won_on":  # what was won and what was lost stand in two columns
-                return found
-    return []
+    head = f"[periods]\nfirst = {toml(found.first)}                 # earlier deals are history"
+    return [f"{head}\nlength = {toml(found.length)}{year}"]
 
 
 def _deals(draft: Draft) -> str:
@@ -157,7 +133,7 @@ def _deals(draft: Draft) -> str:
     told = [name for name in ("won", "lost", "no_decision") if meant[name]]
     lines = [
         "[deals]",
-        *([] if (several := _pipelines(draft)) else [f"stages = {toml(_stages(draft))}    {_ORDER}"]),
+        *([] if (several := pipelines_kept(draft)) else [f"stages = {toml(confirmed(draft))}    {_ORDER}"]),
         f"outcomes = {toml(told)}",
     ]
     gone = [
@@ -175,51 +151,8 @@ def _deals(draft: Draft) -> str:
         ]
         lines.append(f"keep = {toml(' and '.join(tests))}")
     for name in several:
-        lines += [f"[deals.pipelines.{toml(name)}]", f"stages = {toml(_stages(draft, name))}    {_ORDER}"]
+        lines += [f"[deals.pipelines.{toml(name)}]", f"stages = {toml(confirmed(draft, name))}    {_ORDER}"]
     return "\n".join(lines)
-
-
-def _pipelines(draft: Draft) -> list[str]:
-    """The pipelines whose deals are of this market, where there are several."""
-    column = draft.column("deals", "pipeline")
-    kept = [row["value"] for row in draft.answers["deals"].rows if row["column"] == column and row["keep"]]
-    return kept if len(kept) > 1 else []
-
-
-def _stages(draft: Draft, pipeline: str = "") -> list[str]:
-    """The open stages, of one pipeline or of all, in the order in which deals pass them, as far as the files tell.
-
-    A history tells it; else, where closed deals keep their last stage, those that are won more often come later, and
-    where they do not, those in which open deals are older.
-    """
-    if not draft.column("deals", "stage"):
-        return []
-    deals = draft.deals.assign(stage=pd.Series(draft.texts("deals", "stage"), dtype=object))
-    if pipeline:
-        deals = deals[pd.Series(draft.texts("deals", "pipeline"), dtype=object) == pipeline]
-    current = [text for text in dict.fromkeys(deals["stage"]) if text and draft.is_open(text)]
-    if entered := draft.exports["deals"].entered:
-        own = [stage for stage, columns in entered.items()
-               if not pipeline or stage in current or any(f"({pipeline})" in column for column in columns)]  # fmt: skip
-        return [stage for stage in own if draft.is_open(stage)]
-    if "stage_history" in draft.exports:
-        frame = pd.DataFrame({name: draft.texts("stage_history", name) for name in ("deal_id", "stage")})
-        frame["on"] = draft.days("stage_history", "entered_on")
-        # a history may tell of other columns too
-        frame = frame[frame["stage"].isin(set(draft.texts("deals", "stage")))]
-        if pipeline:
-            ids = pd.Series(draft.texts("deals", "deal_id"), dtype=object)
-            frame = frame[frame["deal_id"].isin(set(ids[deals.index]))]
-        frame = frame.dropna().sort_values("on", kind="stable")
-        frame["place"] = frame.groupby("deal_id").cumcount()
-        means = frame.groupby("stage")["place"].mean()
-    elif draft.said_by == "status":
-        means = (deals["outcome"] == "won").groupby(deals["stage"]).mean()
-    else:
-        days = (deals["created_on"].max() - pd.to_datetime(deals["created_on"])).dt.days
-        means = days.groupby(deals["stage"]).mean()
-    known = [str(stage) for stage in means.sort_values(kind="stable").index if draft.is_open(str(stage))]
-    return [*known, *(stage for stage in current if stage not in known)]
 
 
 def _fields(draft: Draft) -> list[str]:
@@ -237,16 +170,23 @@ def _fields(draft: Draft) -> list[str]:
         parts.append(
             "\n".join(["# Left out; what you know better goes into a select and under [fields.<table>]:", *told])
         )
-    if draft.questions:
-        asked = [(name, column) for column, name, role in draft.questions if role != "field"]
-        parts.append("\n".join(["[items]", *(f"{toml(name)} = {toml(column)}" for name, column in asked)]))
-        fields = [name for _, name, role in draft.questions if role == "field"]
+    questions = asked(draft)
+    if questions:
+        items = [f"{toml(one.name)} = {toml(one.label)}" for one in questions if one.role != "field"]
+        parts.append("\n".join([*_unlabelled(draft), "[items]", *items]))
+        fields = [one.name for one in questions if one.role == "field"]
         parts += [f"[fields.respondents]\nresearch = {toml(fields)}"] if fields else []
-    labels = {name: column for (_, column), name in draft.fields.items()}
+    labels = {name: column.lower() for (_, column), name in draft.fields.items()}
+    labels |= {one.name: one.label for one in questions if one.role == "field" and one.label != one.column}
     if labels:
         parts.append(
-            "\n".join(
-                ["[labels]", *(f"{toml(name)} = {toml(label.lower())}" for name, label in sorted(labels.items()))]
-            )
+            "\n".join(["[labels]", *(f"{toml(name)} = {toml(label)}" for name, label in sorted(labels.items()))])
         )
     return parts
+
+
+def _unlabelled(draft: Draft) -> list[str]:
+    """A comment where answers are codes that nobody has told the labels of."""
+    rows = [row for row in draft.answers["values"].rows if row["table"] == "respondents" and not row["meaning"]]
+    told = "answers are codes without labels, compared as numbers; export them as text, or answer their labels"
+    return [f"# {', '.join(row['column'] for row in rows)}: {told}"] if rows else []

@@ -106,7 +106,7 @@ def split(
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
-    cut = _Cutter(lines, delimiter, quote)
+    cut = Cutter(lines, delimiter, quote)
     header = _joined(cut, _header(cut, skip_lines, place, setting), header_lines)
     found = Records(header.names, len(lines), header.line + header.n_lines - 1)
     at, width = found.n_header, len(header.names)
@@ -117,11 +117,11 @@ def split(
             continue
         record = cut.record(at)
         reason = record if isinstance(record, str) else UNFIT if len(record.fields) != width else ""
-        if isinstance(record, _Cut) and not reason and record.n_lines > 1:
+        if isinstance(record, Cut) and not reason and record.n_lines > 1:
             reason = UNCLOSED if cut.holds_records(at, record.n_lines, width) else ""
-        if isinstance(record, _Cut) and not reason:
+        if isinstance(record, Cut) and not reason:
             reason = TOTAL if is_total(record.fields) else AGAIN if record.fields == header.written else ""
-        if isinstance(record, _Cut) and not reason:
+        if isinstance(record, Cut) and not reason:
             found.add(record.fields, at + 1, record.n_lines)
             at += record.n_lines
         else:
@@ -132,27 +132,29 @@ def split(
     return found
 
 
-class _Cut(NamedTuple):
+class Cut(NamedTuple):
+    """The fields of a record, and how many lines it spans."""
+
     fields: list[str]
     n_lines: int
 
 
-class _Cutter:
+class Cutter:
     """Cuts lines into fields; a quoted field may hold delimiters, line breaks and doubled quotes."""
 
     def __init__(self, lines: list[str], delimiter: str, quote: str) -> None:
         self.lines, self.delimiter, self.quote = lines, delimiter, quote
 
-    def record(self, at: int) -> _Cut | str:
+    def record(self, at: int) -> Cut | str:
         """The record that begins on the line with this place, or why there is none."""
         line = self.lines[at]
         if len(line) > LONGEST:
             return TOO_LONG
         if self.quote not in line:
-            return _Cut(line.split(self.delimiter), 1)
+            return Cut(line.split(self.delimiter), 1)
         reader = csv.reader(self._from(at), delimiter=self.delimiter, quotechar=self.quote, strict=True)
         try:
-            return _Cut(next(reader), reader.line_num)
+            return Cut(next(reader), reader.line_num)
         except csv.Error as error:
             return UNCLOSED if "unexpected end" in str(error) else AFTER_QUOTE
 
@@ -165,10 +167,10 @@ class _Cutter:
         if width < 3 or self.lines[at].count(self.delimiter) < width - 1:
             return False
         inner = (self.record(place) for place in range(at + 1, at + n_lines))
-        return any(isinstance(found, _Cut) and found.n_lines == 1 and len(found.fields) == width for found in inner)
+        return any(isinstance(found, Cut) and found.n_lines == 1 and len(found.fields) == width for found in inner)
 
 
-def _header(cut: _Cutter, skip_lines: int, place: str, setting: str) -> Header:
+def _header(cut: Cutter, skip_lines: int, place: str, setting: str) -> Header:
     at = skip_lines
     first = cut.lines[at].strip() if at < len(cut.lines) else ""
     if says := _SEPARATOR.fullmatch(first):
@@ -187,7 +189,7 @@ def _header(cut: _Cutter, skip_lines: int, place: str, setting: str) -> Header:
     return Header(names, found.fields, at + 1, found.n_lines)
 
 
-def _joined(cut: _Cutter, header: Header, n_lines: int) -> Header:
+def _joined(cut: Cutter, header: Header, n_lines: int) -> Header:
     """The header with the lines below it that belong to it."""
     below, at = list[list[str]](), header.line + header.n_lines - 1
     for _ in range(n_lines - 1):
@@ -208,7 +210,7 @@ def _joined(cut: _Cutter, header: Header, n_lines: int) -> Header:
     return Header(names, header.written, header.line, at - header.line + 1)
 
 
-def _check_width(cut: _Cutter, at: int, header: _Cut, place: str, setting: str) -> None:
+def _check_width(cut: Cutter, at: int, header: Cut, place: str, setting: str) -> None:
     """SourceError where the first line is no header: a title, or one of another delimiter."""
     width, sample = len(header.fields), [i for i in range(at, len(cut.lines)) if cut.lines[i].strip()][: _SEEN + 1]
     others = {mark: cut.lines[at].count(mark) for mark in ",;\t|" if mark != cut.delimiter}
@@ -216,7 +218,7 @@ def _check_width(cut: _Cutter, at: int, header: _Cut, place: str, setting: str) 
     if width == 1 and others[mark] and all(cut.lines[i].count(mark) == others[mark] for i in sample[:5]):
         raise SourceError(f"{place}: its columns are not divided by {cut.delimiter!r}; write delimiter = {mark!r} "
                           f"under {setting}")  # fmt: skip
-    widths = {i: len(found.fields) for i in sample if isinstance(found := cut.record(i), _Cut)}
+    widths = {i: len(found.fields) for i in sample if isinstance(found := cut.record(i), Cut)}
     usual, n = Counter(widths.values()).most_common(1)[0]
     if usual > width and n > len(widths) / 2:
         above = next(i for i, own in widths.items() if own == usual)

@@ -1,13 +1,40 @@
-"""Several files of one table, read as one: pieces of a history, or exports of what has changed."""
+"""Several files of one table, which of them is the newest, and all read as one: pieces, or exports of what changed."""
 
+import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import accumulate
 
 from closedloop.errors import SourceError, allowed
 from closedloop.market.reading.lines import Records, own_names
+from closedloop.market.reading.values import ORDERS, Style, read
+
+_YEAR = re.compile(r"(?:19|20)\d{2}(?:\d{4})?")  # alone, or with its month and day
+
+
+def in_order(names: Collection[str]) -> tuple[list[str], bool]:
+    """The names of files, the newest last, by the days in them, else by their numbers; and is the order of days open?
+
+    It is where the days of all names can be read in two ways, and these give different orders.
+    """
+    numbered = sorted(names, key=lambda name: [(part.isdigit(), part.zfill(20)) for part in re.split(r"(\d+)", name)])
+    for n_pieces, kind in ((3, "date"), (2, "month"), (1, "date")):
+        readings = [{name: _days(name, n_pieces, kind, order) for name in numbered} for order in ORDERS]
+        found = {tuple(sorted(numbered, key=days.__getitem__)) for days in readings if all(days.values())}
+        if found:
+            return (list(found.pop()), False) if len(found) == 1 else (numbered, True)
+    return numbered, False
+
+
+def _days(name: str, n_pieces: int, kind: str, order: str) -> list[date]:
+    """The days, or the first days of months, that pieces of a file's name give."""
+    pieces, style = re.findall(r"\d+|[^\W\d_]+", name), Style("", None, order)
+    texts = [pieces[place : place + n_pieces] for place in range(len(pieces) - n_pieces + 1)]
+    days = [read(kind, " ".join(text), style) for text in texts if any(map(_YEAR.fullmatch, text))]
+    return [day for day in days if day]
 
 
 @dataclass(frozen=True)

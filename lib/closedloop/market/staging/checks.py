@@ -27,7 +27,9 @@ _IN_WORDS = {"below 0": "0 or more", "above 1": "0 to 1", "not above 0": "above 
 _MOST_LISTED = 30
 _BOUNDS = {"amount": (0, None), "count": (0, None), "rate": (0, 1)}
 EMAIL = r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}"
-TELEPHONE = r"(^|[\s:])(\+|00)[1-9][0-9 ().\-]{7,}[0-9]|\(?\b[0-9]{3}\)?[ .\-][0-9]{3}[ .\-][0-9]{4}\b"
+_CALLED = r"(^|[\s:])(\+[1-9][0-9 ().\-]{7,}[0-9]|00[1-9][0-9 ().\-]{7,}[0-9]\b)"  # from abroad
+TELEPHONE = rf"{_CALLED}|\(?\b[0-9]{{3}}\)?[ .\-][0-9]{{3}}[ .\-][0-9]{{4}}\b"
+_RECORD = re.compile(r"\b[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?\b")  # an identifier of Salesforce; all may be digits
 COLUMNS = ("table", "action", "reason", "column", "n", "values", "allowed", "file", "lines", "effect", "mend")
 _MOST_SHOWN = 5
 _LONGEST = 60
@@ -74,18 +76,20 @@ class Actions(list[Action]):
         count = len(lines) if n is None else n
         reason, _, own = reason.partition(TO_MEND)
         does, mend = effect(action, reason)
-        shown = (table, action, reason, column, count, self._shown(values), allowed, file, self.lines(file, lines))
+        told = self._shown(values, has_ids=any(kind_of(name) == "id" for name in column.split(", ")))
+        shown = (table, action, reason, column, count, told, allowed, file, self.lines(file, lines))
         self.append(dict(zip(COLUMNS, (*shown, does, own or mend), strict=True)))
 
-    def _shown(self, values: Iterable[object]) -> str:
+    def _shown(self, values: Iterable[object], *, has_ids: bool) -> str:
         """The most frequent values with their counts, e-mail addresses and telephone numbers left out."""
-        counts = Counter(self._plain(str(value)) for value in values).most_common()
+        counts = Counter(self._plain(str(value), has_ids=has_ids) for value in values).most_common()
         named = [f"{value} ({n} times)" if n > 1 else value for value, n in counts]
         return allowed(named, _MOST_SHOWN) if named else ""
 
-    def _plain(self, value: str) -> str:
+    def _plain(self, value: str, *, has_ids: bool) -> str:
+        rest = _RECORD.sub("", value) if has_ids else value
         for pattern, name in ((EMAIL, "an e-mail address"), (TELEPHONE, "a telephone number")):
-            if self._is_strict and re.search(pattern, value):
+            if self._is_strict and re.search(pattern, rest):
                 return f"(like {name})"
         return f"'{value[:_LONGEST]}…'" if len(value) > _LONGEST else f"'{value}'"
 

@@ -22,7 +22,7 @@ from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import AS_WRITTEN, OURS, Records, own_names, split
 from closedloop.market.reading.parts import joined
 from closedloop.market.reading.values import TO_MEND, WORDS, Style, read, why_unreadable
-from closedloop.market.sources import file_of, files_of, quoted, raw_bytes, setting_of
+from closedloop.market.sources import fetch, file_of, files_of, order_is_open, quoted, raw_bytes, setting_of
 from closedloop.market.staging.checks import Actions
 
 _TYPES: dict[str, tuple[pa.DataType, str]] = {
@@ -97,6 +97,10 @@ class RawFiles:
             records, keys = table_rows(self.snapshots, source.database, source.table, source.decimal or ".")
             self._actions.places[place] = keys
             return records
+        if source.path and order_is_open(self._definition, name):
+            newest = fetch(self._definition, name).name
+            reason = f"the days in its files' names can be read in two ways: {newest} is taken as the newest, by number"
+            self.note(name, "flag", reason, n=1, allowed="names like deals_2024-09-30.csv")
         if source.files == "last":
             return self._records_of(name, source, raw_bytes(self._definition, name), place)
         parts = {path.name: self._records_of(name, source, raw_bytes(self._definition, name, path), path.name)

@@ -1,0 +1,102 @@
+"""The questions of a survey: which are rated, ticked or fields, and which answers are codes."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from closedloop.onboarding.codes import Labels, labels_in
+from closedloop.onboarding.draft import Draft, field_name
+from closedloop.onboarding.look import QUALTRICS
+from closedloop.onboarding.moments import tells_of_a_person
+from closedloop.onboarding.recognise import Export, plain
+
+_MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
+_MOST_OPTIONS, _FEWEST_TICKS, _LISTED = 20, 3, 0.9  # of a question; people who ticked one; of all that cells list
+_RECORDED = ("status", "progress", "finished", "userlanguage", "distributionchannel", "duration")  # by Qualtrics
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, or an option of one: its ``column``, its ``name`` in the market, its ``label`` for people.
+
+    ``role``: ``ticked`` and ``rated`` are items, ``field`` is one. ``option``: what a cell lists, divided by ``mark``,
+    where it is ticked. ``labels``: of its codes.
+    """
+
+    column: str
+    name: str
+    role: str
+    label: str
+    option: str = ""
+    mark: str = ""
+    labels: Labels = field(default_factory=dict)
+
+
+def asked(draft: Draft) -> list[Asked]:
+    """The questions of the survey; free answers and what tells of a person are left."""
+    if "respondents" not in draft.exports:
+        return []
+    export, found, taken = draft.exports["respondents"], list[Asked](), set[str]()
+    labels = {row["column"]: labels_in(row["meaning"]) for row in draft.answers["values"].rows
+              if row["table"] == "respondents"}  # fmt: skip
+    for column in _answers(export):
+        texts, label = pd.Series(export.look.texts[column], dtype=object), export.look.said.get(column, column)
+        n, kind = texts.nunique(), "text" if labels.get(column) else export.look.kinds[column]
+        is_ticked = kind == "flag" or (n == 1 and texts.isna().any())  # an option holds one text or nothing
+        if n == 0 or kind in ("date", "month", "time") or (not is_ticked and tells_of_a_person(column, texts)):
+            continue
+        mark, options = listed(texts) if kind == "text" else ("", [])
+        if options:
+            found += [Asked(column, field_name(f"is {option}"[:_LONGEST], "flag", taken), "ticked",
+                            f"{label}: {option}", option, mark) for option in options]  # fmt: skip
+            continue
+        role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
+        if role == "field" and not (1 < n <= _MOST_LEVELS):
+            continue
+        name = field_name(column[:_LONGEST], "flag" if role == "ticked" else kind, taken)
+        found.append(Asked(column, name, role, label, labels=labels.get(column, {})))
+    return found
+
+
+def _answers(export: Export) -> list[str]:
+    """The columns that hold answers."""
+    is_qualtrics = export.look.settings.get("header_lines") == QUALTRICS
+    return [name for name in export.others() if not (is_qualtrics and plain(name).startswith(_RECORDED))]
+
+
+def listed(texts: "pd.Series[str]") -> tuple[str, list[str]]:
+    """The mark and the options, where cells list which of a few people ticked; an empty list for any other column."""
+    cells = Counter(texts.dropna())
+    for mark in (";", ","):
+        lists = {cell: [part.strip() for part in cell.split(mark) if part.strip()] for cell in cells}
+        ticks, places = Counter[str](), Counter[str]()
+        for cell, parts in lists.items():
+            ticks.update(dict.fromkeys(parts, cells[cell]))
+            places.update(dict.fromkeys(parts, 2 if len(parts) == 1 else 1))
+        # a part that always stands beside the same ones is no option: "Berlin, Germany"
+        options = [part for part, n in ticks.most_common() if n >= _FEWEST_TICKS and places[part] > 1]
+        is_told = sum(ticks[part] for part in options) >= _LISTED * ticks.total()
+        if len({len(parts) for parts in lists.values()}) > 1 and 1 < len(options) <= _MOST_OPTIONS and is_told:
+            return mark, options
+    return "", []
+
+
+def coded(draft: Draft) -> list[tuple[str, list[str], Labels]]:
+    """The columns whose answers are codes, these, and their labels, where all are told.
+
+    Codes are whole numbers that labels are told of, and those of Qualtrics, which writes texts unless told otherwise.
+    """
+    if "respondents" not in draft.exports:
+        return []
+    export, found = draft.exports["respondents"], []
+    for column in _answers(export):
+        codes = sorted(set(export.look.known(column)), key=lambda text: (len(text), text))
+        if export.look.kinds[column] != "count" or not 1 < len(codes) <= _MOST_RATINGS:
+            continue
+        said = export.look.said.get(column, "")
+        told = labels_in(said) | draft.labels.get(plain(column), {}) | draft.labels.get(plain(said), {})
+        labels = {code: told[code] for code in codes} if set(codes) <= set(told) else {}
+        if labels or export.look.settings.get("header_lines") == QUALTRICS:
+            found.append((column, codes, labels))
+    return found
