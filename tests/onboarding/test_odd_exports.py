@@ -311,3 +311,33 @@ def test_a_time_zone_that_does_not_exist_is_refused_before_anything_is_asked(roo
     with pytest.raises(ParameterError, match="--timezone: time zone 'Mars/Phobos' does not exist"):
         begun(root / "exports", timezone="Mars/Phobos")
     assert list((root / "data").iterdir()) == []
+
+
+def test_a_won_deal_brings_its_actual_revenue_and_a_currency_may_have_its_name(root: Path) -> None:
+    dates, money = ["Created On", "Actual Close Date"], ["Est. Revenue", "Actual Revenue", "Currency"]
+    head, lines = ["(Do Not Modify) Opportunity", "Status", *dates, *money], []
+    for i in range(120):
+        ended, day = ["Won", "Lost", "Open"][i % 3], f"2024-{1 + i % 9:02d}-{1 + i % 27:02d}"
+        paid = {"Won": "$900.00", "Lost": "$0.00", "Open": ""}[ended]
+        currency = ["US Dollar", "Euro"][i % 12 == 0]
+        lines.append([f"D{i}", ended, day, day if ended != "Open" else "", "1,000.00", paid, currency])
+    put(root / "exports", lines, head)
+    with pytest.raises(ParameterError, match="answers are not sure"):
+        begun(root / "exports")
+    given = answers_of(Path("ours-answers.toml"))
+    assert [(row["currency"], row["amounts"]) for row in given["currency"]] == [
+        ("US Dollar", "as they are"),
+        ("Euro", "rates.csv"),
+    ]
+    begun(root / "exports", answers=given)
+    (root / "data" / "ours" / "rates.csv").write_text(
+        "currency,month,rate\n" + "".join(f"EUR,2024-{month:02d},2\n" for month in range(1, 10))
+    )
+    assert deals("sum(won_amount)::varchar, sum(expected_amount)::varchar") == [("45000.00", "130000.00")]
+
+
+def test_deals_without_amounts_keep_their_reasons(root: Path) -> None:
+    lines = [[*row[:4], "Price"] for row in rows()]
+    put(root / "exports", lines, [*HEAD[:4], "Loss Reason"])
+    begun(root / "exports")
+    assert deals("count(loss_reason)") == [(30,)]

@@ -12,6 +12,7 @@ from closedloop.errors import ParameterError, SourceError, allowed
 from closedloop.market.definition import check_slug, read_definition, zone
 from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
+from closedloop.market.reading.values import currencies
 from closedloop.market.reading.words import words
 from closedloop.onboarding.codes import labels_of
 from closedloop.onboarding.draft import Draft, slug
@@ -177,13 +178,15 @@ def _currency(exports: Mapping[str, Export]) -> str:
     if deals is None:
         return ""
     if column := deals.columns.get("currency"):
-        codes = Counter(text.strip().upper() for text in deals.look.known(column) if len(text.strip()) == 3)
+        texts = map(str.strip, deals.look.known(column))
+        told = (currencies(text) or (text.upper(),) * (len(text) == 3) for text in texts)
+        codes = Counter(found[0] for found in told if len(found) == 1)
         if codes:
             return codes.most_common(1)[0][0]
-    texts = deals.look.known(deals.columns["amount"])[:2000] if "amount" in deals.columns else []
-    named = Counter(code for text in texts for code in re.findall(r"[A-Z]{3}", text))
+    written = deals.look.known(deals.columns["amount"])[:2000] if "amount" in deals.columns else []
+    named = Counter(code for text in written for code in re.findall(r"[A-Z]{3}", text))
     signs = {sign: codes[0] for sign, codes in words("currencies").items() if not sign.isalpha()}
-    named.update(code for text in texts for sign, code in signs.items() if sign in text)
+    named.update(code for text in written for sign, code in signs.items() if sign in text)
     if not named:
         named.update(re.findall(r"\(([A-Z]{3})\)", deals.columns.get("amount", "")))
     return named.most_common(1)[0][0] if named else ""

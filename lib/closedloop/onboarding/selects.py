@@ -104,21 +104,22 @@ class _Select:
         text = f"nullif(trim(split_part({self.raw(role)}, ';', 1)), '')" if first else self.raw(role)
         return f"as_id({text})" if self.export.system == "Salesforce" else text
 
-    def money(self, day: str) -> str:
+    def money(self, day: str, role: str = "amount") -> str:
         """The amount in the market's currency: as converted in the source, else by the answers."""
         if self.has("amount_converted"):
             return self.raw("amount_converted")
-        named = re.search(r"\(([A-Z]{3})\)", self.export.columns["amount"])
+        amount, named = self.raw(role), re.search(r"\(([A-Z]{3})\)", self.export.columns[role])
         if named and not self.draft.is_ours(named[1]):
-            return f"in_currency({self.raw('amount')}, '{named[1]}', {day})"
+            return f"in_currency({amount}, '{named[1]}', {day})"
         rows = self.draft.answers["currency"].rows
         if not rows or not self.has("currency"):
-            return self.raw("amount")
+            return amount
         code = self.raw("currency")
         kept, empty = ([row["currency"] for row in rows if row["amounts"] == how] for how in ("as they are", "empty"))
-        cases = ((kept, self.raw("amount")), (empty, "null"))
-        whens = [f"when {code} in ({_any(texts)}) then {amount}" for texts, amount in cases if texts]
-        rest = f"in_currency({self.raw('amount')}, {code}, {day})"
+        whens = [
+            f"when {code} in ({_any(texts)}) then {it}" for texts, it in ((kept, amount), (empty, "null")) if texts
+        ]
+        rest = f"in_currency({amount}, {code}, {day})"
         return f"case {' '.join(whens)} else {rest} end" if whens else rest
 
     def key(self, role: str, letter: str) -> str:
@@ -257,6 +258,8 @@ def _select_deals(draft: Draft) -> str:
         of.plain("team", "rep_team")
     of.add(said, "outcome")
     _money(of, said)
+    if of.has("loss_reason"):
+        of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
     _days(of, said)
     for role in ("pipeline", "type"):
         if of.has(role):
@@ -284,10 +287,9 @@ def _money(of: _Select, said: str) -> None:
     if of.has("created_on") and days[0] != "created_on":  # no rate is known of a day to come
         day = f"case when {_means(said)} = 'open' then {of.day('created_on')} else {day} end"
     amount = of.money(day)
+    paid = f"coalesce(nullif({of.money(day, 'amount_won')}, 0), {amount})" if of.has("amount_won") else amount
     of.add(f"nullif({amount}, 0)", "expected_amount")
-    of.add(f"case when {_means(said)} = 'won' then {amount} end", "won_amount")
-    if of.has("loss_reason"):
-        of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
+    of.add(f"case when {_means(said)} = 'won' then {paid} end", "won_amount")
 
 
 def _latest(names: Iterable[str]) -> str:
