@@ -11,10 +11,9 @@ from closedloop.market.contract import TABLES, kind_of
 from closedloop.market.reading.values import read
 from closedloop.market.reading.words import words
 from closedloop.market.staging.meanings import key
-from closedloop.onboarding.codes import Labels
 from closedloop.onboarding.moments import Moment, is_young
 from closedloop.onboarding.question import Question
-from closedloop.onboarding.recognise import Export, meanings, systems
+from closedloop.onboarding.recognise import Export, Labels, meanings, systems
 from closedloop.terms import OUTCOMES
 
 _WORD = re.compile(r"[\W_]+")

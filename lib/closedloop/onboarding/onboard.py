@@ -14,13 +14,12 @@ from closedloop.market.files import data_folder, write_atomic
 from closedloop.market.reading.database import Snapshots, table_names
 from closedloop.market.reading.values import currencies
 from closedloop.market.reading.words import words
-from closedloop.onboarding.codes import labels_of
 from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.gather import gathered
 from closedloop.onboarding.look import Look, look, look_at_table, see
 from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
-from closedloop.onboarding.recognise import Export, recognise, settle, systems
+from closedloop.onboarding.recognise import Export, labels_of, recognise, settle, systems
 from closedloop.onboarding.write import folder_of, toml
 
 _DATABASES = ("postgresql://", "postgres://")

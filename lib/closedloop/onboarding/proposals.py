@@ -1,21 +1,21 @@
-"""The five questions about a new market, each a table filled in with what its files tell, to confirm or change."""
+"""The five questions about a new market, each filled in with what its files tell; and which period runs first."""
 
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 
 import pandas as pd
 
-from closedloop.market.definition import zone
+from closedloop.market.definition import Periods, zone
+from closedloop.market.periods import period_of
 from closedloop.market.reading.values import read
 from closedloop.market.staging.meanings import Meaning, key, of_list
 from closedloop.market.staging.raw import long_id
-from closedloop.onboarding.codes import written
 from closedloop.onboarding.draft import Draft
-from closedloop.onboarding.first_period import first_period
 from closedloop.onboarding.moments import Moment, moments, tells_of_a_person
 from closedloop.onboarding.question import Question, Row
-from closedloop.onboarding.recognise import Export, meanings
+from closedloop.onboarding.recognise import Export, labels_told, meanings
 from closedloop.onboarding.stages import asked_as, in_order, pipelines_kept
 from closedloop.onboarding.survey import coded
 
@@ -31,6 +31,13 @@ _RENEWALS = (
     "expansion",
     "test",
 )
+_HISTORY, _FEWEST_CLOSED = 4, 20  # periods before the first one that runs; deals of a period that teaches anything
+_FIRST_OF = 3  # of the periods, where there are few
+_ENDS = {
+    "deals": ("won_on", "lost_on", "closed_on", "close_on", "created_on"),
+    "leads": ("created_on",),
+    "respondents": ("answered_on",),
+}
 _LISTS = {("deals", "loss_reason"): "loss_reasons", ("leads", "status"): "statuses"}
 _FEWEST_OF_A_WORD, _MOST_WORDS = 3, 15  # rows of a text that is a word of a list, where it has many texts
 _LONGEST_PHRASE = 60  # letters of what a list may hold
@@ -83,7 +90,7 @@ def values(draft: Draft) -> Question:
     found += [(meaning, False) for meaning in _orders(draft)]
     for column, codes, labels in coded(draft):
         n = len(draft.exports["respondents"].look.known(column))
-        found.append((Meaning("respondents", column, ", ".join(codes), written(labels), n), bool(labels)))
+        found.append((Meaning("respondents", column, ", ".join(codes), labels_told(labels), n), bool(labels)))
     rows = [{"table": one.table, "column": one.column, "written": one.written, "n": one.n, "meaning": one.meaning}
             for one, _ in found]  # fmt: skip
     may = (
@@ -197,6 +204,34 @@ def _is_without_zone(draft: Draft, export: Export, column: str) -> bool:
     style, dates = export.look.style(draft.currency), next(iter(export.look.dates), None)
     here, there = (replace(style, dates=style.dates or dates, zone=zone(name)) for name in ("UTC", "Asia/Tokyo"))
     return any(read("time", text, here) != read("time", text, there) for text in export.look.known(column)[:_SEEN])
+
+
+def first_period(draft: Draft) -> tuple[Periods, date]:
+    """How long a market's periods are and which one runs first, and the day on which that one begins."""
+    starts = next((int(row["value"]) for row in draft.answers["dates"].rows if row["setting"] == "year_starts"), 1)
+    days = [day.date() for day in _closing_days(draft)]
+    for length in ("quarter", "half", "year"):
+        periods = Periods(first="-", length=length, year_starts=starts)
+        counts = Counter(period_of(day, periods) for day in days)
+        able = sorted(period for period, n in counts.items() if n >= _FEWEST_CLOSED)
+        if len(able) >= _FIRST_OF:
+            first = able[min(_HISTORY, len(able) // _FIRST_OF)]
+            break
+    else:
+        first = period_of(max(days, default=date(2024, 1, 1)), periods)
+    return periods.model_copy(update={"first": first.name}), first.start
+
+
+def _closing_days(draft: Draft) -> list[pd.Timestamp]:
+    """The days on which deals ended, else leads came or people answered; no forecasts."""
+    for table, roles in _ENDS.items():
+        found, known = list[pd.Timestamp](), [role for role in roles if draft.column(table, role)]
+        last = max(filter(pd.notna, draft.days(table, "created_on")), default=None) if "created_on" in known else None
+        for role in known:
+            found += [day for day in draft.days(table, role) if pd.notna(day) and (last is None or day <= last)]
+            if found and role != "won_on":  # what was won and what was lost stand in two columns
+                return found
+    return []
 
 
 # how days are written comes first: the other questions are answered out of what is read

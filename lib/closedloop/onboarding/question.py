@@ -8,7 +8,7 @@ from typing import Any
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import zone
 from closedloop.market.reading.values import ORDERS
-from closedloop.onboarding.codes import labels_in
+from closedloop.onboarding.recognise import labels_in
 from closedloop.terms import LEAD_STATUSES, LOSS_REASONS, OUTCOMES
 
 Row = dict[str, Any]

@@ -1,8 +1,8 @@
-"""Which table of the contract a file holds, which system wrote it, and which of its columns is which."""
+"""Which table a file holds, which system wrote it, which of its columns is which, and what codes of answers mean."""
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,10 +13,13 @@ from closedloop.onboarding.look import Look
 _ENTERED = re.compile(
     r"^date entered [\"'“]?(?P<stage>.+?)(?: \((?P<pipeline>[^()]+)\))?[\"'”]?(?: stage)?$", re.IGNORECASE
 )
+_LABEL = re.compile(r"(?<![\w.])(\d{1,3})\s*(?:[=:]\s*|\s[-–]\s+)([^,;|()\n]+)")
 _SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's name, count for
 _FEWEST = 3  # columns known by name, of which a table is recognised
 _FORMS = ("timestamp", "zeitstempel", "horodateur", "marcatemporal")  # the first column of a form's answers
 _PLAIN_IDS = ("id", "recordid")
+
+Labels = dict[str, str]  # of an answer, by its code
 
 
 @cache
@@ -122,3 +125,26 @@ def settle(export: Export) -> None:
     for column in export.days_entered:
         kinds[column] = "time" if kinds[column] == "time" else "date"
     export.look.settings["columns"] = {name: kind for name, kind in kinds.items() if kind != "text"}
+
+
+def labels_in(text: str) -> Labels:
+    """The labels by code that a text tells: "1 = small, 2 = large"."""
+    return {code: label.strip() for code, label in _LABEL.findall(text)}
+
+
+def labels_told(labels: Labels) -> str:
+    """Labels as a text that tells them."""
+    return ", ".join(f"{code} = {re.sub('[,;|()]', ' ', label)}" for code, label in labels.items())
+
+
+def labels_of(looks: Iterable[Look]) -> dict[str, Labels]:
+    """The labels by question (its plain letters) of files that have a line for each question, code and label."""
+    found: dict[str, Labels] = {}
+    for look in looks:
+        called = [systems()["labels"][name] for name in ("question", "code", "label")]
+        columns = [next((name for name in look.texts if plain(name) in names), "") for names in called]
+        if all(columns):
+            for question, code, label in zip(*(look.texts[column] for column in columns), strict=True):
+                if question and code and label:
+                    found.setdefault(plain(question), {})[code.strip()] = label.strip()
+    return found

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from closedloop.onboarding.codes import Labels, labels_in
 from closedloop.onboarding.draft import Draft, field_name
 from closedloop.onboarding.look import QUALTRICS
 from closedloop.onboarding.moments import tells_of_a_person
-from closedloop.onboarding.recognise import Export, plain
+from closedloop.onboarding.recognise import Export, Labels, labels_in, plain
 
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _MOST_OPTIONS, _FEWEST_TICKS, _LISTED = 20, 3, 0.9  # of a question; people who ticked one; of all that cells list

@@ -13,7 +13,7 @@ from closedloop.market.definition import definition_in
 from closedloop.market.files import write_atomic
 from closedloop.market.staging.meanings import Meaning, read_meanings, written
 from closedloop.onboarding.draft import Draft, slug
-from closedloop.onboarding.first_period import first_period
+from closedloop.onboarding.proposals import first_period
 from closedloop.onboarding.question import ORDER
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects

@@ -30,8 +30,7 @@ from closedloop.market.staging.checks import (
 )
 from closedloop.market.staging.days import last_day
 from closedloop.market.staging.losses import missed
-from closedloop.market.staging.meanings import add_means, add_notes, read_meanings, translate
-from closedloop.market.staging.rates import add_rates
+from closedloop.market.staging.meanings import add_means, add_notes, add_rates, read_meanings, translate
 from closedloop.market.staging.raw import RawFiles
 from closedloop.market.staging.repeats import differing, repeated
 from closedloop.market.staging.selects import Select

@@ -1,10 +1,12 @@
-"""``values.csv``: what people wrote in a column, and what it means; and the words that the contract's lists know."""
+"""``values.csv``: what people wrote in a column, and what it means; ``rates.csv``: what other currencies are worth."""
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import duckdb
@@ -14,10 +16,12 @@ from duckdb.sqltypes import VARCHAR
 
 from closedloop.errors import DefinitionError, allowed
 from closedloop.market.contract import TABLES, Table
+from closedloop.market.reading.words import words
 from closedloop.market.sources import quoted
 from closedloop.terms import LEAD_STATUSES
 
 HEAD = ("table", "column", "written", "meaning", "n")
+_RATES = ("currency", "month", "rate")
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,8 @@ Meanings = Mapping[tuple[str, str], Mapping[str, str]]
 
 def read_meanings(path: Path) -> Meanings:
     """By table and column: what each text means, by its ``key``; empty without the file. Errors: DefinitionError."""
-    if not path.exists():
-        return {}
     found: dict[tuple[str, str], dict[str, str]] = {}
-    rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
-    if not rows or tuple(rows[0]) != HEAD:
-        raise DefinitionError(f"{path}: its first line must be {','.join(HEAD)}")
-    for line, row in enumerate(rows[1:], 2):
-        if len(row) != len(HEAD):
-            raise DefinitionError(f"{path}, line {line}: found {len(row)} fields; allowed: {len(HEAD)}")
+    for line, row in _lines(path, HEAD):
         table, column, written, meaning, _ = row
         if table not in TABLES:
             raise DefinitionError(f"{path}, line {line}: {table!r} is no canonical table; allowed: {allowed(TABLES)}")
@@ -60,6 +57,17 @@ def read_meanings(path: Path) -> Meanings:
         if own.setdefault(key(written), meaning) != meaning:
             raise DefinitionError(f"{path}, line {line}: {written!r} means {own[key(written)]!r} above; one is allowed")
     return found
+
+
+def _lines(path: Path, head: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The numbered lines of a file below its ``head``; none without the file. Errors: DefinitionError."""
+    rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig")))) if path.exists() else [[*head]]
+    if not rows or rows[0] != [*head]:
+        raise DefinitionError(f"{path}: its first line must be {','.join(head)}")
+    for line, row in enumerate(rows[1:], 2):
+        if len(row) != len(head):
+            raise DefinitionError(f"{path}, line {line}: found {len(row)} fields; allowed: {len(head)}")
+        yield line, row
 
 
 def written(meanings: list[Meaning]) -> str:
@@ -154,3 +162,32 @@ def add_notes(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> 
         return [*columns, *lacking]
     connection.execute("create table notes as select row_number() over () as _line, * from _other_reasons")
     return own
+
+
+def add_rates(connection: duckdb.DuckDBPyConnection, path: Path, currency: str) -> None:
+    """The function ``in_currency(amount, currency, day)``: in the market's currency, missing where no rate is known.
+
+    A currency by its code, or by a name or sign of it alone; ``path``: of the rates, if there are any. Errors:
+    DefinitionError with the line.
+    """
+    connection.execute("create table _rates (currency varchar, month date, rate decimal(18, 8))")
+    for line, (code, month, rate) in _lines(path, _RATES):
+        try:
+            connection.execute(
+                "insert into _rates values (?, ?, ?)",
+                [code.upper(), date.fromisoformat(f"{month[:7]}-01"), Decimal(rate)],
+            )
+        except (ValueError, InvalidOperation, duckdb.Error) as error:
+            raise DefinitionError(
+                f"{path}, line {line}: found '{code},{month},{rate}'; allowed: USD,2024-03,0.92"
+            ) from error
+    connection.execute("create table _currencies (name varchar, iso varchar)")  # names and signs of one currency alone
+    known = [[name, codes[0]] for name, codes in words("currencies").items() if len(codes) == 1]
+    connection.executemany("insert into _currencies values (?, ?)", known)
+    named = "select max(c.iso) from _currencies c where c.name = lower(trim(text))"
+    connection.execute(f"create macro _currency(text) as coalesce(({named}), upper(trim(text)))")
+    rate = "select max(r.rate) from _rates r where r.currency = _currency(code) and r.month = date_trunc('month', day)"
+    is_ours = f"coalesce(_currency(code), '{currency}') = '{currency}'"
+    connection.execute(
+        f"create macro in_currency(x, code, day) as case when {is_ours} then x else (x * ({rate}))::decimal(18, 2) end"
+    )
