@@ -12,7 +12,7 @@ from closedloop.onboarding.recognise import Export, Labels, labels_in, plain
 
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
 _MOST_OPTIONS, _FEWEST_TICKS, _LISTED = 20, 3, 0.9  # of a question; people who ticked one; of all that cells list
-_RECORDED = ("status", "progress", "finished", "userlanguage", "distributionchannel", "duration")  # by Qualtrics
+_RECORDED = {"status", "progress", "finished", "userlanguage", "distributionchannel", "duration"}  # by Qualtrics
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def asked(draft: Draft) -> list[Asked]:
 def _answers(export: Export) -> list[str]:
     """The columns that hold answers."""
     is_qualtrics = export.look.settings.get("header_lines") == QUALTRICS
-    return [name for name in export.others() if not (is_qualtrics and plain(name).startswith(_RECORDED))]
+    return [name for name in export.others() if not (is_qualtrics and plain(name) in _RECORDED)]
 
 
 def listed(texts: "pd.Series[str]") -> tuple[str, list[str]]:
