@@ -32,7 +32,7 @@ _BY_REASON = (
     ("means nothing by values.csv", _EMPTY, "nothing to do, or write what it means into values.csv"),
     # values
     (".*have no rate", "neither means nor sums nor the pipeline's value are told", "add the rates to rates.csv"),
-    ("no meaning in values.csv", "it counts as that; words of a loss reason become a note", "add what it means to values.csv"),
+    ("no meaning in values.csv", "it counts as that; words on a loss become a note", "add its meaning to values.csv"),
     ("unreadable as an amount in the market's", _EMPTY, "add its rate of that month to rates.csv"),
     ("unreadable as an amount: in ", _EMPTY, "export converted amounts, or the currency in a column, with rates.csv"),
     ("unreadable", _EMPTY, "mend it in the source, or declare under the source how its values are written"),
