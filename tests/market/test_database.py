@@ -128,7 +128,9 @@ def test_a_database_is_onboarded_like_a_folder_of_files(
             connection.execute(f"insert into {schema}.opportunities values {', '.join(own)}")  # type: ignore[arg-type]
     notes: list[str] = []
     settings: Any = {"currency": "EUR", "timezone": "UTC", "note": notes.append}
-    quiet = asking(Console(quiet=True), {}, is_silent=True)
+    told = {("deals", "timezone"): "UTC", ("market", "year_starts"): 1}
+    answers = [{"source": source, "setting": setting, "value": value} for (source, setting), value in told.items()]
+    quiet = asking(Console(quiet=True), {"dates": answers}, is_silent=True)
     with project_at(tmp_path):
         (tmp_path / "data").mkdir()
         onboard("ours", server.replace("crm@", "$CRM_USER@"), ask=quiet, **settings)
