@@ -42,6 +42,11 @@ def test_every_permanent_edit_stands_in_the_changelog_with_its_claim(spring: Ope
         assert entry.n == edits.loc[entry.claim_id, "n"]
     changed = spring.step.tables["changes"].set_index("persona")["change"]
     assert (changed["multi-site-sites-over-20"], changed["multi-site"]) == ("split", "adjusted")
+    told = next(repr(answer) for answer in spring.answers.values() if answer.verb == "next_set")
+    part = "Multi-site, number of sites: over 20"
+    assert f"Persona {part} is split from persona Multi-site." in told
+    assert f"part of it is now persona {part}" in told
+    assert "multi-site" not in told.lower(), "parts that the next set makes have their names already"
 
 
 def test_the_planted_drift_is_seen_in_two_personas(spring: OpenPeriod) -> None:
