@@ -69,14 +69,10 @@ def test_a_part_of_the_rest_was_split_from_the_rest() -> None:
 
 
 def test_a_part_of_one_persona_is_no_part_of_another_that_was_split_by_the_same_level() -> None:
-    before = personas(
-        rule(((PORT,), "port"), ((STORE, LARGE), "store-size-large"), ((STORE,), "store"), ((LARGE,), "rest-size-large")),
-        "port", "store", "rest", "store-size-large", "rest-size-large",
-    )  # fmt: skip
-    branches = [*before.rule.branches]
-    part = Branch((PORT, LARGE), "port-size-large", 10, 0.9)
-    after = replace(before, rule=Rule((part, *branches), "rest", before.rule.fields))
-    after = replace(after, personas=(*before.personas, persona("port-size-large")))
+    others = ((STORE, LARGE), "store-size-large"), ((STORE,), "store"), ((LARGE,), "rest-size-large")
+    named = "port", "store", "rest", "store-size-large", "rest-size-large"
+    before = personas(rule(((PORT,), "port"), *others), *named)
+    after = personas(rule(((PORT, LARGE), "port-size-large"), ((PORT,), "port"), *others), *named, "port-size-large")
     assert found(before, after)["port-size-large"] == ("split", "port"), "the first branch that holds decides"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import card, signals
-from closedloop.period.counting import by_close
+from closedloop.period.counting import by_close, recent
 from closedloop.personas.persona_set import decided_cases, points_of
 from closedloop.personas.points_card import points_card
 from closedloop.personas.signals import CONFIRMED, NOT_YET_TOLD, WITHDRAWN, Signal
@@ -143,7 +143,15 @@ def test_points_stand_for_a_chance_where_deals_lie(points: Answer, now: OpenPeri
     assert stood["n"].to_dict() == {str(at): size for at, size in n.items() if size >= 10}
     assert stood["estimate"].is_monotonic_increasing
     assert stood["estimate"].tolist() == pytest.approx(now.personas.card.chance(stood.index.astype(float)).tolist())
+    every = by_close(now.situation.deals)
+    last = every[recent(now.situation.names_of(every["closed_on"]))]
+    level = points.claims.query("measure == 'card_level_win_rate'").iloc[0]
+    assert (level["estimate"], level["n"]) == (last["is_won"].mean(), len(last)) and len(last) >= 400
+    span = "{} to {}".format(*now.situation.span(last["closed_on"]))
+    caption = points.figure().make().pieces[1].caption
+    assert caption.endswith(f" The chances are at the level of deals decided {span}.")
     said = plain(points.sentence)
+    assert f"at the level of deals decided {span}, {100 * level['estimate']:.0f} % (" in said
     assert "By kind of site a deal gets from 0 to " in said and "points stand for a chance of" in said
 
 

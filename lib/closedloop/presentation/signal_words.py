@@ -7,7 +7,7 @@ import pandas as pd
 from closedloop.personas.signals import CONFIRMED, NEW, WITHDRAWN, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
-from closedloop.presentation.sentences import Claim, cases, ends, first, records, value, where
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.level_effects import MISSING, Level
@@ -16,6 +16,7 @@ PROMISED, CAME, SAME_PERIODS = "signal_points", "signal_since", "signal_same_per
 HAD_PROMISED, HAD_COME = "withdrawn_points", "withdrawn_since"  # of signals that are in force no longer
 ARM_DEALS = "test_arm_deals"
 POINTS, CHANCE = "card_points", "card_chance"
+CARD_LEVEL = "card_level_win_rate"  # of the deals at whose level the chances are
 ANY_OTHER = "any other"  # level of a field: those too rare for points of their own, and unknown ones
 _MOST_ROWS = 200
 
@@ -144,14 +145,24 @@ def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], 
     for measure, columns, heading, label in named:
         rows = where(claims, measure=measure)
         if len(rows):
-            caption = f"{title} Deals decided {span(records(rows.head(1))[0])}.".strip()
+            caption = f"{title} Deals decided {span(records(rows.head(1))[0])}.{_level_told(claims, measure)}".strip()
             found.append(table_of(rows, words, heading, columns, label=label, caption=caption, limit=_MOST_ROWS))
     return found
 
 
+def _level_told(claims: pd.DataFrame, measure: str) -> str:
+    """Behind a table of chances: of which deals' win rate they are."""
+    level = first(claims, measure=CARD_LEVEL) if measure == CHANCE else None
+    return "" if level is None else f" The chances are at the level of deals decided {span(level)}."
+
+
 def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """What the field gives on which points turn most, and what the fewest and the most points of deals stand for."""
-    given, chances = where(claims, measure=POINTS), where(claims, measure=CHANCE)
+    given, chances, level = (
+        where(claims, measure=POINTS),
+        where(claims, measure=CHANCE),
+        first(claims, measure=CARD_LEVEL),
+    )
     if given.empty:
         return []
     reach = given.groupby("field", sort=False)["estimate"].agg(lambda points: points.max() - points.min())
@@ -162,4 +173,7 @@ def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     said = [stating(text, own)]
     outer = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
     worth = [f"about {row['level']} points stand for a chance of {value(row, words)}" for row in outer]
-    return [*said, *([stating(f"{capital(', '.join(worth))}.", *outer)] if worth else [])]
+    if not worth or level is None:
+        return said
+    of = f"at the level of deals decided {span(level)}, {backed(level, words)} of which were won"
+    return [*said, stating(f"{capital(', '.join(worth))}, {of}.", *outer, level)]

@@ -12,14 +12,14 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import close_family
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.counting import LEAST_SHOWN, recent
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import CHOSEN_BY_US
 from closedloop.personas.points_card import FULL, PointsCard, cases_by_level, points_card
 from closedloop.personas.signals import Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, span, stating
-from closedloop.presentation.sentences import Claim, cases
+from closedloop.presentation.sentences import Claim, cases, records
 from closedloop.presentation.signal_words import level_named
 from closedloop.presentation.tables import table_of
 from closedloop.questions.leads.scores import Prospects, Scored
@@ -129,9 +129,11 @@ def _state(answer: Answer, card: PointsCard, gain: Interval, learned: Learned) -
     rows = rows[(rows["n"] >= LEAST_SHOWN) & (rows["level"] != RARE)]
     answer.estimate(rows, origin, "card_points", unit="count", kind="predictive")
     steps = np.arange(0.0, FULL + 1, _STEP)
-    chances = zip(steps, card.chance(steps), strict=True)
-    stand_for = [{"field": "points", "level": f"{at:.0f}", "estimate": chance, "n": card.n} for at, chance in chances]
-    answer.estimate(stand_for, origin, "card_chance", kind="predictive")
+    chances, last = zip(steps, card.chance(steps), strict=True), learned.days.iloc[recent(learned.periods)]
+    stand_for = [
+        {"field": "points", "level": f"{at:.0f}", "estimate": chance, "n": len(last)} for at, chance in chances
+    ]
+    answer.estimate(stand_for, answer.origin(last), "card_chance", kind="predictive")
     if np.isfinite(gain.low):
         n = sum(len(asked) for _, asked in answer.fitted.model.splits)
         told = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": n}
@@ -161,7 +163,15 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         caption=f"{_NOBODY} of a field get what lead-card.csv says of them.",
         limit=_MOST_ROWS,
     )
-    stand_for = table_of(chances, words, "points", {"card_chance": "chance"}, label=lambda claim: str(claim["level"]))
+    level = records(chances.head(1))[0]
+    stand_for = table_of(
+        chances,
+        words,
+        "points",
+        {"card_chance": "chance"},
+        label=lambda claim: str(claim["level"]),
+        caption=f"Chances are at the level of {level['source_table']} of {span(level)}.",
+    )
     return listed, stand_for, *_said(shown)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from closedloop.claims.ledger import Origin
-from closedloop.period.counting import LEAST_SHOWN, by_close, won
+from closedloop.period.counting import LEAST_SHOWN, by_close, rates, recent, won
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, points_of
 from closedloop.personas.points_card import PointsCard
@@ -161,6 +161,9 @@ def card(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
     ]
     learned = answer.origin(every.tail(points.n)["closed_on"])
     answer.estimate(given, learned, signal_words.POINTS, unit="count", kind="predictive")
+    last = every[recent(now.situation.names_of(every["closed_on"]))]
+    level = rates([("", last["is_won"].sum(), len(last))], "")
+    answer.estimate(level, answer.origin(last["closed_on"]), signal_words.CARD_LEVEL)
     decided = answer.rows[won(answer.rows).notna()] if len(answer.rows) else answer.rows
     if len(decided):
         _place(answer, decided, points)

@@ -71,7 +71,8 @@ def duel(now: OpenPeriod, closed: pd.DataFrame) -> Duel:
         points = points_of(in_force, rows) if len(rows) else None
         if points is None or in_force.card is None:
             continue
-        rate = lagged_rate(closed.loc[closed["closed_on"] < pd.Timestamp(period.start), "is_won"])
+        before = closed[closed["closed_on"] < pd.Timestamp(period.start)]
+        rate = lagged_rate(before["is_won"], now.situation.names_of(before["closed_on"]))
         predicted[SET].append(in_force.card.chance(points.to_numpy()))
         predicted[RATES].append(predict(in_force, rows, rate))
         predicted[NOBODY].append(np.full(len(rows), rate))
