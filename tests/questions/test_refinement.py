@@ -62,6 +62,9 @@ def test_the_planted_drift_is_seen_in_two_personas(spring: OpenPeriod) -> None:
         mine = decided["persona"] == persona
         now, before = ((decided.loc[mine & part, "outcome"] == "won") for part in (is_now, ~is_now))
         assert moved.loc[persona, ["estimate", "baseline", "n"]].tolist() == [now.mean(), before.mean(), len(now)]
+    shares = spring.claims.query("measure == 'drift_share'").set_index("subject")
+    assert set(shares["n"]) == {is_now.sum()}, "a share is of all decided deals of the period"
+    assert shares["estimate"].to_dict() == decided.loc[is_now, "persona"].value_counts(normalize=True).to_dict()
 
 
 def test_families_are_closed_apart(spring: OpenPeriod) -> None:
