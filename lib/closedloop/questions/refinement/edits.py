@@ -164,7 +164,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         return next(iter(row.values()))
 
     verdict = duel_says(shown.ledger)
-    held = f"holds; not made, the duel says {verdict}" if verdict in (WORSE, CANNOT_TELL) else "permanent"
+    why = {WORSE: "the duel's interval of the gain in log loss lies below 0", CANNOT_TELL: "the duel cannot be told"}
+    held = f"holds; not made: {why[verdict]}" if verdict in why else "permanent"
 
     columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
