@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from closedloop.personas.signals import CONFIRMED, NEW, WITHDRAWN, Signal
+from closedloop.personas.signals import NEW, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
 from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
@@ -15,6 +15,7 @@ from closedloop.statistics.level_effects import MISSING, Level
 PROMISED, CAME, SAME_PERIODS = "signal_points", "signal_since", "signal_same_periods"
 HAD_PROMISED, HAD_COME = "withdrawn_points", "withdrawn_since"  # of signals that are in force no longer
 ARM_DEALS = "test_arm_deals"
+PERSONA_DEALS = "signal_persona_deals"  # of one persona, with the level of a signal
 POINTS, CHANCE = "card_points", "card_chance"
 CARD_LEVEL = "card_level_win_rate"  # of the deals at whose level the chances are
 ANY_OTHER = "any other"  # level of a field: those too rare for points of their own, and unknown ones
@@ -37,17 +38,21 @@ def when_told(field: str, level: str, words: Words) -> str:
 
 
 def for_whom(persona: str, words: Words) -> str:
-    """In all personas, or in one beside what the level does in the others."""
-    return f"in {words.told(persona)}, beside the other personas" if persona else "in all personas"
+    """Of whose deals taken together; or in one persona, beside what the level does in the others."""
+    if persona:
+        return f"in {words.told(persona)}, beside the other personas"
+    return "in all personas together" if len(words.names) > 1 else "in all deals"
 
 
 def state_told(signal: Signal) -> str:
     """What came of a signal so far, in a few words."""
     if signal.state == NEW:
         return f"new from {signal.entered} on: too little came since to tell"
-    went = f"in {signal.n_same} of {signal.n_periods} periods"
-    told = {CONFIRMED: "confirmed", WITHDRAWN: "withdrawn: in the promised direction"}
-    return f"{told.get(signal.state, 'not yet told: in the promised direction')} {went}"
+    if not signal.n_periods:
+        return f"{signal.state}: too little came since to tell"
+    if signal.n_periods == 1:
+        return f"{signal.state}: the {'promised' if signal.n_same else 'other'} way in the only period so far"
+    return f"{signal.state}: the promised way in {signal.n_same} of {signal.n_periods} periods"
 
 
 def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFrame:
@@ -58,12 +63,10 @@ def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFr
 
 
 def in_short(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
-    """What a signal promised, for whom, and how it stands: "+9 points (4 to 14; ...), in all personas, ..."."""
-    own = of_signal(claims, signal, PROMISED, SAME_PERIODS)
-    promised, since = first(own, measure=PROMISED), first(own, measure=SAME_PERIODS)
-    text = "" if promised is None else f"{moved_of(promised)}, "
-    when = "" if since is None or signal.state == NEW else f", {span(since)}"
-    return stating(f"{text}{for_whom(signal.persona, words)}, {state_told(signal)}{when}", own)
+    """What a signal promised, what came since, for whom, and how it stands."""
+    own = of_signal(claims, signal, PROMISED, CAME, SAME_PERIODS)
+    kept = _kept(first(own, measure=PROMISED), first(own, measure=CAME))
+    return stating(", ".join(filter(None, (kept, for_whom(signal.persona, words), state_told(signal)))), own)
 
 
 def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buyers: bool) -> Sentence:
@@ -78,10 +81,10 @@ def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buy
         text = f"{capital(named)}: in {words.told(signal.persona)} it goes with {wins} wins than in the other personas"
     elif is_of_buyers:
         wish, often = ("Look for", "more") if signal.points > 0 else ("Ask more before you invest time", "less")
-        text = f"{wish}: {named}. Such deals were won {often} often in all personas"
+        text = f"{wish}: {named}. Such deals were won {often} often {for_whom('', words)}"
     else:
         often, when = "more" if signal.points > 0 else "less", when_told(signal.field, signal.level, words)
-        text = f"Try and measure: in all personas, deals were won {often} often {when}"
+        text = f"Try and measure: {for_whom('', words)}, deals were won {often} often {when}"
     return stating(
         f"{text}: {_kept(first(own, measure=PROMISED), first(own, measure=CAME))}; {state_told(signal)}.", own
     )
@@ -97,6 +100,14 @@ def moved_of(claim: Claim) -> str:
     """A claim on points with its deals: "+9 points (4 to 14; n = 210, 2024-q1 to 2024-q4)"."""
     moved = numbers.moved(claim["estimate"], claim["low"], claim["high"])
     return f"{moved.removesuffix(')')}; {cases(claim)}, {span(claim)})"
+
+
+def deals_told(signal: Signal, claims: pd.DataFrame, persona: str) -> Sentence:
+    """How many deals of one persona have the level of a signal that was tested over all personas together."""
+    own = first(claims, measure=PERSONA_DEALS, subject=persona, field=signal.field, level=signal.level)
+    if own is None:
+        return Sentence("of this persona fewer than ten deals: too few to tell")
+    return stating(f"of this persona {cases(own)}", own)
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:

@@ -1,4 +1,4 @@
-"""What moves the chance of winning in every persona: what entered, was confirmed, left, and every level tested."""
+"""What moves the chance of winning over all personas: what entered, was confirmed, left, and every level tested."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -197,13 +197,13 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
         return [Sentence("No level could be tested as a signal.")]
     entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
     n_all = int((tested["subject"] == "market").sum())
-    text = f"{numbers.count(n_all)} levels were tested in all personas, {numbers.count(len(tested) - n_all)} in one"
+    text = f"{numbers.count(n_all)} levels were tested over all personas, {numbers.count(len(tested) - n_all)} in one"
     text += f": {entering} become{'s' * (entering == 1)} a signal"
-    return [stating(f"{text}; {gone} of {shown.result('n_in_force') or 0} in force {_is(gone)} withdrawn.", tested)]
-
-
-def _is(n: int) -> str:
-    return "is" if n == 1 else "are"
+    n_before = shown.result("n_in_force") or 0
+    left = (
+        f"{gone} of {n_before} in force {'is' if gone == 1 else 'are'} withdrawn" if n_before else "none was in force"
+    )
+    return [stating(f"{text}; {left}.", tested)]
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
