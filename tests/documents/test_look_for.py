@@ -72,8 +72,8 @@ def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> N
     own = [{"field": "sites", "level": "over 20", "estimate": 34}]
     claims = stated(counted(own, AT, measure="signal_persona_deals", subject="fast"))
     known = replace(told, plan=stacked([told.plan, claims], CLAIM_COLUMNS))
-    assert f"over 20, {text}; of this persona n = 34" in plain(playbook(known).glance())
-    assert "Of this persona n = 34." in plain(playbook(known).signals())
+    assert f"over 20, {text}; of this persona n = 34, 2024-q1 to 2024-q4" in plain(playbook(known).glance())
+    assert "Of this persona n = 34, 2024-q1 to 2024-q4." in plain(playbook(known).signals())
     against = card("look", replace(told, personas=replace(PERSONAS, signals=SIGNALS[1:2])))
     assert against == ["Against it: number of sites: 1,"]
 

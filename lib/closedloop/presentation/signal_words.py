@@ -107,7 +107,7 @@ def deals_told(signal: Signal, claims: pd.DataFrame, persona: str) -> Sentence:
     own = first(claims, measure=PERSONA_DEALS, subject=persona, field=signal.field, level=signal.level)
     if own is None:
         return Sentence("of this persona fewer than ten deals: too few to tell")
-    return stating(f"of this persona {cases(own)}", own)
+    return stating(f"of this persona {cases(own)}, {span(own)}", own)
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
