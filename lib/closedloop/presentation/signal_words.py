@@ -50,9 +50,14 @@ def state_told(signal: Signal) -> str:
         return f"new from {signal.entered} on: too little came since to tell"
     if not signal.n_periods:
         return f"{signal.state}: too little came since to tell"
-    if signal.n_periods == 1:
-        return f"{signal.state}: the {'promised' if signal.n_same else 'other'} way in the only period so far"
-    return f"{signal.state}: the promised way in {signal.n_same} of {signal.n_periods} periods"
+    return f"{signal.state}: {way_told(signal.n_same, signal.n_periods)}"
+
+
+def way_told(n_same: int, n_periods: int) -> str:
+    """In how many of the periods since it went the way that was promised."""
+    if n_periods == 1:
+        return f"the {'promised' if n_same else 'other'} way in the only period so far"
+    return f"the promised way in {n_same} of {n_periods} periods"
 
 
 def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from closedloop.personas.signals import (
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
 from closedloop.presentation.sentences import Claim, first, records, where
-from closedloop.presentation.signal_words import for_whom, level_named
+from closedloop.presentation.signal_words import for_whom, level_named, way_told
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
@@ -265,5 +265,5 @@ def _could_show(shown: Evidence) -> list[Sentence]:
 
 def _state(one: Mapping[str, Any], claim: Claim, words: Words) -> str:
     came = f"promised {numbers.signed_points(one['points'])}, since {one['since_period']} {_points(claim)}"
-    counted = f"that way in {one['n_same']} of {one['n_periods']} periods"
+    counted = way_told(one["n_same"], one["n_periods"])
     return f"{capital(str(one['state']))}: {what(claim, words)}: {came}, {numbers.count(claim['n'])} deals, {counted}."
