@@ -21,6 +21,7 @@ from tests import pages
 from .ledger import claims, words
 
 ROOT = Path(__file__).resolve().parents[2]
+NOT_A_NUMBER = re.compile(r"\b(nan|nat)\b", re.IGNORECASE)
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?")
 VALUES = (
     "estimate",
@@ -212,13 +213,17 @@ def shown_of(market: str, period: str, out: Path) -> Iterator[tuple[str, list[Pi
 
 
 def unfounded(market: str, period: str, out: Path) -> list[str]:
-    """Every computed text of a period with a number or a comparison that no claim holds, or that hides its period."""
+    """Every computed text of a period with a number or a comparison that no claim holds, or that hides its period.
+
+    And every one in which something missing is written as code has it.
+    """
     found = []
     for name, pieces, spoken, labels in shown_of(market, period, out):
         ledger = ledger_of(market, out)
         for told in (told for piece in pieces for told in texts_of(piece)):
             lacking = ungrounded(told, ledger, spoken, labels)
             found += [f"{name}: {lacking} in {told[0]!r}"] if lacking else []
+            found += [f"{name}: a missing value in {told[0]!r}"] if NOT_A_NUMBER.search(told[0]) else []
         for told in (told for piece in pieces for told in sentences_of(piece)):
             unsaid = undated(told, ledger)
             found += [f"{name}: {unsaid} unsaid in {told[0]!r}"] if unsaid else []

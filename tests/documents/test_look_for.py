@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, estimated, stacked
 from closedloop.documents.document import Dossier
+from closedloop.documents.signals import of_buyers
 from closedloop.personas.persona_set import Change
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
+from closedloop.presentation.signal_words import state_told
 
 from tests.documents.dossiers import stated
 from tests.documents.ledger import rates, totals
@@ -62,10 +64,29 @@ def told() -> Dossier:
 def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> None:
     assert card("look", told) == ["Number of sites: over 20,", "And others: see “What moves the chance?”"]
     shown = plain(playbook(told).glance())
-    text = "+12 points (5 to 19; n = 227, 2024-q1 to 2024-q4), in all personas, confirmed in 1 of 1 periods, 2025-q1"
-    assert f"over 20, {text}" in shown
+    text = (
+        "promised +12 points (5 to 19; n = 227, 2024-q1 to 2024-q4), came since +11 points (4 to 17; n = 96, 2025-q1), "
+        "in all personas together, confirmed: the promised way in the only period so far"
+    )
+    assert f"over 20, {text}; of this persona fewer than ten deals: too few to tell" in shown
+    own = [{"field": "sites", "level": "over 20", "estimate": 34}]
+    claims = stated(counted(own, AT, measure="signal_persona_deals", subject="fast"))
+    known = replace(told, plan=stacked([told.plan, claims], CLAIM_COLUMNS))
+    assert f"over 20, {text}; of this persona n = 34, 2024-q1 to 2024-q4" in plain(playbook(known).glance())
+    assert "Of this persona n = 34, 2024-q1 to 2024-q4." in plain(playbook(known).signals())
     against = card("look", replace(told, personas=replace(PERSONAS, signals=SIGNALS[1:2])))
     assert against == ["Against it: number of sites: 1,"]
+
+
+def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Dossier) -> None:
+    first = replace(SIGNALS[0], since_points=-0.06, since_low=-0.2, since_high=0.1, n_same=0, n_periods=1)
+    first = replace(first, state="not yet told")
+    other = replace(SIGNALS[0], level="2-5", n_same=3, n_periods=4)
+    found = replace(told, personas=replace(PERSONAS, signals=(first, other)))
+    assert [one.level for one in of_buyers(found)] == ["2-5", "over 20"]
+    assert state_told(first) == "not yet told: the other way in the only period so far"
+    assert state_told(other) == "confirmed: the promised way in 3 of 4 periods"
+    assert state_told(replace(first, n_periods=0, state="withdrawn")) == "withdrawn: too little came since to tell"
 
 
 def test_a_deviation_is_told_in_the_documents_of_its_persona_alone(told: Dossier) -> None:
@@ -78,7 +99,7 @@ def test_what_is_no_fact_of_a_buyer_is_to_be_tried_and_measured(told: Dossier) -
     page = playbook(told)
     looked, tried, *_ = page.signals().pieces
     assert "product" not in plain(looked) and "sites" not in plain(tried)
-    assert "in all personas, deals were won more often when the product was “Yard Plan”" in plain(tried)
+    assert "in all personas together, deals were won more often when the product was “Yard Plan”" in plain(tried)
     assert "“product: Yard Plan” and what is usual, 640 decided deals each" in plain(tried)
     cited = page.claims.set_index("measure")
     assert {"signal_points", "signal_since", "test_arm_deals", "card_points", "card_chance"} <= set(cited.index)
@@ -86,14 +107,14 @@ def test_what_is_no_fact_of_a_buyer_is_to_be_tried_and_measured(told: Dossier) -
 
 def test_the_card_of_deals_stands_in_the_detail(told: Dossier) -> None:
     rows = playbook(told).signals().pieces[-1].tables[0].rows  # type: ignore[attr-defined]
-    assert rows[1] == ("number of sites: over 20", "14", "8–20", "227", "in all personas")
+    assert rows[1] == ("number of sites: over 20", "14", "8–20", "227", "in all personas together")
     assert rows[2][0] == "product: Yard Plan" and len(rows) == 3
 
 
 def test_what_entered_when_the_period_began_is_told_as_a_change(told: Dossier) -> None:
     changed = card("changed", told)
     assert [text for text in changed if "points" in text] == [
-        "Product: Yard Plan: +7\N{NO-BREAK SPACE}points (2 to 12), in all personas, from now on"
+        "Product: Yard Plan: +7\N{NO-BREAK SPACE}points (2 to 12), in all personas together, from now on"
     ]
 
 
@@ -101,7 +122,7 @@ def test_many_changes_are_counted_on_the_glance_and_told_below(told: Dossier) ->
     many = replace(told.personas, changelog=tuple(replace(ENTERED, level=level) for level in ("plan", "gate", "crew")))
     told = replace(told, personas=many)
     assert "3 signals entered or left: see “What moves the chance?”" in card("changed", told)
-    assert plain(playbook(told).signals()).count("+7 points (2 to 12), in all personas, from now on") == 3
+    assert plain(playbook(told).signals()).count("+7 points (2 to 12), in all personas together, from now on") == 3
 
 
 def test_the_brief_sets_a_product_beside_what_a_decided_deal_brought(told: Dossier) -> None:
@@ -118,4 +139,4 @@ def test_without_signals_nothing_is_said_to_matter_nothing() -> None:
     page = playbook(dossier())
     assert "Look for" not in plain(page.glance())
     assert plain(page.signals()).count("that is not to say that nothing matters") == 2
-    assert "that is not to say that none does" in plain(brief(dossier()).channels())
+    assert "this does not say that none does" in plain(brief(dossier()).channels())

@@ -37,6 +37,11 @@ def texts(execution: Trace) -> str:
 
 BAD_ENDS = {
     "error": ("1/0", Status.FAILED, "cell 5: ZeroDivisionError: division by zero"),
+    "display": (
+        "class A:\n    def __repr__(self):\n        return 1 / 0\nA()",
+        Status.FAILED,
+        "cell 5: ZeroDivisionError: division by zero",
+    ),
     "exit": ("raise SystemExit(0)", Status.FAILED, "cell 5: SystemExit: 0"),
     "sys.exit": ("import sys; sys.exit(3)", Status.FAILED, "cell 5: SystemExit: 3"),
     "killed": (

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.period.counting import counts, levels, rates, share_counts
+from closedloop.period.counting import counts, lagged_rate, levels, rates, recent, share_counts
 from closedloop.terms import RARE
 
 
@@ -16,6 +16,15 @@ def test_rare_levels_and_gaps_are_missing_levels() -> None:
     assert levels(field.to_frame("f"), ["f"])["f"].fillna("-").tolist() == ["a"] * 12 + ["-"] * 12
     named = levels(field.to_frame("f"), ["f"], RARE)["f"]
     assert named.fillna("-").tolist() == ["a"] * 12 + [RARE] * 9 + ["-"] * 3
+
+
+def test_recent_cases_are_of_whole_periods_and_four_hundred_at_least() -> None:
+    periods = np.repeat(["p9", "p10", "p11"], [500, 300, 350])
+    assert recent(periods) == slice(500, None)
+    assert recent(periods[:700]) == slice(0, None), "four hundred reach into the first period, so it counts whole"
+    assert recent(periods[:400]) == recent(periods[:0]) == slice(0, None)
+    won = np.repeat([0.0, 1.0, 0.0, 1.0], [500, 300, 250, 100])
+    assert lagged_rate(won, periods) == pytest.approx(401 / 652)
 
 
 def test_flags_read_as_yes_and_no() -> None:

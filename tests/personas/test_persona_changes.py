@@ -68,6 +68,19 @@ def test_a_part_of_the_rest_was_split_from_the_rest() -> None:
     assert found(BEFORE, personas(cut, "port", "store", "rest", "rest-large"))["rest-large"] == ("split", "rest")
 
 
+def test_a_part_of_one_persona_is_no_part_of_another_that_was_split_by_the_same_level() -> None:
+    others = ((STORE, LARGE), "store-size-large"), ((STORE,), "store"), ((LARGE,), "rest-size-large")
+    named = "port", "store", "rest", "store-size-large", "rest-size-large"
+    before = personas(rule(((PORT,), "port"), *others), *named)
+    after = personas(rule(((PORT, LARGE), "port-size-large"), ((PORT,), "port"), *others), *named, "port-size-large")
+    assert found(before, after)["port-size-large"] == ("split", "port"), "the first branch that holds decides"
+
+
+def test_what_ended_last_says_what_became_of_a_persona() -> None:
+    log = (Change("2024-q2", MERGE, "port-size-large", "port"), Change("2024-q4", "retire", "port-size-large", "port"))
+    assert found(SPLIT, replace(BEFORE, changelog=log))["port-size-large"] == ("retired", "port")
+
+
 def test_a_merged_persona_says_into_whom() -> None:
     after = personas(rule(((PORT,), "port"), ((STORE,), "port")), "port", "rest")
     merged = replace(after, changelog=(Change("2024-q2", MERGE, persona="store", into="port"),))

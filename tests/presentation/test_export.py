@@ -130,6 +130,19 @@ def test_tables_and_figures_keep_what_a_reader_needs() -> None:
     assert output_html(html) == html.replace(' style="color:red"', "")
 
 
+@pytest.mark.parametrize(
+    ("source", "alt"),
+    [
+        ('table.plot.hist(title="How far apart?")', "How far apart?"),
+        ("axes.set_title('Won <early>')", "Won &lt;early&gt;"),
+        ("axes.plot([1])", "figure without a description"),
+    ],
+)
+def test_a_figure_without_a_description_bears_the_title_that_its_code_gives(source: str, alt: str) -> None:
+    image = new_output("display_data", {"image/png": PIXEL})
+    assert f'<img alt="{alt}" src=' in _page(new_code_cell(source, outputs=[image]))
+
+
 def test_the_richest_allowed_form_of_a_display_is_shown() -> None:
     both = {"text/html": "<b>rich</b>", "text/plain": "plain"}
     assert "<b>rich</b>" in _page(new_code_cell("", outputs=[new_output("display_data", both)]))

@@ -106,7 +106,7 @@ FLAG = replace(ENTERED, field="is_large", level="true", persona="fast")
 def test_a_signal_that_enters_or_leaves_says_by_how_much_and_for_whom() -> None:
     texts = [edit_told(entry, NAMES).replace("\N{NO-BREAK SPACE}", " ") for entry in (ENTERED, LEFT, FLAG)]
     assert texts == [
-        "Number of sites: over 20: +9 points (4 to 14), in all personas, from now on",
+        "Number of sites: over 20: +9 points (4 to 14), in all personas together, from now on",
         "Number of sites: over 20 is in force no longer: promised +9 points, came +1 point (−4 to 6)",
         "Is large: +9 points (4 to 14), in persona Fast start, beside the other personas, from now on",
     ]
@@ -117,6 +117,6 @@ def test_a_signal_that_enters_or_leaves_says_by_how_much_and_for_whom() -> None:
 def test_sets_that_differ_by_a_signal_alone_differ() -> None:
     signalled = replace(BEFORE, changelog=(ENTERED,))
     assert told(BEFORE, signalled, NAMES).endswith(
-        "\n\nWhy\n  2025-q1  Number of sites: over 20: +9 points (4 to 14), in all personas, from now on: "
+        "\n\nWhy\n  2025-q1  Number of sites: over 20: +9 points (4 to 14), in all personas together, from now on: "
         "n = 227, q = 0.004, deals to 2024-q4"
     )

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 from closedloop.personas.persona_set import Persona, PersonaSet
-from closedloop.questions.personas.promised_rates import kept_promises
+from closedloop.presentation.sentences import records
+from closedloop.questions.personas.promised_rates import became, kept_promises
+from closedloop.questions.refinement.drift import RATE, compared
 from closedloop.questions.refinement.edits import challenger_of
 from closedloop.questions.refinement.splits import SPLIT_RATE
 from closedloop.statistics.rules import Among, Branch, Rule
@@ -18,7 +21,7 @@ class _Situation:
 
     market, expires_on = "m", date(2024, 7, 1)
     period = SimpleNamespace(name="2024-q1", start=date(2024, 1, 1), end=date(2024, 4, 1))
-    claims = SimpleNamespace(planned_periods=8, smallest_worth=0.1)
+    claims = SimpleNamespace(planned_periods=8, smallest_worth=0.1, practical_threshold=0.03)
 
     @property
     def about(self) -> dict[str, object]:
@@ -100,6 +103,30 @@ def test_a_broken_promise_changes_no_rule_and_is_said() -> None:
     judged = kept_promises(_Situation(), closed, before, "06_refinement")  # type: ignore[arg-type]
     assert judged["verdict"].tolist() == ["supported"]
     assert judged["effect"].item() == closed["is_won"].mean() - 0.8
+
+
+@pytest.mark.parametrize(
+    ("n_won", "n", "verdict", "told"),
+    [
+        (1260, 2100, "supported", "no, lower"),  # 60 %: drift says that it is less than the 64 % before
+        (1428, 2100, "supported", "exceeded"),
+        (1323, 2100, "indistinguishable", "yes"),
+        (6, 10, "refused", "cannot tell"),
+    ],
+)
+def test_a_promise_is_kept_where_nothing_moved(n_won: int, n: int, verdict: str, told: str) -> None:
+    promised = Persona("everyone", "Everyone", win_rate=0.64, low=0.63, high=0.66, n=4000, is_assumed=False)
+    in_force = PersonaSet("m", "2024-q1", "research", Rule((), "everyone", ()), (promised,), base_rate=0.64)
+    now = pd.DataFrame({"is_won": np.arange(n) < n_won, "closed_on": pd.Timestamp(2024, 2, 1)})
+    judged = kept_promises(_Situation(), now, in_force, "06_refinement")  # type: ignore[arg-type]
+    assert judged["verdict"].tolist() == [verdict]
+    assert became(records(judged)[0]) == told
+    before = pd.DataFrame({"is_won": np.arange(4000) < 2560})
+    parts = (part.assign(persona="everyone", period=name) for part, name in ((before, "a"), (now, "b")))
+    moved, found = compared(pd.concat(parts), ["a", "b"], ["everyone"], 0.03)[RATE]
+    assert len(moved) and (found.p[0] < 0.1 and found.beyond[0] > 0.5) == (verdict == "supported"), (
+        "drift and promise do not exclude each other"
+    )
 
 
 def test_a_good_month_is_not_taken_for_a_good_level() -> None:

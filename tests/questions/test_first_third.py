@@ -1,6 +1,7 @@
 """Of each period's deals that a set ranked first: counted by hand, told with their intervals, never by a later set."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,21 @@ def test_the_page_shows_every_period_and_why_one_cannot_be_told(thirds: Callable
     assert "cannot tell: no points card at its start" in rows["2024-q1"]
     assert "cannot tell" not in rows["2024-q2"]
     assert "third that the set in force ranked first, 2024-q4: " in shown
+
+
+def test_where_the_first_research_expected_all_alike_the_set_in_force_is_told_alone(
+    thirds: Callable[[str], Answer], sets: dict[str, PersonaSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = tuple(replace(persona, win_rate=0.3) for persona in sets["2024-q1"].personas)
+    monkeypatch.setitem(sets, "2024-q1", replace(sets["2024-q1"], personas=alike))
+    answer = thirds(PERIOD)
+    assert (answer.results["n_periods_ranked"], answer.missing) == (3, {})
+    whole = answer.stated[answer.stated["level"] == ""].set_index("measure")
+    assert list(whole.index) == [IN_FORCE, ALL]
+    (text,) = [repr(answer.sentence).replace("\N{NO-BREAK SPACE}", " ")]
+    assert text.startswith("From 2024-q2 to 2024-q4 ") and "first research" not in text
+    rows = [line for line in repr(answer.figure()).splitlines() if line.lstrip().startswith("2024-q4")]
+    assert rows[0].count("cannot tell") == 1 and "it expected all alike" in rows[0]
 
 
 def test_too_few_deals_are_not_ranked(thirds: Callable[[str], Answer], monkeypatch: pytest.MonkeyPatch) -> None:

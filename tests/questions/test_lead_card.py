@@ -11,6 +11,9 @@ import pytest
 from closedloop import call_list, lead_card, score
 from closedloop.errors import ParameterError
 from closedloop.personas.persona_set import renewed
+from closedloop.questions.leads.call_list import Waiting
+from closedloop.questions.leads.lead_card import Learned, Lifts, _lifts
+from closedloop.questions.leads.scores import prospects_of
 from closedloop.statistics.scoring.accuracy import Interval
 from closedloop.statistics.scoring.lift import lift
 from closedloop.terms import RARE
@@ -87,11 +90,55 @@ def test_the_sentence_says_what_ranks_and_why(planned: SimpleNamespace) -> None:
 def test_the_card_ranks_where_it_costs_less_than_three_points(
     ends: tuple[float, float, float], order: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("closedloop.questions.leads.lead_card._gain", lambda *_: Interval(*ends))
+    ranks = Interval(0.08, 0.04, 0.12)
+    found = Lifts(Interval(*ends), ranks, ranks)
+    monkeypatch.setattr("closedloop.questions.leads.lead_card._lifts", lambda *_: found)
     now = planning("harbor", "2024-q3", everyone(), None)
     card = lead_card(score(now.prospects(), learner="logistic"))
     assert card.fitted.order == card.results["call_order"] == order
     assert repr(card.sentence).replace("\N{NO-BREAK SPACE}", " ").endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("high", "verdict", "order", "said"),
+    [
+        (0.005, "no usable signal", "promise", "Neither ranks well enough: {lot}. The list to call goes newest first."),
+        (0.06, "no usable signal", "card", " That either ranks better than a draw would is not shown: {lot}."),
+        (0.005, "usable", "card", " That either ranks better than a draw would is not shown: {lot}."),
+    ],
+)
+def test_what_ranks_no_better_than_a_draw_orders_no_list(
+    high: float, verdict: str, order: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Interval(0.0, -0.02, high)
+    monkeypatch.setattr("closedloop.questions.leads.lead_card._lifts", lambda *_: Lifts(*[nothing] * 3))
+    now = planning("harbor", "2024-q3", everyone(), None)
+    scored = score(now.prospects(), learner="logistic")
+    scored.fitted.model = replace(scored.fitted.model, verdict=verdict)
+    card = lead_card(scored)
+    assert card.fitted.order == card.results["call_order"] == order
+    gained = f"+0.0 points (-2.0 to {100 * high:+.1f} points)"
+    lot = f"over a draw by lot the card gains {gained} and the score {gained}"
+    assert repr(card.sentence).replace("\N{NO-BREAK SPACE}", " ").replace("−", "-").endswith(said.format(lot=lot))
+    if order == "promise":
+        waiting = Waiting(now.situation, card.fitted, now.personas).ranked
+        assert waiting["created_on"].is_monotonic_decreasing, "there is one persona, so the newest come first"
+
+
+def test_rows_are_ranked_beside_those_that_the_same_model_predicted() -> None:
+    """In half of a period everything is won, and the later model knows it: that is no order of its rows."""
+    now = planning("harbor", "2025-q2", everyone(), None)
+    learned = Learned.of(now, prospects_of(now.situation, now.prospects(), "leads"))
+    learned.rows["is_won"] = np.arange(len(learned.rows)) % 2 == 0
+    n = len(learned.rows)
+    parts = [np.arange(n - 200, n - 100), np.arange(n - 100, n)]
+    periods = learned.periods.copy()
+    periods.iloc[-200:] = "one period"
+    y = np.repeat([0, 1], 100)
+    splits = tuple((np.arange(n - 200), part) for part in parts)
+    model = SimpleNamespace(splits=splits, held_out_y=y, held_out_ranking=y.astype(float))
+    found = _lifts(now, replace(learned, periods=periods), model)  # type: ignore[arg-type]
+    assert found.score.estimate == pytest.approx(0), "the score tells the halves apart, and nothing else"
 
 
 def test_the_files_for_the_crm_give_every_record_its_points(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A split that turned out to be luck goes back, one that holds stays, and a vanished persona retires."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from closedloop.personas.persona_set import EDITS, MERGE, RETIRE, SPLIT, Change, Persona, PersonaSet
@@ -47,6 +49,17 @@ def test_a_split_that_holds_stays() -> None:
     found, verdicts = _edits(_closed(0.55, 0.35))
     assert verdicts[MERGE] not in ("supported", "leaning")
     assert found == _set()
+
+
+def test_a_split_that_was_taken_back_and_made_again_is_judged_once_since_it_was_made_again() -> None:
+    first = Change(PERIODS[0].name, SPLIT, "everyone", "everyone-site-port", "site", "port")
+    back = Change(PERIODS[1].name, RETIRE, "everyone-site-port", "everyone")
+    again = replace(_set(), changelog=(first, back, *_set().changelog))
+    assert again.splits == _set().splits
+    closed = _closed(0.4, 0.4, early=0.9)
+    found, claims = simplified(_Situation(4, closed), closed, again, "06_refinement")  # type: ignore[arg-type]
+    assert len(claims[claims["measure"] == "merge_gap"]) == 1
+    assert found.ids == ["everyone"], "the deals of the first split do not count"
 
 
 def test_few_deals_since_the_split_are_not_judged() -> None:

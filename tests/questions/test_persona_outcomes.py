@@ -1,5 +1,6 @@
 """Splits held against the deals since, leads counted as far as they came, promises and what came of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,13 @@ def test_a_split_that_the_later_deals_contradict_is_seen(now: OpenPeriod) -> Non
     assert told.loc["split_kept_share", "estimate"] > 0.95
     assert told.loc["split_kept_since_share", "estimate"] < 0.2
     assert told.loc["split_kept_since_share", ["level", "n"]].tolist() == ["yard-large", 40]
+
+
+def test_a_split_that_was_taken_back_and_made_again_is_judged_once(now: OpenPeriod) -> None:
+    closed = deals("2024-08-01", 100, 0.8, 0.3)
+    last = IN_FORCE.changelog[-1]
+    now.personas = replace(IN_FORCE, changelog=(replace(last, period="2024-q1"), last))
+    assert stability(closed).claims["measure"].tolist() == ["split_kept_share"]
 
 
 def test_a_sample_is_drawn_as_often_as_the_cell_says(now: OpenPeriod) -> None:

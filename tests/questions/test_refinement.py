@@ -42,6 +42,11 @@ def test_every_permanent_edit_stands_in_the_changelog_with_its_claim(spring: Ope
         assert entry.n == edits.loc[entry.claim_id, "n"]
     changed = spring.step.tables["changes"].set_index("persona")["change"]
     assert (changed["multi-site-sites-over-20"], changed["multi-site"]) == ("split", "adjusted")
+    told = next(repr(answer) for answer in spring.answers.values() if answer.verb == "next_set")
+    part = "Multi-site, number of sites: over 20"
+    assert f"Persona {part} is split from persona Multi-site." in told
+    assert f"part of it is now persona {part}" in told
+    assert "multi-site-sites" not in told.lower(), "parts that the next set makes have their names already"
 
 
 def test_the_planted_drift_is_seen_in_two_personas(spring: OpenPeriod) -> None:
@@ -57,6 +62,9 @@ def test_the_planted_drift_is_seen_in_two_personas(spring: OpenPeriod) -> None:
         mine = decided["persona"] == persona
         now, before = ((decided.loc[mine & part, "outcome"] == "won") for part in (is_now, ~is_now))
         assert moved.loc[persona, ["estimate", "baseline", "n"]].tolist() == [now.mean(), before.mean(), len(now)]
+    shares = spring.claims.query("measure == 'drift_share'").set_index("subject")
+    assert set(shares["n"]) == {is_now.sum()}, "a share is of all decided deals of the period"
+    assert shares["estimate"].to_dict() == decided.loc[is_now, "persona"].value_counts(normalize=True).to_dict()
 
 
 def test_families_are_closed_apart(spring: OpenPeriod) -> None:

@@ -26,8 +26,8 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (waterfall._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
     (waterfall._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
     (waterfall._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
-    (promised_rates._show_kept, REFINEMENT, "Promised win rates: 1 doubtful."),
-    (promised_rates._show_kept, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) doubtful"),
+    (promised_rates._show_kept, REFINEMENT, "Promised win rates: 1 perhaps exceeded."),
+    (promised_rates._show_kept, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) perhaps exceeded"),
     (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),
     (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210) 33 % +11 points"),
     (drift._show, REFINEMENT, "Fast start – won less often than before: 20 % against 40 % in 2024-q4"),
@@ -98,11 +98,38 @@ def test_teams_that_agree_are_told_so() -> None:
 def test_a_duel_is_told_with_both_gains() -> None:
     own = where(REFINEMENT, cell="duel")
     (said,) = champion_challenger.duel_verdict(seen(own, results={"verdict": "better"}))
-    told = "Refined sets against renewed rates alone, 200 deals, each predicted before its period began: better"
-    assert plain(said).startswith(f"{told} (gain in log loss 0.05, 0.01")
+    told = "Refined sets against renewed rates alone, 200 deals, each predicted before its period began:"
+    assert plain(said).startswith(f"{told} chances better (gain in log loss 0.05, 0.01")
+    assert "; order within periods better (gain in AUC 0.06, 0.01" in plain(said)
     assert len(said.claims) == 2
     (unfought,) = champion_challenger.duel_verdict(seen(claims(), results={"verdict": "cannot tell"}))
     assert plain(unfought) == "Refined sets against renewed rates alone: cannot tell."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "gain", "told"),
+    [
+        ("supported", 0.03, "better"),
+        ("supported", -0.03, "worse"),
+        ("leaning", 0.03, "perhaps better"),
+        ("leaning", -0.03, "perhaps worse"),
+        ("indistinguishable", 0.03, "no difference shown"),
+        ("refused", -0.03, "no difference shown"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("measure", "what"), [("log_loss_gain", "chances"), ("auc_within_gain", "order within periods")]
+)
+def test_the_words_on_a_duel_follow_the_verdict_of_each_claim(
+    measure: str, what: str, verdict: str, gain: float, told: str
+) -> None:
+    own = where(REFINEMENT, cell="duel")
+    is_meant = own["measure"] == measure
+    figures = {"estimate": gain, "low": gain - 0.01, "high": gain + 0.01}
+    changed = own.assign(verdict=own["verdict"].mask(is_meant, verdict))
+    changed = changed.assign(**{name: own[name].mask(is_meant, value) for name, value in figures.items()})
+    (said,) = champion_challenger.duel_verdict(seen(changed))
+    assert f"{what} {told} (gain in " in plain(said)
 
 
 def test_a_duel_is_judged_by_the_interval_of_its_gain_in_log_loss() -> None:
@@ -118,7 +145,7 @@ def test_an_edit_that_holds_is_permanent_unless_the_duel_forbids_it() -> None:
     own = REFINEMENT[REFINEMENT["cell"] == "edits"]
     assert "permanent" in plain(edits._show(seen(own, ledger=REFINEMENT), ""))
     unfought = REFINEMENT[REFINEMENT["family"] != "duel"]
-    assert "holds; not made, the duel says cannot tell" in plain(edits._show(seen(own, ledger=unfought), ""))
+    assert "holds; not made: the duel cannot be told" in plain(edits._show(seen(own, ledger=unfought), ""))
     assert plain(edits.edits_summary(seen(claims()))) == "No edit of the personas could be tested."
 
 

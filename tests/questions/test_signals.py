@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from closedloop import card, signals
-from closedloop.period.counting import by_close
+from closedloop.period.counting import by_close, recent
 from closedloop.personas.persona_set import decided_cases, points_of
 from closedloop.personas.points_card import points_card
 from closedloop.personas.signals import CONFIRMED, NOT_YET_TOLD, WITHDRAWN, Signal
@@ -79,6 +79,14 @@ def test_every_figure_of_a_signal_is_a_claim(moved: Answer) -> None:
     assert (moved.claims["unit"] == "points").sum() == 7 and set(moved.claims["family"]) == {"none"}
 
 
+def test_each_persona_is_told_how_many_deals_of_its_own_have_the_level(moved: Answer, now: OpenPeriod) -> None:
+    own = moved.claims.query("measure == 'signal_persona_deals'")
+    decided = by_close(now.situation.deals)
+    n = (decided["channel"] == "partner").groupby(now.personas.assign(decided)).sum()
+    assert own[own["field"] == "channel"].set_index("subject")["estimate"].to_dict() == n[n >= 10].to_dict()
+    assert set(own["level"]) == {"yes", "partner"}, "of signals of one persona, and of those withdrawn, nothing"
+
+
 def test_a_test_is_proposed_for_what_is_not_known_of_a_buyer(moved: Answer, now: OpenPeriod) -> None:
     (size,) = moved.claims.query("measure == 'test_arm_deals'").to_dict("records")
     assert (size["level"], size["estimate"]) == ("partner", trial(0.3, 0.43).n_per_arm)
@@ -87,19 +95,19 @@ def test_a_test_is_proposed_for_what_is_not_known_of_a_buyer(moved: Answer, now:
 def test_the_sentences_say_what_to_look_for_and_what_to_try(moved: Answer) -> None:
     said = plain(moved.sentence)
     assert (
-        "Look for: integration already in place. Such deals were won more often in all personas: promised +12 points "
-        "(5 to 19; n = 227, 2024-q1 to 2024-q3), came since +11 points (4 to 17; n = 96, 2024-q4 to 2025-q1); "
-        "confirmed in 2 of 2 periods."
+        "Look for: integration already in place. Such deals were won more often in all personas together: promised "
+        "+12 points (5 to 19; n = 227, 2024-q1 to 2024-q3), came since +11 points (4 to 17; n = 96, 2024-q4 to "
+        "2025-q1); confirmed: the promised way in 2 of 2 periods."
     ) in said
-    assert "Try and measure: in all personas, deals were won more often when the channel was “partner”" in said
+    assert "Try and measure: in all personas together, deals were won more often when the channel was “partner”" in said
     assert f"new from {PERIOD} on: too little came since to tell." in said
     assert f"two arms drawn by lot, “channel: partner” and what is usual, {trial(0.3, 0.43).n_per_arm} decided" in said
     told = "Region: east: in persona Large it goes with fewer wins than in the other personas: promised −8 points"
     assert f"{told} (−13 to −3; n = 227" in said
-    assert "not yet told: in the promised direction in 1 of 2 periods" in said
+    assert "not yet told: the promised way in 1 of 2 periods" in said
     assert (
-        "Number of sites: over 20, in all personas, is in force no longer: promised +12 points (5 to 19; n = 227"
-        in said
+        "Number of sites: over 20, in all personas together, is in force no longer: promised +12 points (5 to 19; "
+        "n = 227" in said
     )
 
 
@@ -108,7 +116,7 @@ def test_the_tables_list_those_in_force_and_those_withdrawn(moved: Answer) -> No
     assert [row[0] for row in in_force.rows] == ["Integration already in place", "Channel: partner", "Region: east"]
     assert [row[4] for row in in_force.rows] == ["2024-q4", PERIOD, "2024-q4"] and gone.rows[0][
         -1
-    ] == "withdrawn: in the promised direction in 2 of 2 periods"
+    ] == "withdrawn: the promised way in 2 of 2 periods"
     assert in_force.rows[1][5:] == ("–", "–", f"new from {PERIOD} on: too little came since to tell")
     ids = set(moved.claims["claim_id"])
     assert all(cited and set(cited) <= ids for cited in (*in_force.claims, *gone.claims))
@@ -131,7 +139,7 @@ def test_the_card_lists_every_level_and_marks_the_signals(points: Answer, now: O
     listed = points.figure().make().pieces[0]
     marked = {row[0]: row[-1] for row in listed.rows if row[-1]}
     assert set(marked) == {"integration already in place: yes", "channel: partner", "region: east"}
-    assert marked["channel: partner"] == "in all personas" and "persona Large" in marked["region: east"]
+    assert marked["channel: partner"] == "in all personas together" and "persona Large" in marked["region: east"]
 
 
 def test_points_stand_for_a_chance_where_deals_lie(points: Answer, now: OpenPeriod) -> None:
@@ -143,7 +151,15 @@ def test_points_stand_for_a_chance_where_deals_lie(points: Answer, now: OpenPeri
     assert stood["n"].to_dict() == {str(at): size for at, size in n.items() if size >= 10}
     assert stood["estimate"].is_monotonic_increasing
     assert stood["estimate"].tolist() == pytest.approx(now.personas.card.chance(stood.index.astype(float)).tolist())
+    every = by_close(now.situation.deals)
+    last = every[recent(now.situation.names_of(every["closed_on"]))]
+    level = points.claims.query("measure == 'card_level_win_rate'").iloc[0]
+    assert (level["estimate"], level["n"]) == (last["is_won"].mean(), len(last)) and len(last) >= 400
+    span = "{} to {}".format(*now.situation.span(last["closed_on"]))
+    caption = points.figure().make().pieces[1].caption
+    assert caption.endswith(f" The chances are at the level of deals decided {span}.")
     said = plain(points.sentence)
+    assert f"at the level of deals decided {span}, {100 * level['estimate']:.0f} % (" in said
     assert "By kind of site a deal gets from 0 to " in said and "points stand for a chance of" in said
 
 

@@ -77,7 +77,10 @@ class Trace:
         if error is None:
             self.states[index] = "completed"
         else:
-            self.end(Status.FAILED, f"{self._cell}: {short(*error)}")
+            outputs = self.notebook.cells[index].get("outputs", [])
+            shown = [(o["ename"], o["evalue"]) for o in outputs if o["output_type"] == "error"]
+            told = shown[-1] if shown else error  # an error of a display has no name but on the page
+            self.end(Status.FAILED, f"{self._cell}: {short(*told)}")
 
     def be_late(self) -> None:
         """The cell is still running after its limit, or the process is not ready after its own."""

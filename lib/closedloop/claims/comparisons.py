@@ -308,9 +308,9 @@ def gain_looks(
 ) -> pd.DataFrame:
     """Looks at whether each gain differs from its baseline (0 unless the rows have one).
 
-    ``rows`` (a frame or a list of dicts): field, level, estimate, low, high, n; the interval is that of the estimate
-    against the baseline, and p its two-sided normal p value. Without a finite interval nothing can be told. ``beyond``
-    is the probability that the sign is right: any advantage is worth telling.
+    ``rows`` (a frame or a list of dicts): estimate, low, high, n, and field and level where the gain is of one; the
+    interval is that of the estimate against the baseline, and p its two-sided normal p value. Without a finite interval
+    nothing can be told. ``beyond`` is the probability that the sign is right: any advantage is worth telling.
     """
     frame = pd.DataFrame(rows)
     baseline = frame["baseline"] if "baseline" in frame else pd.Series(0.0, index=frame.index)
@@ -318,6 +318,7 @@ def gain_looks(
     error = (frame["high"] - frame["low"]).astype(float) / (2 * scipy.stats.norm.isf((1 - level) / 2))
     z = np.where(error > 0, effect.abs() / error.where(error > 0), np.nan)
     meta = meta_of(origin, measure, unit, "predictive") | {"subject": subject}
+    meta |= {name: "" for name in ("field", "level") if name not in frame}
     p, beyond = 2 * scipy.stats.norm.sf(z), scipy.stats.norm.cdf(z)
     return typed(frame.assign(effect=effect, baseline=baseline, p=p, beyond=beyond, **meta), LOOK_COLUMNS)
 

@@ -83,7 +83,8 @@ def promise_of(dossier: Dossier) -> Sentence:
         return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
     deals = f"{value(won, dossier.words)} won of {numbers.count(claim['n'])} decided in {span(claim)}"
     expected = f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals}"
-    return stating(f"{expected}, drawn toward the rate of all personas)", claim, won)
+    drawn = ", drawn toward the rate of all personas" if len(dossier.personas.ids) > 1 else ""
+    return stating(f"{expected}{drawn})", claim, won)
 
 
 def _of_leads(dossier: Dossier) -> Sentence:

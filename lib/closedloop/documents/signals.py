@@ -1,6 +1,7 @@
 """What a document says of signals and points: what to look for, what to try and measure, what a deal gets."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -8,7 +9,7 @@ from closedloop.documents.document import Dossier, Line, Part
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW
 from closedloop.personas.signals import Signal
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import claim_ids, span
+from closedloop.presentation.blocks import Sentence, claim_ids, span
 from closedloop.presentation.persona_words import edit_told
 from closedloop.presentation.sentences import Claim, backed, where
 from closedloop.presentation.signal_words import (
@@ -16,6 +17,7 @@ from closedloop.presentation.signal_words import (
     HAD_COME,
     PROMISED,
     card_tables,
+    deals_told,
     in_short,
     level_named,
     moved_of,
@@ -29,16 +31,19 @@ from closedloop.presentation.words import capital
 PER_DECIDED = "won_amount_per_decided"
 
 NOT_SHOWN = (
-    "No level was shown to move the chance in all personas yet; that is not to say that nothing matters. "
+    "No level was shown to move the chance over all personas yet; that is not to say that nothing matters. "
     "Record the outcome of more deals."
 )
 
 
 def of_buyers(dossier: Dossier) -> list[Signal]:
-    """The signals in force on what is known of a buyer, those that speak for a deal first."""
+    """The signals in force on what is known of a buyer, those that speak for a deal first.
+
+    What went the other way since comes last of its kind.
+    """
     fields = _buyer_fields(dossier)
     found = [one for one in _in_force(dossier) if one.field in fields]
-    return sorted(found, key=lambda one: one.points < 0)
+    return sorted(found, key=lambda one: (one.points < 0, (one.since_points or 0.0) * one.points < 0))
 
 
 def to_try(dossier: Dossier) -> list[Signal]:
@@ -62,8 +67,9 @@ def look_for(dossier: Dossier, most: int) -> list[Part]:
     for one in found[:most]:
         named = level_named(one.field, one.level, dossier.words)
         text = f"Against it: {named}" if one.points < 0 and not one.persona else capital(named)
-        said = in_short(one, dossier.plan, dossier.words)
-        lines.append(Line(f"{text},", said.text, claims=said.claims))
+        said = [in_short(one, dossier.plan, dossier.words), *_own_deals(dossier, one)]
+        known = "; ".join(part.text for part in said)
+        lines.append(Line(f"{text},", known, claims=tuple(name for part in said for name in part.claims)))
     lines += [Line("And others: see “What moves the chance?”")] if len(found) > most else []
     return [Part("Look for", lines, name="look")] if lines else []
 
@@ -73,8 +79,15 @@ def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
     fields, lines = _buyer_fields(dossier), []
     for one in signals:
         said = signal_told(one, dossier.plan, dossier.words, is_of_buyers=one.field in fields)
-        lines += [Line.of(part) for part in (said, *trial_told(one, dossier.plan, dossier.words))]
+        own = [replace(part, text=f"{capital(part.text)}.") for part in _own_deals(dossier, one)]
+        lines += [Line.of(part) for part in (said, *own, *trial_told(one, dossier.plan, dossier.words))]
     return lines
+
+
+def _own_deals(dossier: Dossier, one: Signal) -> list[Sentence]:
+    """How many deals with the level the page's persona has, where several were tested together."""
+    is_shared = not one.persona and len(dossier.personas.ids) > 1
+    return [deals_told(one, dossier.plan, dossier.chosen)] if is_shared else []
 
 
 def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:
@@ -101,7 +114,7 @@ def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:
         "What to try and measure",
         told(dossier, found),
         [table_of(claims, dossier.words, "of deals", columns)] if found else [],
-        empty="No channel or product was shown to move the chance in all personas; that is not to say that none does.",
+        empty="No channel or product was shown to move the chance over all personas; this does not say that none does.",
         intro="Given persona and all other fields: an association. Beside it what a decided deal brought, estimated: "
         "drawn toward that of all, the more the fewer its deals.",
     )

@@ -57,16 +57,22 @@ def by_close(deals: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-LAGGED_DEALS = 400
+_FEWEST_RECENT = 400
 
 
-def lagged_rate(is_won: ArrayLike) -> float:
-    """Win rate of the last 400 deals, in the order in which they closed; one win and one loss are added.
+def recent(periods: ArrayLike) -> slice:
+    """The cases of the last whole periods that hold 400 together; ``periods``: of each, in the order of time.
 
-    So it is never 0 or 1.
+    Whole ones, because a period's last days may be unlike it: deals that are pressed into a quarter are won more often.
     """
-    recent = np.asarray(is_won, dtype=float)[-LAGGED_DEALS:]
-    return float((recent.sum() + 1) / (len(recent) + 2))
+    of = np.asarray(periods)
+    return slice(int(np.argmax(of == of[-_FEWEST_RECENT])) if len(of) > _FEWEST_RECENT else 0, None)
+
+
+def lagged_rate(is_won: ArrayLike, periods: ArrayLike) -> float:
+    """Win rate of ``recent`` deals; one win and one loss are added, so that it is never 0 or 1."""
+    won_ones = np.asarray(is_won, dtype=float)[recent(periods)]
+    return float((won_ones.sum() + 1) / (len(won_ones) + 2))
 
 
 def levels(

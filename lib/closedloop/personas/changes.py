@@ -63,10 +63,10 @@ def compare(before: PersonaSet, after: PersonaSet) -> list[Difference]:
         is_other = bool(parts) or _ways(before.rule, persona.id) != _ways(after.rule, persona.id)
         same = Difference("kept", old[persona.id], persona, parts=parts, is_rule_changed=is_other)
         found.append(replace(same, change="adjusted") if is_other or same.is_first_promise else same)
-    merged = {entry.persona for entry in after.changelog if entry.edit == MERGE}
+    ended = {entry.persona: entry.edit for entry in after.changelog if entry.edit in (MERGE, RETIRE)}
     for persona in before.personas:
         if persona.id not in after.ids:
-            change = "merged" if persona.id in merged else "retired"
+            change = "merged" if ended.get(persona.id) == MERGE else "retired"
             found.append(Difference(change, persona, None, _successor(before.rule, after.rule, persona.id)))
     return found
 
@@ -84,10 +84,10 @@ def _covers(wide: frozenset[Condition], narrow: frozenset[Condition]) -> bool:
 
 def _origin(old: Rule, new: Rule, label: str) -> str:
     """The persona whose cases ``label`` takes since the rule changed; empty when the rule was made anew."""
-    known = {frozenset(branch.conditions): branch.label for branch in reversed(old.branches)}
-    if not known.keys() <= {frozenset(branch.conditions) for branch in new.branches}:
+    known = [(frozenset(branch.conditions), branch.label) for branch in old.branches]  # the first that holds decides
+    if not {asked for asked, _ in known} <= {frozenset(branch.conditions) for branch in new.branches}:
         return ""
-    found = {next((known[w] for w in known if _covers(w, way)), old.default) for way in _ways(new, label)}
+    found = {next((to for asked, to in known if _covers(asked, way)), old.default) for way in _ways(new, label)}
     return found.pop() if len(found) == 1 else ""
 
 

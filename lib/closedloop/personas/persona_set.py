@@ -166,6 +166,12 @@ class PersonaSet:
         return in_force(self.signals)
 
     @property
+    def splits(self) -> list[Change]:
+        """The split that made each part in force; of a part that was made, taken back and made again, the last."""
+        made = {entry.into: entry for entry in self.changelog if entry.edit == SPLIT}
+        return [entry for part, entry in made.items() if part in self.ids]
+
+    @property
     def ids(self) -> list[str]:
         """The personas' ids, largest first as they were found."""
         return [persona.id for persona in self.personas]

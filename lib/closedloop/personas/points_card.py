@@ -8,13 +8,13 @@ import pandas as pd
 import scipy
 
 from closedloop.period.counting import (
-    LAGGED_DEALS,
     LEAST_SHOWN,
     band_edges,
     band_names,
     lagged_rate,
     level_texts,
     levels,
+    recent,
 )
 from closedloop.personas.signals import Cases, cases_of
 from closedloop.statistics.level_effects import MISSING, PERSONA, Floats, level_fit
@@ -170,8 +170,8 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
 
     The points are those of one shrunken fit of persona and all fields (``level_fit``), each field's least level at 0
     and the best total at 100. A deal counts half as much for every six periods that it is older, since markets move:
-    on redraws of moving markets the order is as good with it, and the chances come out less steep. Deals before the
-    last 50,000 are left out.
+    on redraws of moving markets the order is as good with it, and the chances come out less steep. Chances are at the
+    level of ``recent`` deals. Deals before the last 50,000 are left out.
     """
     kept = slice(-_MOST, None)
     won, period, levels = cases.won[kept], cases.period[kept], cases.levels.iloc[kept]
@@ -191,7 +191,7 @@ def points_card(cases: Cases, edges: Mapping[str, tuple[float, ...]]) -> PointsC
         for i, (field, level) in enumerate(names)
     )
     card = PointsCard(rows, 0.0, per_point, len(won), dict(edges))
-    total, rate = card.total(levels.iloc[-LAGGED_DEALS:]), lagged_rate(won)
+    total, rate = card.total(levels.iloc[recent(period)]), lagged_rate(won, period)
     at_zero = scipy.optimize.brentq(lambda at: scipy.special.expit(at + per_point * total).mean() - rate, -30, 30)
     return PointsCard(rows, float(at_zero), per_point, len(won), dict(edges))
 

@@ -1,4 +1,4 @@
-"""Signals of a persona set: what moves the chance of winning in every persona, when it entered, and what came since."""
+"""Signals of a persona set: what moves the chance of winning over all personas, since when, and what came since."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ _FEWEST_SINCE, _PERIODS_TO_WITHDRAW, _LATEST = 60, 2, 3
 
 @dataclass(frozen=True)
 class Signal:
-    """A level of a field that moves the chance of winning, in all personas or, with ``persona``, in one of them.
+    """A level of a field that moves the chance of winning, over all personas or, with ``persona``, in one of them.
 
     ``entered``: the first period that it is in force; ``points`` (``low`` to ``high``): what it promised then, as
     fractions, from ``n`` deals with the level, closed ``first_period`` to ``last_period``; ``log_odds`` and

@@ -127,6 +127,7 @@ def _digest(text: str) -> str:
 MOST_CHARACTERS = {"stream": 50_000, "text/plain": 50_000, "text/html": 3_000_000, "image/png": 8_000_000}
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BASE64 = re.compile(r"iVBORw0KGg[A-Za-z0-9+/=\s]+")
+_TITLE = re.compile(r"""title\s*[=(]\s*(?P<quote>["'])(?P<title>.+?)(?P=quote)""")
 _INJECTED = "injected-parameters"
 _LEAST_CONTENTS = 4
 
@@ -167,7 +168,8 @@ def _parts(cells: Sequence[Any], pages: Mapping[str, str] | None, *, with_code: 
         if cell.cell_type == "code":
             is_pending = cell.metadata.get("closedloop", {}).get("state") == "pending"
             note = Markup('<p class="pending">This cell was not run.</p>') if is_pending else Markup("")
-            shown = Markup("\n").join([note, *map(_output, cell.get("outputs", []))]).strip()
+            made = [_output(output, cell.source) for output in cell.get("outputs", [])]
+            shown = Markup("\n").join([note, *made]).strip()
             folded.append(cell)
         else:
             shown = Markup('<section class="prose">{}</section>').format(prose_html(_rendered(cell.source), pages))
@@ -220,7 +222,7 @@ def _fold(cells: Sequence[Any], label: str = "") -> Markup:
     return Markup('<details class="code"><summary>{}</summary>{}</details>').format(label or of_cells, blocks)
 
 
-def _output(output: Any) -> Markup:
+def _output(output: Any, source: str) -> Markup:
     if output.output_type == "stream":
         return _pre(_text(output.text), "stream")
     if output.output_type == "error":
@@ -234,13 +236,19 @@ def _output(output: Any) -> Markup:
         content = _text(data["image/png"])
         if not _BASE64.fullmatch(content):
             return Markup("")
-        alt = metadata.get("image/png", {}).get("alt") or metadata.get("alt") or "figure without a description"
+        alt = metadata.get("image/png", {}).get("alt") or metadata.get("alt") or _title(source)
         image = Markup('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>')
         return _too_big("image/png", content) or image.format(alt, "".join(content.split()))
     if "text/markdown" in data:
         rendered = _markdown().render(_text(data["text/markdown"]))
         return Markup('<div class="output">{}</div>').format(output_html(rendered))
     return _pre(_text(data["text/plain"]), "text/plain") if "text/plain" in data else Markup("")
+
+
+def _title(source: str) -> str:
+    """What a figure that brings no description is called: the title that the code of its cell gives it."""
+    found = _TITLE.search(source)
+    return found["title"] if found else "figure without a description"
 
 
 def _pre(text: str, kind: str, name: str = "output") -> Markup:

@@ -26,6 +26,7 @@ _REASONS: Mapping[str, str] = {
     ONE_DEAL: "one deal makes over a third of the amount, so the mean has no interval",
     UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
 }
+_WHOSE = ("subject", "field", "level")
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
@@ -188,9 +189,9 @@ def sentences(claims: pd.DataFrame, words: Words) -> list[Sentence]:
 
 def about(claim: Mapping[str, Any], words: Words) -> str:
     """Whom or what a claim speaks about, as the beginning of a sentence."""
-    column, subject = str(claim["field"] or ""), str(claim["subject"] or "market")
-    parts = [] if subject == "market" else [words.told(subject)]
-    parts += [words.condition(column, claim["level"])] if column else []
+    subject, column, level = ("" if numbers.is_missing(claim[name]) else str(claim[name]) for name in _WHOSE)
+    parts = [] if subject in ("", "market") else [words.told(subject)]
+    parts += [words.condition(column, level)] if column else []
     is_within = not numbers.is_missing(claim["within"]) and bool(claim["within"])
     parts += [f"within {words.column(str(claim['within']))}"] if is_within else []
     chosen = claim.get("among")

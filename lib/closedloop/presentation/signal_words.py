@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from closedloop.personas.signals import CONFIRMED, NEW, WITHDRAWN, Signal
+from closedloop.personas.signals import NEW, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, span, stating
-from closedloop.presentation.sentences import Claim, cases, ends, first, records, value, where
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.level_effects import MISSING, Level
@@ -15,7 +15,9 @@ from closedloop.statistics.level_effects import MISSING, Level
 PROMISED, CAME, SAME_PERIODS = "signal_points", "signal_since", "signal_same_periods"
 HAD_PROMISED, HAD_COME = "withdrawn_points", "withdrawn_since"  # of signals that are in force no longer
 ARM_DEALS = "test_arm_deals"
+PERSONA_DEALS = "signal_persona_deals"  # of one persona, with the level of a signal
 POINTS, CHANCE = "card_points", "card_chance"
+CARD_LEVEL = "card_level_win_rate"  # of the deals at whose level the chances are
 ANY_OTHER = "any other"  # level of a field: those too rare for points of their own, and unknown ones
 _MOST_ROWS = 200
 
@@ -36,17 +38,26 @@ def when_told(field: str, level: str, words: Words) -> str:
 
 
 def for_whom(persona: str, words: Words) -> str:
-    """In all personas, or in one beside what the level does in the others."""
-    return f"in {words.told(persona)}, beside the other personas" if persona else "in all personas"
+    """Of whose deals taken together; or in one persona, beside what the level does in the others."""
+    if persona:
+        return f"in {words.told(persona)}, beside the other personas"
+    return "in all personas together" if len(words.names) > 1 else "in all deals"
 
 
 def state_told(signal: Signal) -> str:
     """What came of a signal so far, in a few words."""
     if signal.state == NEW:
         return f"new from {signal.entered} on: too little came since to tell"
-    went = f"in {signal.n_same} of {signal.n_periods} periods"
-    told = {CONFIRMED: "confirmed", WITHDRAWN: "withdrawn: in the promised direction"}
-    return f"{told.get(signal.state, 'not yet told: in the promised direction')} {went}"
+    if not signal.n_periods:
+        return f"{signal.state}: too little came since to tell"
+    return f"{signal.state}: {way_told(signal.n_same, signal.n_periods)}"
+
+
+def way_told(n_same: int, n_periods: int) -> str:
+    """In how many of the periods since it went the way that was promised."""
+    if n_periods == 1:
+        return f"the {'promised' if n_same else 'other'} way in the only period so far"
+    return f"the promised way in {n_same} of {n_periods} periods"
 
 
 def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFrame:
@@ -57,12 +68,10 @@ def of_signal(claims: pd.DataFrame, signal: Signal, *measures: str) -> pd.DataFr
 
 
 def in_short(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
-    """What a signal promised, for whom, and how it stands: "+9 points (4 to 14; ...), in all personas, ..."."""
-    own = of_signal(claims, signal, PROMISED, SAME_PERIODS)
-    promised, since = first(own, measure=PROMISED), first(own, measure=SAME_PERIODS)
-    text = "" if promised is None else f"{moved_of(promised)}, "
-    when = "" if since is None or signal.state == NEW else f", {span(since)}"
-    return stating(f"{text}{for_whom(signal.persona, words)}, {state_told(signal)}{when}", own)
+    """What a signal promised, what came since, for whom, and how it stands."""
+    own = of_signal(claims, signal, PROMISED, CAME, SAME_PERIODS)
+    kept = _kept(first(own, measure=PROMISED), first(own, measure=CAME))
+    return stating(", ".join(filter(None, (kept, for_whom(signal.persona, words), state_told(signal)))), own)
 
 
 def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buyers: bool) -> Sentence:
@@ -77,10 +86,10 @@ def signal_told(signal: Signal, claims: pd.DataFrame, words: Words, *, is_of_buy
         text = f"{capital(named)}: in {words.told(signal.persona)} it goes with {wins} wins than in the other personas"
     elif is_of_buyers:
         wish, often = ("Look for", "more") if signal.points > 0 else ("Ask more before you invest time", "less")
-        text = f"{wish}: {named}. Such deals were won {often} often in all personas"
+        text = f"{wish}: {named}. Such deals were won {often} often {for_whom('', words)}"
     else:
         often, when = "more" if signal.points > 0 else "less", when_told(signal.field, signal.level, words)
-        text = f"Try and measure: in all personas, deals were won {often} often {when}"
+        text = f"Try and measure: {for_whom('', words)}, deals were won {often} often {when}"
     return stating(
         f"{text}: {_kept(first(own, measure=PROMISED), first(own, measure=CAME))}; {state_told(signal)}.", own
     )
@@ -96,6 +105,14 @@ def moved_of(claim: Claim) -> str:
     """A claim on points with its deals: "+9 points (4 to 14; n = 210, 2024-q1 to 2024-q4)"."""
     moved = numbers.moved(claim["estimate"], claim["low"], claim["high"])
     return f"{moved.removesuffix(')')}; {cases(claim)}, {span(claim)})"
+
+
+def deals_told(signal: Signal, claims: pd.DataFrame, persona: str) -> Sentence:
+    """How many deals of one persona have the level of a signal that was tested over all personas together."""
+    own = first(claims, measure=PERSONA_DEALS, subject=persona, field=signal.field, level=signal.level)
+    if own is None:
+        return Sentence("of this persona fewer than ten deals: too few to tell")
+    return stating(f"of this persona {cases(own)}, {span(own)}", own)
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:
@@ -144,14 +161,24 @@ def card_tables(claims: pd.DataFrame, words: Words, signals: Collection[Level], 
     for measure, columns, heading, label in named:
         rows = where(claims, measure=measure)
         if len(rows):
-            caption = f"{title} Deals decided {span(records(rows.head(1))[0])}.".strip()
+            caption = f"{title} Deals decided {span(records(rows.head(1))[0])}.{_level_told(claims, measure)}".strip()
             found.append(table_of(rows, words, heading, columns, label=label, caption=caption, limit=_MOST_ROWS))
     return found
 
 
+def _level_told(claims: pd.DataFrame, measure: str) -> str:
+    """Behind a table of chances: of which deals' win rate they are."""
+    level = first(claims, measure=CARD_LEVEL) if measure == CHANCE else None
+    return "" if level is None else f" The chances are at the level of deals decided {span(level)}."
+
+
 def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """What the field gives on which points turn most, and what the fewest and the most points of deals stand for."""
-    given, chances = where(claims, measure=POINTS), where(claims, measure=CHANCE)
+    given, chances, level = (
+        where(claims, measure=POINTS),
+        where(claims, measure=CHANCE),
+        first(claims, measure=CARD_LEVEL),
+    )
     if given.empty:
         return []
     reach = given.groupby("field", sort=False)["estimate"].agg(lambda points: points.max() - points.min())
@@ -162,4 +189,7 @@ def card_told(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     said = [stating(text, own)]
     outer = records(chances.iloc[[0, -1]]) if len(chances) > 1 else []
     worth = [f"about {row['level']} points stand for a chance of {value(row, words)}" for row in outer]
-    return [*said, *([stating(f"{capital(', '.join(worth))}.", *outer)] if worth else [])]
+    if not worth or level is None:
+        return said
+    of = f"at the level of deals decided {span(level)}, {backed(level, words)} of which were won"
+    return [*said, stating(f"{capital(', '.join(worth))}, {of}.", *outer, level)]

@@ -1,4 +1,4 @@
-"""Signals: levels that move the chance of winning in every persona, found one after another, shrunk, and followed."""
+"""Signals: levels that move the chance of winning over all personas, found one after another, shrunk, and followed."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

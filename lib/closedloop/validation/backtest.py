@@ -89,7 +89,7 @@ def _replayed(warehouse: Warehouse, after: Situation, truth: pd.Series | None, o
     asked = ended[after.in_period(ended["closed_on"])]
     if len(asked) < FEWEST_DEALS or len(known) < _FEWEST_TRAINED or known["is_won"].nunique() < 2:
         return pd.DataFrame()
-    rate, market = lagged_rate(known["is_won"]), warehouse.definition.name
+    rate, market = lagged_rate(known["is_won"], before.names_of(known["closed_on"])), warehouse.definition.name
     in_force = set_in_force(market, after.period.name, out)
     static = set_in_force(market, warehouse.periods[0].name, out)
     recent = before.in_window(known, known["closed_on"])

@@ -251,7 +251,7 @@ class Cut:
         is_promised, is_now = (part[is_known].to_numpy(dtype=bool) for part in (redraw.is_promised, redraw.is_now))
         by = redraw.personas[is_known].where(redraw.personas[is_known].isin(redraw.promising)).to_frame("persona")
         groups = self.pools[DEALS].groups[rows]
-        return [Promises(DEALS, rows, groups, Tally.of(by), is_promised, is_now, redraw.gate)]
+        return [Promises(DEALS, rows, groups, Tally.of(by), is_promised, is_now, redraw.threshold)]
 
     @again.register
     def _(self, redraw: redraws.TargetRedraw, situation: Situation) -> list[Any]:

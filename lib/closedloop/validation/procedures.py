@@ -190,7 +190,7 @@ class Splits(Repeated):
 
 
 class Kept(NamedTuple):
-    """Promises beside what came: rate less promise, p, and the probability of a difference over the gate."""
+    """Promises beside what came: rate less promise, p, and the probability of a difference over the threshold."""
 
     gap: Floats
     promise: Floats
@@ -201,7 +201,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Promises(Repeated):
-    """Promised win rates of personas: false is to call one broken though the truth is not beyond the gate from it.
+    """Promised win rates of personas: false is to call one broken though the truth is not beyond the threshold from it.
 
     ``rows``: places of all decided deals in the pool, ``groups`` their periods; ``tally``: their personas. The deals
     ``is_promised`` make the promises, those of the period, ``is_now``, keep them or not.
@@ -213,7 +213,7 @@ class Promises(Repeated):
     tally: Tally
     is_promised: Bools
     is_now: Bools
-    gate: float
+    threshold: float
 
     def promised(self, world: World) -> tuple[Floats, Floats, Floats]:
         """Rate, low and high that each persona promises in that world, as of ``personas.persona_set``; else NaN."""
@@ -238,11 +238,12 @@ class Promises(Repeated):
         shown = (n >= LEAST_SHOWN) & np.isfinite(promise[0])
         k, n, rate, low, high = (part[shown] for part in (k, n, *promise))
         truth = float(np.nanmean(hit[self.is_now]))
-        return Kept(k / n - rate, rate, truth, promise_p(k, n, rate, low, high), beyond_promise(k, n, rate))
+        beyond = beyond_promise(k, n, rate, self.threshold)
+        return Kept(k / n - rate, rate, truth, promise_p(k, n, rate, low, high), beyond)
 
     def effects(self, tests: Kept, q: Floats) -> Floats:
         """The gap of each promise that is falsely called broken; missing for all others."""
         gap = tests.truth - tests.promise
-        is_true = (np.abs(gap) > self.gate) & (np.sign(gap) == np.sign(tests.gap))
+        is_true = (np.abs(gap) > self.threshold) & (np.sign(gap) == np.sign(tests.gap))
         is_said = (q <= SUPPORTED_Q) & (tests.beyond > SUPPORTED_BEYOND)
         return np.where(is_said & ~is_true, tests.gap, np.nan)

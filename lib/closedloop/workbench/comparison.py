@@ -77,8 +77,12 @@ def in_words(claims: pd.DataFrame, evidence: Evidence, counted: pd.DataFrame | N
 
 
 def strongest(evidence: Evidence) -> list[Sentence]:
-    """The largest effect that holds, like for like too; else one that does not, said so; else that nothing differs."""
-    claims = evidence.ledger[~evidence.ledger["family"].str.endswith("recording")]
+    """The largest effect that holds, like for like too; else one that does not, said so; else that nothing differs.
+
+    How fields are recorded, and which of our own methods predicts better, is no finding about the market.
+    """
+    is_own = evidence.ledger["family"].str.endswith("recording") | (evidence.ledger["family"] == "duel")
+    claims = evidence.ledger[~is_own]
     compared = claims[claims["family"] != "none"]
     supported = compared[compared["verdict"] == "supported"]
     held = pd.concat([ranked(part) for part in (holding(compared, claims), supported)])

@@ -188,7 +188,7 @@ class PromiseRedraw:
     is_promised: pd.Series
     is_now: pd.Series
     promising: Sequence[str]
-    gate: float
+    threshold: float
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
 from closedloop.presentation.sentences import first, value
 from closedloop.presentation.tables import record_table
-from closedloop.questions.leads.lead_card import CARD, Carded
+from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
 from closedloop.questions.leads.scores import score_verdict
 from closedloop.terms import Moment
 from closedloop.workbench.answer import Answer, Evidence
@@ -101,14 +101,14 @@ class Waiting:
         return rows.assign(age_days=age.where(age > 0), last_touch_on=last).sort_values(key, kind="stable")
 
     def _ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """By the card or the score, never gated; before there is any by the personas' promises, then newest.
+        """By the card or the score; without any, or where neither ranks, by the personas' promises, then newest.
 
         Of equal points the score's order decides.
         """
         if self.score is not None:
             rows = self.score.as_usual(rows, self._unknown)
         newest = rows.sort_values("created_on", ascending=False, kind="stable") if "created_on" in rows else rows
-        if self.score is not None:
+        if self.score is not None and self.order != PROMISE:
             by_score = newest.iloc[self.score.order(newest[self.prospects.fields])]
             if self.card is None or self.order != CARD:
                 return by_score

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,19 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import close_family
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
-from closedloop.period.counting import LEAST_SHOWN
+from closedloop.period.counting import LEAST_SHOWN, recent
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import CHOSEN_BY_US
 from closedloop.personas.points_card import FULL, PointsCard, cases_by_level, points_card
 from closedloop.personas.signals import Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, span, stating
-from closedloop.presentation.sentences import Claim, cases
+from closedloop.presentation.sentences import Claim, cases, records
 from closedloop.presentation.signal_words import level_named
 from closedloop.presentation.tables import table_of
 from closedloop.questions.leads.scores import Prospects, Scored
 from closedloop.statistics.level_effects import PERSONA
+from closedloop.statistics.proportions import at_rate
 from closedloop.statistics.rules import Rule, quoted_name
 from closedloop.statistics.scoring.accuracy import Interval
 from closedloop.statistics.scoring.lift import lift_gain
@@ -32,10 +33,12 @@ from closedloop.terms import RARE
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import OpenPeriod, opened
 
-CARD, SCORE = "card", "score"  # what orders the list to call
+CARD, SCORE, PROMISE = "card", "score", "promise"  # what orders the list to call
 WORSE = 0.03  # of lift: a card that may cost more does not order the list
+WORTH = 0.03  # of lift, at a rate of one half: an order that surely gains less is none
 _MOST_ROWS, _STEP = 40, 10
 _NOBODY = "All other levels"
+_LIFTS = ("card_lift", "score_lift")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def lead_card(scored: Answer) -> Answer:
     One shrunken fit of persona and fields, on the rows that the score learned of. Card and score are judged on the same
     later rows, each predicted by a card of what came before: the card orders the list to call where the 90 % interval
     of its lift at a third of the rows, less the score's, lies above -3 points (paired bootstrap within periods); else
-    the score does, and the card explains. Campaign, experiment and arm give no points. ``scored``: the answer of
+    the score does, and the card explains. Where the score is not usable, and either's lift surely is less than is worth
+    knowing, the personas' promises order it. Campaign, experiment and arm give no points. ``scored``: the answer of
     ``score``. The closing writes lead-card.csv and .sql, and deal-card.csv and .sql of the persona set in force.
     """
     now, found = opened(), scored.fitted
@@ -77,11 +81,14 @@ def lead_card(scored: Answer) -> Answer:
             f"A card needs a hundred decided {found.prospects.table}, won and lost; {len(learned.rows):,} are known."
         )
         return answer
-    gain = _gain(now, learned, found.model)
-    order = CARD if round(gain.low, 3) > -WORSE else SCORE  # as it reads; not where it cannot be told
+    lifts = _lifts(now, learned, found.model)
+    order = CARD if round(lifts.gain.low, 3) > -WORSE else SCORE  # as it reads; not where it cannot be told
+    worth = at_rate(WORTH, float(learned.rows["is_won"].mean()))
+    if found.model.verdict != "usable" and max(lifts.card.high, lifts.score.high) < worth:
+        order = PROMISE
     answer.fitted = Carded(scored, found.prospects, found.model, card, order)
-    answer.results["call_order"] = order
-    _state(answer, card, gain, learned)
+    answer.results |= {"call_order": order, "has_personas": len(now.personas.ids) > 1}
+    _state(answer, card, lifts, learned)
     return answer
 
 
@@ -108,34 +115,47 @@ class Learned:
         return points_card(*cases_by_level(rows, self.fields, {}, self.periods.iloc[places], rows[PERSONA]))
 
 
-def _gain(now: OpenPeriod, learned: Learned, model: Score) -> Interval:
-    """The lift of cards less that of the score, on rows that neither had seen; NaN where no card could be made."""
+class Lifts(NamedTuple):
+    """On rows that neither had seen: the lift of cards less that of the score, and that of each over a draw by lot."""
+
+    gain: Interval
+    card: Interval
+    score: Interval
+
+
+def _lifts(now: OpenPeriod, learned: Learned, model: Score) -> Lifts:
+    """The lifts, NaN where no card could be made; rows are ranked within periods, and beside those of one model."""
     points = []
     for seen, asked in model.splits:
         card, rows = learned.card(seen), learned.rows.iloc[asked]
         if card is None:
-            return Interval(np.nan, np.nan, np.nan)
+            return Lifts(*[Interval(np.nan, np.nan, np.nan)] * 3)
         points.append(card.total(card.levels_of(rows, rows[PERSONA])))
-    asked = np.concatenate([asked for _, asked in model.splits])
-    block = learned.periods.to_numpy()[asked]
-    found = (model.held_out_y, model.held_out_ranking, np.concatenate(points), block)
-    return lift_gain(*found, rng=now.situation.rng("lead-card"))
+    by_card, by_score = np.concatenate(points), model.held_out_ranking
+    blocks = [f"{n} {name}" for n, (_, asked) in enumerate(model.splits) for name in learned.periods.iloc[asked]]
+    rng, lot = now.situation.rng("lead-card"), np.zeros(len(by_card))
+    pairs = ((by_score, by_card), (lot, by_card), (lot, by_score))
+    return Lifts(*(lift_gain(model.held_out_y, one, other, blocks, rng=rng) for one, other in pairs))
 
 
-def _state(answer: Answer, card: PointsCard, gain: Interval, learned: Learned) -> None:
+def _state(answer: Answer, card: PointsCard, lifts: Lifts, learned: Learned) -> None:
     """State what the card gives, what points stand for, and how it ranks beside the score."""
     origin = answer.origin(learned.days)
     rows = pd.DataFrame([vars(row) for row in card.rows]).rename(columns={"points": "estimate"})
     rows = rows[(rows["n"] >= LEAST_SHOWN) & (rows["level"] != RARE)]
     answer.estimate(rows, origin, "card_points", unit="count", kind="predictive")
     steps = np.arange(0.0, FULL + 1, _STEP)
-    chances = zip(steps, card.chance(steps), strict=True)
-    stand_for = [{"field": "points", "level": f"{at:.0f}", "estimate": chance, "n": card.n} for at, chance in chances]
-    answer.estimate(stand_for, origin, "card_chance", kind="predictive")
-    if np.isfinite(gain.low):
+    chances, last = zip(steps, card.chance(steps), strict=True), learned.days.iloc[recent(learned.periods)]
+    stand_for = [
+        {"field": "points", "level": f"{at:.0f}", "estimate": chance, "n": len(last)} for at, chance in chances
+    ]
+    answer.estimate(stand_for, answer.origin(last), "card_chance", kind="predictive")
+    if np.isfinite(lifts.gain.low):
         n = sum(len(asked) for _, asked in answer.fitted.model.splits)
-        told = {"estimate": gain.estimate, "low": gain.low, "high": gain.high, "n": n}
-        looks = gain_looks([told], origin, measure="card_over_score_lift", unit="points")
+        told = [{"estimate": one.estimate, "low": one.low, "high": one.high, "n": n} for one in lifts]
+        for measure, row in zip(_LIFTS, told[1:], strict=True):
+            answer.estimate([row], origin, measure, unit="points", kind="predictive")
+        looks = gain_looks(told[:1], origin, measure="card_over_score_lift", unit="points")
         answer.closed.append(close_family(looks, family="duel", **answer.now.situation.about))
 
 
@@ -161,7 +181,15 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         caption=f"{_NOBODY} of a field get what lead-card.csv says of them.",
         limit=_MOST_ROWS,
     )
-    stand_for = table_of(chances, words, "points", {"card_chance": "chance"}, label=lambda claim: str(claim["level"]))
+    level = records(chances.head(1))[0]
+    stand_for = table_of(
+        chances,
+        words,
+        "points",
+        {"card_chance": "chance"},
+        label=lambda claim: str(claim["level"]),
+        caption=f"Chances are at the level of {level['source_table']} of {span(level)}.",
+    )
     return listed, stand_for, *_said(shown)
 
 
@@ -171,14 +199,27 @@ def _said(shown: Evidence) -> Sequence[Piece]:
     if gain is None:
         return [stating("No card could be judged on later records, so the score orders the list to call.",
                         shown.of("card_points").head(1))]  # fmt: skip
-    found, low, high = (numbers.fine_points(gain[name]) for name in ("estimate", "low", "high"))
-    backing = f"90 % interval {low.split(numbers.SPACE)[0]} to {high}, {cases(gain)}, {span(gain)}"
-    text = f"Lift of the third ranked first, card less score: {found} ({backing}). "
-    if shown.result("call_order") == CARD:
+    backing = f"90 % interval {_interval(gain)}, {cases(gain)}, {span(gain)}"
+    text = f"Lift of the third ranked first, card less score: {numbers.fine_points(gain['estimate'])} ({backing}). "
+    own = [claim for claim in map(shown.first, _LIFTS) if claim is not None]
+    by = [f"{numbers.fine_points(claim['estimate'])} ({_interval(claim)})" for claim in own]
+    lot = f"over a draw by lot the card gains {' and the score '.join(by)}"
+    order = shown.result("call_order")
+    if order == CARD:
         text += "Hardly anything is lost by the card, so it orders the list to call."
-    else:
+    elif order == SCORE:
         text += "Too much may be lost by the card: the score orders the list to call, and the card explains it."
-    return [stating(text, gain)]
+    else:
+        first = "by what each persona promises, then " if shown.result("has_personas") else ""
+        text += f"Neither ranks well enough: {lot}. The list to call goes {first}newest first."
+    if order != PROMISE and own and not any(claim["low"] > 0 for claim in own):
+        text += f" That either ranks better than a draw would is not shown: {lot}."
+    return [stating(text, gain, *own)]
+
+
+def _interval(claim: Claim) -> str:
+    low, high = (numbers.fine_points(claim[name]) for name in ("low", "high"))
+    return f"{low.split(numbers.SPACE)[0]} to {high}"
 
 
 # files

@@ -12,13 +12,13 @@ from closedloop.claims.ledger import Origin, close_family, turning, typed
 from closedloop.period.counting import LEAST_SHOWN, rates, won
 from closedloop.period.lead_records import CONVERSION
 from closedloop.period.situation import Situation
-from closedloop.personas.persona_set import GATE, PersonaSet, promises, renewed
+from closedloop.personas.persona_set import PersonaSet, promises, renewed
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
 from closedloop.presentation.sentences import Claim, one_of_each_pair, records, sentences, value, where
 from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
-from closedloop.statistics.proportions import wilson
+from closedloop.statistics.proportions import at_rate, wilson
 from closedloop.statistics.stratified import beta_of, predictive_midp
 from closedloop.workbench.answer import PROVISIONAL, Answer, Evidence
 from closedloop.workbench.comparison import level_of, ranked
@@ -26,8 +26,10 @@ from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import PromiseRedraw
 
 MEASURE = "promise_gap"
-_KEPT = {"supported": "no", "leaning": "doubtful", "indistinguishable": "yes", "refused": "cannot tell"}
-_IN_WORDS = {"no": "not kept", "doubtful": "doubtful", "yes": "kept", "cannot tell": "cannot be told from luck"}
+_LOWER = {"supported": "no, lower", "leaning": "perhaps lower", "indistinguishable": "yes", "refused": "cannot tell"}
+_HIGHER = _LOWER | {"supported": "exceeded", "leaning": "perhaps exceeded"}
+_IN_WORDS = {name: name for name in ("exceeded", "perhaps exceeded", "perhaps lower")}
+_IN_WORDS |= {"no, lower": "not kept", "yes": "kept", "cannot tell": "cannot be told from luck"}
 _WON, _ACCEPTED = ("win_rate", "won_rate", CONVERSION), ("accepted_rate",)
 _NOT_OF_CONTACTS = ("campaign", "experiment", "arm", "arm_rate", "channel", "product", "first_touch")
 _MOST = 8
@@ -39,8 +41,8 @@ def promised_rates(deals: pd.DataFrame, *, least: int | None = None, among: str 
     """Each persona's promised win rate beside the deals decided in the period, and what renewal will promise.
 
     The promise is itself only known within its interval, and p counts that: beta-binomial predictive mid-p. Supported:
-    not kept. ``least`` as of ``edits``. Of a period at its start: what was promised last, what came of it, and what is
-    promised now.
+    not kept or, where more came, exceeded. ``least`` as of ``edits``. Of a period at its start: what was promised last,
+    what came of it, and what is promised now.
     """
     now = opened()
     if now.situation.on == now.period.planned_on:
@@ -70,17 +72,16 @@ def promised_rates(deals: pd.DataFrame, *, least: int | None = None, among: str 
         planned = Situation.planning(situation.warehouse, now.period)
         is_promised = (closed["closed_on"] >= planned.window_start) & (closed["closed_on"] < pd.Timestamp(planned.on))
         is_now = situation.in_period(closed["closed_on"])
-        personas = in_force.assign(closed)
-        answer.redraws.append(
-            PromiseRedraw(closed["deal_id"], personas, closed["closed_on"], is_promised, is_now, in_force.ids, GATE)
-        )
+        threshold, of = _threshold(situation, closed[is_now]), (in_force.assign(closed), closed["closed_on"])
+        answer.redraws.append(PromiseRedraw(closed["deal_id"], *of, is_promised, is_now, in_force.ids, threshold))
     return answer
 
 
 def kept_promises(situation: Situation, closed: pd.DataFrame, in_force: PersonaSet, notebook: str) -> pd.DataFrame:
     """Claims of the family ``promise``: each promised win rate beside the deals decided in the period.
 
-    Supported: not kept. The promise is itself only known within its interval, and p counts that.
+    Supported: not kept, or exceeded. The promise is itself only known within its interval, and p counts that. What is
+    worth a line is as much as in ``drift``, so that both speak of the same difference.
     """
     now = situation.in_period(closed["closed_on"])
     table = closed.loc[now, "is_won"].groupby(in_force.assign(closed)[now]).agg(["sum", "size"]).astype(float)
@@ -99,7 +100,7 @@ def kept_promises(situation: Situation, closed: pd.DataFrame, in_force: PersonaS
         "effect": k / n - promise,
         "n": n,
         "p": promise_p(k, n, promise, table["low"].to_numpy(), table["high"].to_numpy()),
-        "beyond": beyond_promise(k, n, promise),
+        "beyond": beyond_promise(k, n, promise, _threshold(situation, closed[now])),
     }
     origin = Origin(notebook, "promises", "deals", situation.period.name, situation.period.name)
     meta = {"measure": MEASURE, "unit": "rate", "kind": "descriptive", "within": "", "field": "", "level": ""}
@@ -116,9 +117,14 @@ def promise_p(k: Floats, n: Floats, promise: Floats, low: Floats, high: Floats) 
     return predictive_midp(k, n, *beta_of(promise, low, high))
 
 
-def beyond_promise(k: Floats, n: Floats, promised: Floats | float) -> Floats:
-    """Posterior probability that the rate is more than the gate away from the promise (uniform prior)."""
-    edges = np.clip([promised - GATE, promised + GATE], 0, 1)
+def _threshold(situation: Situation, decided: pd.DataFrame) -> float:
+    """The difference that is worth a line, at the rate of these deals."""
+    return at_rate(situation.claims.practical_threshold, decided["is_won"].mean()) if len(decided) else 0.0
+
+
+def beyond_promise(k: Floats, n: Floats, promised: Floats, threshold: float) -> Floats:
+    """Posterior probability that the rate is more than the threshold away from the promise (uniform prior)."""
+    edges = np.clip([promised - threshold, promised + threshold], 0, 1)
     below, upto = (scipy.stats.beta.cdf(edge, k + 1, n - k + 1) for edge in edges)
     return np.asarray(1 - (upto - below), dtype=float)
 
@@ -130,7 +136,7 @@ def _show_kept(shown: Evidence, title: str) -> Sequence[Piece]:
         return lambda row: span(row[measure]) if measure in row else numbers.MISSING
 
     def kept(row: Mapping[str, Claim]) -> str:
-        return _KEPT[row[MEASURE]["verdict"]] if MEASURE in row else "not judged"
+        return became(row[MEASURE]) if MEASURE in row else "not judged"
 
     columns: Columns = {
         "promised_win_rate": ("we said", "backed"),
@@ -146,9 +152,14 @@ def _show_kept(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = table_of(claims, shown.words, "persona", columns, caption=title)
     if shown.of("promised_win_rate").empty:
         return (listed,)
-    verdicts = judged["verdict"].map(_KEPT).value_counts()
-    counted = ", ".join(f"{verdicts[kept]} {text}" for kept, text in _IN_WORDS.items() if verdicts.get(kept, 0))
-    return listed, stating(f"Promised win rates: {counted}.", judged)
+    found = [became(claim) for claim in records(judged)]
+    told = ", ".join(f"{found.count(kept)} {text}" for kept, text in _IN_WORDS.items() if kept in found)
+    return listed, stating(f"Promised win rates: {told}.", judged)
+
+
+def became(claim: Claim) -> str:
+    """What became of a promise: only one that came out lower is not kept."""
+    return (_LOWER if claim["effect"] < 0 else _HIGHER)[claim["verdict"]]
 
 
 def _at_start(deals: pd.DataFrame, among: str | None) -> Answer:

@@ -11,7 +11,7 @@ from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, column, levels, rates, won
 from closedloop.personas.changes import changes
-from closedloop.personas.persona_set import COMMIT, GATE, SPLIT, Change
+from closedloop.personas.persona_set import COMMIT, GATE, Change
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Query, Sentence, Table, stating
 from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup
@@ -184,9 +184,8 @@ def stability(
         ]  # fmt: skip
         origin = Origin(now.notebook, "stability", lineage.sample.source, *lineage.asked)
         answer.estimate(rows, origin, "slsw", unit="ratio")
-    splits = [entry for entry in now.personas.changelog if entry.edit == SPLIT and entry.into in now.personas.ids]
-    if splits and len(answer.rows):
-        _splits(answer, splits, resampled)
+    if now.personas.splits and len(answer.rows):
+        _splits(answer, now.personas.splits, resampled)
     return answer
 
 

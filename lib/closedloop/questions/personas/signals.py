@@ -1,4 +1,4 @@
-"""What moves the chance of winning in every persona, and how many points a deal gets: signals and card of the set."""
+"""What moves the chance of winning over all personas, and how many points a deal gets: signals and card of the set."""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 
 from closedloop.claims.ledger import Origin
-from closedloop.period.counting import LEAST_SHOWN, by_close, won
+from closedloop.period.counting import LEAST_SHOWN, by_close, rates, recent, won
 from closedloop.period.situation import Situation
-from closedloop.personas.persona_set import PersonaSet, points_of
+from closedloop.personas.persona_set import PersonaSet, decided_cases, points_of
 from closedloop.personas.points_card import PointsCard
 from closedloop.personas.signals import CONFIRMED, Signal
 from closedloop.presentation import numbers, signal_words
 from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids
 from closedloop.presentation.words import capital
 from closedloop.questions.personas.promised_rates import buyer_fields
-from closedloop.statistics.level_effects import Level
+from closedloop.statistics.level_effects import PERSONA, Level
 from closedloop.statistics.proportions import trial
 from closedloop.statistics.signals import FEWEST_CASES
 from closedloop.terms import RARE
@@ -25,8 +25,9 @@ from closedloop.workbench.period import opened
 
 _STEP = 10  # points from one row of chances to the next
 _NO_SIGNAL = (
-    "No level of a field was shown to move the chance of winning in all personas yet. That is not to say that nothing "
-    "matters: it could not be shown. More decided deals, and more fields known when a deal is made, can show it."
+    "No level of a field was shown to move the chance of winning over all personas yet. That is not to say that "
+    "nothing matters: it could not be shown. More decided deals, and more fields known when a deal is made, can show "
+    "it."
 )
 
 
@@ -34,8 +35,9 @@ def signals() -> Answer:
     """The signals of the set in force: what each promised when it entered, and what came since; those withdrawn last.
 
     A signal is a level that was tested, given persona, period, the other signals and all other fields, and moves the
-    chance of winning in every persona; or, as such, in one persona beside the others. Points are of the win rate. What
-    is not known of the buyer gets the size of a test of two arms that could tell what it does (``proportions.trial``).
+    chance of winning over all personas together; or, as such, in one persona beside the others. Points are of the win
+    rate. What is not known of the buyer gets the size of a test of two arms that could tell what it does
+    (``proportions.trial``).
     """
     now, personas = opened(), opened().personas
     is_of_buyers = set(buyer_fields(now.situation))
@@ -46,10 +48,30 @@ def signals() -> Answer:
         _state(answer, one)
         if one.is_in_force and not one.persona and one.field not in is_of_buyers:
             _size_test(answer, one)
+    _count_by_persona(answer, [one for one in personas.signals_in_force if not one.persona])
     answer.results["n_signals"] = len(personas.signals_in_force)
     if not personas.signals_in_force:
         answer.missing["signals"] = _NO_SIGNAL
     return answer
+
+
+def _count_by_persona(answer: Answer, found: Sequence[Signal]) -> None:
+    """How many decided deals of each persona have the level of each signal; fewer than ten are not shown."""
+    planned, personas = Situation.planning(answer.now.situation.warehouse, answer.now.period), answer.now.personas
+    deals = by_close(planned.deals) if found and planned.view.has("deals") else pd.DataFrame()
+    if deals.empty:
+        return
+    edges = personas.card.edges if personas.card else {}
+    fields = [name for name in dict.fromkeys(one.field for one in found) if name in deals]
+    levels = decided_cases(planned, deals, personas, edges, fields)[0].levels
+    rows = [
+        {"subject": str(persona), "field": one.field, "level": one.level, "estimate": int(n)}
+        for one in found
+        if one.field in levels
+        for persona, n in (levels[one.field] == one.level).groupby(levels[PERSONA]).sum().items()
+        if n >= LEAST_SHOWN
+    ]
+    answer.count(rows, answer.origin(deals["closed_on"]), signal_words.PERSONA_DEALS)
 
 
 _GONE = "In force no longer. What came is that of the last periods, for which it was withdrawn."
@@ -161,6 +183,9 @@ def card(deals: pd.DataFrame, *, among: str | None = None) -> Answer:
     ]
     learned = answer.origin(every.tail(points.n)["closed_on"])
     answer.estimate(given, learned, signal_words.POINTS, unit="count", kind="predictive")
+    last = every[recent(now.situation.names_of(every["closed_on"]))]
+    level = rates([("", last["is_won"].sum(), len(last))], "")
+    answer.estimate(level, answer.origin(last["closed_on"]), signal_words.CARD_LEVEL)
     decided = answer.rows[won(answer.rows).notna()] if len(answer.rows) else answer.rows
     if len(decided):
         _place(answer, decided, points)

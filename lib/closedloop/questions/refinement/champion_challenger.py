@@ -71,7 +71,8 @@ def duel(now: OpenPeriod, closed: pd.DataFrame) -> Duel:
         points = points_of(in_force, rows) if len(rows) else None
         if points is None or in_force.card is None:
             continue
-        rate = lagged_rate(closed.loc[closed["closed_on"] < pd.Timestamp(period.start), "is_won"])
+        before = closed[closed["closed_on"] < pd.Timestamp(period.start)]
+        rate = lagged_rate(before["is_won"], now.situation.names_of(before["closed_on"]))
         predicted[SET].append(in_force.card.chance(points.to_numpy()))
         predicted[RATES].append(predict(in_force, rows, rate))
         predicted[NOBODY].append(np.full(len(rows), rate))
@@ -92,7 +93,10 @@ def predict(personas: PersonaSet, deals: pd.DataFrame, base: float) -> Floats:
 
 
 def verdict_of(gain: Mapping[str, Any]) -> str:
-    """What the gain in log loss over renewed rates says; without a finite interval it cannot be told."""
+    """What may enter a set follows from this: does the interval of the gain in log loss over renewed rates hold 0?
+
+    Without a finite interval it cannot be told.
+    """
     if not np.isfinite([gain["low"], gain["high"]]).all():
         return CANNOT_TELL
     return BETTER if gain["low"] > 0 else WORSE if gain["high"] < 0 else NOT_TOLD
@@ -147,15 +151,23 @@ def _first_day(now: OpenPeriod, fought: Duel) -> Any:
 
 def duel_verdict(shown: Evidence) -> list[Sentence]:
     """What the duel of the sets in force against renewed rates alone says."""
-    verdict = shown.result("verdict") or CANNOT_TELL
     gain, order = (shown.first(name, level=RATES) for name in GAINS)
     if gain is None or order is None:
-        return [Sentence(f"Refined sets against renewed rates alone: {verdict}.")]
+        return [Sentence(f"Refined sets against renewed rates alone: {CANNOT_TELL}.")]
     text = (
         f"Refined sets against renewed rates alone, {numbers.count(gain['n'])} deals, each predicted before its period "
-        f"began: {verdict} (gain in log loss {_signed(gain)}; in AUC within periods {_signed(order)})."
+        f"began: chances {_told(gain)} (gain in log loss {_signed(gain)}); order within periods {_told(order)} (gain "
+        f"in AUC {_signed(order)})."
     )
     return [stating(text, gain, order)]
+
+
+def _told(gain: Claim) -> str:
+    """What the claim on a gain allows to say."""
+    if not np.isfinite([gain["low"], gain["high"]]).all():
+        return CANNOT_TELL
+    extent = {"supported": "", "leaning": "perhaps "}.get(gain["verdict"])
+    return NOT_TOLD if extent is None else f"{extent}{BETTER if gain['estimate'] > 0 else WORSE}"
 
 
 def _signed(claim: Claim) -> str:

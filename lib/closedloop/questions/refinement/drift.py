@@ -83,8 +83,9 @@ def compared(
         .to_numpy(dtype=float)
         for of in ("sum", "size")
     )
-    groups = pd.DataFrame({"subject": personas, "n": n[:, -1]})
-    return {measure: (groups[shown], found) for measure, (shown, found) in moves(won, n, threshold).items()}
+    sizes = {RATE: n[:, -1], SHARE: np.full(len(personas), n[:, -1].sum())}  # a share is of the whole period's deals
+    groups = {measure: pd.DataFrame({"subject": personas, "n": of}) for measure, of in sizes.items()}
+    return {measure: (groups[measure][shown], found) for measure, (shown, found) in moves(won, n, threshold).items()}
 
 
 def moves(won: Floats, n: Floats, threshold: float) -> dict[str, tuple[NDArray[np.bool_], Drift]]:

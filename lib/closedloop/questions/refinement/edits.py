@@ -23,9 +23,10 @@ from closedloop.personas.persona_set import (
 from closedloop.personas.signals import WITHDRAWN, Refined, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
-from closedloop.presentation.persona_words import change_table, edit_told
+from closedloop.presentation.persona_words import change_table, edit_told, words_for
 from closedloop.presentation.sentences import Claim, backed, records
 from closedloop.presentation.tables import Columns, table_of
+from closedloop.presentation.words import Words
 from closedloop.questions.refinement import splits
 from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, WORSE, duel_says
 from closedloop.questions.refinement.signal_tests import changelog_of
@@ -163,7 +164,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         return next(iter(row.values()))
 
     verdict = duel_says(shown.ledger)
-    held = f"holds; not made, the duel says {verdict}" if verdict in (WORSE, CANNOT_TELL) else "permanent"
+    why = {WORSE: "the duel's interval of the gain in log loss lies below 0", CANNOT_TELL: "the duel cannot be told"}
+    held = f"holds; not made: {why[verdict]}" if verdict in why else "permanent"
 
     columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
@@ -199,6 +201,8 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     answer.tables["changes"] = changes(now.personas, proposal.personas or now.personas)
     entries = proposal.personas.changelog[len(now.personas.changelog) :] if proposal.personas else ()
     answer.tables["entries"] = pd.DataFrame([vars(entry) for entry in entries])
+    names = words_for(now.definition, proposal.personas or now.personas, now.personas).names
+    answer.tables["next_names"] = pd.DataFrame({"persona": names.keys(), "name": names.values()}, dtype="str")
     answer.results |= {"next_period": coming.name if coming else None, "is_proposed": bool(entries)}
 
     def leave(folder: Path) -> None:
@@ -251,25 +255,29 @@ def standing(before: Sequence[Signal], found: Sequence[Signal], verdict: str, co
 
 def _show_next_set(shown: Evidence, title: str) -> Sequence[Piece]:
     """What changes against the set in force, and when."""
-    coming, entries = shown.result("next_period"), shown.table("entries")
-    listed = entries_told(entries, shown)
+    coming, words = shown.result("next_period"), next_words(shown)
+    listed = entries_told(shown, words)
     if not shown.result("is_proposed"):
         said = Sentence(f"The set in force stays{f' in {coming}' if coming else ''}.")
     elif shown.words.definition.accept == "manual":
         said = Sentence(f"This set is proposed for {coming}; it waits until people accept it (closedloop accept).")
     else:
         said = Sentence(f"This set is in force in {coming}, with rates renewed at its start.")
-    return change_table(shown.table("changes"), shown.words, title), *listed, said
+    return change_table(shown.table("changes"), words, title), *listed, said
 
 
-def entries_told(entries: pd.DataFrame, shown: Evidence) -> list[Listing]:
-    """What each new entry of the changelog did, with its claim; nothing where there is none.
+def next_words(shown: Evidence) -> Words:
+    """The words with the names of the personas that the next set has besides, as ``next_set`` leaves them."""
+    made = shown.table("next_names")
+    names = dict(zip(made["persona"], made["name"], strict=True)) if len(made) else {}
+    return replace(shown.words, names={**names, **shown.words.names})
 
-    ``entries``: one row an entry (``persona_set.Change``), as ``next_set`` leaves them.
-    """
+
+def entries_told(shown: Evidence, words: Words) -> list[Listing]:
+    """What each new entry of the changelog did, with its claim; nothing where there is none."""
     told = []
-    for row in records(entries):
+    for row in records(shown.table("entries")):
         entry = Change(**{name: value for name, value in row.items() if not numbers.is_missing(value)})
         claim = shown.ledger[shown.ledger["claim_id"] == entry.claim_id]
-        told.append(stating(f"{edit_told(entry, shown.words)}.", claim))
+        told.append(stating(f"{edit_told(entry, words)}.", claim))
     return [Listing(told)] if told else []

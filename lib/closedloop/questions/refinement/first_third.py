@@ -60,8 +60,7 @@ def state_thirds(answer: Answer) -> None:
     if not situation.is_dated or not situation.view.has("deals") or situation.has_only_won:
         answer.missing[answer.section] = _NO_PERIOD
         return
-    deals, whole = decided(situation), list[dict[str, tuple[float, int]]]()
-    spans = list[str]()
+    deals, ranked = decided(situation), dict[str, dict[str, tuple[float, int]]]()
     every = situation.warehouse.periods
     for period in every[: every.index(situation.period) + 1]:
         own = deals[
@@ -71,16 +70,22 @@ def state_thirds(answer: Answer) -> None:
             continue
         found = _thirds(situation, period, own, out)
         _state(answer, found, (period.name, period.name), {"field": "period", "level": period.name})
-        if len(found) == len(_SERIES):
-            whole.append(found)
-            spans.append(period.name)
-    if not whole:
+        if IN_FORCE in found:
+            ranked[period.name] = found
+    if not ranked:
         answer.missing[answer.section] = _NO_PERIOD
         return
+    # both sets side by side where there are such periods; the first research's may expect all deals alike
+    whole = {name: found for name, found in ranked.items() if RESEARCH in found} or ranked
+    shown = [measure for measure in _SERIES if all(measure in found for found in whole.values())]
     together = {
-        name: (sum(found[name][0] for found in whole), sum(found[name][1] for found in whole)) for name in _SERIES
+        measure: (
+            sum(found[measure][0] for found in whole.values()),
+            sum(found[measure][1] for found in whole.values()),
+        )
+        for measure in shown
     }
-    _state(answer, together, (spans[0], spans[-1]), {})
+    _state(answer, together, (next(iter(whole)), list(whole)[-1]), {})
     answer.results["n_periods_ranked"] = len(whole)
 
 
@@ -123,16 +128,18 @@ def show_thirds(shown: Evidence, title: str) -> Sequence[Piece]:
 def thirds_in_words(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """Of all periods together: how many were won of each set's third, and in all; nothing where none can be told."""
     in_force, research, everyone = (first(claims, measure=measure, field="") for measure in _SERIES)
-    if in_force is None or research is None or everyone is None:
+    if in_force is None or everyone is None:
         return []
     began, ended = str(everyone["first_period"]), str(everyone["last_period"])
     when = f"In {began}" if began == ended else f"From {began} to {ended}"
-    own, others, every = (f"{_counted(claim)} ({value(claim, words)})" for claim in (in_force, research, everyone))
-    text = (
-        f"{when} {own} of the deals were won that the set in force ranked first at each period's start, {others} of "
-        f"those that the first research's set ranked first, {every} in all: observed, not caused by the ranking."
-    )
-    return [Sentence(text, claim_ids(in_force, research, everyone))]
+    whose = {
+        "of the deals were won that the set in force ranked first at each period's start": in_force,
+        "of those that the first research's set ranked first": research,
+        "in all: observed, not caused by the ranking.": everyone,
+    }
+    known = {told: claim for told, claim in whose.items() if claim is not None}
+    counted = ", ".join(f"{_counted(claim)} ({value(claim, words)}) {told}" for told, claim in known.items())
+    return [Sentence(f"{when} {counted}", claim_ids(*known.values()))]
 
 
 def thirds_table(claims: pd.DataFrame, words: Words) -> Table:

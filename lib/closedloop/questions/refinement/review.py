@@ -17,7 +17,7 @@ from closedloop.presentation.tables import Columns, table_of
 from closedloop.questions.deals.amounts import amount_order
 from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
-from closedloop.questions.refinement.edits import entries_told
+from closedloop.questions.refinement.edits import entries_told, next_words
 from closedloop.questions.refinement.first_third import show_thirds, state_thirds, thirds_in_words
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 from closedloop.workbench import cells
@@ -67,7 +67,8 @@ class Review:
         answer = self._answer("changes", "changes", _show_changes)
         left = store.read_tables(answer.now.folder, "06_refinement")
         answer.cited = self.claims[self.claims["notebook"].isin(["05_deals", "06_refinement"])]
-        answer.tables |= {name: left.tables[name] for name in ("changes", "entries") if name in left.tables}
+        wanted = ("changes", "entries", "next_names")
+        answer.tables |= {name: left.tables[name] for name in wanted if name in left.tables}
         answer.results["duel"] = left.results.get("verdict")
         return answer
 
@@ -152,10 +153,10 @@ def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
     frame = shown.table("changes")
     if frame.empty:
         return (one_play(shown),)
-    n, entered = int((frame["change"] != "kept").sum()), shown.table("entries")
+    n, words = int((frame["change"] != "kept").sum()), next_words(shown)
     text = f"{n} change{'s' if n != 1 else ''} of the personas." if n else "The personas stay as they are."
-    listed: Sequence[Piece] = entries_told(entered, shown) or [Sentence("No signal enters, none is withdrawn.")]
-    return change_table(frame, shown.words, title), Sentence(text), *listed, one_play(shown)
+    listed: Sequence[Piece] = entries_told(shown, words) or [Sentence("No signal enters, none is withdrawn.")]
+    return change_table(frame, words, title), Sentence(text), *listed, one_play(shown)
 
 
 def one_play(shown: Evidence) -> Sentence:

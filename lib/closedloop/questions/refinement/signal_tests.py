@@ -1,4 +1,4 @@
-"""What moves the chance of winning in every persona: what entered, was confirmed, left, and every level tested."""
+"""What moves the chance of winning over all personas: what entered, was confirmed, left, and every level tested."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from closedloop.personas.signals import (
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
 from closedloop.presentation.sentences import Claim, first, records, where
-from closedloop.presentation.signal_words import for_whom, level_named
+from closedloop.presentation.signal_words import for_whom, level_named, way_told
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
@@ -197,13 +197,13 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
         return [Sentence("No level could be tested as a signal.")]
     entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
     n_all = int((tested["subject"] == "market").sum())
-    text = f"{numbers.count(n_all)} levels were tested in all personas, {numbers.count(len(tested) - n_all)} in one"
+    text = f"{numbers.count(n_all)} levels were tested over all personas, {numbers.count(len(tested) - n_all)} in one"
     text += f": {entering} become{'s' * (entering == 1)} a signal"
-    return [stating(f"{text}; {gone} of {shown.result('n_in_force') or 0} in force {_is(gone)} withdrawn.", tested)]
-
-
-def _is(n: int) -> str:
-    return "is" if n == 1 else "are"
+    n_before = shown.result("n_in_force") or 0
+    left = (
+        f"{gone} of {n_before} in force {'is' if gone == 1 else 'are'} withdrawn" if n_before else "none was in force"
+    )
+    return [stating(f"{text}; {left}.", tested)]
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -265,5 +265,5 @@ def _could_show(shown: Evidence) -> list[Sentence]:
 
 def _state(one: Mapping[str, Any], claim: Claim, words: Words) -> str:
     came = f"promised {numbers.signed_points(one['points'])}, since {one['since_period']} {_points(claim)}"
-    counted = f"that way in {one['n_same']} of {one['n_periods']} periods"
+    counted = way_told(one["n_same"], one["n_periods"])
     return f"{capital(str(one['state']))}: {what(claim, words)}: {came}, {numbers.count(claim['n'])} deals, {counted}."

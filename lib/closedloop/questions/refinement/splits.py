@@ -14,7 +14,7 @@ from closedloop.claims.ledger import close_family, stacked, typed
 from closedloop.market.periods import Period, find_period
 from closedloop.period.counting import ONLY_WON, by_close, crossed_counts, level_texts
 from closedloop.period.situation import Situation
-from closedloop.personas.persona_set import GATE, SPLIT, Persona, PersonaSet, persona_id
+from closedloop.personas.persona_set import GATE, Persona, PersonaSet, persona_id
 from closedloop.personas.signals import RATE, SPLITS_SHARE
 from closedloop.statistics.level_effects import Level
 from closedloop.statistics.proportions import (
@@ -122,8 +122,8 @@ def _merges(
 ) -> list[dict[str, Any]]:
     """Each split, by the deals that closed since it was made: is its rate within a small difference of its parent's?"""
     rows = []
-    for split in in_force.changelog:
-        if split.edit != SPLIT or split.into not in in_force.ids or split.persona not in in_force.ids:
+    for split in in_force.splits:
+        if split.persona not in in_force.ids:
             continue
         since = find_period(situation.warehouse.periods, split.period).start
         later = closed[closed["closed_on"] >= pd.Timestamp(since)]
