@@ -30,7 +30,7 @@ from closedloop.documents.glance import (
 )
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
+from closedloop.presentation.blocks import Shown, Table, claim_ids, periods_told, span, stating
 from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
 from closedloop.presentation.tables import Column, Columns, record_table
 
@@ -214,17 +214,22 @@ class SalesPlaybook(Document):
             used, won = (
                 first(use, measure=name, level=text["material_id"]) for name in ("n_used", "win_rate_when_used")
             )
-            told = ("fewer than ten times", numbers.MISSING, numbers.MISSING)
+            mine = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
+            last = numbers.MISSING if mine.empty else numbers.day(mine["last_on"].iloc[0])
+            told = ("fewer than ten times", last, numbers.MISSING)
             if used is not None:
-                mine = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
-                last = numbers.MISSING if mine.empty else numbers.day(mine["last_on"].iloc[0])
                 ended = "too few to tell" if won is None else backed(won, dossier.words)
                 told = (value(used, dossier.words), last, ended)
             rows.append((spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}", *told))
             claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
         heads = ("stage", "kind", "what", "used", "last", "won when used")
         shown = [Table(heads, tuple(rows), tuple(h == "used" for h in heads), claims=tuple(claims))] if rows else []
-        intro = "Won when used is an association: better deals may simply get more material."
+        periods = dossier.result("personas", "texts_used_in")
+        within = f" in {periods_told(*periods)}" if periods else ""
+        intro = (
+            f"Used: contacts on this persona's deals, open ones too, and their leads{within}. Last: the latest known. "
+            "Won when used is an association: better deals may simply get more material."
+        )
         return self._shown(
             Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}")
         )
