@@ -164,9 +164,13 @@ WHOLE = [
 HERE = {**LOGGED, "subject": "slow", "field": "", "level": "", "estimate": 29, "n": 29}
 
 
+YEAR = ["2024-q2", "2025-q1"]
+
+
 def rarely_heard(*told: dict[str, Any], logged: Sequence[str] = ("n_objection",)) -> Dossier:
     """A persona of whom no topic was named ten times."""
-    steps = {"personas": Step("personas", TABLES["personas"], results={"logged": list(logged)})}
+    told_of = {"logged": list(logged), "logged_in": YEAR}
+    steps = {"personas": Step("personas", TABLES["personas"], results=told_of)}
     return dossier(chosen="slow", plan=claims(*told), steps=steps)
 
 
@@ -174,9 +178,9 @@ def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_mark
     (top, answer, here) = next(
         part for part in glance(playbook(rarely_heard(*WHOLE, HERE))).cards if part.name == "objection"
     ).lines
-    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals")
+    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals, 2024-q2 to 2025-q1")
     assert answer.text == "Compare the hours."
-    assert here.text == "29 objections are logged here so far, no topic ten times"
+    assert here.text == "29 objections were logged here in 2024-q2 to 2025-q1, no topic ten times"
     assert top.claims == ("claim-0",) and here.claims == ("claim-3",)
     (detail,) = playbook(rarely_heard(*WHOLE, HERE)).objections().pieces
     assert [row[:3] for row in detail.tables[0].rows] == [
@@ -186,10 +190,9 @@ def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_mark
 
 
 def test_what_was_logged_fewer_than_ten_times_is_no_number() -> None:
-    assert card("objection", rarely_heard(*WHOLE))[-1] == "Fewer than ten objections are logged here so far"
-    assert card("objection", rarely_heard()) == [
-        "Fewer than ten objections are logged here so far", "Fewer than ten objections are logged in all deals so far",
-    ]  # fmt: skip
+    few = "Fewer than ten objections were logged {} in 2024-q2 to 2025-q1"
+    assert card("objection", rarely_heard(*WHOLE))[-1] == few.format("here")
+    assert card("objection", rarely_heard()) == [few.format("here"), few.format("in all deals")]
 
 
 def test_nobody_is_asked_to_log_what_was_logged() -> None:
@@ -203,13 +206,14 @@ def test_nobody_is_asked_to_log_what_was_logged() -> None:
 
 
 def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_here() -> None:
-    steps = {"personas": Step("personas", results={"logged": ["n_objection"], "competitors": ["rival-b"]})}
+    told_of = {"logged": ["n_objection"], "logged_in": YEAR, "competitors": ["rival-b"]}
+    steps = {"personas": Step("personas", results=told_of)}
     found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
     objected = battlecard(found).why().pieces[2]
     assert [line.text for line in objected.lines] == [
-        "trust", "price", "Fewer than ten objections are logged here so far",
+        "trust", "price", "Fewer than ten objections were logged here in 2024-q2 to 2025-q1",
     ]  # fmt: skip
-    assert {line.mark for line in objected.lines} == {"in all deals", ""}
+    assert {line.mark for line in objected.lines} == {"in all deals, 2024-q2 to 2025-q1", ""}
 
 
 def test_rules_on_the_glance_are_in_the_markets_words() -> None:

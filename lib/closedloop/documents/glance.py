@@ -10,7 +10,7 @@ from closedloop.documents import signals
 from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
+from closedloop.presentation.blocks import Sentence, claim_ids, periods_told, span, stating
 from closedloop.presentation.persona_words import detail
 from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
 from closedloop.presentation.words import capital
@@ -34,10 +34,15 @@ def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
         return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
     whole, place = _REMARKS[kind]
     told = [
-        Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
+        Line(
+            dossier.words.level("topic", claim["level"]),
+            f"{share_of(claim)} {whole}",
+            f"{place}, {span(claim)}",
+            claim_ids(claim),
+        )
         for claim in records(market_topics(dossier, kind).head(limit))
     ]
-    return [*told, *so_far(dossier, kind)]
+    return [*told, *logged(dossier, kind)]
 
 
 def own_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
@@ -55,19 +60,20 @@ def share_of(claim: Claim) -> str:
     return f"{numbers.count(claim['estimate'])} of {numbers.count(claim['n'])}"
 
 
-def so_far(dossier: Dossier, kind: str) -> list[Line]:
-    """What was logged so far though no topic was named ten times: here, and in the market where it has none either."""
+def logged(dossier: Dossier, kind: str) -> list[Line]:
+    """How much was logged where no topic was named ten times: here, and in the market where it has none either."""
     if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
         return []
+    periods = periods_told(*dossier.result("personas", "logged_in"))
     whole, place = _REMARKS[kind]
     subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
     lines = []
     for subject, told in subjects:
         n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")
         if n is None:
-            lines.append(Line(f"Fewer than ten {whole} are logged {told} so far"))
+            lines.append(Line(f"Fewer than ten {whole} were logged {told} in {periods}"))
         else:
-            text = f"{numbers.count(n['estimate'])} {whole} are logged {told} so far, no topic ten times"
+            text = f"{numbers.count(n['estimate'])} {whole} were logged {told} in {span(n)}, no topic ten times"
             lines.append(Line.of(stating(text, n)))
     return lines
 
@@ -168,7 +174,7 @@ def objection(dossier: Dossier) -> Part:
     """The objection raised most often here, else in all deals, with the team's answer."""
     own = own_topics(dossier, "objection")
     found = own if len(own) else market_topics(dossier, "objection")
-    lines = [] if len(own) else so_far(dossier, "objection")
+    lines = [] if len(own) else logged(dossier, "objection")
     if len(found):
         told = heard(dossier, "objection", 1)[0]
         answers = plainly(dossier.texts("answer", topics=[str(found["level"].iloc[0])]), 1)

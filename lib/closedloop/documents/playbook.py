@@ -22,11 +22,11 @@ from closedloop.documents.document import (
 from closedloop.documents.glance import (
     IN_ALL_DEALS,
     heard,
+    logged,
     market_topics,
     own_topics,
     promise_history,
     share_of,
-    so_far,
 )
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
@@ -192,9 +192,11 @@ class SalesPlaybook(Document):
         answers = {kind: (head, answer(kind)) for kind, head in _ANSWERS.items()}
         own = own_topics(dossier, "objection").head(most)
         if own.empty:
-            told: Columns = {"n_objection": (f"heard {IN_ALL_DEALS}", lambda row: share_of(row["n_objection"]))}
-            shown = self._listed(market_topics(dossier, "objection").head(most), "objection", {**told, **answers})
-            return self._shown(Part("Objections", so_far(dossier, "objection"), shown, empty=NO_NOTES))
+            everywhere = market_topics(dossier, "objection").head(most)
+            within = "".join(f", {span(claim)}" for claim in records(everywhere.head(1)))
+            told: Columns = {"n_objection": (f"heard {IN_ALL_DEALS}{within}", lambda row: share_of(row["n_objection"]))}
+            shown = self._listed(everywhere, "objection", {**told, **answers})
+            return self._shown(Part("Objections", logged(dossier, "objection"), shown, empty=NO_NOTES))
         columns: Columns = {
             "objection_share": ("share of objections", "backed"),
             "win_rate_when_raised": ("won when raised", "backed"),
