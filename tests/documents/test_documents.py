@@ -221,6 +221,30 @@ def test_rules_on_the_glance_are_in_the_markets_words() -> None:
     assert card("who", dossier())[1] == "Wants price"
 
 
+def test_of_a_win_rate_that_two_notebooks_compared_the_periods_own_verdict_is_told() -> None:
+    own = {"field": "persona", "level": "fast", "estimate": 0.42, "baseline": 0.36, "effect": 0.06}
+    planned, ended = own | {"notebook": "02_personas"}, own | {"verdict": "leaning", "claim_id": "ended-0"}
+    page = playbook(dossier(plan=claims(planned), outcome=claims(ended)))
+    text = plain(page.expected())
+    assert "won more often: 42 % against 36 %" in text and "may be won more often" not in text
+    (numbers, _) = page.pieces
+    assert isinstance(numbers, Part) and numbers.intro.startswith("Rates are those of 02 and 03 for this period")
+
+
+MOVED = {"measure": "drift_win_rate", "notebook": "06_refinement", "subject": "fast", "field": "", "level": "",
+         "estimate": 0.3, "baseline": 0.47, "effect": -0.17, "against": "2024-q1 to 2024-q4"}  # fmt: skip
+
+
+def test_what_moved_against_the_periods_before_is_told_on_the_playbook() -> None:
+    page = playbook(dossier(outcome=claims(MOVED)))
+    said = "won less often than before: 30 % against 47 % in 2024-q1 to 2024-q4"
+    (line,) = (text for text in card("changed", page.dossier) if "than before" in text)
+    assert said in line.replace("\N{NO-BREAK SPACE}", " ") and said in plain(page.expected())
+    watched = dossier(outcome=claims(MOVED | {"verdict": "leaning"}))
+    assert "may be won less often" in plain(playbook(watched).expected())
+    assert not any("than before" in text for text in card("changed", watched)), "what leans is no headline"
+
+
 def test_without_evidence_every_card_says_what_to_collect() -> None:
     empty = dossier(
         steps={name: Step(name) for name in ("personas", "leads")},

@@ -12,8 +12,9 @@ from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, periods_told, span, stating
 from closedloop.presentation.persona_words import detail
-from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
 from closedloop.presentation.words import capital
+from closedloop.terms import Verdict
 
 IN_ALL_DEALS = "in all deals"
 _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are
@@ -196,15 +197,23 @@ def prospects(dossier: Dossier) -> Part:
     return Part("What to expect", lines, name="expect")
 
 
+def moved(dossier: Dossier, *verdicts: str) -> list[Line]:
+    """How the persona's win rate and its share of deals moved in the period before, as 06 compared them."""
+    mine = where(dossier.outcome, subject=dossier.chosen)
+    told = mine[mine["measure"].isin(["drift_win_rate", "drift_share"]) & mine["verdict"].isin(verdicts)]
+    return [Line.of(said) for said in sentences(told, dossier.words)]
+
+
 def changed(dossier: Dossier) -> Part:
-    """What changed in who they are since last period, and what became of the last promise."""
+    """What changed in who they are since last period, what moved, and what became of the last promise."""
     frame = dossier.table("personas", "changes")
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
-    moved = [row for row in records(mine) if row["change"] != "kept"]
-    told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in moved[:MOST]]
+    other = [row for row in records(mine) if row["change"] != "kept"]
+    told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in other[:MOST]]
     told = told or [Line("Nothing in who they are")]
     entered = signals.changed(dossier)
     if len(entered) > _MOST_SIGNALS:
         every = tuple(name for line in entered for name in line.claims)
         entered = [Line(f"{len(entered)} signals entered or left: see “What moves the chance?”", claims=every)]
-    return Part("What changed", [*told, *entered, *promise_history(dossier)], name="changed")
+    lines = [*told, *entered, *moved(dossier, Verdict.SUPPORTED), *promise_history(dossier)]
+    return Part("What changed", lines, name="changed")

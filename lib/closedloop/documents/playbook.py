@@ -33,6 +33,7 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, Table, claim_ids, periods_told, span, stating
 from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
 from closedloop.presentation.tables import Column, Columns, record_table
+from closedloop.terms import Verdict
 
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
@@ -259,16 +260,22 @@ class SalesPlaybook(Document):
         """What to expect as ranges: win rate, days, amount; and what became of earlier promises."""
         dossier = self.dossier
         own = where(dossier.ledger, subject="market", field="persona", level=dossier.chosen)
-        own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
+        # 02 of this period and 05 of the one before compare the same win rates, each among its own: the plan's count
+        own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure")
         lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
+        moved = glance.moved(dossier, Verdict.SUPPORTED, Verdict.LEANING)
         first_one = "This is the first promise."
         if dossier.result("personas", "only_won"):
             first_one = "No win rate is promised while only won deals are recorded: record lost ones as well."
         return self._shown(
             Part(
-                "Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."
+                "Numbers to expect",
+                lines,
+                empty="Collect outcomes of this persona's deals; ten are enough to begin.",
+                intro="Rates are those of 02 and 03 for this period; days and amounts are 05's, of the one before.",
             ),
             Part("What was promised, and what came", promise_history(dossier), empty=first_one),
+            *([Part("What moved against the periods before", moved)] if moved else []),
         )
 
     def next_leads(self, most: int = 10) -> Shown:
