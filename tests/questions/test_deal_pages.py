@@ -61,7 +61,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
         ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won have no reason that can be read."),
         ("loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
-        ("adjusted", "Plan, within number of sites – the difference turns round: +11 points, against −8 points"),
+        ("adjusted", "Plan, within number of sites – the difference turns round: +11 points from like others, −8"),
         ("adjusted", "+11 points (+5 to +20 points, n = 90) number of sites yes"),
         ("adjusted", "+2 points (−10 to +14 points, n = 90) period no"),
         ("adjusted", "−11 points (−24 to +2 points, n = 90) number of sites maybe"),
@@ -166,7 +166,7 @@ def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> No
     ledger = claims(found, uneven)
     shares = "Competitor is recorded in 100 % of won and 83 % of lost deals"
     said = page("findings", ledger)
-    assert "of all deals decided in the same periods that record it" in said and shares in said
+    assert "of all deals decided in like periods that record it" in said and shares in said
     assert "is recorded in" not in page("findings", ledger.assign(verdict=["supported", "indistinguishable"]))
 
 

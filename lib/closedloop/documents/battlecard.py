@@ -11,7 +11,17 @@ from closedloop.documents.glance import heard
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, recorded, records, where
+from closedloop.presentation.sentences import (
+    COUNTED_ONLY,
+    Claim,
+    backed,
+    firm,
+    first,
+    honestly,
+    recorded,
+    records,
+    where,
+)
 from closedloop.presentation.tables import dots_of
 from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
@@ -78,9 +88,8 @@ class Battlecard(Document):
         if rates.empty:
             lacking = "Ten decided deals of a kind against this rival are needed."
             return self._shown(Part("Where we win and for whom", empty=lacking), compared)
-        note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
         title = f"Where do we win against {self.dossier.name}?"
-        return self._shown(self._dots(rates, title, "share of decided deals won"), note, compared)
+        return self._shown(self._dots(rates, title, "share of decided deals won"), Note(COUNTED_ONLY), compared)
 
     def questions(self, most: int = 4) -> Shown:
         """What to ask and to answer, from the team's own texts (``most`` of each)."""

@@ -201,6 +201,9 @@ def _show_sellers(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 _ADJUSTED = tuple(TURNS.values())
+_ANSWERS: Mapping[str, str] = {
+    "yes": "is shown to turn round", "nothing": "all but vanishes", "maybe": "may turn round", "no": "stays as it is",
+}  # fmt: skip
 _FEWEST_ADJUSTED = 30
 _MOST_STRATA = 12
 _SETTLED = 0.9
@@ -254,8 +257,10 @@ def adjust(
 def _show_adjusted(wanted: Sequence[str], shown: Evidence, title: str) -> Sequence[Piece]:
     claims, n = shown.of(*_ADJUSTED), shown.first("n_adjusted")
     if claims.empty and n is not None:
-        text = f"Of {value(n, shown.words)} comparisons of like with like none answers “does it turn round?” with "
-        return (stating(f"{text}{' or '.join(wanted)}.", n),)
+        kinds = [_ANSWERS[answer] for answer in wanted]
+        listed = " or ".join([", ".join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds)
+        text = f"Of {value(n, shown.words)} differences compared again, like with like, none {listed}."
+        return (stating(text, n),)
     shift = (claims["estimate"] - claims["baseline"]).abs()
     answers = {measure: answer for answer, measure in TURNS.items()}
     order = claims["measure"].map(_ADJUSTED.index)

@@ -12,7 +12,7 @@ from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.sentences import backed, records, where
+from closedloop.presentation.sentences import COUNTED_ONLY, backed, records, where
 from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
 from closedloop.questions.personas.buying import on_records
@@ -247,5 +247,4 @@ def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = table_of(
         claims, words, "competitor", columns, label=lambda claim: words.name(claim["subject"]), caption=title
     )
-    note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
-    return listed, note, *recording(shown)
+    return listed, Note(COUNTED_ONLY), *recording(shown)
