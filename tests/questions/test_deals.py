@@ -174,6 +174,8 @@ def test_reasons_are_shares_of_those_recorded(step: Found, window: pd.DataFrame)
     agreement = stated(step, "loss_reason_agreement").iloc[0]
     assert agreement["n"] >= LEAST_SHOWN and 0.2 < agreement["estimate"] < 0.7
     assert set(stated(step, "buyer_loss_share", "topic")["source_table"]) == {"notes"}
+    noted = stated(step, "n_buyer_losses").iloc[0]
+    assert noted["n"] == len(lost) and noted["estimate"] >= agreement["n"]
 
 
 def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:
