@@ -65,7 +65,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("adjusted", "+11 points (+5 to +20 points, n = 90) number of sites yes"),
         ("adjusted", "+2 points (−10 to +14 points, n = 90) period no"),
         ("adjusted", "−11 points (−24 to +2 points, n = 90) number of sites maybe"),
-        ("reps", "12 sellers with 90 decided deals are not shown to differ beyond luck (p = 0.4): no league"),
+        ("reps", "12 sellers with 90 decided deals are not shown to differ beyond luck (q = 0.4, corrected"),
     ],
 )
 def test_figures_stand_where_they_belong(name: str, said: str) -> None:
