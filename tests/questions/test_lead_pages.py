@@ -93,3 +93,12 @@ def test_an_arm_that_does_worse_before_is_minded() -> None:
     text = page(arms._show, "experiments", both)
     assert "Use “long” instead of “short”: won 60 % against 40 %" in text.replace(" in search", "")
     assert "Mind that “long” does worse before: sales accepted 40 % against 60 % with “short”" in text
+
+
+def test_of_score_and_stage_no_more_is_said_than_the_verdict_allows() -> None:
+    for verdict, said in (
+        ("leaning", "the score may tell less than its stage: watch it."),
+        ("refused", "Which of the two tells more cannot be told."),
+    ):
+        claims = CLAIMS.assign(verdict=CLAIMS["verdict"].mask(CLAIMS["measure"] == "gain_over_stage", verdict))
+        assert said in page(scores._show_beside, "quality", claims)
