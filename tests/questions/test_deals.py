@@ -126,6 +126,7 @@ def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(windo
     assert mean[["low", "high"]].isna().all() and mean["reason"] == ONE_DEAL
     assert stated(step, "large_amount", "deal_id")["estimate"].to_dict() == {name: 1e9}
     median = stated(step, "median_amount").loc[""]
+    assert median["estimate"] == won["won_amount"].median()
     assert median["low"] <= won["won_amount"].median() <= median["high"]
     per_decided = stated(step, "won_amount_per_decided").loc[""]
     assert per_decided["estimate"] > 1e6 and np.isnan(per_decided["low"])

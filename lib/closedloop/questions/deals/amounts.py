@@ -15,7 +15,7 @@ from closedloop.presentation.blocks import Piece, Sentence, span, stating
 from closedloop.presentation.sentences import Claim, backed, ends, records, value, where, why_not
 from closedloop.presentation.tables import Columns, dots_of, table_of
 from closedloop.statistics.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity, won_per_decided
-from closedloop.statistics.cumulative_incidence import cycle_days, quantile
+from closedloop.statistics.cumulative_incidence import cycle_days, median
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render
 from closedloop.workbench.comparison import (
     SAME_DAY,
@@ -95,7 +95,7 @@ def _money(answer: Answer, by: str) -> None:
         return
     paid = won_deals[won_deals["won_amount"] > 0].astype({"won_amount": "float64"})
     groups = _groups(paid)
-    medians = [{**named, **quantile(part["won_amount"])} for named, part in groups]
+    medians = [{**named, **median(part["won_amount"])} for named, part in groups]
     answer.estimate(medians, origin, "median_amount", unit="amount")
     means = _means(paid)
     answer.estimate(means[means["field"] != "persona"], origin, "mean_amount", unit="amount")  # personas are compared
