@@ -249,7 +249,9 @@ class SalesPlaybook(Document):
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
             told = backed(waited, dossier.words)
-            lines.append(Line("Last period's median lead waited", told, claims=claim_ids(waited)))
+            lines.append(
+                Line("Last period's median lead, of all personas together, waited", told, claims=claim_ids(waited))
+            )
         touched = first(dossier.stated("won_touches"))
         if touched is not None:
             told = f"{backed(touched, dossier.words)} times (median)"
