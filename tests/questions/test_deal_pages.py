@@ -51,7 +51,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
         (
             "amounts",
-            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average, as estimated; half are",
+            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average; half are under EUR 800.",
         ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
         ("amounts", "(win rate times mean amount, both drawn toward all) of"),
@@ -145,7 +145,9 @@ def test_amounts_are_compared_where_there_are_groups_to_compare() -> None:
     look = {"cell": "amounts", "measure": "won_amount", "unit": "amount", "field": "product", "level": "plan",
             "estimate": 2500, "low": 2000, "high": 3000, "baseline": 1000, "effect": 1500, "n": 12}  # fmt: skip
     said = page("amounts", stacked([claims(look), CLAIMS], CLAIM_COLUMNS))
-    assert "Product: Yard Plan – larger deals: EUR 2,500 against EUR 1,000 over all won deals" in said
+    assert (
+        "Product: Yard Plan – larger deals: EUR 2,500, drawn toward all, against EUR 1,000 on average over all" in said
+    )
     assert "EUR 2,500 (EUR 2,000–3,000, n = 12) EUR 2,400" in said
 
 

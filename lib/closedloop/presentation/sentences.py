@@ -20,6 +20,7 @@ _FEW_ROWS = 4  # a row takes 0.1 ms, all columns 0.5 ms
 COUNTED_ONLY = "Counted, not tested: each interval is that of one rate, and none says whether two rates differ."
 LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 _WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_DRAWN = ("won_amount", "won_amount_per_decided", "sales_cycle_days")  # means of groups, beside the plain one of all
 _NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
 _REASONS: Mapping[str, str] = {
     FEW_RECORDED: "fewer than ten of either outcome record it",
@@ -243,6 +244,7 @@ def _against(claim: Mapping[str, Any], words: Words) -> str:
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
     if found == base and claim["unit"] == "rate":
         found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
+    found += ", drawn toward all," if claim["measure"] in _DRAWN and claim["family"] != "none" else ""
     return f"{found} against {base} {everyone}"
 
 
