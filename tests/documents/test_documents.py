@@ -245,6 +245,34 @@ def test_what_moved_against_the_periods_before_is_told_on_the_playbook() -> None
     assert not any("than before" in text for text in card("changed", watched)), "what leans is no headline"
 
 
+def test_a_brief_is_judged_by_what_was_promised_and_by_nothing_that_was_not() -> None:
+    text = plain(brief(dossier()).judged())
+    assert "that sales accepts, no share is promised" in text and "against the promised range 44 %" in text
+    none = plain(brief(dossier(chosen="slow")).judged())
+    assert "no range is promised: no evidence yet" in none and "against the promised range" not in none
+
+
+def test_points_of_two_cards_are_told_apart() -> None:
+    card = {"measure": "card_points", "unit": "count", "family": "none", "verdict": "estimated", "baseline": None,
+            "field": "persona", "level": "fast", "estimate": 0, "low": -8, "high": 8}  # fmt: skip
+    text = plain(brief(dossier(plan=claims(card, card | {"source_table": "leads"}))).expected())
+    assert "points on the card for deals: 0" in text and "points on the card for leads: 0" in text
+
+
+def test_a_personas_own_channels_stand_before_those_of_everyone() -> None:
+    own = {"notebook": "03_leads", "cell": "persona_channels", "field": "channel", "subject": "fast", "unit": "amount"}
+    cost = own | {"measure": "cost_per_won_amount", "effect": -5.0, "needed_n": 9}
+    came = own | {"measure": "n_leads", "verdict": "counted", "unit": "count", "family": "none"}
+    few = cost | {"level": "search", "verdict": "leaning", "n": 5}
+    everyone = cost | {"level": "search", "subject": "market", "estimate": 0.1}
+    counted = [came | {"level": name, "measure": of} for name in ("search", "partner") for of in ("n_leads", "n_won")]
+    plan = claims(*counted, few, everyone, cost | {"level": "partner"})
+    page = brief(dossier(plan=plan))
+    used = next(part for part in glance(page).cards if part.title == "Channels").lines
+    assert [line.text for line in used] == ["Partner – use:", "Search – use (all personas):"]
+    assert "a difference that leans and does not hold" in plain(page.channels())
+
+
 def test_without_evidence_every_card_says_what_to_collect() -> None:
     empty = dossier(
         steps={name: Step(name) for name in ("personas", "leads")},

@@ -20,6 +20,7 @@ _FEW_ROWS = 4  # a row takes 0.1 ms, all columns 0.5 ms
 COUNTED_ONLY = "Counted, not tested: each interval is that of one rate, and none says whether two rates differ."
 LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 _WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_OF_CARDS = ("card_points", "card_chance")  # of leads or of deals, which have a card each
 _DRAWN = ("won_amount", "won_amount_per_decided", "sales_cycle_days")  # means of groups, beside the plain one of all
 _NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
 _REASONS: Mapping[str, str] = {
@@ -148,7 +149,8 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
         is_alone = numbers.is_missing(claim["baseline"])
         found = _value(claim, "estimate", words) if is_alone else _against(claim, words)
         backing = evidence_of(claim, words) if verdict is Verdict.ESTIMATED else span(claim)
-        text = f"{who} – {measure.name}: {found} ({backing})."
+        of = f" for {claim['source_table']}" if claim["measure"] in _OF_CARDS else ""
+        text = f"{who} – {measure.name}{of}: {found} ({backing})."
     else:
         difference = measure.more if claim["effect"] >= 0 else measure.less
         cause = ", because of it" if claim["kind"] == "causal" else ""
