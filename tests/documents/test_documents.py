@@ -584,13 +584,28 @@ def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -
     assert said(undecided) == ["11 of 40 ended deals had no decision (28 %)."]
 
 
+def test_nobody_is_asked_to_record_what_is_recorded() -> None:
+    recorded = {"recorded": ["competitor", "loss_reason", "no_decision"]}
+    for rival in ("rival-a", "no_decision"):
+        page = battlecard(
+            dossier("competitor", rival, plan=claims(), steps={"personas": Step("personas", {}, recorded)})
+        )
+        text = plain([page.met(), page.why(), page.strong()])
+        assert "It is recorded; fewer than ten deals of a kind are known yet." in text
+        assert "Record deals" not in text and "Record no_decision" not in text
+    first_one = dossier(steps={"personas": Step("personas", {}, recorded)}, outcome=claims())
+    assert "rejection_reason" not in plain(brief(first_one).feedback())
+    assert "Record deals.competitor" not in plain(playbook(replace(first_one, plan=claims())).buying())
+
+
 def test_a_rival_without_ten_deals_gets_no_figures() -> None:
     for rival in ("rival-a", "no_decision"):
         found = dossier("competitor", rival, plan=claims())
         (only,) = said(battlecard(found).standing)
         assert only.endswith("in fewer than ten of the deals that ended: too few to tell.")
         assert battlecard(found).results["n_deals"] is None
-        assert "Record deals.competitor" in plain(battlecard(found).met())
+        asked = "Record no_decision" if rival == "no_decision" else "Record deals.competitor"
+        assert asked in plain(battlecard(found).met())
 
 
 def test_the_battlecard_is_as_old_as_the_deals_and_texts_behind_it() -> None:

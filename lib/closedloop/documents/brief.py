@@ -143,7 +143,8 @@ class CampaignBrief(Document):
         said = [line for kind in ("sales_feedback", "sales_rejection") for line in heard(dossier, kind, most)]
         return self._shown(
             Part("Why sales rejected last period's leads", share_lines(rejected, dossier.words, "rejected leads"),
-                 empty="Collect leads.rejection_reason from a short closed list."),
+                 empty="Collect leads.rejection_reason from a short closed list." if "handoff" in dossier.steps
+                 else "No period before this one was looked back on."),
             Part("What sales says about this persona's leads", said, empty=NO_NOTES),
         )  # fmt: skip
 

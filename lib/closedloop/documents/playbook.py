@@ -112,7 +112,8 @@ class SalesPlaybook(Document):
                  empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
             Part("Why they buy", reasons, empty=NO_NOTES),
             Part("What they ask", heard(dossier, "question", most), empty=NO_NOTES),
-            Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
+            Part("What they weigh instead", weighed + undecided,
+                 empty=dossier.lacking("competitor", "Record deals.competitor.")),
         )  # fmt: skip
 
     def messages(self, most: int = 12) -> Shown:

@@ -145,7 +145,7 @@ def competitors(
     answer = now.ask("competitors", "met", deals, "deals", _show_competitors, among=among, others={"notes": notes},
                      by=list(by), least=least)  # fmt: skip
     names = competitor_names(now.situation, least)
-    answer.results["competitors"] = names
+    answer.results |= {"competitors": names, "recorded": _recorded(now.situation)}
     if no_deals(answer):
         return answer
     if not names:
@@ -194,6 +194,13 @@ def competitor_names(situation: Situation, least: int = _FEWEST_DEALS) -> list[s
     n = situation.deals["competitor"].value_counts()
     named = [str(name) for name in n[n >= least].index if name not in (*NO_COMPETITOR, "unknown")]
     return sorted(named) + undecided
+
+
+def _recorded(situation: Situation) -> list[str]:
+    """What battlecards are made of, as far as any known deal records it; no decision, where the source can."""
+    deals, declared = situation.deals if situation.view.has("deals") else pd.DataFrame(), situation.definition.deals
+    columns = [name for name in ("competitor", "loss_reason") if name in deals and deals[name].notna().any()]
+    return [*columns, *([NO_DECISION] if declared and NO_DECISION in declared.outcomes else [])]
 
 
 def met(deals: pd.DataFrame, name: str) -> pd.Series:
