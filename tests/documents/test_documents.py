@@ -252,6 +252,14 @@ def test_a_brief_is_judged_by_what_was_promised_and_by_nothing_that_was_not() ->
     assert "no range is promised: no evidence yet" in none and "against the promised range" not in none
 
 
+def test_the_size_says_whom_the_rule_knows_nothing_of() -> None:
+    size = {"measure": "persona_share", "field": "persona", "level": "fast", "family": "none", "verdict": "estimated"}
+    blank = size | {"measure": "n_unrecognised", "verdict": "counted", "unit": "count", "estimate": 546, "n": 2171}
+    facts = glance(playbook(dossier(plan=claims(size, blank)))).facts
+    assert "; 546 of these 2,171 are given to it though nothing that the rule asks for is known" in facts[0].text
+    assert len(facts[0].claims) == 2
+
+
 def test_points_of_two_cards_are_told_apart() -> None:
     card = {"measure": "card_points", "unit": "count", "family": "none", "verdict": "estimated", "baseline": None,
             "field": "persona", "level": "fast", "estimate": 0, "low": -8, "high": 8}  # fmt: skip

@@ -11,7 +11,7 @@ from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, 
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, periods_told, span, stating
-from closedloop.presentation.persona_words import detail
+from closedloop.presentation.persona_words import detail, unrecognised
 from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
 from closedloop.presentation.words import capital
 from closedloop.terms import Verdict
@@ -140,7 +140,9 @@ def size_of(dossier: Dossier) -> Sentence:
     claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
     if claim is None:
         return Sentence("size unknown")
-    return stating(f"{backed(claim, dossier.words)} of known {claim['source_table']}", claim)
+    blank = first(dossier.plan, measure="n_unrecognised", level=dossier.chosen)
+    text = f"{backed(claim, dossier.words)} of known {claim['source_table']}"
+    return stating(f"{text}; {unrecognised(blank)}", claim, blank) if blank else stating(text, claim)
 
 
 def choice(dossier: Dossier) -> Sentence:
