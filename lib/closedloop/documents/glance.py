@@ -10,7 +10,7 @@ from closedloop.documents import signals
 from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, share_lines, spoken
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Sentence, claim_ids, periods_told, span, stating
+from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
 from closedloop.presentation.persona_words import detail, unrecognised
 from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
 from closedloop.presentation.words import capital
@@ -65,14 +65,15 @@ def logged(dossier: Dossier, kind: str) -> list[Line]:
     """How much was logged where no topic was named ten times: here, and in the market where it has none either."""
     if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
         return []
-    periods = periods_told(*dossier.result("personas", "logged_in"))
     whole, place = _REMARKS[kind]
     subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
-    lines = []
+    every, lines = first(dossier.plan, measure=f"n_{kind}", subject="market", field=""), []
     for subject, told in subjects:
         n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")
         if n is None:
-            lines.append(Line(f"Fewer than ten {whole} were logged {told} in {periods}"))
+            within = "the periods looked at" if every is None else span(every)
+            cited = () if every is None else claim_ids(every)
+            lines.append(Line(f"Fewer than ten {whole} were logged {told} in {within}", claims=cited))
         else:
             text = f"{numbers.count(n['estimate'])} {whole} were logged {told} in {span(n)}, no topic ten times"
             lines.append(Line.of(stating(text, n)))

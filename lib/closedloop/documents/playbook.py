@@ -30,7 +30,7 @@ from closedloop.documents.glance import (
 )
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Shown, Table, claim_ids, periods_told, span, stating
+from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
 from closedloop.presentation.tables import Column, Columns, record_table
 from closedloop.terms import Verdict
@@ -228,10 +228,10 @@ class SalesPlaybook(Document):
             claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
         heads = ("stage", "kind", "what", "used", "last", "won when used")
         shown = [Table(heads, tuple(rows), tuple(h == "used" for h in heads), claims=tuple(claims))] if rows else []
-        periods = dossier.result("personas", "texts_used_in")
-        within = f" in {periods_told(*periods)}" if periods else ""
+        counted = first(use, measure="n_used")
+        within = "the periods looked at" if counted is None else span(counted)
         intro = (
-            f"Used: contacts on this persona's deals, open ones too, and their leads{within}. Last: the latest known. "
+            f"Used: contacts on this persona's deals, open ones too, and their leads in {within}. Last: latest known. "
             "Won when used is an association: better deals may simply get more material."
         )
         return self._shown(

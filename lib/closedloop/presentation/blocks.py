@@ -49,11 +49,7 @@ class Sentence:
 
 def span(claim: Mapping[str, Any] | pd.Series) -> str:
     """The periods that a claim covers."""
-    return periods_told(str(claim["first_period"]), str(claim["last_period"]))
-
-
-def periods_told(first: str, last: str) -> str:
-    """The periods from the first to the last, in words."""
+    first, last = str(claim["first_period"]), str(claim["last_period"])
     named = first if first == last else f"{first} to {last}"
     return "all data, in sample" if named == "all" else named
 

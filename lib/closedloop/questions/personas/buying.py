@@ -177,7 +177,6 @@ def _texts(answer: Answer, met: pd.DataFrame) -> None:
     situation, sent, uses = answer.now.situation, met.dropna(subset=["material_id"]), []
     lately = situation.in_window(sent, sent["touched_on"])
     touched = answer.origin(lately["touched_on"], table="touches")
-    answer.results["texts_used_in"] = [touched.first_period, touched.last_period]
     for persona, part in answer.rows.groupby("persona"):
         used, n = about(sent, part), about(lately, part)["material_id"].value_counts().sort_index()
         often = {str(name): used[used["material_id"] == name] for name in n[n >= LEAST_SHOWN].index}

@@ -64,8 +64,7 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
         if not now.situation.view.has("notes"):
             answer.missing["notes"] = "No notes are recorded: log pains, objections and questions with a topic each."
         return answer
-    said = answer.origin(answer.rows["written_on"])
-    answer.results |= {"logged": [], "logged_in": [said.first_period, said.last_period]}
+    answer.results["logged"] = []
     for kind in _KINDS:
         part = of_kind(answer.rows, kind.kind, kind.team)
         origin = answer.origin(part["written_on"], kind.section)
