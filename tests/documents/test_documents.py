@@ -166,7 +166,8 @@ HERE = {**LOGGED, "subject": "slow", "field": "", "level": "", "estimate": 29, "
 
 def rarely_heard(*told: dict[str, Any], logged: Sequence[str] = ("n_objection",)) -> Dossier:
     """A persona of whom no topic was named ten times."""
-    steps = {"personas": Step("personas", TABLES["personas"], results={"logged": list(logged)})}
+    told_of = {"logged": list(logged)}
+    steps = {"personas": Step("personas", TABLES["personas"], results=told_of)}
     return dossier(chosen="slow", plan=claims(*told), steps=steps)
 
 
@@ -174,9 +175,9 @@ def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_mark
     (top, answer, here) = next(
         part for part in glance(playbook(rarely_heard(*WHOLE, HERE))).cards if part.name == "objection"
     ).lines
-    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals")
+    assert (top.text, top.detail, top.mark) == ("“Trust”", "61 of 223 objections", "in all deals, 2024-q2 to 2025-q1")
     assert answer.text == "Compare the hours."
-    assert here.text == "29 objections are logged here so far, no topic ten times"
+    assert here.text == "29 objections were logged here in 2024-q2 to 2025-q1, no topic ten times"
     assert top.claims == ("claim-0",) and here.claims == ("claim-3",)
     (detail,) = playbook(rarely_heard(*WHOLE, HERE)).objections().pieces
     assert [row[:3] for row in detail.tables[0].rows] == [
@@ -186,10 +187,10 @@ def test_where_no_topic_is_named_ten_times_those_of_all_deals_are_shown_and_mark
 
 
 def test_what_was_logged_fewer_than_ten_times_is_no_number() -> None:
-    assert card("objection", rarely_heard(*WHOLE))[-1] == "Fewer than ten objections are logged here so far"
-    assert card("objection", rarely_heard()) == [
-        "Fewer than ten objections are logged here so far", "Fewer than ten objections are logged in all deals so far",
-    ]  # fmt: skip
+    few = "Fewer than ten objections were logged {} in {}"
+    assert card("objection", rarely_heard(*WHOLE))[-1] == few.format("here", "2024-q2 to 2025-q1")
+    none = [few.format(where, "the periods looked at") for where in ("here", "in all deals")]
+    assert card("objection", rarely_heard()) == none
 
 
 def test_nobody_is_asked_to_log_what_was_logged() -> None:
@@ -203,18 +204,79 @@ def test_nobody_is_asked_to_log_what_was_logged() -> None:
 
 
 def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_here() -> None:
-    steps = {"personas": Step("personas", results={"logged": ["n_objection"], "competitors": ["rival-b"]})}
+    told_of = {"logged": ["n_objection"], "competitors": ["rival-b"]}
+    steps = {"personas": Step("personas", results=told_of)}
     found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
     objected = battlecard(found).why().pieces[2]
     assert [line.text for line in objected.lines] == [
-        "trust", "price", "Fewer than ten objections are logged here so far",
+        "trust", "price", "Fewer than ten objections were logged here in 2024-q2 to 2025-q1",
     ]  # fmt: skip
-    assert {line.mark for line in objected.lines} == {"in all deals", ""}
+    assert {line.mark for line in objected.lines} == {"in all deals, 2024-q2 to 2025-q1", ""}
 
 
 def test_rules_on_the_glance_are_in_the_markets_words() -> None:
     assert card("who", dossier())[0] == "In the CRM: number of sites: 1"
     assert card("who", dossier())[1] == "Wants price"
+
+
+def test_of_a_win_rate_that_two_notebooks_compared_the_periods_own_verdict_is_told() -> None:
+    own = {"field": "persona", "level": "fast", "estimate": 0.42, "baseline": 0.36, "effect": 0.06}
+    planned, ended = own | {"notebook": "02_personas"}, own | {"verdict": "leaning", "claim_id": "ended-0"}
+    page = playbook(dossier(plan=claims(planned), outcome=claims(ended)))
+    text = plain(page.expected())
+    assert "won more often: 42 % against 36 %" in text and "may be won more often" not in text
+    (numbers, _) = page.pieces
+    assert isinstance(numbers, Part) and numbers.intro.startswith("Rates are those of 02 and 03 for this period")
+
+
+MOVED = {"measure": "drift_win_rate", "notebook": "06_refinement", "subject": "fast", "field": "", "level": "",
+         "estimate": 0.3, "baseline": 0.47, "effect": -0.17, "against": "2024-q1 to 2024-q4"}  # fmt: skip
+
+
+def test_what_moved_against_the_periods_before_is_told_on_the_playbook() -> None:
+    page = playbook(dossier(outcome=claims(MOVED)))
+    said = "won less often than before: 30 % against 47 % in 2024-q1 to 2024-q4"
+    (line,) = (text for text in card("changed", page.dossier) if "than before" in text)
+    assert said in line.replace("\N{NO-BREAK SPACE}", " ") and said in plain(page.expected())
+    watched = dossier(outcome=claims(MOVED | {"verdict": "leaning"}))
+    assert "may be won less often" in plain(playbook(watched).expected())
+    assert not any("than before" in text for text in card("changed", watched)), "what leans is no headline"
+
+
+def test_a_brief_is_judged_by_what_was_promised_and_by_nothing_that_was_not() -> None:
+    text = plain(brief(dossier()).judged())
+    assert "that sales accepts, no share is promised" in text and "against the promised range 44 %" in text
+    none = plain(brief(dossier(chosen="slow")).judged())
+    assert "no range is promised: no evidence yet" in none and "against the promised range" not in none
+
+
+def test_the_size_says_whom_the_rule_knows_nothing_of() -> None:
+    size = {"measure": "persona_share", "field": "persona", "level": "fast", "family": "none", "verdict": "estimated"}
+    blank = size | {"measure": "n_unrecognised", "verdict": "counted", "unit": "count", "estimate": 546, "n": 2171}
+    facts = glance(playbook(dossier(plan=claims(size, blank)))).facts
+    assert "; 546 of these 2,171 are given to it though nothing that the rule asks for is known" in facts[0].text
+    assert len(facts[0].claims) == 2
+
+
+def test_points_of_two_cards_are_told_apart() -> None:
+    card = {"measure": "card_points", "unit": "count", "family": "none", "verdict": "estimated", "baseline": None,
+            "field": "persona", "level": "fast", "estimate": 0, "low": -8, "high": 8}  # fmt: skip
+    text = plain(brief(dossier(plan=claims(card, card | {"source_table": "leads"}))).expected())
+    assert "points on the card for deals: 0" in text and "points on the card for leads: 0" in text
+
+
+def test_a_personas_own_channels_stand_before_those_of_everyone() -> None:
+    own = {"notebook": "03_leads", "cell": "persona_channels", "field": "channel", "subject": "fast", "unit": "amount"}
+    cost = own | {"measure": "cost_per_won_amount", "effect": -5.0, "needed_n": 9}
+    came = own | {"measure": "n_leads", "verdict": "counted", "unit": "count", "family": "none"}
+    few = cost | {"level": "search", "verdict": "leaning", "n": 5}
+    everyone = cost | {"level": "search", "subject": "market", "estimate": 0.1}
+    counted = [came | {"level": name, "measure": of} for name in ("search", "partner") for of in ("n_leads", "n_won")]
+    plan = claims(*counted, few, everyone, cost | {"level": "partner"})
+    page = brief(dossier(plan=plan))
+    used = next(part for part in glance(page).cards if part.title == "Channels").lines
+    assert [line.text for line in used] == ["Partner – use:", "Search – use (all personas):"]
+    assert "a difference that leans and does not hold" in plain(page.channels())
 
 
 def test_without_evidence_every_card_says_what_to_collect() -> None:
@@ -528,13 +590,28 @@ def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -
     assert said(undecided) == ["11 of 40 ended deals had no decision (28 %)."]
 
 
+def test_nobody_is_asked_to_record_what_is_recorded() -> None:
+    recorded = {"recorded": ["competitor", "loss_reason", "no_decision"]}
+    for rival in ("rival-a", "no_decision"):
+        page = battlecard(
+            dossier("competitor", rival, plan=claims(), steps={"personas": Step("personas", {}, recorded)})
+        )
+        text = plain([page.met(), page.why(), page.strong()])
+        assert "It is recorded; fewer than ten deals of a kind are known yet." in text
+        assert "Record deals" not in text and "Record no_decision" not in text
+    first_one = dossier(steps={"personas": Step("personas", {}, recorded)}, outcome=claims())
+    assert "rejection_reason" not in plain(brief(first_one).feedback())
+    assert "Record deals.competitor" not in plain(playbook(replace(first_one, plan=claims())).buying())
+
+
 def test_a_rival_without_ten_deals_gets_no_figures() -> None:
     for rival in ("rival-a", "no_decision"):
         found = dossier("competitor", rival, plan=claims())
         (only,) = said(battlecard(found).standing)
         assert only.endswith("in fewer than ten of the deals that ended: too few to tell.")
         assert battlecard(found).results["n_deals"] is None
-        assert "Record deals.competitor" in plain(battlecard(found).met())
+        asked = "Record no_decision" if rival == "no_decision" else "Record deals.competitor"
+        assert asked in plain(battlecard(found).met())
 
 
 def test_the_battlecard_is_as_old_as_the_deals_and_texts_behind_it() -> None:

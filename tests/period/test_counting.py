@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.period.counting import counts, lagged_rate, levels, rates, recent, share_counts
+from closedloop.period.counting import band_names, counts, lagged_rate, levels, rates, recent, share_counts
 from closedloop.terms import RARE
 
 
@@ -69,3 +69,9 @@ def test_share_counts_leave_out_groups_under_ten() -> None:
 @pytest.mark.parametrize(("n", "expected"), [(9, []), (10, [0.3])])
 def test_a_rate_of_fewer_than_ten_is_not_stated(n: int, expected: list[float]) -> None:
     assert [row["estimate"] for row in rates([("a", 0.3 * n, n)], "field")] == pytest.approx(expected)
+
+
+def test_bands_of_large_numbers_are_no_powers_of_ten() -> None:
+    low, high = "1,698,000,000", "3,027,000,000"
+    assert band_names([1_698_123_456.0, 3.027e9]) == [f"up to {low}", f"{low} to {high}", f"over {high}"]
+    assert band_names([1995.0, 12345.6]) == ["up to 1995", "1995 to 12,350", "over 12,350"]

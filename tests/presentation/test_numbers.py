@@ -39,6 +39,8 @@ def test_estimated_money_has_three_significant_digits_and_totals_have_all() -> N
 
 def test_an_interval_names_its_unit_once() -> None:
     assert numbers.interval(0.38, 0.5, "rate", "EUR") == f"38–50{NBSP}%"
+    assert numbers.interval(0.1361, 0.1439, "rate", "EUR") == f"13.6–14.4{NBSP}%", "never 14–14"
+    assert numbers.interval(0.9999, 1.0, "rate", "EUR") == f"99.99–100.00{NBSP}%"
     assert numbers.interval(1000, 2500, "amount", "EUR") == f"EUR{NBSP}1,000–2,500"
     assert numbers.interval(-0.19, 0.02, "ratio", "EUR") == "−0.19 to 0.02"
 

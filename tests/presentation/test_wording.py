@@ -20,7 +20,7 @@ def told(ledger: pd.DataFrame) -> list[str]:
 
 def test_a_supported_claim_is_stated_with_estimate_baseline_interval_n_and_period() -> None:
     assert said() == (
-        "Number of sites: over 20 – won more often: 44 % against 33 % of all deals decided in the same periods "
+        "Number of sites: over 20 – won more often: 44 % against 33 % of all deals decided in like periods "
         "(90 % interval 38–50 %, n = 210, 2024-q2 to 2025-q1)."
     )
 
@@ -36,14 +36,14 @@ def test_a_leaning_claim_says_may_and_is_only_watched() -> None:
 
 
 def test_rates_that_would_read_the_same_get_a_decimal() -> None:
-    assert "5.3 % against 4.9 % of all deals decided in the same periods" in said(estimate=0.053, baseline=0.049)
+    assert "5.3 % against 4.9 % of all deals decided in like periods" in said(estimate=0.053, baseline=0.049)
     assert "44 % against 33 %" in said()
 
 
 def test_an_indistinguishable_claim_says_what_n_could_show() -> None:
     assert said(verdict="indistinguishable", n=400) == (
         "Number of sites: over 20, share of decided deals won – no detectable difference from 33 % of all deals "
-        "decided in the same periods (n = 400 could show 8 points or more, 2024-q2 to 2025-q1)."
+        "decided in like periods (n = 400 could show 8 points or more, 2024-q2 to 2025-q1)."
     )
 
 

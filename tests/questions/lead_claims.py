@@ -118,7 +118,7 @@ def _leads() -> Draft:
     predicted = pd.DataFrame(groups).assign(baseline=[0.1, 0.5])
     draft.estimate(predicted, at["calibration"], "observed_rate", kind="predictive")
     draft.count([{"estimate": 1, "n": 2}], at["calibration"], "n_groups_inside")
-    draft.count([{"estimate": 1}], at["next_leads"], "n_listed")
+    draft.count([{"estimate": 1, "n": 3}], at["next_leads"], "n_listed")
     draft.count([{"estimate": 0, "n": 1}], at["next_leads"], "n_drawn")
     draft.count([{"estimate": 89, "n": 1}], at["next_leads"], "median_age_days", unit="days")
     draft.count([{"estimate": 12}], at["next_leads"], "n_to_hand_off")

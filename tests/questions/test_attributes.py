@@ -50,6 +50,9 @@ def test_sizes_and_what_most_are_equal_the_leads_that_the_rule_as_sql_finds(now:
     told = recognise(now.leads(window=False)).stated
     found = told.query("measure == 'persona_share'").set_index("level")
     assert found["estimate"].to_dict() == pytest.approx(share.to_dict())
+    blank = leads.loc[leads["sites"].isna(), "persona"].value_counts()
+    unknown = told.query("measure == 'n_unrecognised'").set_index("level")["estimate"]
+    assert unknown.to_dict() == blank[blank >= 10].to_dict() and len(unknown) == 1, "all of them get one persona"
     members = told.query("measure == 'member_share'")
     assert len(members) > 2
     for claim in members.itertuples():

@@ -31,7 +31,7 @@ def heard(now: OpenPeriod) -> Answer:
 
 @pytest.fixture(scope="module")
 def used(now: OpenPeriod) -> Answer:
-    return buying(now.deals(), now.touches(), "texts")
+    return buying(now.deals(ended=False), now.touches(), "texts")
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +131,32 @@ def test_won_leads_were_touched_so_often(told: pd.DataFrame, now: OpenPeriod) ->
     assert [row["estimate"], row["n"]] == [np.quantile(n, 0.5, method="inverted_cdf"), len(n)]
 
 
-def test_texts_are_counted_with_the_day_of_their_last_use(used: Answer, told: pd.DataFrame) -> None:
+def test_texts_are_counted_on_open_deals_too_with_the_day_of_their_last_use(
+    used: Answer, told: pd.DataFrame, now: OpenPeriod
+) -> None:
     n, seen = stated(told, "n_used"), used.tables["materials"].set_index("material_id")
-    assert n["estimate"].min() >= LEAST_SHOWN
-    assert sorted(n.index) == sorted(seen.index)
-    assert seen["last_on"].max() <= pd.Timestamp(YEAR[1])
+    deals, touches = now.situation.deals, known_touches(now).dropna(subset=["material_id"])
+    sent = touches[touches["deal_id"].isin(deals["deal_id"]) | touches["lead_id"].isin(deals["lead_id"].dropna())]
+    sent = sent.assign(touched_on=pd.to_datetime(sent["touched_on"]))
+    counted = sent.loc[sent["touched_on"] >= YEAR[0], "material_id"].value_counts()
+    assert n["estimate"].to_dict() == counted[counted >= LEAST_SHOWN].to_dict()
+    assert seen["last_on"].to_dict() == sent.groupby("material_id")["touched_on"].max().to_dict()
+    open_ones = deals[deals["outcome"] == "open"]
+    assert sent["deal_id"].isin(open_ones["deal_id"]).any(), "the test asks nothing"
+    assert set(zip(n["first_period"], n["last_period"], strict=True)) == {("2024-q2", "2025-q1")}
+
+
+def test_deals_that_ended_before_the_window_do_not_count_where_a_text_was_used(
+    told: pd.DataFrame, now: OpenPeriod
+) -> None:
+    ended = of_year(now, "deals", "closed_on")
+    decided = ended[ended["outcome"].isin(["won", "lost"])]
+    assert stated(told, "win_rate_when_used")["n"].between(LEAST_SHOWN, len(decided)).all()
+    sent = known_touches(now)
+    for name, row in stated(told, "win_rate_when_used").iterrows():
+        mine = sent[sent["material_id"] == name]
+        hit = decided["deal_id"].isin(mine["deal_id"].dropna()) | decided["lead_id"].isin(mine["lead_id"].dropna())
+        assert row["n"] == hit.sum()
 
 
 def test_the_texts_in_force_go_to_the_documents_and_not_to_the_page(used: Answer, now: OpenPeriod) -> None:

@@ -151,8 +151,11 @@ def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: SimpleNamespac
 def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_score(planned: SimpleNamespace) -> None:
     line = repr(planned.now.bottom_line()).splitlines()[0].replace("\N{NO-BREAK SPACE}", " ")
     n = planned.funnel.results["n_leads"]
+    (waits,) = planned.calls.stated.query("measure == 'n_listed'")["n"]
+    assert waits > 200
     assert line == (
-        f"- {n:,} leads came or were handed off in the periods looked at; 200 records wait on the list to call. "
+        f"- {n:,} leads came or were handed off in the periods looked at; "
+        f"200 of {waits:,} records that wait are on the list to call. "
         "Lead score: usable."
     )
 

@@ -51,7 +51,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
         (
             "amounts",
-            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average, as estimated; half are",
+            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average; half are under EUR 800.",
         ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
         ("amounts", "(win rate times mean amount, both drawn toward all) of"),
@@ -61,11 +61,11 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
         ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won have no reason that can be read."),
         ("loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
-        ("adjusted", "Plan, within number of sites – the difference turns round: +11 points, against −8 points"),
+        ("adjusted", "Plan, within number of sites – the difference turns round: +11 points from like others, −8"),
         ("adjusted", "+11 points (+5 to +20 points, n = 90) number of sites yes"),
         ("adjusted", "+2 points (−10 to +14 points, n = 90) period no"),
         ("adjusted", "−11 points (−24 to +2 points, n = 90) number of sites maybe"),
-        ("reps", "12 sellers with 90 decided deals are not shown to differ beyond luck (p = 0.4): no league"),
+        ("reps", "12 sellers with 90 decided deals are not shown to differ beyond luck (q = 0.4, corrected"),
     ],
 )
 def test_figures_stand_where_they_belong(name: str, said: str) -> None:
@@ -145,7 +145,9 @@ def test_amounts_are_compared_where_there_are_groups_to_compare() -> None:
     look = {"cell": "amounts", "measure": "won_amount", "unit": "amount", "field": "product", "level": "plan",
             "estimate": 2500, "low": 2000, "high": 3000, "baseline": 1000, "effect": 1500, "n": 12}  # fmt: skip
     said = page("amounts", stacked([claims(look), CLAIMS], CLAIM_COLUMNS))
-    assert "Product: Yard Plan – larger deals: EUR 2,500 against EUR 1,000 over all won deals" in said
+    assert (
+        "Product: Yard Plan – larger deals: EUR 2,500, drawn toward all, against EUR 1,000 on average over all" in said
+    )
     assert "EUR 2,500 (EUR 2,000–3,000, n = 12) EUR 2,400" in said
 
 
@@ -166,7 +168,7 @@ def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> No
     ledger = claims(found, uneven)
     shares = "Competitor is recorded in 100 % of won and 83 % of lost deals"
     said = page("findings", ledger)
-    assert "of all deals decided in the same periods that record it" in said and shares in said
+    assert "of all deals decided in like periods that record it" in said and shares in said
     assert "is recorded in" not in page("findings", ledger.assign(verdict=["supported", "indistinguishable"]))
 
 

@@ -100,12 +100,18 @@ def test_days_and_amounts_are_those_of_won_deals(step: Found, window: pd.DataFra
     by = stated(step, "median_cycle_days", "product")["estimate"]
     assert by.to_dict() == days.groupby(won["product"]).median().to_dict()
     mean = shrink_amounts(won["won_amount"], np.zeros(len(won))).iloc[0]
-    assert stated(step, "mean_amount")["estimate"].item() == pytest.approx(mean["estimate"])
+    assert stated(step, "mean_amount")["estimate"].item() == pytest.approx(won["won_amount"].mean())
     coming = stated(step, "next_amount").iloc[0]
     assert coming["kind"] == "predictive"
     assert won["won_amount"].between(coming["low"], coming["high"]).mean() == pytest.approx(0.9, abs=0.02)
     looked = step.looks[step.looks["measure"] == "won_amount"].set_index("level")
     assert set(looked.index) == {"ports", "others"}
+    assert looked["baseline"].to_numpy() == pytest.approx(np.full(2, won["won_amount"].mean()))
+    decided = window[window["outcome"].isin(["won", "lost"])]
+    brings = won["won_amount"].sum() / len(decided)
+    per_deal = step.looks[step.looks["measure"] == "won_amount_per_decided"]
+    assert per_deal["baseline"].to_numpy() == pytest.approx(np.full(2, brings))
+    assert stated(step, "won_amount_per_decided").loc[""]["estimate"] == pytest.approx(brings)
     products = stated(step, "mean_amount", "product")
     assert set(products.index) == {"plan", "gate", "crew"}, "products are shown, not compared"
     assert products["low"]["plan"] > mean["estimate"]
@@ -126,6 +132,7 @@ def test_where_one_deal_makes_the_mean_it_is_named_and_nothing_is_compared(windo
     assert mean[["low", "high"]].isna().all() and mean["reason"] == ONE_DEAL
     assert stated(step, "large_amount", "deal_id")["estimate"].to_dict() == {name: 1e9}
     median = stated(step, "median_amount").loc[""]
+    assert median["estimate"] == won["won_amount"].median()
     assert median["low"] <= won["won_amount"].median() <= median["high"]
     per_decided = stated(step, "won_amount_per_decided").loc[""]
     assert per_decided["estimate"] > 1e6 and np.isnan(per_decided["low"])
@@ -174,6 +181,8 @@ def test_reasons_are_shares_of_those_recorded(step: Found, window: pd.DataFrame)
     agreement = stated(step, "loss_reason_agreement").iloc[0]
     assert agreement["n"] >= LEAST_SHOWN and 0.2 < agreement["estimate"] < 0.7
     assert set(stated(step, "buyer_loss_share", "topic")["source_table"]) == {"notes"}
+    noted = stated(step, "n_buyer_losses").iloc[0]
+    assert noted["n"] == len(lost) and noted["estimate"] >= agreement["n"]
 
 
 def test_lost_deals_without_a_reason_are_told(window: pd.DataFrame) -> None:

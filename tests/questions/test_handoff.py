@@ -228,9 +228,9 @@ def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse
     frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, PERIOD)))
     decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
     single = decided[decided["sites"] == "1"]
-    fits = found.loc["of a persona that wins more often, yet given back"]
+    fits = found.loc["of a persona promised above the rate of all, yet given back"]
     assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
-    assert found.loc["of a persona that wins less often, yet accepted", "n"] == len(decided) - len(single)
+    assert found.loc["of a persona promised below the rate of all, yet accepted", "n"] == len(decided) - len(single)
     few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in personas))
     leads = opening("harbor", PERIOD, "04_handoff", few).leads(window=False)
     kinds = stated(handoff(leads, "disagreements"), "n_disagreements").index

@@ -67,7 +67,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
         ("promises", "50 % (46–58 %, n = 80) 30 % (26–38 %, n = 80) 40 % (36–48 %, n = 80) 31 won of 80"),
         ("promises", "The highest promise now: 40 % of decided deals, by persona Fast start."),
         ("funnel", "Fast start 100 60 % (59–70 %, n = 100) 20 % (19–70 %, n = 100)"),
-        ("avoid", "Slow – won less often: 23 % against 33 % of all deals decided in the same periods"),
+        ("avoid", "Slow – won less often: 23 % against 33 % of all deals decided in like periods"),
         ("avoid", "Number of sites: 1 – accepted by sales less often: 23 % against 33 %"),
         ("avoid", "Fast start too early 70 % (50–85 %, n = 20)"),
         ("stability", "Each is found again with 0.7 or more (slow): too loose to plan with alone."),

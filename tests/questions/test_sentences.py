@@ -171,6 +171,18 @@ def test_sales_is_asked_to_touch_what_it_accepted() -> None:
     assert asked == "- Sales: touch every accepted lead, 7 of 40 never were."
 
 
+LOST = {"measure": "n_lost", "family": "none", "unit": "count", "field": "", "level": "", "estimate": 40, "n": 90}
+REASON = LOST | {"measure": "loss_share", "field": "loss_reason", "level": "price", "unit": "rate", "estimate": 0.5}
+
+
+def test_sales_is_asked_for_more_buyers_reasons_than_those_that_are_known() -> None:
+    few = plain(review._show_requests(seen(claims(LOST, REASON)), ""))
+    assert "ask more buyers why they did not buy; fewer than ten of the deals that were not won" in few
+    noted = LOST | {"measure": "n_buyer_losses", "estimate": 29, "n": 60, "source_table": "notes"}
+    known = plain(review._show_requests(seen(claims(LOST, REASON, noted)), ""))
+    assert "buy; 29 of the deals that were not won" in known and "own reason, none ten times" in known
+
+
 def found(*changes: dict[str, object]) -> pd.DataFrame:
     """Claims of 05 on how deals end."""
     return claims(*({"family": "how they end"} | change for change in changes))
@@ -186,7 +198,7 @@ def test_a_finding_that_turns_round_is_told_apart_in_the_review() -> None:
     assert "Product: Yard Plan, within number of sites – the difference turns round" in shown
     (counted,) = review._how_many_hold(seen(both))
     assert plain(counted).startswith(
-        "0 findings about deals hold, 1 not like for like, 0 to watch; for 0 comparisons the data are"
+        "0 findings about deals hold, 1 do not, or may not, like for like, 0 to watch; for 0 comparisons"
     )
 
 
@@ -208,7 +220,19 @@ def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
     assert "cannot be told" in plain(review.one_play(seen(found(wide))))
     narrow = {"verdict": "indistinguishable", "estimate": 0.33, "low": 0.30, "high": 0.36, "baseline": 0.33}
     same = plain(review.one_play(seen(found(persona | narrow | {"effect": 0.0, "n": 2000, "p": 0.9}))))
-    assert same == "All personas are won alike, within 10 points: one play for all will do."
+    assert same == "All personas are won alike, within 9 points: one play for all will do."
+    rare = narrow | {
+        "estimate": 0.13,
+        "low": 0.12,
+        "high": 0.14,
+        "baseline": 0.09,
+        "effect": 0.04,
+        "n": 2000,
+        "p": 4e-9,
+    }
+    assert "cannot be told" in plain(review.one_play(seen(found(persona | rare))))
+    leaning = persona | narrow | {"verdict": "leaning"}
+    assert "cannot be told" in plain(review.one_play(seen(found(leaning))))
     assert "win rates are not compared" in plain(review.one_play(seen(claims())))
 
 

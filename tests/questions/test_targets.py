@@ -135,7 +135,10 @@ def test_without_outcomes_what_is_known_is_counted_and_the_rest_is_named(out: Pa
     with silence():
         first = researched("harbor", "2024-q1", out / "first").choice
         assert {"win_rate", "sales_cycle", "won_amount"} <= set(first.results["criteria_unavailable"])
-        assert "win rate (record outcomes of deals)" in first.missing["uncounted"]
+        assert "win rate (recorded, in some segment too few yet)" in first.missing["uncounted"]
+        assert "record the day" not in first.missing["uncounted"], "it is recorded"
+        judged = first.tables["targets"].query("choice in ['target', 'not now']")["reason"]
+        assert len(judged) and judged.str.contains("own strength counts only materials ready").all()
         assert not (first.stated["measure"] == "criterion_win_rate").any()
         assert (first.closed[0]["measure"] == "attractiveness_score").any()
 

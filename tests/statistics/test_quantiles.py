@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from closedloop.statistics.cumulative_incidence import quantile
+from closedloop.statistics.cumulative_incidence import median, quantile
 from scipy import stats
 
 
@@ -39,3 +39,9 @@ def test_nothing_and_too_few_have_no_interval() -> None:
     assert np.isnan(quantile([])["estimate"])
     assert np.isnan(quantile([3.0, np.nan])["low"])
     assert quantile([3.0, np.nan])["estimate"] == 3
+
+
+def test_the_median_of_an_even_number_is_the_mean_of_the_two_in_the_middle() -> None:
+    found = median([1, 2, 3, 10, np.nan])
+    assert [found["estimate"], found["n"]] == [2.5, 4] and np.isnan(median([])["estimate"])
+    assert quantile([1, 2, 3, 10])["estimate"] == 2

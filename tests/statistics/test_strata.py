@@ -2,7 +2,13 @@
 
 import numpy as np
 import pytest
-from closedloop.statistics.proportions import compare_in_strata, shrink_rates, standardised, stratified_difference_p
+from closedloop.statistics.proportions import (
+    compare_in_strata,
+    shrink_rates,
+    standardised,
+    stratified_difference_p,
+    wilson,
+)
 from closedloop.statistics.stratified import adjusted_difference
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +88,16 @@ def test_a_group_of_all_cases_keeps_its_rate_and_its_interval():
     assert found.estimate[0] == pytest.approx(4238 / 6711, abs=1e-4)
     assert [found.low[0], found.high[0]] == pytest.approx([alone.low[0], alone.high[0]], abs=1e-4)
     assert found.high[0] - found.low[0] > 0.015
+
+
+def test_a_group_far_below_the_others_of_a_stratum_that_it_nearly_fills_keeps_its_rate():
+    """8,500 of a quarter's 8,900 cases win 13 %, its other 400 38 %; of a rare outcome's whole year 9 % do."""
+    k, n = np.array([1105.0, 152.0]), np.array([8500.0, 400.0])
+    rate, share, total = 1257 / 8900, n / 8900, 40_000
+    found = compare_in_strata(k, n, n * rate, n * (1 - share), 0.09, total)
+    low, high = wilson(k[0], n[0])
+    assert [found.low[0], found.estimate[0], found.high[0]] == pytest.approx([low, 0.13, high])
+    assert found.baseline[0] == pytest.approx(rate)
 
 
 def test_the_interval_of_a_group_that_fills_most_of_its_strata_is_that_of_its_own_rate():

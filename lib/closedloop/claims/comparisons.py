@@ -247,8 +247,8 @@ def _amount_field(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The looks of one field."""
     if len(table) < 2:
         return typed([], LOOK_COLUMNS)
-    effect = table["estimate"] - table["baseline"]
-    return table.rename(columns={"group": "level"}).assign(field=name, effect=effect)
+    effect = table["estimate"] - table["whole"]
+    return table.rename(columns={"group": "level"}).assign(field=name, baseline=table["whole"], effect=effect)
 
 
 def cycle_looks(
@@ -334,7 +334,10 @@ def decided_looks(deals: pd.DataFrame, origin: Origin, *, measure: str, threshol
     if len(table) < 2:
         return typed([], LOOK_COLUMNS)
     told = table.rename(columns={"group": "level"}).assign(
-        field=rows["field"].iloc[0], effect=table["estimate"] - table["baseline"], subject="market"
+        field=rows["field"].iloc[0],
+        baseline=table["whole"],
+        effect=table["estimate"] - table["whole"],
+        subject="market",
     )
     return typed(told.assign(**meta_of(origin, measure, "amount", "descriptive")), LOOK_COLUMNS)
 

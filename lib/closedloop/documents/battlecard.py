@@ -11,7 +11,17 @@ from closedloop.documents.glance import heard
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating
 from closedloop.presentation.charts import Picture
-from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, recorded, records, where
+from closedloop.presentation.sentences import (
+    COUNTED_ONLY,
+    Claim,
+    backed,
+    firm,
+    first,
+    honestly,
+    recorded,
+    records,
+    where,
+)
 from closedloop.presentation.tables import dots_of
 from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
@@ -44,7 +54,8 @@ class Battlecard(Document):
         """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""
         shares = self._stated("met_share")
         if shares.empty:
-            lacking = "Record deals.competitor; ten deals of a kind are enough."
+            lacking = self.dossier.lacking("competitor", "Record deals.competitor; ten deals of a kind are enough.")
+            lacking = self._no_decision_lacking if self._is_undecided else lacking
             return self._shown(Part("When you meet them", empty=lacking))
         title = "Which deals end without a decision?" if self._is_undecided else f"Where is {self.dossier.name} met?"
         axis = "share of ended deals of this kind" + ("" if self._is_undecided else " that record whom we met")
@@ -56,7 +67,8 @@ class Battlecard(Document):
         return self._shown(
             Part("Why buyers say no, in their words' topics", heard(self.dossier, "loss_topic", most),
                  empty="Ask buyers who said no; log it as a note of kind loss."),
-            Part("Why, as sellers recorded it", reasons, empty="Record deals.loss_reason; ten of a kind are enough."),
+            Part("Why, as sellers recorded it", reasons,
+                 empty=self.dossier.lacking("loss_reason", "Record deals.loss_reason; ten of a kind are enough.")),
             Part("What is objected in such deals", heard(self.dossier, "objection", most), empty=NO_NOTES),
         )  # fmt: skip
 
@@ -65,7 +77,7 @@ class Battlecard(Document):
         if self._is_undecided:
             text = "See the figure above: the share of deals of each kind that ended undecided."
             lines = [] if self._stated("met_share").empty else [Line(text)]
-            return self._shown(Part("Where deals stall", lines, empty="Record no_decision as an outcome of deals."))
+            return self._shown(Part("Where deals stall", lines, empty=self._no_decision_lacking))
         rates = self._stated("win_rate").sort_values("estimate", ascending=False, kind="stable")
         outcome = self.dossier.outcome
         rows = where(outcome, field="competitor", level=self.dossier.chosen)
@@ -78,9 +90,8 @@ class Battlecard(Document):
         if rates.empty:
             lacking = "Ten decided deals of a kind against this rival are needed."
             return self._shown(Part("Where we win and for whom", empty=lacking), compared)
-        note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
         title = f"Where do we win against {self.dossier.name}?"
-        return self._shown(self._dots(rates, title, "share of decided deals won"), note, compared)
+        return self._shown(self._dots(rates, title, "share of decided deals won"), Note(COUNTED_ONLY), compared)
 
     def questions(self, most: int = 4) -> Shown:
         """What to ask and to answer, from the team's own texts (``most`` of each)."""
@@ -140,6 +151,10 @@ class Battlecard(Document):
     @property
     def _is_undecided(self) -> bool:
         return self.dossier.chosen == NO_DECISION
+
+    @property
+    def _no_decision_lacking(self) -> str:
+        return self.dossier.lacking(NO_DECISION, "Record no_decision as an outcome of deals.")
 
     @property
     def _plan(self) -> pd.DataFrame:

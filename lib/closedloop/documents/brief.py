@@ -53,7 +53,7 @@ class CampaignBrief(Document):
         texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
         need = [Line(f"Speak to: {spoken(topics[0])}.")] if topics else []
         shown_by_test = [Line.of(said) for said in winners(dossier.plan, dossier.words, set(self._brought["level"]))]
-        used = [one for one in advice if one.word in ("use", "keep")]
+        used = sorted((one for one in advice if one.word in ("use", "keep")), key=lambda one: one.is_markets)
         tried = [one for one in advice if one.word == "test"]
         channels = [self._short(one) for one in (used or tried)[:most]]
         stopped = [self._short(one) for one in advice if one.word == "stop"][:most]
@@ -66,7 +66,7 @@ class CampaignBrief(Document):
             Part("Stop", stopped, empty="Nothing is known about channels yet: spread, and measure."),
             Part("Offer", plainly(dossier.texts("offer"), 2), empty=f"No offers. {NO_TEXTS}"),
             glance.prospects(dossier),
-            Part("Leads promised", self._promised, empty="Set goals in market.toml."),
+            Part("Leads", self._promised, empty="Set goals in market.toml."),
         ]
         return self._shown(glance.page(dossier, [glance.size_of(dossier), glance.choice(dossier)], cards))
 
@@ -143,7 +143,8 @@ class CampaignBrief(Document):
         said = [line for kind in ("sales_feedback", "sales_rejection") for line in heard(dossier, kind, most)]
         return self._shown(
             Part("Why sales rejected last period's leads", share_lines(rejected, dossier.words, "rejected leads"),
-                 empty="Collect leads.rejection_reason from a short closed list."),
+                 empty="Collect leads.rejection_reason from a short closed list." if "handoff" in dossier.steps
+                 else "No period before this one was looked back on."),
             Part("What sales says about this persona's leads", said, empty=NO_NOTES),
         )  # fmt: skip
 
@@ -159,13 +160,18 @@ class CampaignBrief(Document):
     def judged(self) -> Shown:
         """What will be measured at the end of the period, agreed before it starts."""
         until, promise = self.dossier.valid_until, promise_of(self.dossier)
+        goals = self.dossier.words.definition.goals.get(self.dossier.period.name)
+        accepted = "no share is promised"
+        if goals is not None and goals.accepted_rate is not None:
+            accepted = f"against the promised {numbers.rate(goals.accepted_rate)}, all personas together"
         how = "Win rate of this persona's deals, against the promised range"
+        how = how if promise.claims else "Win rate of this persona's deals; no range is promised:"
         if self.dossier.result("personas", "only_won"):
             how = "Share of this persona's leads won in time, against the last one; win rate"
         when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
         lines = [
             Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
-            Line("Share of handed-off leads that sales accepts, against the promise above"),
+            Line(f"Share of handed-off leads that sales accepts, {accepted}"),
             Line("Cost per accepted lead and per won deal, by channel"),
             Line(how, promise.text, claims=promise.claims),
         ]
@@ -198,7 +204,7 @@ class CampaignBrief(Document):
         goals = self.dossier.words.definition.goals.get(self.dossier.period.name)
         if goals is None or goals.n_leads is None:
             return []
-        return [Line(f"{numbers.count(goals.n_leads)} leads promised to sales, all personas together", mark=PROMISED)]
+        return [Line(f"{numbers.count(goals.n_leads)} leads to sales, all personas together", mark=PROMISED)]
 
     def _short(self, advice: Advice) -> Line:
         """What to do with a channel, and the figures behind it."""

@@ -288,6 +288,11 @@ class Dossier:
     def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
         return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
 
+    def lacking(self, column: str, collect: str) -> str:
+        """What to collect of deals; where 02 found ``column`` recorded, that too few of them are known yet."""
+        is_recorded = column in (self.result("personas", "recorded") or ())
+        return "It is recorded; fewer than ten deals of a kind are known yet." if is_recorded else collect
+
     def result(self, step: str, name: str) -> Any:
         """A key figure of a step; None when there is none."""
         return self.steps[step].results.get(name) if step in self.steps else None

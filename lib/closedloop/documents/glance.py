@@ -11,9 +11,10 @@ from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, 
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
-from closedloop.presentation.persona_words import detail
-from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, value, where
+from closedloop.presentation.persona_words import detail, unrecognised
+from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
 from closedloop.presentation.words import capital
+from closedloop.terms import Verdict
 
 IN_ALL_DEALS = "in all deals"
 _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are
@@ -34,10 +35,15 @@ def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
         return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
     whole, place = _REMARKS[kind]
     told = [
-        Line(dossier.words.level("topic", claim["level"]), f"{share_of(claim)} {whole}", place, claim_ids(claim))
+        Line(
+            dossier.words.level("topic", claim["level"]),
+            f"{share_of(claim)} {whole}",
+            f"{place}, {span(claim)}",
+            claim_ids(claim),
+        )
         for claim in records(market_topics(dossier, kind).head(limit))
     ]
-    return [*told, *so_far(dossier, kind)]
+    return [*told, *logged(dossier, kind)]
 
 
 def own_topics(dossier: Dossier, kind: str) -> pd.DataFrame:
@@ -55,19 +61,21 @@ def share_of(claim: Claim) -> str:
     return f"{numbers.count(claim['estimate'])} of {numbers.count(claim['n'])}"
 
 
-def so_far(dossier: Dossier, kind: str) -> list[Line]:
-    """What was logged so far though no topic was named ten times: here, and in the market where it has none either."""
+def logged(dossier: Dossier, kind: str) -> list[Line]:
+    """How much was logged where no topic was named ten times: here, and in the market where it has none either."""
     if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
         return []
     whole, place = _REMARKS[kind]
     subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
-    lines = []
+    every, lines = first(dossier.plan, measure=f"n_{kind}", subject="market", field=""), []
     for subject, told in subjects:
         n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")
         if n is None:
-            lines.append(Line(f"Fewer than ten {whole} are logged {told} so far"))
+            within = "the periods looked at" if every is None else span(every)
+            cited = () if every is None else claim_ids(every)
+            lines.append(Line(f"Fewer than ten {whole} were logged {told} in {within}", claims=cited))
         else:
-            text = f"{numbers.count(n['estimate'])} {whole} are logged {told} so far, no topic ten times"
+            text = f"{numbers.count(n['estimate'])} {whole} were logged {told} in {span(n)}, no topic ten times"
             lines.append(Line.of(stating(text, n)))
     return lines
 
@@ -134,7 +142,9 @@ def size_of(dossier: Dossier) -> Sentence:
     claim = first(dossier.plan, measure="persona_share", level=dossier.chosen)
     if claim is None:
         return Sentence("size unknown")
-    return stating(f"{backed(claim, dossier.words)} of known {claim['source_table']}", claim)
+    blank = first(dossier.plan, measure="n_unrecognised", level=dossier.chosen)
+    text = f"{backed(claim, dossier.words)} of known {claim['source_table']}"
+    return stating(f"{text}; {unrecognised(blank)}", claim, blank) if blank else stating(text, claim)
 
 
 def choice(dossier: Dossier) -> Sentence:
@@ -169,7 +179,7 @@ def objection(dossier: Dossier) -> Part:
     """The objection raised most often here, else in all deals, with the team's answer."""
     own = own_topics(dossier, "objection")
     found = own if len(own) else market_topics(dossier, "objection")
-    lines = [] if len(own) else so_far(dossier, "objection")
+    lines = [] if len(own) else logged(dossier, "objection")
     if len(found):
         told = heard(dossier, "objection", 1)[0]
         answers = plainly(dossier.texts("answer", topics=[str(found["level"].iloc[0])]), 1)
@@ -191,15 +201,23 @@ def prospects(dossier: Dossier) -> Part:
     return Part("What to expect", lines, name="expect")
 
 
+def moved(dossier: Dossier, *verdicts: str) -> list[Line]:
+    """How the persona's win rate and its share of deals moved in the period before, as 06 compared them."""
+    mine = where(dossier.outcome, subject=dossier.chosen)
+    told = mine[mine["measure"].isin(["drift_win_rate", "drift_share"]) & mine["verdict"].isin(verdicts)]
+    return [Line.of(said) for said in sentences(told, dossier.words)]
+
+
 def changed(dossier: Dossier) -> Part:
-    """What changed in who they are since last period, and what became of the last promise."""
+    """What changed in who they are since last period, what moved, and what became of the last promise."""
     frame = dossier.table("personas", "changes")
     mine = frame[frame["persona"] == dossier.chosen] if len(frame) else frame
-    moved = [row for row in records(mine) if row["change"] != "kept"]
-    told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in moved[:MOST]]
+    other = [row for row in records(mine) if row["change"] != "kept"]
+    told = [Line(capital(f"{spoken(row['change'])}: {detail(row, dossier.words)}")) for row in other[:MOST]]
     told = told or [Line("Nothing in who they are")]
     entered = signals.changed(dossier)
     if len(entered) > _MOST_SIGNALS:
         every = tuple(name for line in entered for name in line.claims)
         entered = [Line(f"{len(entered)} signals entered or left: see “What moves the chance?”", claims=every)]
-    return Part("What changed", [*told, *entered, *promise_history(dossier)], name="changed")
+    lines = [*told, *entered, *moved(dossier, Verdict.SUPPORTED), *promise_history(dossier)]
+    return Part("What changed", lines, name="changed")

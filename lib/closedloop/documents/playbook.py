@@ -22,17 +22,18 @@ from closedloop.documents.document import (
 from closedloop.documents.glance import (
     IN_ALL_DEALS,
     heard,
+    logged,
     market_topics,
     own_topics,
     promise_history,
     share_of,
-    so_far,
 )
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
 from closedloop.presentation.tables import Column, Columns, record_table
+from closedloop.terms import Verdict
 
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
@@ -111,7 +112,8 @@ class SalesPlaybook(Document):
                  empty="Record touches with deal and buying role; ten won and ten lost deals are enough."),
             Part("Why they buy", reasons, empty=NO_NOTES),
             Part("What they ask", heard(dossier, "question", most), empty=NO_NOTES),
-            Part("What they weigh instead", weighed + undecided, empty="Record deals.competitor."),
+            Part("What they weigh instead", weighed + undecided,
+                 empty=dossier.lacking("competitor", "Record deals.competitor.")),
         )  # fmt: skip
 
     def messages(self, most: int = 12) -> Shown:
@@ -192,9 +194,11 @@ class SalesPlaybook(Document):
         answers = {kind: (head, answer(kind)) for kind, head in _ANSWERS.items()}
         own = own_topics(dossier, "objection").head(most)
         if own.empty:
-            told: Columns = {"n_objection": (f"heard {IN_ALL_DEALS}", lambda row: share_of(row["n_objection"]))}
-            shown = self._listed(market_topics(dossier, "objection").head(most), "objection", {**told, **answers})
-            return self._shown(Part("Objections", so_far(dossier, "objection"), shown, empty=NO_NOTES))
+            everywhere = market_topics(dossier, "objection").head(most)
+            within = "".join(f", {span(claim)}" for claim in records(everywhere.head(1)))
+            told: Columns = {"n_objection": (f"heard {IN_ALL_DEALS}{within}", lambda row: share_of(row["n_objection"]))}
+            shown = self._listed(everywhere, "objection", {**told, **answers})
+            return self._shown(Part("Objections", logged(dossier, "objection"), shown, empty=NO_NOTES))
         columns: Columns = {
             "objection_share": ("share of objections", "backed"),
             "win_rate_when_raised": ("won when raised", "backed"),
@@ -214,17 +218,22 @@ class SalesPlaybook(Document):
             used, won = (
                 first(use, measure=name, level=text["material_id"]) for name in ("n_used", "win_rate_when_used")
             )
-            told = ("fewer than ten times", numbers.MISSING, numbers.MISSING)
+            mine = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
+            last = numbers.MISSING if mine.empty else numbers.day(mine["last_on"].iloc[0])
+            told = ("fewer than ten times", last, numbers.MISSING)
             if used is not None:
-                mine = seen[(seen["persona"] == dossier.chosen) & (seen["material_id"] == text["material_id"])]
-                last = numbers.MISSING if mine.empty else numbers.day(mine["last_on"].iloc[0])
                 ended = "too few to tell" if won is None else backed(won, dossier.words)
                 told = (value(used, dossier.words), last, ended)
             rows.append((spoken(text["stage"]), str(text["kind"]), f"{text['title']}: {text['text']}", *told))
             claims.append(tuple(use.loc[use["level"] == text["material_id"], "claim_id"]))
         heads = ("stage", "kind", "what", "used", "last", "won when used")
         shown = [Table(heads, tuple(rows), tuple(h == "used" for h in heads), claims=tuple(claims))] if rows else []
-        intro = "Won when used is an association: better deals may simply get more material."
+        counted = first(use, measure="n_used")
+        within = "the periods looked at" if counted is None else span(counted)
+        intro = (
+            f"Used: contacts on this persona's deals, open ones too, and their leads in {within}. Last: latest known. "
+            "Won when used is an association: better deals may simply get more material."
+        )
         return self._shown(
             Part("Materials and offers by stage", tables=shown, intro=intro, empty=f"No assets. {NO_TEXTS}")
         )
@@ -241,7 +250,9 @@ class SalesPlaybook(Document):
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
             told = backed(waited, dossier.words)
-            lines.append(Line("Last period's median lead waited", told, claims=claim_ids(waited)))
+            lines.append(
+                Line("Last period's median lead, of all personas together, waited", told, claims=claim_ids(waited))
+            )
         touched = first(dossier.stated("won_touches"))
         if touched is not None:
             told = f"{backed(touched, dossier.words)} times (median)"
@@ -252,16 +263,22 @@ class SalesPlaybook(Document):
         """What to expect as ranges: win rate, days, amount; and what became of earlier promises."""
         dossier = self.dossier
         own = where(dossier.ledger, subject="market", field="persona", level=dossier.chosen)
-        own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure", keep="last")
+        # 02 of this period and 05 of the one before compare the same win rates, each among its own: the plan's count
+        own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure")
         lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
+        moved = glance.moved(dossier, Verdict.SUPPORTED, Verdict.LEANING)
         first_one = "This is the first promise."
         if dossier.result("personas", "only_won"):
             first_one = "No win rate is promised while only won deals are recorded: record lost ones as well."
         return self._shown(
             Part(
-                "Numbers to expect", lines, empty="Collect outcomes of this persona's deals; ten are enough to begin."
+                "Numbers to expect",
+                lines,
+                empty="Collect outcomes of this persona's deals; ten are enough to begin.",
+                intro="Rates are those of 02 and 03 for this period; days and amounts are 05's, of the one before.",
             ),
             Part("What was promised, and what came", promise_history(dossier), empty=first_one),
+            *([Part("What moved against the periods before", moved)] if moved else []),
         )
 
     def next_leads(self, most: int = 10) -> Shown:

@@ -12,7 +12,7 @@ from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, typed
 from closedloop.period.situation import Situation
 from closedloop.statistics.proportions import multinomial_intervals, wilson
 from closedloop.statistics.recording import recorded_shares
-from closedloop.statistics.segmentation.indicators import Floats, effective_counts, is_metric, level_text
+from closedloop.statistics.segmentation.indicators import Floats, edge_text, effective_counts, is_metric, level_text
 from closedloop.terms import RARE
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
@@ -121,7 +121,7 @@ def _banded(values: pd.Series, edges: Sequence[float]) -> pd.Series:
 
 def band_names(edges: Sequence[float]) -> list[str]:
     """What the bands between these edges are called, from the lowest on; a number at an edge is in the band below."""
-    shown = [f"{edge:,.4g}" if abs(edge) >= 10_000 else f"{edge:.4g}" for edge in edges]  # 1995 may be a year
+    shown = [edge_text(edge, 4) for edge in edges]
     return [f"up to {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
 
 

@@ -115,7 +115,7 @@ class Advice(NamedTuple):
 
     channel: str
     word: str
-    is_markets: bool  # a persona with too few won deals takes what all personas together say
+    is_markets: bool  # where a persona's own leads cannot tell, it takes what all personas together say
     line: Sentence
     why: Sentence  # the figures alone, for a glance
     place: float  # among channels of the same word: the cheapest first
@@ -151,7 +151,7 @@ def _advice(leads: Sequence[Claim], words: Words, channel: str, subject: str) ->
         return Advice(channel, word, False, Sentence(f"{told}: {nothing.text}."), nothing, _place(claim))
     reason = _reason(leads, words, claim)
     few = _won_of(leads, channel, subject) if is_markets and own is not None else Sentence("")
-    tail = f"; of this persona's own {few.text} were won, too few to tell" if few.text else ""
+    tail = f"; of this persona's own {few.text} were won, {_unsettled(own)}" if few.text and own else ""
     line = Sentence(f"{told}: {reason.text}{tail}.", (*reason.claims, *few.claims))
     return Advice(channel, word, is_markets, line, reason, _place(claim))
 
@@ -179,6 +179,11 @@ def _word(claim: Claim | None) -> str:
     return "keep" if enough else "test"
 
 
+def _unsettled(claim: Claim) -> str:
+    """Why a channel is to be tested first: its difference leans, or its leads are too few."""
+    return "a difference that leans and does not hold" if claim["verdict"] == "leaning" else "too few to tell"
+
+
 def _place(claim: Claim | None) -> float:
     """Cheaper first, else won more often; what is unknown comes last."""
     if claim is None or numbers.is_missing(claim["estimate"]):
@@ -189,7 +194,7 @@ def _place(claim: Claim | None) -> float:
 def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
     """The figures behind a verdict, without a full stop."""
     base = numbers.written(claim["baseline"], claim["unit"], words.currency)
-    tail = {"keep": ", no detectable difference", "test": ", too few to tell"}.get(_word(claim), "")
+    tail = {"keep": ", no detectable difference", "test": f", {_unsettled(claim)}"}.get(_word(claim), "")
     if claim["measure"] in _RATES:
         rate = f"{backed(claim, words)} of its leads were won{_RATES[claim['measure']]}"
         return stating(f"no spend is recorded; {rate}, against {base} of all{tail}", claim)

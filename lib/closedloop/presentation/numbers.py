@@ -25,9 +25,9 @@ def _percent(value: float) -> str:
     return f"{percent:.1f}" if 0 < abs(percent) < 0.95 else f"{round(percent):d}"
 
 
-def fine_rate(value: Any) -> str:
-    """``rate`` with one decimal, where two rates would read the same: 0.0531 -> "5.3 %"."""
-    return MISSING if is_missing(value) else f"{100 * float(value):.1f}{SPACE}%"
+def fine_rate(value: Any, digits: int = 1) -> str:
+    """``rate`` with decimals, where two rates would read the same: 0.0531 -> "5.3 %"."""
+    return MISSING if is_missing(value) else f"{100 * float(value):.{digits}f}{SPACE}%"
 
 
 def points(value: Any) -> str:
@@ -132,6 +132,9 @@ def interval(low: Any, high: Any, unit: str, currency: str) -> str:
     if is_missing(low) or is_missing(high):
         return MISSING
     first, last = written(low, unit, currency), written(high, unit, currency)
+    for digits in (1, 2):  # ends that round alike would say that nothing is uncertain
+        if unit == "rate" and first == last and low != high:
+            first, last = fine_rate(low, digits), fine_rate(high, digits)
     if unit == "points" or float(low) < 0:
         return f"{first.split(SPACE)[0]} to {last}"
     if unit == "amount":

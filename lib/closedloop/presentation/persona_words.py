@@ -26,7 +26,7 @@ from closedloop.personas.persona_set import (
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, Table, stating
 from closedloop.presentation.numbers import is_missing
-from closedloop.presentation.sentences import records, where
+from closedloop.presentation.sentences import Claim, records, where
 from closedloop.presentation.signal_words import for_whom, level_named
 from closedloop.presentation.tables import table
 from closedloop.presentation.words import Words, capital
@@ -337,3 +337,9 @@ def _moved(old: float | None, new: float | None) -> str:
     """ "36 % -> 40 %"; nothing where both read the same or neither is known."""
     told = [numbers.rate(old), numbers.rate(new)]
     return "" if told[0] == told[1] else " -> ".join(told)
+
+
+def unrecognised(claim: Claim) -> str:
+    """How many of a persona's records the rule gives to it though it knows nothing of them."""
+    n, of = numbers.count(claim["estimate"]), numbers.count(claim["n"])
+    return f"{n} of these {of} are given to it though nothing that the rule asks for is known of them"

@@ -17,8 +17,11 @@ from closedloop.terms import Verdict
 
 Claim = Mapping[str, Any]
 _FEW_ROWS = 4  # a row takes 0.1 ms, all columns 0.5 ms
+COUNTED_ONLY = "Counted, not tested: each interval is that of one rate, and none says whether two rates differ."
 LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing about it
 _WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
+_OF_CARDS = ("card_points", "card_chance")  # of leads or of deals, which have a card each
+_DRAWN = ("won_amount", "won_amount_per_decided", "sales_cycle_days")  # means of groups, beside the plain one of all
 _NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
 _REASONS: Mapping[str, str] = {
     FEW_RECORDED: "fewer than ten of either outcome record it",
@@ -147,7 +150,8 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
         is_alone = numbers.is_missing(claim["baseline"])
         found = _value(claim, "estimate", words) if is_alone else _against(claim, words)
         backing = evidence_of(claim, words) if verdict is Verdict.ESTIMATED else span(claim)
-        text = f"{who} – {measure.name}: {found} ({backing})."
+        of = f" for {claim['source_table']}" if claim["measure"] in _OF_CARDS else ""
+        text = f"{who} – {measure.name}{of}: {found} ({backing})."
     else:
         difference = measure.more if claim["effect"] >= 0 else measure.less
         cause = ", because of it" if claim["kind"] == "causal" else ""
@@ -243,6 +247,7 @@ def _against(claim: Mapping[str, Any], words: Words) -> str:
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
     if found == base and claim["unit"] == "rate":
         found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
+    found += ", drawn toward all," if claim["measure"] in _DRAWN and claim["family"] != "none" else ""
     return f"{found} against {base} {everyone}"
 
 
@@ -289,7 +294,7 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
     is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
     verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
     do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
-    said = {"supported": "hold", _UNLIKE: f"{do} not hold like for like", "leaning": "to watch",
+    said = {"supported": "hold", _UNLIKE: f"{do} not hold, or may not, like for like", "leaning": "to watch",
             "indistinguishable": "show no detectable difference",
             "refused": "cannot be told"}  # fmt: skip
     counted = {verdict: int(verdicts.get(verdict, 0)) for verdict in said}
@@ -315,12 +320,13 @@ def _listed(names: list[str], most: int = 5) -> str:
 def turned(claim: dict[str, object], words: Words) -> Sentence:
     """What becomes of a difference once like is compared with like; ``claim``: one on ``TURNS`` of ``UNLIKE``."""
     within, counted = (numbers.signed_points(claim[name]) for name in ("estimate", "baseline"))
-    said, tail = {
-        TURNS["yes"]: ("the difference turns round", ""),
-        TURNS["nothing"]: ("nothing is left of the difference", f": it is the {words.column(str(claim['within']))}"),
-        TURNS["maybe"]: ("the difference may not hold", ""),
+    worth = numbers.points(words.definition.claims.smallest_worth)
+    said = {
+        TURNS["yes"]: "the difference turns round",
+        TURNS["nothing"]: f"less than {worth} are left of the difference",
+        TURNS["maybe"]: "the difference may not hold",
     }[str(claim["measure"])]
-    text = f"{about(claim, words)} – {said}: {within}, against {counted} as counted{tail}"
+    text = f"{about(claim, words)} – {said}: {within} from like others, {counted} from all others as counted"
     return stating(f"{text} ({evidence_of(claim, words)}).", claim)
 
 

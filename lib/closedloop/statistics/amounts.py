@@ -19,10 +19,10 @@ MOST_OF_ALL = 1 / 3  # of a group's money: one deal that makes more of it makes 
 _TIMES_EQUAL = 3  # and so many times its equal share: of three deals each makes a third
 UNEVEN, ONE_DEAL = "not log-normal", "one deal"
 REASONS = ("", UNEVEN, ONE_DEAL)
-_COLUMNS = ("group", "n", "estimate", "low", "high", "mean", "median", "baseline", "beyond", "p", "log_deviation",
-            "factor", "largest", "reason")  # fmt: skip
-_PER_DECIDED = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "beyond", "p", "log_deviation",
-            "reason")  # fmt: skip
+_COLUMNS = ("group", "n", "estimate", "low", "high", "mean", "median", "baseline", "whole", "beyond", "p",
+            "log_deviation", "factor", "largest", "reason")  # fmt: skip
+_PER_DECIDED = ("group", "n", "k", "n_paid", "estimate", "low", "high", "baseline", "whole", "beyond", "p",
+            "log_deviation", "reason")  # fmt: skip
 _JEFFREYS = 0.5
 _RESTING = ["low", "high", "beyond", "p"]  # what rests on the law of the amounts
 
@@ -62,10 +62,11 @@ def shrink_amounts(
 
     log amount_ij ~ N(theta_i, s^2), theta_i ~ N(mu, tau^2): mu is integrated exactly, tau (half-normal(1)) on a grid;
     a mean is exp(theta_i + s^2 / 2), its interval that of both parts together. One row a group, in sorted order:
-    group, n, estimate, low, high (money), mean and median (of the raw amounts), baseline (mean of all), beyond
-    (posterior probability that the group's mean differs from it by more than the factor 1 + ``threshold``), p
-    (Student's test on logs against the baseline), log_deviation (within groups), factor (of a mean to its typical
-    amount, exp(theta)), largest (share of the group's money in its largest amount) and reason (one of ``REASONS``).
+    group, n, estimate, low, high (money), mean and median (of the raw amounts), baseline (mean of all by the same law,
+    for tests), whole (their plain mean, to be told), beyond (posterior probability that the group's mean differs from
+    the baseline by more than the factor 1 + ``threshold``), p (Student's test on logs against the baseline),
+    log_deviation (within groups), factor (of a mean to its typical amount, exp(theta)), largest (share of the group's
+    money in its largest amount) and reason (one of ``REASONS``).
     Zero and missing amounts are left out; interval, beyond and p are NaN without two amounts in one group, and where
     the amounts are shown not to be log-normal (``UNEVEN``): the raw means then stand alone. ``is_bounded``: no value
     can lie far beyond those seen, as days; the factor is the smearing factor with its own error, whatever the law.
@@ -93,8 +94,8 @@ def shrink_amounts(
     columns = (
         rows.names, rows.n.astype(np.int64), estimate, estimate * np.exp(-np.hypot(reach, factor.below)),
         estimate * np.exp(np.hypot(reach, factor.above)), sums / rows.n,
-        by_group.median().to_numpy(), math.exp(centre) * factor.factor, beyond, _from_baseline(rows, centre),
-        math.sqrt(variance), factor.factor, by_group.max().to_numpy() / sums, "",
+        by_group.median().to_numpy(), math.exp(centre) * factor.factor, rows.money.mean(), beyond,
+        _from_baseline(rows, centre), math.sqrt(variance), factor.factor, by_group.max().to_numpy() / sums, "",
     )  # fmt: skip
     table = pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
     return _withheld(table, np.full(len(table), is_heavy), UNEVEN)
@@ -246,8 +247,9 @@ def won_per_decided(
     One entry a decided deal: is it won (else lost), its amount (money, looked at where it was won), its group. A won
     deal without an amount counts as won, and is taken to pay like the group's others. One row for each group that has
     an amount, in sorted order: group, n (decided), k (won), n_paid (won with an amount), estimate, low, high, baseline
-    (of all deals), beyond (posterior probability of a factor over 1 + ``threshold`` from it), p (Student's test of the
-    unshrunk logarithm against it) and log_deviation (of the logarithm, for one decided deal of any group). The log
+    (of all deals by the same law, for tests), whole (their plain mean, to be told), beyond (posterior probability of a
+    factor over 1 + ``threshold`` from the baseline), p (Student's test of the unshrunk logarithm against it), and
+    log_deviation (of the logarithm, for one decided deal of any group). The log
     errors of rate and mean amount are added as independent ones, each side for itself (MOVER); interval, beyond and p
     are NaN where the mean amount has no interval (``reason``). Sources: ``shrink_rates``, ``mean_amounts``.
     """
@@ -274,6 +276,7 @@ def won_per_decided(
     p = pd.Series(2 * scipy.stats.t.sf(score, np.maximum(groups["n_paid"] - 1, 1)), index=groups.index)
     table: pd.DataFrame = groups.assign(
         estimate=estimate, low=estimate * np.exp(-below), high=estimate * np.exp(above), baseline=baseline,
+        whole=share * money["whole"],
         beyond=scipy.special.ndtr((off - gate) / error) + scipy.special.ndtr((-gate - off) / error),
         p=p.where((groups["n_paid"] > 1) & money["low"].notna()),
         log_deviation=math.sqrt((1 - share + money["log_deviation"].iloc[0] ** 2) / share),

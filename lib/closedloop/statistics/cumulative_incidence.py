@@ -30,6 +30,13 @@ def quantile(values: ArrayLike, q: float = 0.5, level: float = 0.90) -> dict[str
     return {"estimate": middle, "low": ends[0], "high": ends[1], "n": int(known.size)}
 
 
+def median(values: ArrayLike, level: float = 0.90) -> dict[str, float]:
+    """The median of values that are all known, the mean of the two in the middle, with the interval of ``quantile``."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    return quantile(known, level=level) | {"estimate": float(np.median(known)) if known.size else math.nan}
+
+
 Floats = NDArray[np.float64]
 
 CAUSES = OUTCOMES[:3]
@@ -151,7 +158,6 @@ def _over(above: Floats, below: Floats) -> Floats:
 
 
 def cycle_days(days: ArrayLike, outcome: ArrayLike, level: float = 0.90) -> dict[str, float]:
-    """sales_cycle_days: the median days of won deals with the interval of ``quantile``: estimate, low, high and n."""
+    """sales_cycle_days: the ``median`` days of won deals: estimate, low, high and n."""
     ages, ends = _known(days, outcome)
-    won = ages[ends == "won"]
-    return quantile(won, level=level) | {"estimate": float(np.median(won)) if won.size else math.nan}
+    return median(ages[ends == "won"], level)

@@ -18,6 +18,7 @@ _MU_REACH = 4.5  # half-width of the grid of means, in its own standard errors
 _SMALLEST_M = 0.2
 _LARGEST_M = 20_000.0
 _JEFFREYS = 0.5
+_ROUNDING = 1e-9
 _COCHRAN = 5.0  # expected count below which the chi-square distribution is not trusted
 _MONTE_CARLO_SEED = 20_240_101  # a p value is a function of its counts alone
 
@@ -193,7 +194,8 @@ def compare_in_strata(
     """Groups' rates, shrunk together and each compared with all cases of its own strata (periods).
 
     Arguments as of ``standardised``. The baseline is ``expected`` of n, the pooled rate where n is 0. The interval is
-    that of the group's own rate, whatever share of its strata it holds; a group of all cases keeps what it counts.
+    that of the group's own rate, whatever share of its strata it holds. A group of all cases keeps what it counts, and
+    so does one whose rate, were strata alike, would lie below 0 or above 1 (with Wilson's interval).
     """
     hits, sizes = standardised(k, n, expected, contrast, pooled, total)
     cases = np.asarray(n, dtype=float)
@@ -203,8 +205,15 @@ def compare_in_strata(
     with np.errstate(invalid="ignore", divide="ignore"):
         baseline = np.where(cases > 0, np.asarray(expected, dtype=float) / cases, pooled)
         share = np.where(cases > 0, sizes / cases, 1.0)
+        own = np.asarray(k, dtype=float) / cases
+        told = baseline + share * (np.where(sizes > 0, hits / sizes, pooled) - pooled)
     effect, below, above = as_counted(shrunk, share, pooled)
     estimate, low, high = np.clip(baseline + np.array([effect, effect - below, effect + above]), 0.0, 1.0)
+    is_cut = (
+        (cases > 0) & ~is_all & ~np.isclose(own, told, rtol=0, atol=_ROUNDING)
+    )  # what they count is not what is shrunk
+    kept = (own, *wilson(k, cases, level))
+    estimate, low, high = (np.where(is_cut, ours, of) for ours, of in zip(kept, (estimate, low, high), strict=True))
     return Compared(shrunk, sizes, estimate, low, high, baseline)
 
 

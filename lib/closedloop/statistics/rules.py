@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.segmentation.indicators import level_text
+from closedloop.statistics.segmentation.indicators import edge_text, level_text
 
 Flags = NDArray[np.bool_]
 
@@ -103,8 +103,8 @@ class Between:
         """The condition in words."""
         if not self.known:
             return f"{self.field} is missing"
-        bounds = [f"above {self.above:g}"] if self.above is not None else []
-        bounds += [f"up to {self.up_to:g}"] if self.up_to is not None else []
+        bounds = [f"above {edge_text(self.above)}"] if self.above is not None else []
+        bounds += [f"up to {edge_text(self.up_to)}"] if self.up_to is not None else []
         known = " and ".join(bounds) or "known"
         return f"{self.field} is {known}" + (" or missing" if self.missing else "")
 

@@ -15,7 +15,7 @@ from closedloop.presentation.blocks import Piece, Sentence, span, stating
 from closedloop.presentation.sentences import Claim, backed, ends, records, value, where, why_not
 from closedloop.presentation.tables import Columns, dots_of, table_of
 from closedloop.statistics.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity, won_per_decided
-from closedloop.statistics.cumulative_incidence import cycle_days, quantile
+from closedloop.statistics.cumulative_incidence import cycle_days, median
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render
 from closedloop.workbench.comparison import (
     SAME_DAY,
@@ -34,8 +34,8 @@ LARGE = "large_amount"
 _FIELDS = ("persona", "product")
 _ORDERED = {"persona": "personas", "product": "products"}
 _COMPARED = (
-    ("won_amount_per_decided", "What does a decided deal bring?", "won amount per decided deal"),
-    ("won_amount", "How large is a won deal?", "mean amount of a won deal"),
+    ("won_amount_per_decided", "What does a decided deal bring?", "won amount per decided deal, drawn toward all"),
+    ("won_amount", "How large is a won deal?", "mean amount of a won deal, drawn toward all"),
 )
 _MOST_NAMED, _TIMES_MEDIAN = 3, 10
 Row = dict[str, Any]  # a statement: field, level, estimate, low, high, n
@@ -95,7 +95,7 @@ def _money(answer: Answer, by: str) -> None:
         return
     paid = won_deals[won_deals["won_amount"] > 0].astype({"won_amount": "float64"})
     groups = _groups(paid)
-    medians = [{**named, **quantile(part["won_amount"])} for named, part in groups]
+    medians = [{**named, **median(part["won_amount"])} for named, part in groups]
     answer.estimate(medians, origin, "median_amount", unit="amount")
     means = _means(paid)
     answer.estimate(means[means["field"] != "persona"], origin, "mean_amount", unit="amount")  # personas are compared
@@ -186,16 +186,24 @@ def _no_amounts(won_deals: pd.DataFrame) -> str:
 
 def per_decided(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
     """Statements of what a decided deal of each level brings; those of fewer than ten deals are left out."""
-    table = won_per_decided(deals["is_won"], deals["amount"], by).rename(columns={"group": "level"})
+    found = won_per_decided(deals["is_won"], deals["amount"], by).rename(columns={"group": "level"})
+    table = found if field else _as_counted(found)
     return table.loc[table["n"] >= LEAST_SHOWN, ["level", "estimate", "low", "high", "n", "reason"]].assign(field=field)
 
 
 def _means(paid: pd.DataFrame) -> pd.DataFrame:
-    """Mean amounts of all, and of the groups of ten or more of each field, which are drawn together."""
-    by = {"": pd.Series("", index=paid.index), **_levels(paid)}
-    means = pd.concat([mean_amounts(paid["won_amount"], level).assign(field=field) for field, level in by.items()])
+    """The mean amount of all, and those of the groups of ten or more of each field, which are drawn together."""
+    every = _as_counted(mean_amounts(paid["won_amount"], np.zeros(len(paid)))).assign(group="")
+    drawn = {str(field): mean_amounts(paid["won_amount"], level) for field, level in _levels(paid).items()}
+    means = pd.concat([found.assign(field=field) for field, found in ({"": every} | drawn).items()])
     means = means.rename(columns={"group": "level"})[["field", "level", "estimate", "low", "high", "n", "reason"]]
     return means[means["n"] >= LEAST_SHOWN]
+
+
+def _as_counted(every: pd.DataFrame) -> pd.DataFrame:
+    """All together, which are drawn toward nothing: their plain mean, and the interval moved along with it."""
+    moved = every["whole"] / every["estimate"]
+    return every.assign(estimate=every["whole"], low=every["low"] * moved, high=every["high"] * moved)
 
 
 def _groups(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
@@ -256,10 +264,10 @@ def _show_amounts(shown: Evidence, title: str) -> Sequence[Piece]:
         return ends(row["next_amount"], shown.words) if "next_amount" in row else numbers.MISSING
 
     columns: Columns = {
-        "won_amount_per_decided": ("won per decided deal, estimated", "backed"),
+        "won_amount_per_decided": ("won per decided deal, of groups estimated", "backed"),
         "win_rate": ("win rate", "backed"),
         "median_cycle_days": "days to win",
-        "mean": ("mean amount", mean),
+        "mean": ("mean amount, of groups estimated", mean),
         "median_amount": "median",
         "next": ("nine of ten lie within", coming),
         "sales_velocity_per_day": ("sales velocity a day", "backed"),
@@ -296,8 +304,8 @@ def _typical_amount(shown: Evidence) -> list[Sentence]:
     if mean is None or median is None:
         return []
     if not mean["reason"]:
-        text = f"A won deal is worth {backed(mean, shown.words)} on average, as estimated"
-        text = f"{text}; half are under {value(median, shown.words)}."
+        text = f"A won deal is worth {backed(mean, shown.words)} on average; half are under "
+        text = f"{text}{value(median, shown.words)}."
         return [stating(text, mean, median)]
     # the mean says little, so the median leads, and the deals that make the mean are named by their ids in the CRM
     large = shown.of(LARGE)

@@ -171,6 +171,9 @@ def _loss_reasons(answer: Answer) -> None:
     said = said.drop_duplicates("deal_id")
     if len(said):
         answer.estimate(shares(said["topic"], "topic"), origin._replace(source_table="notes"), "buyer_loss_share")
+    if len(said) >= LEAST_SHOWN:
+        noted = [{"estimate": len(said), "n": len(lost)}]
+        answer.count(noted, origin._replace(source_table="notes"), "n_buyer_losses")
     if len(said) and "loss_reason" in lost:
         both = lost.merge(said[["deal_id", "topic"]], on="deal_id").dropna(subset=["loss_reason", "topic"])
         is_same = both["loss_reason"] == both["topic"]

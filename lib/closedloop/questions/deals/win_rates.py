@@ -192,15 +192,18 @@ def _show_sellers(shown: Evidence, title: str) -> Sequence[Piece]:
     found = f"{value(n_sellers, shown.words)} sellers with {numbers.count(spread['n'])} decided deals"
     if numbers.is_missing(spread["p"]):
         return (stating(f"{found}: too few to tell luck from skill.", spread, n_sellers),)
-    p = f"p = {spread['p']:.2g}"
+    q = f"q = {spread['q']:.2g}, corrected for all that is compared here"
     if spread["verdict"] != Verdict.SUPPORTED:
-        return (stating(f"{found} are not shown to differ beyond luck ({p}): no league table.", spread, n_sellers),)
-    said = stating(f"{found} differ by more than luck ({p}); look at what they sell first.", spread, n_sellers)
+        return (stating(f"{found} are not shown to differ beyond luck ({q}): no league table.", spread, n_sellers),)
+    said = stating(f"{found} differ by more than luck ({q}); look at what they sell first.", spread, n_sellers)
     name, axis = title or "Who wins more of the same deals?", "share won, were all to sell to the same personas"
     return said, *comparison(shown.of("win_rate"), shown, name, axis)
 
 
 _ADJUSTED = tuple(TURNS.values())
+_ANSWERS: Mapping[str, str] = {
+    "yes": "is shown to turn round", "nothing": "all but vanishes", "maybe": "may turn round", "no": "stays as it is",
+}  # fmt: skip
 _FEWEST_ADJUSTED = 30
 _MOST_STRATA = 12
 _SETTLED = 0.9
@@ -254,8 +257,10 @@ def adjust(
 def _show_adjusted(wanted: Sequence[str], shown: Evidence, title: str) -> Sequence[Piece]:
     claims, n = shown.of(*_ADJUSTED), shown.first("n_adjusted")
     if claims.empty and n is not None:
-        text = f"Of {value(n, shown.words)} comparisons of like with like none answers “does it turn round?” with "
-        return (stating(f"{text}{' or '.join(wanted)}.", n),)
+        kinds = [_ANSWERS[answer] for answer in wanted]
+        said = " or ".join([", ".join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds)
+        text = f"Of {value(n, shown.words)} differences compared again, like with like, none {said}."
+        return (stating(text, n),)
     shift = (claims["estimate"] - claims["baseline"]).abs()
     answers = {measure: answer for answer, measure in TURNS.items()}
     order = claims["measure"].map(_ADJUSTED.index)

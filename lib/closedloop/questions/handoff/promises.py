@@ -98,7 +98,7 @@ _NAMES = {  # what was promised, and by which team
     "n_leads": ("leads handed off", "marketing"),
     "accepted_rate": ("share accepted by sales", "marketing"),
     "first_touch_days": ("median days to the first touch", "sales"),
-    "n_touches": ("touches before giving up", "sales"),
+    "n_touches": ("touches before giving up a lead that was touched", "sales"),
     "won_amount": ("won amount", "sales"),
 }
 _JUST_MISSED, _JUST = "just missed", 0.05  # a promise that lacks at most this part of itself

@@ -19,7 +19,7 @@ from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.sentences import first, value
+from closedloop.presentation.sentences import Claim, first, value
 from closedloop.presentation.tables import record_table
 from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
 from closedloop.questions.leads.scores import score_verdict
@@ -199,7 +199,8 @@ def call_list(
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
     is_old = waiting.ranked["age_days"] > oldest
-    _call(answer, waiting, listed(waiting.ranked[~is_old], share, now.situation.rng("slots"), places))
+    fresh = waiting.ranked[~is_old]
+    _call(answer, waiting, listed(fresh, share, now.situation.rng("slots"), places), len(fresh))
     if not now.definition.has_calendar:
         answer.missing["wake_up"] = "The source records no days, so nobody can say who is known for too long."
         return answer
@@ -212,10 +213,10 @@ def call_list(
     return answer
 
 
-def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame) -> None:
-    """The list to call, and how long it is."""
+def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame, n_waiting: int) -> None:
+    """The list to call, how long it is, and of how many that wait."""
     origin = answer.origin(column(called, "created_on"))
-    answer.count([{"estimate": len(called)}], origin, "n_listed")
+    answer.count([{"estimate": len(called), "n": n_waiting}], origin, "n_listed")
     answer.count([{"estimate": (called["slot"] == RANDOM).sum(), "n": len(called)}], origin, "n_drawn")
     ages = called["age_days"].dropna()
     if len(ages) >= LEAST_SHOWN:
@@ -279,7 +280,7 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
         known if came is None else f"{value(came, shown.words)} leads came or were handed off in the periods looked at"
     )
     waiting = "nobody waits to be called"
-    waiting = waiting if waits is None else f"{value(waits, shown.words)} records wait on the list to call"
+    waiting = waiting if waits is None else f"{_of_all(waits)} records that wait are on the list to call"
     cited = [claim for claim in (came, waits) if claim is not None]
     return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
 
@@ -293,7 +294,8 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     found = {name: shown.first(name) for name in ("n_listed", "median_age_days", "n_drawn", "n_to_hand_off")}
     age, drawn, others = found["median_age_days"], found["n_drawn"], found["n_to_hand_off"]
     table = found["n_listed"]["source_table"] if found["n_listed"] else "leads"
-    text = f"{numbers.count(len(frame))} open {table} in order; internal: record ids lead back to the CRM."
+    n = _of_all(found["n_listed"]) if found["n_listed"] else numbers.count(len(frame))
+    text = f"{n} open {table} in order; internal: record ids lead back to the CRM."
     if age is not None:
         text += f" The median one is known for {value(age, shown.words)}."
     if drawn is not None and drawn["estimate"] > 0:
@@ -305,6 +307,12 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
         )
     listed_ = () if frame.empty else (record_table(frame, shown.words),)
     return *listed_, stating(text, *(claim for claim in found.values() if claim is not None))
+
+
+def _of_all(listed_: Claim) -> str:
+    """How many are on the list, and of how many that could be called where those are more: "200 of 247"."""
+    n, of = numbers.count(listed_["estimate"]), numbers.count(listed_["n"])
+    return n if n == of else f"{n} of {of}"
 
 
 def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:

@@ -265,7 +265,7 @@ def _show_personas(shown: Evidence, title: str) -> Sequence[Piece]:
     columns = {**_PERSONA_COLUMNS, "advice": ("what to do", _marks(shown))}
     note = (
         "A lead of a channel is taken to cost the same whoever it is. Leads, won deals and costs are of leads that had "
-        "time to be won; acceptance is of the latest. Where a persona has too few won deals, all personas decide."
+        "time to be won; acceptance is of the latest. Where a persona's own leads cannot tell, all personas decide."
     )
     listed = table_of(rows, shown.words, "persona and channel", columns, limit=_MOST_CELLS)
     return listed, Note(note)

@@ -168,14 +168,14 @@ def _show_groups(shown: Evidence, title: str) -> Sequence[Piece]:
         "n_leads": "leads",
         "lead_accepted_rate": ("accepted, of those decided on", "backed"),
         "lead_won_rate": ("won so far, of all", "backed"),
-        "lead_open_rate": "not decided yet, of all",
+        "lead_open_rate": "end not known yet, of all",
     }
     label = level_of(shown.words)
     listed = table_of(shown.claims, shown.words, "group", columns, label=label, caption=title)
     still_open = shown.of("lead_open_rate").sort_values("estimate", ascending=False, kind="stable")
     most = records(still_open.head(1))
     return listed, *(
-        stating(f"Not decided yet: up to {value(row, shown.words)}, of {label(row)}.", row) for row in most
+        stating(f"End not known yet: up to {value(row, shown.words)}, of {label(row)}.", row) for row in most
     )
 
 

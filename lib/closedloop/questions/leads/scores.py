@@ -348,8 +348,11 @@ def _show_beside(shown: Evidence, title: str) -> Sequence[Piece]:
         return []
     areas = f"AUC {value(by['score'], shown.words)} by score, {value(by['stage'], shown.words)} by stage"
     text = f"Deals open when the last period began and decided since: {areas}; gain {backed(gain, shown.words)}. "
+    more = "more" if gain["effect"] > 0 else "less"
     if gain["verdict"] == Verdict.SUPPORTED:
-        text += f"Once a deal is open, the score tells {'more' if gain['effect'] > 0 else 'less'} than its stage."
+        text += f"Once a deal is open, the score tells {more} than its stage."
+    elif gain["verdict"] == Verdict.LEANING:
+        text += f"Once a deal is open, the score may tell {more} than its stage: watch it."
     else:
         text += "Which of the two tells more cannot be told."
     return [stating(text, gain, by["score"], by["stage"])]

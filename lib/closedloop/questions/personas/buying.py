@@ -57,7 +57,7 @@ _TABLES: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
     "texts": (
         "persona and text",
         {"n_used": "times used", "win_rate_when_used": ("deals won in which it was used", "backed")},
-        "What was used in won deals need not be why they were won.",
+        "Used: contacts of the periods looked at. What was used in won deals need not be why they were won.",
         "n_used",
         "First in use",
     ),
@@ -82,9 +82,10 @@ def buying(
     "weighed": what they weighed instead, how many decided nothing, and who was met in won and lost deals, of those of
     which ``touches`` record any buying role (Wilson's interval, alternatives a multinomial one). "stages": median days
     in a stage that deals left, and those that the share ``late`` takes (intervals from order statistics). "touches":
-    how often sales touched the leads of won deals, the median. "texts": how often each of the team's texts was used,
-    when last, and how those deals ended; the texts in force go to the documents (table ``texts``). ``touches``: all
-    that are known, also before the window; stages need none. Errors: ParameterError.
+    how often sales touched the leads of won deals, the median. "texts": in how many touches of the window on the
+    deals, open ones too, or on their leads each of the team's texts was used, when it last was, and how the deals
+    ended that did so in the window; the texts in force go to the documents (table ``texts``). ``touches``: all that are
+    known, also before the window; stages need none. Errors: ParameterError.
     """
     measures = {
         "weighed": ("buying", _weighed),
@@ -173,17 +174,20 @@ def _touches(answer: Answer, met: pd.DataFrame) -> None:
 
 
 def _texts(answer: Answer, met: pd.DataFrame) -> None:
-    uses = []
+    situation, sent, uses = answer.now.situation, met.dropna(subset=["material_id"]), []
+    lately = situation.in_window(sent, sent["touched_on"])
+    touched = answer.origin(lately["touched_on"], table="touches")
     for persona, part in answer.rows.groupby("persona"):
-        used = about(met, part).dropna(subset=["material_id"])
-        parts = [(str(name), some) for name, some in used.groupby("material_id") if len(some) >= LEAST_SHOWN]
-        rows = [{"field": "material_id", "level": name, "estimate": len(some)} for name, some in parts]
-        answer.count(rows, answer.origin(used["touched_on"], table="touches"), "n_used", subject=str(persona))
-        is_won = won(part).dropna().astype(bool)
-        hits = [(name, is_won[on_records(part.loc[is_won.index], some)]) for name, some in parts]
-        ended = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")
-        answer.estimate(ended, answer.origin(part["closed_on"]), "win_rate_when_used", subject=str(persona))
-        uses += [(str(persona), name, some["touched_on"].max()) for name, some in parts]
+        used, n = about(sent, part), about(lately, part)["material_id"].value_counts().sort_index()
+        often = {str(name): used[used["material_id"] == name] for name in n[n >= LEAST_SHOWN].index}
+        rows = [{"field": "material_id", "level": name, "estimate": int(n[name])} for name in often]
+        answer.count(rows, touched, "n_used", subject=str(persona))
+        ended = situation.in_window(part, part["closed_on"])
+        is_won = won(ended).dropna().astype(bool)
+        hits = [(name, is_won[on_records(ended.loc[is_won.index], some)]) for name, some in often.items()]
+        shown = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")
+        answer.estimate(shown, answer.origin(ended["closed_on"]), "win_rate_when_used", subject=str(persona))
+        uses += [(str(persona), str(name), days.max()) for name, days in used.groupby("material_id")["touched_on"]]
     answer.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
 
 

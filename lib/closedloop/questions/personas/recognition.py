@@ -13,8 +13,8 @@ from closedloop.period.counting import LEAST_SHOWN, column, levels, rates, won
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import COMMIT, GATE, Change
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Note, Piece, Query, Sentence, Table, stating
-from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup
+from closedloop.presentation.blocks import Listing, Note, Piece, Query, Sentence, Table, stating
+from closedloop.presentation.persona_words import change_table, edit_evidence, edit_told, makeup, unrecognised
 from closedloop.presentation.sentences import backed, records, value, where
 from closedloop.presentation.tables import dots_of, table_of
 from closedloop.presentation.words import capital
@@ -73,6 +73,12 @@ def _sizes(answer: Answer, origin: Origin) -> None:
     members = answer.rows["persona"] if len(answer.rows) else pd.Series(dtype="str")
     n = members.value_counts().reindex(personas.ids, fill_value=0)
     answer.estimate(rates(zip(personas.ids, n, [n.sum()] * len(n), strict=True), "persona"), origin, "persona_share")
+    fields_ = [name for name in personas.rule.fields if name in answer.rows]
+    if fields_:  # the rule gives them a persona, and knows nothing of them
+        blank = members[answer.rows[fields_].isna().all(axis=1)].value_counts().reindex(personas.ids, fill_value=0)
+        fallen = [(name, int(blank[name])) for name in personas.ids if blank[name] >= LEAST_SHOWN]
+        unknown = [{"field": "persona", "level": name, "estimate": k, "n": int(n[name])} for name, k in fallen]
+        answer.count(unknown, origin, "n_unrecognised")
     n_assumed = sum(persona.is_assumed for persona in personas.personas)
     answer.count([{"estimate": len(personas.ids)}], origin, "n_personas")
     answer.count([{"estimate": n_assumed}], origin, "n_assumed")
@@ -109,7 +115,9 @@ def _show_sizes(shown: Evidence, title: str) -> Sequence[Piece]:
         return _headline(shown)
     picture = dots_of(claims, shown.words, title or "Who is in the market?", "share of those known",
                       level_of(shown.words))  # fmt: skip
-    return picture, *_headline(shown)
+    named = level_of(shown.words)
+    told = [stating(f"{named(row)}: {unrecognised(row)}.", row) for row in records(shown.of("n_unrecognised"))]
+    return picture, *_headline(shown), *([Listing(told)] if told else [])
 
 
 def _headline(shown: Evidence) -> list[Sentence]:

@@ -12,7 +12,7 @@ from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
-from closedloop.presentation.sentences import backed, records, where
+from closedloop.presentation.sentences import COUNTED_ONLY, backed, records, where
 from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
 from closedloop.questions.personas.buying import on_records
@@ -144,7 +144,7 @@ def competitors(
     answer = now.ask("competitors", "met", deals, "deals", _show_competitors, among=among, others={"notes": notes},
                      by=list(by), least=least)  # fmt: skip
     names = competitor_names(now.situation, least)
-    answer.results["competitors"] = names
+    answer.results |= {"competitors": names, "recorded": _recorded(now.situation)}
     if no_deals(answer):
         return answer
     if not names:
@@ -193,6 +193,13 @@ def competitor_names(situation: Situation, least: int = _FEWEST_DEALS) -> list[s
     n = situation.deals["competitor"].value_counts()
     named = [str(name) for name in n[n >= least].index if name not in (*NO_COMPETITOR, "unknown")]
     return sorted(named) + undecided
+
+
+def _recorded(situation: Situation) -> list[str]:
+    """What battlecards are made of, as far as any known deal records it; no decision, where the source can."""
+    deals, declared = situation.deals if situation.view.has("deals") else pd.DataFrame(), situation.definition.deals
+    columns = [name for name in ("competitor", "loss_reason") if name in deals and deals[name].notna().any()]
+    return [*columns, *([NO_DECISION] if declared and NO_DECISION in declared.outcomes else [])]
 
 
 def met(deals: pd.DataFrame, name: str) -> pd.Series:
@@ -246,5 +253,4 @@ def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = table_of(
         claims, words, "competitor", columns, label=lambda claim: words.name(claim["subject"]), caption=title
     )
-    note = Note("Counted, not tested: read the intervals; overlapping ones say no difference.")
-    return listed, note, *recording(shown)
+    return listed, Note(COUNTED_ONLY), *recording(shown)

@@ -122,7 +122,7 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
         int((compared["verdict"] == one).sum()) for one in ("supported", "leaning", "refused")
     )
     held = len(holding(compared, shown.ledger))
-    less = f", {supported - held} not like for like" if supported > held else ""
+    less = f", {supported - held} do not, or may not, like for like" if supported > held else ""
     text = f"{held} finding{'s' * (held != 1)} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
     counted = stating(f"{text}; for {refused} comparisons the data are too few.", compared)
     return [counted, *amount_order(shown)]
@@ -138,7 +138,7 @@ def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
     if supported.empty:
         return stating("Nothing was shown to differ in this period.", compared), *others
     less = honestly(ranked(supported.drop(held.index)).head(most), shown.ledger, shown.words)
-    counted = Note("As counted these differ; like compared with like they do not hold:")
+    counted = Note("As counted these differ; like compared with like they do not hold, or may not:")
     unlike: list[Piece] = [counted, Listing(less)] if less else []
     if held.empty:
         return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
@@ -169,9 +169,11 @@ def one_play(shown: Evidence) -> Sentence:
         names = [shown.words.told(str(level)) for level in held["level"]]
         who = f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
         return stating(f"{who} won more or less often than the rest: plays by persona can pay.", held)
-    worth = shown.words.definition.claims.smallest_worth
-    if alike(found, worth).all():
-        return stating(f"All personas are won alike, within {numbers.points(worth)}: one play for all will do.", found)
+    base = found["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
+    worth = shown.words.definition.claims.smallest_worth * 4 * base * (1 - base)
+    if alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
+        text = f"All personas are won alike, within {numbers.points(worth.max())}: one play for all will do."
+        return stating(text, found)
     return stating("Whether plays by persona pay, or one for all would do as well, cannot be told.", found)
 
 
@@ -192,8 +194,10 @@ def _show_requests(shown: Evidence, title: str) -> Sequence[Piece]:
         text = f"Sales: record why deals are lost; of {value(lost, words)} lost ones too few have a reason."
         asked.append(stating(text, lost))
     elif len(by_sellers) and shown.of("buyer_loss_share").empty:
-        why = "so far only the reps' reasons are recorded"
-        asked.append(Sentence(f"Sales: ask some buyers why they did not buy; {why}."))
+        noted, of = shown.first("n_buyer_losses"), "of the deals that were not won in the periods looked at"
+        why = f"{value(noted, words) if noted else 'fewer than ten'} {of} have a buyer's own reason"
+        why = f"{why}, none ten times" if noted else why
+        asked.append(stating(f"Sales: ask more buyers why they did not buy; {why}.", *([noted] if noted else [])))
     return (Listing(asked or [Sentence("No figure of this period asks for anything.")]),)
 
 

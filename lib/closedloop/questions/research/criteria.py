@@ -48,6 +48,10 @@ COLLECT: Mapping[str, str] = {
     "sales_cycle": "record the days on which deals were opened and closed",
     "materials_ready": "ask for needs in a survey, and write messages, proofs and answers for each (`materials`)",
 }
+_MADE_OF: Mapping[str, tuple[str, ...]] = {  # columns of leads or deals that a criterion is counted from
+    "growth": ("created_on",), "won_amount": ("won_amount",), "won_amount_per_decided": ("won_amount",),
+    "win_rate": ("outcome",), "sales_cycle": ("created_on", "closed_on"),
+}  # fmt: skip
 _SERVING, _SELLING = ("value_proposition",), ("message", "proof", "answer")
 
 
@@ -127,6 +131,14 @@ class Criteria:
         if name in compute:
             return compute[name]()
         return None if self.deals is None else of_deals(name, self.deals, self.ids)
+
+    def why_not(self, name: str) -> str:
+        """Why a criterion is not counted: too few in some segment, or what to collect."""
+        view, columns = self.situation.view, list(_MADE_OF.get(name, ()))
+        tables = ("leads", "deals") if name == "growth" else ("deals",)
+        known = [fetched(view.known(table)) for table in tables if columns and view.has(table)]
+        is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
+        return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
 
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)

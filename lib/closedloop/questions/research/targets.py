@@ -18,7 +18,7 @@ from closedloop.presentation.charts import positions
 from closedloop.presentation.numbers import MISSING
 from closedloop.presentation.sentences import first, ranged, records, value, where
 from closedloop.presentation.words import capital
-from closedloop.questions.research.criteria import COLLECT, LESS_IS_BETTER, NAMES, OF_DEALS, UNITS, Criteria, Value
+from closedloop.questions.research.criteria import LESS_IS_BETTER, NAMES, OF_DEALS, UNITS, Criteria, Value
 from closedloop.questions.research.sample import days_of
 from closedloop.questions.research.segments import of_segments
 from closedloop.statistics.proportions import wilson
@@ -100,16 +100,17 @@ def targets(
     answer.closed.append(judged)
     if is_recorded and criteria.deals is not None:
         answer.redraws.append(_redraw(criteria, values, asked))
-    rows = []
+    rows, narrow = [], [_counting(axis, scores[axis].counted, getattr(asked, axis).counted) for axis in AXES]
     for segment, tests in _tests(answer, criteria, asked).to_dict("index").items():
-        chosen = choice(tests, *(side(judged, axis, str(segment)) for axis in AXES))
-        rows.append([segment, ", ".join(criteria.personas_of(str(segment))), *chosen])
+        chosen, reason = choice(tests, *(side(judged, axis, str(segment)) for axis in AXES))
+        told = reason + "".join(narrow) if chosen in ("target", "not now") else reason
+        rows.append([segment, ", ".join(criteria.personas_of(str(segment))), chosen, told])
     answer.tables["targets"] = pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
     aimed = [row[0] for row in rows if row[2] == "target"]
     lacking = [name for axis in AXES for name in getattr(asked, axis).counted if name not in scores[axis].counted]
     answer.results |= {"targets": aimed, "n_targets": len(aimed), "criteria_unavailable": lacking}
     if lacking:
-        listed = "; ".join(f"{name.replace('_', ' ')} ({COLLECT[name]})" for name in lacking)
+        listed = "; ".join(f"{name.replace('_', ' ')} ({criteria.why_not(name)})" for name in lacking)
         answer.missing["uncounted"] = (
             f"Not counted, because some segment has too few rows, none, or a mean without an interval: {listed}."
         )
@@ -256,6 +257,13 @@ def choice(tests: Mapping[Any, str], attractive: str, strong: str) -> tuple[str,
         own = {"above": "and we are stronger there", "around": "and we are not shown to be weaker there"}
         return "target", f"more attractive than the average segment, {own.get(strong, 'own strength unknown')}"
     return _OPEN, "not shown to be more attractive than the average segment"
+
+
+def _counting(axis: str, counted: Sequence[str], asked: Mapping[str, float]) -> str:
+    """What a score counts alone where the data hold less than was asked; nothing where they hold it all."""
+    if len(counted) == len(asked):
+        return ""
+    return f"; {AXES[axis]} counts only {', '.join(name.replace('_', ' ') for name in counted) or 'nothing'}"
 
 
 def offer(chosen: Answer, described: Answer) -> Answer:

@@ -133,6 +133,12 @@ def common_levels(values: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(sizes.index[:_MOST_LEVELS]))
 
 
+def edge_text(edge: float, digits: int = 6) -> str:
+    """An edge of a band, with the digits that count: 1995 may be a year, and 1,698,000,000 is no power of ten."""
+    rounded = float(f"{edge:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10_000 else f"{rounded:g}"
+
+
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
     """Learn the levels of each field; numbers are cut at their quantiles into ``n_bands`` bands."""
     levels, edges = list[tuple[str, ...]](), list[tuple[float, ...]]()
@@ -140,8 +146,9 @@ def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
         cuts: list[float] = []
         if is_metric(items[name]):
             cuts = np.unique(np.nanquantile(items[name].astype(float), np.arange(1, n_bands) / n_bands)).tolist()
-        inner = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(cuts)]
-        levels.append((f"up to {cuts[0]:g}", *inner, f"over {cuts[-1]:g}") if cuts else common_levels(items[name]))
+        ends = [edge_text(cut) for cut in cuts]
+        inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
+        levels.append((f"up to {ends[0]}", *inner, f"over {ends[-1]}") if cuts else common_levels(items[name]))
         edges.append(tuple(cuts))
     return Coding(tuple(str(name) for name in items.columns), tuple(levels), tuple(edges))
 
