@@ -84,7 +84,7 @@ def ways_to_write(value: float, currency: str) -> Iterator[str]:
     """Every way in which the pages write a number."""
     yield from (
         numbers.rate(value),
-        numbers.fine_rate(value),
+        *(numbers.fine_rate(value, digits) for digits in (1, 2)),
         numbers.points(value),
         numbers.count(value),
         numbers.days(value),

@@ -113,6 +113,7 @@ class SalesPlaybook(Document):
             Part("Why they buy", reasons, empty=NO_NOTES),
             Part("What they ask", heard(dossier, "question", most), empty=NO_NOTES),
             Part("What they weigh instead", weighed + undecided,
+                 intro="Intervals of whom they weigh hold for all shares at once." if weighed else "",
                  empty=dossier.lacking("competitor", "Record deals.competitor.")),
         )  # fmt: skip
 
