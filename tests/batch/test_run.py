@@ -1,6 +1,7 @@
 """The runner: what runs, in which order, what a failure stops, and what is current."""
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -162,6 +163,16 @@ def test_markets_share_a_folder(project: Project) -> None:
     index = (project.out / "index.html").read_text()
     assert 'href="one/2024-q2/01_research.html"' in index
     assert 'href="two/2024-q2/01_research.html"' in index
+
+
+def test_the_index_is_written_again_when_something_that_it_shows_is_newer(project: Project) -> None:
+    index = project.run(periods=["2024-q1"]).index
+    before = index.stat()
+    assert project.run(periods=["2024-q1"]).index.stat().st_ino == before.st_ino  # nothing has changed
+    report = project.out / "tiny" / "backtest.json"
+    report.write_text(json.dumps({"data": {"period": "2024-q1", "fingerprint": ""}, "headline": "none yet"}))
+    os.utime(report, (before.st_mtime + 5, before.st_mtime + 5))
+    assert project.run(periods=["2024-q1"]).index.stat().st_ino != before.st_ino
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from closedloop.batch import report
 from closedloop.batch.desk import Desk, OpenMarket, Request, planner_of
 from closedloop.batch.ledger import Entry, Ledger, locked
 from closedloop.batch.markets import open_market
@@ -144,7 +143,8 @@ def run(
         stack.callback(place.close)
         if isinstance(place, Bench):
             place.warm_up()
-        ledger = Ledger(request.out)
+        ledger, index = Ledger(request.out), request.out / "index.html"
+        is_stale = _is_stale(index)
         sweep(request.out)
         kept.forget()
         ledger.flush()  # takes in what a killed batch has left
@@ -159,9 +159,18 @@ def run(
         changed = {(e.market, e.period) for e in runner.ended.values() if e.status is not Status.CACHED}
         for market, period in sorted(changed):
             store.merge_claims(request.out / market / period)
-        index = report.write_index(request.out, ledger.entries.values())
+        if changed or is_stale:
+            from closedloop.batch.report import write_index  # half the time of a run that has nothing to do
+
+            write_index(request.out, ledger.entries.values())
     code = 0 if all(entry.is_good for entry in runner.ended.values()) else 1
     return Summary(runner.ended, CANCELLED[signals[0]] if signals else code, index)
+
+
+def _is_stale(index: Path) -> bool:
+    """Is the index missing, or older than a ledger, a self-test or a backtest that it shows?"""
+    shown = (index.with_name("manifest.json"), *index.parent.glob("*/*.json"))
+    return not index.exists() or any(path.stat().st_mtime > index.stat().st_mtime for path in shown if path.exists())
 
 
 def _jobs(desk: Desk, open_market: OpenMarket, signals: Sequence[int]) -> list[Job]:
