@@ -323,14 +323,14 @@ def likeness(values: "pd.Series") -> Likeness | None:
     is_number = pd.api.types.is_numeric_dtype(known)
     if is_number:
         return Likeness("an identifier", len(known), len(known)) if _are_numbered(known) else None
-    if not all(isinstance(value, str) for value in known):  # dates and amounts are compared in bands
+    if not isinstance(known.iloc[0], str):  # dates and amounts are compared in bands
         return None
     sizes = known.value_counts()
     found = len(sizes), len(known)
-    if len(sizes) < _FEWEST_VALUES:
+    if len(sizes) < _FEWEST_VALUES or not all(isinstance(value, str) for value in sizes.index):
         return None
-    is_long = known.map(lambda text: len(text.split())).mean() >= _FEWEST_WORDS
-    if is_long and len(known) < _TEXTS_REPEAT * len(sizes):
+    n_words = sum(len(str(text).split()) * n for text, n in sizes.items())
+    if n_words >= _FEWEST_WORDS * len(known) and len(known) < _TEXTS_REPEAT * len(sizes):
         return Likeness("free text", *found)
     n_alone = int(sizes[sizes < _HARDLY_REPEATED].sum())
     return Likeness("an identifier", *found) if 2 * max(n_alone, len(sizes)) >= len(known) else None
