@@ -19,6 +19,7 @@ from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
 from closedloop.questions.refinement.edits import entries_told, next_words
 from closedloop.questions.refinement.first_third import show_thirds, state_thirds, thirds_in_words
+from closedloop.statistics.proportions import at_rate
 from closedloop.terms import ACCEPTED_UNTOUCHED, REJECTED_UNTOUCHED, Verdict
 from closedloop.workbench import cells
 from closedloop.workbench.answer import ENDING, Answer, Evidence, Render
@@ -170,7 +171,7 @@ def one_play(shown: Evidence) -> Sentence:
         who = f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
         return stating(f"{who} won more or less often than the rest: plays by persona can pay.", held)
     base = found["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
-    worth = shown.words.definition.claims.smallest_worth * 4 * base * (1 - base)
+    worth = base.map(partial(at_rate, shown.words.definition.claims.smallest_worth))
     if alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
         text = f"All personas are won alike, within {numbers.points(worth.max())}: one play for all will do."
         return stating(text, found)

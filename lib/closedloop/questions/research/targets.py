@@ -100,13 +100,8 @@ def targets(
     answer.closed.append(judged)
     if is_recorded and criteria.deals is not None:
         answer.redraws.append(_redraw(criteria, values, asked))
-    rows, narrow = [], [_counting(axis, scores[axis].counted, getattr(asked, axis).counted) for axis in AXES]
-    for segment, tests in _tests(answer, criteria, asked).to_dict("index").items():
-        chosen, reason = choice(tests, *(side(judged, axis, str(segment)) for axis in AXES))
-        told = reason + "".join(narrow) if chosen in ("target", "not now") else reason
-        rows.append([segment, ", ".join(criteria.personas_of(str(segment))), chosen, told])
-    answer.tables["targets"] = pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
-    aimed = [row[0] for row in rows if row[2] == "target"]
+    table = answer.tables["targets"] = _choices(answer, criteria, asked, judged, scores)
+    aimed = table.loc[table["choice"] == "target", "segment"].tolist()
     lacking = [name for axis in AXES for name in getattr(asked, axis).counted if name not in scores[axis].counted]
     answer.results |= {"targets": aimed, "n_targets": len(aimed), "criteria_unavailable": lacking}
     if lacking:
@@ -115,6 +110,18 @@ def targets(
             f"Not counted, because some segment has too few rows, none, or a mean without an interval: {listed}."
         )
     return answer
+
+
+def _choices(
+    answer: Answer, criteria: Criteria, asked: Bars, judged: pd.DataFrame, scores: Mapping[str, Scores]
+) -> pd.DataFrame:
+    """Columns segment, personas, choice, reason: whether each segment is aimed at, and why."""
+    rows, narrow = [], [_counting(axis, scores[axis].counted, getattr(asked, axis).counted) for axis in AXES]
+    for segment, tests in _tests(answer, criteria, asked).to_dict("index").items():
+        chosen, reason = choice(tests, *(side(judged, axis, str(segment)) for axis in AXES))
+        told = reason + "".join(narrow) if chosen in ("target", "not now") else reason
+        rows.append([segment, ", ".join(criteria.personas_of(str(segment))), chosen, told])
+    return pd.DataFrame(rows, columns=["segment", "personas", "choice", "reason"], dtype="str")
 
 
 def _ideal(given: Mapping[str, Any], weights: Mapping[str, float]) -> Answer:
