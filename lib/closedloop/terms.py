@@ -86,4 +86,4 @@ class Status(StrEnum):
     CACHED = "cached"
 
 
-RARE = "\0"  # a level under a name too seldom recorded to be compared; no text of a source is this
+RARE = "\0rare"  # a level too seldom recorded to be compared; no text of a source is this, and NumPy drops an \0 at the end

@@ -124,8 +124,11 @@ class Situation:
         return self.view.has(table) and int(self.view.known(table).count().execute()) > 0
 
     def kept(self, kind: str, what: str, make: Callable[[], Frames]) -> Frames:
-        """What ``make`` gives, made once for the rows that may be seen on the day and the market's settings."""
-        rows = f"{self.market} {self.period.name} {self.on} {self.where!r} {self.warehouse.fingerprint(self.on)}"
+        """What ``make`` gives, made once for the rows that may be seen on the day and the market's settings.
+
+        A period's end is the start of the next one, so what is kept must not depend on the period.
+        """
+        rows = f"{self.market} {self.on} {self.where!r} {self.warehouse.fingerprint(self.on)}"
         return kept(kind, f"{what} {rows} {settings(self.definition)}", make)
 
     def with_fields(self, table: str, key: str) -> pd.DataFrame:
@@ -137,9 +140,12 @@ class Situation:
 
         return self.kept("rows", table, make)[table]
 
-    def rng(self, purpose: str) -> np.random.Generator:
-        """A generator of its own: the same market, period and purpose always draw the same numbers."""
-        seed = hashlib.sha256(f"{self.market}/{self.period.name}/{purpose}".encode()).digest()
+    def rng(self, purpose: str, *, each_period: bool = True) -> np.random.Generator:
+        """A generator of its own: the same market, period and purpose always draw the same numbers.
+
+        Without ``each_period`` every period draws them, so that what has not changed gives what it gave before.
+        """
+        seed = hashlib.sha256(f"{self.market}/{self.period.name if each_period else ''}/{purpose}".encode()).digest()
         return np.random.default_rng(int.from_bytes(seed[:8], "big"))
 
     @cached_property

@@ -108,15 +108,15 @@ def segmented(
     others: pd.DataFrame | None = None,
     **settings: Any,
 ) -> Segmentation:
-    """``segments.segmentation``, made once for the same rows and settings (``market.kept``).
+    """``segments.segmentation``, made once for the same rows and settings (``market.kept``), whatever the period.
 
-    ``draw``: the name of the random draw in this market and period; ``settings``: further arguments.
+    ``draw``: the name of the random draw in this market; ``settings``: further arguments.
     """
     given = [fingerprint_of(part) if part is not None else "" for part in (items, weights, others)]
-    of = " ".join([situation.market, situation.period.name, draw, *given, repr(sorted(settings.items()))])
+    of = " ".join([situation.market, draw, *given, repr(sorted(settings.items()))])
 
     def make() -> Frames:
-        rng = situation.rng(draw)
+        rng = situation.rng(draw, each_period=False)
         return _as_frames(segmentation(items, weights=weights, rng=rng, others=others, **settings))
 
     index = items.index[:0] if others is None else others.index
