@@ -86,4 +86,4 @@ class Status(StrEnum):
     CACHED = "cached"
 
 
-RARE = "\0rare"  # a level too seldom recorded to be compared; no text of a source is this, and NumPy drops an \0 at the end
+RARE = "\0rare"  # a level too seldom recorded to be compared; no text of a source is this, and NumPy keeps all of it

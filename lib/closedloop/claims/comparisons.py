@@ -1,5 +1,6 @@
 """Comparisons, before their family is closed: a level's rate, share, amount or days against its baseline."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -60,29 +61,32 @@ class Origin(NamedTuple):
     last_period: str
 
 
+# Claims are some hundred rows, of which a few are picked again and again: texts as Python's own are picked fastest.
+_TYPES = {"str": pd.StringDtype("python", na_value=np.nan)}
 SHORTEST_DAYS = 0.5  # a deal closed on its first day took some of it; its logarithm has to exist
 
 
 def typed(rows: Any, columns: Mapping[str, str]) -> pd.DataFrame:
     """``rows`` (a frame or a list of dicts) with exactly these columns and types; gaps are missing."""
     frame = pd.DataFrame(rows)
-    if list(frame.columns) == list(columns) and list(map(str, frame.dtypes)) == list(columns.values()):
+    types = [_TYPES.get(kind, kind) for kind in columns.values()]
+    if list(frame.columns) == list(columns) and all(map(operator.eq, frame.dtypes, types)):
         return frame.reset_index(drop=True)
     # column by column: a step makes some hundred small frames, and reindexing each costs most of its time
-    made = {name: _column(frame, name, kind) for name, kind in columns.items()}
+    made = {name: _column(frame, name, kind) for name, kind in zip(columns, types, strict=True)}
     return pd.DataFrame(made, index=pd.RangeIndex(len(frame)))
 
 
-def _column(frame: pd.DataFrame, name: str, kind: str) -> Any:
+def _column(frame: pd.DataFrame, name: str, kind: Any) -> Any:
     """A column's values in the type ``kind``; all missing when the frame has none of that name."""
     if name not in frame:
         return _gaps(kind, len(frame)).copy()
     values = frame[name]
-    return values.array if str(values.dtype) == kind else values.astype(kind).array  # type: ignore[call-overload]
+    return values.array if values.dtype == kind else values.astype(kind).array
 
 
 @lru_cache(maxsize=512)
-def _gaps(kind: str, n: int) -> Any:
+def _gaps(kind: Any, n: int) -> Any:
     """``n`` missing values of the type ``kind``."""
     return pd.Series([np.nan if kind == "float64" else None] * n, dtype=kind).array
 
@@ -90,7 +94,7 @@ def _gaps(kind: str, n: int) -> Any:
 def stacked(frames: Iterable[pd.DataFrame], columns: Mapping[str, str] = LOOK_COLUMNS) -> pd.DataFrame:
     """Looks of several sources (or claims, with their columns) as one typed frame; none give no rows."""
     parts = [frame for frame in frames if len(frame)]
-    return typed(pd.concat(parts, ignore_index=True) if parts else [], columns)
+    return typed(pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0] if parts else [], columns)
 
 
 def rate_looks(

@@ -142,12 +142,13 @@ class View:
 
         A field that people vouch for in ``[checked]`` of market.toml is not among them.
         """
-        return {table: self._held_back(table) for table in FIELD_TABLES if table in self.tables}
+        known = {table: self.known(table).execute() for table in FIELD_TABLES if table in self.tables}
+        return {table: self.unfit(table, rows) for table, rows in known.items()}
 
-    def _held_back(self, table: str) -> dict[str, Likeness]:
+    def unfit(self, table: str, rows: pd.DataFrame) -> dict[str, Likeness]:
+        """The fields of a table's ``rows`` that nobody can be compared by."""
         vouched = self.definition.checked.get(table, ())
         names = [name for name in self._declared(table, Moment.CLOSE) if name not in vouched]
-        rows = self.known(table).select(*names).execute() if names else {}
         return {name: found for name in names if (found := likeness(rows[name])) is not None}
 
     def with_fields(self, name: str, up_to: Moment = Moment.CLOSE) -> ir.Table:

@@ -111,7 +111,8 @@ class Situation:
         """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
 
         def make() -> Frames:
-            rows = [(table, name, *astuple(like)) for table, of in view.held_back.items() for name, like in of.items()]
+            unfit = {table: view.unfit(table, self.known(table)) for table in found}
+            rows = [(table, name, *astuple(like)) for table, of in unfit.items() for name, like in of.items()]
             return {"fields": pd.DataFrame(rows, columns=["table", "name", "kind", "n_values", "n"])}
 
         found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
@@ -121,7 +122,7 @@ class Situation:
 
     def holds(self, table: str) -> bool:
         """Was any row of the table known on the day? A source may have the table, and nothing in it."""
-        return self.view.has(table) and int(self.view.known(table).count().execute()) > 0
+        return len(self.known(table)) > 0
 
     def kept(self, kind: str, what: str, make: Callable[[], Frames]) -> Frames:
         """What ``make`` gives, made once for the rows that may be seen on the day and the market's settings.
@@ -131,6 +132,13 @@ class Situation:
         rows = f"{self.market} {self.on} {self.where!r} {self.warehouse.fingerprint(self.on)}"
         return kept(kind, f"{what} {rows} {settings(self.definition)}", make)
 
+    def known(self, table: str, up_to: Moment = Moment.CLOSE) -> pd.DataFrame:
+        """A table as known on the day (``View.known``); no rows where the market does not have it."""
+        if not self.warehouse.has(table):
+            return pd.DataFrame()
+        view = self.warehouse.view(self.on)
+        return self.kept("rows", f"{table} {up_to}", lambda: {table: fetched(view.known(table, up_to))})[table]
+
     def with_fields(self, table: str, key: str) -> pd.DataFrame:
         """Deals or leads as known on the day, with the fields they inherit, sorted by their ``key``."""
 
@@ -138,7 +146,7 @@ class Situation:
             rows = self.view.with_fields(table, Moment.CLOSE)
             return {table: fetched(meeting(self.where, rows, self.view), key)}
 
-        return self.kept("rows", table, make)[table]
+        return self.kept("records", table, make)[table]
 
     def rng(self, purpose: str, *, each_period: bool = True) -> np.random.Generator:
         """A generator of its own: the same market, period and purpose always draw the same numbers.

@@ -71,7 +71,7 @@ def survey_of(situation: Situation) -> tuple[pd.DataFrame, list[str]]:
     """The respondents known on the day, and the questions that they were asked."""
     if not situation.view.has("respondents"):
         return pd.DataFrame(), []
-    rows = fetched(situation.view.known("respondents", Moment.RESEARCH), "respondent_id")
+    rows = situation.known("respondents", Moment.RESEARCH).sort_values("respondent_id", ignore_index=True)
     return rows, [item for item in situation.definition.items if item in rows]
 
 

@@ -35,10 +35,14 @@ _UNLIKE = "unlike"  # what is counted of supported differences that do not hold 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as dicts with text keys; few of them row by row and many column by column, which is quicker."""
-    names = [str(name) for name in frame.columns]
     if len(frame) <= _FEW_ROWS:
-        return [dict(zip(names, map(_plain, frame.iloc[place]), strict=True)) for place in range(len(frame))]
+        return [_record(frame, place) for place in range(len(frame))]
+    names = [str(name) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].tolist() for name in frame), strict=True)]
+
+
+def _record(frame: pd.DataFrame, place: int) -> dict[str, Any]:
+    return dict(zip(map(str, frame), map(_plain, frame.iloc[place]), strict=True))
 
 
 def _plain(value: Any) -> Any:
@@ -48,8 +52,8 @@ def _plain(value: Any) -> Any:
 
 def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
     """The first claim with these values (measure, field, level, subject ...); None when there is none."""
-    places = np.flatnonzero(_has(claims, wanted))[:1]
-    return records(claims.iloc[places])[0] if len(places) else None
+    places = np.flatnonzero(_has(claims, wanted))
+    return _record(claims, int(places[0])) if len(places) else None
 
 
 def where(claims: pd.DataFrame, **wanted: str) -> pd.DataFrame:
@@ -61,7 +65,7 @@ def _has(claims: pd.DataFrame, wanted: Mapping[str, str]) -> NDArray[np.bool_]:
     """Which claims have these values."""
     found = np.ones(len(claims), dtype=bool)
     for name, value in wanted.items():
-        found &= (claims[name] == value).to_numpy(dtype=bool, na_value=False)
+        found &= np.asarray(claims[name], dtype=object) == value
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.claims.ledger import (
@@ -190,12 +191,9 @@ class Answer:
         """The claims of the answer; none of its comparisons before the notebook's families are closed."""
         if not self.now.is_closed:
             return stacked([as_claims(self.stated, self.now.situation), self.judged, self.cited], CLAIM_COLUMNS)
-        ledger, own = self.now.claims, pd.concat([self.compared[_KEY], self.stated[_KEY]])
-        keys = set(own.fillna("").itertuples(index=False, name=None))
-        keys |= {key for part in self.closed for key in part[_KEY].fillna("").itertuples(index=False, name=None)}
-        is_own = [key in keys for key in ledger[_KEY].fillna("").itertuples(index=False, name=None)]
-        own_claims = ledger[pd.Series(is_own, index=ledger.index, dtype=bool)]  # an empty ledger keeps its columns
-        return stacked([own_claims, self.cited], CLAIM_COLUMNS)
+        keys = {key for part in (self.compared, self.stated, *self.closed) for key in keys_of(part)}
+        is_own = np.fromiter((key in keys for key in self.now.keys), dtype=bool)
+        return stacked([self.now.claims[is_own], self.cited], CLAIM_COLUMNS)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -251,7 +249,7 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        everything = stacked([own.everything, self.cited], CLAIM_COLUMNS)
+        everything = stacked([own.everything, self.cited], CLAIM_COLUMNS) if len(self.cited) else own.everything
         return replace(own, claims=self.claims, everything=everything, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:
@@ -297,6 +295,12 @@ def _plainly(frame: pd.DataFrame) -> Table:
     cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in rows.to_numpy()]
     n_more = max(len(frame) - LIMIT, 0)
     return Table(tuple(map(str, rows.columns)), tuple(map(tuple, cells)), is_number, n_left_out=n_more)
+
+
+def keys_of(claims: pd.DataFrame) -> list[tuple[str, ...]]:
+    """What each claim is on, whatever its figures."""
+    columns = (np.asarray(claims[name].fillna(""), dtype=object) for name in _KEY)
+    return list(zip(*columns, strict=True))
 
 
 def fingerprint(verb: str, arguments: Mapping[str, Any], *frames: pd.DataFrame) -> str:

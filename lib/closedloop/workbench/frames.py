@@ -9,7 +9,6 @@ import pandas as pd
 from closedloop.errors import ParameterError
 from closedloop.market.definition import Definition
 from closedloop.market.periods import Period
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import column
 from closedloop.period.lead_records import lead_frame, lead_window
 from closedloop.period.situation import Situation
@@ -144,11 +143,11 @@ class Frames:
 
     def accounts(self) -> pd.DataFrame:
         """One row a company that is known."""
-        return self._visible("accounts", self._known("accounts"))
+        return self._visible("accounts", self.situation.known("accounts"))
 
     def respondents(self) -> pd.DataFrame:
         """One row a person who answered the survey."""
-        return self._visible("respondents", self._known("respondents"))
+        return self._visible("respondents", self.situation.known("respondents"))
 
     def sample(self) -> pd.DataFrame:
         """The rows to segment: people who answered the survey; without one leads, accounts or deals."""
@@ -162,11 +161,11 @@ class Frames:
 
     def touches(self) -> pd.DataFrame:
         """One row a touch of either team with a lead."""
-        return self._visible("touches", self._known("touches"))
+        return self._visible("touches", self.situation.known("touches"))
 
     def spend(self) -> pd.DataFrame:
         """One row a sum of money that marketing spent."""
-        return self._visible("spend", self._known("spend"))
+        return self._visible("spend", self.situation.known("spend"))
 
     def people(self) -> pd.DataFrame:
         """One row a person, or record, of market research's sample, with the persona that its answers are counted for.
@@ -188,10 +187,6 @@ class Frames:
         if not self.situation.view.has(table):
             return []
         return [name for name in self.situation.fields(table, Moment.named(up_to)) if name not in _DRAWN]
-
-    def _known(self, table: str) -> pd.DataFrame:
-        view = self.situation.view
-        return fetched(view.known(table), None) if view.has(table) else pd.DataFrame()
 
     def _visible(self, table: str, frame: pd.DataFrame, key: str = "") -> pd.DataFrame:
         """The frame without internal columns, indexed by codes of its records' ids, which are in the column ``key``."""

@@ -1,6 +1,6 @@
 """One period of a market, opened by a notebook: frames as known on the day, and the families of what is compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -37,6 +37,7 @@ from closedloop.workbench.answer import (
     as_claims,
     close_families,
     fingerprint,
+    keys_of,
     set_apart,
 )
 from closedloop.workbench.comparison import strongest
@@ -159,6 +160,7 @@ class OpenPeriod(Frames):
         self._earlier: set[str] = set()
         self.is_silent = bool(_silent)
         self._claims = no_claims()
+        self.keys: list[tuple[str, ...]] = []  # what each claim is on
         self._n_closed = -1  # answers in the families when they were closed last
         self._n_closings = 0
         self._first: tuple[Answer, ...] = ()
@@ -262,6 +264,7 @@ class OpenPeriod(Frames):
                 answer.conclude(answer, judged)
         concluded = [as_claims(answer.stated, self.situation) for answer in following]
         self._claims = stacked([judged, *concluded], CLAIM_COLUMNS)
+        self.keys = keys_of(self._claims)
         self._n_closed = len(self.answers)
         self._n_closings += 1
         self._write()
@@ -308,8 +311,12 @@ class OpenPeriod(Frames):
     @property
     def evidence(self) -> Evidence:
         """What a piece may render of the whole notebook."""
-        rules, step = rule_sentences(self.personas.rule, self.words), self.step
-        return Evidence(self.words, self.period.name, self.claims, self.claims, step.tables, step.results, rules)
+        claims, step = self.claims, self.step
+        return Evidence(self.words, self.period.name, claims, claims, step.tables, step.results, self._rules)
+
+    @cached_property
+    def _rules(self) -> Mapping[str, Sequence[str]]:
+        return rule_sentences(self.personas.rule, self.words)
 
     def bottom_line(self) -> Live:
         """What to take away when nothing else is read; it is filled when the families close."""

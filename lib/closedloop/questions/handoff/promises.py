@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.definition import Goals
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates
 from closedloop.period.lead_records import ALL_DAYS, has_days, lead_frame, recorded_between, uncovered
 from closedloop.period.situation import Situation
@@ -64,7 +63,7 @@ def accepted_rate(cohort: pd.DataFrame) -> list[dict[str, object]]:
 @lru_cache(maxsize=2)  # asked for by every question about the hand-off
 def sales_touches(situation: Situation) -> pd.DataFrame:
     """The touches of sales with a lead: lead_id and touched_on; none where the source records no such touch."""
-    touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
+    touches = situation.known("touches")
     sales = touches.reindex(columns=["lead_id", "touched_on", "from_team"]).query("from_team == 'sales'")
     return sales.assign(touched_on=pd.to_datetime(sales["touched_on"])).dropna(subset=["lead_id"])
 

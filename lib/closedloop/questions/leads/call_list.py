@@ -95,7 +95,7 @@ class Waiting:
         on = pd.Series(pd.Timestamp(situation.on) if situation.definition.has_calendar else pd.NaT, index=rows.index)
         age = (on - column(rows, "created_on")).dt.days
         last = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us]")
-        touches = fetched(situation.view.known("touches")) if situation.view.has("touches") else pd.DataFrame()
+        touches = situation.known("touches")
         if len(touches) and {key, "touched_on"} <= set(touches):
             last = rows[key].map(touches["touched_on"].groupby(touches[key]).max())
         return rows.assign(age_days=age.where(age > 0), last_touch_on=last).sort_values(key, kind="stable")

@@ -11,7 +11,6 @@ from closedloop.claims.comparisons import gain_looks
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.periods import Period
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, won
 from closedloop.period.lead_records import handed_off, lead_frame
 from closedloop.period.situation import Situation
@@ -329,7 +328,7 @@ def _known_then(then: Situation, prospects: Prospects, personas: PersonaSet) -> 
 
 def _decided_since(situation: Situation, then: Situation, prospects: Prospects) -> pd.DataFrame:
     """What is scored of the deals that were open then and are decided now: ``_won``, and ``_stage``, its place then."""
-    known, stages = fetched(then.view.known("deals")), situation.definition.deals
+    known, stages = then.known("deals"), situation.definition.deals
     if "stage" not in known or stages is None or prospects.key not in known:
         return pd.DataFrame({"_won": [], "_stage": []})
     place = {stage: number for number, stage in enumerate(stages.stages)}

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Note, Piece, stating
@@ -100,9 +99,9 @@ def buying(
     others = {} if touches is None else {"touches": touches}
     answer = opened().ask("buying", section, deals, "deals", partial(_show, measure), among=among, others=others,
                           measure=measure, late=late)  # fmt: skip
-    view, met = answer.now.situation.view, pd.DataFrame()
+    situation, met = answer.now.situation, pd.DataFrame()
     if measure == "texts":
-        texts = (view.known("materials").execute() if view.has("materials") else met).reindex(columns=_TEXT_COLUMNS)
+        texts = situation.known("materials").reindex(columns=_TEXT_COLUMNS)
         texts = texts[texts["retired_on"].isna() & texts["text"].notna() & texts["kind"].isin(MATERIAL_KINDS)]
         newest = texts.sort_values(["added_on", "material_id"], ascending=[False, True], ignore_index=True)
         answer.tables["texts"] = newest
@@ -145,7 +144,7 @@ def _stages(answer: Answer, met: pd.DataFrame) -> None:
             "How long deals stay in a stage is unknown: collect `stage_history` with the day of every change."
         )
         return
-    history = fetched(now.situation.view.known("stage_history"))
+    history = now.situation.known("stage_history")
     moves = history[history["deal_id"].isin(answer.rows["deal_id"])]
     moves = moves.sort_values(["deal_id", "change_no"], kind="stable")
     entered = moves[moves["stage"] != moves.groupby("deal_id")["stage"].shift()]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, typed
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
 from closedloop.period.situation import Situation
 from closedloop.personas.notes import about
@@ -174,7 +173,7 @@ def competitors(
             answer.estimate(found, answer.origin(theirs["closed_on"], "strong"), "win_rate", subject=name)
     if not now.situation.view.has("materials"):
         return answer
-    texts = fetched(now.situation.view.known("materials")).reindex(columns=_TEXT_COLUMNS)
+    texts = now.situation.known("materials").reindex(columns=_TEXT_COLUMNS)
     texts = texts[texts["kind"].isin(["question", "answer"]) & texts["retired_on"].isna() & texts["added_on"].notna()]
     for name in names:  # how many of the team's dated questions and answers are about it, up to the latest
         mine = texts[texts["competitor"] == (NO_COMPETITOR[0] if name == NO_DECISION else name)]

@@ -134,9 +134,9 @@ class Criteria:
 
     def why_not(self, name: str) -> str:
         """Why a criterion is not counted: too few in some segment, or what to collect."""
-        view, columns = self.situation.view, list(_MADE_OF.get(name, ()))
+        columns = list(_MADE_OF.get(name, ()))
         tables = ("leads", "deals") if name == "growth" else ("deals",)
-        known = [fetched(view.known(table)) for table in tables if columns and view.has(table)]
+        known = [self.situation.known(table) for table in tables if columns]
         is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
         return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
 
@@ -197,7 +197,7 @@ class Criteria:
 
     def _topics(self, kinds: tuple[str, ...]) -> set[str]:
         """The topics that texts of every one of these kinds speak about, as released on the day."""
-        texts = self.situation.view.known("materials").execute().reindex(columns=["kind", "topic", "retired_on"])
+        texts = self.situation.known("materials").reindex(columns=["kind", "topic", "retired_on"])
         current = texts[texts["retired_on"].isna() & texts["topic"].notna()]
         found = [set(current.loc[current["kind"] == kind, "topic"]) for kind in kinds]
         return set.intersection(*found)

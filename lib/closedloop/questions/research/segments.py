@@ -173,7 +173,7 @@ def _state_profile(answer: Answer, known: Sample, found: Segmentation) -> None:
     rows["n"] = len(labels)
     answer.estimate(rows, origin, "segment_share")
     if situation.holds("accounts"):
-        n = int(situation.view.known("accounts").count().execute())
+        n = len(situation.known("accounts"))
         scaled = {name: rows[name] * n for name in ("estimate", "low", "high")}
         answer.estimate(rows.assign(**scaled), origin, "n_accounts", unit="count")
 
