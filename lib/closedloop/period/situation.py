@@ -1,7 +1,7 @@
 """What a notebook may see: one market, one period, and the view of one day."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -132,12 +132,16 @@ class Situation:
         rows = f"{self.market} {self.on} {self.where!r} {self.warehouse.fingerprint(self.on)}"
         return kept(kind, f"{what} {rows} {settings(self.definition)}", make)
 
-    def known(self, table: str, up_to: Moment = Moment.CLOSE) -> pd.DataFrame:
-        """A table as known on the day (``View.known``); no rows where the market does not have it."""
+    def known(self, table: str, up_to: Moment = Moment.CLOSE, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """A table as known on the day (``View.known``), or some columns; no rows where the market does not have it."""
         if not self.warehouse.has(table):
             return pd.DataFrame()
-        view = self.warehouse.view(self.on)
-        return self.kept("rows", f"{table} {up_to}", lambda: {table: fetched(view.known(table, up_to))})[table]
+
+        def make() -> Frames:
+            rows = self.warehouse.view(self.on).known(table, up_to)
+            return {table: fetched(rows.select(*[name for name in columns if name in rows.columns] or rows.columns))}
+
+        return self.kept("rows", f"{table} {up_to} {columns}", make)[table]
 
     def with_fields(self, table: str, key: str) -> pd.DataFrame:
         """Deals or leads as known on the day, with the fields they inherit, sorted by their ``key``."""

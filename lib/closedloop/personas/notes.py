@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from closedloop.market.warehouse import fetched
 from closedloop.period.lead_records import lead_frame
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet
@@ -15,7 +14,8 @@ def notes(situation: Situation, in_force: PersonaSet) -> pd.DataFrame:
     """Notes written within the window: id, day, team, kind, topic, deal, lead, and the persona of the deal or lead."""
     if not situation.view.has("notes"):
         return pd.DataFrame(columns=[*_COLUMNS, "persona"]).astype({"written_on": "datetime64[us]"})
-    every = fetched(situation.view.known("notes"), "note_id").reindex(columns=_COLUMNS)
+    every = situation.known("notes", columns=_COLUMNS).sort_values("note_id", ignore_index=True)
+    every = every.reindex(columns=_COLUMNS)
     every = every.assign(written_on=pd.to_datetime(every["written_on"]))
     found = situation.in_window(every, every["written_on"])
     of_deal, of_lead = (

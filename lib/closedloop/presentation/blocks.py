@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+_MADE_OF = ("first_period", "last_period", "source_table")
 LIMIT = 12  # rows of a table that a page shows
 RESULTS = "application/vnd.closedloop.results+json"
 Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
@@ -63,7 +64,8 @@ def stating(text: str, *claims: Claims) -> Sentence:
     for part in claims:
         rows: list[Any] = [part]
         if isinstance(part, pd.DataFrame):
-            rows = part[["first_period", "last_period", "source_table"]].drop_duplicates().to_dict("records")
+            made_of = dict.fromkeys(zip(*(part[name].tolist() for name in _MADE_OF), strict=True))
+            rows = [dict(zip(_MADE_OF, row, strict=True)) for row in made_of]
         for row in rows:
             tables = sources.setdefault(span(row), [])
             tables += [str(row["source_table"])] if str(row["source_table"]) not in tables else []
