@@ -297,9 +297,16 @@ def _plainly(frame: pd.DataFrame) -> Table:
     return Table(tuple(map(str, rows.columns)), tuple(map(tuple, cells)), is_number, n_left_out=n_more)
 
 
-def keys_of(claims: pd.DataFrame) -> list[tuple[str, ...]]:
+Row = tuple[object, ...]
+
+
+def keys_of(claims: pd.DataFrame) -> list[Row]:
     """What each claim is on, whatever its figures."""
-    columns = (np.asarray(claims[name].fillna(""), dtype=object) for name in _KEY)
+    return _rows_of(claims, _KEY)
+
+
+def _rows_of(claims: pd.DataFrame, names: Sequence[str]) -> list[Row]:
+    columns = (np.where(claims[name].isna(), "", np.asarray(claims[name], dtype=object)) for name in names)
     return list(zip(*columns, strict=True))
 
 
@@ -336,12 +343,16 @@ def rate_of(family: str) -> float:
 def set_apart(answers: Sequence[Answer]) -> None:
     """Name those answers that look at the same as an earlier one with other settings: their claims are others."""
     for part in ("compared", "stated", "judged"):
-        frames = [getattr(answer, part)[[*_KEY, *_FIGURES]].assign(place=n) for n, answer in enumerate(answers)]
-        every = pd.concat(frames).drop_duplicates([*_KEY, *_FIGURES]) if frames else pd.DataFrame()
-        for place in every.loc[every.duplicated(_KEY), "place"].unique() if len(every) else ():
-            verb = answers[place].verb
-            number = sum(answer.verb == verb for answer in answers[: place + 1])
-            answers[place].rename(f"{verb} asked another way, no. {number}")
+        known: dict[Row, set[Row]] = {}  # by what a claim is on, the figures that were found
+        for place, answer in enumerate(answers):
+            claims, is_other = getattr(answer, part), False
+            for key, found in zip(keys_of(claims), _rows_of(claims, _FIGURES), strict=True):
+                figures = known.setdefault(key, {found})
+                is_other |= found not in figures
+                figures.add(found)
+            if is_other:
+                number = sum(other.verb == answer.verb for other in answers[: place + 1])
+                answer.rename(f"{answer.verb} asked another way, no. {number}")
 
 
 def close_families(
@@ -368,6 +379,7 @@ def close_families(
             **situation.about,
         )
         for name in (WHO, RECORDING, ENDING, DRIFT)
+        if (of_family == name).any()
     ]
     others = as_claims(statements, situation)
     own = [claims.assign(fingerprint=fingerprint) for claims in closed]
