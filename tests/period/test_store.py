@@ -1,12 +1,22 @@
 """What a step leaves behind is read back as it was."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.period.store import Step, read_frame, read_step, write_frame, write_step
 
 
+@pytest.fixture
+def python_texts() -> Iterator[None]:
+    """Texts are Python's own, as those of claims are."""
+    with pd.option_context("mode.string_storage", "python"):
+        yield
+
+
+@pytest.mark.usefixtures("python_texts")
 def test_a_frame_is_read_back_with_its_types(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
@@ -24,6 +34,7 @@ def test_a_frame_is_read_back_with_its_types(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(read_frame(path), kept, check_exact=True)
 
 
+@pytest.mark.usefixtures("python_texts")
 def test_a_step_is_read_back(tmp_path: Path) -> None:
     tables = {"texts": pd.DataFrame({"text": ["one", "two"]})}
     write_step(tmp_path, Step("leads", tables, results={"n": 2, "rate": float("nan")}, missing={"won": "no deals"}))

@@ -69,7 +69,7 @@ def test_what_goes_together_is_a_rank_correlation(planned: Researched) -> None:
 
 def test_segments_are_those_of_the_estimator(planned: Researched) -> None:
     sample, found = planned.found.fitted
-    plain = segmentation(sample.rows[planned.now.items], rng=planned.now.situation.rng("research"))
+    plain = segmentation(sample.rows[planned.now.items], rng=planned.now.situation.rng("research", each_period=False))
     assert found.labels.tolist() == plain.labels.tolist()
     pd.testing.assert_frame_equal(found.criteria, plain.criteria)
     pd.testing.assert_frame_equal(found.profile, plain.profile)

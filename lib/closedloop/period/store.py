@@ -53,8 +53,11 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """A frame that ``write_frame`` left. By one thread: starting more takes longer than reading some kilobytes."""
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
+    """A frame that ``write_frame`` left, its texts as Python's own, as claims have them.
+
+    By one thread: starting more takes longer than reading some kilobytes.
+    """
+    with parquet.ParquetFile(path, pre_buffer=False) as file, pd.option_context("mode.string_storage", "python"):
         frame: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
         return frame
 

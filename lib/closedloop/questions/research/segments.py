@@ -10,7 +10,7 @@ from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import levels, share_counts, sizes_told
 from closedloop.personas.research import FEWEST_ROWS, Research, Sample, segmented, segments_of
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
+from closedloop.presentation.blocks import Listing, Missing, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import heat, stability
 from closedloop.presentation.sentences import backed, cases, first, on_scale, ranged, records, value
 from closedloop.presentation.tables import Column, dots_of, table_of
@@ -276,7 +276,7 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     segments = [f"{words.name(str(claim['subject']))} ({cases(claim)})" for claim in largest]
     wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
     if len(segments) < 2:
-        return (stating("There is one market without segments, so nothing tells any apart.", claims),)
+        return (Missing("the market was not cut into segments, and one alone has no profile."),)
     order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
     drawn = wide.loc[order].set_axis(segments, axis=1)
