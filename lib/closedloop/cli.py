@@ -152,7 +152,7 @@ def check(
     """
     from json import dumps
 
-    from closedloop.batch.checking import check
+    from closedloop.validation.checking import check
     from closedloop.batch.progress import telling
 
     with telling(f"{market}: reading its raw files") as tell:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from closedloop.batch.checking import CANNOT_RUN, NOTHING, check
+from closedloop.validation.checking import CANNOT_RUN, NOTHING, check
 from closedloop.errors import DefinitionError, ParameterError, SourceError
 from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition

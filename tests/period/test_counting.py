@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.period.counting import band_names, counts, lagged_rate, levels, rates, recent, share_counts
+from closedloop.period.counting import band_names, counts, crossed_counts, lagged_rate, levels, rates, recent, share_counts
 from closedloop.terms import RARE
 
 
@@ -16,6 +16,15 @@ def test_rare_levels_and_gaps_are_missing_levels() -> None:
     assert levels(field.to_frame("f"), ["f"])["f"].fillna("-").tolist() == ["a"] * 12 + ["-"] * 12
     named = levels(field.to_frame("f"), ["f"], RARE)["f"]
     assert named.fillna("-").tolist() == ["a"] * 12 + [RARE] * 9 + ["-"] * 3
+
+
+@pytest.mark.parametrize("storage", ["python", "pyarrow"])
+def test_a_rare_level_is_told_from_a_nameless_one_however_texts_are_stored(storage: str) -> None:
+    with pd.option_context("mode.string_storage", storage):
+        field = pd.Series(["a", "", RARE] * 4, dtype="str")
+        won, decided = crossed_counts(field, pd.Series(["p1"] * 12), field == RARE)
+    assert decided["p1"].to_dict() == {"": 4, RARE: 4, "a": 4}
+    assert won["p1"].to_dict() == {"": 0, RARE: 4, "a": 0}
 
 
 def test_recent_cases_are_of_whole_periods_and_four_hundred_at_least() -> None:

@@ -8,7 +8,9 @@ import pytest
 import scipy
 from closedloop import explore, profile, segments, waves
 from closedloop.errors import ParameterError
+from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
+from closedloop.period.situation import Situation
 from closedloop.personas import research
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.segmentation.segments import segmentation
@@ -75,6 +77,18 @@ def test_segments_are_those_of_the_estimator(planned: Researched) -> None:
     pd.testing.assert_frame_equal(found.profile, plain.profile)
     assert found.reason == plain.reason
     assert planned.found.results["recommended_k"] == plain.recommended_k == 4
+
+
+def test_the_same_answers_give_the_same_segments_in_every_period() -> None:
+    warehouse = open_warehouse("harbor")
+    early, late = (
+        research.research(Situation.planning(warehouse, find_period(warehouse.periods, name)))
+        for name in ("2024-q2", "2024-q4")
+    )
+    assert early.segments and late.segments
+    assert len(early.sample.rows) == len(late.sample.rows) == 600  # the second wave came later
+    pd.testing.assert_series_equal(late.segments.labels, early.segments.labels)
+    pd.testing.assert_frame_equal(late.segments.criteria, early.segments.criteria)
 
 
 def test_the_profile_and_sizes_are_counts_of_the_labels(planned: Researched) -> None:
