@@ -152,8 +152,8 @@ def check(
     """
     from json import dumps
 
-    from closedloop.validation.checking import check
     from closedloop.batch.progress import telling
+    from closedloop.validation.checking import check
 
     with telling(f"{market}: reading its raw files") as tell:
         found = check(market, tell, may_shrink=accept_loss)

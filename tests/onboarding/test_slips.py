@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from closedloop.validation.checking import CANNOT_RUN, NOTHING, check
 from closedloop.errors import DefinitionError, ParameterError, SourceError
 from closedloop.market.building import build_warehouse
 from closedloop.market.definition import read_definition
@@ -13,6 +12,7 @@ from closedloop.market.warehouse import read_again
 from closedloop.onboarding.asking import _changed, summary
 from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
+from closedloop.validation.checking import CANNOT_RUN, NOTHING, check
 from rich.console import Console
 
 from tests.onboarding.conftest import answered, climbed

@@ -3,7 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from closedloop.period.counting import band_names, counts, crossed_counts, lagged_rate, levels, rates, recent, share_counts
+from closedloop.period.counting import (
+    band_names,
+    counts,
+    crossed_counts,
+    lagged_rate,
+    levels,
+    rates,
+    recent,
+    share_counts,
+)
 from closedloop.terms import RARE
 
 

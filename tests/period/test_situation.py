@@ -27,9 +27,9 @@ def test_the_end_of_a_period_gives_what_the_start_of_the_next_one_reads(
     ended = Situation.looking_back(warehouse, last).with_fields("deals", "deal_id")
     started = Situation.planning(warehouse, coming).with_fields("deals", "deal_id")
     pd.testing.assert_frame_equal(started, ended)
-    assert made == ["deal_id"]
+    assert made.count("deal_id") == 1
     assert len(Situation.planning(warehouse, later).with_fields("deals", "deal_id")) > len(started)
-    assert made == ["deal_id", "deal_id"]
+    assert made.count("deal_id") == 2
 
 
 def test_some_columns_of_a_table_are_read_alone() -> None:

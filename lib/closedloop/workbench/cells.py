@@ -25,7 +25,8 @@ from closedloop.period.store import is_of, written_on
 from closedloop.personas.changes import committed
 from closedloop.personas.persona_set import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
 from closedloop.presentation.persona_words import words_for
-from closedloop.workbench.period import OpenPeriod, as_text, silence
+from closedloop.workbench.notebooks import as_text
+from closedloop.workbench.period import OpenPeriod, silence
 
 EXAMPLE = "# example"
 

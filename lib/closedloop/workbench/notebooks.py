@@ -123,6 +123,13 @@ def _parameter(statement: ast.stmt, helps: Mapping[int, str], place: str) -> Par
     return parameter
 
 
+def as_text(name: str, value: object) -> str:
+    """The parameter as text: papermill makes a number of ``-p period 2024``, and a truth value of ``True``."""
+    if not isinstance(value, str | int | float):
+        raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
+    return str(value)
+
+
 def check_values(parameters: Iterable[Parameter], values: Mapping[str, object], where: str) -> None:
     """Refuse a value whose name ``where`` does not declare, or whose type is another one (ParameterError)."""
     known = {parameter.name: parameter for parameter in parameters}

@@ -43,6 +43,7 @@ from closedloop.workbench.answer import (
 )
 from closedloop.workbench.comparison import strongest
 from closedloop.workbench.frames import Frames
+from closedloop.workbench.notebooks import as_text
 from closedloop.workbench.redraws import Compared, write_compared
 from closedloop.workbench.session import cells_run, is_example, running_cell, shell_of
 
@@ -126,13 +127,6 @@ def silence(*, is_draft: bool = False) -> Iterator[None]:
     finally:
         _silent.pop()
         del _opened[depth:]
-
-
-def as_text(name: str, value: object) -> str:
-    """The parameter as text: papermill makes a number of ``-p period 2024``, and a truth value of ``True``."""
-    if not isinstance(value, str | int | float):
-        raise ParameterError(f"{name} = {value!r} is of type {type(value).__name__}; allowed: text")
-    return str(value)
 
 
 def _settings(definition: Definition, **given: Any) -> Claims:
