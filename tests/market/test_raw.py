@@ -59,7 +59,7 @@ FRAME = pd.DataFrame({"id": ["D1", "D2"], "opened": pd.to_datetime(["2024-01-02"
     ("content", "more"),
     [
         (TEXT.encode(), ""),
-        (gzip.compress(TEXT.encode()), ""),
+        (gzip.compress(TEXT.encode(), mtime=0), ""),
         (TEXT.encode("utf-16"), 'encoding = "utf-16"\n'),
         (("sep=,\r\n" + TEXT.replace("\n", "\r\n")).encode(), ""),
         (sheet(ROWS), ""),
@@ -92,7 +92,7 @@ def zipped() -> bytes:
         (sheet(ROWS, more_sheets=2), r"several sheets: Sheet, more 0, more 1; write sheet ="),
         (sheet(ROWS)[:-200], "an Excel workbook that cannot be opened"),
         (parquet(FRAME)[:-20], "a Parquet file that cannot be opened"),
-        (gzip.compress(TEXT.encode())[:-9], "a gzip file that cannot be unpacked"),
+        (gzip.compress(TEXT.encode(), mtime=0)[:-9], "a gzip file that cannot be unpacked"),
         (
             b"\xd0\xcf\x11\xe0" + b"\0" * 600,
             r"an old Excel workbook \(or a workbook with a password\); save it as \.xlsx",
