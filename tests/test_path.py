@@ -55,6 +55,7 @@ BESIDE = {
     "market.building": "are the tables made already, and are they whole?",
     "market.staging.repeats": "is a row repeated? None is",
     "workbench.session": "which cell runs: none",
+    "workbench.notebooks": "are the parameters texts? They are",
     "errors": "lists in words",
     "terms": "names",
     "market.definition": "settings",
