@@ -102,20 +102,10 @@ class View:
         """Does the market have all these tables?"""
         return all(table in self.tables for table in tables)
 
-    @cached_property
-    def _made(self) -> dict[tuple[str, ...], ir.Table]:
-        """Expressions that were made already: making one takes as long as reading a table."""
-        return {}
-
     def known(self, name: str, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """A canonical table as known on this day, without the columns of moments later than ``up_to``."""
         if name not in self.tables:
             raise ParameterError(f"{self.definition.name} has no table {name!r}; it has {allowed(self.tables)}")
-        if (name, up_to.name) not in self._made:
-            self._made[name, up_to.name] = self._known(name, up_to)
-        return self._made[name, up_to.name]
-
-    def _known(self, name: str, up_to: Moment) -> ir.Table:
         table = TABLES[name]
         rows = self._with_helpers(self.tables[name], name).filter(self._born(table))
         moments = {column: self.definition.moment(name, column) for column in self._columns(name)}
@@ -163,12 +153,6 @@ class View:
 
     def with_fields(self, name: str, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """Deals or leads with the visible fields that they lack taken from their lead, then from their account."""
-        key = (name, up_to.name, "with fields")
-        if key not in self._made:
-            self._made[key] = self._with_fields(name, up_to)
-        return self._made[key]
-
-    def _with_fields(self, name: str, up_to: Moment) -> ir.Table:
         rows = self.known(name, up_to)
         for upper in _uppers(name, self.tables):
             key = TABLES[upper].key[0]

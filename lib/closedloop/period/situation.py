@@ -103,12 +103,9 @@ class Situation:
     @cached_property
     def view(self) -> View:
         """All that was known on the day."""
-        vars(self._view)["held_back"] = self._held_back(self._view)
-        return self._view
-
-    @cached_property
-    def _view(self) -> View:
-        return self.warehouse.view(self.on)
+        view = self.warehouse.view(self.on)
+        vars(view)["held_back"] = self._held_back(view)
+        return view
 
     def _held_back(self, view: View) -> dict[str, dict[str, Likeness]]:
         """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
@@ -141,7 +138,7 @@ class Situation:
             return pd.DataFrame()
 
         def make() -> Frames:
-            rows = self._view.known(table, up_to)
+            rows = self.warehouse.view(self.on).known(table, up_to)
             return {table: fetched(rows.select(*[name for name in columns if name in rows.columns] or rows.columns))}
 
         return self.kept("rows", f"{table} {up_to} {columns}", make)[table]
