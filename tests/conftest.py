@@ -9,10 +9,11 @@ of measured figures (tests/bench/validity.py), which ``--validity-file`` also wr
 
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -158,6 +159,13 @@ def show_figures(reporter: pytest.TerminalReporter, to_file: str | None) -> None
     if to_file:
         Path(to_file).parent.mkdir(parents=True, exist_ok=True)
         Path(to_file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def python_texts() -> Iterator[None]:
+    """Texts are Python's own, as those of claims are."""
+    with pd.option_context("mode.string_storage", "python"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
             label = (str(claim["field"]), claim["level"])
             texts += [words.condition(*label), words.short(*label), words.name(str(claim["level"]))]
         texts += [words.column(str(claim["within"]))]
-    groups = [cited[cited[of] == one] for of in ("verdict", "subject") for one in cited[of].unique()]
+    groups = [cited[cited["verdict"] == verdict] for verdict in cited["verdict"].unique()]
     counts = {str(len(group)) for group in (cited, cited[cited["family"] != "none"], *groups)} | {"0"}
     return {token for text in texts for token in NUMBER.findall(text)} | counts | SETTINGS
 

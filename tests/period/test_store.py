@@ -1,19 +1,11 @@
 """What a step leaves behind is read back as it was."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.period.store import Step, read_frame, read_step, write_frame, write_step
-
-
-@pytest.fixture
-def python_texts() -> Iterator[None]:
-    """Texts are Python's own, as those of claims are."""
-    with pd.option_context("mode.string_storage", "python"):
-        yield
 
 
 @pytest.mark.usefixtures("python_texts")

@@ -84,7 +84,8 @@ def test_one_market_is_told_with_the_number_that_came_closest() -> None:
     assert "No number of segments can be trusted: one market. The best number, 2, is found again at 0.90" in told
     assert "Verdict: no segments, which means that no cut comes back in other samples." in told
     alone = LEDGER[~((LEDGER["measure"] == "profile_share") & (LEDGER["subject"] == "1"))]
-    assert page("profile", claims=alone) == "There is one market without segments, so nothing tells any apart."
+    said = "Not available: the market was not cut into segments, and one alone has no profile."
+    assert page("profile", claims=alone) == said
 
 
 def test_a_number_that_was_asked_for_is_not_called_the_largest_that_holds() -> None:

@@ -97,7 +97,7 @@ def test_facts_on_the_glance_hold_for_one_in_twenty_and_are_not_the_rule(planned
             assert has.sum() >= 0.05 * len(members)
             assert fact.field not in page.dossier.personas.rule.fields
             n_facts += 1
-    assert n_facts > 0
+    assert n_facts >= {"harbor": 2, "bank": 1}[market]  # how many, so that the loop above has judged some
 
 
 def test_brief_and_playbook_tell_the_choice_of_the_table(planned: tuple[str, str, Path]) -> None:

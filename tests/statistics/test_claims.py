@@ -150,13 +150,12 @@ def test_the_ledger_has_its_columns_also_when_empty():
     assert full["fingerprint"][0] == "abc"
 
 
+@pytest.mark.usefixtures("python_texts")
 def test_the_ledger_survives_parquet(tmp_path):
     counts = outside(counted([{"estimate": 7}], ORIGIN, measure="deals"), **PERIOD)
     ledger = stacked([close_family(_looks([0.01], 0.9), **WHERE), counts], CLAIM_COLUMNS)
     ledger.to_parquet(tmp_path / "claims.parquet")
-    with pd.option_context("mode.string_storage", "python"):  # as claims have their texts
-        read = pd.read_parquet(tmp_path / "claims.parquet")
-    pd.testing.assert_frame_equal(read, ledger, check_column_type=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "claims.parquet"), ledger)
 
 
 def test_two_looks_at_the_same_thing_and_unknown_families_are_refused():

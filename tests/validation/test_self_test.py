@@ -401,6 +401,7 @@ def test_drift_in_null_worlds_is_that_of_periods_drawn_anew() -> None:
 # what is kept beside the claims
 
 
+@pytest.mark.usefixtures("python_texts")
 def test_what_a_notebook_compared_is_read_as_it_was_kept(tmp_path: Path) -> None:
     ids, days = pd.Series(["D1", "D2", "D3"]), pd.Series(pd.to_datetime(["2024-01-02", None, "2024-03-04"]))
     by = pd.DataFrame({"size": ["large", None, RARE]}, dtype="str")
@@ -410,9 +411,9 @@ def test_what_a_notebook_compared_is_read_as_it_was_kept(tmp_path: Path) -> None
     write_compared(tmp_path, "05_deals", Compared([rate, score], {"05_deals: mine": "a test of the records"}))
     found = read_compared(tmp_path, "05_deals")
     read, learned = found.redraws
-    pd.testing.assert_series_equal(read.ids, ids, check_names=False, check_dtype=False)
+    pd.testing.assert_series_equal(read.ids, ids, check_names=False)
     pd.testing.assert_series_equal(read.days, days, check_names=False, check_dtype=False)
-    pd.testing.assert_frame_equal(read.by, by, check_dtype=False, check_column_type=False)
+    pd.testing.assert_frame_equal(read.by, by)
     assert (read.table, read.measure, read.threshold, read.within) == ("deals", "win_rate", 0.03, None)
     assert read.late == ["size"]
     assert learned == Learned("score_auc")

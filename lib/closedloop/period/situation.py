@@ -109,13 +109,13 @@ class Situation:
 
     def _held_back(self, view: View) -> dict[str, dict[str, Likeness]]:
         """What ``view`` holds back, found once for the same rows: every field's values have to be looked at."""
+        found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
 
         def make() -> Frames:
             unfit = {table: view.unfit(table, self.known(table)) for table in found}
             rows = [(table, name, *astuple(like)) for table, of in unfit.items() for name, like in of.items()]
             return {"fields": pd.DataFrame(rows, columns=["table", "name", "kind", "n_values", "n"])}
 
-        found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
         for table, name, kind, n_values, n in self.kept("held back", "", make)["fields"].itertuples(index=False):
             found[table][name] = Likeness(str(kind), int(n_values), int(n))
         return found

@@ -58,8 +58,10 @@ def read_frame(path: Path) -> pd.DataFrame:
     By one thread: starting more takes longer than reading some kilobytes.
     """
     with parquet.ParquetFile(path, pre_buffer=False) as file, pd.option_context("mode.string_storage", "python"):
-        frame: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
-        return frame
+        table = file.read(use_threads=False)
+        frame: pd.DataFrame = table.to_pandas(use_threads=False)
+    frame.columns = pd.Index(table.column_names)  # the names of columns are stored as everywhere
+    return frame
 
 
 def plain(value: Any) -> Any:

@@ -249,7 +249,7 @@ class Answer:
     def evidence(self) -> Evidence:
         """What its pieces may render."""
         own = self.now.evidence
-        everything = stacked([own.everything, self.cited], CLAIM_COLUMNS) if len(self.cited) else own.everything
+        everything = stacked([own.everything, self.cited], CLAIM_COLUMNS)
         return replace(own, claims=self.claims, everything=everything, tables=self.tables, results=self.results)
 
     def _ipython_display_(self) -> None:

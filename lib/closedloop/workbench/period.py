@@ -154,7 +154,7 @@ class OpenPeriod(Frames):
         self._earlier: set[str] = set()
         self.is_silent = bool(_silent)
         self._claims = no_claims()
-        self.keys: list[tuple[object, ...]] = []  # what each claim is on
+        self.keys = keys_of(self._claims)
         self._n_closed = -1  # answers in the families when they were closed last
         self._n_closings = 0
         self._first: tuple[Answer, ...] = ()

@@ -196,8 +196,7 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
     if tested.empty:
         return [Sentence("No level could be tested as a signal.")]
     entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
-    n_all = int((tested["subject"] == "market").sum())
-    text = f"{numbers.count(n_all)} levels were tested over all personas, {numbers.count(len(tested) - n_all)} in one"
+    text = f"{numbers.count(len(tested))} levels were tested, over all personas or in one"
     text += f": {entering} become{'s' * (entering == 1)} a signal"
     n_before = shown.result("n_in_force") or 0
     left = (
