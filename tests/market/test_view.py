@@ -461,7 +461,7 @@ def test_fields_are_what_can_be_compared(warehouse: Warehouse) -> None:
 
 def test_a_deal_inherits_what_it_lacks_from_its_lead_then_from_the_account(warehouse: Warehouse) -> None:
     view = warehouse.view(on("2024-04-11"))
-    deals = view.with_fields("deals").order_by("deal_id").execute().set_index("deal_id")
+    deals = view.with_fields("deals").set_index("deal_id").sort_index()
     # D1 has no account: its lead's. D2's own account A3 is not born yet. D3 has no lead. L3 has no account, D5 has.
     found = {key: tuple(map(plain, row)) for key, row in deals[["account_id", "channel", "role", "size"]].T.items()}
     assert found == {
@@ -480,7 +480,7 @@ def test_a_deal_inherits_what_it_lacks_from_its_lead_then_from_the_account(wareh
 def test_inherited_cells_have_their_own_lock(warehouse: Warehouse) -> None:
     # L1's budget is known since the hand-off; its length of call only since its deal was closed on 03-15.
     for day, expected in (("2024-03-15", ("low", None)), ("2024-03-16", ("low", "long"))):
-        deals = warehouse.view(on(day)).with_fields("deals").execute().set_index("deal_id")
+        deals = warehouse.view(on(day)).with_fields("deals").set_index("deal_id")
         assert tuple(map(plain, deals.loc["D1", ["budget", "call_length"]])) == expected
     creation = warehouse.view(COMPLETE).with_fields("deals", Moment.CREATION)
     assert {"budget", "call_length", "stage", "outcome"}.isdisjoint(creation.columns)
@@ -504,7 +504,7 @@ def test_a_canonical_column_can_be_moved(tiny_market: TinyMarket) -> None:
     assert cells(warehouse.view(COMPLETE), "deals", "account_id") == dict.fromkeys(["D1", "D2", "D3"], "A1")
     assert "account_id" not in view.known("deals", Moment.CREATION).columns
     assert [view.inherited("deals"), view.inherited("deals", Moment.STAGE)] == [[], ["size"]]
-    sizes = view.with_fields("deals", Moment.STAGE).order_by("deal_id").execute()["size"]
+    sizes = view.with_fields("deals", Moment.STAGE).sort_values("deal_id")["size"]
     assert list(map(plain, sizes)) == ["big", None, None]
 
 
@@ -607,7 +607,7 @@ def test_empty_tables_have_their_columns_and_types(tiny_market: TinyMarket) -> N
     warehouse = open_warehouse("tiny")
     view = warehouse.view(COMPLETE)
     assert {table: len(view.known(table).execute()) for table in EMPTY} == dict.fromkeys(EMPTY, 0)
-    deals = view.with_fields("deals").execute()
+    deals = view.with_fields("deals")
     assert list(deals.columns) == [*EMPTY["deals"].split(","), "channel", "size"]  # type: ignore[arg-type]
     assert str(deals["closed_on"].dtype).startswith("datetime64") and deals["outcome"].dtype == "str"
     assert [period.name for period in warehouse.periods] == ["2024-q3"]

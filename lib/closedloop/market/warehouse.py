@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, cached_property
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow.parquet as parquet
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.building import ABOUT, build_warehouse
 from closedloop.market.contract import FIELD_TABLES, TABLES, Likeness, Table, is_field, likeness
 from closedloop.market.definition import Definition, read_definition
-from closedloop.market.files import remembered
+from closedloop.market.files import remembered, write_atomic
 from closedloop.market.periods import FOREVER, Period, calendar
 from closedloop.terms import Moment
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:  # a notebook reads what is written; who builds a warehouse im
     from closedloop.market.staging.audit import Audit
 
 
-def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
-    """The rows of a query, sorted by ``order`` so that the same data always come in the same order.
+def fetched(table: ir.Table) -> pd.DataFrame:
+    """The rows of a query.
 
     Whatever the database counts or measures with is a number in the frame (float64 where pandas would give decimals or
     integers of any size as objects), flags are ``boolean``, days are ``datetime64``; gaps are missing.
@@ -39,7 +40,7 @@ def fetched(table: ir.Table, order: str | None = None) -> pd.DataFrame:
             frame[name] = frame[name].astype("float64")
         elif kind.is_date() or kind.is_timestamp():
             frame[name] = frame[name].astype("datetime64[us]")
-    return frame.sort_values(order, ignore_index=True) if order else frame
+    return frame
 
 
 class Tables(Mapping[str, ir.Table]):
@@ -86,12 +87,16 @@ def _uppers(name: str, tables: Mapping[str, ir.Table]) -> list[str]:
 
 @dataclass(frozen=True)
 class View:
-    """One market at the start of one day; comparisons are strict, and a missing date counts as ``extracted_on``."""
+    """One market at the start of one day; comparisons are strict, and a missing date counts as ``extracted_on``.
+
+    ``folder``: where the answers of the database are kept, which are the same each time; None keeps none.
+    """
 
     definition: Definition
     tables: Mapping[str, ir.Table]
     on: date
     extracted_on: date
+    folder: Path | None = None
 
     @property
     def complete(self) -> bool:
@@ -108,13 +113,28 @@ class View:
             raise ParameterError(f"{self.definition.name} has no table {name!r}; it has {allowed(self.tables)}")
         table = TABLES[name]
         rows = self._with_helpers(self.tables[name], name).filter(self._born(table))
-        moments = {column: self.definition.moment(name, column) for column in self._columns(name)}
-        shown = {
-            column: self._cell(rows, table, column)
-            for column, moment in moments.items()
-            if moment is not None and (Moment.named(moment) <= up_to or column in table.key)
-        }
-        return rows.select(**shown)
+        shown = [column for column in self._columns(name) if self._shows(name, column, up_to)]
+        return rows.select(**{column: self._cell(rows, table, column) for column in shown})
+
+    def frame(self, name: str, up_to: Moment = Moment.CLOSE, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """The rows of ``known`` as ``fetched``; of the columns those that are asked for, all without any."""
+        if self.folder is None:
+            rows = fetched(self.known(name, up_to))
+            return rows[[column for column in columns or rows if column in rows]]
+        path = self.folder / f"{self.on}" / f"{name}.parquet"
+        if not path.exists():
+            write_atomic(path, fetched(self.known(name)).to_parquet(index=False))
+        # by one thread: starting more takes longer than reading some kilobytes
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            shown = [column for column in file.schema_arrow.names if self._shows(name, column, up_to)]
+            wanted = [column for column in columns or shown if column in shown]
+            found: pd.DataFrame = file.read(wanted, use_threads=False).to_pandas(use_threads=False)
+        return found[wanted]
+
+    def _shows(self, name: str, column: str, up_to: Moment) -> bool:
+        """Is a column declared, and of no moment later than ``up_to``? Keys always are."""
+        moment = self.definition.moment(name, column)
+        return moment is not None and (Moment.named(moment) <= up_to or column in TABLES[name].key)
 
     def _columns(self, name: str) -> tuple[str, ...]:
         """The stored columns, and the status of leads wherever its dates are recorded."""
@@ -142,8 +162,7 @@ class View:
 
         A field that people vouch for in ``[checked]`` of market.toml is not among them.
         """
-        known = {table: self.known(table).execute() for table in FIELD_TABLES if table in self.tables}
-        return {table: self.unfit(table, rows) for table, rows in known.items()}
+        return {table: self.unfit(table, self.frame(table)) for table in FIELD_TABLES if table in self.tables}
 
     def unfit(self, table: str, rows: pd.DataFrame) -> dict[str, Likeness]:
         """The fields of a table's ``rows`` that nobody can be compared by."""
@@ -151,12 +170,12 @@ class View:
         names = [name for name in self._declared(table, Moment.CLOSE) if name not in vouched]
         return {name: found for name in names if (found := likeness(rows[name])) is not None}
 
-    def with_fields(self, name: str, up_to: Moment = Moment.CLOSE) -> ir.Table:
+    def with_fields(self, name: str, up_to: Moment = Moment.CLOSE) -> pd.DataFrame:
         """Deals or leads with the visible fields that they lack taken from their lead, then from their account."""
-        rows = self.known(name, up_to)
+        rows = self.frame(name, up_to)
         for upper in _uppers(name, self.tables):
             key = TABLES[upper].key[0]
-            if key in rows.columns:
+            if key in rows:
                 rows = self._inherit(rows, upper, key, up_to)
         return rows
 
@@ -172,19 +191,15 @@ class View:
     def _handed_down(self, upper: str, up_to: Moment) -> list[str]:
         return [field for field in self._declared(upper, up_to) if field not in _NOT_INHERITED]
 
-    def _inherit(self, rows: ir.Table, upper: str, key: str, up_to: Moment) -> ir.Table:
-        wanted = [field for field in self._handed_down(upper, up_to) if field not in rows.columns]
-        source = self.known(upper, up_to)
-        link = "account_id"
-        if upper == "leads" and link in source.columns:
-            source = source.rename(lead_account_id=link)
-            wanted.append("lead_account_id")
-        source = source.select(key, *wanted)
-        joined = rows.left_join(source, key).drop(f"{key}_right")
-        if "lead_account_id" not in joined.columns:
-            return joined
-        own = joined[link] if link in joined.columns else ibis.null(str)
-        return joined.mutate(account_id=ibis.coalesce(own, joined.lead_account_id)).drop("lead_account_id")
+    def _inherit(self, rows: pd.DataFrame, upper: str, key: str, up_to: Moment) -> pd.DataFrame:
+        source = self.frame(upper, up_to)
+        wanted = [field for field in self._handed_down(upper, up_to) if field not in rows]
+        link = ["account_id"] if upper == "leads" and "account_id" in source else []
+        found = source.set_index(key)[[*wanted, *link]].reindex(rows[key]).set_axis(rows.index)
+        rows = rows.assign(**found[wanted])
+        for name in link:
+            rows[name] = rows[name].fillna(found[name]) if name in rows else found[name]
+        return rows
 
     def _day(self) -> ir.DateScalar:
         return ibis.literal(self.on, type="date")
@@ -298,7 +313,7 @@ class Warehouse:
 
     def __init__(self, definition: Definition, folder: Path) -> None:
         self.folder = folder
-        self.tables = Tables(folder / "tables")
+        self.tables, self._seen = Tables(folder / "tables"), folder / "seen"
         self._about = json.loads((folder / ABOUT).read_text("utf-8"))
         recorded = self._about["last_day"]
         is_latest = definition.extracted_on == "latest"
@@ -336,7 +351,7 @@ class Warehouse:
 
     def view(self, on: date) -> View:
         """All that was known at the start of the day ``on``."""
-        return View(self.definition, self.tables, on, self.extracted_on)
+        return View(self.definition, self.tables, on, self.extracted_on, self._seen)
 
     def fingerprint(self, on: date) -> str:
         """Of all rows that the view of a day may see: it changes when one of those rows does, and only then."""
@@ -344,12 +359,12 @@ class Warehouse:
         def find() -> str:
             view, digest = self.view(on), hashlib.sha256()
             for name in sorted(self.tables):
-                frame: pd.DataFrame = view.known(name).execute()
+                frame = view.frame(name)
                 rows = pd.util.hash_pandas_object(frame, index=False).sort_values()
                 digest.update(f"{name} {list(frame.columns)} {len(frame)}".encode() + rows.to_numpy().tobytes())
             return digest.hexdigest()
 
-        return remembered(self.folder / "seen" / f"{on}", find)
+        return remembered(self._seen / f"{on}" / "fingerprint", find)
 
     def known(self, table: str, on: date, up_to: Moment = Moment.CLOSE) -> ir.Table:
         """``table`` as known at the start of ``on``, without the columns of moments later than ``up_to``."""

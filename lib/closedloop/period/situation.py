@@ -14,7 +14,7 @@ from closedloop.market.contract import FIELD_TABLES, Likeness
 from closedloop.market.definition import Claims, Definition
 from closedloop.market.kept import Frames, kept, settings
 from closedloop.market.periods import FOREVER, Period, period_of
-from closedloop.market.warehouse import View, Warehouse, fetched
+from closedloop.market.warehouse import View, Warehouse
 from closedloop.market.where import meeting
 from closedloop.terms import Moment
 
@@ -112,7 +112,7 @@ class Situation:
         found: dict[str, dict[str, Likeness]] = {table: {} for table in FIELD_TABLES if view.has(table)}
 
         def make() -> Frames:
-            unfit = {table: view.unfit(table, self.known(table)) for table in found}
+            unfit = {table: view.unfit(table, view.frame(table)) for table in found}
             rows = [(table, name, *astuple(like)) for table, of in unfit.items() for name, like in of.items()]
             return {"fields": pd.DataFrame(rows, columns=["table", "name", "kind", "n_values", "n"])}
 
@@ -133,24 +133,13 @@ class Situation:
         return kept(kind, f"{what} {rows} {settings(self.definition)}", make)
 
     def known(self, table: str, up_to: Moment = Moment.CLOSE, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """A table as known on the day (``View.known``), or some columns; no rows where the market does not have it."""
-        if not self.warehouse.has(table):
-            return pd.DataFrame()
-
-        def make() -> Frames:
-            rows = self.warehouse.view(self.on).known(table, up_to)
-            return {table: fetched(rows.select(*[name for name in columns if name in rows.columns] or rows.columns))}
-
-        return self.kept("rows", f"{table} {up_to} {columns}", make)[table]
+        """A table as known on the day (``View.frame``), or some columns; no rows where the market does not have it."""
+        return self.view.frame(table, up_to, columns) if self.warehouse.has(table) else pd.DataFrame()
 
     def with_fields(self, table: str, key: str) -> pd.DataFrame:
         """Deals or leads as known on the day, with the fields they inherit, sorted by their ``key``."""
-
-        def make() -> Frames:
-            rows = self.view.with_fields(table, Moment.CLOSE)
-            return {table: fetched(meeting(self.where, rows, self.view), key)}
-
-        return self.kept("records", table, make)[table]
+        rows = meeting(self.where, self.view.with_fields(table), self.view)
+        return rows.sort_values(key, ignore_index=True)
 
     def rng(self, purpose: str, *, each_period: bool = True) -> np.random.Generator:
         """A generator of its own: the same market, period and purpose always draw the same numbers.

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from closedloop.market.kept import Frames, fingerprint_of, kept
-from closedloop.market.warehouse import fetched
 from closedloop.period.situation import Situation
 from closedloop.statistics.segmentation.segments import Reason, Segmentation, segmentation
 from closedloop.terms import Moment
@@ -81,7 +80,8 @@ def _sample_of_records(situation: Situation) -> Sample:
         if not view.has(table):
             continue
         inherited = table != "accounts"
-        rows = fetched(view.with_fields(table, Moment.CREATION) if inherited else view.known(table), key)
+        rows = view.with_fields(table, Moment.CREATION) if inherited else view.frame(table)
+        rows = rows.sort_values(key, ignore_index=True)
         own = situation.fields(table) if inherited else view.fields(table)
         fields = [name for name in own if name in rows and rows[name].nunique() >= 2 and name not in _NO_FIELDS]
         if fields and (len(rows) >= FEWEST_ROWS or table == "deals"):

@@ -11,7 +11,6 @@ from numpy.random import Generator
 from closedloop.errors import ParameterError
 from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
-from closedloop.market.warehouse import fetched
 from closedloop.market.where import meeting
 from closedloop.period.counting import LEAST_SHOWN, column
 from closedloop.period.situation import Situation
@@ -85,8 +84,8 @@ class Waiting:
         """Leads that came in during the period, each with the fields known at its hand-off and nothing later."""
         period = self.situation.period
         later = self.situation.warehouse.view(period.end if period.end < FOREVER else FOREVER)
-        rows = fetched(meeting(self.situation.where, later.with_fields("leads", Moment.HANDOFF), later), "lead_id")
-        rows = rows[rows["created_on"] >= pd.Timestamp(period.start)]
+        rows = meeting(self.situation.where, later.with_fields("leads", Moment.HANDOFF), later)
+        rows = rows[rows["created_on"] >= pd.Timestamp(period.start)].sort_values("lead_id", ignore_index=True)
         return rows.assign(persona=self.personas.assign(rows)) if len(rows) else rows
 
     def _with_contact(self, rows: pd.DataFrame) -> pd.DataFrame:

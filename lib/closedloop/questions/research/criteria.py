@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from closedloop.market.warehouse import fetched
 from closedloop.period.counting import LEAST_SHOWN, won
 from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
@@ -152,7 +151,7 @@ class Criteria:
         past = [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
         if table is None or not self.situation.is_dated or len(past) < 2 or not self.segment_of:
             return None
-        rows = fetched(self.situation.view.with_fields(table, Moment.CREATION))
+        rows = self.situation.view.with_fields(table, Moment.CREATION)
         if "created_on" not in rows:
             return None
         rows = self.situation.in_window(rows, rows["created_on"])
