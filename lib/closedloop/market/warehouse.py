@@ -59,6 +59,10 @@ class Tables(Mapping[str, ir.Table]):
             self._read[name] = self._connection.read_parquet(str(self._paths[name]), table_name=name)
         return self._read[name]
 
+    def columns(self, name: str) -> tuple[str, ...]:
+        """The columns of a table, without a database."""
+        return tuple(parquet.read_schema(self._paths[name]).names)
+
     def __contains__(self, name: object) -> bool:
         return name in self._paths
 
@@ -93,7 +97,7 @@ class View:
     """
 
     definition: Definition
-    tables: Mapping[str, ir.Table]
+    tables: Tables
     on: date
     extracted_on: date
     folder: Path | None = None
@@ -138,7 +142,7 @@ class View:
 
     def _columns(self, name: str) -> tuple[str, ...]:
         """The stored columns, and the status of leads wherever its dates are recorded."""
-        columns = tuple(self.tables[name].columns)
+        columns = self.tables.columns(name)
         dated = name == "leads" and any(day in columns for day, status in _STATUS_STEPS if status)
         return (*columns, "status") if dated and "status" not in columns else columns
 
@@ -152,7 +156,7 @@ class View:
 
     def _declared(self, table: str, up_to: Moment) -> list[str]:
         """Declared fields and canonical categories, whatever their values look like."""
-        moments = {column: self.definition.moment(table, column) for column in self.tables[table].columns}
+        moments = {column: self.definition.moment(table, column) for column in self.tables.columns(table)}
         known = [column for column, moment in moments.items() if moment and Moment.named(moment) <= up_to]
         return [column for column in known if is_field(TABLES[table], column)]
 
@@ -210,7 +214,7 @@ class View:
         return ibis.coalesce(day, last) < ibis.literal(self.on - timedelta(days=n_days), type="date")
 
     def _born(self, table: Table) -> ir.BooleanValue:
-        columns = self.tables[table.name].columns
+        columns = self.tables.columns(table.name)
         if table.born not in columns and table.name == "deals" and "closed_on" in columns:
             return self._before(ibis._.closed_on)
         if table.born not in columns:

@@ -177,7 +177,7 @@ def known_leaks(situation: Situation, table: str, frame: pd.DataFrame) -> pd.Dat
     cases, home = _cases(situation, table, frame), dict[str, str]()
     for upper in dict.fromkeys((table, "leads", "accounts")):
         if situation.view.has(upper):
-            own = [name for name in situation.warehouse.tables[upper].columns if name in cases.rows]
+            own = [name for name in situation.warehouse.tables.columns(upper) if name in cases.rows]
             home |= {name: upper for name in own if name not in home}
     judged = _judged(situation, home, cases, situation.view.inherited(table, Moment.HANDOFF))
     return pd.concat([judged, _not_told(table, cases)], ignore_index=True)
