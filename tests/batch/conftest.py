@@ -45,7 +45,7 @@ from pathlib import Path
 from closedloop.batch.plan import PeriodPlan
 from closedloop.market.files import root
 
-def open_market(market, out, is_stopped):
+def open_market(market, out, is_stopped, later):
     data = json.loads((root() / "world.json").read_text())["data"]
     first = PeriodPlan("2024-q1", True, {"start": data[0], "ended": data[1]})
     return [first, PeriodPlan("2024-q2", False, {"start": data[1]})]

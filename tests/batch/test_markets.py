@@ -2,14 +2,24 @@
 
 import json
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
-from closedloop.batch.markets import open_market
+from closedloop.batch import markets
+from closedloop.batch.plan import PeriodPlan
 from closedloop.errors import ClosedLoopError
 
 from tests.market.conftest import project_at, write_market
+
+
+def open_market(market: str, out: Path, is_stopped: Callable[[], bool] = lambda: False) -> list[PeriodPlan]:
+    """Its periods, once its audit page is there."""
+    with ExitStack() as later:
+        return markets.open_market(market, out, is_stopped, later)
+
 
 SELECT = "select id as deal_id, opened::date as created_on, result as outcome from raw.deals"
 

@@ -42,7 +42,7 @@ def test_a_signal_cancels_what_runs_and_leaves_nothing_behind(project: Project, 
 def test_a_signal_stops_the_opening_of_a_market_as_well(project: Project) -> None:
     (project.root / "modules" / "tiny_world.py").write_text(
         "import time\n"
-        "def open_market(market, out, is_stopped):\n"
+        "def open_market(market, out, is_stopped, later):\n"
         '    print(\'{"event": "opening"}\', flush=True)\n'
         "    while not is_stopped():\n"
         "        time.sleep(0.05)\n"

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from closedloop.period.store import basis
 from closedloop.terms import Status
 from closedloop.workbench.notebooks import find_notebook, notebooks
 
-OpenMarket = Callable[[str, Path, Callable[[], bool]], list[PeriodPlan]]
+OpenMarket = Callable[[str, Path, Callable[[], bool], ExitStack], list[PeriodPlan]]
 _MOST_NAMED = 6
 _ROWS = ("@start", "@ended")  # inputs that stand for the rows known then
 _USUAL_SECONDS = 1.0  # of a notebook, until there are past runs
@@ -181,9 +182,10 @@ def forecast(request: Request, open_market: OpenMarket = open_market) -> Forecas
     """
     desk = Desk(request, planner_of(request), Ledger(request.out))
     jobs: dict[str, Job] = {}
-    for market in request.markets:
-        periods = open_market(market, request.out, lambda: False)
-        jobs |= {job.id: job for job in desk.jobs(market, periods)}
+    with ExitStack() as later:
+        for market in request.markets:
+            periods = open_market(market, request.out, lambda: False, later)
+            jobs |= {job.id: job for job in desk.jobs(market, periods)}
     due: dict[str, Job] = {}
     for job in in_order(jobs):
         if any(need in due for need in job.needs) or desk.current(job) is None:

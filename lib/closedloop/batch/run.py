@@ -150,7 +150,8 @@ def run(
         ledger.flush()  # takes in what a killed batch has left
         runner = Runner(Desk(request, planner, ledger), listener, signals)
         try:
-            runner.run(_jobs(runner.desk, open_market, signals), place)
+            with ExitStack() as later:
+                runner.run(_jobs(runner.desk, open_market, signals, later), place)
         except BaseException:
             kill_children()
             raise
@@ -173,12 +174,13 @@ def _is_stale(index: Path) -> bool:
     return not index.exists() or any(path.stat().st_mtime > index.stat().st_mtime for path in shown if path.exists())
 
 
-def _jobs(desk: Desk, open_market: OpenMarket, signals: Sequence[int]) -> list[Job]:
+def _jobs(desk: Desk, open_market: OpenMarket, signals: Sequence[int], later: ExitStack) -> list[Job]:
     """The jobs of all markets, which are opened side by side; none after a signal."""
     request = desk.request
     with ThreadPoolExecutor(len(request.markets)) as threads:
         opened = {
-            name: threads.submit(open_market, name, request.out, lambda: bool(signals)) for name in request.markets
+            name: threads.submit(open_market, name, request.out, lambda: bool(signals), later)
+            for name in request.markets
         }
         while wait(opened.values(), _POLL_SECONDS).not_done:  # which lets a signal be noticed
             continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from closedloop.errors import ParameterError, allowed
@@ -29,18 +30,14 @@ if TYPE_CHECKING:  # a notebook reads what is written; who builds a warehouse im
 def fetched(table: ir.Table) -> pd.DataFrame:
     """The rows of a query.
 
-    Whatever the database counts or measures with is a number in the frame (float64 where pandas would give decimals or
-    integers of any size as objects), flags are ``boolean``, days are ``datetime64``; gaps are missing.
+    Whatever the database counts or measures with is a number in the frame (float64 for decimals, and for integers of
+    any size), flags are ``boolean``, days are ``datetime64``; gaps are missing.
     """
-    frame: pd.DataFrame = table.execute()
-    for name, kind in table.schema().items():
-        if kind.is_boolean():
-            frame[name] = frame[name].astype("boolean")
-        elif kind.is_numeric() and not pd.api.types.is_numeric_dtype(frame[name]):
-            frame[name] = frame[name].astype("float64")
-        elif kind.is_date() or kind.is_timestamp():
-            frame[name] = frame[name].astype("datetime64[us]")
-    return frame
+    found: pa.Table = table.to_pyarrow()
+    kinds = [pa.float64() if pa.types.is_decimal(field.type) else field.type for field in found.schema]
+    numbers = found.cast(pa.schema(list(zip(found.column_names, kinds, strict=True))))
+    frame: pd.DataFrame = numbers.to_pandas(date_as_object=False, types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    return frame.astype(dict.fromkeys(frame.select_dtypes("datetime"), "datetime64[us]"))
 
 
 class Tables(Mapping[str, ir.Table]):
