@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from closedloop.batch.desk import Desk, OpenMarket, Request, planner_of
@@ -23,6 +24,7 @@ from closedloop.period import store
 from closedloop.terms import Status
 
 _POLL_SECONDS = 0.2
+_LIBRARIES = ("papermill.iorw", "papermill.parameterize", "closedloop.batch.report")
 CANCELLED: Mapping[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -146,7 +148,6 @@ def run(
         ledger, index = Ledger(request.out), request.out / "index.html"
         is_stale = _is_stale(index)
         sweep(request.out)
-        kept.forget()
         ledger.flush()  # takes in what a killed batch has left
         runner = Runner(Desk(request, planner, ledger), listener, signals)
         try:
@@ -157,6 +158,7 @@ def run(
             raise
         finally:
             ledger.flush()
+        kept.forget()
         changed = {(e.market, e.period) for e in runner.ended.values() if e.status is not Status.CACHED}
         for market, period in sorted(changed):
             store.merge_claims(request.out / market / period)
@@ -183,7 +185,8 @@ def _jobs(desk: Desk, open_market: OpenMarket, signals: Sequence[int], later: Ex
             for name in request.markets
         }
         while wait(opened.values(), _POLL_SECONDS).not_done:  # which lets a signal be noticed
-            continue
+            for name in _LIBRARIES:  # they are made ready: time to import what the runs will need
+                import_module(name)
     periods = {market: future.result() for market, future in opened.items()}
     return [] if signals else [job for market, known in periods.items() for job in desk.jobs(market, known)]
 
