@@ -18,7 +18,7 @@ from typing import Any
 
 from closedloop.batch.run import environment
 from closedloop.batch.runner.parent import ENVIRONMENT
-from closedloop.market.files import data_folder, root
+from closedloop.market.files import data_folder, root, runs_folder
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period.store import LOOKING_BACK
 
@@ -95,8 +95,15 @@ def again(ends: Mapping[str, dict[str, Any]]) -> list[str]:
     return sorted(id_ for id_, end in ends.items() if end["status"] != "cached")
 
 
+def forget() -> None:
+    """Remove what an arm before has kept: each begins from the canonical tables."""
+    for path in (runs_folder() / ".kept", open_warehouse(MARKET).folder / "seen"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def ours(session: Session) -> None:
     """A: the whole batch from nothing."""
+    forget()
     seconds, ends = batch(session.command)
     session.runs, session.steps = arms.steps_of(session.out)
     n = len(session.runs)
@@ -107,6 +114,7 @@ def ours(session: Session) -> None:
 
 def xargs(session: Session) -> None:
     """B: the same notebooks by command lines of papermill, level by level of their graph."""
+    forget()
     n = sum(map(len, session.steps))
     seconds = arms.xargs_papermill(session.steps, session.place / "xargs")
     session.note("B", f"xargs -P2 papermill: {n} notebooks, without HTML", seconds, n)
@@ -114,6 +122,7 @@ def xargs(session: Session) -> None:
 
 def pool(session: Session) -> None:
     """C: the same by papermill's function."""
+    forget()
     n = sum(map(len, session.steps))
     seconds = arms.papermill_pool(session.steps, session.place / "pool")
     session.note("C", f"papermill's function in two processes: {n} notebooks, without HTML", seconds, n)
