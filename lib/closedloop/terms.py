@@ -42,7 +42,7 @@ MATERIAL_KINDS = (
 LENGTHS = ("month", "quarter", "half", "year")
 NO_COMPETITOR = ("none", "unnamed")
 NO_DECISION = "no_decision"
-REJECTED_UNTOUCHED = "rejected, yet never touched by sales"  # leads on which the teams disagree
+REJECTED_UNTOUCHED = "rejected without a touch by sales before"  # leads on which the teams disagree
 ACCEPTED_UNTOUCHED = "accepted, yet never touched by sales"
 
 

@@ -10,11 +10,13 @@ from closedloop.documents.signals import of_buyers
 from closedloop.personas.persona_set import Change
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
 from closedloop.presentation.signal_words import state_told
+from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.dossiers import stated
 from tests.documents.ledger import rates, totals
 from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, plain, playbook
 
+BY_NEED = replace(PERSONAS, rule=Rule((Branch((Among("need", ("speed",)),), "fast", 80, 1.0),), "slow", ("need",)))
 AT = Origin("02_personas", "signals", "deals", "2024-q1", "2024-q4")
 SINCE = AT._replace(first_period="2025-q1", last_period="2025-q1")
 OF_LEADS = Origin("03_leads", "lead_card", "leads", "2024-q1", "2024-q4")
@@ -57,7 +59,7 @@ def _claims() -> pd.DataFrame:
 @pytest.fixture
 def told() -> Dossier:
     """A dossier of a set with signals: of buyers, of one persona, and of a product."""
-    personas = replace(PERSONAS, signals=SIGNALS, changelog=(OLD, OTHERS, ENTERED))
+    personas = replace(BY_NEED, signals=SIGNALS, changelog=(OLD, OTHERS, ENTERED))
     return dossier(personas=personas, plan=stacked([PLAN, _claims()], CLAIM_COLUMNS))
 
 
@@ -74,15 +76,23 @@ def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> N
     known = replace(told, plan=stacked([told.plan, claims], CLAIM_COLUMNS))
     assert f"over 20, {text}; of this persona n = 34, 2024-q1 to 2024-q4" in plain(playbook(known).glance())
     assert "Of this persona n = 34, 2024-q1 to 2024-q4." in plain(playbook(known).signals())
-    against = card("look", replace(told, personas=replace(PERSONAS, signals=SIGNALS[1:2])))
+    against = card("look", replace(told, personas=replace(BY_NEED, signals=SIGNALS[1:2])))
     assert against == ["Against it: number of sites: 1,"]
+
+
+def test_nobody_is_told_to_look_for_what_the_rule_keeps_out(told: Dossier) -> None:
+    """Persona “Fast start” has one site by its rule, so none of it has over 20; the others may have any number."""
+    by_sites = replace(PERSONAS, signals=SIGNALS)
+    found = replace(told, personas=by_sites)
+    assert [one.level for one in of_buyers(found)] == ["1"]
+    assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["over 20", "2-5", "1"]
 
 
 def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Dossier) -> None:
     first = replace(SIGNALS[0], since_points=-0.06, since_low=-0.2, since_high=0.1, n_same=0, n_periods=1)
     first = replace(first, state="not yet told")
     other = replace(SIGNALS[0], level="2-5", n_same=3, n_periods=4)
-    found = replace(told, personas=replace(PERSONAS, signals=(first, other)))
+    found = replace(told, personas=replace(BY_NEED, signals=(first, other)))
     assert [one.level for one in of_buyers(found)] == ["2-5", "over 20"]
     assert state_told(first) == "not yet told: the other way in the only period so far"
     assert state_told(other) == "confirmed: the promised way in 3 of 4 periods"

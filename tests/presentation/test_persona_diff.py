@@ -62,8 +62,8 @@ Personas: 2 -> 3
     promised win rate: 60–79 % (n = 68)
 
 Why
-  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won (60–79 %, n = 68) against 50 %, \
-q = 0.000625, deals to 2024-q4; claim win-rate-7"""
+  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won in like periods (60–79 %, n = 68) \
+against 50 %, q = 0.000625, deals to 2024-q4; claim win-rate-7"""
     )
 
 
@@ -87,6 +87,14 @@ def test_each_kind_of_edit_is_told() -> None:
     )
     assert edit_told(replace(SPLIT, edit="retire", into="slow"), NAMES).endswith("its people count as persona Slow")
     assert edit_evidence(Change("2025-q1", "commit")) == "a decision, not a finding"
+
+
+def test_a_retirement_is_told_by_a_share_and_a_merge_by_a_rate() -> None:
+    figures = {"estimate": 0.015, "low": 0.013, "high": 0.017, "baseline": 0.02, "n": 11_440, "last_period": "2024-q4"}
+    said = edit_evidence(Change("2025-q1", "retire", "slow", **figures)).replace("\N{NO-BREAK SPACE}", " ")
+    assert said == "1.5 % of all deals (1–2 %, n = 11,440) against 2.0 % that a persona needs, deals to 2024-q4"
+    merged = edit_evidence(Change("2025-q1", "merge", "slow", **figures)).replace("\N{NO-BREAK SPACE}", " ")
+    assert merged.startswith("1.5 % won (1–2 %, n = 11,440)")
 
 
 def test_sizes_come_from_the_plan_that_was_written(tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ def test_an_indistinguishable_claim_says_what_n_could_show() -> None:
     )
 
 
+def test_a_difference_that_is_sure_and_small_is_not_called_undetected() -> None:
+    text = said(verdict="indistinguishable", n=40_000, estimate=0.35, low=0.345, high=0.355, baseline=0.33, q=0.001)
+    assert text.startswith("Number of sites: over 20, share of decided deals won – no difference that counts: 35 %")
+    assert "against 33 %" in text and "detectable" not in text
+
+
 def test_a_refused_claim_says_how_many_are_needed_and_gives_no_rate() -> None:
     text = said(verdict="refused", n=41)
     assert text == (

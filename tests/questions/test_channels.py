@@ -265,7 +265,7 @@ def test_without_spend_the_share_of_leads_won_decides_for_everybody() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "n", "word"),
-    [("supported", 120, "stop"), ("leaning", 120, "keep"), ("indistinguishable", 120, "keep"), ("refused", 40, "test")],
+    [("supported", 120, "stop"), ("leaning", 120, "test"), ("indistinguishable", 120, "keep"), ("refused", 40, "test")],
 )
 def test_a_channel_is_kept_with_enough_leads_and_tested_with_too_few(verdict: str, n: int, word: str) -> None:
     cost = {**COST, "estimate": 1_400, "low": 1_000, "high": 2_000, "effect": 500, "verdict": verdict, "n": n}

@@ -78,7 +78,11 @@ def test_the_sentence_says_what_ranks_and_why(planned: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("ends", "order", "said"),
     [
-        ((-0.01, -0.0294, 0.01), "card", "Hardly anything is lost by the card, so it orders the list to call."),
+        (
+            (-0.01, -0.0294, 0.01),
+            "card",
+            "The interval leaves out a loss of 3 points or more, so the card orders the list to call.",
+        ),
         (
             (0.01, -0.0296, 0.05),
             "score",

@@ -53,8 +53,8 @@ SAID: list[tuple[Show, str, str]] = [
      "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164). Once a deal is open, the "
      "score tells less than its stage."),
     (call_list._show_list, "next_leads",
-     "1 of 3 open leads in order; internal: record ids lead back to the CRM. The median one is known for 89 days. "
-     "12 more are qualified but not handed off: they are marketing's to hand over, not sales' to call."),
+     "1 of 3 open leads in order; internal: record ids lead back to the CRM. The median one on the list is known for "
+     "89 days. 12 more are qualified but not handed off: they are marketing's to hand over, not sales' to call."),
     (call_list._show_list, "next_leads",
      "A1 rep-07 Fast start  40 %     83 number of sites: 1 (+14)   89 days 2025-03-01 sales accepted ranked"),
     (call_list._show_old, "wake_up",

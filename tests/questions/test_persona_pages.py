@@ -54,7 +54,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
         ("rules", "errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
         ("rules", "The same rule as SQL: CASE x END"),
         ("attributes", "wants price 33 % ▲ 80 % (38–50 %) ▼ 10 % (5–15 %)"),
-        ("attributes", "Persona Fast start – no different from the market: product: Yard Plan."),
+        ("attributes", "Persona Fast start – no detectable difference from the market: product: Yard Plan."),
         ("attributes", "Measured on 90 rows of leads, 2024-q4 to 2025-q1."),
         ("attributes", "by rules learned on the others, so that no answer proves itself."),
         (
@@ -73,7 +73,10 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
         ("stability", "Each is found again with 0.7 or more (slow): too loose to plan with alone."),
         ("stability", "95 %"),
         ("changes", "1 change since the last period."),
-        ("history", "Fast-sites is split from persona Fast start 70 % won (60–79 %, n = 68) against 50 %, q = 0.0006"),
+        (
+            "history",
+            "Fast-sites is split from persona Fast start 70 % won in like periods (60–79 %, n = 68) against 50 %",
+        ),
         ("history", "1 edit made since research found the first set."),
         ("history", "People put another set into force"),
         ("history", "Next review: 2025-07-01, when the period has ended."),

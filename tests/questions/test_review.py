@@ -95,6 +95,6 @@ def test_what_was_promised_is_missing_where_nothing_was(reviewed: OpenPeriod) ->
 
 
 def test_the_page_begins_with_what_both_teams_have_to_hear(reviewed: OpenPeriod, left: pd.DataFrame) -> None:
-    untouched = left[(left["measure"] == "n_disagreements") & left["level"].str.startswith("rejected, yet never")]
+    untouched = left[(left["measure"] == "n_disagreements") & left["level"].str.startswith("rejected without")]
     first = repr(reviewed.bottom_line()).splitlines()[0]
     assert first.startswith(f"- {untouched['estimate'].item():.0f} of {untouched['n'].item()} rejected leads")

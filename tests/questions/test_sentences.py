@@ -20,7 +20,7 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (promises.show_promises, HANDOFF, "cannot tell"),
     (promises.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
     (waterfall._show_waterfall, HANDOFF, "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %,"),
-    (promises._show, HANDOFF, "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were"),
+    (promises._show, HANDOFF, "9 of 18 rejected leads had no sales touch before; 30 % (20–42 %, n = 48) of leads were"),
     (promises._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),
     (waterfall._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
     (waterfall._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
@@ -35,7 +35,7 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (_show_orders, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
     (_show_orders, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
     (_show_orders, REFINEMENT, "at random cannot tell 31"),
-    (review._show_requests, HANDOFF, "Sales: touch every lead before giving it back, 9 of 18 never were."),
+    (review._show_requests, HANDOFF, "Sales: touch every lead before giving it back, 9 of 18 were not."),
     (review._show_requests, HANDOFF, "Marketing: screen for “too early” before hand-off, 60 % (50–70 %, n = 100) of"),
 ]  # fmt: skip
 
@@ -72,12 +72,12 @@ def test_a_promise_that_lacks_a_twentieth_is_just_missed(observed: int, said: st
 def test_what_both_teams_have_to_hear_cites_its_three_claims() -> None:
     (said,) = promises.neglected(seen(HANDOFF))
     assert plain(said) == (
-        "9 of 18 rejected leads had no sales touch; 30 % (20–42 %, n = 48) of leads were touched within the promised "
-        "2 days."
+        "9 of 18 rejected leads had no sales touch before; 30 % (20–42 %, n = 48) of leads were touched within the "
+        "promised 2 days."
     )
     assert len(said.claims) == 3
     (alone,) = promises.neglected(seen(HANDOFF.query("measure != 'touched_in_time_share'")))
-    assert plain(alone) == "9 of 18 rejected leads had no sales touch."
+    assert plain(alone) == "9 of 18 rejected leads had no sales touch before."
 
 
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
@@ -168,7 +168,7 @@ def test_sales_is_asked_to_touch_what_it_accepted() -> None:
     level = {"level": "accepted, yet never touched by sales", "estimate": 7.0}
     accepted = HANDOFF.query("measure == 'n_disagreements'").head(1).assign(**level)
     asked = plain(review._show_requests(seen(accepted), ""))
-    assert asked == "- Sales: touch every accepted lead, 7 of 40 never were."
+    assert asked == "- Sales: touch every accepted lead, 7 of 40 were not."
 
 
 LOST = {"measure": "n_lost", "family": "none", "unit": "count", "field": "", "level": "", "estimate": 40, "n": 90}

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from closedloop.statistics.recording import recorded_shares
+import pytest
+from closedloop.statistics.recording import FEW_RECORDED, FILLED, recorded_shares, unfit
 
 
 def test_gaps_that_depend_on_the_outcome_are_found_inside_the_periods():
@@ -18,3 +19,22 @@ def test_gaps_that_depend_on_the_outcome_are_found_inside_the_periods():
     assert looks.loc["by_outcome", ["estimate", "baseline"]].tolist() == [1.0, 0.5]
     assert looks.loc["by_outcome", "p"] < 1e-6
     assert looks.loc["by_period", "effect"] > 0.2 and looks.loc["by_period", "p"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "won", "total", "reason"),
+    [
+        (2, 100, 500, 1_000, FILLED),  # where half are won, two of a hundred tell that it was filled for lost ones
+        (98, 100, 500, 1_000, FILLED),
+        (10, 100, 500, 1_000, ""),
+        (380, 10_000, 480, 10_000, ""),  # where 5 % are won, 4 % are nothing unusual
+        (20, 10_000, 480, 10_000, FILLED),  # but a twentieth of them is
+        (980, 1_000, 480, 10_000, FILLED),
+        (2, 100, 5, 1_000, FEW_RECORDED),
+    ],
+)
+def test_one_sided_is_what_is_so_beside_how_many_are_usual(k: int, n: int, won: int, total: int, reason: str) -> None:
+    found = unfit(np.array([k]), np.array([n]), np.array([1e-6]), won, total, 10, True)
+    assert found.tolist() == [reason]
+    if reason != FEW_RECORDED:
+        assert unfit(np.array([k]), np.array([n]), np.array([1e-6]), won, total, 10, False).tolist() == [""]

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from closedloop.claims.ledger import CLAIM_COLUMNS, typed
 from closedloop.market.files import slug, write_atomic
 from closedloop.market.periods import Period
+from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.store import Step, as_csv, plain
 from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
@@ -242,7 +243,8 @@ class Dossier:
         """Attribute claims of the persona that hold, then those to watch; what it has more of first."""
         mine = self.plan[(self.plan["measure"] == "share") & (self.plan["subject"] == self.chosen)]
         mine = one_of_each_pair(mine, self.words)
-        kept = mine[mine["verdict"].isin(["supported", "leaning"]) & (mine["notebook"] == "02_personas")]
+        mine = mine[(mine["n"] >= LEAST_SHOWN) & (mine["notebook"] == "02_personas")]
+        kept: pd.DataFrame = mine[mine["verdict"].isin(["supported", "leaning"])]
         ranks = kept["verdict"].map({"supported": 0, "leaning": 1})
         return kept.assign(_rank=ranks).sort_values(["_rank", "effect"], ascending=[True, False]).drop(columns="_rank")
 

@@ -66,7 +66,8 @@ def logged(dossier: Dossier, kind: str) -> list[Line]:
     if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
         return []
     whole, place = _REMARKS[kind]
-    subjects = [(dossier.chosen, "here"), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
+    here = "here" if dossier.kind == "persona" else "with deals that ended"
+    subjects = [(dossier.chosen, here), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
     every, lines = first(dossier.plan, measure=f"n_{kind}", subject="market", field=""), []
     for subject, told in subjects:
         n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")

@@ -181,7 +181,7 @@ class SalesPlaybook(Document):
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
             Part("What has been measured to matter", self._said(more, most),
                  intro="For the whole market; look for these when you qualify.",
-                 empty="Nothing known of a buyer was shown to be won more often: qualify by what the buyer says."),
+                 empty="Beside the persona, nothing of a buyer was shown to be won more often: qualify by asking."),
             *(Part(title, self._said(found, most), intro=intro) for title, found, intro in others if len(found)),
         )  # fmt: skip
 

@@ -27,6 +27,7 @@ from closedloop.presentation.signal_words import (
 )
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import capital
+from closedloop.statistics.rules import Among
 
 PER_DECIDED = "won_amount_per_decided"
 
@@ -53,8 +54,20 @@ def to_try(dossier: Dossier) -> list[Signal]:
 
 
 def _in_force(dossier: Dossier) -> list[Signal]:
-    """Those of all personas, and where the persona of the page differs from them."""
-    return [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
+    """Those of all personas, and where the persona of the page differs from them; none that its rule keeps out."""
+    found = [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
+    return [one for one in found if _is_possible(dossier, one)]
+
+
+def _is_possible(dossier: Dossier, signal: Signal) -> bool:
+    """Can somebody whom the rule gives to the persona have the signal's level, where the rule asks for its field?"""
+    rule, own = dossier.personas.rule, []
+    for branch in rule.branches:
+        if branch.label == dossier.chosen:
+            own.append([one for one in branch.conditions if isinstance(one, Among) and one.field == signal.field])
+    if dossier.chosen == rule.default:
+        return True
+    return not own or any(all((signal.level in one.levels) != one.others for one in asked) for asked in own)
 
 
 def _buyer_fields(dossier: Dossier) -> set[str]:

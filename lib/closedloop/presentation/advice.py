@@ -9,7 +9,18 @@ import pandas as pd
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, span, stating
-from closedloop.presentation.sentences import Claim, about, backed, ends, first, other_arm, records, value, where
+from closedloop.presentation.sentences import (
+    Claim,
+    about,
+    backed,
+    ends,
+    first,
+    no_difference,
+    other_arm,
+    records,
+    value,
+    where,
+)
 from closedloop.presentation.words import Words, measure_of
 
 # rates of arms, and the measure that counts how many of each got there
@@ -175,8 +186,7 @@ def _word(claim: Claim | None) -> str:
     if claim["verdict"] == "supported":
         is_better = claim["effect"] > 0 if claim["measure"] in _RATES else claim["effect"] < 0
         return "use" if is_better else "stop"
-    enough = not numbers.is_missing(claim["needed_n"]) and claim["n"] >= claim["needed_n"]
-    return "keep" if enough else "test"
+    return "keep" if claim["verdict"] == "indistinguishable" else "test"
 
 
 def _unsettled(claim: Claim) -> str:
@@ -194,7 +204,7 @@ def _place(claim: Claim | None) -> float:
 def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
     """The figures behind a verdict, without a full stop."""
     base = numbers.written(claim["baseline"], claim["unit"], words.currency)
-    tail = {"keep": ", no detectable difference", "test": f", {_unsettled(claim)}"}.get(_word(claim), "")
+    tail = {"keep": f", {no_difference(claim)}", "test": f", {_unsettled(claim)}"}.get(_word(claim), "")
     if claim["measure"] in _RATES:
         rate = f"{backed(claim, words)} of its leads were won{_RATES[claim['measure']]}"
         return stating(f"no spend is recorded; {rate}, against {base} of all{tail}", claim)

@@ -281,9 +281,13 @@ def edit_evidence(entry: Change) -> str:
     if entry.edit in (SIGNAL, WITHDRAW):
         q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
         return f"n = {numbers.count(entry.n)}{q}, deals to {entry.last_period}"
-    found = f"{numbers.rate(entry.estimate)} won"
+    of = {RETIRE: "of all deals", SPLIT: "won in like periods"}.get(entry.edit, "won")
+    is_same = entry.baseline is not None and numbers.rate(entry.estimate) == numbers.rate(entry.baseline)
+    rate = numbers.fine_rate if is_same else numbers.rate  # where both would read the same
+    found = f"{rate(entry.estimate)} {of}"
     interval = "" if entry.low is None else f"{numbers.interval(entry.low, entry.high, 'rate', '')}, "
-    against = "" if entry.baseline is None else f" against {numbers.rate(entry.baseline)}"
+    against = "" if entry.baseline is None else f" against {rate(entry.baseline)}"
+    against += " that a persona needs" * (entry.edit == RETIRE)
     q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
     return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}, deals to {entry.last_period}"
 

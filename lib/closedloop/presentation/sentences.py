@@ -30,6 +30,8 @@ _REASONS: Mapping[str, str] = {
     UNEVEN: "the amounts are too uneven (not log-normal) for an interval of their mean",
 }
 _WHOSE = ("subject", "field", "level")
+NOTHING_SEEN, TOO_SMALL = "no detectable difference", "no difference that counts"
+SURE = 0.10  # q of a difference that is shown, and too small to count where it is not supported
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
@@ -144,12 +146,14 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     verdict = Verdict(claim["verdict"])
     if verdict is Verdict.REFUSED:
         text = _refused(claim, words)
+    elif verdict is Verdict.INDISTINGUISHABLE and claim["q"] <= SURE:
+        text = f"{who}, {measure.name} – {TOO_SMALL}: {_against(claim, words)} ({evidence_of(claim, words)})."
     elif verdict is Verdict.INDISTINGUISHABLE:
         difference = claim["visible_difference"]
         shown = numbers.points(difference) if claim["unit"] == "rate" else _value(claim, "visible_difference", words)
         everyone = f"{_value(claim, 'baseline', words)} {_everyone(claim, words)}"
         could = f"{cases(claim)} could show {shown} or more, {span(claim)}"
-        text = f"{who}, {measure.name} – no detectable difference from {everyone} ({could})."
+        text = f"{who}, {measure.name} – {NOTHING_SEEN} from {everyone} ({could})."
     elif verdict in (Verdict.ESTIMATED, Verdict.COUNTED):
         is_alone = numbers.is_missing(claim["baseline"])
         found = _value(claim, "estimate", words) if is_alone else _against(claim, words)
@@ -164,6 +168,11 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
             said, tail = f"may be {difference}", " Watch it, do not act on it yet."
         text = f"{who} – {said}: {_against(claim, words)} ({evidence_of(claim, words)}).{tail}"
     return stating(text, claim)
+
+
+def no_difference(claim: Mapping[str, Any]) -> str:
+    """Of a claim that is indistinguishable: is nothing to be seen, or something that is too small to count?"""
+    return TOO_SMALL if claim["q"] <= SURE else NOTHING_SEEN
 
 
 def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
@@ -296,13 +305,14 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
     if looked.empty:
         return [Sentence("Nothing could be compared yet: no evidence.")]
     is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
-    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).value_counts()
+    is_small = (looked["verdict"] == "indistinguishable") & (looked["q"] <= SURE)
+    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).mask(is_small, TOO_SMALL).value_counts()
     do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
     said = {"supported": "hold", _UNLIKE: f"{do} not hold, or may not, like for like", "leaning": "to watch",
-            "indistinguishable": "show no detectable difference",
+            "indistinguishable": f"show {NOTHING_SEEN}", TOO_SMALL: f"show {TOO_SMALL}",
             "refused": "cannot be told"}  # fmt: skip
     counted = {verdict: int(verdicts.get(verdict, 0)) for verdict in said}
-    parts = [f"{n} {said[verdict]}" for verdict, n in counted.items() if n or verdict != _UNLIKE]
+    parts = [f"{n} {said[verdict]}" for verdict, n in counted.items() if n or verdict not in (_UNLIKE, TOO_SMALL)]
     n_looked = f"{numbers.count(len(looked))} comparison{'' if len(looked) == 1 else 's'}"
     told = [stating(f"We looked at {n_looked}: {', '.join(parts)}.", looked)]
     held = set(looked.loc[looked["verdict"] == "supported", "field"])

@@ -12,17 +12,20 @@ from closedloop.statistics.proportions import Floats, compare_in_strata, stratif
 
 FEW_RECORDED, FILLED = "few recorded", "filled by the outcome"
 REASONS = ("", FEW_RECORDED, FILLED)
-_ONE_SIDED, _NO_LUCK = 0.05, 0.001  # so few of the other outcome, and so surely not by luck
+_ONE_SIDED, _TENTH = 0.05, 0.1  # so few of an outcome; so small a part of what is usual
+_NO_LUCK = 0.001
 
 
 def unfit(k: Floats, n: Floats, p: Floats, won: float, total: float, least: int, is_late: Any) -> NDArray[np.object_]:
     """Why levels with k of n cannot be compared: one of ``REASONS`` each, "" where they can.
 
-    ``won`` of ``total``: all that record the field; ``is_late``: which levels are of fields filled after creation.
+    ``won`` of ``total``: all that record the field; ``is_late``: which levels are of fields filled after creation. One
+    in twenty of an outcome is few, where that outcome is rare itself a tenth of what is usual.
     """
     if min(won, total - won) < least:
         return np.full(len(k), FEW_RECORDED, dtype=object)
-    is_one_sided = (k <= _ONE_SIDED * n) | (k >= (1 - _ONE_SIDED) * n)
+    few_won, few_lost = (min(_ONE_SIDED, _TENTH * usual / total) for usual in (won, total - won))
+    is_one_sided = (k <= few_won * n) | (n - k <= few_lost * n)
     return np.where(np.asarray(is_late, dtype=bool) & is_one_sided & (p <= _NO_LUCK), FILLED, "").astype(object)
 
 

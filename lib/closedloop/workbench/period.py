@@ -330,7 +330,7 @@ class OpenPeriod(Frames):
 
     def _gaps(self) -> Shown:
         reasons = list(dict.fromkeys(self.step.missing.values()))
-        nothing = Sentence("Every question of this page could be answered with the data at hand.")
+        nothing = Sentence("No section lacks data; what single comparisons cannot tell is said where they stand.")
         return Shown((Listing([Sentence(reason) for reason in reasons] or [nothing]),))
 
     def display(self, live: Live) -> None:
@@ -351,10 +351,10 @@ class OpenPeriod(Frames):
         return repr(self._scope())
 
     def _scope(self) -> Shown:
-        day = "its start" if self.situation.on == self.period.planned_on else "its end"
-        running = " It is still running: figures are so far." if self.period.running else ""
-        whole = f"{self.definition.title} ({self.market}), period {self.period.name}, as known at {day}.{running}"
-        pieces: list[Piece] = [Note(whole)]
+        when = "so far: it is still running" if self.period.running else "as known at its end"
+        if self.situation.on == self.period.planned_on:
+            when = "as known at its start" if self.situation.is_dated else "as recorded"
+        pieces: list[Piece] = [Note(f"{self.definition.title} ({self.market}), period {self.period.name}, {when}.")]
         if not self.is_market_own:
             other = self.settings[self.settings["in force"] != self.settings["as the market says"]]
             said = ", ".join(f"{row['setting']} = {row['in force']}" for _, row in other.iterrows())

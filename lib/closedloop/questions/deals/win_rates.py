@@ -238,13 +238,18 @@ def adjust(
     by = levels(rows, [name for name in tried if name in rows], RARE)
     by = by.loc[:, by.nunique() > 1]
     found = adjusted(situation, now.personas, rows, by, list(fields))
-    if not found:
+    if not found and not set(fields) & set(by):
+        answer.missing["adjusted"] = (
+            f"There is one {' and one '.join(fields)} here, so there is no difference to adjust."
+        )
+    elif not found:
         answer.missing["adjusted"] = (
             "Too few won or lost deals share the levels of two fields, so no confounder can be looked for."
             if by.shape[1] > 1
             else "Fewer than two comparable fields, so no confounder can be looked for. "
             "Collect more fields of deals or accounts."
         )
+    if not found:
         return answer
     answer.count([{"estimate": len(found)}], answer.origin(rows["closed_on"]), "n_adjusted")
     for turns in answers:

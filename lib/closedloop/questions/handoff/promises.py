@@ -36,8 +36,9 @@ def handed_off(answer: Answer) -> pd.DataFrame:
     if not situation.view.has("leads"):
         answer.missing[answer.section] = f"No leads are recorded. {_COLLECT}"
         return leads.head(0)
-    if "handed_off_on" not in leads or "sales_accepted_on" not in leads:
-        answer.missing[answer.section] = f"The source records no dates of hand-off and sales acceptance. {_COLLECT}"
+    gone = {"handed_off_on": "hand-off", "sales_accepted_on": "sales acceptance"}
+    if absent := [name for column, name in gone.items() if column not in leads]:
+        answer.missing[answer.section] = f"The source records no dates of {' and '.join(absent)}. {_COLLECT}"
         return leads.head(0)
     if not answer.is_recorded and len(leads):
         answer.missing[answer.section] = (
@@ -160,8 +161,8 @@ def _observed(now: OpenPeriod, cohort: pd.DataFrame, deals: pd.DataFrame) -> dic
     if len(touches) and len(covered) >= LEAST_SHOWN and situation.definition.has_calendar:
         found["first_touch_days"] = quantile(covered.fillna(np.inf), 0.5)
     if len(touches) and "disqualified_on" in cohort:  # touches before a lead that was touched was given up
-        given_up = cohort.loc[cohort["disqualified_on"].notna() & cohort["touch_days"].notna(), "lead_id"]
-        n = given_up.map(touches["lead_id"].value_counts()).fillna(0)
+        given_up_on = touches["lead_id"].map(cohort.set_index("lead_id")["disqualified_on"])
+        n = touches.loc[touches["touched_on"] <= given_up_on, "lead_id"].value_counts()
         found["n_touches"] = quantile(n) if len(n) >= LEAST_SHOWN else {}
     if "won_amount" in deals:
         amounts = deals.loc[situation.in_period(deals["closed_on"]), "won_amount"].dropna()
@@ -281,7 +282,7 @@ def neglected(shown: Evidence) -> list[Sentence]:
     untouched = first(shown.ledger, measure="n_disagreements", level=REJECTED_UNTOUCHED)
     if untouched is not None:
         of = f"{value(untouched, shown.words)} of {numbers.count(untouched['n'])}"
-        said.append(f"{of} rejected leads had no sales touch")
+        said.append(f"{of} rejected leads had no sales touch before")
         cited.append(untouched)
     in_time = first(shown.ledger, measure="touched_in_time_share")
     promised = first(shown.ledger, measure="promise", level="first_touch_days")

@@ -108,8 +108,10 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
-        is_untouched = covered["touch_days"].isna()
-        found.insert(0, (REJECTED_UNTOUCHED, int((rejected & is_untouched).sum()), int(rejected.sum())))
+        is_untouched, ends = covered["touch_days"].isna(), covered.filter(["recycled_on", "disqualified_on"])
+        touched_on = covered["handed_off_on"] + pd.to_timedelta(covered["touch_days"], unit="D")
+        in_vain = is_untouched | (touched_on > ends.min(axis=1))  # a touch after it was given back is none before
+        found.insert(0, (REJECTED_UNTOUCHED, int((rejected & in_vain).sum()), int(rejected.sum())))
         found.append((ACCEPTED_UNTOUCHED, int((taken & is_untouched).sum()), int(taken.sum())))
     # a persona fits when its promise lies above the market's rate with its whole interval, and does not when below;
     # of one whose rate rests on fewer than ten deals nobody can tell
@@ -118,8 +120,8 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
     misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
     n_back, n_taken = len(fits) - int(fits["is_accepted"].sum()), int(misfits["is_accepted"].sum())
-    found.append(("of a persona promised above the rate of all, yet given back", n_back, len(fits)))
-    found.append(("of a persona promised below the rate of all, yet accepted", n_taken, len(misfits)))
+    found.append(("of a persona whose promise surely lies above the rate of all, yet given back", n_back, len(fits)))
+    found.append(("of a persona whose promise surely lies below the rate of all, yet accepted", n_taken, len(misfits)))
     stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
     answer.count(stated, answer.origin_now, "n_disagreements")
     if not stated:

@@ -197,6 +197,7 @@ def call_list(
     if waiting.ranked.empty:
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
+    answer.results |= {"is_arriving": waiting.is_arriving}
     is_old = waiting.ranked["age_days"] > oldest
     fresh = waiting.ranked[~is_old]
     _call(answer, waiting, listed(fresh, share, now.situation.rng("slots"), places), len(fresh))
@@ -279,7 +280,8 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
         known if came is None else f"{value(came, shown.words)} leads came or were handed off in the periods looked at"
     )
     waiting = "nobody waits to be called"
-    waiting = waiting if waits is None else f"{_of_all(waits)} records that wait are on the list to call"
+    who = "that come in this period" if shown.result("is_arriving") else "that wait"
+    waiting = waiting if waits is None else f"{_of_all(waits)} records {who} are on the list to call"
     cited = [claim for claim in (came, waits) if claim is not None]
     return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
 
@@ -294,9 +296,10 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     age, drawn, others = found["median_age_days"], found["n_drawn"], found["n_to_hand_off"]
     table = found["n_listed"]["source_table"] if found["n_listed"] else "leads"
     n = _of_all(found["n_listed"]) if found["n_listed"] else numbers.count(len(frame))
-    text = f"{n} open {table} in order; internal: record ids lead back to the CRM."
+    who = f"{table} that come in this period" if shown.result("is_arriving") else f"open {table}"
+    text = f"{n} {who} in order; internal: record ids lead back to the CRM."
     if age is not None:
-        text += f" The median one is known for {value(age, shown.words)}."
+        text += f" The median one on the list is known for {value(age, shown.words)}."
     if drawn is not None and drawn["estimate"] > 0:
         text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
     if others is not None and others["estimate"] > 0:

@@ -206,7 +206,9 @@ def _said(shown: Evidence) -> Sequence[Piece]:
     lot = f"over a draw by lot the card gains {' and the score '.join(by)}"
     order = shown.result("call_order")
     if order == CARD:
-        text += "Hardly anything is lost by the card, so it orders the list to call."
+        text += (
+            f"The interval leaves out a loss of {numbers.points(WORSE)} or more, so the card orders the list to call."
+        )
     elif order == SCORE:
         text += "Too much may be lost by the card: the score orders the list to call, and the card explains it."
     else:

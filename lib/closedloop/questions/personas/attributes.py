@@ -12,6 +12,9 @@ from closedloop.personas.research import Sample
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import (
+    NOTHING_SEEN,
+    SURE,
+    TOO_SMALL,
     Claim,
     first,
     joined,
@@ -86,7 +89,7 @@ def _attribute_levels(answer: Answer, by: By) -> pd.DataFrame:
     answer.missing[answer.section] = (
         "There is one persona for everyone, so nothing sets personas apart."
         if len(personas.personas) < 2
-        else "Every known field is part of the rule, so none is left to describe the personas by. "
+        else "Every known field served to find the personas or tells them, so none is left to describe them by. "
         "Collect survey answers or further fields."
     )
     return pd.DataFrame()
@@ -181,8 +184,10 @@ def _no_different(shown: Evidence, shares: pd.DataFrame) -> Listing | None:
     """The attributes in which personas are no different from the market, and those that cannot be told, by persona."""
     words, everyone = shown.words, shares["subject"].nunique()
     lines = []
-    for verdict, text in (("indistinguishable", "no different from the market"), ("refused", "too few to tell")):
-        part = where(shares, verdict=verdict)
+    same = where(shares, verdict="indistinguishable")
+    is_small = same["q"] <= SURE
+    told = {f"{NOTHING_SEEN} from the market": same[~is_small], f"{TOO_SMALL} from the market": same[is_small]}
+    for text, part in (told | {"too few to tell": where(shares, verdict="refused")}).items():
         alike: dict[str, list[str]] = {}
         for persona, mine in part.groupby("subject", sort=False):
             names = [words.short(str(claim["field"]), claim["level"]) for claim in records(mine)]

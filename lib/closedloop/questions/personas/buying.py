@@ -210,6 +210,8 @@ def _show(measure: str, shown: Evidence, title: str) -> Sequence[Piece]:
         return ", ".join(part for part in (words.name(str(claim["subject"])), level) if part)
 
     listed = table_of(claims, words, heading, columns, label=label, caption=title, limit=_MOST_ROWS)
-    most = where(claims, measure=largest).sort_values("estimate", ascending=False, kind="stable").head(1)
-    told = [stating(f"{said}: {label(claim)}, {backed(claim, words)}.", claim) for claim in records(most)]
-    return listed, *told, Note(note)
+    counted = where(claims, measure=largest)
+    most = counted[counted["estimate"] == counted["estimate"].max()]  # several where they are equal
+    told = "; ".join(f"{label(claim)}, {backed(claim, words)}" for claim in records(most))
+    is_one = 0 < len(most) < max(len(counted), 2)  # where all are equal none is the highest
+    return listed, *([stating(f"{said}: {told}.", most)] if is_one else []), Note(note)

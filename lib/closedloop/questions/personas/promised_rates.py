@@ -261,11 +261,20 @@ def _show_anti_personas(shown: Evidence, title: str) -> Sequence[Piece]:
     reasons = where(ledger, measure="sales_rejection_share")
     if reasons.empty:
         return said
-    most = reasons.sort_values(["estimate", "n"], ascending=False, kind="stable").drop_duplicates("subject")
+    most = reasons[reasons["estimate"] == reasons.groupby("subject")["estimate"].transform("max")]
+    levels_of = most.groupby("subject")["level"].agg(list)
+
+    def named(row: Mapping[str, Claim]) -> str:
+        most_named = levels_of[row["sales_rejection_share"]["subject"]]  # several where they are equal
+        return ", ".join(words.level("topic", level) for level in most_named)
+
     columns: Columns = {
-        "reason": ("named most often", lambda row: words.level("topic", row["sales_rejection_share"]["level"])),
+        "reason": ("named most often", named),
         "sales_rejection_share": ("share of sales' notes", "backed"),
     }
     caption = f"{title} Why sales gave leads back, by its own account.".strip()
-    return *said, table_of(most, words, "persona", columns, label=lambda claim: words.name(claim["subject"]),
-                           caption=caption)  # fmt: skip
+    rows = most.drop_duplicates("subject")
+    listed = table_of(
+        rows, words, "persona", columns, label=lambda claim: words.name(claim["subject"]), caption=caption
+    )
+    return *said, listed

@@ -118,7 +118,8 @@ def _show_topics(shown: Evidence, title: str) -> Sequence[Piece]:
         most = shown.of(f"{kind.name}_share").sort_values("estimate", ascending=False, kind="stable")
         for claim in records(most.head(1)):
             who, topic = shown.words.told(claim["subject"]), shown.words.level("topic", claim["level"])
-            text = f"{capital(kind.words)}, named most often: {topic}, {backed(claim, shown.words)} of those of {who}."
+            text = f"{capital(kind.words)}, the largest share within a persona: {topic}, "
+            text += f"{backed(claim, shown.words)} of those of {who}."
             lines.append(stating(text, claim))
     note = Note("Kinds and topics are counted; what was said stays in the market's own room.")
     return *pieces, *([Listing(lines)] if lines else []), note
@@ -148,7 +149,8 @@ def competitors(
         return answer
     if not names:
         answer.missing["competitors"] = (
-            f"No competitor was met in {least} known deals: collect deals.competitor, the alternative of every deal."
+            f"No competitor is named in {least} known deals: collect deals.competitor, the name of what each deal was "
+            "weighed against."
         )
         return answer
     rows, said, every = answer.rows, answer.others["notes"], answer.origin(answer.rows["closed_on"])
@@ -247,7 +249,7 @@ def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
         "win_rate": ("decided deals won", "backed"),
     }
     if claims.empty:
-        return (Sentence("No competitor was met in ten of the deals that ended."),)
+        return (Sentence("No competitor is named in ten of the deals that ended."),)
     words = replace(shown.words, names={"market": "all that record one", **shown.words.names})
     listed = table_of(
         claims, words, "competitor", columns, label=lambda claim: words.name(claim["subject"]), caption=title

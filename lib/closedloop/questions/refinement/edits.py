@@ -163,9 +163,17 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def of(row: Mapping[str, Claim]) -> Claim:
         return next(iter(row.values()))
 
+    first_of = tested[(tested["verdict"] == "supported") & (tested["measure"] == splits.SPLIT_RATE)]
+    first_of = first_of.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject")
     verdict = duel_says(shown.ledger)
     why = {WORSE: "the duel's interval of the gain in log loss lies below 0", CANNOT_TELL: "the duel cannot be told"}
     held = f"holds; not made: {why[verdict]}" if verdict in why else "permanent"
+
+    def status(claim: Claim) -> str:
+        if claim["verdict"] != "supported":
+            return "watch"
+        is_later = claim["measure"] == splits.SPLIT_RATE and claim["claim_id"] not in set(first_of["claim_id"])
+        return "holds; not made now: another split of the persona is surer" if is_later else held
 
     columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
@@ -173,10 +181,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         "before": ("instead of", lambda row: numbers.rate(of(row)["baseline"])),
         "effect": ("effect", lambda row: numbers.signed_points(of(row)["effect"])),
         "p": ("p", lambda row: numbers.plain(of(row)["p"])),
-        "status": ("status", lambda row: held if of(row)["verdict"] == "supported" else "watch"),
+        "status": ("status", lambda row: status(of(row))),
         "back": ("goes back if", lambda row: _BACK[EDITS[of(row)["measure"]]]),
     }
-    note = "Everything that is not listed is kept as it is."
+    note = "Everything that is not listed is kept as it is. Rates of a split are those of like periods; that of a "
+    note += "retirement is the persona's share of all deals."
     caption = f"{title} {note}" if title else note
     return table_of(order, shown.words, "persona and case", columns, caption=caption), *edits_summary(shown)
 

@@ -144,7 +144,7 @@ def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
     if held.empty:
         return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
     largest = ranked(held).head(most)
-    listed = f"; the {len(largest)} largest are listed" if len(held) > len(largest) else ""
+    listed = f"; {len(largest)} are listed, rates before amounts and days" if len(held) > len(largest) else ""
     text = f"{len(held)} finding{'s' * (len(held) != 1)} about deals hold{'s' * (len(held) == 1)}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
     return Listing(honestly(largest, shown.ledger, shown.words)), said, *unlike, *amount_order(shown), *others
@@ -189,7 +189,7 @@ def _show_requests(shown: Evidence, title: str) -> Sequence[Piece]:
         untouched = first(shown.of("n_disagreements"), level=kind)
         if untouched is not None and untouched["estimate"] > 0:
             n, of = value(untouched, words), numbers.count(untouched["n"])
-            asked.append(stating(f"Sales: touch every {what}, {n} of {of} never were.", untouched))
+            asked.append(stating(f"Sales: touch every {what}, {n} of {of} were not.", untouched))
     lost, by_sellers = shown.first("n_lost"), shown.of("loss_share")
     if lost is not None and lost["estimate"] > 0 and by_sellers.empty:
         text = f"Sales: record why deals are lost; of {value(lost, words)} lost ones too few have a reason."

@@ -137,7 +137,14 @@ class Criteria:
         tables = ("leads", "deals") if name == "growth" else ("deals",)
         known = [self.situation.known(table) for table in tables if columns]
         is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
+        if is_recorded and self._is_unseen:
+            return "recorded, but no persona stands for some segment, so nobody knows which records are its own"
         return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
+
+    @property
+    def _is_unseen(self) -> bool:
+        """Is there a segment that no persona stands for, so that none of its records can be counted?"""
+        return not {*self.ids} <= {*self.segment_of.values()}
 
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
@@ -149,7 +156,7 @@ class Criteria:
         """Share of the records that came in the last period, less its share in the rest of the window."""
         table = next((name for name in ("leads", "deals") if self.situation.view.has(name)), None)
         past = [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
-        if table is None or not self.situation.is_dated or len(past) < 2 or not self.segment_of:
+        if table is None or not self.situation.is_dated or len(past) < 2 or self._is_unseen:
             return None
         rows = self.situation.view.with_fields(table, Moment.CREATION)
         if "created_on" not in rows:
