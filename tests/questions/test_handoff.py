@@ -229,9 +229,9 @@ def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse
     frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, PERIOD)))
     decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
     single = decided[decided["sites"] == "1"]
-    fits = found.loc["of a persona whose promise surely lies above the rate of all, yet given back"]
+    fits = found.loc["of a persona surely above the rate of all, yet given back"]
     assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
-    misfits = found.loc["of a persona whose promise surely lies below the rate of all, yet accepted"]
+    misfits = found.loc["of a persona surely below the rate of all, yet accepted"]
     assert misfits["n"] == len(decided) - len(single)
     few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in personas))
     leads = opening("harbor", PERIOD, "04_handoff", few).leads(window=False)

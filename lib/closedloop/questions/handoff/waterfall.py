@@ -120,8 +120,8 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
     misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
     n_back, n_taken = len(fits) - int(fits["is_accepted"].sum()), int(misfits["is_accepted"].sum())
-    found.append(("of a persona whose promise surely lies above the rate of all, yet given back", n_back, len(fits)))
-    found.append(("of a persona whose promise surely lies below the rate of all, yet accepted", n_taken, len(misfits)))
+    found.append(("of a persona surely above the rate of all, yet given back", n_back, len(fits)))
+    found.append(("of a persona surely below the rate of all, yet accepted", n_taken, len(misfits)))
     stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
     answer.count(stated, answer.origin_now, "n_disagreements")
     if not stated:
