@@ -110,7 +110,7 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
         is_untouched, ends = covered["touch_days"].isna(), covered.filter(["recycled_on", "disqualified_on"])
         touched_on = covered["handed_off_on"] + pd.to_timedelta(covered["touch_days"], unit="D")
-        in_vain = is_untouched | (touched_on > ends.min(axis=1))  # a touch after it was given back is none before
+        in_vain = is_untouched | (touched_on > pd.to_datetime(ends.min(axis=1)))  # which is a touch in vain
         found.insert(0, (REJECTED_UNTOUCHED, int((rejected & in_vain).sum()), int(rejected.sum())))
         found.append((ACCEPTED_UNTOUCHED, int((taken & is_untouched).sum()), int(taken.sum())))
     # a persona fits when its promise lies above the market's rate with its whole interval, and does not when below;
