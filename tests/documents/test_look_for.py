@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from closedloop.claims.ledger import CLAIM_COLUMNS, Origin, counted, estimated, stacked
 from closedloop.documents.document import Dossier
-from closedloop.documents.signals import of_buyers
+from closedloop.documents.signals import of_buyers, to_try
 from closedloop.personas.persona_set import Change
 from closedloop.personas.signals import CONFIRMED, NEW, Signal
 from closedloop.presentation.signal_words import state_told
+from closedloop.statistics.level_effects import MISSING
 from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.dossiers import stated
@@ -86,6 +87,15 @@ def test_nobody_is_told_to_look_for_what_the_rule_keeps_out(told: Dossier) -> No
     found = replace(told, personas=by_sites)
     assert [one.level for one in of_buyers(found)] == ["1"]
     assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["over 20", "2-5", "1"]
+
+
+def test_a_flag_of_the_rule_is_the_flag_of_the_signal(told: Dossier) -> None:
+    """A rule calls a flag “true”, a signal calls it “yes”; what is not recorded passes only where the rule says so."""
+    flags = [replace(SIGNALS[0], field="is_new", level=level) for level in ("yes", "no", MISSING)]
+    for missing, kept in ((False, ["yes"]), (True, ["yes", MISSING])):
+        rule = Rule((Branch((Among("is_new", ("true",), missing),), "fast", 80, 1.0),), "slow", ("is_new",))
+        found = replace(told, personas=replace(PERSONAS, signals=tuple(flags), rule=rule))
+        assert [one.level for one in to_try(found)] == kept
 
 
 def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Dossier) -> None:

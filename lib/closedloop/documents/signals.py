@@ -27,7 +27,8 @@ from closedloop.presentation.signal_words import (
 )
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import capital
-from closedloop.statistics.rules import Among
+from closedloop.statistics.level_effects import MISSING
+from closedloop.statistics.rules import Among, Branch
 
 PER_DECIDED = "won_amount_per_decided"
 
@@ -61,13 +62,17 @@ def _in_force(dossier: Dossier) -> list[Signal]:
 
 def _is_possible(dossier: Dossier, signal: Signal) -> bool:
     """Can somebody whom the rule gives to the persona have the signal's level, where the rule asks for its field?"""
-    rule, own = dossier.personas.rule, []
-    for branch in rule.branches:
-        if branch.label == dossier.chosen:
-            own.append([one for one in branch.conditions if isinstance(one, Among) and one.field == signal.field])
-    if dossier.chosen == rule.default:
-        return True
-    return not own or any(all((signal.level in one.levels) != one.others for one in asked) for asked in own)
+    rule, field = dossier.personas.rule, signal.field
+    level = dossier.words.level(field, signal.level)  # in words a flag of the rule is called as one of a signal
+
+    def allows(branch: Branch) -> bool:
+        asked = [one for one in branch.conditions if isinstance(one, Among) and one.field == field]
+        if signal.level == MISSING:
+            return all(one.missing for one in asked)
+        return all((level in {dossier.words.level(field, name) for name in one.levels}) != one.others for one in asked)
+
+    mine = [branch for branch in rule.branches if branch.label == dossier.chosen]
+    return dossier.chosen == rule.default or not mine or any(map(allows, mine))
 
 
 def _buyer_fields(dossier: Dossier) -> set[str]:
