@@ -20,11 +20,11 @@ from closedloop.market.files import hashes, write_atomic
 from closedloop.market.kept import fingerprint, package_code
 
 _POLL_SECONDS = 0.1
-IsStopped = Callable[[], bool]
+Condition = Callable[[], bool]
 _MENDABLE = 2  # the exit code of an error that the user can mend
 
 
-def open_market(market: str, out: Path, is_stopped: IsStopped, later: ExitStack) -> list[PeriodPlan]:
+def open_market(market: str, out: Path, is_stopped: Condition, later: ExitStack) -> list[PeriodPlan]:
     """The market's periods in their order of time: remembered while data and code stay, else made ready first.
 
     Its audit page may still be on its way then: closing ``later`` waits for it. No periods once ``is_stopped``.
@@ -54,14 +54,14 @@ def _stored(path: Path) -> dict[str, Any]:
 class _Making(AbstractContextManager["_Making"]):
     """The process that makes a market ready; leaving the block waits for its end, or kills it after an error."""
 
-    def __init__(self, market: str, out: Path, is_stopped: IsStopped) -> None:
+    def __init__(self, market: str, out: Path, is_stopped: Condition) -> None:
         self._market, self._is_stopped, self._said = market, is_stopped, TemporaryFile("w+")  # noqa: SIM115
         command = [sys.executable, "-P", "-m", "closedloop.batch.markets", market, str(out)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         # it ends when its input does; Ctrl-C is for the runner
         self._process = Popen(command, stdin=PIPE, stderr=self._said, env=environment, start_new_session=True)
 
-    def wait(self, is_enough: IsStopped = lambda: False) -> None:
+    def wait(self, is_enough: Condition = lambda: False) -> None:
         """Wait for its end, or until it has done ``is_enough``."""
         while self._process.poll() is None and not is_enough():
             if self._is_stopped():

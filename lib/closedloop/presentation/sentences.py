@@ -31,7 +31,7 @@ _REASONS: Mapping[str, str] = {
 }
 _WHOSE = ("subject", "field", "level")
 NOTHING_SEEN, TOO_SMALL = "no detectable difference", "no difference that counts"
-SURE = 0.10  # q of a difference that is shown, and too small to count where it is not supported
+_SURE = 0.10  # q of a difference that is shown
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
@@ -146,7 +146,7 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     verdict = Verdict(claim["verdict"])
     if verdict is Verdict.REFUSED:
         text = _refused(claim, words)
-    elif verdict is Verdict.INDISTINGUISHABLE and claim["q"] <= SURE:
+    elif is_small(claim):
         text = f"{who}, {measure.name} – {TOO_SMALL}: {_against(claim, words)} ({evidence_of(claim, words)})."
     elif verdict is Verdict.INDISTINGUISHABLE:
         difference = claim["visible_difference"]
@@ -170,9 +170,14 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
     return stating(text, claim)
 
 
+def is_small(claims: Any) -> Any:
+    """Is a difference shown, and too small to count? Of one claim, or of each row of a frame."""
+    return (claims["verdict"] == "indistinguishable") & (claims["q"] <= _SURE)
+
+
 def no_difference(claim: Mapping[str, Any]) -> str:
     """Of a claim that is indistinguishable: is nothing to be seen, or something that is too small to count?"""
-    return TOO_SMALL if claim["q"] <= SURE else NOTHING_SEEN
+    return TOO_SMALL if is_small(claim) else NOTHING_SEEN
 
 
 def recorded(claim: Mapping[str, Any], words: Words) -> Sentence:
@@ -305,8 +310,7 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
     if looked.empty:
         return [Sentence("Nothing could be compared yet: no evidence.")]
     is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
-    is_small = (looked["verdict"] == "indistinguishable") & (looked["q"] <= SURE)
-    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).mask(is_small, TOO_SMALL).value_counts()
+    verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).mask(is_small(looked), TOO_SMALL).value_counts()
     do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
     said = {"supported": "hold", _UNLIKE: f"{do} not hold, or may not, like for like", "leaning": "to watch",
             "indistinguishable": f"show {NOTHING_SEEN}", TOO_SMALL: f"show {TOO_SMALL}",

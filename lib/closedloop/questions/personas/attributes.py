@@ -13,10 +13,10 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import (
     NOTHING_SEEN,
-    SURE,
     TOO_SMALL,
     Claim,
     first,
+    is_small,
     joined,
     one_of_each_pair,
     records,
@@ -185,8 +185,8 @@ def _no_different(shown: Evidence, shares: pd.DataFrame) -> Listing | None:
     words, everyone = shown.words, shares["subject"].nunique()
     lines = []
     same = where(shares, verdict="indistinguishable")
-    is_small = same["q"] <= SURE
-    told = {f"{NOTHING_SEEN} from the market": same[~is_small], f"{TOO_SMALL} from the market": same[is_small]}
+    small = is_small(same)
+    told = {f"{NOTHING_SEEN} from the market": same[~small], f"{TOO_SMALL} from the market": same[small]}
     for text, part in (told | {"too few to tell": where(shares, verdict="refused")}).items():
         alike: dict[str, list[str]] = {}
         for persona, mine in part.groupby("subject", sort=False):

@@ -213,5 +213,5 @@ def _show(measure: str, shown: Evidence, title: str) -> Sequence[Piece]:
     counted = where(claims, measure=largest)
     most = counted[counted["estimate"] == counted["estimate"].max()]  # several where they are equal
     told = "; ".join(f"{label(claim)}, {backed(claim, words)}" for claim in records(most))
-    is_one = 0 < len(most) < max(len(counted), 2)  # where all are equal none is the highest
-    return listed, *([stating(f"{said}: {told}.", most)] if is_one else []), Note(note)
+    is_told = 0 < len(most) < max(len(counted), 2)  # where all are equal none is the highest
+    return listed, *([stating(f"{said}: {told}.", most)] if is_told else []), Note(note)

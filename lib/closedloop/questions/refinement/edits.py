@@ -72,7 +72,7 @@ def challenger_of(
     claims = splits.split_claims(situation, closed, in_force, tried, notebook, signals)
     changed, undone = simplified(situation, closed, in_force, notebook)
     made = claims[(claims["verdict"] == Verdict.SUPPORTED) & claims["subject"].isin(changed.ids)]
-    for edit in made.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject").itertuples():
+    for edit in _surest(made).itertuples():
         changed = splits.with_split(changed, str(edit.subject), str(edit.field), str(edit.level))
     changed = replace(changed, fields=tuple(dict.fromkeys([*in_force.fields, *changed.rule.fields])))
     if changed.rule != in_force.rule:
@@ -81,6 +81,11 @@ def challenger_of(
     changed, recent = _with_shares(changed, closed, wholes), situation.in_window(closed, closed["closed_on"])
     with_rates = estimate(changed, recent, situation.names_of(recent["closed_on"]))
     return Challenger(with_rates, pd.concat([claims, undone], ignore_index=True))
+
+
+def _surest(made: pd.DataFrame) -> pd.DataFrame:
+    """Of each persona the surest of its splits: one is made at a time."""
+    return made.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject")
 
 
 def _with_shares(changed: PersonaSet, closed: pd.DataFrame, wholes: set[str]) -> PersonaSet:
@@ -163,8 +168,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def of(row: Mapping[str, Claim]) -> Claim:
         return next(iter(row.values()))
 
-    first_of = tested[(tested["verdict"] == "supported") & (tested["measure"] == splits.SPLIT_RATE)]
-    first_of = first_of.sort_values(["q", "subject", "field", "level"]).drop_duplicates("subject")
+    surest = _surest(tested[(tested["verdict"] == "supported") & (tested["measure"] == splits.SPLIT_RATE)])
     verdict = duel_says(shown.ledger)
     why = {WORSE: "the duel's interval of the gain in log loss lies below 0", CANNOT_TELL: "the duel cannot be told"}
     held = f"holds; not made: {why[verdict]}" if verdict in why else "permanent"
@@ -172,7 +176,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def status(claim: Claim) -> str:
         if claim["verdict"] != "supported":
             return "watch"
-        is_later = claim["measure"] == splits.SPLIT_RATE and claim["claim_id"] not in set(first_of["claim_id"])
+        is_later = claim["measure"] == splits.SPLIT_RATE and claim["claim_id"] not in set(surest["claim_id"])
         return "holds; not made now: another split of the persona is surer" if is_later else held
 
     columns: Columns = {

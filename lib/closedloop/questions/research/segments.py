@@ -12,7 +12,7 @@ from closedloop.personas.research import FEWEST_ROWS, Research, Sample, segmente
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Missing, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import heat, stability
-from closedloop.presentation.sentences import SURE, backed, cases, first, on_scale, ranged, records, value
+from closedloop.presentation.sentences import backed, cases, first, is_small, on_scale, ranged, records, value
 from closedloop.presentation.tables import Column, dots_of, table_of
 from closedloop.questions.research.sample import MARKET, asked_of, days_of, is_too_small, last_wave, means_of, shares_of
 from closedloop.statistics.proportions import difference_interval
@@ -44,8 +44,8 @@ _MEANINGS = {
 
 _QUICK = {"bootstraps": 10, "most_rows": 2_000}  # the older cut is only the yard-stick of the newer one
 _LATEST, _EARLIER = "the last wave", "the waves before"
-_VERDICTS = {"supported": "changed", "leaning": "may have changed", "refused": "cannot tell",
-             "indistinguishable": "no detectable change"}  # fmt: skip
+_VERDICTS = {"supported": "changed", "leaning": "may have changed", "indistinguishable": "no detectable change",
+             "refused": "cannot tell"}  # fmt: skip
 
 
 def segments(
@@ -387,12 +387,11 @@ def _wave_sizes(shown: Evidence, title: str) -> Table:
     cells, ids = [], []
     for claim in records(shown.of("wave_share").sort_values("level")):
         segment, verdict = str(claim["level"]), str(claim["verdict"])
-        is_small = verdict == "indistinguishable" and claim["q"] <= SURE
         change = shown.first("wave_share_change", level=segment)
         old = was.get(segment, "")
         cells.append((
             shown.words.name(segment), f"segment {old}" if old else "new", backed(claim, shown.words),
-            ranged(change, shown.words), "changed too little to count" if is_small else _VERDICTS[verdict],
+            ranged(change, shown.words), "changed too little to count" if is_small(claim) else _VERDICTS[verdict],
         ))  # fmt: skip
         ids.append(claim_ids(claim, *([] if change is None else [change])))
     heads = ("segment", "was before", "share of the last wave", "change since the waves before", "verdict")
