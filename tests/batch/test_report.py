@@ -181,7 +181,7 @@ def test_the_index_shows_how_many_of_the_deals_ranked_first_were_won(
     entries = [_reviewed(tmp_path, "2024-q1", "2024-q1"), _reviewed(tmp_path, "2024-q2", "2024-q2")]
     html = write_index(tmp_path, entries).read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "<strong>Ranked first, and won:</strong> In 2024-q2 61 of 100 (61 %) of the deals were won" in html
-    assert "132 of 300 (44 %) in all: observed, not caused by the ranking." in html
+    assert "132 of 300 (44 %) in all: observed, not caused by the ranking, and not tested against each other." in html
     assert "Period by period, as known at the end of 2024-q2" in html
     assert "61 of 100 (40–70 %)" in html
     failed = replace(entries[1], status=Status.FAILED)

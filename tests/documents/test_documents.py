@@ -581,8 +581,10 @@ def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -
     assert said(battlecard(found).standing) == [
         "rival-a was met in 12 of 28 ended deals that record whom we met (43 %).",
         "We win 40 % (20–64 %, n = 12) of decided deals against it; of all that record whom we met "
-        "50 % (40–60 %, n = 70).",
+        "50 % (40–60 %, n = 70), not shown to differ.",
     ]
+    shown = claims(REFUSED | {"verdict": "supported"})
+    assert said(battlecard(dossier("competitor", "rival-a", outcome=shown)).standing)[1].endswith("n = 70).")
     assert battlecard(found).results == {
         "n_deals": 12, "n_decided": 12, "win_rate": 0.4, "win_rate_low": 0.2, "win_rate_high": 0.64,
     }  # fmt: skip

@@ -174,7 +174,9 @@ def test_readers_see_which_channel_wins(runs: Path, name: str) -> None:
 def test_a_channel_without_spend_is_judged_by_its_conversions(runs: Path) -> None:
     text = page(runs, "declared", "03_leads")
     assert re.search(
-        r"Search – use: no spend is recorded; \d+ % \([^)]*\) of its leads were won within the usual", text
+        r"Search – use: no spend is recorded; drawn toward all, \d+ % \([^)]*\) of its leads were won within the usual "
+        r"time, against \d+ % of all leads that came in like periods",
+        text,
     )
     assert "Mail – stop: no spend is recorded" in text
 

@@ -253,12 +253,13 @@ WON_RATE = {
 
 def test_without_spend_the_share_of_leads_won_decides_for_everybody() -> None:
     assert lines(CAME, WON_RATE) == [
-        "Fair – use: no spend is recorded; 20 % (15–26 %, n = 210) of its leads were won, against 14 % of all."
+        "Fair – use: no spend is recorded; drawn toward all, 20 % (15–26 %, n = 210) of its leads whose end is known "
+        "were won, against 14 % of all leads of like periods whose end is known."
     ]
     own = lines(CAME, {**CAME, "subject": "fast"}, WON_RATE, subject="fast")
     assert own == [
-        "Fair – use, as for all personas together: no spend is recorded; 20 % (15–26 %, n = 210) of its leads were "
-        "won, against 14 % of all."
+        "Fair – use, as for all personas together: no spend is recorded; drawn toward all, 20 % (15–26 %, n = 210) of "
+        "its leads whose end is known were won, against 14 % of all leads of like periods whose end is known."
     ]
     assert lines(CAME) == ["Fair – test: nothing that was won is known yet."]
 

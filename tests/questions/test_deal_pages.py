@@ -15,7 +15,7 @@ from tests.questions.deal_claims import CLAIMS
 
 PAGES: dict[str, Show] = {
     "totals": outcomes._show_outcomes,
-    "findings": win_rates._show_rates,
+    "findings": partial(win_rates._show_rates, of_signals=()),
     "curve": outcomes._show_curve,
     "cycle": amounts._show_cycle,
     "amounts": amounts._show_amounts,
@@ -59,7 +59,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
         ("loss_reasons", "By the seller's account: price first, 50 % (40–60 %, n = 40)."),
         ("loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
-        ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won have no reason that can be read."),
+        ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won lack a reason that can be read."),
         ("loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
         ("adjusted", "Plan, within number of sites – the difference turns round: +11 points from like others, −8"),
         ("adjusted", "+11 points (+5 to +20 points, n = 90) number of sites yes"),
@@ -103,6 +103,20 @@ def test_small_groups_are_not_shown_with_attributes() -> None:
     text = page("findings", claims({"level": "rare", "n": 9}, {"level": "common", "n": 10}))
     assert "common" in text
     assert "rare" not in text
+
+
+def test_a_field_of_a_signal_in_force_is_named_where_the_window_does_not_show_it() -> None:
+    ledger = claims(
+        {"field": "channel", "level": "partner", "verdict": "refused"},
+        {"field": "sites", "level": "1", "verdict": "supported", "effect": 0.1},
+    )
+
+    def said(*of_signals: str) -> str:
+        return plain(win_rates._show_rates(seen(ledger), "", of_signals=of_signals))
+
+    also = "yet a signal in force is of"
+    assert f"Not shown here, {also} channel: tested on all periods (02)." in said("channel", "sites", "channel")
+    assert also not in said("sites") and also not in said("region") and also not in said()
 
 
 def test_sellers_are_ranked_only_when_they_differ_by_more_than_luck() -> None:

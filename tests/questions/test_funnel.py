@@ -46,7 +46,7 @@ def test_conversion_is_of_those_at_the_status_before(planned: SimpleNamespace) -
 def test_the_page_names_the_narrowest_step(planned: SimpleNamespace) -> None:
     rate = by_level(planned.funnel.claims, "conversion_rate")["estimate"]
     assert rate.idxmin() == "won"
-    assert f"The narrowest step is to won: {rate['won']:.0%}".replace("%", " %") in repr(
+    assert f"So far the narrowest step is to won: {rate['won']:.0%}".replace("%", " %") in repr(
         planned.funnel.sentence
     ).replace("\N{NO-BREAK SPACE}", " ")
 

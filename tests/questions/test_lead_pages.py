@@ -25,7 +25,7 @@ def page(show: Show, cells: str, claims: pd.DataFrame = CLAIMS, **rest: object) 
 
 
 SAID: list[tuple[Show, str, str]] = [
-    (conversions._show, "funnel", "The narrowest step is to won: 10 % (5–20 %, n = 50)."),
+    (conversions._show, "funnel", "So far the narrowest step is to won: 10 % (5–20 %, n = 50)."),
     (channels._show_market, "channels",
      "Search – use: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against EUR 900 over the other channels."),
     (channels._show_market, "channels",

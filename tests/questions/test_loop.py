@@ -110,6 +110,6 @@ def test_a_market_without_dates_has_one_period_and_no_duel(tmp_path: Path) -> No
     assert [period.name for period in open_warehouse("b2b").periods] == ["all"]
     given = {"market": "b2b", "period": "all", "out": str(tmp_path)}
     refined, ended = (run_cells(store.notebook_path(name), given) for name in ("06_refinement", "05_deals"))
-    assert refined.step.results["verdict"] == "cannot tell"
+    assert refined.step.results["log_loss"] == "cannot tell"
     totals = ended.claims.query("cell == 'totals'").set_index("measure")["estimate"]
     assert totals.to_dict() == {"n_won": 227, "n_lost": 221, "n_open": 0}

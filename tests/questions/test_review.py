@@ -44,7 +44,7 @@ def test_its_figures_are_those_of_the_others(reviewed: OpenPeriod, left: pd.Data
     assert results["n_looks"] == len(ending) > 20
     for verdict in ("supported", "leaning", "indistinguishable", "refused"):
         assert results[f"n_{verdict}"] == (ending["verdict"] == verdict).sum()
-    assert results["duel"] == duel_says(left)
+    assert results["duel_log_loss"] == duel_says(left)
     shown = {answer.verb: answer for answer in reviewed.answers.values()}
     assert set(shown) == {"goals", "findings", "changes", "first_third", "requests", "false_lines"}
     own = pd.read_parquet(reviewed.folder / "claims" / "07_review.parquet")

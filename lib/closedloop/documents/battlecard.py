@@ -23,7 +23,7 @@ from closedloop.presentation.sentences import (
     where,
 )
 from closedloop.presentation.tables import dots_of
-from closedloop.terms import NO_COMPETITOR, NO_DECISION
+from closedloop.terms import NO_COMPETITOR, NO_DECISION, Verdict
 
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 
@@ -134,7 +134,10 @@ class Battlecard(Document):
         text = f"We win {backed(rate, words)} of decided deals against it; of all that record whom we met "
         uneven = first(self._plan, measure="recorded_share", verdict="supported")
         told = [] if uneven is None else [recorded(uneven, words)]
-        return [met, stating(f"{text}{backed(everyone, words)}.", rate, everyone), *told]
+        tested = first(dossier.outcome, measure="win_rate", field="competitor", level=dossier.chosen)
+        judged = [] if tested is None else [tested]
+        differs = "" if judged and judged[0]["verdict"] == Verdict.SUPPORTED else ", not shown to differ"
+        return [met, stating(f"{text}{backed(everyone, words)}{differs}.", rate, everyone, *judged), *told]
 
     @property
     def results(self) -> dict[str, Any]:

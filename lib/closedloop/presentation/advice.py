@@ -117,7 +117,10 @@ def compared_by(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
     return found
 
 
-_RATES = {"won_rate": "", CONVERSION: " within the usual time"}  # judge a channel without spend
+_RATES = {  # judge a channel without spend
+    "won_rate": "its leads whose end is known were won",
+    CONVERSION: "its leads were won within the usual time",
+}
 _ORDER = ("use", "keep", "test", "stop")
 
 
@@ -206,8 +209,9 @@ def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
     base = numbers.written(claim["baseline"], claim["unit"], words.currency)
     tail = {"keep": f", {no_difference(claim)}", "test": f", {_unsettled(claim)}"}.get(_word(claim), "")
     if claim["measure"] in _RATES:
-        rate = f"{backed(claim, words)} of its leads were won{_RATES[claim['measure']]}"
-        return stating(f"no spend is recorded; {rate}, against {base} of all{tail}", claim)
+        rate = f"drawn toward all, {backed(claim, words)} of {_RATES[claim['measure']]}"
+        everyone = measure_of(str(claim["measure"])).everyone
+        return stating(f"no spend is recorded; {rate}, against {base} {everyone}{tail}", claim)
     won = _won_of(leads, str(claim["level"]), str(claim["subject"]))
     if numbers.is_missing(claim["estimate"]):
         least = numbers.written(claim["low"], claim["unit"], words.currency)

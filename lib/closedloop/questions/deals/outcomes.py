@@ -199,7 +199,7 @@ def _show_reasons(shown: Evidence, title: str) -> Sequence[Piece]:
             pieces.append(dots_of(rows, shown.words, heading, "share of deals that were not won, with a reason", name))
             pieces.append(stating(f"By {account}: {name(top)} first, {backed(top, shown.words)}.", top))
     for measure, text in (
-        ("uncoded_loss_share", "of deals that were not won have no reason that can be read"),
+        ("uncoded_loss_share", "of deals that were not won lack a reason that can be read"),
         ("loss_reason_agreement", "of deals with both accounts: seller and buyer name the same reason"),
     ):
         pieces += [stating(f"{backed(row, shown.words)} {text}.", row) for row in records(shown.of(measure))]

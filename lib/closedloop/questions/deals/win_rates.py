@@ -60,7 +60,9 @@ def win_rates(
     between them is at most ``luck``, each as if all sold to the same personas: a ridge logistic fit of both.
     """
     now, fields = opened(), [by] if isinstance(by, str) else list(by)
-    section, show = ("reps", _show_sellers) if fields == ["rep_id"] else ("findings", _show_rates)
+    of_signals = [one.field for one in now.personas.signals_in_force if not one.persona]
+    findings = ("findings", partial(_show_rates, of_signals=of_signals))
+    section, show = ("reps", _show_sellers) if fields == ["rep_id"] else findings
     answer = now.ask("win_rates", section, deals, "deals", show, among=among, known_at=known_at,
                      by=fields, least=least, threshold=threshold, luck=luck)  # fmt: skip
     rows, situation = answer.rows, now.situation
@@ -98,13 +100,21 @@ def win_rates(
     return answer
 
 
-def _show_rates(shown: Evidence, title: str) -> Sequence[Piece]:
+def _show_rates(shown: Evidence, title: str, *, of_signals: Sequence[str]) -> Sequence[Piece]:
     if len(shown.of(CONVERSION)):
         from closedloop.questions.leads.conversions import show_conversions
 
         return show_conversions(shown, title)
     name = title or "What do won deals have in common?"
-    return *comparison(shown.of("win_rate"), shown, name, "share of decided deals won"), *recording(shown)
+    rates = shown.of("win_rate")
+    said = comparison(rates, shown, name, "share of decided deals won")
+    held = set(rates.loc[rates["verdict"] == "supported", "field"])
+    unheld = [field for field in dict.fromkeys(of_signals) if field in set(rates["field"]) - held]
+    if unheld:  # the window alone, as counted, does not show what signals were tested for over all periods
+        named = " and ".join(shown.words.column(field) for field in unheld)
+        also = f"Not shown here, yet a signal in force is of {named}: tested on all periods (02)."
+        said = (*said, Sentence(also))
+    return *said, *recording(shown)
 
 
 def _compare_sellers(answer: Answer, least: int, threshold: float, luck: float) -> None:

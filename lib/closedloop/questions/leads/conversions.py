@@ -154,12 +154,12 @@ def _state_progress(answer: Answer, fields: Sequence[str]) -> None:
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     shares = shown.of("conversion_rate")
-    caption = "Percent: share of the status before, with its 90 % interval."
+    caption = "Percent: share of the status before, with its 90 % interval; leads on their way are not there yet."
     picture = status_bars(shown.of("n_reached"), shares, shown.words, title or "How far do leads come?", caption)
     if shares.empty:
         return (picture,)
     narrow = records(shares.sort_values("estimate", kind="stable").head(1))[0]
-    text = f"The narrowest step is to {level_of(shown.words)(narrow)}: {backed(narrow, shown.words)}."
+    text = f"So far the narrowest step is to {level_of(shown.words)(narrow)}: {backed(narrow, shown.words)}."
     return picture, stating(text, narrow)
 
 

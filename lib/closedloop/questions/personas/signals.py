@@ -11,7 +11,7 @@ from closedloop.period.counting import LEAST_SHOWN, by_close, rates, recent, won
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, decided_cases, points_of
 from closedloop.personas.points_card import PointsCard
-from closedloop.personas.signals import CONFIRMED, Signal
+from closedloop.personas.signals import CONFIRMED, Signal, in_time
 from closedloop.presentation import numbers, signal_words
 from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids
 from closedloop.presentation.words import capital
@@ -82,25 +82,23 @@ def _about(one: Signal) -> dict[str, object]:
 
 
 def _state(answer: Answer, one: Signal) -> None:
-    """What a signal promised, what came since, and in how many periods it went that way: none while it is new."""
+    """What a signal promised; once something came since, what, and in how many periods it went that way."""
     now, told = answer.now, signal_words
     learned = Origin(now.notebook, answer.section, "deals", one.first_period, one.last_period)
-    later = learned._replace(first_period=one.since_period or one.entered, last_period=_last_told(one, now.situation))
     promised, came = (told.PROMISED, told.CAME) if one.is_in_force else (told.HAD_PROMISED, told.HAD_COME)
     at_entry = _about(one) | {"estimate": one.points, "low": one.low, "high": one.high, "n": one.n}
     answer.estimate([at_entry], learned, promised, unit="points", kind="predictive")
     if one.since_points is not None:
+        later = learned._replace(first_period=one.since_period, last_period=_last_told(one, now.situation))
         since = {"estimate": one.since_points, "low": one.since_low, "high": one.since_high, "n": one.since_n}
         answer.estimate([_about(one) | since | {"baseline": one.points}], later, came, unit="points")
-    answer.count([_about(one) | {"estimate": one.n_same, "n": one.n_periods}], later, told.SAME_PERIODS)
+        answer.count([_about(one) | {"estimate": one.n_same, "n": one.n_periods}], later, told.SAME_PERIODS)
 
 
 def _last_told(one: Signal, situation: Situation) -> str:
-    """The last period in which something came of a signal; that of its entry while nothing did."""
-    if one.since_points is None:
-        return one.entered
-    ended = [period.name for period in situation.warehouse.periods if period.name < (one.left or situation.period.name)]
-    return ended[-1]
+    """The last period in which something came of a signal."""
+    until = in_time(one.left or situation.period.name)
+    return [period.name for period in situation.warehouse.periods if in_time(period.name) < until][-1]
 
 
 def _size_test(answer: Answer, one: Signal) -> None:

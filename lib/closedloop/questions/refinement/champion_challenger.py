@@ -119,7 +119,7 @@ def champion_challenger(deals: pd.DataFrame, *, least: int | None = None, among:
     now = opened()
     answer = now.ask("champion_challenger", "duel", deals, "deals", _show, among=among, least=least)
     answer.headline = duel_verdict
-    answer.results |= {"verdict": CANNOT_TELL, "n_deals": 0}
+    answer.results |= {"log_loss": CANNOT_TELL, "n_deals": 0}
     fewest = FEWEST_DEALS if least is None else least
     closed = refinable(answer, fewest)
     if closed is None:
@@ -141,7 +141,7 @@ def champion_challenger(deals: pd.DataFrame, *, least: int | None = None, among:
         answer.estimate([gains[measure][NOBODY]], origin, measure, unit="ratio", kind="predictive")
     judged = pd.concat([gain_looks([of[RATES]], origin, measure=name) for name, of in gains.items()])
     answer.closed.append(close_family(judged, family="duel", **now.situation.about))
-    answer.results["verdict"] = verdict_of(gains["log_loss_gain"][RATES])
+    answer.results["log_loss"] = verdict_of(gains["log_loss_gain"][RATES])
     return answer
 
 

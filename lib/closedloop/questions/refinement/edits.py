@@ -203,7 +203,7 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     """
     now = opened()
     answer = now.ask("next_set", "next_set", pd.DataFrame(), "deals", _show_next_set)
-    coming, verdict = following(now), str(duel.results["verdict"])
+    coming, verdict = following(now), str(duel.results["log_loss"])
     proposal = Proposal(verdict, reason=duel.missing.get(duel.section, ""))
     if edited.fitted is not None and coming is not None:
         found: Refined | None = signalled.fitted

@@ -135,7 +135,7 @@ def thirds_in_words(claims: pd.DataFrame, words: Words) -> list[Sentence]:
     whose = {
         "of the deals were won that the set in force ranked first at each period's start": in_force,
         "of those that the first research's set ranked first": research,
-        "in all: observed, not caused by the ranking.": everyone,
+        "in all: observed, not caused by the ranking, and not tested against each other.": everyone,
     }
     known = {told: claim for told, claim in whose.items() if claim is not None}
     counted = ", ".join(f"{_counted(claim)} ({value(claim, words)}) {told}" for told, claim in known.items())
@@ -174,5 +174,6 @@ def _in_time(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counted(claim: Claim) -> str:
-    """How many were won of how many: "61 of 100"."""
-    return f"{numbers.count(claim['estimate'] * claim['n'])} of {numbers.count(claim['n'])}"
+    """How many were won of how many: "61 of 100"; "61.5 of 100" where deals that are equal count in part."""
+    won = round(claim["estimate"] * claim["n"], 1)
+    return f"{numbers.count(won) if won.is_integer() else f'{won:,}'} of {numbers.count(claim['n'])}"

@@ -70,7 +70,7 @@ class Review:
         answer.cited = self.claims[self.claims["notebook"].isin(["05_deals", "06_refinement"])]
         wanted = ("changes", "entries", "next_names")
         answer.tables |= {name: left.tables[name] for name in wanted if name in left.tables}
-        answer.results["duel"] = left.results.get("verdict")
+        answer.results["duel_log_loss"] = left.results.get("log_loss")
         return answer
 
     def first_third(self) -> Answer:

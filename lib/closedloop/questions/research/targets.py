@@ -13,7 +13,7 @@ from closedloop.claims.ledger import LOOK_COLUMNS, close_family, stacked
 from closedloop.errors import ParameterError, allowed
 from closedloop.market.criteria import Attractiveness, Strength
 from closedloop.market.criteria import Criteria as Bars
-from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids, stating
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, stating
 from closedloop.presentation.charts import positions
 from closedloop.presentation.numbers import MISSING
 from closedloop.presentation.sentences import first, ranged, records, value, where
@@ -274,7 +274,7 @@ def _counting(axis: str, counted: Sequence[str], asked: Mapping[str, float]) -> 
 
 
 def offer(chosen: Answer, described: Answer) -> Answer:
-    """What the target segments want above the market, how far the team's texts are, and where to work with it.
+    """How the target segments stand out, how far the team's texts are for what they want, and where to work with it.
 
     ``chosen``: of ``targets``; ``described``: of ``profile``. Without a target the segments that nobody can tell.
     """
@@ -370,7 +370,8 @@ def _show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
         where_to = f"campaign brief and sales playbook of {pages}" if pages else "none: no persona stands for it"
         cells.append((_named(shown, segment), ", ".join(wanted) or MISSING, value(ready, words), where_to))
         cited.append(claim_ids(*wishes, *([] if ready is None else [ready])))
-    heads = ("segment", "wants more than the market", "texts ready for its wishes", "pages to work with")
+    heads = ("segment", "most above the market's share", "texts ready for its wishes", "pages to work with")
     table = Table(heads, tuple(cells), (False, False, True, False), title, claims=tuple(cited))
     scores = where(shown.ledger, cell="targets")
-    return table, stating(text, scores[scores["level"].isin(listed["segment"])])
+    said = stating(text, scores[scores["level"].isin(listed["segment"])])
+    return table, said, Note("These answers made the segments: they describe them and prove nothing.")
