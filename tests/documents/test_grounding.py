@@ -101,6 +101,7 @@ def sayable(cited: pd.DataFrame, words: Words) -> set[str]:
         values = [float(claim[name]) for name in VALUES if not numbers.is_missing(claim[name])]
         if claim["unit"] == "rate" and not numbers.is_missing(claim["n"]):
             values.append(float(claim["estimate"]) * float(claim["n"]))  # 39 of 81
+            texts.append(f"{values[-1]:,.1f}")  # 39.5 of 81, where deals that are equal count in part
         texts += [text for value in values for text in ways_to_write(value, words.currency)]
         texts += [
             str(claim["claim_id"]),

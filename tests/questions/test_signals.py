@@ -20,7 +20,7 @@ PERIOD = "2025-q2"
 SPAN = {"first_period": "2024-q1", "last_period": "2024-q3"}
 CONFIRMED_ONE = Signal(
     "is_integrated", "yes", "2024-q4", 0.12, 0.05, 0.19, 0.5, 0.2, 227, **SPAN, q=0.004, state=CONFIRMED,
-    since_points=0.11, since_low=0.04, since_high=0.17, since_n=96, n_same=2, n_periods=2,
+    since_period="2024-q4", since_points=0.11, since_low=0.04, since_high=0.17, since_n=96, n_same=2, n_periods=2,
 )  # fmt: skip
 NEW_ONE = Signal("channel", "partner", PERIOD, 0.13, 0.06, 0.20, 0.5, 0.2, 156,
                  first_period="2024-q1", last_period="2025-q1")  # fmt: skip

@@ -11,7 +11,7 @@ from closedloop.period.counting import LEAST_SHOWN, by_close, rates, recent, won
 from closedloop.period.situation import Situation
 from closedloop.personas.persona_set import PersonaSet, decided_cases, points_of
 from closedloop.personas.points_card import PointsCard
-from closedloop.personas.signals import CONFIRMED, Signal, in_time
+from closedloop.personas.signals import CONFIRMED, Signal
 from closedloop.presentation import numbers, signal_words
 from closedloop.presentation.blocks import Listing, Piece, Sentence, Table, claim_ids
 from closedloop.presentation.words import capital
@@ -97,8 +97,8 @@ def _state(answer: Answer, one: Signal) -> None:
 
 def _last_told(one: Signal, situation: Situation) -> str:
     """The last period in which something came of a signal."""
-    until = in_time(one.left or situation.period.name)
-    return [period.name for period in situation.warehouse.periods if in_time(period.name) < until][-1]
+    names = [period.name for period in situation.warehouse.periods]
+    return names[names.index(one.left or situation.period.name) - 1]
 
 
 def _size_test(answer: Answer, one: Signal) -> None:
