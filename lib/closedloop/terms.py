@@ -41,6 +41,7 @@ MATERIAL_KINDS = (
 )
 LENGTHS = ("month", "quarter", "half", "year")
 NO_COMPETITOR = ("none", "unnamed")
+OWN_DOING = ("campaign", "experiment", "arm", "arm_rate", "channel", "product", "first_touch")  # says nobody is who
 NO_DECISION = "no_decision"
 REJECTED_UNTOUCHED = "rejected without a touch by sales before"  # leads on which the teams disagree
 ACCEPTED_UNTOUCHED = "accepted, yet never touched by sales"

@@ -79,7 +79,7 @@ def test_what_a_killed_runner_was_writing_is_removed(project: Project) -> None:
     assert (part.exists(), own.exists()) == (False, True)
 
 
-N_KILLS = 20 if os.environ.get("CLOSEDLOOP_FULL") else 6
+N_KILLS = 20 if os.environ.get("CLOSEDLOOP_FULL") else 4
 
 
 def test_killed_at_random_moments_it_finishes_in_the_end_with_nothing_lost_or_repeated(project: Project) -> None:

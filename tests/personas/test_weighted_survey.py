@@ -49,5 +49,5 @@ def test_personas_are_told_from_the_market_by_weighted_shares(planned: OpenPerio
     told = supported.sort_values("effect").iloc[-1]
     assert f"▲ {round(100 * told.estimate)} % ({round(100 * told.low)}–{round(100 * told.high)} %)" in page
     sentence_of = sentence(told.to_dict(), Words(read_definition("tiny"))).text
-    assert "of the whole market (" in sentence_of
+    assert "of all that record it (" in sentence_of
     assert f"n = {told.n}, effective {round(told.n_effective)}, " in sentence_of

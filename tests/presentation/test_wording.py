@@ -88,7 +88,7 @@ def test_personas_are_named_and_survey_questions_are_quoted() -> None:
     assert said(field="persona", level="fast").startswith("Persona Fast start – won more often")
     text = said(measure="share", subject="fast", field="wants_price", level="yes")
     assert text.startswith(
-        "Persona Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of the whole market"
+        "Persona Fast start, yes to “Is the price first?” – more common: 44 % against 33 % of all that record it"
     )
 
 

@@ -47,8 +47,9 @@ def _personas() -> Draft:
         draft.estimate(rates("", **{"": figures}), at["rules"], measure)
     apart = rates("persona", slow=(0.2, NAN, NAN, 60))
     draft.estimate(apart, at["nearest"], "mean_difference", unit="points", subject="fast")
-    for measure, n in {"n_traits": 3, "n_all": 9, "n_all_but_one": 30}.items():
-        draft.count([{"estimate": n, "n": 60}], at["prevalence"], measure, subject="fast")
+    for subject, n, counts in (("fast", 20, (3, 4, 10)), ("slow", 50, (3, 5, 30))):  # 4 are fewer than 5, yet a fifth
+        for measure, count in zip(("n_traits", "n_all", "n_all_but_one"), counts, strict=True):
+            draft.count([{"estimate": count, "n": n}], at["prevalence"], measure, subject=subject)
     draft.count([{"estimate": 90}], at["attributes"], "n_described")
     draft.count(totals("persona", 100, fast=100, slow=50), at["funnel"], "n_leads")
     for measure, (fast, slow) in {"lead_accepted_rate": (0.6, 0.5), "lead_won_rate": (0.2, 0.02)}.items():

@@ -121,12 +121,25 @@ def test_who_is_alike_and_what_tells_them_apart_best(asked: tuple[OpenPeriod, pd
 
 
 def test_few_have_every_trait(asked: tuple[OpenPeriod, pd.DataFrame]) -> None:
-    """The first 30 of one site want speed and price, which are its two traits; of several sites 48 want care."""
-    found = attributes(asked[1], measure="prevalence").stated.set_index(["subject", "measure"])["estimate"]
+    """The first 30 of one site want speed and price, which are its two traits; of several sites 48 want care.
+
+    A wish that 20 were asked for, who are another half of one site, is no trait: most of them were not asked.
+    """
+    now, rows = asked
+    seldom = rows.assign(wants_fame=["yes"] * 18 + ["no"] * 2 + [None] * 20 + ["no"] * 60)
+    attributes(seldom, by=[*WISHES, "wants_fame"])
+    answer = attributes(seldom, by=[*WISHES, "wants_fame"], measure="prevalence")
+    fewer = attributes(seldom, by=[*WISHES, "wants_fame"], measure="prevalence", majority=0.78)
+    none = attributes(seldom, by=[*WISHES, "wants_fame"], measure="prevalence", majority=0.95)
+    assert answer.stated.empty, "a trait is a difference that holds, so it waits for the closing"
+    now.close()
+    fame = now.claims.query("measure == 'share' and field == 'wants_fame' and level == 'yes' and subject == 'single'")
+    assert (fame["verdict"] == "supported").all() and len(fame) == 1
+    found = answer.stated.set_index(["subject", "measure"])["estimate"]
     assert found["single"].to_dict() == {"n_traits": 2, "n_all": 30, "n_all_but_one": 30}
     assert found["several"].to_dict() == {"n_traits": 1, "n_all": 48, "n_all_but_one": 60}
-    fewer = attributes(asked[1], measure="prevalence", majority=0.78)
     assert fewer.stated["subject"].unique().tolist() == ["several"]
+    assert none.missing["prevalence"].startswith("No persona has a trait: an attribute that more than 95")
     with pytest.raises(ParameterError, match="measure = 'beauty'; allowed: share, likeness, prevalence"):
         attributes(asked[1], measure="beauty")
 

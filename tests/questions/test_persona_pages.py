@@ -63,7 +63,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
         ),
         ("nearest", "Look twice before you tell them apart: persona Fast start and slow."),
         ("nearest", "Fast start slow wants price 80 % 10 %"),
-        ("prevalence", "Rarest is the full description of persona Fast start: 9 of 60 real records match every trait."),
+        ("prevalence", "Rarest among its members is the full description of slow: 5 of 50 have every trait."),
         ("promises", "50 % (46–58 %, n = 80) 30 % (26–38 %, n = 80) 40 % (36–48 %, n = 80) 31 won of 80"),
         ("promises", "The highest promise now: 40 % of decided deals, by persona Fast start."),
         ("funnel", "Fast start 100 60 % (59–70 %, n = 100) 20 % (19–70 %, n = 100)"),

@@ -80,7 +80,11 @@ class CampaignBrief(Document):
         return self._shown(
             Part("Whom to reach", [Line.of(one) for one in said], empty=lacking),
             *dossier.whole_rule,
-            Part("What they want more than others", traits, empty="Nothing was shown to differ from the market."),
+            Part(
+                "What they want or have more often than others",
+                traits,
+                empty="Nothing was shown to differ from the market.",
+            ),
         )
 
     def message(self, most: int = 6) -> Shown:

@@ -23,7 +23,9 @@ from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.page import templates
 from closedloop.presentation.persona_words import makeup, rule_sentences
 from closedloop.presentation.sentences import (
+    LEAST_COVERED,
     backed,
+    first,
     held_back_told,
     one_of_each_pair,
     records,
@@ -34,7 +36,7 @@ from closedloop.presentation.sentences import (
 )
 from closedloop.presentation.tables import Columns, Label, table_of
 from closedloop.presentation.words import Words
-from closedloop.terms import NO_DECISION
+from closedloop.terms import NO_DECISION, OWN_DOING
 
 ASSUMED = "assumed"
 NO_NOTES = "Let sales log remarks (notes) with a kind and a topic; ten are enough to begin."
@@ -240,10 +242,11 @@ class Dossier:
 
     @cached_property
     def attributes(self) -> pd.DataFrame:
-        """Attribute claims of the persona that hold, then those to watch; what it has more of first."""
-        mine = self.plan[(self.plan["measure"] == "share") & (self.plan["subject"] == self.chosen)]
-        mine = one_of_each_pair(mine, self.words)
-        mine = mine[(mine["n"] >= LEAST_SHOWN) & (mine["notebook"] == "02_personas")]
+        """Attributes that one in twenty members records: those that hold, then those to watch; the largest first."""
+        mine = where(self.plan, measure="share", subject=self.chosen, notebook="02_personas")
+        members = first(self.plan, measure="n_members", subject=self.chosen)
+        fewest = max(LEAST_SHOWN, LEAST_COVERED * (0 if members is None else members["estimate"]))
+        mine = one_of_each_pair(mine[mine["n"] >= fewest], self.words)
         kept: pd.DataFrame = mine[mine["verdict"].isin(["supported", "leaning"])]
         ranks = kept["verdict"].map({"supported": 0, "leaning": 1})
         return kept.assign(_rank=ranks).sort_values(["_rank", "effect"], ascending=[True, False]).drop(columns="_rank")
@@ -252,10 +255,10 @@ class Dossier:
     def facts(self) -> pd.DataFrame:
         """What to say of the persona in a few words: attributes that it has more of, and that enough of it have.
 
-        None that is known only after a lead or deal was handed off: a glance says what to look for.
+        Nothing that is known after hand-off only, or that we did ourselves: a glance says what to look for.
         """
-        is_early = ~self.attributes["is_retrospective"].fillna(False).astype(bool)
-        more = self.attributes[(self.attributes["effect"] > 0) & is_early]
+        late = self.attributes["is_retrospective"].fillna(False).astype(bool) | self.attributes["field"].isin(OWN_DOING)
+        more = self.attributes[(self.attributes["effect"] > 0) & ~late]
         return telling(more, self.plan, self.table("personas", "implied"))
 
     @cached_property

@@ -31,7 +31,7 @@ _REASONS: Mapping[str, str] = {
 }
 _WHOSE = ("subject", "field", "level")
 NOTHING_SEEN, TOO_SMALL = "no detectable difference", "no difference that counts"
-_SURE = 0.10  # q of a difference that is shown
+SURE = 0.10  # q of a difference that is shown
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
@@ -172,7 +172,7 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
 
 def is_small(claims: Any) -> Any:
     """Is a difference shown, and too small to count? Of one claim, or of each row of a frame."""
-    return (claims["verdict"] == "indistinguishable") & (claims["q"] <= _SURE)
+    return (claims["verdict"] == "indistinguishable") & (claims["q"] <= SURE)
 
 
 def no_difference(claim: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """What is special about each persona: shares of attributes beside the rest of the market."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import (
     NOTHING_SEEN,
+    SURE,
     TOO_SMALL,
     Claim,
+    cases,
     first,
     is_small,
     joined,
@@ -27,6 +30,7 @@ from closedloop.presentation.sentences import (
 )
 from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
+from closedloop.terms import OWN_DOING
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import in_words
 from closedloop.workbench.period import opened
@@ -35,6 +39,7 @@ from closedloop.workbench.redraws import ShareRedraw
 _SETTLED = 0.005  # misses of entry, not exceptions
 _MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
 _MAJORITY, _APART = 0.5, 0.05
+_RECORDED = 0.5  # of a persona's members: where fewer record an attribute, its share says how many do
 By = str | Sequence[str] | None
 
 
@@ -52,8 +57,9 @@ def attributes(
     "share": of every attribute in every persona, against all other ``people``, shrunk towards each other, and weighted
     where the survey is (METHODS 3, 5). "likeness": for each persona the most similar other one by the mean difference
     of all shares, and the attribute that tells the two apart best. "prevalence": how many of each persona have all of
-    its traits, and all but one; a trait is what more than ``majority`` of it have, and ``apart`` more of it than of
-    others. ``people``: a row a person, column persona. Errors: ParameterError.
+    its traits, and all but one; a trait is a share that holds (so ask for those too), that more than ``majority`` of
+    all its members have, and ``apart`` more of it than of others. ``people``: a row a person, column persona. Errors:
+    ParameterError.
     """
     measures = {
         "share": ("attributes", _show_shares, _compare_shares),
@@ -135,6 +141,7 @@ def _table(shown: Evidence, shares: pd.DataFrame, title: str) -> Table | None:
     if held.empty:
         return None
     personas = list(dict.fromkeys(shares["subject"]))
+    members = where(shown.claims, measure="n_members").set_index("subject")["estimate"].astype(float)
     order = held.assign(size=held["effect"].abs()).sort_values("size", ascending=False, kind="stable")
     pairs = order[["field", "level"]].drop_duplicates().to_numpy().tolist()
 
@@ -143,7 +150,8 @@ def _table(shown: Evidence, shares: pd.DataFrame, title: str) -> Table | None:
             return numbers.MISSING
         arrow = ("▲" if claim["effect"] > 0 else "▼") if claim["verdict"] == "supported" else ""
         ends = numbers.interval(claim["low"], claim["high"], "rate", "")
-        return f"{arrow} {numbers.rate(claim['estimate'])} ({ends})".strip()
+        is_rare = claim["n"] < _RECORDED * members.get(claim["subject"], 0.0)
+        return f"{arrow} {numbers.rate(claim['estimate'])} ({ends}{f', {cases(claim)}' if is_rare else ''})".strip()
 
     rows, cited = [], []
     for field, level in pairs[:_MOST_ROWS]:
@@ -153,17 +161,23 @@ def _table(shown: Evidence, shares: pd.DataFrame, title: str) -> Table | None:
         rows.append((shown.words.short(field, level), numbers.rate(part["baseline"].mean()), *cells))
         cited.append(claim_ids(part))
     heads = ("attribute", "market", *map(shown.words.name, personas))
-    legend = "▲ more common and ▼ less common than in the market, as far as the difference holds."
+    legend = "Of those that record it; ▲ more common and ▼ less common than in the market, as far as it holds."
     numeric = (False, *[True] * (len(heads) - 1))
     n_more = max(len(pairs) - _MOST_ROWS, 0)
     return Table(heads, tuple(rows), numeric, f"{title} {legend}".strip(), n_more, tuple(cited))
 
 
 def _led_by(shown: Evidence, shares: pd.DataFrame) -> tuple[Piece, ...]:
-    """What sets each persona apart from all others, or else most apart: its pages lead with it."""
-    words, more = shown.words, shares[(shares["verdict"] == "supported") & (shares["effect"] > 0)]
-    more = telling(more, shown.claims, shown.table("implied"))
+    """What sets each persona apart from all others, or else most apart: its pages lead with it.
+
+    Nothing that we did ourselves: nobody is a channel. Shared is what another persona is shown to have more of as well,
+    however little.
+    """
+    words, is_shown = shown.words, (shares["verdict"] == "supported") | (shares["q"] <= SURE)
+    more = shares[is_shown & (shares["effect"] > 0)]
     is_alone = ~more.duplicated(["field", "level"], keep=False)
+    more = more[(more["verdict"] == "supported") & ~more["field"].isin(OWN_DOING)]
+    more = telling(more, shown.claims, shown.table("implied"))
     lines = []
     for persona, part in more.groupby("subject", sort=False):
         alone = part[is_alone[part.index]]
@@ -250,30 +264,43 @@ def _show_nearest(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 def _state_prevalence(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None, origin: Origin) -> None:
+    """Counted when the families are closed: a trait is a difference that holds."""
+    answer.conclude = partial(_count_matches, rows=rows, origin=origin)
+
+
+def _count_matches(answer: Answer, judged: pd.DataFrame, *, rows: pd.DataFrame, origin: Origin) -> None:
+    """How many members of each persona have all its traits, and all but one; ``rows``: levels of everybody."""
     persona, asked = answer.rows["persona"], answer.arguments
-    counted = share_counts(rows, persona, weights)
-    shares = counted.assign(share=counted["k"] / counted["n"], rest=counted["k_rest"] / counted["n_rest"])
-    traits = shares[(shares["share"] > asked["majority"]) & (shares["share"] - shares["rest"] > asked["apart"])]
-    for name, part in traits.groupby("subject"):
-        members, n = rows[persona == name], len(part)
-        pairs = zip(part["field"], part["level"], strict=True)
-        matches = sum((members[field] == level).astype(int) for field, level in pairs)
-        found = {"n_traits": n, "n_all": int((matches == n).sum()), "n_all_but_one": int((matches >= n - 1).sum())}
-        for measure, total in found.items():
-            answer.count([{"estimate": total, "n": len(members)}], origin, measure, subject=str(name))
+    held = where(judged, measure="share", verdict="supported")
+    held = held[(held["effect"] > asked["apart"]) & held["field"].isin(rows.columns)]
+    for name, part in held.groupby("subject"):
+        members = rows[persona == name]
+        has = {pair: members[pair[0]] == pair[1] for pair in zip(part["field"], part["level"], strict=True)}
+        traits = [own for own in has.values() if own.mean() > asked["majority"]]
+        if traits:
+            n, matches = len(traits), sum(own.astype(int) for own in traits)
+            found = {"n_traits": n, "n_all": int((matches == n).sum()), "n_all_but_one": int((matches >= n - 1).sum())}
+            for measure, total in found.items():
+                answer.count([{"estimate": total, "n": len(members)}], origin, measure, subject=str(name))
+    if answer.stated.empty:
+        answer.missing["prevalence"] = (
+            "No persona has a trait: an attribute that more than "
+            f"{numbers.rate(asked['majority'])} of its members have, and that is shown to set it apart."
+        )
 
 
 def _show_prevalence(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: dict[str, str | tuple[str, Column]] = {
         "n_traits": "traits described",
-        "n": ("real records", lambda row: numbers.count(row["n_all"]["n"])),
+        "n": ("members", lambda row: numbers.count(row["n_all"]["n"])),
         "n_all": "match all traits",
         "n_all_but_one": "match all but one",
     }
     listed = table_of(shown.claims, shown.words, "persona", columns, caption=title)
-    fewest = records(shown.of("n_all").sort_values("estimate", kind="stable").head(1))[0]
+    full = shown.of("n_all")
+    fewest = records(full.assign(_share=full["estimate"] / full["n"]).sort_values("_share", kind="stable").head(1))[0]
     text = (
-        f"Rarest is the full description of {shown.words.told(fewest['subject'])}: {value(fewest, shown.words)} of "
-        f"{numbers.count(fewest['n'])} real records match every trait."
+        f"Rarest among its members is the full description of {shown.words.told(fewest['subject'])}: "
+        f"{value(fewest, shown.words)} of {numbers.count(fewest['n'])} have every trait."
     )
     return listed, stating(text, fewest)

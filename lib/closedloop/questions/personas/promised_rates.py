@@ -20,6 +20,7 @@ from closedloop.presentation.tables import Column, table_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, refinable
 from closedloop.statistics.proportions import at_rate, wilson
 from closedloop.statistics.stratified import beta_of, predictive_midp
+from closedloop.terms import OWN_DOING
 from closedloop.workbench.answer import PROVISIONAL, Answer, Evidence
 from closedloop.workbench.comparison import level_of, ranked
 from closedloop.workbench.period import opened
@@ -31,7 +32,6 @@ _HIGHER = _LOWER | {"supported": "exceeded", "leaning": "perhaps exceeded"}
 _IN_WORDS = {name: name for name in ("exceeded", "perhaps exceeded", "perhaps lower")}
 _IN_WORDS |= {"no, lower": "not kept", "yes": "kept", "cannot tell": "cannot be told from luck"}
 _WON, _ACCEPTED = ("win_rate", "won_rate", CONVERSION), ("accepted_rate",)
-_NOT_OF_CONTACTS = ("campaign", "experiment", "arm", "arm_rate", "channel", "product", "first_touch")
 _MOST = 8
 Columns = Mapping[str, str | tuple[str, Column]]
 Floats = NDArray[np.float64]
@@ -235,7 +235,7 @@ def anti_personas() -> Answer:
 def buyer_fields(situation: Situation) -> list[str]:
     """The fields that say who a buyer is, so that one can look for them: no channel, no product, no arm."""
     table = next((table for table in ("leads", "deals") if situation.view.has(table)), None)
-    return [name for name in situation.fields(table) if name not in _NOT_OF_CONTACTS] if table else []
+    return [name for name in situation.fields(table) if name not in OWN_DOING] if table else []
 
 
 def _show_anti_personas(shown: Evidence, title: str) -> Sequence[Piece]:
