@@ -209,8 +209,10 @@ def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_he
     found = dossier("competitor", "rival-b", plan=claims(*WHOLE), steps=steps)
     objected = battlecard(found).why().pieces[2]
     assert [line.text for line in objected.lines] == [
-        "trust", "price", "Fewer than ten objections were logged with deals that ended in 2024-q2 to 2025-q1",
-    ]  # fmt: skip
+        "trust",
+        "price",
+        "Fewer than ten objections were logged with deals against rival-b that ended in 2024-q2 to 2025-q1",
+    ]
     assert {line.mark for line in objected.lines} == {"in all deals, 2024-q2 to 2025-q1", ""}
 
 

@@ -28,7 +28,8 @@ def _deals() -> Draft:
     draft.estimate(brings, at["amounts"], "won_amount_per_decided", unit="amount")
     draft.count([{"estimate": 2, "n": 30}], at["amounts"], "n_won_without_amount")
     draft.estimate(whole(61, 40, 93, 90), at["amounts"], "sales_velocity_per_day", unit="amount")
-    draft.estimate(rates("loss_reason", price=(0.5, 0.4, 0.6, 40)), at["loss_reasons"], "loss_share")
+    reasons = rates("loss_reason", price=(0.5, 0.4, 0.6, 40), budget=(0.3, 0.2, 0.4, 40))
+    draft.estimate(reasons, at["loss_reasons"], "loss_share")
     draft.estimate(rates("topic", trust=(0.6, 0.3, 0.8, 20)), at["loss_reasons"], "buyer_loss_share")
     for measure, rate in (("uncoded_loss_share", 0.1), ("loss_reason_agreement", 0.4)):
         draft.estimate(whole(rate, rate - 0.05, rate + 0.05, 20), at["loss_reasons"], measure)

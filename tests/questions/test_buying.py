@@ -87,7 +87,7 @@ def test_fewer_than_ten_notes_are_not_stated(now: OpenPeriod) -> None:
     few = now.notes().query("kind == 'objection'").head(9)
     answer = topics(few, now.deals(), among="nine objections")
     assert answer.stated.query("measure != 'win_rate_when_raised'").empty
-    assert answer.results == {"logged": ["n_objection"]}
+    assert answer.results == {"logged": ["n_objection"], "of_no_persona": []}
     assert topics(now.notes(), now.deals(), least=1).stated["estimate"].notna().all(), "never fewer than ten"
     assert len(topics(now.notes(), now.deals(), least=30).stated) < len(topics(now.notes(), now.deals()).stated)
 

@@ -91,6 +91,9 @@ def test_sellers_reasons_are_shares_of_all_that_they_gave(told: pd.DataFrame, en
     assert shown["estimate"].to_dict() == pytest.approx((named / reasons.sum()).to_dict())
     low = pd.Series(multinomial_intervals(reasons)[0], index=reasons.index)
     assert shown["low"].to_dict() == pytest.approx(low[named.index].to_dict()), "all reasons count, shown or not"
+    theirs = ended[(ended["competitor"] == "rival-anchor") & (ended["outcome"] == "lost")]
+    against = stated(told, "loss_reason_share", "rival-anchor", "loss_reason")
+    assert against["n"].unique().tolist() == [theirs["loss_reason"].notna().sum()], "of lost deals alone"
 
 
 def test_objections_are_those_of_the_competitors_deals_and_their_leads(

@@ -46,7 +46,7 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("totals", "100 deals: 30 won, 60 lost, 0 no decision, 10 still open."),
         ("totals", "33 % (25–40 %, n = 90) won of won and lost."),
         ("totals", "Together the won deals are worth EUR 30,000."),
-        ("curve", "30 % (20–40 %, n = 100) of all deals are won within 50 days."),
+        ("curve", "30 % (20–40 %, n = 100) of all deals opened in 2024-q2 to 2025-q1 are won within 50 days."),
         ("cycle", "A won deal typically takes 54 days (50–60 days, n = 30); half are faster."),
         ("cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
         (
@@ -57,8 +57,11 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("amounts", "(win rate times mean amount, both drawn toward all) of"),
         ("amounts", "highest first; products: Yard Plan (EUR 700), gate (EUR 150)."),
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
-        ("loss_reasons", "By the seller's account: price first, 50 % (40–60 %, n = 40)."),
-        ("loss_reasons", "By the buyer's account: trust first, 60 % (30–80 %, n = 20)."),
+        (
+            "loss_reasons",
+            "by the seller's account, most often: price 50 % (40–60 %, n = 40), then budget 30 %",
+        ),
+        ("loss_reasons", "Lost deals, by the buyer's account, most often: trust 60 % (30–80 %, n = 20)."),
         ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won lack a reason that can be read."),
         ("loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
         ("adjusted", "Plan, within number of sites – the difference turns round: +11 points from like others, −8"),

@@ -177,10 +177,10 @@ REASON = LOST | {"measure": "loss_share", "field": "loss_reason", "level": "pric
 
 def test_sales_is_asked_for_more_buyers_reasons_than_those_that_are_known() -> None:
     few = plain(review._show_requests(seen(claims(LOST, REASON)), ""))
-    assert "ask more buyers why they did not buy; fewer than ten of the deals that were not won" in few
+    assert "ask more buyers why they did not buy; fewer than ten of the lost deals" in few
     noted = LOST | {"measure": "n_buyer_losses", "estimate": 29, "n": 60, "source_table": "notes"}
     known = plain(review._show_requests(seen(claims(LOST, REASON, noted)), ""))
-    assert "buy; 29 of the deals that were not won" in known and "own reason, none ten times" in known
+    assert "buy; 29 of the lost deals" in known and "own reason, none ten times" in known
 
 
 def found(*changes: dict[str, object]) -> pd.DataFrame:

@@ -147,6 +147,7 @@ class CampaignBrief(Document):
         said = [line for kind in ("sales_feedback", "sales_rejection") for line in heard(dossier, kind, most)]
         return self._shown(
             Part("Why sales rejected last period's leads", share_lines(rejected, dossier.words, "rejected leads"),
+                 intro="Of all personas together." if len(rejected) and len(dossier.personas.ids) > 1 else "",
                  empty="Collect leads.rejection_reason from a short closed list." if "handoff" in dossier.steps
                  else "No period before this one was looked back on."),
             Part("What sales says about this persona's leads", said, empty=NO_NOTES),

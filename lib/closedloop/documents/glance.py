@@ -14,7 +14,7 @@ from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
 from closedloop.presentation.persona_words import detail, unrecognised
 from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
 from closedloop.presentation.words import capital
-from closedloop.terms import Verdict
+from closedloop.terms import NO_DECISION, Verdict
 
 IN_ALL_DEALS = "in all deals"
 _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose the market's are
@@ -23,7 +23,7 @@ _REMARKS: Mapping[str, tuple[str, str]] = {  # what they are called, and whose t
     "question": ("questions", IN_ALL_DEALS),
     "loss_topic": ("buyers' reasons", IN_ALL_DEALS),
     "objection": ("objections", IN_ALL_DEALS),
-    "sales_feedback": ("remarks of sales", "in all"),
+    "sales_feedback": ("general remarks of sales", "in all"),
     "sales_rejection": ("remarks on rejected leads", "on all leads"),
 }
 
@@ -34,6 +34,7 @@ def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
     if len(own):
         return share_lines(own.head(limit), dossier.words, _REMARKS[kind][0])
     whole, place = _REMARKS[kind]
+    is_of_losses = kind == "loss_topic" and dossier.chosen == NO_DECISION  # who lost us has other reasons
     told = [
         Line(
             dossier.words.level("topic", claim["level"]),
@@ -41,7 +42,7 @@ def heard(dossier: Dossier, kind: str, limit: int) -> list[Line]:
             f"{place}, {span(claim)}",
             claim_ids(claim),
         )
-        for claim in records(market_topics(dossier, kind).head(limit))
+        for claim in records(market_topics(dossier, kind).head(0 if is_of_losses else limit))
     ]
     return [*told, *logged(dossier, kind)]
 
@@ -66,8 +67,11 @@ def logged(dossier: Dossier, kind: str) -> list[Line]:
     if f"n_{kind}" not in (dossier.result("personas", "logged") or ()):
         return []
     whole, place = _REMARKS[kind]
-    here = "here" if dossier.kind == "persona" else "with deals that ended"
-    subjects = [(dossier.chosen, here), *([] if len(market_topics(dossier, kind)) else [("market", place)])]
+    met = "without a decision" if dossier.chosen == NO_DECISION else f"against {dossier.name}"
+    here = "here" if dossier.kind == "persona" else f"with deals {met} that ended"
+    subjects = [] if len(market_topics(dossier, kind)) else [("market", place)]
+    if f"n_{kind}" not in (dossier.result("personas", "of_no_persona") or ()):  # else none could be logged here
+        subjects = [(dossier.chosen, here), *subjects]
     every, lines = first(dossier.plan, measure=f"n_{kind}", subject="market", field=""), []
     for subject, told in subjects:
         n = first(dossier.plan, measure=f"n_{kind}", subject=subject, field="")

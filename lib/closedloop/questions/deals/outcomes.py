@@ -13,8 +13,9 @@ from closedloop.presentation.blocks import Note, Piece, Sentence, span, stating
 from closedloop.presentation.charts import curve
 from closedloop.presentation.sentences import backed, first, records, value
 from closedloop.presentation.tables import bars_of, dots_of
+from closedloop.presentation.words import capital
 from closedloop.statistics.cumulative_incidence import win_curve
-from closedloop.terms import OUTCOMES
+from closedloop.terms import NO_DECISION, OUTCOMES
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render
 from closedloop.workbench.comparison import SAME_DAY, level_of, no_days, no_deals
 from closedloop.workbench.period import opened
@@ -25,7 +26,12 @@ _RATES = {"win_rate": "won of won and lost", "win_rate_broad": "won of won, lost
 _CURVES = {"won_by": "won", "lost_by": "lost", "no_decision_by": "no decision"}
 
 
-_ACCOUNTS = {"loss_share": "the seller's account", "buyer_loss_share": "the buyer's account"}
+_WHY_LOST, _WHY_UNDECIDED = "Why were deals lost?", "Why did deals end without a decision?"
+_ACCOUNTS = {  # what is asked, who answers, and of which deals
+    "loss_share": (_WHY_LOST, "the seller's account", "lost deals"),
+    "buyer_loss_share": (_WHY_LOST, "the buyer's account", "lost deals"),
+    "undecided_share": (_WHY_UNDECIDED, "the seller's account", "deals without a decision"),
+}
 _FEW_EACH = "Every reason was named fewer than ten times, too seldom to be shown."
 
 
@@ -34,11 +40,11 @@ def outcomes(deals: pd.DataFrame, of: str = "totals", *, among: str | None = Non
 
     ``of``: ``totals``, what became of the period's deals, and how many of the decided ones were won: the narrow rate
     counts won and lost, the broad one those without a decision as well; an outcome that the source cannot record is
-    unknown, not zero. ``curve``, the share that had ended in each way by each day since they were opened: won, lost
-    and no decision compete; open deals count until they were last seen (Aalen & Johansen, 1978). ``loss_reasons``,
-    shares of the reasons of lost deals, by sellers and by buyers (notes of kind loss), with multinomial intervals;
-    what was named fewer than ten times counts in the total and is not shown. ``deals``: every one for totals and
-    curve. Errors: ParameterError for another ``of``.
+    unknown, not zero. ``curve``, the share that had ended in each way by each day since they were opened: won, lost and
+    no decision compete; open deals count until they were last seen (Aalen & Johansen, 1978). ``loss_reasons``, shares
+    of the reasons of lost deals, by sellers and by buyers (notes of kind loss), and of those without a decision by
+    sellers, with multinomial intervals; what was named fewer than ten times counts in the total and is not shown.
+    ``deals``: every one for totals and curve. Errors: ParameterError for another ``of``.
     """
     state, show, headline = choice("of", of, _QUESTIONS)
     answer = opened().ask("outcomes", of, deals, "deals", show, among=among, of=of)
@@ -154,21 +160,27 @@ def _show_curve(shown: Evidence, title: str) -> Sequence[Piece]:
     picture = curve(frame, title or "How do deals end as time goes by?", names=_CURVES, caption=caption)
     last = records(frame[frame["measure"] == "won_by"].tail(1))
     return picture, *(
-        stating(f"{backed(row, shown.words)} of all deals are won within {numbers.days(row['day'])}.", row)
+        stating(
+            f"{backed(row, shown.words)} of all deals opened in {span(row)} are won within {numbers.days(row['day'])}.",
+            row,
+        )
         for row in last
     )
 
 
 def _loss_reasons(answer: Answer) -> None:
-    lost = answer.rows[answer.rows["outcome"].isin(["lost", "no_decision"])]
-    origin = answer.origin(lost["closed_on"])
-    if "loss_reason" in lost and lost["loss_reason"].notna().any():
-        answer.estimate(shares(lost["loss_reason"], "loss_reason"), origin, "loss_share")
-        uncoded = rates([("", lost["loss_reason"].isna().sum(), len(lost))], "")
+    rows = answer.rows
+    not_won = rows[rows["outcome"].isin(["lost", NO_DECISION])]
+    lost, undecided = (rows[rows["outcome"] == outcome] for outcome in ("lost", NO_DECISION))
+    origin = answer.origin(not_won["closed_on"])
+    if "loss_reason" in rows and not_won["loss_reason"].notna().any():
+        for measure, part in (("loss_share", lost), ("undecided_share", undecided)):
+            answer.estimate(shares(part["loss_reason"], "loss_reason"), answer.origin(part["closed_on"]), measure)
+        uncoded = rates([("", not_won["loss_reason"].isna().sum(), len(not_won))], "")
         answer.estimate(uncoded, origin, "uncoded_loss_share")
     every = notes(answer.now.situation, answer.now.personas)
     said = every[(every["kind"] == "loss") & (every["from_team"] == "buyer") & every["deal_id"].isin(lost["deal_id"])]
-    said = said.drop_duplicates("deal_id")
+    said, origin = said.drop_duplicates("deal_id"), answer.origin(lost["closed_on"])
     if len(said):
         answer.estimate(shares(said["topic"], "topic"), origin._replace(source_table="notes"), "buyer_loss_share")
     if len(said) >= LEAST_SHOWN:
@@ -181,9 +193,9 @@ def _loss_reasons(answer: Answer) -> None:
         answer.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) >= LEAST_SHOWN else None
     if answer.stated.empty:
         answer.missing["loss_reasons"] = (
-            f"Of {len(lost)} deals that were lost or ended without a decision fewer than ten have a reason. Collect "
+            f"Of {len(not_won)} deals that were lost or ended without a decision fewer than ten have a reason. Collect "
             "deals.loss_reason from the closed list, and ask some buyers (notes of kind loss)."
-            if len(lost)
+            if len(not_won)
             else "No deal was lost, so there is no reason of a loss."
         )
 
@@ -191,13 +203,14 @@ def _loss_reasons(answer: Answer) -> None:
 def _show_reasons(shown: Evidence, title: str) -> Sequence[Piece]:
     pieces: list[Piece] = []
     name = level_of(shown.words)
-    for measure, account in _ACCOUNTS.items():
+    for measure, (question, account, deals) in _ACCOUNTS.items():
         rows = shown.of(measure).sort_values("estimate", ascending=False, kind="stable")
         if len(rows):
-            top = records(rows.head(1))[0]
-            heading = f"{title or 'Why were deals lost?'} By {account}"
-            pieces.append(dots_of(rows, shown.words, heading, "share of deals that were not won, with a reason", name))
-            pieces.append(stating(f"By {account}: {name(top)} first, {backed(top, shown.words)}.", top))
+            asked = title if title and question == _WHY_LOST else question
+            pieces.append(dots_of(rows, shown.words, f"{asked} By {account}", f"share of {deals} with a reason", name))
+            most = records(rows.head(2))  # no verdict says that the first leads the second
+            named = ", then ".join(f"{name(row)} {backed(row, shown.words)}" for row in most)
+            pieces.append(stating(f"{capital(deals)}, by {account}, most often: {named}.", *most))
     for measure, text in (
         ("uncoded_loss_share", "of deals that were not won lack a reason that can be read"),
         ("loss_reason_agreement", "of deals with both accounts: seller and buyer name the same reason"),

@@ -63,12 +63,13 @@ def topics(notes: pd.DataFrame, deals: pd.DataFrame, *, least: int = LEAST_SHOWN
         if not now.situation.view.has("notes"):
             answer.missing["notes"] = "No notes are recorded: log pains, objections and questions with a topic each."
         return answer
-    answer.results["logged"] = []
+    answer.results |= {"logged": [], "of_no_persona": []}
     for kind in _KINDS:
         part = of_kind(answer.rows, kind.kind, kind.team)
         origin = answer.origin(part["written_on"], kind.section)
         if len(part):
             answer.results["logged"].append(f"n_{kind.name}")
+            answer.results["of_no_persona"] += [] if part["persona"].notna().any() else [f"n_{kind.name}"]
             answer.count(_logged(part, least, by_topic=True), origin, f"n_{kind.name}")
         for persona, mine in part.groupby("persona") if kind.name != _LOSS else ():
             origin = answer.origin(mine["written_on"], kind.section)
@@ -236,9 +237,10 @@ def _why(answer: Answer, name: str, deals: pd.DataFrame, notes: pd.DataFrame) ->
         answer.estimate(shares(part["topic"], "topic"), origin, f"{stem}_share", subject=name)
         if len(part) >= LEAST_SHOWN:
             answer.count([{"estimate": len(part), "n": len(part)}], origin, f"n_{stem}", subject=name)
-    if "loss_reason" in deals:
-        origin = answer.origin(deals["closed_on"], "why")
-        answer.estimate(shares(deals["loss_reason"], "loss_reason"), origin, "loss_reason_share", subject=name)
+    if "loss_reason" in deals:  # against a competitor of lost deals alone: who decides nothing has other reasons
+        ended = deals[deals["outcome"] == (NO_DECISION if name == NO_DECISION else "lost")]
+        reasons, origin = shares(ended["loss_reason"], "loss_reason"), answer.origin(ended["closed_on"], "why")
+        answer.estimate(reasons, origin, "loss_reason_share", subject=name)
 
 
 def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:

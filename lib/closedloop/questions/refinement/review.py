@@ -195,7 +195,7 @@ def _show_requests(shown: Evidence, title: str) -> Sequence[Piece]:
         text = f"Sales: record why deals are lost; of {value(lost, words)} lost ones too few have a reason."
         asked.append(stating(text, lost))
     elif len(by_sellers) and shown.of("buyer_loss_share").empty:
-        noted, of = shown.first("n_buyer_losses"), "of the deals that were not won in the periods looked at"
+        noted, of = shown.first("n_buyer_losses"), "of the lost deals in the periods looked at"
         why = f"{value(noted, words) if noted else 'fewer than ten'} {of} have a buyer's own reason"
         why = f"{why}, none ten times" if noted else why
         asked.append(stating(f"Sales: ask more buyers why they did not buy; {why}.", *([noted] if noted else [])))
