@@ -31,7 +31,7 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),
     (edits._show, REFINEMENT, "split 44 % (38–50 %, n = 210) 33 % +11 points"),
     (drift._show, REFINEMENT, "Fast start – won less often than before: 20 % against 40 % in 2024-q4"),
-    (drift._show, REFINEMENT, "Of 1 comparisons with the periods before, 1 moved."),
+    (drift._show, REFINEMENT, "The one comparison with the periods before shows a move."),
     (_show_orders, REFINEMENT, "Calling at random: cannot tell; the log is worth 31 leads, 50 are needed."),
     (_show_orders, REFINEMENT, "20 % (15–24 %, n = 90) won, against 30 % (25–35 %, n = 200) as called: fewer"),
     (_show_orders, REFINEMENT, "at random cannot tell 31"),
@@ -98,12 +98,12 @@ def test_teams_that_agree_are_told_so() -> None:
 def test_a_duel_is_told_with_both_gains() -> None:
     own = where(REFINEMENT, cell="duel")
     (said,) = champion_challenger.duel_verdict(seen(own, results={"verdict": "better"}))
-    told = "Refined sets against renewed rates alone, 200 deals, each predicted before its period began:"
+    told = "Sets in force against renewed rates alone, 200 deals, each predicted before its period began:"
     assert plain(said).startswith(f"{told} chances better (gain in log loss 0.05, 0.01")
     assert "; order within periods better (gain in AUC 0.06, 0.01" in plain(said)
     assert len(said.claims) == 2
     (unfought,) = champion_challenger.duel_verdict(seen(claims(), results={"verdict": "cannot tell"}))
-    assert plain(unfought) == "Refined sets against renewed rates alone: cannot tell."
+    assert plain(unfought) == "Sets in force against renewed rates alone: cannot tell."
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_duel_is_told_with_both_gains() -> None:
         ("supported", -0.03, "worse"),
         ("leaning", 0.03, "perhaps better"),
         ("leaning", -0.03, "perhaps worse"),
-        ("indistinguishable", 0.03, "no difference shown"),
-        ("refused", -0.03, "no difference shown"),
+        ("indistinguishable", 0.03, "not shown to differ"),
+        ("refused", -0.03, "not shown to differ"),
     ],
 )
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_words_on_a_duel_follow_the_verdict_of_each_claim(
 def test_a_duel_is_judged_by_the_interval_of_its_gain_in_log_loss() -> None:
     assert champion_challenger.duel_says(REFINEMENT) == "better"
     gain = where(REFINEMENT, measure="log_loss_gain")
-    cases = ((-0.01, 0.02, "no difference shown"), (-0.03, -0.01, "worse"), (np.nan, 0.1, "cannot tell"))
+    cases = ((-0.01, 0.02, "not shown to differ"), (-0.03, -0.01, "worse"), (np.nan, 0.1, "cannot tell"))
     for low, high, verdict in cases:
         assert champion_challenger.duel_says(gain.assign(low=low, high=high)) == verdict
     assert champion_challenger.duel_says(claims()) == "cannot tell"
@@ -151,7 +151,7 @@ def test_an_edit_that_holds_is_permanent_unless_the_duel_forbids_it() -> None:
 
 def test_drift_is_told_only_where_there_is_some() -> None:
     still = plain(drift._show(seen(REFINEMENT.assign(verdict="refused")), ""))
-    assert "Of 1 comparisons with the periods before, no move was shown; for 1 the deals are too few to tell." in still
+    assert "The one comparison with the periods before shows no move; for 1 the deals are too few to tell." in still
     assert "won less often" not in still
     assert "is known from 4 earlier ones on; there are 0, so only luck is counted." in still
     known = plain(drift._show(seen(REFINEMENT, results={"n_earlier_periods": 4}), ""))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from closedloop.claims.ledger import false_discovery_q
 from closedloop.errors import ParameterError
-from closedloop.statistics.proportions import exact_difference_p
+from closedloop.statistics.proportions import exact_difference_p, wilson
 from closedloop.statistics.stratified import drift
 from statsmodels.stats.meta_analysis import combine_effects
 
@@ -32,7 +32,7 @@ def test_two_periods_are_two_samples() -> None:
     assert (found.now[0], found.before[0]) == (0.25, 0.5)
     error = np.sqrt(0.375 * 0.625 * (1 / 40 + 1 / 40))
     assert found.error[0] == pytest.approx(error)
-    assert found.low[0] == pytest.approx(0.25 - 1.6449 * error, abs=1e-4)
+    assert (found.low[0], found.high[0]) == pytest.approx(tuple(map(float, wilson(10, 40)))), "of the rate now alone"
     assert found.p[0] == exact_difference_p(np.array([10.0]), np.array([40.0]), np.array([20.0]), np.array([40.0]))
     assert np.isnan(found.deviation), "of one earlier period nobody knows how far periods differ"
     assert found.sizes[0] == pytest.approx(20), "40 against 40 say as much as 20 against a rate that is known"

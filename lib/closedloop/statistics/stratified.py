@@ -7,7 +7,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from closedloop.errors import ParameterError
-from closedloop.statistics.proportions import Floats, counted, exact_difference_p
+from closedloop.statistics.proportions import Floats, counted, exact_difference_p, wilson
 
 # Where only the mix makes the crude difference, the adjusted one turns by chance in one tail of this level.
 REVERSAL_LEVEL = 0.95
@@ -77,7 +77,7 @@ _PARTS = 2
 class Drift:
     """Rates now and before, one entry a group; ``error`` is that of their difference, NaN where either has no case.
 
-    ``low``, ``high``: the interval of the rate now, the uncertainty of the rate before counted in. ``beyond``:
+    ``low``, ``high``: Wilson's interval of the rate now alone. ``beyond``:
     probability that the difference is over the threshold. ``sizes``: cases of a single sample that would say as much.
     ``deviation``: standard deviation of the true rates between periods; NaN where it was not asked.
     """
@@ -116,14 +116,14 @@ def drift(k: ArrayLike, n: ArrayLike, *, threshold: float = 0.03, level: float =
         if variance > 0:
             p = 2 * scipy.stats.t.sf(np.abs(now - before) / error, degrees)
         p = np.where(np.isfinite(error), p, np.nan)
-        reach = scipy.stats.norm.isf((1 - level) / 2) * error
         over = [scipy.stats.norm.sf((threshold - sign * (now - before)) / error) for sign in (1, -1)]
+        low, high = wilson(k_now, n_now, level)
         return Drift(
             now=now,
             before=before,
             error=error,
-            low=np.clip(now - reach, 0, 1),
-            high=np.clip(now + reach, 0, 1),
+            low=low,
+            high=high,
             p=p,
             beyond=over[0] + over[1],
             sizes=spread / error**2,

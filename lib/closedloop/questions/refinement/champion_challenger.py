@@ -28,7 +28,7 @@ from closedloop.workbench.period import OpenPeriod, opened
 
 Floats = NDArray[np.float64]
 
-BETTER, NOT_TOLD, WORSE, CANNOT_TELL = "better", "no difference shown", "worse", "cannot tell"
+BETTER, NOT_TOLD, WORSE, CANNOT_TELL = "better", "not shown to differ", "worse", "cannot tell"
 GAINS: dict[str, Literal["log_loss", "auc_within"]] = {"log_loss_gain": "log_loss", "auc_within_gain": "auc_within"}
 SET, RATES, NOBODY = "set in force", "renewed rates alone", "no personas"
 _FEW = (
@@ -153,11 +153,11 @@ def duel_verdict(shown: Evidence) -> list[Sentence]:
     """What the duel of the sets in force against renewed rates alone says."""
     gain, order = (shown.first(name, level=RATES) for name in GAINS)
     if gain is None or order is None:
-        return [Sentence(f"Refined sets against renewed rates alone: {CANNOT_TELL}.")]
+        return [Sentence(f"Sets in force against renewed rates alone: {CANNOT_TELL}.")]
     text = (
-        f"Refined sets against renewed rates alone, {numbers.count(gain['n'])} deals, each predicted before its period "
-        f"began: chances {_told(gain)} (gain in log loss {_signed(gain)}); order within periods {_told(order)} (gain "
-        f"in AUC {_signed(order)})."
+        f"Sets in force against renewed rates alone, {numbers.count(gain['n'])} deals, each predicted before its "
+        f"period began: chances {_told(gain)} (gain in log loss {_signed(gain)}); order within periods {_told(order)} "
+        f"(gain in AUC {_signed(order)})."
     )
     return [stating(text, gain, order)]
 

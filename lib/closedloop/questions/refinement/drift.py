@@ -7,6 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, meta_of, typed
+from closedloop.market.definition import Definition
+from closedloop.market.periods import period_of
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
 from closedloop.presentation.sentences import backed, sentences
@@ -23,6 +25,7 @@ from closedloop.workbench.redraws import DriftRedraw
 MOST_EARLIER = 8  # periods before this one that it is compared with: what is older says little of today
 RATE, SHARE = "drift_win_rate", "drift_share"
 SHARE_THRESHOLD = 0.05
+_LATE = 0.1  # of a period: where the records begin later than that, it is not whole
 _FIGURES = {
     RATE: ("Are they won as often as before?", "share of decided deals won"),
     SHARE: ("Do they come as often as before?", "share of decided deals"),
@@ -35,7 +38,8 @@ def drift(
     """Each persona's win rate, and its share of decided deals, against those of earlier periods together.
 
     The variance between earlier periods beyond luck is estimated by moments (DerSimonian & Laird, 1986) and added to
-    the error. ``earlier``: how many periods before this one, eight unless given; ``least`` as of ``edits``.
+    the error. ``earlier``: how many periods before this one, eight unless given, and none in which the records only
+    begin; ``least`` as of ``edits``.
     """
     now = opened()
     answer = now.ask("drift", "drift", deals, "deals", _show, among=among, earlier=earlier, least=least)
@@ -44,11 +48,12 @@ def drift(
         return answer
     situation, personas = now.situation, now.personas
     decided = decided[decided["closed_on"] < pd.Timestamp(now.period.end)]
+    decided = _of_whole_periods(decided, situation.definition)
     decided = decided.assign(persona=personas.assign(decided), period=situation.names_of(decided["closed_on"]))
     names = list(dict.fromkeys(decided["period"]))[-(MOST_EARLIER if earlier is None else earlier) - 1 :]
     decided = decided[decided["period"].isin(names)]
     if names[-1:] != [now.period.name] or len(names) < 2:
-        answer.missing["drift"] = "There is no earlier period to compare with."
+        answer.missing["drift"] = "There is no earlier period, recorded from its start, to compare with."
         return answer
     threshold = situation.claims.practical_threshold
     found = compared(decided, names, personas.ids, threshold)
@@ -67,6 +72,16 @@ def drift(
     unseen = {"estimate": k / n, "low": float(low), "high": float(high), "n": n}
     answer.estimate([unseen], answer.origin_now, "unseen_share")
     return answer
+
+
+def _of_whole_periods(deals: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+    """The ``deals`` without those of the first period where the records begin late in it, for its days are unlike."""
+    if definition.periods is None or deals.empty:
+        return deals
+    began = deals["closed_on"].min()
+    period = period_of(began.date(), definition.periods)
+    is_late = (began.date() - period.start) > _LATE * (period.end - period.start)
+    return deals[deals["closed_on"] >= pd.Timestamp(period.end)] if is_late else deals
 
 
 def compared(
@@ -131,9 +146,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         pieces.append(Sentence("Whether the market drifts cannot be told: no persona has ten deals now and before."))
     else:
         n_moved, n_few = (int((both["verdict"] == verdict).sum()) for verdict in ("supported", "refused"))
-        text = f"{n_moved} moved" if n_moved else "no move was shown"
-        few = f"; for {n_few} the deals are too few to tell" if n_few else ""
-        pieces.append(stating(f"Of {len(both)} comparisons with the periods before, {text}{few}.", both))
+        compared_n = f"Of {len(both)} comparisons" if len(both) > 1 else "The one comparison"
+        told = f"{n_moved} show{'s' * (n_moved == 1)} a move" if n_moved else "none shows a move"
+        told = told if len(both) > 1 else f"shows {'a' if n_moved else 'no'} move"
+        few = f"; for {'all' if n_few == len(both) > 1 else n_few} the deals are too few to tell" if n_few else ""
+        pieces.append(stating(f"{compared_n} with the periods before {told}{few}.", both))
     if new is not None and new["estimate"] > 0:
         text = f"{backed(new, shown.words)} of the period's deals have values, in the fields of the rule, never seen"
         pieces.append(stating(f"{text} before: look whether the personas still mean what they meant.", new))
