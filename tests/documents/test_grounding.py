@@ -69,7 +69,7 @@ NO_COMPARISON = (
     "No need is known yet",
     "turns round",  # judged by a 95 % interval of its own, beside the claim that it is about
     "turn round",
-    "are left of the difference",
+    "is left of the difference",
     "may not hold",
     ": no, within ",
     "are known for more than",

@@ -62,7 +62,7 @@ Personas: 2 -> 3
     promised win rate: 60–79 % (n = 68)
 
 Why
-  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won in like periods (60–79 %, n = 68) \
+  2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won, were periods alike (60–79 %, n = 68) \
 against 50 %, q = 0.000625, deals to 2024-q4; claim win-rate-7"""
     )
 

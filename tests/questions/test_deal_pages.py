@@ -178,6 +178,16 @@ def test_a_finding_that_turns_round_is_said_with_it_wherever_it_stands() -> None
     assert turn in first_lines(ledger[~ledger["claim_id"].str.startswith("other")])
 
 
+@pytest.mark.parametrize(("low", "is_unlike"), [(-0.70, False), (0.02, True)])
+def test_what_like_for_like_goes_the_findings_own_way_does_not_turn_round(low: float, is_unlike: bool) -> None:
+    """As counted nothing differs: a finding, which compares within periods, says what like for like says too."""
+    other = {"measure": "win_rate_reversed", "family": "none", "verdict": "estimated", "unit": "points", "low": low}
+    other |= {"high": low + 0.3, "estimate": low + 0.15, "baseline": 0.0, "cell": "adjusted", "within": "period"}
+    ledger = claims({"effect": -0.35}, other | {"claim_id": "adjusted"})
+    assert ("turns round" in page("findings", ledger)) is is_unlike
+    assert ("1 hold" in page("findings", ledger)) is not is_unlike
+
+
 def test_a_finding_on_a_field_that_is_recorded_unevenly_says_both_shares() -> None:
     found = {"field": "competitor", "level": "rival-a", "n_effective": 200.0}
     uneven = {"claim_id": "uneven", "family": "recording", "measure": "recorded_share", "field": "competitor"}

@@ -215,12 +215,15 @@ def test_findings_are_told_with_what_moved_and_what_is_recorded_unevenly() -> No
 def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
     persona = {"field": "persona", "level": "fast", "within": "", "among": ""}
     held = plain(review.one_play(seen(found(persona))))
-    assert held == "Deals of persona Fast start are won more or less often than the rest: plays by persona can pay."
+    assert held == (
+        "In 2024-q2 to 2025-q1 deals of persona Fast start were won more or less often than the rest: plays by persona "
+        "can pay."
+    )
     wide = persona | {"verdict": "refused", "low": 0.2, "high": 0.6}
     assert "cannot be told" in plain(review.one_play(seen(found(wide))))
     narrow = {"verdict": "indistinguishable", "estimate": 0.33, "low": 0.30, "high": 0.36, "baseline": 0.33}
     same = plain(review.one_play(seen(found(persona | narrow | {"effect": 0.0, "n": 2000, "p": 0.9}))))
-    assert same == "All personas are won alike, within 9 points: one play for all will do."
+    assert same == ("In 2024-q2 to 2025-q1 all personas were won alike, within 9 points: one play for all will do.")
     rare = narrow | {
         "estimate": 0.13,
         "low": 0.12,

@@ -311,9 +311,17 @@ UNLIKE = ("yes", "nothing", "maybe")  # what does not hold like for like, and so
 
 
 def turning(claims: pd.DataFrame, ledger: pd.DataFrame, *answers: str) -> "pd.Series[bool]":
-    """Which of these claims are win rates whose difference does not hold like for like (``UNLIKE``, or ``answers``)."""
+    """Which of these claims are win rates whose difference does not hold like for like (``UNLIKE``, or ``answers``).
+
+    A claim compares within periods, which may have turned the crude difference already: where like for like surely goes
+    the claim's own way, the claim holds.
+    """
     asked = ledger[ledger["measure"].isin([TURNS[answer] for answer in answers or UNLIKE])]
-    found = set(zip(asked["field"], asked["level"], strict=True))
-    is_met = [pair in found for pair in zip(claims["field"], claims["level"], strict=True)]
+    told: dict[tuple[str, str], list[int]] = {}  # the side on which like for like surely lies, 0 for neither
+    sides = np.sign(asked["estimate"]) * (asked["low"] * asked["high"] > 0)
+    for field, level, side in zip(asked["field"], asked["level"], sides, strict=True):
+        told.setdefault((field, level), []).append(int(side))
+    rows = zip(claims["field"], claims["level"], np.sign(claims["effect"].fillna(0.0)), strict=True)
+    is_met = [any(side != way or not way for side in told.get((field, level), ())) for field, level, way in rows]
     is_whole = (claims["measure"] == "win_rate") & (claims["subject"] == "market")
     return pd.Series(is_met, index=claims.index, dtype=bool) & is_whole

@@ -281,7 +281,7 @@ def edit_evidence(entry: Change) -> str:
     if entry.edit in (SIGNAL, WITHDRAW):
         q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
         return f"n = {numbers.count(entry.n)}{q}, deals to {entry.last_period}"
-    of = {RETIRE: "of all deals", SPLIT: "won in like periods"}.get(entry.edit, "won")
+    of = {RETIRE: "of all deals", SPLIT: "won, were periods alike"}.get(entry.edit, "won")
     is_same = entry.baseline is not None and numbers.rate(entry.estimate) == numbers.rate(entry.baseline)
     rate = numbers.fine_rate if is_same else numbers.rate  # where both would read the same
     found = f"{rate(entry.estimate)} {of}"

@@ -338,10 +338,9 @@ def _listed(names: list[str], most: int = 5) -> str:
 def turned(claim: dict[str, object], words: Words) -> Sentence:
     """What becomes of a difference once like is compared with like; ``claim``: one on ``TURNS`` of ``UNLIKE``."""
     within, counted = (numbers.signed_points(claim[name]) for name in ("estimate", "baseline"))
-    worth = numbers.points(words.definition.claims.smallest_worth)
     said = {
         TURNS["yes"]: "the difference turns round",
-        TURNS["nothing"]: f"less than {worth} are left of the difference",
+        TURNS["nothing"]: "nothing worth knowing is left of the difference",
         TURNS["maybe"]: "the difference may not hold",
     }[str(claim["measure"])]
     text = f"{about(claim, words)} – {said}: {within} from like others, {counted} from all others as counted"

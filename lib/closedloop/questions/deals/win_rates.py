@@ -29,7 +29,7 @@ from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stati
 from closedloop.presentation.sentences import Claim, backed, records, turned, value
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.statistics.logistic_regression import shrink_crossed
-from closedloop.statistics.proportions import spread_beyond_luck
+from closedloop.statistics.proportions import at_rate, spread_beyond_luck
 from closedloop.statistics.stratified import REVERSAL_LEVEL, Adjusted, adjusted_difference
 from closedloop.terms import RARE, Moment, Verdict
 from closedloop.workbench.answer import Answer, Evidence
@@ -314,7 +314,7 @@ def adjusted(
     base = by.assign(**{_PERIOD: situation.names_of(ended["closed_on"]), "age_days": age}, won=hit)[hit.notna()]
     tried = [name for name in base.columns.drop("won") if 2 <= base[name].nunique() <= _MOST_STRATA]
     same = {name for name in tried if name in in_force.rule.fields or _is_persona(base, name)}
-    rows = []
+    rows, worth = [], float(at_rate(situation.claims.smallest_worth, base["won"].astype(float).mean()))
     for name in (name for name in tried if name in fields):
         apart = same if name == "persona" else {"persona"} if name in same else set()
         sizes = base[name].value_counts().drop(RARE, errors="ignore")
@@ -332,7 +332,7 @@ def adjusted(
                 if of := found.get(other):
                     figures = {"estimate": of.adjusted, "low": of.low, "high": of.high, "n": of.n, "baseline": of.crude}
                     about = {"field": name, "level": level, "within": other}
-                    rows.append({**about, **figures, "turns": of.answer(situation.claims.smallest_worth)})
+                    rows.append({**about, **figures, "turns": of.answer(worth)})
     return rows
 
 

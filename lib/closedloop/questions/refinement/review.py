@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.claims.ledger import alike
 from closedloop.period import store
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, stating
+from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
 from closedloop.presentation.persona_words import change_table
 from closedloop.presentation.sentences import backed, first, holding, honestly, records, sentences, value, where
 from closedloop.presentation.tables import Columns, table_of
@@ -165,15 +165,15 @@ def one_play(shown: Evidence) -> Sentence:
     found = where(shown.ledger, measure="win_rate", field="persona", within="", among="")
     if found.empty:
         return Sentence("Whether one play for all would do as well cannot be told: win rates are not compared.")
-    held = holding(found, shown.ledger)
+    held, when = holding(found, shown.ledger), span(records(found.head(1))[0])
     if len(held):
         names = [shown.words.told(str(level)) for level in held["level"]]
-        who = f"Deals of {' and '.join(names)} are" if len(names) < 3 else f"Deals of {len(names)} personas are"
-        return stating(f"{who} won more or less often than the rest: plays by persona can pay.", held)
+        who = f"deals of {' and '.join(names)}" if len(names) < 3 else f"deals of {len(names)} personas"
+        return stating(f"In {when} {who} were won more or less often than the rest: plays by persona can pay.", held)
     base = found["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
     worth = base.map(partial(at_rate, shown.words.definition.claims.smallest_worth))
     if alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
-        text = f"All personas are won alike, within {numbers.points(worth.max())}: one play for all will do."
+        text = f"In {when} all personas were won alike, within {numbers.points(worth.max())}: one play for all will do."
         return stating(text, found)
     return stating("Whether plays by persona pay, or one for all would do as well, cannot be told.", found)
 

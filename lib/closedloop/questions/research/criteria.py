@@ -97,12 +97,13 @@ class Criteria:
     def segment_of(self) -> dict[str, str]:
         """Persona -> the segment whose rows it holds more of than of any other, for that segment's size.
 
-        The parts of a split persona stay with it. One persona for everyone stands for no segment: nothing in the
-        records tells segments apart.
+        A part of a split persona that has fewer than ten rows stays with it. One persona for everyone stands for no
+        segment: nothing in the records tells segments apart.
         """
         if len(self.in_force.personas) < 2:
             return {}
-        root = roots(self.in_force)
+        sizes = self.assigned.value_counts()
+        root = {name: name if sizes.get(name, 0) >= LEAST_SHOWN else of for name, of in roots(self.in_force).items()}
         table = pd.crosstab(self.assigned.map(lambda name: root.get(name, name)), self.found.labels.astype(str))
         lift = (table / table.sum()).reindex(columns=self.ids, fill_value=0.0)
         of_root = {str(name): str(row.idxmax()) for name, row in lift.iterrows()}
@@ -138,7 +139,7 @@ class Criteria:
         known = [self.situation.known(table) for table in tables if columns]
         is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
         if is_recorded and self._is_unseen:
-            return "recorded, but no persona stands for some segment, so nobody knows which records are its own"
+            return "recorded, but records are told by their persona, and none stands for some segment"
         return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
 
     @property
