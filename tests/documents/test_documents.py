@@ -361,10 +361,11 @@ QUALIFYING = claims(
         for field in ("persona", "rep_id", "rep_team", "competitor", "stage")
     ),
 )
+OTHER_WAY = {"estimate": -0.05, "low": -0.12, "high": -0.01, "within": "product", "family": "none"}  # like for like
 TURNING = claims(
-    {"claim_id": "t1", "measure": "win_rate_perhaps_reversed", "field": "sites", "level": "2-5", "within": "product"},
-    {"claim_id": "t2", "measure": "win_rate_reversed", "field": "sites", "level": "6-20", "within": "product"},
-)  # fmt: skip
+    OTHER_WAY | {"claim_id": "t1", "measure": "win_rate_perhaps_reversed", "field": "sites", "level": "2-5"},
+    OTHER_WAY | {"claim_id": "t2", "measure": "win_rate_reversed", "field": "sites", "level": "6-20"},
+)
 
 
 def lines_of(shown: Any) -> dict[str, list[tuple[str, ...]]]:
@@ -383,9 +384,25 @@ def test_only_what_a_buyer_is_and_wins_more_is_to_be_looked_for() -> None:
     assert "number of sites: 2-5" not in pages, "what may turn round goes into no playbook"
 
 
+def test_where_nothing_was_looked_back_on_no_page_says_that_nothing_was_shown() -> None:
+    before = plain(playbook(dossier(outcome=claims())).qualification())
+    assert "No period before this one was looked back on: qualify by asking, and see what 05 compares." in before
+    assert "nothing of a buyer was shown" not in before
+    refused = plain(playbook(dossier(outcome=claims(REFUSED))).qualification())
+    assert "nothing of a buyer was shown to be won more often" in refused
+
+
+def test_what_was_observed_stands_beside_the_stop_rule() -> None:
+    kept = {"claim_id": "kept", "measure": "promise", "field": "promise", "level": "n_touches", "unit": "count"}
+    kept |= {"estimate": 1.0, "n": 30, "family": "none", "verdict": "estimated", "notebook": "04_handoff"}
+    text = plain(playbook(dossier(outcome=claims(kept))).cadence())
+    assert "Leads of all personas that were touched and given up had been touched 1 times (median, n = 30," in text
+    assert "given up had been touched" not in plain(playbook(dossier()).cadence())
+
+
 def test_a_personas_own_win_rate_that_may_turn_round_is_not_handed_on() -> None:
     own = {"claim_id": "own", "field": "persona", "level": "fast", "family": "how they end"}
-    other = own | {"claim_id": "turn", "measure": "win_rate_perhaps_reversed", "within": "product", "family": "none"}
+    other = own | OTHER_WAY | {"claim_id": "turn", "measure": "win_rate_perhaps_reversed"}
     both = pd.concat([PLAN, claims(own, other)], ignore_index=True)
     for page in (playbook(dossier(plan=both)).expected(), brief(dossier(plan=both)).expected()):
         assert "won more often" not in plain(page)

@@ -109,6 +109,12 @@ def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Do
     assert state_told(replace(first, n_periods=0, state="withdrawn")) == "withdrawn: too little came since to tell"
 
 
+def test_the_confirmed_stands_before_what_nobody_can_tell_of_yet(told: Dossier) -> None:
+    doubtful = replace(SIGNALS[0], level="2-5", state="not yet told", points=0.3)
+    found = replace(told, personas=replace(BY_NEED, signals=(doubtful, replace(SIGNALS[0], state="confirmed"))))
+    assert [one.level for one in of_buyers(found)] == ["over 20", "2-5"]
+
+
 def test_a_deviation_is_told_in_the_documents_of_its_persona_alone(told: Dossier) -> None:
     assert "2-5" not in plain(playbook(told).signals()) + plain(playbook(told).glance())
     own = plain(playbook(replace(told, chosen="slow")).signals())

@@ -117,8 +117,10 @@ def test_a_field_of_a_signal_in_force_is_named_where_the_window_does_not_show_it
     def said(*of_signals: str) -> str:
         return plain(win_rates._show_rates(seen(ledger), "", of_signals=of_signals))
 
-    also = "yet a signal in force is of"
-    assert f"Not shown here, {also} channel: tested on all periods (02)." in said("channel", "sites", "channel")
+    also = "Signals in force on"
+    assert f"{also} channel are not shown here: they were tested on all periods (02)." in said(
+        *["channel", "sites"] * 2
+    )
     assert also not in said("sites") and also not in said("region") and also not in said()
 
 

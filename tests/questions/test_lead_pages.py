@@ -53,8 +53,9 @@ SAID: list[tuple[Show, str, str]] = [
      "decided since: AUC 0.61 by score, 0.72 by stage; gain −0.11 (−0.19 to −0.02, n = 164). Once a deal is open, the "
      "score tells less than its stage."),
     (call_list._show_list, "next_leads",
-     "1 of 3 open leads in order; internal: record ids lead back to the CRM. The median one on the list is known for "
-     "89 days. 12 more are qualified but not handed off: they are marketing's to hand over, not sales' to call."),
+     "1 of 3 open leads in order; internal: record ids lead back to the CRM. Points in brackets are beside the average "
+     "record. The median one on the list (n = 1) is known for 89 days. 12 more are qualified but not handed off: they "
+     "are marketing's to hand over, not sales' to call."),
     (call_list._show_list, "next_leads",
      "A1 rep-07 Fast start  40 %     83 number of sites: 1 (+14)   89 days 2025-03-01 sales accepted ranked"),
     (call_list._show_old, "wake_up",
@@ -76,7 +77,7 @@ def test_scores_are_hidden_unless_they_are_probabilities() -> None:
 
 def test_nobody_to_wake_up_is_said() -> None:
     none = CLAIMS.assign(estimate=CLAIMS["estimate"].where(CLAIMS["cell"] != "wake_up", 0))
-    assert page(call_list._show_old, "wake_up", none) == "Nobody waits for so long that a call would come unprepared."
+    assert page(call_list._show_old, "wake_up", none) == "No open one is known for more than 0 days."
 
 
 def test_a_usable_score_without_a_held_advantage_is_not_shown_to_be_usable() -> None:

@@ -75,7 +75,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
         ("changes", "1 change since the last period."),
         (
             "history",
-            "Fast-sites is split from persona Fast start 70 % won in like periods (60–79 %, n = 68) against 50 %",
+            "Fast-sites is split from persona Fast start 70 % won, were periods alike (60–79 %, n = 68) against 50 %",
         ),
         ("history", "1 edit made since research found the first set."),
         ("history", "People put another set into force"),

@@ -25,7 +25,7 @@ SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (waterfall._show_rejections, HANDOFF, "Named most often: too early, 60 % (50–70 %, n = 100)."),
     (waterfall._show_disagreements, HANDOFF, "rejected, yet won later 3 40"),
     (waterfall._show_questions, HANDOFF, "60 rejected leads were given back as “too early”: what should marketing ask"),
-    (waterfall._show_questions, HANDOFF, "3 of 40 leads were rejected, yet won later: what happened to them?"),
+    (waterfall._show_questions, HANDOFF, "3 of 40 leads, rejected, yet won later: what happened to them?"),
     (promised_rates._show_kept, REFINEMENT, "Promised win rates: 1 perhaps exceeded."),
     (promised_rates._show_kept, REFINEMENT, "44 % (40–52 %, n = 80) 2025-q1 44 % (38–50 %, n = 210) perhaps exceeded"),
     (edits._show, REFINEMENT, "2 edits were tested: 1 holds, 0 to watch."),

@@ -101,7 +101,10 @@ def test_the_sentences_say_what_to_look_for_and_what_to_try(moved: Answer) -> No
     ) in said
     assert "Try and measure: in all personas together, deals were won more often when the channel was “partner”" in said
     assert f"new from {PERIOD} on: too little came since to tell." in said
-    assert f"two arms drawn by lot, “channel: partner” and what is usual, {trial(0.3, 0.43).n_per_arm} decided" in said
+    n = trial(0.3, 0.43).n_per_arm
+    assert (
+        f"two arms drawn by lot of those who can get either, “channel: partner” and what is usual, {n} decided" in said
+    )
     told = "Region: east: in persona Large it goes with fewer wins than in the other personas: promised −8 points"
     assert f"{told} (−13 to −3; n = 227" in said
     assert "not yet told: the promised way in 1 of 2 periods" in said

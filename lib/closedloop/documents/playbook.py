@@ -31,7 +31,7 @@ from closedloop.documents.glance import (
 from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
-from closedloop.presentation.sentences import Claim, backed, firm, first, honestly, records, value, where
+from closedloop.presentation.sentences import Claim, backed, cases, firm, first, honestly, records, value, where
 from closedloop.presentation.tables import Column, Columns, record_table
 from closedloop.terms import Verdict
 
@@ -177,11 +177,14 @@ class SalesPlaybook(Document):
             ("Also won more often", tried[tried["effect"] > 0],
              "For the whole market; how a deal came about or what was offered, not who the buyer is: try and measure."),
         )  # fmt: skip
+        nothing = "Beside the persona, nothing of a buyer was shown to be won more often: qualify by asking."
+        if dossier.outcome.empty:
+            nothing = "No period before this one was looked back on: qualify by asking, and see what 05 compares."
         return self._shown(
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
             Part("What has been measured to matter", self._said(more, most),
                  intro="For the whole market; look for these when you qualify.",
-                 empty="Beside the persona, nothing of a buyer was shown to be won more often: qualify by asking."),
+                 empty=nothing),
             *(Part(title, self._said(found, most), intro=intro) for title, found, intro in others if len(found)),
         )  # fmt: skip
 
@@ -240,7 +243,7 @@ class SalesPlaybook(Document):
         )
 
     def cadence(self) -> Shown:
-        """What both teams promised on speed and persistence, and how often won leads were touched."""
+        """What sales promised on speed and persistence, beside what was observed."""
         dossier, lines = self.dossier, []
         goals = dossier.words.definition.goals.get(dossier.period.name)
         days, touches = (None, None) if goals is None else (goals.first_touch_days, goals.n_touches)
@@ -248,6 +251,11 @@ class SalesPlaybook(Document):
             lines.append(Line(f"First touch within {numbers.days(days)} of hand-off (median)", mark="promised"))
         if touches is not None:
             lines.append(Line(f"{touches} touches before giving up: the stop rule", mark="promised"))
+        given_up = first(dossier.outcome, measure="promise", level="n_touches")
+        if given_up is not None:
+            told = f"{value(given_up, dossier.words)} times (median, {cases(given_up)}, {span(given_up)})"
+            text = "Leads of all personas that were touched and given up had been touched"
+            lines.append(Line(text, told, claims=claim_ids(given_up)))
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
             told = backed(waited, dossier.words)
@@ -256,8 +264,8 @@ class SalesPlaybook(Document):
             )
         touched = first(dossier.stated("won_touches"))
         if touched is not None:
-            told = f"{backed(touched, dossier.words)} times (median)"
-            lines.append(Line("Won leads were touched by sales", told, claims=claim_ids(touched)))
+            told = f"{backed(touched, dossier.words)} times (median, {span(touched)})"
+            lines.append(Line("Won leads of this persona were touched by sales", told, claims=claim_ids(touched)))
         return self._shown(Part("Cadence", lines, empty="Agree on goals in market.toml, and record `touches`."))
 
     def expected(self) -> Shown:
@@ -290,7 +298,11 @@ class SalesPlaybook(Document):
         hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
-        intro = f"Score: {verdict}. Slot random: drawn by lot. Record ids lead back to the CRM." if verdict else ""
+        intro = (
+            f"Score: {verdict}. Slot random: drawn by lot. Points in brackets are beside the average record."
+            if verdict
+            else ""
+        )
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]
         after = "Two minutes after a talk; it becomes a note, and next period's playbook."

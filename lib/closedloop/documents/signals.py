@@ -7,7 +7,7 @@ import pandas as pd
 
 from closedloop.documents.document import Dossier, Line, Part
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW
-from closedloop.personas.signals import Signal
+from closedloop.personas.signals import CONFIRMED, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span
 from closedloop.presentation.persona_words import edit_told
@@ -39,13 +39,17 @@ NOT_SHOWN = (
 
 
 def of_buyers(dossier: Dossier) -> list[Signal]:
-    """The signals in force on what is known of a buyer, those that speak for a deal first.
+    """The signals in force on what is known of a buyer, those that speak for a deal first, the confirmed ones on top.
 
     What went the other way since comes last of its kind.
     """
     fields = _buyer_fields(dossier)
     found = [one for one in _in_force(dossier) if one.field in fields]
-    return sorted(found, key=lambda one: (one.points < 0, (one.since_points or 0.0) * one.points < 0))
+
+    def order(one: Signal) -> tuple[bool, bool, bool]:
+        return one.points < 0, (one.since_points or 0.0) * one.points < 0, one.state != CONFIRMED
+
+    return sorted(found, key=order)
 
 
 def to_try(dossier: Dossier) -> list[Signal]:

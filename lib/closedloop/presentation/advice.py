@@ -249,7 +249,8 @@ def planned_tests(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
         if "test_weeks" in line:
             leads, weeks, harm = (line[name] for name in ("test_arm_leads", "test_weeks", "test_harm_difference"))
             text = (
-                f"{asked} Two arms drawn by lot, this and what is usual, {value(leads, words)} leads each: about "
+                f"{asked} Two arms drawn by lot of those who can get either, this and what is usual, "
+                f"{value(leads, words)} leads each: about "
                 f"{value(weeks, words)} weeks. Stop half-way only if it is more than "
                 f"{numbers.points(harm['estimate'])} behind; else judge once, at the end."
             )

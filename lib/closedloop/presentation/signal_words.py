@@ -126,7 +126,7 @@ def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Senten
 def trial_told(signal: Signal, claims: pd.DataFrame, words: Words) -> list[Sentence]:
     """How to test what so far only goes together with winning: two arms drawn by lot, and how many deals each needs."""
     named = level_named(signal.field, signal.level, words)
-    arms = f"Test, to know what it does: two arms drawn by lot, “{named}” and what is usual"
+    arms = f"Test, to know what it does: two arms drawn by lot of those who can get either, “{named}” and what is usual"
     return [
         stating(f"{arms}, {value(size, words)} decided deals each; judge once, at the end.", size)
         for size in records(of_signal(claims, signal, ARM_DEALS))

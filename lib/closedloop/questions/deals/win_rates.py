@@ -112,7 +112,7 @@ def _show_rates(shown: Evidence, title: str, *, of_signals: Sequence[str]) -> Se
     unheld = [field for field in dict.fromkeys(of_signals) if field in set(rates["field"]) - held]
     if unheld:  # the window alone, as counted, does not show what signals were tested for over all periods
         named = " and ".join(shown.words.column(field) for field in unheld)
-        also = f"Not shown here, yet a signal in force is of {named}: tested on all periods (02)."
+        also = f"Signals in force on {named} are not shown here: they were tested on all periods (02)."
         said = (*said, Sentence(also))
     return *said, *recording(shown)
 

@@ -68,7 +68,7 @@ def accepted(shown: Evidence) -> list[Sentence]:
     """How many leads were handed off, and how many of the decided ones sales accepted."""
     handed, share = shown.first("n_reached", level="handed_off"), shown.first("accepted_rate", field="")
     if handed is None:
-        return [Sentence("Too few hand-offs are recorded to measure a promise between the teams.")]
+        return [Sentence("Too few hand-offs are recorded, with what sales accepted of them, to measure a promise.")]
     text = f"{value(handed, shown.words)} leads were handed off"
     if share is None:
         return [stating(f"{text}; too few are decided to tell how many sales accepts.", handed)]
@@ -104,7 +104,7 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     every, situation, in_force = answer.rows, answer.now.situation, answer.now.personas
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
     later_won = returned & every["is_won"].eq(True).fillna(False)
-    found = [("recycled in any period, yet won later", int(later_won.sum()), int(returned.sum()))]
+    found = [("won later, of those recycled in any period", int(later_won.sum()), int(returned.sum()))]
     if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
@@ -171,7 +171,7 @@ def _show_questions(shown: Evidence, title: str) -> Sequence[Piece]:
     apart, never = shown.of("n_disagreements"), where(shown.of("never_touched_share"), field="")
     for claim in records(apart[apart["estimate"] > 0]):
         of = f"{value(claim, words)} of {numbers.count(claim['n'])} leads"
-        asked.append(stating(f"{of} were {claim['level']}: what happened to them?", claim))
+        asked.append(stating(f"{of}, {claim['level']}: what happened to them?", claim))
     for claim in records(never[never["estimate"] > 0]):
         of = f"{value(claim, words)} of {numbers.count(claim['n'])} handed-off leads"
         asked.append(stating(f"{of} had no sales touch yet: who takes them?", claim))

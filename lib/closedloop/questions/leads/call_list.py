@@ -18,7 +18,7 @@ from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.sentences import Claim, first, value
+from closedloop.presentation.sentences import Claim, cases, first, value
 from closedloop.presentation.tables import record_table
 from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
 from closedloop.questions.leads.scores import score_verdict
@@ -298,8 +298,9 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     n = _of_all(found["n_listed"]) if found["n_listed"] else numbers.count(len(frame))
     who = f"{table} that come in this period" if shown.result("is_arriving") else f"open {table}"
     text = f"{n} {who} in order; internal: record ids lead back to the CRM."
+    text += " Points in brackets are beside the average record." if len(frame) else ""
     if age is not None:
-        text += f" The median one on the list is known for {value(age, shown.words)}."
+        text += f" The median one on the list ({cases(age)}) is known for {value(age, shown.words)}."
     if drawn is not None and drawn["estimate"] > 0:
         text += f" {numbers.count(drawn['estimate'])} of them are drawn, whatever their rank."
     if others is not None and others["estimate"] > 0:
@@ -322,7 +323,7 @@ def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
     if n is None or oldest is None:
         return ()
     if n["estimate"] == 0:
-        return (stating("Nobody waits for so long that a call would come unprepared.", shown.of("n_wake_up")),)
+        return (stating(f"No open one is known for more than {value(oldest, shown.words)}.", n, oldest),)
     text = (
         f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
         "or give them back. The file wake-up-list.csv holds them all."

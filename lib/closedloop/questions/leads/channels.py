@@ -144,6 +144,15 @@ _NO_SPEND = (
     "No spend is recorded, so the cost of an accepted lead or a won deal is unknown. "
     "Collect `spend` per channel and month."
 )
+_BY_COST = (
+    "Use or stop: a won deal costs less or more than over the other channels, by more than the luck of both. Keep: no "
+    "such difference, though there were enough to show twice the cost. Test: too few, or a difference that leans. "
+    "Costs are totals, not the price of one more deal."
+)
+_BY_RATE = (
+    "Use or stop: more or fewer of its leads are won than of all, by more than luck. Keep: no such difference, though "
+    "there were enough to show one. Test: too few, or a difference that leans."
+)
 _COLUMNS: Mapping[str, str | tuple[str, Column]] = {
     "n_leads": "leads",
     "n_accepted": "accepted",
@@ -200,7 +209,7 @@ def channels(
         several = "channel" in rows and rows["channel"].nunique() > 1
         answer.missing[section] = _TOO_FEW if several else _NO_CHANNEL
         return answer
-    if grown.days_to_win is not None and now.definition.has_calendar and rows["is_won"].sum() >= LEAST_SHOWN:
+    if grown.days_to_win and now.definition.has_calendar and rows["is_won"].sum() >= LEAST_SHOWN:
         answer.count([{"estimate": grown.days_to_win, "n": len(rows)}], origin, "days_to_win", unit="days")
     for row in grown.left_out:
         answer.count([row], origin._replace(source_table=str(row["table"])), "n_uncounted")
@@ -252,12 +261,7 @@ def _show_market(shown: Evidence, title: str) -> Sequence[Piece]:
             "what they cost, are left out."
         )
         said = [stating(text, wait), *said]
-    note = (
-        "Use or stop: a won deal costs less or more than over the other channels, by more than the luck of both. Keep: "
-        "no such difference, though there were enough to show twice the cost. Test: too few. Costs are totals, not the "
-        "price of one more deal."
-    )
-    return listed, lines, *said, Note(note)
+    return listed, lines, *said, Note(_BY_COST if len(shown.of("spent_amount")) else _BY_RATE)
 
 
 def _show_personas(shown: Evidence, title: str) -> Sequence[Piece]:

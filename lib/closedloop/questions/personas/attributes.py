@@ -282,6 +282,7 @@ def _count_matches(answer: Answer, judged: pd.DataFrame, *, rows: pd.DataFrame, 
             found = {"n_traits": n, "n_all": int((matches == n).sum()), "n_all_but_one": int((matches >= n - 1).sum())}
             for measure, total in found.items():
                 answer.count([{"estimate": total, "n": len(members)}], origin, measure, subject=str(name))
+    answer.results["is_cross_fitted"] = answer.now.lineage.is_cross_fitted
     if answer.stated.empty:
         answer.missing["prevalence"] = (
             "No persona has a trait: an attribute that more than "
@@ -303,4 +304,5 @@ def _show_prevalence(shown: Evidence, title: str) -> Sequence[Piece]:
         f"Rarest among its members is the full description of {shown.words.told(fewest['subject'])}: "
         f"{value(fewest, shown.words)} of {numbers.count(fewest['n'])} have every trait."
     )
-    return listed, stating(text, fewest)
+    how = "rules learned on the others" if shown.result("is_cross_fitted") else "the rule in force"
+    return listed, stating(text, fewest), Note(f"Members are those whom {how} give to the persona.")

@@ -223,7 +223,10 @@ def _kept(entry: Change, deals: pd.DataFrame, rng: np.random.Generator, resample
 def _show_samples(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: dict[str, Any] = {
         "slsw": "its segment is found again (1 is always)",
-        "n": ("rows of its segment", lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else numbers.MISSING),
+        "n": (
+            "sampled rows of its segment",
+            lambda row: numbers.count(row["slsw"]["n"]) if "slsw" in row else numbers.MISSING,
+        ),
         "split_kept_share": "its split holds in samples of all deals",
         "split_kept_since_share": "and of the deals since",
     }

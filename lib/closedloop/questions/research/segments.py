@@ -211,14 +211,14 @@ def _show_segments(shown: Evidence, title: str) -> Sequence[Piece]:
     ]
     said = [_reason(shown), _range(shown), stating(f"Verdict: {verdict}{meaning}.", _chosen(shown))]
     if len(weak):
-        columns = {
-            "n": ("rows", lambda row: numbers.count(row["slsw"]["n"])),
-            "slsw": "found again (1 is always)",
-        }
+        columns = {"n": ("rows", lambda row: numbers.count(row["slsw"]["n"])), "slsw": "found again (1 is always)"}
         pieces.append(table_of(weak, shown.words, "segment", columns, label=name))
-        weakest = records(weak.sort_values("estimate", kind="stable").head(1))[0]
+        weakest, whole = records(weak.sort_values("estimate", kind="stable").head(1))[0], records(claims.head(1))[0]
         text = f"The weakest segment is {name(weakest)}: found again at {numbers.plain(weakest['estimate'])}"
         said.append(stating(f"{text} on a scale to 1.", weakest))
+        if weak["n"].sum() < whole["n"]:
+            of = f"{numbers.count(weak['n'].sum())} rows, drawn by lot of {numbers.count(whole['n'])}"
+            said.append(stating(f"Cut were {of}; the others were then assigned to the segments.", weak, whole))
     return *pieces, Listing(said)
 
 

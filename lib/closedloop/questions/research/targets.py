@@ -357,7 +357,7 @@ def _show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
     if listed.empty:
         return (Sentence("No segment is a target, nor close to one: one offer for everyone is a valid answer."),)
     names = ", ".join(_named(shown, str(segment)) for segment in listed["segment"])
-    text = f"No segment is shown to be a target, so one offer for everyone stays valid; look first at {names}."
+    text = f"No segment is shown to be a target, so one offer for everyone stays valid; nobody can tell of {names}."
     text = f"Adapt offer, price, channels and messages for {names}." if len(aimed) else text
     shares, cells, cited = shown.of("profile_share").set_index(["field", "level"]), [], []
     for segment, personas in listed[["segment", "personas"]].astype(str).itertuples(index=False):
