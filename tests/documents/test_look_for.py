@@ -57,6 +57,13 @@ def _claims() -> pd.DataFrame:
     )
 
 
+def with_own_deals(found: Dossier, n: int, of: int) -> Dossier:
+    """The dossier, where so many of its persona's deals have the level of the first signal."""
+    own = [{"field": "sites", "level": "over 20", "estimate": n, "n": of}]
+    claims = stated(counted(own, AT, measure="signal_persona_deals", subject="fast"))
+    return replace(found, plan=stacked([found.plan, claims], CLAIM_COLUMNS))
+
+
 @pytest.fixture
 def told() -> Dossier:
     """A dossier of a set with signals: of buyers, of one persona, and of a product."""
@@ -72,11 +79,9 @@ def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> N
         "in all personas together, confirmed: the promised way in the only period so far"
     )
     assert f"over 20, {text}; of this persona fewer than ten deals: too few to tell" in shown
-    own = [{"field": "sites", "level": "over 20", "estimate": 34}]
-    claims = stated(counted(own, AT, measure="signal_persona_deals", subject="fast"))
-    known = replace(told, plan=stacked([told.plan, claims], CLAIM_COLUMNS))
-    assert f"over 20, {text}; of this persona n = 34, 2024-q1 to 2024-q4" in plain(playbook(known).glance())
-    assert "Of this persona n = 34, 2024-q1 to 2024-q4." in plain(playbook(known).signals())
+    known = with_own_deals(told, 34, of=80)
+    assert f"over 20, {text}; of this persona 34 of 80 deals, 2024-q1 to 2024-q4" in plain(playbook(known).glance())
+    assert "Of this persona 34 of 80 deals, 2024-q1 to 2024-q4." in plain(playbook(known).signals())
     against = card("look", replace(told, personas=replace(BY_NEED, signals=SIGNALS[1:2])))
     assert against == ["Against it: number of sites: 1,"]
 
@@ -107,6 +112,11 @@ def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Do
     assert state_told(first) == "not yet told: the other way in the only period so far"
     assert state_told(other) == "confirmed: the promised way in 3 of 4 periods"
     assert state_told(replace(first, n_periods=0, state="withdrawn")) == "withdrawn: too little came since to tell"
+
+
+def test_what_hardly_any_deal_of_the_persona_lacks_is_not_to_be_looked_for(told: Dossier) -> None:
+    assert [one.level for one in of_buyers(with_own_deals(told, 70, of=80))] == ["over 20", "1"]
+    assert [one.level for one in of_buyers(with_own_deals(told, 71, of=80))] == ["1"], "nine deals lack it"
 
 
 def test_the_confirmed_stands_before_what_nobody_can_tell_of_yet(told: Dossier) -> None:

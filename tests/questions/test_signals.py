@@ -84,6 +84,8 @@ def test_each_persona_is_told_how_many_deals_of_its_own_have_the_level(moved: An
     decided = by_close(now.situation.deals)
     n = (decided["channel"] == "partner").groupby(now.personas.assign(decided)).sum()
     assert own[own["field"] == "channel"].set_index("subject")["estimate"].to_dict() == n[n >= 10].to_dict()
+    sizes = now.personas.assign(decided).value_counts()
+    assert own[own["field"] == "channel"].set_index("subject")["n"].to_dict() == sizes[n[n >= 10].index].to_dict()
     assert set(own["level"]) == {"yes", "partner"}, "of signals of one persona, and of those withdrawn, nothing"
 
 

@@ -6,15 +6,17 @@ from dataclasses import replace
 import pandas as pd
 
 from closedloop.documents.document import Dossier, Line, Part
+from closedloop.period.counting import LEAST_SHOWN
 from closedloop.personas.persona_set import SIGNAL, WITHDRAW
 from closedloop.personas.signals import CONFIRMED, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span
 from closedloop.presentation.persona_words import edit_told
-from closedloop.presentation.sentences import Claim, backed, where
+from closedloop.presentation.sentences import Claim, backed, first, where
 from closedloop.presentation.signal_words import (
     CAME,
     HAD_COME,
+    PERSONA_DEALS,
     PROMISED,
     card_tables,
     deals_told,
@@ -34,7 +36,7 @@ PER_DECIDED = "won_amount_per_decided"
 
 NOT_SHOWN = (
     "No level was shown to move the chance over all personas yet; that is not to say that nothing matters. "
-    "Record the outcome of more deals."
+    "Record the outcome of more deals, and the day of each."
 )
 
 
@@ -61,7 +63,14 @@ def to_try(dossier: Dossier) -> list[Signal]:
 def _in_force(dossier: Dossier) -> list[Signal]:
     """Those of all personas, and where the persona of the page differs from them; none that its rule keeps out."""
     found = [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
-    return [one for one in found if _is_possible(dossier, one)]
+    return [one for one in found if _is_possible(dossier, one) and not _has_everybody(dossier, one)]
+
+
+def _has_everybody(dossier: Dossier, signal: Signal) -> bool:
+    """Have hardly any of the persona's deals another level, so that the signal tells none of them from the others?"""
+    about = {"subject": dossier.chosen, "field": signal.field, "level": signal.level}
+    own = first(dossier.plan, measure=PERSONA_DEALS, **about)
+    return own is not None and own["n"] - own["estimate"] < LEAST_SHOWN
 
 
 def _is_possible(dossier: Dossier, signal: Signal) -> bool:
@@ -109,7 +118,7 @@ def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
 def _own_deals(dossier: Dossier, one: Signal) -> list[Sentence]:
     """How many deals with the level the page's persona has, where several were tested together."""
     is_shared = not one.persona and len(dossier.personas.ids) > 1
-    return [deals_told(one, dossier.plan, dossier.chosen)] if is_shared else []
+    return [deals_told(one, dossier.plan, dossier.chosen, dossier.words)] if is_shared else []
 
 
 def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:

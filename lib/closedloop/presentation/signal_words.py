@@ -107,12 +107,13 @@ def moved_of(claim: Claim) -> str:
     return f"{moved.removesuffix(')')}; {cases(claim)}, {span(claim)})"
 
 
-def deals_told(signal: Signal, claims: pd.DataFrame, persona: str) -> Sentence:
+def deals_told(signal: Signal, claims: pd.DataFrame, persona: str, words: Words) -> Sentence:
     """How many deals of one persona have the level of a signal that was tested over all personas together."""
     own = first(claims, measure=PERSONA_DEALS, subject=persona, field=signal.field, level=signal.level)
     if own is None:
         return Sentence("of this persona fewer than ten deals: too few to tell")
-    return stating(f"of this persona {cases(own)}, {span(own)}", own)
+    deals = f"{value(own, words)} of {numbers.count(own['n'])} deals"
+    return stating(f"of this persona {deals}, {span(own)}", own)
 
 
 def withdrawn_told(signal: Signal, claims: pd.DataFrame, words: Words) -> Sentence:

@@ -26,9 +26,10 @@ from closedloop.workbench.period import opened
 _STEP = 10  # points from one row of chances to the next
 _NO_SIGNAL = (
     "No level of a field was shown to move the chance of winning over all personas yet. That is not to say that "
-    "nothing matters: it could not be shown. More decided deals, and more fields known when a deal is made, can show "
-    "it."
+    "nothing matters: it could not be shown. {more} can show it."
 )
+_MORE = "More decided deals, and more fields known when a deal is made,"
+_DAYS = "Deals that record the day on which they closed"
 
 
 def signals() -> Answer:
@@ -51,12 +52,12 @@ def signals() -> Answer:
     _count_by_persona(answer, [one for one in personas.signals_in_force if not one.persona])
     answer.results["n_signals"] = len(personas.signals_in_force)
     if not personas.signals_in_force:
-        answer.missing["signals"] = _NO_SIGNAL
+        answer.missing["signals"] = _NO_SIGNAL.format(more=_MORE if now.situation.is_dated else _DAYS)
     return answer
 
 
 def _count_by_persona(answer: Answer, found: Sequence[Signal]) -> None:
-    """How many decided deals of each persona have the level of each signal; fewer than ten are not shown."""
+    """How many of the decided deals of each persona have the level of each signal; fewer than ten are not shown."""
     planned, personas = Situation.planning(answer.now.situation.warehouse, answer.now.period), answer.now.personas
     deals = by_close(planned.deals) if found and planned.view.has("deals") else pd.DataFrame()
     if deals.empty:
@@ -64,8 +65,9 @@ def _count_by_persona(answer: Answer, found: Sequence[Signal]) -> None:
     edges = personas.card.edges if personas.card else {}
     fields = [name for name in dict.fromkeys(one.field for one in found) if name in deals]
     levels = decided_cases(planned, deals, personas, edges, fields)[0].levels
+    sizes = dict(levels[PERSONA].value_counts())
     rows = [
-        {"subject": str(persona), "field": one.field, "level": one.level, "estimate": int(n)}
+        {"subject": str(persona), "field": one.field, "level": one.level, "estimate": int(n), "n": int(sizes[persona])}
         for one in found
         if one.field in levels
         for persona, n in (levels[one.field] == one.level).groupby(levels[PERSONA]).sum().items()
