@@ -15,7 +15,7 @@ from closedloop.documents.document import Document, Dossier, Glance, Part
 from closedloop.documents.playbook import SalesPlaybook
 from closedloop.market.periods import Period
 from closedloop.period.store import Step
-from closedloop.personas.persona_set import Persona, PersonaSet
+from closedloop.personas.persona_set import SPLIT, Change, Persona, PersonaSet
 from closedloop.presentation.blocks import RESULTS, Sentence
 from closedloop.statistics.rules import Among, Branch, Rule
 
@@ -421,6 +421,13 @@ def test_brief_and_playbook_say_what_research_chose(persona: str, choice: str) -
     assert f"Our choice – {choice}" in plain(brief(page).whom().pieces[0])
 
 
+def test_a_part_that_was_split_by_outcomes_has_no_choice_of_research() -> None:
+    entry = Change("2025-q1", SPLIT, persona="slow", into="fast", field="sites", level="1")
+    page = dossier(personas=replace(PERSONAS, changelog=(entry,)))
+    assert any(fact.text == "our choice – none of its own" for fact in glance(playbook(page)).facts)
+    assert "our choice – none of its own: it was split from persona Slow by outcomes" in plain(playbook(page).fit())
+
+
 def test_one_market_has_no_choice_to_hand_on() -> None:
     steps = {name: Step(name) for name in ("personas", "leads")}
     steps["research"] = Step("research", missing={"targets": "There is one market, so there is no choice."})
@@ -607,6 +614,8 @@ def test_the_battlecard_says_how_often_the_rival_is_met_and_how_often_we_win() -
     assert battlecard(found).results == {
         "n_deals": 12, "n_decided": 12, "win_rate": 0.4, "win_rate_low": 0.2, "win_rate_high": 0.64,
     }  # fmt: skip
+    card = plain(battlecard(dossier("competitor", "no_decision")).glance())
+    assert "Why they decide nothing" in card and "Why buyers say no" not in card
     undecided = battlecard(dossier("competitor", "no_decision")).standing
     assert said(undecided) == ["11 of 40 ended deals had no decision (28 %)."]
 

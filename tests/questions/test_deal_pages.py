@@ -59,9 +59,9 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
         (
             "loss_reasons",
-            "by the seller's account, most often: price 50 % (40–60 %, n = 40), then budget 30 %",
+            "by the seller's account: price 50 % (40–60 %, n = 40), then budget 30 %",
         ),
-        ("loss_reasons", "Lost deals, by the buyer's account, most often: trust 60 % (30–80 %, n = 20)."),
+        ("loss_reasons", "Lost deals, by the buyer's account: trust 60 % (30–80 %, n = 20)."),
         ("loss_reasons", "10 % (5–15 %, n = 20) of deals that were not won lack a reason that can be read."),
         ("loss_reasons", "40 % (35–45 %, n = 20) of deals with both accounts: seller and buyer name the same"),
         ("adjusted", "Plan, within number of sites – the difference turns round: +11 points from like others, −8"),
@@ -95,6 +95,12 @@ def test_the_largest_effect_that_holds_leads_and_nothing_is_said_when_none_does(
     held = claims({"verdict": "refused", "effect": 0.5}, {"level": "1"})
     assert first_lines(held).startswith("Number of sites: 1 – won more often")
     assert "Nothing was shown to differ by number of sites" in first_lines(claims({"verdict": "refused"}))
+
+
+def test_what_all_of_a_persona_are_by_their_rule_is_no_headline() -> None:
+    share = {"measure": "share", "subject": "fast", "effect": -0.9, "estimate": 0.001, "claim_id": "settled"}
+    assert first_lines(claims(share, {"level": "1"})).startswith("Number of sites: 1 – won more often")
+    assert "less common" in first_lines(claims(share | {"estimate": 0.01}, {"level": "1"}))
 
 
 def test_rates_are_said_before_amounts_whatever_their_size() -> None:
@@ -186,7 +192,7 @@ def test_what_like_for_like_goes_the_findings_own_way_does_not_turn_round(low: f
     other = {"measure": "win_rate_reversed", "family": "none", "verdict": "estimated", "unit": "points", "low": low}
     other |= {"high": low + 0.3, "estimate": low + 0.15, "baseline": 0.0, "cell": "adjusted", "within": "period"}
     ledger = claims({"effect": -0.35}, other | {"claim_id": "adjusted"})
-    assert ("turns round" in page("findings", ledger)) is is_unlike
+    assert ("the count hides a difference" in page("findings", ledger)) is is_unlike
     assert ("1 hold" in page("findings", ledger)) is not is_unlike
 
 

@@ -40,8 +40,7 @@ class Battlecard(Document):
         general = [text for text in dossier.texts("limit") if numbers.is_missing(text["topic"])]
         cards = [
             Part("How we stand", [Line.of(said) for said in self.standing], name="who"),
-            Part("Why buyers say no", heard(dossier, "loss_topic", most),
-                 empty="Ask buyers who said no; log it as a note of kind loss."),
+            self._why(most),
             Part("Ask", plainly(self._asked, most), empty=f"No questions. {NO_TEXTS}"),
             Part("Answer", plainly(self._written("answer"), most), empty=f"No answers about it. {NO_TEXTS}"),
             glance.written(dossier, "Walk away when", "disqualifier", "walk", most),
@@ -49,6 +48,14 @@ class Battlecard(Document):
             Part("Last verified", self._age, empty="Neither texts nor deals about it carry a date."),
         ]  # fmt: skip
         return self._shown(glance.page(dossier, [], cards))
+
+    def _why(self, most: int) -> Part:
+        """Why buyers say no, in their words' topics; why they decide nothing, as sellers recorded it."""
+        if self._is_undecided:
+            reasons = share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
+            return Part("Why they decide nothing", reasons, empty="Record deals.loss_reason of such deals.")
+        empty = "Ask buyers who said no; log it as a note of kind loss."
+        return Part("Why buyers say no", heard(self.dossier, "loss_topic", most), empty=empty)
 
     def met(self) -> Shown:
         """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""

@@ -15,6 +15,7 @@ from closedloop.market.files import slug, write_atomic
 from closedloop.market.periods import Period
 from closedloop.period.counting import LEAST_SHOWN
 from closedloop.period.store import Step, as_csv, plain
+from closedloop.personas.lineage import roots
 from closedloop.personas.notes import HEARD
 from closedloop.personas.persona_set import Persona, PersonaSet
 from closedloop.presentation import numbers
@@ -210,8 +211,9 @@ class Dossier:
     @property
     def choice(self) -> Sentence:
         """What 01 research chose for the segment that the persona stands for, and why."""
-        rows = self.table("research", "targets")
-        mine = [row for row in records(rows) if self.chosen in row["personas"].split(", ")]
+        if (whole := roots(self.personas)[self.chosen]) != self.chosen:  # research chose among segments
+            return Sentence(f"our choice – none of its own: it was split from {self.words.told(whole)} by outcomes")
+        mine = [row for row in records(self.table("research", "targets")) if self.chosen in row["personas"].split(", ")]
         if not mine:
             missing = self.steps["research"].missing if "research" in self.steps else {}
             lacking = missing.get("targets", "it stands for no segment of the market").rstrip(".")

@@ -29,6 +29,7 @@ from closedloop.presentation.words import Words
 from closedloop.workbench.answer import Answer, Evidence
 
 MOST_SENTENCES = 6
+SETTLED = 0.005  # misses of entry, not exceptions
 FEWEST_SHOWN = 10  # smaller groups are not shown with attributes (privacy, k = 10)
 _RANKS = {"supported": 0, "leaning": 1, "indistinguishable": 2, "refused": 3}
 
@@ -79,10 +80,13 @@ def in_words(claims: pd.DataFrame, evidence: Evidence, counted: pd.DataFrame | N
 def strongest(evidence: Evidence) -> list[Sentence]:
     """The largest effect that holds, like for like too; else one that does not, said so; else that nothing differs.
 
-    How fields are recorded, and which of our own methods predicts better, is no finding about the market.
+    How fields are recorded, and which of our own methods predicts better, is no finding about the market; nor is what
+    all of a persona are, or none: a rule has it so.
     """
-    is_own = evidence.ledger["family"].str.endswith("recording") | (evidence.ledger["family"] == "duel")
-    claims = evidence.ledger[~is_own]
+    ledger = evidence.ledger
+    is_own = ledger["family"].str.endswith("recording") | (ledger["family"] == "duel")
+    is_settled = (ledger["measure"] == "share") & ((ledger["estimate"] - 0.5).abs() > 0.5 - SETTLED)
+    claims = ledger[~(is_own | is_settled)]
     compared = claims[claims["family"] != "none"]
     supported = compared[compared["verdict"] == "supported"]
     held = pd.concat([ranked(part) for part in (holding(compared, claims), supported)])

@@ -210,7 +210,7 @@ def _show_reasons(shown: Evidence, title: str) -> Sequence[Piece]:
             pieces.append(dots_of(rows, shown.words, f"{asked} By {account}", f"share of {deals} with a reason", name))
             most = records(rows.head(2))  # no verdict says that the first leads the second
             named = ", then ".join(f"{name(row)} {backed(row, shown.words)}" for row in most)
-            pieces.append(stating(f"{capital(deals)}, by {account}, most often: {named}.", *most))
+            pieces.append(stating(f"{capital(deals)}, by {account}: {named}.", *most))
     for measure, text in (
         ("uncoded_loss_share", "of deals that were not won lack a reason that can be read"),
         ("loss_reason_agreement", "of deals with both accounts: seller and buyer name the same reason"),

@@ -32,11 +32,10 @@ from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
 from closedloop.terms import OWN_DOING
 from closedloop.workbench.answer import Answer, Evidence
-from closedloop.workbench.comparison import in_words
+from closedloop.workbench.comparison import SETTLED, in_words
 from closedloop.workbench.period import opened
 from closedloop.workbench.redraws import ShareRedraw
 
-_SETTLED = 0.005  # misses of entry, not exceptions
 _MOST_LED, _MOST_ROWS, _MOST_NAMED = 3, 20, 6
 _MAJORITY, _APART = 0.5, 0.05
 _RECORDED = 0.5  # of a persona's members: where fewer record an attribute, its share says how many do
@@ -122,7 +121,7 @@ def _implied(rows: pd.DataFrame, rule: pd.DataFrame) -> pd.DataFrame:
     for name in rows.columns:
         cells = [crossed_counts(rule[by], rows[name], everybody)[1] for by in rule.columns]
         shares = [table.div(table.sum(axis=1), axis=0) for table in cells]
-        settled = [table.columns[((table < _SETTLED) | (table > 1 - _SETTLED)).all()] for table in shares]
+        settled = [table.columns[((table < SETTLED) | (table > 1 - SETTLED)).all()] for table in shares]
         found += [(name, level) for level in sorted({level for levels in settled for level in levels})]
     return pd.DataFrame(found, columns=["field", "level"], dtype="str")
 

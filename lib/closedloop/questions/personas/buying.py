@@ -37,7 +37,7 @@ _TABLES: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
         },
         "Counted, not tested: who was met in a won deal may have been brought in when it went well.",
         "weighed_share",
-        "Weighed most often within a persona",
+        "First of what is weighed",
     ),
     "stages": (
         "persona and stage",

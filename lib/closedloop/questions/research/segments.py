@@ -92,6 +92,8 @@ def segments(
         weak = found.slsw[found.slsw["k"] == k].rename(columns={"slsw": "estimate", "size": "n"})
         weak = weak.assign(field="segment", level=weak["segment"].astype(str))
         answer.estimate(weak, answer.origin(days, "slsw"), "slsw", unit="ratio")
+        if (n_cut := int(weak["n"].sum())) < len(found.labels):
+            answer.count([{"estimate": n_cut, "n": len(found.labels)}], answer.origin(days, "slsw"), "n_cut")
     answer.results |= {
         "recommended_k": k,
         "verdict": found.verdict,
@@ -213,12 +215,12 @@ def _show_segments(shown: Evidence, title: str) -> Sequence[Piece]:
     if len(weak):
         columns = {"n": ("rows", lambda row: numbers.count(row["slsw"]["n"])), "slsw": "found again (1 is always)"}
         pieces.append(table_of(weak, shown.words, "segment", columns, label=name))
-        weakest, whole = records(weak.sort_values("estimate", kind="stable").head(1))[0], records(claims.head(1))[0]
+        weakest = records(weak.sort_values("estimate", kind="stable").head(1))[0]
         text = f"The weakest segment is {name(weakest)}: found again at {numbers.plain(weakest['estimate'])}"
         said.append(stating(f"{text} on a scale to 1.", weakest))
-        if weak["n"].sum() < whole["n"]:
-            of = f"{numbers.count(weak['n'].sum())} rows, drawn by lot of {numbers.count(whole['n'])}"
-            said.append(stating(f"Cut were {of}; the others were then assigned to the segments.", weak, whole))
+    if cut := shown.first("n_cut"):
+        of = f"{value(cut, shown.words)} rows, drawn by lot of {numbers.count(cut['n'])}"
+        said.append(stating(f"Cut were {of}; the others were then assigned to the segments.", cut))
     return *pieces, Listing(said)
 
 
