@@ -13,6 +13,7 @@ from closedloop.market.definition import read_definition
 from closedloop.market.periods import find_period
 from closedloop.market.warehouse import open_warehouse
 from closedloop.presentation.persona_words import words_for
+from closedloop.terms import OWN_DOING
 
 EXTENT = {"": (0.9, 1.0), "mostly ": (0.5, 0.9), "more often ": (0.0, 0.5)}
 
@@ -85,8 +86,11 @@ def test_a_name_says_no_more_than_its_members_have(planned: tuple[str, str, Path
 
 
 def test_facts_on_the_glance_hold_for_one_in_twenty_and_are_not_the_rule(planned: tuple[str, str, Path]) -> None:
-    market, n_facts = planned[0], 0
+    market, n_facts, n_ours = planned[0], 0, 0
     for page in playbooks(*planned):
+        n_ours += int(
+            (page.dossier.attributes["field"].isin(OWN_DOING) & (page.dossier.attributes["effect"] > 0)).sum()
+        )
         members = described(market, page).query("persona == @page.dossier.chosen")
         for fact in page.dossier.facts.itertuples():
             has = (
@@ -95,9 +99,10 @@ def test_facts_on_the_glance_hold_for_one_in_twenty_and_are_not_the_rule(planned
                 else members[fact.field] == fact.level
             )
             assert has.sum() >= 0.05 * len(members)
-            assert fact.field not in page.dossier.personas.rule.fields
+            assert fact.field not in (*page.dossier.personas.rule.fields, *OWN_DOING)
             n_facts += 1
-    assert n_facts >= {"harbor": 2, "bank": 1}[market]  # how many, so that the loop above has judged some
+    # so that the loop above has judged some, or has left out what the bank did itself: its telephone lines
+    assert n_facts >= 2 if market == "harbor" else n_ours >= 1
 
 
 def test_brief_and_playbook_tell_the_choice_of_the_table(planned: tuple[str, str, Path]) -> None:

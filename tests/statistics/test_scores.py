@@ -336,6 +336,14 @@ def test_refining_the_bank_score_beats_freezing_it_at_half_time(validity, mirror
     validity("bank-refined-pooled", paired_bootstrap(*pair, rng=rng(), measure="auc_within").low, n=n)
 
 
+def test_a_base_rate_ranks_nothing_without_dates() -> None:
+    """Each fold's base rate is lower the more of its rows were won: among folds it would rank the wrong way round."""
+    x = pd.DataFrame({"size": np.arange(120) % 7, "row": np.arange(120)})
+    score = fit_score(x, (np.arange(120) % 3 == 0).astype(int), None, rng=rng())
+    rows = score.quality.set_index("model")
+    assert rows.loc["base rate", ["auc", "auc_within"]].tolist() == [0.5, 0.5]
+
+
 @pytest.mark.real
 def test_b2b_deals_are_ranked_without_the_leak_of_duplicates(validity, mirror):
     deals = pd.read_csv(mirror / "b2b" / "B2B_sales_data.csv", sep=";")

@@ -45,12 +45,12 @@ _FEWEST_ROWS = 40
 class Score:
     """A fitted score with the evidence from rows that it had not seen.
 
-    ``quality``: one row per model tried, with model, n, brier, log_loss, ece, auc, auc_within, calibration_slope and
-    gain (log-loss gained over the better base rate, paired bootstrap), and the 90 % intervals auc_low, auc_high,
-    auc_within_low, auc_within_high, gain_low, gain_high. ``held_out_y`` and ``held_out_p``: outcomes and the chosen
-    model's probabilities out of time (out of fold without dates); ``splits``: of which places, in the order of time,
-    they were learned, and which were asked. ``ranking``: what orders rows whatever the verdict; ``held_out_ranking``:
-    by what it would have ordered those that were asked.
+    ``quality``: one row per model tried, with model, n, brier, log_loss, ece, auc, auc_within (without dates both are
+    inside the folds), calibration_slope and gain (log-loss gained over the better base rate, paired bootstrap), and
+    the 90 % intervals auc_low, auc_high, auc_within_low, auc_within_high, gain_low, gain_high. ``held_out_y`` and
+    ``held_out_p``: outcomes and the chosen model's probabilities out of time (out of fold without dates); ``splits``:
+    of which places, in the order of time, they were learned, and which were asked. ``ranking``: what orders rows
+    whatever the verdict; ``held_out_ranking``: by what it would have ordered those that were asked.
     ``verdict``: "usable" when the within-period AUC's interval lies above .5 and the log-loss beats both base rates.
     ``shown_as``: "probability" when usable and calibrated, else "rank".
     """
@@ -134,7 +134,9 @@ def fit_score(
     task = _Task(rows, outcome, history.lagged(), half_life_rows if when is not None else np.inf, rng, learner)
     splits, block, guesses = _held_out(task, models if _enough(outcome) else _PLAIN)
     tested = np.concatenate([asked for _, asked in splits])
-    quality = _quality(outcome[tested], block, guesses, rng)
+    # chances of different folds have no common order: a base rate, which is lower where more were won, would be one
+    whole = block if when is None else 0 * block
+    quality = _quality(outcome[tested], (whole, block), guesses, rng)
     model = _chosen(quality)
     usable = _usable(quality, model)
     calibrated = usable and _calibrated(quality, model)
@@ -193,11 +195,13 @@ def _enough(outcome: Floats) -> bool:
 def _held_out(
     task: _Task, models: Sequence[ModelName]
 ) -> tuple[list[tuple[Ints, Ints]], Ints, dict[ModelName, Floats]]:
-    """Rows seen and asked, the block of each that was asked, and every model's probabilities for them."""
+    """Rows seen and asked, the block of each that was asked (its fold), and every model's probabilities for them."""
     dated = np.isfinite(task.half_life_rows)
     splits = _later(len(task.y)) if dated else _folds(task.x, task.rng)
     tested = np.concatenate([asked for _, asked in splits])
-    block = np.arange(len(tested)) * max(len(tested) // _BLOCK_ROWS, 1) // len(tested) if dated else 0 * tested
+    block = np.arange(len(tested)) * max(len(tested) // _BLOCK_ROWS, 1) // len(tested)
+    if not dated:
+        block = np.repeat(np.arange(len(splits)), [len(asked) for _, asked in splits])
     offered = [m for m in models if dated or m != "lagged base rate"]
     guesses = {m: np.concatenate([task.guess(m, seen, asked) for seen, asked in splits]) for m in offered}
     return splits, block, guesses
@@ -217,16 +221,18 @@ def _folds(x: pd.DataFrame, rng: np.random.Generator, n_folds: int = 5) -> list[
     return [(seen, asked) for seen, asked in pairs if len(seen) and len(asked)] or [(everything, everything)]
 
 
-def _quality(y: Floats, block: Ints, guesses: dict[ModelName, Floats], rng: np.random.Generator) -> pd.DataFrame:
+def _quality(
+    y: Floats, blocks: tuple[Ints, Ints], guesses: dict[ModelName, Floats], rng: np.random.Generator
+) -> pd.DataFrame:
     plain = [guesses[m] for m in _PLAIN if m in guesses]
     rival = min(plain, key=lambda p: log_loss(y, p))
-    return pd.DataFrame([_judged(model, y, p, rival, block, rng) for model, p in guesses.items()])
+    return pd.DataFrame([_judged(model, y, p, rival, blocks, rng) for model, p in guesses.items()])
 
 
 def _judged(
-    model: str, y: Floats, p: Floats, rival: Floats, block: Ints, rng: np.random.Generator
+    model: str, y: Floats, p: Floats, rival: Floats, blocks: tuple[Ints, Ints], rng: np.random.Generator
 ) -> dict[str, float | str]:
-    whole, within = (auc_within_interval(y, p, part) for part in (np.zeros(len(y)), block))
+    whole, within = (auc_within_interval(y, p, part) for part in blocks)
     gain = paired_bootstrap(y, rival, p, rng=rng)
     return {
         "model": model,
