@@ -76,6 +76,7 @@ BESIDE = {
     "market.staging.checks": "is a value not allowed, or at odds with another? None is",
     "market.staging.audit": "what was done to rows: nothing",
     "personas.persona_set": "the persona of each deal",
+    "documents.signals": "can the persona have that berth? Its rule does not ask for it",
     "personas.signals": "the signals of the set in force: none",
     "personas.points_card": "the points of the set in force: none, of so few deals",
     "statistics.rules": "the rule that tells it",

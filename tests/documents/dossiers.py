@@ -27,7 +27,7 @@ TARGETS = {"segment": ["0", "1"], "personas": ["fast", ""], "choice": ["target",
            "reason": ["more attractive", "too small a share of the market"]}  # fmt: skip
 TABLES = {
     "research": {"targets": pd.DataFrame(TARGETS)},
-    "personas": {"changes": pd.DataFrame([CHANGED]), "whom": pd.DataFrame({"field": ["sites"]})},
+    "personas": {"changes": pd.DataFrame([CHANGED]), "whom": pd.DataFrame({"field": ["sites", "region"]})},
     "leads": {"next_leads": pd.DataFrame([NEXT_LEAD])},
     "handoff": {},
     "deals": {},

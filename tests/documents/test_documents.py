@@ -320,7 +320,7 @@ def test_the_annex_lists_every_claim_that_the_page_has_cited_and_no_other() -> N
     assert isinstance(annex, Part) and annex.is_internal
     listed = [row[0] for row in annex.tables[0].rows]
     assert listed[: len(short)] == short and len(set(listed)) == len(listed)
-    assert len(listed) == 10 and set(listed) <= set(page.dossier.ledger["claim_id"])
+    assert len(listed) == 9 and set(listed) <= set(page.dossier.ledger["claim_id"])
     raised = set(PLANNED.query("measure == 'win_rate_when_raised'")["claim_id"])
     assert raised <= set(listed) and not raised & set(short)
     assert page.claims["claim_id"].tolist() == listed
@@ -349,8 +349,9 @@ def test_what_a_page_read_and_the_rule_as_sql_stand_at_its_end() -> None:
 
 
 QUALIFYING = claims(
-    {"claim_id": "more", "field": "sites", "level": "over 20"},
-    {"claim_id": "less", "field": "sites", "level": "1", "effect": -0.1},
+    {"claim_id": "more", "field": "sites", "level": "1"},
+    {"claim_id": "never", "field": "sites", "level": "over 20"},  # none of the persona has them by its rule
+    {"claim_id": "less", "field": "region", "level": "north", "effect": -0.1},
     {"claim_id": "perhaps", "field": "sites", "level": "2-5"},
     {"claim_id": "turned", "field": "sites", "level": "6-20"},
     {"claim_id": "quarter", "field": "is_quarter_end", "level": "yes"},
@@ -396,7 +397,7 @@ def test_what_was_observed_stands_beside_the_stop_rule() -> None:
     kept = {"claim_id": "kept", "measure": "promise", "field": "promise", "level": "n_touches", "unit": "count"}
     kept |= {"estimate": 1.0, "n": 30, "family": "none", "verdict": "estimated", "notebook": "04_handoff"}
     text = plain(playbook(dossier(outcome=claims(kept))).cadence())
-    assert "Leads of all personas that were touched and given up had been touched 1 times (median, n = 30," in text
+    assert "Touches of leads of all personas that were touched and given up 1 (median, n = 30," in text
     assert "given up had been touched" not in plain(playbook(dossier()).cadence())
 
 
@@ -680,8 +681,8 @@ def test_what_is_known_only_later_is_neither_looked_for_nor_in_sight() -> None:
     late = WISH | {"claim_id": "late", "field": "wants_speed", "is_retrospective": True}
     page = dossier(plan=claims(WISH | {"claim_id": "told"}, late))
     assert list(page.facts["claim_id"]) == ["told"]
-    more = {"claim_id": "more", "field": "sites", "level": "over 20"}
-    held = claims(more, more | {"claim_id": "late", "level": "1", "is_retrospective": True})
+    more = {"claim_id": "more", "field": "region", "level": "north"}
+    held = claims(more, more | {"claim_id": "late", "level": "south", "is_retrospective": True})
     found = lines_of(playbook(dossier(outcome=held)).qualification())
     assert found["What has been measured to matter"] == [("more",)]
 

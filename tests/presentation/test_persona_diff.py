@@ -115,7 +115,8 @@ def test_a_signal_that_enters_or_leaves_says_by_how_much_and_for_whom() -> None:
     texts = [edit_told(entry, NAMES).replace("\N{NO-BREAK SPACE}", " ") for entry in (ENTERED, LEFT, FLAG)]
     assert texts == [
         "Number of sites: over 20: +9 points (4 to 14), in all personas together, from now on",
-        "Number of sites: over 20 is in force no longer: promised +9 points, came +1 point (−4 to 6)",
+        "Number of sites: over 20 is in force no longer: promised +9 points, came +1 point (−4 to 6) in its last "
+        "periods to 2024-q4",
         "Is large: +9 points (4 to 14), in persona Fast start, beside the other personas, from now on",
     ]
     assert edit_evidence(ENTERED) == "n = 227, q = 0.004, deals to 2024-q4"

@@ -18,7 +18,7 @@ from tests.questions.refinement_claims import CLAIMS as REFINEMENT
 
 SAID: list[tuple[Show, pd.DataFrame, str]] = [
     (promises.show_promises, HANDOFF, "cannot tell"),
-    (promises.show_promises, HANDOFF, "1 of 2 promises that can be judged were kept."),
+    (promises.show_promises, HANDOFF, "1 of 2 promises that can be judged was kept."),
     (waterfall._show_waterfall, HANDOFF, "50 leads were handed off; of those decided, sales accepted 60 % (49–70 %,"),
     (promises._show, HANDOFF, "9 of 18 rejected leads had no sales touch before; 30 % (20–42 %, n = 48) of leads were"),
     (promises._show, HANDOFF, "The median lead waited 4 days (3–5 days, n = 50); 25 % (16–36 %, n = 50) of all"),

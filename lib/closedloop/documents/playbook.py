@@ -170,6 +170,10 @@ class SalesPlaybook(Document):
         asked = [Table(heads, tuple(rows), (False,) * 4)] if rows else []
         whom = set(dossier.table("personas", "whom").get("field", ()))
         matters = self._measured(lambda field: field in whom, is_early=True)
+        can_be = [
+            signals.is_possible(dossier, *level) for level in zip(matters["field"], matters["level"], strict=True)
+        ]
+        matters = matters[pd.Series(can_be, index=matters.index, dtype=bool)]
         tried = self._measured(lambda field: field not in whom and dossier.is_known_at_creation(field), is_early=True)
         more, less = matters[matters["effect"] > 0], matters[matters["effect"] < 0].sort_values("effect", kind="stable")
         others = (
@@ -183,7 +187,7 @@ class SalesPlaybook(Document):
         return self._shown(
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
             Part("What has been measured to matter", self._said(more, most),
-                 intro="For the whole market; look for these when you qualify.",
+                 intro="For the whole market, as far as this persona can have it; look for these when you qualify.",
                  empty=nothing),
             *(Part(title, self._said(found, most), intro=intro) for title, found, intro in others if len(found)),
         )  # fmt: skip
@@ -253,8 +257,8 @@ class SalesPlaybook(Document):
             lines.append(Line(f"{touches} touches before giving up: the stop rule", mark="promised"))
         given_up = first(dossier.outcome, measure="promise", level="n_touches")
         if given_up is not None:
-            told = f"{value(given_up, dossier.words)} times (median, {cases(given_up)}, {span(given_up)})"
-            text = "Leads of all personas that were touched and given up had been touched"
+            told = f"{value(given_up, dossier.words)} (median, {cases(given_up)}, {span(given_up)})"
+            text = "Touches of leads of all personas that were touched and given up"
             lines.append(Line(text, told, claims=claim_ids(given_up)))
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
@@ -276,7 +280,7 @@ class SalesPlaybook(Document):
         own = own[own["measure"].isin(_EXPECTED) | (own["family"] != "none")].drop_duplicates("measure")
         lines = [Line.of(said) for said in honestly(firm(own, dossier.ledger), dossier.ledger, dossier.words)]
         moved = glance.moved(dossier, Verdict.SUPPORTED, Verdict.LEANING)
-        first_one = "This is the first promise."
+        first_one = "No promise was in force in the period before."
         if dossier.result("personas", "only_won"):
             first_one = "No win rate is promised while only won deals are recorded: record lost ones as well."
         return self._shown(

@@ -12,7 +12,7 @@ from closedloop.personas.signals import CONFIRMED, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span
 from closedloop.presentation.persona_words import edit_told
-from closedloop.presentation.sentences import Claim, backed, first, where
+from closedloop.presentation.sentences import LEAST_COVERED, Claim, backed, first, where
 from closedloop.presentation.signal_words import (
     CAME,
     HAD_COME,
@@ -63,24 +63,26 @@ def to_try(dossier: Dossier) -> list[Signal]:
 def _in_force(dossier: Dossier) -> list[Signal]:
     """Those of all personas, and where the persona of the page differs from them; none that its rule keeps out."""
     found = [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
-    return [one for one in found if _is_possible(dossier, one) and not _has_everybody(dossier, one)]
+    return [one for one in found if is_possible(dossier, one.field, one.level) and not _has_everybody(dossier, one)]
 
 
 def _has_everybody(dossier: Dossier, signal: Signal) -> bool:
     """Have hardly any of the persona's deals another level, so that the signal tells none of them from the others?"""
     about = {"subject": dossier.chosen, "field": signal.field, "level": signal.level}
     own = first(dossier.plan, measure=PERSONA_DEALS, **about)
-    return own is not None and own["n"] - own["estimate"] < LEAST_SHOWN
+    return own is not None and own["n"] - own["estimate"] < max(LEAST_SHOWN, LEAST_COVERED * own["n"])
 
 
-def _is_possible(dossier: Dossier, signal: Signal) -> bool:
-    """Can somebody whom the rule gives to the persona have the signal's level, where the rule asks for its field?"""
-    rule, field = dossier.personas.rule, signal.field
-    level = dossier.words.level(field, signal.level)  # in words a flag of the rule is called as one of a signal
+def is_possible(dossier: Dossier, field: str, wanted: str) -> bool:
+    """Can somebody whom the rule gives to the persona have that level, where the rule asks for the field?"""
+    rule, level = (
+        dossier.personas.rule,
+        dossier.words.level(field, wanted),
+    )  # in words a flag of the rule is called as one of a signal
 
     def allows(branch: Branch) -> bool:
         asked = [one for one in branch.conditions if isinstance(one, Among) and one.field == field]
-        if signal.level == MISSING:
+        if wanted == MISSING:
             return all(one.missing for one in asked)
         return all((level in {dossier.words.level(field, name) for name in one.levels}) != one.others for one in asked)
 

@@ -269,7 +269,8 @@ def _signal_edit(entry: Change, words: Words) -> str:
     named += f", {for_whom(entry.persona, words)}," if entry.persona else ""
     if entry.by_duel:
         return f"{named} is in force no longer: the sets of all periods predicted worse than renewed rates alone"
-    return f"{named} is in force no longer: promised {numbers.moved(entry.baseline)}, came {moved}"
+    came = f"came {moved} in its last periods to {entry.last_period}"
+    return f"{named} is in force no longer: promised {numbers.moved(entry.baseline)}, {came}"
 
 
 def edit_evidence(entry: Change) -> str:

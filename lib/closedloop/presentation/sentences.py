@@ -31,7 +31,6 @@ _REASONS: Mapping[str, str] = {
 }
 _WHOSE = ("subject", "field", "level")
 NOTHING_SEEN, TOO_SMALL = "no detectable difference", "no difference that counts"
-_HIDDEN = 0.005  # a difference as counted that is none: nothing can turn round
 SURE = 0.10  # q of a difference that is shown
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
@@ -339,7 +338,7 @@ def _listed(names: list[str], most: int = 5) -> str:
 def turned(claim: dict[str, object], words: Words) -> Sentence:
     """What becomes of a difference once like is compared with like; ``claim``: one on ``TURNS`` of ``UNLIKE``."""
     within, counted = (numbers.signed_points(claim[name]) for name in ("estimate", "baseline"))
-    is_hidden = abs(float(str(claim["baseline"]))) < _HIDDEN
+    is_hidden = abs(float(str(claim["baseline"]))) < words.definition.claims.practical_threshold
     said = {
         TURNS["yes"]: "the count hides a difference" if is_hidden else "the difference turns round",
         TURNS["nothing"]: "nothing worth knowing is left of the difference",

@@ -193,7 +193,8 @@ def show_promises(shown: Evidence, title: str) -> Sequence[Piece]:
     kept = shown.first("n_promises_kept")
     if kept is None:
         return listed, Sentence("No promise could be judged yet.")
-    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises that can be judged were kept"
+    verb = "was" if kept["estimate"] == 1 else "were"
+    text = f"{numbers.count(kept['estimate'])} of {numbers.count(kept['n'])} promises that can be judged {verb} kept"
     just = [claim for claim in records(claims) if _is_kept(claim) == _JUST_MISSED]
     text += f"; just missed: {', '.join(names[claim['level']] for claim in just)}" if just else ""
     return listed, stating(f"{text}.", kept, *just)

@@ -294,7 +294,7 @@ def _show_prevalence(shown: Evidence, title: str) -> Sequence[Piece]:
         "n_traits": "traits described",
         "n": ("members", lambda row: numbers.count(row["n_all"]["n"])),
         "n_all": "match all traits",
-        "n_all_but_one": "match all but one",
+        "n_all_but_one": "match all, or all but one",
     }
     listed = table_of(shown.claims, shown.words, "persona", columns, caption=title)
     full = shown.of("n_all")

@@ -146,7 +146,7 @@ def _listed(listed: Sequence[Signal], shown: Evidence, caption: str) -> Table:
             numbers.moved(one.points, one.low, one.high),
             numbers.count(one.n),
             signal_words.for_whom(one.persona, words),
-            one.entered,
+            one.entered if one.is_in_force else one.since_period or one.entered,
             numbers.moved(one.since_points, one.since_low, one.since_high),
             numbers.count(one.since_n) if one.since_n else numbers.MISSING,
             signal_words.state_told(one),

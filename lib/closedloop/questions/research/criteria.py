@@ -97,16 +97,19 @@ class Criteria:
     def segment_of(self) -> dict[str, str]:
         """Persona -> the segment whose rows it holds more of than of any other, for that segment's size.
 
-        A part of a split persona that has fewer than ten rows stays with it. One persona for everyone stands for no
+        A part of a split persona stands for the segment that holds most of its rows; one of fewer than ten rows stays
+        with its whole. One persona for everyone stands for no
         segment: nothing in the records tells segments apart.
         """
         if len(self.in_force.personas) < 2:
             return {}
-        sizes = self.assigned.value_counts()
-        root = {name: name if sizes.get(name, 0) >= LEAST_SHOWN else of for name, of in roots(self.in_force).items()}
+        sizes, whole = self.assigned.value_counts(), roots(self.in_force)
+        parts = [name for name, of in whole.items() if name != of and sizes.get(name, 0) >= LEAST_SHOWN]
+        root = {name: name if name in parts else of for name, of in whole.items()}
         table = pd.crosstab(self.assigned.map(lambda name: root.get(name, name)), self.found.labels.astype(str))
         lift = (table / table.sum()).reindex(columns=self.ids, fill_value=0.0)
         of_root = {str(name): str(row.idxmax()) for name, row in lift.iterrows()}
+        of_root |= {name: str(table.loc[name].idxmax()) for name in root if root[name] == name and name in parts}
         return {name: of_root[root[name]] for name in self.in_force.ids if root[name] in of_root}
 
     def personas_of(self, segment: str) -> list[str]:

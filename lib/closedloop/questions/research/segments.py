@@ -264,7 +264,7 @@ def _range(shown: Evidence) -> Sentence:
     if not lowest or lowest == highest:
         text = "The criteria agree on the number." if listed else "No other criterion could be computed."
         return stating(text, _chosen(shown))
-    apart = f"The criteria name {lowest} to {highest}{f' ({listed})' if listed else ''}"
+    apart = f"With what is found again they name {lowest} to {highest}{f' ({listed})' if listed else ''}"
     tail = "fit alone goes on rewarding finer cuts, and only what is found again can be worked with"
     return stating(f"{apart}: {tail}.", _chosen(shown))
 

@@ -318,7 +318,7 @@ def _show_targets(shown: Evidence, title: str) -> Sequence[Piece]:
         if x is not None and y is not None:
             place = {"x": x["estimate"], "x_low": x["low"], "x_high": x["high"]}
             place |= {"y": y["estimate"], "y_low": y["low"], "y_high": y["high"]}
-            label, is_sure = _named(shown, segment, most=1), row["choice"] == "target"
+            label, is_sure = shown.words.name(segment), row["choice"] == "target"
             points.append({**place, "label": label, "is_sure": is_sure, "claims": claim_ids(x, y)})
     measures = {f"criterion_{name}": text for name, text in NAMES.items()}
     measures |= {"recognised_share": "members whom the rule finds"}
@@ -331,21 +331,24 @@ def _show_targets(shown: Evidence, title: str) -> Sequence[Piece]:
     ]
     components = Table(("criterion", *map(words.name, segments)), tuple(cells), (False, *(True for _ in segments)),
                        claims=tuple(map(claim_ids, stated.values())))  # fmt: skip
+    whose = Note(
+        "Growth, and what deals say, are of the records of a segment's personas: the rule finds but some members."
+    )
     if len(points) < len(rows):  # an axis is unknown
-        return components, Listing(said)
+        return components, whose, Listing(said)
     name = title or "Which segments are attractive, and where are we strong?"
     caption = (
         "Filled: a target; hollow: not, or nobody can tell. Bars: 90 % intervals that hold for all segments at once."
     )
     picture = positions(pd.DataFrame(points), name, ("own strength", "attractiveness"), caption=caption)
-    return picture, components, Listing(said)
+    return picture, components, whose, Listing(said)
 
 
-def _named(shown: Evidence, segment: str, most: int | None = None) -> str:
-    """A segment with the personas that stand for it, or the first of them: "segment 0 (persona Low price)"."""
+def _named(shown: Evidence, segment: str) -> str:
+    """A segment with the personas that stand for it: "segment 0 (persona Low price)"."""
     rows = shown.table("targets")
     personas = rows.loc[rows["segment"] == segment, "personas"] if len(rows) else pd.Series(dtype="str")
-    names = [shown.words.told(name) for ids in personas if ids for name in ids.split(", ")][:most]
+    names = [shown.words.told(name) for ids in personas if ids for name in ids.split(", ")]
     return f"{shown.words.name(segment)} ({' and '.join(names)})" if names else shown.words.name(segment)
 
 
@@ -356,8 +359,9 @@ def _show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = aimed if len(aimed) else rows[rows["choice"] == "cannot tell"]
     if listed.empty:
         return (Sentence("No segment is a target, nor close to one: one offer for everyone is a valid answer."),)
-    names = ", ".join(_named(shown, str(segment)) for segment in listed["segment"])
-    text = f"No segment is shown to be a target, so one offer for everyone stays valid; nobody can tell of {names}."
+    names = " and ".join(_named(shown, str(segment)) for segment in listed["segment"])
+    text = "No segment is shown to be a target, so one offer for everyone may do; whether "
+    text += f"{names} should be one cannot be told."
     text = f"Adapt offer, price, channels and messages for {names}." if len(aimed) else text
     shares, cells, cited = shown.of("profile_share").set_index(["field", "level"]), [], []
     for segment, personas in listed[["segment", "personas"]].astype(str).itertuples(index=False):
