@@ -25,6 +25,7 @@ from closedloop.presentation.sentences import (
 from closedloop.presentation.tables import dots_of
 from closedloop.terms import NO_COMPETITOR, NO_DECISION, Verdict
 
+_ASK_BUYERS = "Ask buyers who said no; log it as a note of kind loss."
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 
 
@@ -52,10 +53,13 @@ class Battlecard(Document):
     def _why(self, most: int) -> Part:
         """Why buyers say no, in their words' topics; why they decide nothing, as sellers recorded it."""
         if self._is_undecided:
-            reasons = share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
-            return Part("Why they decide nothing", reasons, empty="Record deals.loss_reason of such deals.")
-        empty = "Ask buyers who said no; log it as a note of kind loss."
-        return Part("Why buyers say no", heard(self.dossier, "loss_topic", most), empty=empty)
+            empty = "Record deals.loss_reason of such deals."
+            return Part("Why they decide nothing", self._sellers_reasons(most), empty=empty)
+        return Part("Why buyers say no", heard(self.dossier, "loss_topic", most), empty=_ASK_BUYERS)
+
+    def _sellers_reasons(self, most: int) -> list[Line]:
+        """Why such deals were not won, as sellers recorded it."""
+        return share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
 
     def met(self) -> Shown:
         """In which deals the rival is met: by persona, product and channel, as shares of the ended deals of each."""
@@ -70,11 +74,10 @@ class Battlecard(Document):
 
     def why(self, most: int = 5) -> Shown:
         """Why buyers consider them: what buyers and sellers said about such deals (``most`` of each)."""
-        reasons = share_lines(self._stated("loss_reason_share").head(most), self.dossier.words, "sellers' reasons")
         return self._shown(
             Part("Why buyers say no, in their words' topics", heard(self.dossier, "loss_topic", most),
-                 empty="Ask buyers who said no; log it as a note of kind loss."),
-            Part("Why, as sellers recorded it", reasons,
+                 empty=_ASK_BUYERS),
+            Part("Why, as sellers recorded it", self._sellers_reasons(most),
                  empty=self.dossier.lacking("loss_reason", "Record deals.loss_reason; ten of a kind are enough.")),
             Part("What is objected in such deals", heard(self.dossier, "objection", most), empty=NO_NOTES),
         )  # fmt: skip
