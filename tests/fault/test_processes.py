@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ import psutil
 import pytest
 from closedloop.batch import perform
 from closedloop.batch.ledger import Limits, Trace
+from closedloop.batch.plan import Job
 from closedloop.batch.runner.engine import execute
 from closedloop.batch.runner.parent import ENVIRONMENT, NoFork, Parent
+from closedloop.errors import ClosedLoopError
 from closedloop.terms import Status
 from papermill.execute import execute_notebook
 
@@ -226,6 +229,27 @@ def test_where_nothing_can_be_forked_ordinary_kernels_are_used_and_it_is_said_on
     assert summary.exit_code == 0
     assert capfd.readouterr().err.count("ordinary kernels, which start more slowly, are used") == 1
     assert perform.Bench(lambda *_: perform.Turn())._can_fork  # another batch tries again
+
+
+def test_of_threads_that_are_refused_at_once_one_says_it(capfd: pytest.CaptureFixture[str]) -> None:
+    together = threading.Barrier(2, timeout=20)
+
+    class Slow(NoFork):
+        def __str__(self) -> str:
+            time.sleep(0.2)  # while the other thread is refused, too
+            return "not here"
+
+    def refused(*given: Any) -> Trace:
+        if given[-1] is not None:
+            together.wait()
+            raise Slow
+        raise ClosedLoopError("an ordinary kernel")
+
+    bench = perform.Bench(refused, n_slots=2)
+    task = perform.Task(Job("tiny", "2024-q2", "05_deals"), Path("/nowhere"), {}, Path("/nowhere"))
+    entries = [future.result() for future in [bench.submit(task), bench.submit(task)]]
+    assert [entry.cause for entry in entries] == ["an ordinary kernel"] * 2
+    assert capfd.readouterr().err.count("are used: not here") == 1
 
 
 def test_a_parent_with_threads_forks_nothing_and_says_whose_they_are(

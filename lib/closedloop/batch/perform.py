@@ -2,6 +2,7 @@
 
 import atexit
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -65,7 +66,7 @@ class Bench:
     def __init__(self, execute: Execute = execute, n_slots: int = 1) -> None:
         self._execute, self.parent, self.n_slots = execute, Parent(), n_slots
         self._threads = ThreadPoolExecutor(n_slots)
-        self._can_fork = True
+        self._can_fork, self._lock = True, threading.Lock()
 
     def submit(self, task: Task) -> "Future[Entry]":
         """Perform the task in the next thread that is free."""
@@ -86,9 +87,10 @@ class Bench:
         try:
             return self._execute(*given, self.parent if self._can_fork else None)
         except NoFork as error:
-            if self._can_fork:
+            with self._lock:  # several threads may be refused at once
+                is_first, self._can_fork = self._can_fork, False
+            if is_first:
                 print(f"closedloop: ordinary kernels, which start more slowly, are used: {error}", file=sys.stderr)
-            self._can_fork = False
             return self._execute(*given, None)
 
     def warm_up(self) -> None:
