@@ -75,7 +75,16 @@ def test_spellings_and_what_stands_for_nothing(tiny_market: TinyMarket) -> None:
     assert "likely stands for nothing: 'n/a' (4), 'NULL' (4)" in shown[0][1]
     assert 'to mend: write blanks = ["n/a", "NULL"] under the source' in shown[0][1]
     assert "one value in 3 spellings: 'Web' (4), 'web ' (4), 'WEB' (4); then its records are split" in shown[1][1]
-    assert "add to values.csv: leads,channel,Web,Web," in shown[1][1]
+    assert "(table,column,written,meaning,n): leads,channel,Web,Web," in shown[1][1]
+
+
+def test_a_rival_called_nobody_and_a_last_day_of_another_year(tiny_market: TinyMarket) -> None:
+    rows = [f"D{i},2024-01-{1 + i % 28:02d},,open,{('None', 'Unnamed', 'none', 'Acme')[i % 4]}" for i in range(40)]
+    files = {"deals": "\n".join(["deal_id,created_on,closed_on,outcome,competitor", *rows])}
+    texts = " | ".join(text for _, text, _ in found(tiny_market, files))
+    assert "likely says that no rival was met, or named: 'None' (10); then it is taken for the name of a rival" in texts
+    assert "deals,competitor,Unnamed,unnamed," in texts and "named: 'none'" not in texts
+    assert "no deal was opened or closed in the" in texts and "mend extracted_on in market.toml" in texts
 
 
 def test_avalanches_month_ends_and_one_reason_for_all(tiny_market: TinyMarket) -> None:

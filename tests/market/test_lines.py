@@ -28,7 +28,7 @@ def test_every_line_has_its_place() -> None:
         "D3,web",
         ROWS[3],
         HEAD,
-        "Total,,,sum",
+        "Total,,,1200.50",
         "",
         "Made by R",
         "© R",
@@ -37,6 +37,19 @@ def test_every_line_has_its_place() -> None:
     assert found.lines == [2, 4, 8]
     assert aside(found) == [(7, UNFIT), (9, AGAIN), (10, TOTAL), (12, FOOTER), (13, FOOTER)]
     assert (found.n_lines, found.n_header, found.n_kept, found.n_blank) == (13, 1, 4, 3)
+
+
+def test_a_customer_called_total_is_no_row_of_sums() -> None:
+    head = "account,deal_id,created_on,stage,amount,owner,closed_on,reason"
+    found = read(head, "Total,D1,2024-01-05,demo,,,,", "Total,,,,EUR 1 200.50,,,", "Total (30 deals),,,,1200,,,")
+    assert [row[1] for row in found.rows] == ["D1", None]
+    assert aside(found) == [(3, TOTAL)]
+
+
+def test_an_export_behind_another_one_brings_its_mark_along() -> None:
+    found = read(HEAD, ROWS[0], "\ufeff" + HEAD, ROWS[1])
+    assert [row[0] for row in found.rows] == ["D1", "D2"]
+    assert aside(found) == [(3, AGAIN)]
 
 
 @pytest.mark.parametrize("column", [0, 1, 3])

@@ -97,7 +97,7 @@ def test_what_is_read_on_the_way_is_told_of_its_file(tiny_market: TinyMarket) ->
     assert told(ladder.actions[0]) == (
         "empty the cell, 1 time: raw.visits.day unreadable as a date; found '2024-31-01'; allowed: 2024-03-31; "
         "visits.csv, line 3; then it counts as missing; to mend: mend it in the source, or declare under the source "
-        "how its values are written"
+        "how its values are written; five digits are a spreadsheet's days: format them as dates"
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from closedloop.errors import DefinitionError, ParameterError, allowed
 from closedloop.market.definition import Definition, Periods
@@ -50,6 +51,7 @@ def _month_start(months: int) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
+@lru_cache(maxsize=1024)  # asked of every day on which something happened
 def _calendar_period(months: int, length: str, shift: int = 0) -> Period:
     """The period of a month, counted in months of the fiscal calendar, which runs ``shift`` months ahead."""
     size = _MONTHS[length]

@@ -23,6 +23,7 @@ AGAIN = "the header once more"
 AS_WRITTEN = "{} (as written)"  # beside a column that holds values: its text
 OURS = ("row_no", "line")
 _SEPARATOR = re.compile(r'"?sep=(.|\\t)"?', re.IGNORECASE)
+_FIGURE = re.compile(r"\W*(?:[^\W\d_]{1,3}\W*)?\d[\d\s.,'’]*\W*(?:[^\W\d_]+)?\W*")  # "EUR 1,234.50", "30 deals"
 _SEEN = 50  # records that tell how many fields a record has
 csv.field_size_limit(2**31 - 1)
 
@@ -103,7 +104,7 @@ def split(
     Of a header of several lines (surveys) the first names the columns; where it is blank, or names one twice, the
     second is added.
     """
-    lines = text.split("\n")
+    lines = text.replace("\n\ufeff", "\n").split("\n")  # of an export that was put behind another
     if lines[-1] == "":
         lines.pop()
     cut = Cutter(lines, delimiter, quote)
@@ -229,12 +230,13 @@ def _check_width(cut: Cutter, at: int, header: Cut, place: str, setting: str) ->
 
 
 def is_total(fields: Sequence[str | None]) -> bool:
-    """Is it a row of sums? Its first text says so, and half of its fields are blank."""
+    """Is it a row of sums? Its first text says so, half of its fields are blank, and the others are figures."""
     written = [text.strip() for text in fields if text and text.strip(" -–—")]
     return (
         2 * len(written) <= len(fields)
         and bool(written)
         and written[0].partition(":")[0].strip().casefold() in words("totals")["of"]
+        and all(map(_FIGURE.fullmatch, written[1:]))
     )
 
 

@@ -6,6 +6,7 @@ from closedloop.market.reading import lines
 
 _GONE = "its row counts nowhere"
 _EMPTY = "it counts as missing"
+_READ_OTHERWISE = "mend it in the source, or declare under the source how its values are written"
 _NO_RECORD = "it is no record: nothing is missing", "nothing to do, or leave it out of the export"
 
 _BY_REASON = (
@@ -35,7 +36,8 @@ _BY_REASON = (
     ("no meaning in values.csv", "it counts as that; words on a loss become a note", "add its meaning to values.csv"),
     ("unreadable as an amount in the market's", _EMPTY, "add its rate of that month to rates.csv"),
     ("unreadable as an amount: in ", _EMPTY, "export converted amounts, or the currency in a column, with rates.csv"),
-    ("unreadable", _EMPTY, "mend it in the source, or declare under the source how its values are written"),
+    ("unreadable as a date", _EMPTY, f"{_READ_OTHERWISE}; five digits are a spreadsheet's days: format them as dates"),
+    ("unreadable", _EMPTY, _READ_OTHERWISE),
     ("not in list", _EMPTY, "say what it means in values.csv, or turn it into an allowed value in the select"),
     ("missing$", _EMPTY, "fill it in in the source, or leave the row out in the select"),
     ("(below|above|not above) ", _EMPTY, "mend it in the source, or turn it into an allowed value in the select"),
@@ -49,7 +51,7 @@ _BY_REASON = (
     # contradictions
     ("closed before created", "how long it took is not told", "mend the day in the source or in deals.sql"),
     ("open with closed_on", "it counts as open", "a forecast belongs into expected_close_on; else mend its outcome"),
-    ("closed without closed_on", "it is open until the last day", "give it the day on which it was closed"),
+    ("closed without closed_on", "it is open, and counts in no period", "give it the day on which it was closed"),
     ("won_amount without won", "the amount counts nowhere", "make it null in deals.sql, or mend the outcome"),
     ("won without won_amount", "it counts as won, and in no mean amount", "fill it in in the source"),
     ("loss_reason on won or open", "the reason counts nowhere", "make it null in deals.sql, or mend the outcome"),

@@ -17,12 +17,15 @@ from closedloop.market.reading.lines import AS_WRITTEN
 from closedloop.market.reading.values import TO_MEND, currencies, currency_in
 from closedloop.market.reading.words import words
 from closedloop.market.sources import quoted
+from closedloop.terms import NO_COMPETITOR
 
 _AVALANCHE_SHARE, _AVALANCHE = 0.1, 20  # of all, and deals, on one day
 _MONTH_ENDS = 0.3  # of the closing days; 3 % by chance
 _MOST_SPELLED = 2_000  # values of a column that are compared
 _NEARLY_EMPTY, _FEWEST = 0.05, 20
 _MOST_SHOWN = 6
+_QUIET_DAYS = 92  # before extracted_on: a source in use records something in a quarter
+_ADD = "add to values.csv, below its first line (table,column,written,meaning,n): "
 _NEAR = 0.75  # likeness of names that may be one
 
 
@@ -53,6 +56,7 @@ def findings(
                 yield from _says_nothing(table, column, frame[column])
         if table == "deals":
             yield from _deals(definition, frame)
+            yield from _quiet(definition, frame)
         if table == "spend" and "leads" in present:
             yield from _campaigns(connection, present)
 
@@ -106,6 +110,11 @@ def _written(table: str, column: str, texts: pd.Series) -> Iterator[Finding]:
                       f"write blanks = [{allowed(map(json.dumps, blanks), _MOST_SHOWN)}] under the source")  # fmt: skip
     if likeness(texts) is not None:
         return
+    nobody = [text for text in counts.index if text not in NO_COMPETITOR and _plain(text) in NO_COMPETITOR]
+    for text in nobody if column == "competitor" else ():
+        yield Finding(table, column, f"likely says that no rival was met, or named: {text!r} ({counts[text]:,})",
+                      int(counts[text]), "it is taken for the name of a rival",
+                      f"{_ADD}{table},{column},{text},{_plain(text)},")  # fmt: skip
     alike = defaultdict[str, list[str]](list)
     for text in counts.index:
         alike[_plain(text)].append(text)
@@ -113,7 +122,7 @@ def _written(table: str, column: str, texts: pd.Series) -> Iterator[Finding]:
         shown = ", ".join(f"{text!r} ({counts[text]:,})" for text in group[:_MOST_SHOWN])
         what, mend = f"one value in {len(group)} spellings: {shown}", f"{table},{column},{group[0]},{group[0]},"
         yield Finding(table, column, what, int(counts[group].sum()), "its records are split between levels",
-                      f"add to values.csv: {mend}")  # fmt: skip
+                      f"{_ADD}{mend}")  # fmt: skip
 
 
 def _says_nothing(table: str, column: str, cells: pd.Series) -> Iterator[Finding]:
@@ -124,6 +133,19 @@ def _says_nothing(table: str, column: str, cells: pd.Series) -> Iterator[Finding
     elif levels == 1:
         yield Finding(table, column, "holds one value", int(cells.notna().sum()), "it compares nothing",
                       f"leave it out of [fields.{table}]")  # fmt: skip
+
+
+def _quiet(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
+    """A last day long after the last deal: open ones age until then, and periods go by in which nothing happened."""
+    days = [pd.to_datetime(deals[name]).max() for name in ("created_on", "closed_on") if name in deals]
+    known = [day for day in days if pd.notna(day)]
+    if definition.clock != "day" or definition.last_day is None or not known:
+        return
+    n_days = (pd.Timestamp(definition.last_day) - max(known)).days
+    if n_days > _QUIET_DAYS:
+        yield Finding("deals", "created_on", f"no deal was opened or closed in the {n_days:,} days before extracted_on",
+                      len(deals), "open deals are that much older, and later periods are empty",
+                      "mend extracted_on in market.toml, or export what is missing")  # fmt: skip
 
 
 def _deals(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
@@ -170,9 +192,7 @@ def _campaigns(connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequ
                 f"{name!r} is no campaign of a lead; the nearest is {near[0]!r}",
                 f"spend,campaign,{name},{near[0]},",
             )
-            yield Finding(
-                "spend", "campaign", what, spent[name], "its money meets no leads", f"add to values.csv: {mend}"
-            )
+            yield Finding("spend", "campaign", what, spent[name], "its money meets no leads", f"{_ADD}{mend}")
 
 
 def told(finding: Mapping[Any, Any]) -> str:
