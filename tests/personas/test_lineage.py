@@ -31,7 +31,7 @@ class _Situation:
     def fields(self, table: str) -> list[str]:
         return FIELDS
 
-    def rng(self, step: str) -> np.random.Generator:
+    def rng(self, step: str, *, each_period: bool = True) -> np.random.Generator:
         return np.random.default_rng(len(step))
 
 

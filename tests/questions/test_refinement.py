@@ -11,7 +11,8 @@ from closedloop.errors import ParameterError
 from closedloop.market.files import root
 from closedloop.market.warehouse import open_warehouse
 from closedloop.period import store
-from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, read_proposal, read_set
+from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, read_set
+from closedloop.personas.proposal import read_proposal
 from closedloop.workbench import cells
 from closedloop.workbench.cells import set_in_force
 from closedloop.workbench.period import OpenPeriod

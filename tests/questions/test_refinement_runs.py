@@ -10,7 +10,8 @@ import pytest
 from closedloop.market.periods import Period
 from closedloop.period.counting import by_close
 from closedloop.period.store import no_claims
-from closedloop.personas.persona_set import Persona, PersonaSet, Proposal, renewed
+from closedloop.personas.persona_set import Persona, PersonaSet, renewed
+from closedloop.personas.proposal import Proposal
 from closedloop.questions.refinement.champion_challenger import NOT_TOLD
 from closedloop.questions.refinement.edits import challenger_of, proposal_of
 from closedloop.questions.refinement.splits import SPLIT_RATE

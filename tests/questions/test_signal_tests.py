@@ -10,7 +10,8 @@ from closedloop.market.warehouse import open_warehouse
 from closedloop.period import store
 from closedloop.period.counting import by_close
 from closedloop.period.situation import Situation
-from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, points_of, read_proposal
+from closedloop.personas.persona_set import SIGNAL, WITHDRAW, PersonaSet, points_of
+from closedloop.personas.proposal import read_proposal
 from closedloop.personas.signals import NEW, WITHDRAWN, Signal, refine
 from closedloop.presentation.persona_words import edit_evidence
 from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, NOT_TOLD, WORSE

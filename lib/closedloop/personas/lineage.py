@@ -58,6 +58,12 @@ def segment_traits(profile: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Trait
     return traits
 
 
+def periods_of(situation: Situation, sample: Sample) -> tuple[str, str]:
+    """The first and last period that the sample is of."""
+    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
+    return situation.span(pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]"))
+
+
 def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
     """The persona set, without rates, that market research alone suggests: a persona a segment, or one for everyone."""
     fields = shared_fields(situation, sample)
@@ -81,6 +87,7 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         rule_error=error.error if error else None,
         guess_error=error.guessing if error else None,
         rule_n=error.n if error else None,
+        rule_periods=periods_of(situation, sample) if error else (),
     )
 
 
@@ -108,9 +115,7 @@ class Lineage:
     @property
     def asked(self) -> tuple[str, str]:
         """The first and last period that the sample is of."""
-        day = next((c for c in ("answered_on", "created_on") if c in self.sample.rows), None)
-        days = pd.to_datetime(self.sample.rows[day]) if day else pd.Series(dtype="datetime64[us]")
-        return self.situation.span(days)
+        return periods_of(self.situation, self.sample)
 
     @cached_property
     def segment_of(self) -> dict[str, str]:
@@ -134,7 +139,7 @@ class Lineage:
         if not self.segment_of or not is_ours or not fields:
             return None
         rows = self.sample.rows
-        out = cross_fitted(rows[fields], self._labels, rng=self.situation.rng("cross-fit"))
+        out = cross_fitted(rows[fields], self._labels, rng=self.situation.rng("cross-fit", each_period=False))
         return self._edited(out)
 
     @property
@@ -199,9 +204,10 @@ class Lineage:
             return "There is one persona for everyone, so there is nothing to tell apart."
         if self.segments is None or self.segments.recommended_k == 1:
             return "Research finds no segments that could be trusted now, so the personas cannot be held against any."
+        again = " Ask the survey again." if self.sample.source == "respondents" else ""
         return (
             "Not every persona comes from a segment that research finds today, so the personas cannot be held against "
-            "segments. Ask the survey again."
+            f"segments.{again}"
         )
 
 

@@ -126,7 +126,7 @@ class Persona:
     share: float | None = None
 
 
-_SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten times as fast where libyaml is there
+SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader, ten times as fast where libyaml is there
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,9 @@ class PersonaSet:
     ``origin``: research, refined, carried over or committed. ``base_rate``: the market's win rate in the deals that the
     personas' rates are of, so that each persona's deviation can be carried to another base rate; those deals closed
     from ``first_period`` to ``last_period``, and ``deals`` is their digest. ``rule_error``: share of
-    the ``rule_n`` people that the rule assigns to another segment than their own (cross-validated when research made
-    the rule), beside that of always guessing the largest; missing after the rule has changed.
+    the ``rule_n`` people of ``rule_periods`` (first, last) that the rule assigns to another segment than their own
+    (cross-validated when research made the rule), beside that of always guessing the largest; missing after the rule
+    has changed.
     """
 
     market: str
@@ -153,6 +154,7 @@ class PersonaSet:
     rule_error: float | None = None
     guess_error: float | None = None
     rule_n: int | None = None
+    rule_periods: tuple[str, ...] = ()
     changelog: tuple[Change, ...] = ()
     first_period: str = ""
     last_period: str = ""
@@ -216,6 +218,7 @@ def write_set(path: Path, personas: PersonaSet) -> None:
         "rule_error": _rounded(personas.rule_error),
         "guess_error": _rounded(personas.guess_error),
         "rule_n": personas.rule_n,
+        "rule_periods": list(personas.rule_periods),
         "fields": list(personas.fields),
         "personas": [_plain(persona) for persona in personas.personas],
         "rule": personas.rule.to_dict(),
@@ -262,12 +265,13 @@ def _plain_card(card: PointsCard) -> dict[str, Any]:
 def read_set(path: Path) -> PersonaSet:
     """The set in a YAML file; errors name the file and what is wrong."""
     try:
-        stored = yaml.load(path.read_text("utf-8"), Loader=_SAFE)
+        stored = yaml.load(path.read_text("utf-8"), Loader=SAFE)
         personas = tuple(Persona(**(entry | {"rule": tuple(entry.get("rule", ()))})) for entry in stored["personas"])
         rule = Rule.from_dict(stored["rule"])
         changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
         plain = {field.name: stored[field.name] for field in fields(PersonaSet) if field.name in stored}
         made = {"rule": rule, "personas": personas, "changelog": changelog, "fields": tuple(plain.get("fields", ()))}
+        made["rule_periods"] = tuple(plain.get("rule_periods", ()))
         if card := stored.get("card"):
             edges = {name: tuple(ends) for name, ends in card["edges"].items()}
             made["card"] = PointsCard(**card | {"rows": tuple(CardRow(*row) for row in card["rows"]), "edges": edges})
@@ -277,32 +281,6 @@ def read_set(path: Path) -> PersonaSet:
         raise DefinitionError(
             f"{path}: is no persona set: {error}; compare it with a personas.yml under runs/"
         ) from error
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What refinement concludes: the duel's verdict, the set for the next period where anything is new, and why."""
-
-    verdict: str
-    personas: PersonaSet | None = None
-    reason: str = ""
-
-
-def write_proposal(path: Path, proposal: Proposal) -> None:
-    """Write the proposed set, or why the one in force stays."""
-    if proposal.personas is not None:
-        write_set(path, proposal.personas)
-    else:
-        stays = {"verdict": proposal.verdict, "reason": proposal.reason, "note": "no proposal: the set in force stays"}
-        write_atomic(path, yaml.safe_dump(stays, sort_keys=False, width=110).encode())
-
-
-def read_proposal(path: Path) -> Proposal:
-    """The proposal that ``write_proposal`` left."""
-    stored = yaml.load(path.read_text("utf-8"), Loader=_SAFE)
-    if "personas" in stored:
-        return Proposal("", read_set(path))
-    return Proposal(stored["verdict"], reason=stored["reason"])
 
 
 def promises(personas: PersonaSet) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ from closedloop.period import store
 from closedloop.period.situation import Situation
 from closedloop.period.store import is_of, written_on
 from closedloop.personas.changes import committed
-from closedloop.personas.persona_set import PersonaSet, Proposal, read_proposal, read_set, renewed, write_set
+from closedloop.personas.persona_set import PersonaSet, read_set, renewed, write_set
+from closedloop.personas.proposal import Proposal, read_proposal
 from closedloop.presentation.persona_words import words_for
 from closedloop.workbench.notebooks import as_text
 from closedloop.workbench.period import OpenPeriod, silence
@@ -206,6 +207,6 @@ def open_document(
 def _source(folder: Path, notebook: str) -> dict[str, object]:
     """One notebook that is read: its period, how many claims it left, and a digest of what they were made of."""
     made_of = (folder / "claims" / f"{notebook}.json").read_bytes()
-    n_claims = len(store.read_claims(folder, notebook))
+    n_claims = store.count_claims(folder, notebook)
     digest = hashlib.sha256(json.dumps(json.loads(made_of), sort_keys=True).encode()).hexdigest()[:12]
     return {"notebook": notebook.replace("_", " "), "period": folder.name, "n_claims": n_claims, "digest": digest}

@@ -16,10 +16,9 @@ from closedloop.personas.persona_set import (
     SPLIT,
     Change,
     PersonaSet,
-    Proposal,
     estimate,
-    write_proposal,
 )
+from closedloop.personas.proposal import Proposal, write_proposal
 from closedloop.personas.signals import WITHDRAWN, Refined, Signal
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
@@ -76,7 +75,7 @@ def challenger_of(
         changed = splits.with_split(changed, str(edit.subject), str(edit.field), str(edit.level))
     changed = replace(changed, fields=tuple(dict.fromkeys([*in_force.fields, *changed.rule.fields])))
     if changed.rule != in_force.rule:
-        changed = replace(changed, rule_error=None, guess_error=None, rule_n=None)
+        changed = replace(changed, rule_error=None, guess_error=None, rule_n=None, rule_periods=())
     wholes = {*made["subject"], *undone.loc[undone["verdict"] == Verdict.SUPPORTED, "level"]}
     changed, recent = _with_shares(changed, closed, wholes), situation.in_window(closed, closed["closed_on"])
     with_rates = estimate(changed, recent, situation.names_of(recent["closed_on"]))
@@ -154,7 +153,8 @@ def edits_summary(shown: Evidence) -> list[Sentence]:
         return [Sentence("No edit of the personas could be tested.")]
     held, watched = (int((tested["verdict"] == verdict).sum()) for verdict in ("supported", "leaning"))
     hold = "holds" if held == 1 else "hold"
-    text = f"{numbers.count(len(tested))} edits were tested: {held} {hold}, {watched} to watch."
+    were = f"{numbers.plural(len(tested), 'edit')} {'was' if len(tested) == 1 else 'were'}"
+    text = f"{were} tested: {held} {hold}, {watched} to watch."
     return [stating(text, tested)]
 
 
@@ -181,8 +181,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 
     columns: Columns = {
         "edit": ("edit", lambda row: EDITS[of(row)["measure"]]),
-        "now": ("rate", lambda row: backed(of(row), shown.words)),
-        "before": ("instead of", lambda row: numbers.rate(of(row)["baseline"])),
+        "now": ("rate", lambda row: _edited(of(row), shown.words)[0]),
+        "before": ("instead of", lambda row: _edited(of(row), shown.words)[1]),
         "effect": ("effect", lambda row: numbers.signed_points(of(row)["effect"])),
         "p": ("p", lambda row: numbers.plain(of(row)["p"])),
         "status": ("status", lambda row: status(of(row))),
@@ -192,6 +192,14 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     note += "retirement is the persona's share of all deals."
     caption = f"{title} {note}" if title else note
     return table_of(order, shown.words, "persona and case", columns, caption=caption), *edits_summary(shown)
+
+
+def _edited(claim: Claim, words: Words) -> tuple[str, str]:
+    """The rate of an edit and the one that it is held against, with decimals where both would read the same."""
+    told, now, before = backed(claim, words), *(numbers.rate(claim[name]) for name in ("estimate", "baseline"))
+    if now != before:
+        return told, before
+    return told.replace(now, numbers.fine_rate(claim["estimate"]), 1), numbers.fine_rate(claim["baseline"])
 
 
 def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
