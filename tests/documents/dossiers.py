@@ -25,9 +25,22 @@ NEXT_LEAD = {"rank": 1, "record_id": "L1", "persona": "fast", "score": 0.4, "poi
              "last_touch_on": pd.Timestamp("2025-03-01"), "slot": "ranked", "arm_rate": 1.0}  # fmt: skip
 TARGETS = {"segment": ["0", "1"], "personas": ["fast", ""], "choice": ["target", "left out"],
            "reason": ["more attractive", "too small a share of the market"]}  # fmt: skip
+SITES = ("1", "2-5", "6-20", "over 20")
+
+
+def held(field: str, **levels: tuple[str, ...]) -> pd.DataFrame:
+    """The levels of a field that any member of each persona has."""
+    rows = [(persona, field, level) for persona, own in levels.items() for level in own]
+    return pd.DataFrame(rows, columns=["persona", "field", "level"])
+
+
 TABLES = {
     "research": {"targets": pd.DataFrame(TARGETS)},
-    "personas": {"changes": pd.DataFrame([CHANGED]), "whom": pd.DataFrame({"field": ["sites", "region"]})},
+    "personas": {
+        "changes": pd.DataFrame([CHANGED]),
+        "whom": pd.DataFrame({"field": ["sites", "region"]}),
+        "held": held("sites", fast=("1",), slow=SITES),  # as the rule has it
+    },
     "leads": {"next_leads": pd.DataFrame([NEXT_LEAD])},
     "handoff": {},
     "deals": {},

@@ -397,8 +397,8 @@ def test_what_was_observed_stands_beside_the_stop_rule() -> None:
     kept = {"claim_id": "kept", "measure": "promise", "field": "promise", "level": "n_touches", "unit": "count"}
     kept |= {"estimate": 1.0, "n": 30, "family": "none", "verdict": "estimated", "notebook": "04_handoff"}
     text = plain(playbook(dossier(outcome=claims(kept))).cadence())
-    assert "Touches of leads of all personas that were touched and given up 1 (median, n = 30," in text
-    assert "given up had been touched" not in plain(playbook(dossier()).cadence())
+    assert "Touches of leads of all personas that were touched and disqualified 1 (median, n = 30," in text
+    assert "disqualified had been touched" not in plain(playbook(dossier()).cadence())
 
 
 def test_a_personas_own_win_rate_that_may_turn_round_is_not_handed_on() -> None:

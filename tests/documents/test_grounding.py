@@ -57,7 +57,8 @@ COMPARES = re.compile(
 NO_COMPARISON = (
     "Named most often:",
     "Missing most often:",
-    "; half are faster",
+    "; half take no longer",
+    "; half are at most",
     "fewer than ten",
     "too few to tell",
     "cannot be told",

@@ -13,7 +13,7 @@ from closedloop.presentation.signal_words import state_told
 from closedloop.statistics.level_effects import MISSING
 from closedloop.statistics.rules import Among, Branch, Rule
 
-from tests.documents.dossiers import stated
+from tests.documents.dossiers import SITES, held, stated
 from tests.documents.ledger import rates, totals
 from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, plain, playbook
 
@@ -68,7 +68,14 @@ def with_own_deals(found: Dossier, n: int, of: int) -> Dossier:
 def told() -> Dossier:
     """A dossier of a set with signals: of buyers, of one persona, and of a product."""
     personas = replace(BY_NEED, signals=SIGNALS, changelog=(OLD, OTHERS, ENTERED))
-    return dossier(personas=personas, plan=stacked([PLAN, _claims()], CLAIM_COLUMNS))
+    found = dossier(personas=personas, plan=stacked([PLAN, _claims()], CLAIM_COLUMNS))
+    return whose_members_have(found, held("sites", fast=SITES, slow=SITES))
+
+
+def whose_members_have(found: Dossier, levels: pd.DataFrame) -> Dossier:
+    """The dossier, where the personas' members have these levels."""
+    tables = found.steps["personas"].tables | {"held": levels}
+    return replace(found, steps=found.steps | {"personas": replace(found.steps["personas"], tables=tables)})
 
 
 def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> None:
@@ -86,21 +93,17 @@ def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> N
     assert against == ["Against it: number of sites: 1,"]
 
 
-def test_nobody_is_told_to_look_for_what_the_rule_keeps_out(told: Dossier) -> None:
-    """Persona “Fast start” has one site by its rule, so none of it has over 20; the others may have any number."""
-    by_sites = replace(PERSONAS, signals=SIGNALS)
-    found = replace(told, personas=by_sites)
+def test_nobody_is_told_to_look_for_what_no_member_of_the_persona_has(told: Dossier) -> None:
+    """Also of a persona that the rule gives all others: none of them may have a level that another one has."""
+    found = whose_members_have(told, held("sites", fast=("1",), slow=("2-5", "over 20")))
     assert [one.level for one in of_buyers(found)] == ["1"]
-    assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["over 20", "2-5", "1"]
-
-
-def test_a_flag_of_the_rule_is_the_flag_of_the_signal(told: Dossier) -> None:
-    """A rule calls a flag “true”, a signal calls it “yes”; what is not recorded passes only where the rule says so."""
+    assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["over 20", "2-5"]
     flags = [replace(SIGNALS[0], field="is_new", level=level) for level in ("yes", "no", MISSING)]
-    for missing, kept in ((False, ["yes"]), (True, ["yes", MISSING])):
-        rule = Rule((Branch((Among("is_new", ("true",), missing),), "fast", 80, 1.0),), "slow", ("is_new",))
-        found = replace(told, personas=replace(PERSONAS, signals=tuple(flags), rule=rule))
-        assert [one.level for one in to_try(found)] == kept
+    found = replace(found, personas=replace(PERSONAS, signals=tuple(flags)))
+    for levels in (("yes",), ("yes", MISSING)):
+        own = whose_members_have(found, held("is_new", fast=levels, slow=("no",)))
+        assert [one.level for one in to_try(own)] == list(levels)
+    assert [one.level for one in to_try(found)] == ["yes", "no", MISSING], "nobody knows what is not recorded of them"
 
 
 def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Dossier) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from closedloop.period.counting import (
+    band_edges,
     band_names,
+    by_close,
     counts,
     crossed_counts,
     lagged_rate,
@@ -13,6 +15,7 @@ from closedloop.period.counting import (
     recent,
     share_counts,
 )
+from closedloop.statistics.segmentation.indicators import edge_text
 from closedloop.terms import RARE
 
 
@@ -53,7 +56,26 @@ def test_flags_read_as_yes_and_no() -> None:
 def test_numbers_are_cut_into_quarters() -> None:
     found = levels(pd.DataFrame({"age": np.arange(1.0, 101.0)}), ["age"])["age"]
     assert found.value_counts().tolist() == [25, 25, 25, 25]
-    assert found.iloc[0] == "up to 25.75" and found.iloc[-1] == "over 75.25"
+    assert found.iloc[0] == "up to 25" and found.iloc[-1] == "over 75"
+
+
+def test_an_edge_is_shown_as_it_cuts() -> None:
+    """Values next to an edge lie where its name says, with no more digits than that takes."""
+    values = [92.201, 92.379, 92.431, 92.893, 93.075, 93.2, 93.444, 93.749, 93.918, 93.994, 94.055, 94.465]
+    index = pd.Series(values).repeat(40).reset_index(drop=True).to_frame("index")
+    ends = band_edges(index, ["index"])["index"]
+    assert band_names(ends) == ["up to 92.7", "92.7 to 93.2", "93.2 to 93.96", "over 93.96"]
+    counted = levels(index, ["index"])["index"].value_counts()
+    within = pd.cut(index["index"], [0, 92.7, 93.2, 93.96, 100], labels=band_names(ends)).value_counts()
+    assert counted.to_dict() == within.to_dict()
+    assert edge_text(1995) == "1995" and edge_text(12_345.5) == "12,345.5" and edge_text(0.1 + 0.2) == "0.3"
+
+
+def test_a_deal_that_ended_on_no_day_counts_in_no_period() -> None:
+    days = pd.to_datetime(pd.Series(["2024-02-01", None, "2024-03-01"]))
+    deals = pd.DataFrame({"deal_id": list("abc"), "outcome": ["won", "won", "lost"], "closed_on": days})
+    assert by_close(deals)["deal_id"].tolist() == ["a", "c"]
+    assert len(by_close(deals.assign(closed_on=pd.NaT))) == 3, "a source without days of closing"
 
 
 def test_counts_are_of_the_decided_rows_that_record_the_field() -> None:
@@ -91,5 +113,5 @@ def test_a_rate_of_fewer_than_ten_is_not_stated(n: int, expected: list[float]) -
 
 def test_bands_of_large_numbers_are_no_powers_of_ten() -> None:
     low, high = "1,698,000,000", "3,027,000,000"
-    assert band_names([1_698_123_456.0, 3.027e9]) == [f"up to {low}", f"{low} to {high}", f"over {high}"]
-    assert band_names([1995.0, 12345.6]) == ["up to 1995", "1995 to 12,350", "over 12,350"]
+    assert band_names([1.698e9, 3.027e9]) == [f"up to {low}", f"{low} to {high}", f"over {high}"]
+    assert band_names([1995.0, 12345.6]) == ["up to 1995", "1995 to 12,345.6", "over 12,345.6"]

@@ -153,13 +153,14 @@ def test_a_column_without_a_level_is_named_alone() -> None:
 
 
 def test_a_market_without_dates_is_said_to_be_in_sample() -> None:
+    assert "of all deals decided (90 % interval" in said(first_period="all", last_period="all")
     assert "all data, in sample" in said(first_period="all", last_period="all")
 
 
 def test_the_summary_counts_every_comparison_and_leaves_out_totals() -> None:
     ledger = claims({}, {"verdict": "leaning"}, {"verdict": "refused"}, {"verdict": "counted", "family": "none"})
     assert told(ledger) == [
-        "We looked at 3 comparisons: 1 hold, 1 to watch, 0 show no detectable difference, 1 cannot be told."
+        "We looked at 3 comparisons: 1 holds, 1 to watch, 0 show no detectable difference, 1 cannot be told."
     ]
 
 
@@ -167,6 +168,26 @@ def test_fields_without_a_difference_are_named_beside_what_holds() -> None:
     others = [{"verdict": "refused", "field": name, "level": "a"} for name in ("b", "c", "d", "e", "f", "g")]
     assert told(claims({}, *others))[1] == "Nothing was shown to differ by b, c, d, e or 2 other fields."
     assert told(claims({}, *others[:2]))[1] == "Nothing was shown to differ by b or c."
+
+
+def test_a_field_whose_count_hides_a_difference_is_not_said_to_show_none() -> None:
+    hidden = {"measure": "win_rate_reversed", "family": "none", "verdict": "estimated", "field": "b", "level": "a"}
+    others = [{"verdict": "refused", "field": name, "level": "a"} for name in ("b", "c")]
+    assert told(claims({}, *others, hidden))[1] == "Nothing was shown to differ by c."
+
+
+def test_arms_and_models_are_no_fields_by_which_nothing_differs() -> None:
+    for name in ("arm", "model"):
+        (only,) = told(claims({"verdict": "refused", "field": name, "level": "a"}))
+        assert only.startswith("We looked at 1 comparison: 0 hold, 0 to watch")
+
+
+def test_a_rate_within_personas_is_held_against_deals_of_the_same_persona() -> None:
+    assert "of deals of the same persona decided in like periods (" in said(within="persona", field="rep_id")
+
+
+def test_what_is_predicted_of_rows_left_out_is_not_in_sample() -> None:
+    assert "all data)" in said(first_period="all", last_period="all", kind="predictive")
 
 
 def test_when_nothing_holds_it_is_said_plainly() -> None:

@@ -152,7 +152,7 @@ def test_deals_that_ended_before_the_window_do_not_count_where_a_text_was_used(
     ended = of_year(now, "deals", "closed_on")
     decided = ended[ended["outcome"].isin(["won", "lost"])]
     assert stated(told, "win_rate_when_used")["n"].between(LEAST_SHOWN, len(decided)).all()
-    sent = known_touches(now)
+    sent = of_year(now, "touches", "touched_on")
     for name, row in stated(told, "win_rate_when_used").iterrows():
         mine = sent[sent["material_id"] == name]
         hit = decided["deal_id"].isin(mine["deal_id"].dropna()) | decided["lead_id"].isin(mine["lead_id"].dropna())

@@ -47,14 +47,14 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ("totals", "33 % (25–40 %, n = 90) won of won and lost."),
         ("totals", "Together the won deals are worth EUR 30,000."),
         ("curve", "30 % (20–40 %, n = 100) of all deals opened in 2024-q2 to 2025-q1 are won within 50 days."),
-        ("cycle", "A won deal typically takes 54 days (50–60 days, n = 30); half are faster."),
+        ("cycle", "A won deal typically takes 54 days (50–60 days, n = 30); half take no longer."),
         ("cycle", "product: Yard Plan: 70 days (61–80 days, n = 12)"),
         (
             "amounts",
-            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average; half are under EUR 800.",
+            "A won deal is worth EUR 1,000 (EUR 900–1,100, n = 30) on average; half are at most EUR 800.",
         ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
-        ("amounts", "(win rate times mean amount, both drawn toward all) of"),
+        ("amounts", "(win rate times mean amount, each drawn toward that of all by itself) of"),
         ("amounts", "highest first; products: Yard Plan (EUR 700), gate (EUR 150)."),
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
         (
@@ -123,10 +123,8 @@ def test_a_field_of_a_signal_in_force_is_named_where_the_window_does_not_show_it
     def said(*of_signals: str) -> str:
         return plain(win_rates._show_rates(seen(ledger), "", of_signals=of_signals))
 
-    also = "Signals in force on"
-    assert f"{also} channel are not shown here: they were tested on all periods (02)." in said(
-        *["channel", "sites"] * 2
-    )
+    also = "this window alone shows no difference; the signals in force were tested on all periods (02)."
+    assert f"By channel {also}" in said(*["channel", "sites"] * 2)
     assert also not in said("sites") and also not in said("region") and also not in said()
 
 

@@ -357,7 +357,29 @@ def test_medians_and_curves_keep_the_floor_of_rates(n: int, is_shown: bool) -> N
     assert [figure is not None for figure in figures] == [is_shown] * 3
 
 
-def test_without_a_known_deal_no_deal_is_recorded() -> None:
+def test_totals_are_of_deals_that_record_their_day_and_their_amount() -> None:
+    """Half of the won deals have no amount, and some that ended no day."""
+
+    def damaged(frame: pd.DataFrame) -> pd.DataFrame:
+        is_won = frame["outcome"].eq("won") & frame["closed_on"].between("2025-04-01", "2025-06-30")
+        is_half = is_won & (is_won.cumsum() % 2 == 0)
+        is_undated = frame["outcome"].eq("lost") & (np.arange(len(frame)) % 50 == 0)
+        amount = frame["won_amount"].mask(is_half)
+        return frame.assign(won_amount=amount, closed_on=frame["closed_on"].mask(is_undated))
+
+    situation = looking_back(change=damaged)
+    totals = step_of("05_deals", situation, SET).statements.set_index("measure")
+    deals, is_now = situation.deals, situation.deals["closed_on"].between("2025-04-01", "2025-06-30")
+    paid = deals.loc[is_now & deals["outcome"].eq("won"), "won_amount"].dropna()
+    told = totals.loc["total_won_amount"]
+    assert (told["estimate"], told["n"]) == (pytest.approx(paid.sum()), len(paid))
+    assert 0 < len(paid) < totals.loc["n_won", "estimate"]
+    n_undated = int((deals["outcome"].eq("lost") & deals["closed_on"].isna()).sum())
+    assert totals.loc["n_closed_without_day", "estimate"] == n_undated > 0
+    assert not situation.closed_deals["closed_on"].isna().any()
+
+
+def test_without_a_known_deal_that_is_said() -> None:
     step = step_of("05_deals", looking_back(change=lambda frame: frame.head(0)), SET)
-    assert step.missing["totals"].startswith("No deals are recorded")
+    assert step.missing["totals"].startswith("No deal was known on that day")
     assert step.statements.empty

@@ -78,6 +78,26 @@ def test_the_waterfall_counts_the_cohort(asked: dict[str, Answer], cohort: pd.Da
     assert asked["waterfall"].results["n_handed_off"] == len(cohort)
 
 
+def test_leads_that_were_accepted_and_given_back_count_as_both_and_that_is_said(
+    asked: dict[str, Answer], cohort: pd.DataFrame
+) -> None:
+    returned = cohort[["recycled_on", "disqualified_on"]].notna().any(axis=1)
+    n_both = int((returned & cohort["sales_accepted_on"].notna()).sum())
+    assert n_both > 0
+    said = repr(asked["waterfall"])
+    assert f"Accepted and given back in turn, and counted as both: {n_both}." in said
+
+
+def test_a_promised_amount_is_not_judged_where_a_won_deal_records_none(now: OpenPeriod) -> None:
+    leads, deals = now.leads(window=False), now.deals(ended=False)
+    whole = stated(promises(leads, deals), "promise")
+    is_now = deals["outcome"].eq("won") & deals["closed_on"].between("2025-04-01", "2025-06-30")
+    blank = deals["won_amount"].mask(deals.index == deals.index[is_now][0])
+    partly = stated(promises(leads, deals.assign(won_amount=blank)), "promise")
+    assert "won_amount" in whole.index
+    assert partly.reindex(["won_amount"])["estimate"].isna().all()
+
+
 def test_a_lead_never_touched_has_waited_longer_than_any(
     asked: dict[str, Answer], cohort: pd.DataFrame, warehouse: Warehouse
 ) -> None:

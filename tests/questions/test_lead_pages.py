@@ -87,6 +87,18 @@ def test_a_usable_score_without_a_held_advantage_is_not_shown_to_be_usable() -> 
     )
 
 
+def test_arms_are_told_of_all_their_leads_and_within_their_days() -> None:
+    """Rates of arms count leads that nobody has decided on as well, as far as they had the time."""
+    won = won_by("long", "short", 0.2).assign(measure="won_rate", claim_id="arm-2")
+    days = {"claim_id": "arm-3", "measure": "arm_won_rate_days", "estimate": 137, "unit": "days", "family": "none"}
+    days |= {"field": "", "level": "", "verdict": "counted", "kind": "descriptive"}
+    both = stacked([CLAIMS[CLAIMS["kind"] != "causal"], won, won.assign(**days)], CLAIM_COLUMNS)
+    text = page(arms._show, "experiments", both)
+    assert "won within 137 days 60 % against 40 %" in text
+    assert "share of the arm's leads that were won" in text and "ended leads" not in text
+    assert "Nothing was shown to differ by arm" not in text
+
+
 def test_an_arm_that_does_worse_before_is_minded() -> None:
     """Won leads decide over accepted ones, and what speaks against the choice stands beside it."""
     later = won_by("long", "short", 0.2).assign(measure="won_rate", claim_id="arm-2")

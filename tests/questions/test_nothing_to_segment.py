@@ -38,7 +38,7 @@ def test_deals_without_fields_are_one_market(root: Path) -> None:
     assert "nothing to choose between" in now.step.missing["targets"]
     assert (now.step.results["source"], now.step.results["recommended_k"]) == ("none", 1)
     assert set(now.claims["family"]) == {"none"}
-    assert "0 rows of none show one market" in repr(now.bottom_line())
+    assert "Nothing is known that could be cut into segments." in repr(now.bottom_line())
 
 
 def test_a_blank_survey_is_said_to_be_blank(root: Path) -> None:

@@ -9,7 +9,7 @@ from closedloop.workbench.cells import run_cells
 from closedloop.workbench.period import OpenPeriod
 
 NOTEBOOK = store.notebook_path("02_personas")
-TABLES = {"rules", "set", "implied", "nearest", "whom", "changes", "history", "texts", "materials"}
+TABLES = {"rules", "held", "set", "implied", "nearest", "whom", "changes", "history", "texts", "materials"}
 SHOWN_BY_DOCUMENTS = {
     "persona_share": "personas",
     "member_share": "rules",

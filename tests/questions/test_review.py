@@ -62,7 +62,7 @@ def test_the_expected_false_lines_are_bounded_by_each_familys_largest_q(
     assert reviewed.step.results["expected_false_lines"] == pytest.approx(bound)
     assert 0 < bound < len(held)
     (answer,) = (one for one in reviewed.answers.values() if one.verb == "false_lines")
-    assert f"Of {len(held)} lines that hold" in repr(answer.sentence).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"Of {len(held)} supported lines" in repr(answer.sentence).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_the_sum_is_over_families_by_hand(opening: Opening) -> None:

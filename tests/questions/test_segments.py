@@ -163,7 +163,7 @@ def test_what_cannot_be_is_refused(planned: Researched, asked_for: dict[str, obj
 def test_too_few_rows_are_said_so_and_the_page_goes_on(planned: Researched) -> None:
     few = planned.sample.head(40)
     found = segments(few, planned.now.items)
-    said = "Only 40 rows with 12 columns were known at the period's start: too little to cut into segments."
+    said = "Only 40 rows with 12 columns were known at the start: too little to cut into segments."
     assert found.missing["criteria"].startswith(said)
     assert found.results["recommended_k"] == 1
     for answer in (profile(found), profile(found, apart=True), waves(found), explore(few, planned.now.items)):

@@ -151,7 +151,7 @@ def test_an_edit_that_holds_is_permanent_unless_the_duel_forbids_it() -> None:
 
 def test_drift_is_told_only_where_there_is_some() -> None:
     still = plain(drift._show(seen(REFINEMENT.assign(verdict="refused")), ""))
-    assert "The one comparison with the periods before shows no move; for 1 the deals are too few to tell." in still
+    assert "The one comparison with the periods before cannot be told: the deals are too few." in still
     assert "won less often" not in still
     assert "is known from 4 earlier ones on; there are 0, so only luck is counted." in still
     known = plain(drift._show(seen(REFINEMENT, results={"n_earlier_periods": 4}), ""))
@@ -198,7 +198,7 @@ def test_a_finding_that_turns_round_is_told_apart_in_the_review() -> None:
     assert "Product: Yard Plan, within number of sites – the difference turns round" in shown
     (counted,) = review._how_many_hold(seen(both))
     assert plain(counted).startswith(
-        "0 findings about deals hold, 1 do not, or may not, like for like, 0 to watch; for 0 comparisons"
+        "0 findings about deals hold, 1 does not, or may not, like for like, 0 to watch; for 0 comparisons"
     )
 
 
@@ -216,14 +216,14 @@ def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
     persona = {"field": "persona", "level": "fast", "within": "", "among": ""}
     held = plain(review.one_play(seen(found(persona))))
     assert held == (
-        "In 2024-q2 to 2025-q1 deals of persona Fast start were won more or less often than the rest: plays by persona "
+        "Deals of persona Fast start were won more or less often than the rest (2024-q2 to 2025-q1): plays by persona "
         "can pay."
     )
     wide = persona | {"verdict": "refused", "low": 0.2, "high": 0.6}
     assert "cannot be told" in plain(review.one_play(seen(found(wide))))
     narrow = {"verdict": "indistinguishable", "estimate": 0.33, "low": 0.30, "high": 0.36, "baseline": 0.33}
     same = plain(review.one_play(seen(found(persona | narrow | {"effect": 0.0, "n": 2000, "p": 0.9}))))
-    assert same == ("In 2024-q2 to 2025-q1 all personas were won alike, within 9 points: one play for all will do.")
+    assert same == "All personas were won alike, within 9 points (2024-q2 to 2025-q1): one play for all will do."
     rare = narrow | {
         "estimate": 0.13,
         "low": 0.12,
@@ -242,4 +242,4 @@ def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
 def test_nothing_that_holds_cannot_hold_falsely() -> None:
     none = {"family": "none", "measure": "expected_false_lines", "field": "", "level": "", "estimate": 0.0, "n": 0}
     shown = plain(review._show_false_lines(seen(claims(none)), ""))
-    assert shown == "No line of this period holds, so none can hold falsely."
+    assert shown == "No line of this period is supported, so none is so falsely."

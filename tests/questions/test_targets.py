@@ -13,7 +13,7 @@ from closedloop.personas.persona_set import SPLIT, Change, Persona
 from closedloop.questions.research import criteria
 from closedloop.questions.research.criteria import Criteria
 from closedloop.questions.research.targets import choice, side
-from closedloop.statistics.rules import Among, Branch
+from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.validation.procedures import Targets
 from closedloop.workbench.answer import Answer
 from closedloop.workbench.period import silence
@@ -171,6 +171,18 @@ def test_the_part_of_a_split_persona_stands_for_the_segment_of_its_own_rows(
     assert "part" in table.loc[of["part"], "personas"].split(", ")
     monkeypatch.setattr(criteria, "LEAST_SHOWN", is_part.sum() + 1)
     assert criteria_of(planned).segment_of["part"] == before[whole]
+
+
+def test_personas_of_one_segment_stand_for_none(planned: Researched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the records tell no segment from the others, none is told from another by its records."""
+    one = planned.now.personas.ids[0]
+    rule = Rule((Branch((Among("role", ("nobody",)),), "part", 0, 0.0),), one, ("role",))
+    two = (planned.now.personas.persona(one), Persona("part"))
+    monkeypatch.setattr(planned.now, "personas", replace(planned.now.personas, rule=rule, personas=two))
+    assert criteria_of(planned).assigned.unique().tolist() == [one]
+    assert criteria_of(planned).segment_of == {}
+    table = targets(planned.found, planned.now.deals(), targets()).tables["targets"]
+    assert "target" not in set(table["choice"]) and not table["reason"].str.contains("counts only nothing").any()
 
 
 def test_one_market_has_nothing_to_choose_between_or_to_offer(planned: Researched) -> None:

@@ -321,8 +321,8 @@ def test_too_little_to_segment_is_refused():
 def test_numbers_beside_answers_are_cut_into_bands():
     coding = coding_of(pd.DataFrame({"n_sites": [1, 2, 3, 4, 5, 6, 7, 8], "is_open": [True, False] * 4}))
     assert coding.levels[1] == ("false", "true")
-    assert coding.levels[0][0] == "up to 2.75"
-    rows = pd.DataFrame({"n_sites": [2.0, 2.75, 100.0, np.nan], "is_open": [True, False, None, True]})
+    assert coding.levels[0][0] == "up to 2"
+    rows = pd.DataFrame({"n_sites": [1.0, 2.0, 100.0, np.nan], "is_open": [True, False, None, True]})
     assert coding.codes(rows).tolist() == [[0, 1], [0, 0], [3, -1], [-1, 1]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from closedloop.claims.ledger import TURNS
+from closedloop.claims.ledger import COST, TURNS
 from closedloop.documents import glance, signals
 from closedloop.documents.document import (
     NO_NOTES,
@@ -83,7 +83,7 @@ class CampaignBrief(Document):
             Part(
                 "What they want or have more often than others",
                 traits,
-                empty="Nothing was shown to differ from the market.",
+                empty=glance.no_traits(dossier),
             ),
         )
 
@@ -117,8 +117,11 @@ class CampaignBrief(Document):
         shown = self._listed(totals[totals["measure"].isin(_CHANNEL_COLUMNS)], "channel", columns)
         # what holds or leans about what becomes of leads: of the persona's channels and campaigns, and of all channels
         sent = where(self.dossier.plan, notebook="03_leads", family="how they end", unit="rate")
+        sent = sent[sent["field"].isin(["channel", "campaign"])]
+        none = "No channel or campaign was shown to differ in what becomes of its leads."
+        none = none if len(sent) else "No channel or campaign could be compared by what becomes of its leads."
         sent = sent[sent["verdict"].isin(["supported", "leaning"])]
-        own = where(sent, subject=self.dossier.chosen).loc[lambda rows: rows["field"].isin(["channel", "campaign"])]
+        own = where(sent, subject=self.dossier.chosen)
         both = [own, where(sent, subject="market", field="channel")]
         others = pd.concat([part.sort_values("effect", key=abs, ascending=False, kind="stable") for part in both])
         return self._shown(
@@ -126,8 +129,7 @@ class CampaignBrief(Document):
                  intro=f"{intro}, as far as they had time to be won, and the money of the same days."),
             Part("What to do with each channel", [Line.of(one.line) for one in advice],
                  empty="Nothing is known about channels yet: spread, and measure."),
-            Part("What else differs", self._said(others),
-                 empty="No channel or campaign was shown to differ in what becomes of its leads."),
+            Part("What else differs", self._said(others), empty=none),
             signals.beside_amounts(self.dossier, ("channel", "product")),
         )  # fmt: skip
 
@@ -158,7 +160,8 @@ class CampaignBrief(Document):
         dossier = self.dossier
         own = where(dossier.plan, subject="market", field="persona", level=dossier.chosen)
         own = firm(own[~own["measure"].isin(TURNS.values())], dossier.ledger)
-        found = [Line.of(said) for said in honestly(own, dossier.ledger, dossier.words)]
+        said = {one.text: one for one in honestly(own, dossier.ledger, dossier.words)}  # two cards may give the same
+        found = [Line.of(one) for one in said.values()]
         lacking = "Set goals in market.toml, and collect dates of sales acceptance."
         return self._shown(Part("What to expect", [*self._promised, *found], empty=lacking))
 
@@ -174,12 +177,13 @@ class CampaignBrief(Document):
         if self.dossier.result("personas", "only_won"):
             how = "Share of this persona's leads won in time, against the last one; win rate"
         when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
-        lines = [
-            Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED),
-            Line(f"Share of handed-off leads that sales accepts, {accepted}"),
-            Line("Cost per accepted lead and per won deal, by channel"),
-            Line(how, promise.text, claims=promise.claims),
-        ]
+        lines = [Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED)]
+        known = set(self.dossier.ledger["measure"])
+        if known & {"accepted_rate", "lead_accepted_rate"} or goals is not None:
+            lines.append(Line(f"Share of handed-off leads that sales accepts, {accepted}"))
+        if COST in known:
+            lines.append(Line("Cost per accepted lead and per won deal, by channel"))
+        lines.append(Line(how, promise.text, claims=promise.claims))
         return self._shown(Part("How the result will be judged", lines))
 
     @property

@@ -281,19 +281,18 @@ class Dossier:
 
         Texts written for another persona or competitor are left out; ``topics`` limits them to these.
         """
-        rows = self.materials
-        fits = (rows["kind"] == kind) & self._is_mine(rows["persona"], "persona")
-        fits &= self._is_mine(rows["competitor"], "competitor")
-        if topics is not None:
-            fits &= rows["topic"].isin(list(topics))
         order: dict[Any, int] = {topic: place for place, topic in enumerate(self.topics)}
         n = len(order)  # general texts follow the page's topics; texts on other topics come last
-        return sorted(
-            records(rows[fits]), key=lambda text: n if is_missing(text["topic"]) else order.get(text["topic"], n + 1)
-        )
+        fit = [text for text in self._own_texts if text["kind"] == kind and (topics is None or text["topic"] in topics)]
+        return sorted(fit, key=lambda text: n if is_missing(text["topic"]) else order.get(text["topic"], n + 1))
 
-    def _is_mine(self, values: "pd.Series[Any]", kind: str) -> "pd.Series[bool]":
-        return values.isna() | (values == self.chosen) if self.kind == kind else values.isna()
+    @cached_property
+    def _own_texts(self) -> list[dict[str, Any]]:
+        rows = self.materials
+        fits = pd.Series(True, index=rows.index)
+        for kind in ("persona", "competitor"):
+            fits &= rows[kind].isna() | (rows[kind] == self.chosen if self.kind == kind else False)
+        return records(rows[fits])
 
     def lacking(self, column: str, collect: str) -> str:
         """What to collect of deals; where 02 found ``column`` recorded, that too few of them are known yet."""

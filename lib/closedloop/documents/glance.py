@@ -226,3 +226,9 @@ def changed(dossier: Dossier) -> Part:
         entered = [Line(f"{len(entered)} signals entered or left: see “What moves the chance?”", claims=every)]
     lines = [*told, *entered, *moved(dossier, Verdict.SUPPORTED), *promise_history(dossier)]
     return Part("What changed", lines, name="changed")
+
+
+def no_traits(dossier: Dossier) -> str:
+    """What is said where no attribute sets the persona apart."""
+    is_compared = len(where(dossier.plan, measure="share", subject=dossier.chosen)) > 0
+    return "Nothing was shown to differ from the market." if is_compared else "Nothing could be compared: see 02."

@@ -32,13 +32,14 @@ from closedloop.period.lead_records import CONVERSION
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Shown, Table, claim_ids, span, stating
 from closedloop.presentation.sentences import Claim, backed, cases, firm, first, honestly, records, value, where
-from closedloop.presentation.tables import Column, Columns, record_table
+from closedloop.presentation.tables import Column, Columns, has_reasons, record_table
 from closedloop.terms import Verdict
 
 _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next question"}
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
 _EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
              "sales_velocity_per_day")  # fmt: skip
+_EXPECTED_OF = "Rates are those of 02 and 03 for this period; days and amounts are 05's, of the one before."
 
 
 class SalesPlaybook(Document):
@@ -85,7 +86,7 @@ class SalesPlaybook(Document):
         return self._shown(
             Part("How to recognise them in the CRM", rules, empty=lacking),
             *dossier.whole_rule,
-            Part("What is special about them", tables=traits, empty="Nothing was shown to differ from the market."),
+            Part("What is special about them", tables=traits, empty=glance.no_traits(dossier)),
             Part("Whom to leave", assumed(dossier.texts("disqualifier"), most), empty=f"No disqualifiers. {NO_TEXTS}"),
         )
 
@@ -254,11 +255,11 @@ class SalesPlaybook(Document):
         if days is not None:
             lines.append(Line(f"First touch within {numbers.days(days)} of hand-off (median)", mark="promised"))
         if touches is not None:
-            lines.append(Line(f"{touches} touches before giving up: the stop rule", mark="promised"))
+            lines.append(Line(f"{touches} touches before disqualifying: the stop rule", mark="promised"))
         given_up = first(dossier.outcome, measure="promise", level="n_touches")
         if given_up is not None:
             told = f"{value(given_up, dossier.words)} (median, {cases(given_up)}, {span(given_up)})"
-            text = "Touches of leads of all personas that were touched and given up"
+            text = "Touches of leads of all personas that were touched and disqualified"
             lines.append(Line(text, told, claims=claim_ids(given_up)))
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:
@@ -288,7 +289,7 @@ class SalesPlaybook(Document):
                 "Numbers to expect",
                 lines,
                 empty="Collect outcomes of this persona's deals; ten are enough to begin.",
-                intro="Rates are those of 02 and 03 for this period; days and amounts are 05's, of the one before.",
+                intro=_EXPECTED_OF if dossier.words.definition.periods else "",
             ),
             Part("What was promised, and what came", promise_history(dossier), empty=first_one),
             *([Part("What moved against the periods before", moved)] if moved else []),
@@ -302,11 +303,10 @@ class SalesPlaybook(Document):
         hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
-        intro = (
-            f"Score: {verdict}. Slot random: drawn by lot. Points in brackets are beside the average record."
-            if verdict
-            else ""
-        )
+        intro = f"Score: {verdict}. Slot random: drawn by lot." if verdict else ""
+        is_of_leads = self.dossier.result("leads", "prospects") == "leads"
+        intro += " Points are those of 03's card for leads." if is_of_leads else ""
+        intro += " Points in brackets are beside the average record." if has_reasons(mine) else ""
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]
         after = "Two minutes after a talk; it becomes a note, and next period's playbook."

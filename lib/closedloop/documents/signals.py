@@ -29,8 +29,6 @@ from closedloop.presentation.signal_words import (
 )
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import capital
-from closedloop.statistics.level_effects import MISSING
-from closedloop.statistics.rules import Among, Branch
 
 PER_DECIDED = "won_amount_per_decided"
 
@@ -73,21 +71,11 @@ def _has_everybody(dossier: Dossier, signal: Signal) -> bool:
     return own is not None and own["n"] - own["estimate"] < max(LEAST_SHOWN, LEAST_COVERED * own["n"])
 
 
-def is_possible(dossier: Dossier, field: str, wanted: str) -> bool:
-    """Can somebody whom the rule gives to the persona have that level, where the rule asks for the field?"""
-    rule, level = (
-        dossier.personas.rule,
-        dossier.words.level(field, wanted),
-    )  # in words a flag of the rule is called as one of a signal
-
-    def allows(branch: Branch) -> bool:
-        asked = [one for one in branch.conditions if isinstance(one, Among) and one.field == field]
-        if wanted == MISSING:
-            return all(one.missing for one in asked)
-        return all((level in {dossier.words.level(field, name) for name in one.levels}) != one.others for one in asked)
-
-    mine = [branch for branch in rule.branches if branch.label == dossier.chosen]
-    return dossier.chosen == rule.default or not mine or any(map(allows, mine))
+def is_possible(dossier: Dossier, field: str, level: str) -> bool:
+    """Does anybody whom the rule gives to the persona have that level? True where the field is not recorded of them."""
+    held = dossier.table("personas", "held")
+    own = held[(held["persona"] == dossier.chosen) & (held["field"] == field)] if len(held) else held
+    return own.empty or bool((own["level"] == level).any())
 
 
 def _buyer_fields(dossier: Dossier) -> set[str]:
@@ -168,7 +156,7 @@ def changed(dossier: Dossier) -> list[Line]:
 
 def points(dossier: Dossier) -> Part:
     """How many points a deal gets for what is known of it, and what chance they stand for."""
-    in_force = [one.what for one in _in_force(dossier)]
+    in_force = [one.what for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
     of_deals = where(dossier.plan, notebook="02_personas")  # 03 has one of leads
     shown = card_tables(of_deals, dossier.words, in_force)
     intro = "Add up what is known of a deal; what is not listed counts as the others of its field. Points rank deals, "

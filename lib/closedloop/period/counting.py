@@ -9,10 +9,17 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from closedloop.claims.comparisons import LOOK_COLUMNS, Origin, typed
-from closedloop.period.situation import Situation
+from closedloop.period.situation import Situation, has_ended
 from closedloop.statistics.proportions import multinomial_intervals, wilson
 from closedloop.statistics.recording import recorded_shares
-from closedloop.statistics.segmentation.indicators import Floats, edge_text, effective_counts, is_metric, level_text
+from closedloop.statistics.segmentation.indicators import (
+    Floats,
+    edge_text,
+    effective_counts,
+    is_metric,
+    level_text,
+    short_edges,
+)
 from closedloop.terms import RARE
 
 LEAST_SHOWN = 10  # smaller groups are counted, but neither compared nor shown (privacy, k = 10)
@@ -50,8 +57,8 @@ def decided(situation: Situation) -> pd.DataFrame:
 
 
 def by_close(deals: pd.DataFrame) -> pd.DataFrame:
-    """Those of the deals that were won or lost, by the day they closed, with ``is_won``."""
-    decided_ones = deals[won(deals).notna()]
+    """Those of the deals that were won or lost, by the day they closed (``has_ended``), with ``is_won``."""
+    decided_ones = deals[won(deals).notna() & has_ended(deals)]
     return decided_ones.sort_values(["closed_on", "deal_id"], kind="stable", ignore_index=True).assign(
         is_won=lambda d: d["outcome"] == "won"
     )
@@ -98,7 +105,7 @@ def band_edges(frame: pd.DataFrame, fields: Iterable[str]) -> dict[str, tuple[fl
     for name in fields:
         if is_metric(frame[name]) and frame[name].nunique() > _MOST_NUMBERS:
             edges = np.unique(np.nanquantile(frame[name].astype(float), [0, 0.25, 0.5, 0.75, 1]))
-            found |= {name: tuple(edges[1:-1].tolist())} if len(edges) > 2 else {}
+            found |= {name: short_edges(frame[name], edges[1:-1])} if len(edges) > 2 else {}
     return found
 
 
@@ -121,7 +128,7 @@ def _banded(values: pd.Series, edges: Sequence[float]) -> pd.Series:
 
 def band_names(edges: Sequence[float]) -> list[str]:
     """What the bands between these edges are called, from the lowest on; a number at an edge is in the band below."""
-    shown = [edge_text(edge, 4) for edge in edges]
+    shown = [edge_text(edge) for edge in edges]
     return [f"up to {shown[0]}", *(f"{a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
 
 

@@ -15,6 +15,7 @@ from closedloop.statistics.recording import Followed, compare_conversions, recor
 from closedloop.terms import RARE
 
 ALL_DAYS = (pd.Timestamp(1900, 1, 1), pd.Timestamp(2200, 1, 1))  # more than any that a source may hold
+OF_ALL_DRAWN = ("qualified_rate", "won_rate")  # of an arm's leads that have had the time, decided on or not
 LEAD_HITS = {"accepted_rate": "is_accepted", "won_rate": "is_won"}
 CONVERSION, USUAL_DAYS = "usual_conversion_rate", "usual_days"  # of leads, where only won deals are recorded
 MESSAGES = ("channel", "campaign")  # what a team chooses for a lead before anybody talks
@@ -98,9 +99,15 @@ def _accepted(frame: pd.DataFrame) -> pd.Series:
     return accepted.where((accepted | refused) & handed).astype("boolean")
 
 
+def is_given_up(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Which leads were disqualified, or recycled and not accepted since."""
+    recycled_on, accepted_on = column(frame, "recycled_on"), column(frame, "sales_accepted_on")
+    return column(frame, "disqualified_on").notna() | (recycled_on.notna() & ~(accepted_on > recycled_on))
+
+
 def _won(situation: Situation, frame: pd.DataFrame) -> pd.Series:
     """True once a deal of the lead was won, False once its last deal ended otherwise or the lead was given up."""
-    given_up = column(frame, "disqualified_on").notna() | column(frame, "recycled_on").notna()
+    given_up = is_given_up(frame)
     if not situation.view.has("deals") or "lead_id" not in situation.deals:
         return pd.Series(pd.NA, index=frame.index, dtype="boolean")
     deals = situation.deals.dropna(subset=["lead_id"])

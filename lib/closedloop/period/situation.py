@@ -201,7 +201,7 @@ class Situation:
     @cached_property
     def closed_deals(self) -> pd.DataFrame:
         """Deals that ended within the window."""
-        closed = self.deals[self.deals["outcome"] != "open"]
+        closed = self.deals[has_ended(self.deals)]
         return self.in_window(closed, closed["closed_on"])
 
     def span(self, days: pd.Series) -> tuple[str, str]:
@@ -237,3 +237,9 @@ class Situation:
     def about(self) -> dict[str, Any]:
         """What every claim of the period bears: market, period, and the day after which it expires."""
         return {"market": self.market, "period": self.period.name, "expires_on": self.expires_on}
+
+
+def has_ended(deals: pd.DataFrame) -> "pd.Series[bool]":
+    """Which deals ended and say when; where no deal says when, those that ended."""
+    is_known = deals["closed_on"].notna()
+    return (deals["outcome"] != "open") & (is_known if is_known.any() else True)

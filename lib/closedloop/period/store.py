@@ -191,6 +191,11 @@ def read_claims(folder: Path | None, *notebooks: str) -> pd.DataFrame:
     return typed(pd.concat(parts, ignore_index=True) if parts else [], CLAIM_COLUMNS)
 
 
+def count_claims(folder: Path, notebook: str) -> int:
+    """How many claims a notebook left in a period's folder."""
+    return int(parquet.read_metadata(folder / "claims" / f"{notebook}.parquet").num_rows)
+
+
 def merge_claims(folder: Path) -> None:
     """Write the claims of all the period's notebooks as one table, for readers; nothing where there are none."""
     names = sorted(path.stem for path in (folder / "claims").glob("*.parquet"))

@@ -15,13 +15,14 @@ from closedloop.presentation.sentences import (
     backed,
     ends,
     first,
+    named,
     no_difference,
     other_arm,
     records,
     value,
     where,
 )
-from closedloop.presentation.words import Words, measure_of
+from closedloop.presentation.words import Words, everyone_of, measure_of
 
 # rates of arms, and the measure that counts how many of each got there
 ARM_RATES = {"accepted_rate": "n_arm_accepted", "qualified_rate": "n_arm_qualified", "won_rate": "n_arm_won"}
@@ -90,10 +91,11 @@ def _winner(claim: Claim, own: pd.DataFrame, drawn: pd.DataFrame, words: Words) 
         low, high = sorted(abs(claim["effect"]) / claim["effect"] * gap[end] for end in ("low", "high"))
         far += f" (90 % interval {numbers.interval(low, high, unit, words.currency)})"
     place = f" in {', '.join(words.level('channel', name) for name in sorted(drawn['level']))}" if len(drawn) else ""
-    text = (
-        f"Use {better[0]} instead of {worse[0]}{place}: {_TOLD[measure]} {both}, {far}, because of it ({span(claim)})."
-    )
-    return stating(text, claim, *(part for part in (gap, *counted) if part is not None), drawn)
+    days = first(own, measure=f"arm_{measure}{DAYS}")  # within which it is counted
+    within = "" if days is None else f" within {value(days, words)}"
+    because = f"{_TOLD[measure]}{within} {both}, {far}, because of it ({span(claim)})"
+    cited = [part for part in (gap, days, *counted) if part is not None]
+    return stating(f"Use {better[0]} instead of {worse[0]}{place}: {because}.", claim, *cited, drawn)
 
 
 def compared_by(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
@@ -210,7 +212,7 @@ def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
     tail = {"keep": f", {no_difference(claim)}", "test": f", {_unsettled(claim)}"}.get(_word(claim), "")
     if claim["measure"] in _RATES:
         rate = f"drawn toward all, {backed(claim, words)} of {_RATES[claim['measure']]}"
-        everyone = measure_of(str(claim["measure"])).everyone
+        everyone = everyone_of(claim)
         return stating(f"no spend is recorded; {rate}, against {base} {everyone}{tail}", claim)
     won = _won_of(leads, str(claim["level"]), str(claim["subject"]))
     if numbers.is_missing(claim["estimate"]):
@@ -243,7 +245,7 @@ def planned_tests(ledger: pd.DataFrame, words: Words) -> list[Sentence]:
         line[str(claim["measure"])] = claim
     for line in lines.values():
         sought = next(claim for name, claim in line.items() if name.startswith(_SOUGHT))
-        judged = measure_of(str(sought["measure"]).removeprefix(_SOUGHT))
+        judged = measure_of(named({**sought, "measure": str(sought["measure"]).removeprefix(_SOUGHT)}))
         usual = numbers.written(sought["baseline"], str(sought["unit"]), words.currency)
         asked = f"{about(sought, words)}: is the {judged.name} {value(sought, words)}, not {usual}?"
         if "test_weeks" in line:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-_MADE_OF = ("first_period", "last_period", "source_table")
+_MADE_OF = ("first_period", "last_period", "source_table", "kind")
 LIMIT = 12  # rows of a table that a page shows
 RESULTS = "application/vnd.closedloop.results+json"
 Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
@@ -52,7 +52,7 @@ def span(claim: Mapping[str, Any] | pd.Series) -> str:
     """The periods that a claim covers."""
     first, last = str(claim["first_period"]), str(claim["last_period"])
     named = first if first == last else f"{first} to {last}"
-    return "all data, in sample" if named == "all" else named
+    return named if named != "all" else "all data" if claim.get("kind") == "predictive" else "all data, in sample"
 
 
 def stating(text: str, *claims: Claims) -> Sentence:

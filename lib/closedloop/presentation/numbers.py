@@ -61,6 +61,11 @@ def count(value: Any) -> str:
     return MISSING if is_missing(value) else _minus(f"{round(float(value)):,d}")
 
 
+def plural(n: Any, noun: str) -> str:
+    """A number with what it counts: "1 edit", "1,200 edits"."""
+    return f"{count(n)} {noun}{'s' * (count(n) != '1')}"
+
+
 def sample(n: Any, effective: Any = None) -> str:
     """How many cases are behind a figure; of a weighted survey also how many equal ones: "n = 240, effective 146"."""
     return f"n = {count(n)}" if is_missing(effective) else f"n = {count(n)}, effective {count(effective)}"

@@ -8,9 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closedloop.claims.ledger import COST, TURNS, UNLIKE, alike, turning
+from closedloop.period.lead_records import OF_ALL_DRAWN
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, span, stating
-from closedloop.presentation.words import NAMED, Words, capital, measure_of
+from closedloop.presentation.words import NAMED, Words, capital, everyone_of, measure_of
 from closedloop.statistics.amounts import ONE_DEAL, UNEVEN
 from closedloop.statistics.recording import FEW_RECORDED, FILLED
 from closedloop.terms import Verdict
@@ -22,6 +23,7 @@ LEAST_COVERED = 0.05  # of a persona's members; what fewer have says nothing abo
 _WORTH_RATIO: Mapping[str, str] = {COST: "twice the cost"}  # what ``needed_n`` of amounts and days is worked out for
 _OF_CARDS = ("card_points", "card_chance")  # of leads or of deals, which have a card each
 _DRAWN = ("won_amount", "won_amount_per_decided", "sales_cycle_days")  # means of groups, beside the plain one of all
+_NO_FIELDS = ("arm", "model")  # arms and models are compared in one respect at a time, which is told beside it
 _NEVER_MISSING = (*NAMED, "is_quarter_end")  # what every compared case has
 _REASONS: Mapping[str, str] = {
     FEW_RECORDED: "fewer than ten of either outcome record it",
@@ -142,7 +144,7 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
 
     ``claim``: a row of the claims frame. Only a supported claim is stated; only a causal one says because.
     """
-    measure, who = measure_of(str(claim["measure"])), about(claim, words)
+    measure, who = measure_of(named(claim)), about(claim, words)
     verdict = Verdict(claim["verdict"])
     if verdict is Verdict.REFUSED:
         text = _refused(claim, words)
@@ -221,6 +223,12 @@ def about(claim: Mapping[str, Any], words: Words) -> str:
     return capital(", ".join(parts) or words.definition.title)
 
 
+def named(claim: Mapping[str, Any]) -> str:
+    """The name of the claim's measure: of an arm some are of all its leads, and called so."""
+    measure = str(claim["measure"])
+    return f"arm_{measure}" if claim["field"] == "arm" and measure in OF_ALL_DRAWN else measure
+
+
 def evidence_of(claim: Mapping[str, Any], words: Words) -> str:
     """Interval, n and period of a claim, for brackets; and how many of its cases were known a period ago.
 
@@ -247,7 +255,9 @@ def _everyone(claim: Mapping[str, Any], words: Words) -> str:
     """What the baseline is: all cases that record the field, or the arm that a drawn one is compared with."""
     if claim["kind"] == "causal":
         return f"with {other_arm(claim, words)}"
-    everyone = measure_of(str(claim["measure"])).everyone
+    everyone = everyone_of(claim)
+    if claim["unit"] == "rate" and not numbers.is_missing(claim["within"]) and claim["within"]:
+        return everyone.replace("of all deals", f"of deals of the same {words.column(str(claim['within']))}")
     if not numbers.is_missing(claim["against"]) and claim["against"]:
         return f"{everyone} {claim['against']}"
     is_compared = not numbers.is_missing(claim["n_effective"]) and not is_weighted(claim)
@@ -270,10 +280,10 @@ def _against(claim: Mapping[str, Any], words: Words) -> str:
 
 
 def _refused(claim: Mapping[str, Any], words: Words) -> str:
-    named = f"{about(claim, words)}, {measure_of(str(claim['measure'])).name}"
+    what = f"{about(claim, words)}, {measure_of(named(claim)).name}"
     if reason := _REASONS.get(claim["reason"]):
-        return f"{named} – cannot be compared: {reason} ({span(claim)})."
-    found = f"{named} – cannot tell: {cases(claim)}"
+        return f"{what} – cannot be compared: {reason} ({span(claim)})."
+    found = f"{what} – cannot tell: {cases(claim)}"
     if numbers.is_missing(claim["needed_n"]):
         return f"{found} ({span(claim)})."
     points = f"a difference of {numbers.points(words.definition.claims.smallest_worth)}"
@@ -311,20 +321,25 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
         return [Sentence("Nothing could be compared yet: no evidence.")]
     is_unlike = (looked["verdict"] == "supported") & turning(looked, claims if ledger is None else ledger)
     verdicts = looked["verdict"].mask(is_unlike, _UNLIKE).mask(is_small(looked), TOO_SMALL).value_counts()
-    do = "does" if verdicts.get(_UNLIKE) == 1 else "do"
-    said = {"supported": "hold", _UNLIKE: f"{do} not hold, or may not, like for like", "leaning": "to watch",
-            "indistinguishable": f"show {NOTHING_SEEN}", TOO_SMALL: f"show {TOO_SMALL}",
+    said = {"supported": "hold{s}", _UNLIKE: "do{es} not hold, or may not, like for like", "leaning": "to watch",
+            "indistinguishable": f"show{{s}} {NOTHING_SEEN}", TOO_SMALL: f"show{{s}} {TOO_SMALL}",
             "refused": "cannot be told"}  # fmt: skip
     counted = {verdict: int(verdicts.get(verdict, 0)) for verdict in said}
-    parts = [f"{n} {said[verdict]}" for verdict, n in counted.items() if n or verdict not in (_UNLIKE, TOO_SMALL)]
+    parts = [
+        f"{n} {said[verdict].format(s='s' * (n == 1), es='es' * (n == 1))}"
+        for verdict, n in counted.items()
+        if n or verdict not in (_UNLIKE, TOO_SMALL)
+    ]
     n_looked = f"{numbers.count(len(looked))} comparison{'' if len(looked) == 1 else 's'}"
     told = [stating(f"We looked at {n_looked}: {', '.join(parts)}.", looked)]
-    held = set(looked.loc[looked["verdict"] == "supported", "field"])
+    is_shown = looked["verdict"] == "supported"
+    hidden = where(claims if ledger is None else ledger, measure=TURNS["yes"])  # differences that a count hides
+    held = {*looked.loc[is_shown, "field"], *hidden["field"], *_NO_FIELDS}
     fields = [str(field) for field in dict.fromkeys(looked["field"].dropna()) if field and field not in held]
     without = [f"“{name}”" if name.endswith("?") else name for name in map(words.column, fields)]
     worth = words.definition.claims.smallest_worth
     base = looked["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
-    if without and not held and alike(looked, worth * 4 * base * (1 - base)).all():
+    if without and not is_shown.any() and alike(looked, worth * 4 * base * (1 - base)).all():
         nothing = f"Nothing differs by {numbers.points(worth)} or more by {_listed(without)}: treat all alike."
         return [*told, stating(nothing, looked)]
     return [*told, *([stating(f"Nothing was shown to differ by {_listed(without)}.", looked)] if without else [])]

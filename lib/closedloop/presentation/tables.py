@@ -144,6 +144,11 @@ def table(
     return Table(headings, tuple(rows), numeric, caption, max(len(frame) - limit, 0))
 
 
+def has_reasons(records_: pd.DataFrame) -> bool:
+    """Is anything told that sets one of the listed records apart?"""
+    return len(records_) > 0 and bool((records_[["reasons", "caution"]].map(len) > 0).any(axis=None))
+
+
 def record_table(frame: pd.DataFrame, words: Words, *, without: Sequence[str] = (), limit: int = LIMIT) -> Table:
     """A list of records to call with personas by name; what the source does not record has no column."""
     columns = {name: told for name, told in _RECORD_COLUMNS.items() if name not in without}

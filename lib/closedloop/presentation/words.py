@@ -125,6 +125,14 @@ def measure_of(name: str) -> Measure:
     return Measure(f"higher {words}", f"lower {words}", listed["baselines"].get(name, "over all"), words)
 
 
+def everyone_of(claim: Mapping[str, Any]) -> str:
+    """What all cases of a claim's measure are; a market without periods has no like ones."""
+    text = measure_of(str(claim["measure"])).everyone
+    return (
+        text.replace(" in like periods", "").replace(" of like periods", "") if claim["first_period"] == "all" else text
+    )
+
+
 @cache
 def _measures() -> dict[str, dict[str, Any]]:
     return tomllib.loads(files("closedloop.presentation").joinpath("measures.toml").read_text("utf-8"))

@@ -15,6 +15,7 @@ Estimate: TypeAlias = float | tuple[float, float, float]
 
 _TAU_POINTS = 61
 _REFUSED, _TELLING, _MOST_TESTED = 0.01, 0.5, 5_000
+_EQUAL = 1e-12  # variance of the logs of amounts that are all the same
 MOST_OF_ALL = 1 / 3  # of a group's money: one deal that makes more of it makes the mean
 _TIMES_EQUAL = 3  # and so many times its equal share: of three deals each makes a third
 UNEVEN, ONE_DEAL = "not log-normal", "one deal"
@@ -153,7 +154,7 @@ def _is_refused(rows: _Groups, residual: Floats, variance: float, error: float) 
     has_others = rows.n[rows.codes] > 1
     tested = np.sort((residual * np.sqrt(rows.n / np.maximum(rows.n - 1, 1))[rows.codes])[has_others])
     tested = tested[:: math.ceil(tested.size / _MOST_TESTED) or 1]
-    if tested.size < 3 or not variance > 0 or scipy.stats.shapiro(tested).pvalue > _REFUSED:
+    if tested.size < 3 or not variance > _EQUAL or scipy.stats.shapiro(tested).pvalue > _REFUSED:
         return False
     off = math.log(float(np.exp(residual).mean())) - variance / 2
     return abs(off) > _TELLING * math.hypot(error, variance / math.sqrt(2 * (rows.money.size - rows.names.size)))

@@ -1,6 +1,7 @@
 """Ridge logistic regression whose penalty is learned from the data: empirical Bayes by Laplace's evidence."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from closedloop.errors import ParameterError
 Floats = NDArray[np.float64]
 
 _STEPS = 50
-_CLOSE = 1e-6  # a step that is shorter ends within its square of the maximum
+_CLOSE = 1e-4  # a step that is shorter ends within its square of the maximum
 _SPREADS = np.geomspace(0.02, 1.5, 8)  # of the coefficients, on the logit scale
 _INTERCEPT_PRECISION = 1e-4
 _LEVEL_SPREADS = np.geomspace(0.02, 2.0, 9)  # of the effects of a column's levels
@@ -31,10 +32,14 @@ class RidgeFit:
     def __init__(self, design: Floats, k: Floats, n: Floats, precision: Floats, start: Floats) -> None:
         self.design, self.k, self.n, self.precision = design, k, n, precision
         self.coefficients = self._newton(start)
-        curvature = self._curvature(self._rates(self.coefficients))
-        self.covariance: Floats = np.asarray(np.linalg.inv(curvature), dtype=float)
-        log_determinant = float(np.linalg.slogdet(curvature)[1])
+        self.curvature = self._curvature(self._rates(self.coefficients))
+        log_determinant = float(np.linalg.slogdet(self.curvature)[1])
         self.evidence = self._objective(self.coefficients) + 0.5 * (np.log(precision).sum() - log_determinant)
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """Of the coefficients, at the maximum."""
+        return np.asarray(np.linalg.inv(self.curvature), dtype=float)
 
     def _objective(self, coefficients: Floats) -> float:
         linear = self.design @ coefficients

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from closedloop.errors import ParameterError
 from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
-from closedloop.statistics.segmentation.indicators import Floats, level_text
+from closedloop.statistics.segmentation.indicators import Floats, level_text, short_between
 
 Levels = tuple[str | None, ...]
 _MOST_LEVELS = 15  # of a category that are told apart; the largest field that a person still reads at a glance
@@ -142,7 +142,7 @@ class _Number:
 
     def cut(self, threshold: float) -> float:
         place = int(np.floor(threshold))
-        return _short_between(self.values[place], self.values[place + 1])
+        return short_between(self.values[place], self.values[place + 1])
 
 
 _Feature = _Category | _Number
@@ -315,13 +315,3 @@ def _texts(values: pd.Series) -> list[str | None]:
 
 def _numbers(values: pd.Series) -> Floats:
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-
-
-def _short_between(low: float, high: float) -> float:
-    """The shortest decimal x with low <= x < high, so that "x or less" splits the two."""
-    middle = low + (high - low) / 2
-    for digits in range(-6, 15):
-        short = float(np.round(middle, digits))
-        if low <= short < high:
-            return short
-    return float(low)

@@ -9,7 +9,7 @@ import pandas as pd
 from closedloop.claims.ledger import turning
 from closedloop.errors import ParameterError
 from closedloop.period.situation import Situation
-from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids
+from closedloop.presentation.blocks import Listing, Piece, Sentence, claim_ids, stating
 from closedloop.presentation.charts import Picture
 from closedloop.presentation.sentences import (
     ends,
@@ -74,7 +74,9 @@ def in_words(claims: pd.DataFrame, evidence: Evidence, counted: pd.DataFrame | N
     own = claims if counted is None else counted
     chosen = ", ".join(dict.fromkeys(name for name in own["among"].fillna("") if name))
     among = [Sentence(f"Among {chosen}:")] if chosen else []
-    return (joined([*among, *summary(own, evidence.words, evidence.ledger)]), *listed)
+    cut = "Told here: those of the largest effect, and any that may not hold like for like."
+    more = [stating(cut, held)] if len(said) < len(held) else []
+    return (joined([*among, *summary(own, evidence.words, evidence.ledger), *more]), *listed)
 
 
 def strongest(evidence: Evidence) -> list[Sentence]:
@@ -139,12 +141,15 @@ def no_deals(answer: Answer) -> bool:
     """Are there no deals to ask about? Then the answer says so."""
     if len(answer.rows):
         return False
-    has_table = answer.now.situation.view.has("deals")
-    answer.missing[answer.section] = (
-        "No deal of the periods looked at was known on that day: nothing has ended yet, or nothing was chosen."
-        if has_table and len(answer.now.situation.deals)
-        else "No deals are recorded: collect `deals` with dates and outcomes."
-    )
+    situation = answer.now.situation
+    if not situation.view.has("deals"):
+        answer.missing[answer.section] = "No deals are recorded: collect `deals` with dates and outcomes."
+    elif situation.deals.empty:
+        answer.missing[answer.section] = "No deal was known on that day: the first ones came later."
+    else:
+        answer.missing[answer.section] = (
+            "No deal of the periods looked at was known on that day: nothing has ended yet, or nothing was chosen."
+        )
     return True
 
 

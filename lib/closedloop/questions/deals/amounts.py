@@ -228,7 +228,7 @@ def _show_cycle(shown: Evidence, title: str) -> Sequence[Piece]:
     rows, means = shown.of("median_cycle_days"), shown.of("sales_cycle_days")
     typical = shown.first("median_cycle_days", field="")
     said = [] if typical is None else [
-        stating(f"A won deal typically takes {backed(typical, shown.words)}; half are faster.", typical)
+        stating(f"A won deal typically takes {backed(typical, shown.words)}; half take no longer.", typical)
     ]  # fmt: skip
     name, baseline = title or "How long does winning take?", None if typical is None else typical["estimate"]
     picture = dots_of(rows, shown.words, name, "median days to win", baseline=baseline)
@@ -250,7 +250,8 @@ def amount_order(shown: Evidence) -> list[Sentence]:
     ]
     if not told:
         return []
-    of = f"Won amount per decided deal (win rate times mean amount, both drawn toward all) of {span(records(rows)[0])}"
+    made = "win rate times mean amount, each drawn toward that of all by itself"
+    of = f"Won amount per decided deal ({made}) of {span(records(rows)[0])}"
     return [stating(f"{of}, highest first; {'; '.join(told)}.", *(part for _, part in parts))]
 
 
@@ -304,7 +305,7 @@ def _typical_amount(shown: Evidence) -> list[Sentence]:
     if mean is None or median is None:
         return []
     if not mean["reason"]:
-        text = f"A won deal is worth {backed(mean, shown.words)} on average; half are under "
+        text = f"A won deal is worth {backed(mean, shown.words)} on average; half are at most "
         text = f"{text}{value(median, shown.words)}."
         return [stating(text, mean, median)]
     # the mean says little, so the median leads, and the deals that make the mean are named by their ids in the CRM

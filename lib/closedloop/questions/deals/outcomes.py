@@ -7,6 +7,7 @@ import pandas as pd
 
 from closedloop.errors import choice
 from closedloop.period.counting import LEAST_SHOWN, ONLY_WON, rates, shares
+from closedloop.period.situation import has_ended
 from closedloop.personas.notes import notes
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Piece, Sentence, span, stating
@@ -66,9 +67,13 @@ def _totals(answer: Answer) -> None:
     origin = answer.origin_now
     for outcome in named:
         answer.count([{"estimate": n[outcome], "n": sum(n.values())}], origin, f"n_{outcome}")
-    amount = float(ended["won_amount"].sum()) if "won_amount" in ended else None
+    paid = ended.loc[ended["outcome"] == "won", "won_amount"].dropna() if "won_amount" in ended else pd.Series()
+    amount = float(paid.sum()) if len(paid) or ("won_amount" in ended and not n["won"]) else None
     if amount is not None:
-        answer.count([{"estimate": amount, "n": n["won"]}], origin, "total_won_amount", unit="amount")
+        answer.count([{"estimate": amount, "n": len(paid)}], origin, "total_won_amount", unit="amount")
+    n_undated = int(((every["outcome"] != "open") & ~has_ended(every)).sum())
+    if n_undated:
+        answer.count([{"estimate": n_undated}], origin, "n_closed_without_day")
     decided = n["won"] + n["lost"]
     definitions = {} if situation.has_only_won else {"win_rate": decided}
     if "no_decision" in named and (definitions or (every["outcome"] == "no_decision").any()):
@@ -98,10 +103,16 @@ def _show_outcomes(shown: Evidence, title: str) -> Sequence[Piece]:
     name = title or "What became of the deals?"
     pieces: list[Piece] = [bars_of(rows, name, "deals", lambda row: _TOTALS[row["measure"]])]
     listed = ", ".join(f"{value(row, shown.words)} {_TOTALS[row['measure']]}" for row in records(rows))
-    pieces.append(stating(f"{numbers.count(rows['n'].iloc[0])} deals: {listed}.", rows))
+    pieces.append(stating(f"{numbers.plural(rows['n'].iloc[0], 'deal')}: {listed}.", rows))
     amount = shown.first("total_won_amount")
     if amount is not None:
-        pieces.append(stating(f"Together the won deals are worth {value(amount, shown.words)}.", amount))
+        n_won = shown.first("n_won")
+        is_whole = n_won is None or amount["n"] == n_won["estimate"]
+        whose = "the won deals" if is_whole else f"the {numbers.count(amount['n'])} won deals that record an amount"
+        pieces.append(stating(f"Together {whose} are worth {value(amount, shown.words)}.", amount))
+    if undated := shown.first("n_closed_without_day"):
+        text = f"Closed without a day, so in no period: {value(undated, shown.words)} deals."
+        pieces.append(stating(text, undated))
     rates_ = shown.cell("win_rates")
     if len(rates_):
         top = records(rates_)[0]
@@ -123,10 +134,9 @@ def _headline(shown: Evidence) -> list[Sentence]:
         return [stating(f"Only won deals are recorded, so no win rate can be told{tail}", *totals.values())]
     if rate is None:
         return [stating(f"Too few deals are decided for a win rate{tail}", *totals.values())]
-    takes, when = "", ""
+    takes, when = "", f" in {span(rate)}" if shown.words.definition.periods else ""
     if days is not None:
-        is_apart = span(days) != span(rate)
-        when, of = (f" in {span(rate)}", f" of {span(days)}") if is_apart else ("", "")
+        of = f" of {span(days)}" if span(days) != span(rate) else ""
         takes = f", after {value(days, shown.words)} (median{of})"
     cited = [rate, *([] if days is None else [days]), *totals.values()]
     return [stating(f"{value(rate, shown.words)} of decided deals are won{when}{takes}{tail}", *cited)]

@@ -112,8 +112,10 @@ def _show_rates(shown: Evidence, title: str, *, of_signals: Sequence[str]) -> Se
     unheld = [field for field in dict.fromkeys(of_signals) if field in set(rates["field"]) - held]
     if unheld:  # the window alone, as counted, does not show what signals were tested for over all periods
         named = " and ".join(shown.words.column(field) for field in unheld)
-        also = f"Signals in force on {named} are not shown here: they were tested on all periods (02)."
-        said = (*said, Sentence(also))
+        also = (
+            f"By {named} this window alone shows no difference; the signals in force were tested on all periods (02)."
+        )
+        said = (*said, stating(also, rates[rates["field"].isin(unheld)]))
     return *said, *recording(shown)
 
 
@@ -242,6 +244,9 @@ def adjust(
     rows, situation = answer.rows, now.situation
     if situation.has_only_won:
         answer.missing["adjusted"] = ONLY_WON
+        return answer
+    if won(rows).value_counts().reindex([True, False], fill_value=0).min() < LEAST_SHOWN:
+        answer.missing["adjusted"] = "Fewer than ten deals were won, or lost, so there is no difference to adjust."
         return answer
     inside = [within] if isinstance(within, str) else fields if within is None else within
     tried = dict.fromkeys([*fields, *inside])

@@ -98,7 +98,7 @@ _NAMES = {  # what was promised, and by which team
     "n_leads": ("leads handed off", "marketing"),
     "accepted_rate": ("share accepted by sales", "marketing"),
     "first_touch_days": ("median days to the first touch", "sales"),
-    "n_touches": ("touches before giving up a lead that was touched", "sales"),
+    "n_touches": ("touches before disqualifying a lead that was touched", "sales"),
     "won_amount": ("won amount", "sales"),
 }
 _JUST_MISSED, _JUST = "just missed", 0.05  # a promise that lacks at most this part of itself
@@ -160,13 +160,13 @@ def _observed(now: OpenPeriod, cohort: pd.DataFrame, deals: pd.DataFrame) -> dic
     touches, covered = sales_touches(situation), cohort.loc[cohort["is_covered"], "touch_days"]
     if len(touches) and len(covered) >= LEAST_SHOWN and situation.definition.has_calendar:
         found["first_touch_days"] = quantile(covered.fillna(np.inf), 0.5)
-    if len(touches) and "disqualified_on" in cohort:  # touches before a lead that was touched was given up
+    if len(touches) and "disqualified_on" in cohort:  # touches before a lead that was touched was disqualified
         given_up_on = touches["lead_id"].map(cohort.set_index("lead_id")["disqualified_on"])
         n = touches.loc[touches["touched_on"] <= given_up_on, "lead_id"].value_counts()
         found["n_touches"] = quantile(n) if len(n) >= LEAST_SHOWN else {}
     if "won_amount" in deals:
-        amounts = deals.loc[situation.in_period(deals["closed_on"]), "won_amount"].dropna()
-        found["won_amount"] = {"estimate": float(amounts.sum()), "n": len(amounts)}
+        amounts = deals.loc[situation.in_period(deals["closed_on"]) & (deals["outcome"] == "won"), "won_amount"]
+        found["won_amount"] = {"estimate": float(amounts.sum()), "n": len(amounts)} if amounts.notna().all() else {}
     return found
 
 

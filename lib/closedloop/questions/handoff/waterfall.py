@@ -49,6 +49,9 @@ def _statuses(answer: Answer, cohort: pd.DataFrame) -> None:
     origin, whole, share = answer.origin_now, len(cohort), accepted_rate(cohort)
     reached = [{"field": "status", "level": name, "estimate": count, "n": whole} for name, count in n.items()]
     answer.count(reached, origin, "n_reached")
+    returned = cohort.filter(["recycled_on", "disqualified_on"]).notna().any(axis=1)
+    n_both = int((returned & cohort["sales_accepted_on"].notna()).sum()) if "sales_accepted_on" in cohort else 0
+    answer.count([{"estimate": n_both, "n": whole}] if n_both else [], origin, "n_accepted_and_returned")
     answer.estimate(rates([(name, k, whole) for name, k in n.items()][1:], "status"), origin, "reached_share")
     answer.estimate(share, origin, "accepted_rate")
     answer.results |= {
@@ -61,7 +64,10 @@ def _statuses(answer: Answer, cohort: pd.DataFrame) -> None:
 def _show_waterfall(shown: Evidence, title: str) -> Sequence[Piece]:
     name, caption = title or "What became of the leads handed off?", "Percent: of those handed off, 90 % interval."
     picture = status_bars(shown.of("n_reached"), shown.of("reached_share"), shown.words, name, caption)
-    return picture, *accepted(shown)
+    both = shown.first("n_accepted_and_returned")
+    text = "Accepted and given back in turn, and counted as both:"
+    note = [] if both is None else [stating(f"{text} {value(both, shown.words)}.", both)]
+    return picture, *accepted(shown), *note
 
 
 def accepted(shown: Evidence) -> list[Sentence]:
@@ -103,6 +109,7 @@ def _show_rejections(shown: Evidence, title: str) -> Sequence[Piece]:
 def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     every, situation, in_force = answer.rows, answer.now.situation, answer.now.personas
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
+    returned &= every["is_won"].notna()
     later_won = returned & every["is_won"].eq(True).fillna(False)
     found = [("won later, of those recycled in any period", int(later_won.sum()), int(returned.sum()))]
     if not sales_touches(situation).empty:

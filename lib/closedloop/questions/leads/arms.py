@@ -14,11 +14,19 @@ from closedloop.claims.ledger import Origin
 from closedloop.market.periods import FOREVER
 from closedloop.period import store
 from closedloop.period.counting import LEAST_SHOWN, as_numbers, column, rates
-from closedloop.period.lead_records import CONVERSION, LEAD_HITS, MESSAGES, control_of, first_won, handed_off
+from closedloop.period.lead_records import (
+    CONVERSION,
+    LEAD_HITS,
+    MESSAGES,
+    OF_ALL_DRAWN,
+    control_of,
+    first_won,
+    handed_off,
+)
 from closedloop.period.situation import Situation
 from closedloop.presentation import advice
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence
-from closedloop.presentation.sentences import joined, records, sentence, where
+from closedloop.presentation.sentences import joined, named, records, sentence, where
 from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import measure_of
 from closedloop.questions.leads.call_list import CALL_LIST
@@ -258,9 +266,10 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     said += advice.compared_by(claims, words)
     judged: list[Piece] = []
     for measure in causal["measure"].unique():
-        name = measure_of(measure).name
+        compared = where(causal, measure=measure)
+        name = measure_of(named(records(compared.head(1))[0])).name
         asked = f"{title or 'What did the experiments show?'} {name}"
-        judged += comparison(where(causal, measure=measure), shown, asked, name)
+        judged += comparison(compared, shown, asked, name)
     return *((Listing(said),) if said else ()), listed, *judged
 
 
@@ -348,7 +357,7 @@ def _plans(situation: Situation, lines: pd.DataFrame, leads: pd.DataFrame, deals
         line |= {"usual": usual, "other": other}
         if claim["field"] in _DRAWABLE and measure in _DRAWN:
             # the leads that would count: those decided on, and where arms are followed for some time all that come
-            is_all = claim["field"] == "arm" and measure in ("qualified_rate", "won_rate")
+            is_all = claim["field"] == "arm" and measure in OF_ALL_DRAWN
             whose = leads["persona"] == claim["subject"] if measure == "persona_accepted_rate" else slice(None)
             n = len(leads) if is_all else int(leads.loc[whose, _DRAWN[measure]].notna().sum())
             drawn = trial(usual, other)

@@ -13,13 +13,14 @@ from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.where import meeting
 from closedloop.period.counting import LEAST_SHOWN, column
+from closedloop.period.lead_records import is_given_up
 from closedloop.period.situation import Situation
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, stating
 from closedloop.presentation.sentences import Claim, cases, first, value
-from closedloop.presentation.tables import record_table
+from closedloop.presentation.tables import has_reasons, record_table
 from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
 from closedloop.questions.leads.scores import score_verdict
 from closedloop.terms import Moment
@@ -56,7 +57,7 @@ class Waiting:
         rows = self.prospects.rows
         if self.prospects.table == "deals":
             return rows["outcome"] == "open"
-        is_open = rows["is_won"].isna() & column(rows, "recycled_on").isna() & column(rows, "disqualified_on").isna()
+        is_open = rows["is_won"].isna() & ~is_given_up(rows)
         if self.situation.view.has("deals") and "lead_id" in self.situation.deals:
             is_open &= ~rows["lead_id"].isin(self.situation.deals["lead_id"].dropna())
         return is_open
@@ -73,7 +74,7 @@ class Waiting:
         return f"No {table} were known when this period was planned."
 
     @property
-    def _unknown(self) -> list[str]:
+    def unknown(self) -> list[str]:
         """The score's fields that are not known of who is to come, such as the day of the hand-off."""
         if not self.is_arriving:
             return []
@@ -105,7 +106,7 @@ class Waiting:
         Of equal points the score's order decides.
         """
         if self.score is not None:
-            rows = self.score.as_usual(rows, self._unknown)
+            rows = self.score.as_usual(rows, self.unknown)
         newest = rows.sort_values("created_on", ascending=False, kind="stable") if "created_on" in rows else rows
         if self.score is not None and self.order != PROMISE:
             by_score = newest.iloc[self.score.order(newest[self.prospects.fields])]
@@ -127,7 +128,7 @@ class Waiting:
         favour: list[list[list[str]]] = [[]] * len(rows)
         against = favour
         is_usable = self.score is not None and self.score.verdict == "usable"
-        if self.score is not None and is_usable and self.score.shown_as == "probability" and not self._unknown:
+        if self.score is not None and is_usable and self.score.shown_as == "probability" and not self.unknown:
             on = pd.Timestamp(self.situation.on)
             when = pd.Series(on, index=rows.index) if self.situation.is_dated else None
             table["score"] = self.score.predict(rows[self.prospects.fields], when)
@@ -135,7 +136,7 @@ class Waiting:
             texts = self.card.levels_of(rows, rows["persona"])
             table["points"] = self.card.total(texts).astype(int)
             if is_usable:
-                moves = self.card.moves(texts.drop(columns=self._unknown, errors="ignore"))
+                moves = self.card.moves(texts.drop(columns=self.unknown, errors="ignore"))
                 favour = [[_told(move) for move in row if move[2] > 0][:_MOST_FOR] for row in moves]
                 against = [[_told(move) for move in reversed(row) if move[2] < 0][:_MOST_AGAINST] for row in moves]
         table["reasons"], table["caution"] = pd.Series(favour, dtype=object), pd.Series(against, dtype=object)
@@ -197,7 +198,7 @@ def call_list(
     if waiting.ranked.empty:
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
-    answer.results |= {"is_arriving": waiting.is_arriving}
+    answer.results |= {"is_arriving": waiting.is_arriving, "unknown": waiting.unknown}
     is_old = waiting.ranked["age_days"] > oldest
     fresh = waiting.ranked[~is_old]
     _call(answer, waiting, listed(fresh, share, now.situation.rng("slots"), places), len(fresh))
@@ -298,7 +299,9 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     n = _of_all(found["n_listed"]) if found["n_listed"] else numbers.count(len(frame))
     who = f"{table} that come in this period" if shown.result("is_arriving") else f"open {table}"
     text = f"{n} {who} in order; internal: record ids lead back to the CRM."
-    text += " Points in brackets are beside the average record." if len(frame) else ""
+    text += " Points in brackets are beside the average record." if has_reasons(frame) else ""
+    if unknown := [shown.words.column(name) for name in shown.result("unknown") or ()]:
+        text += f" Points leave out what is not known of them yet: {', '.join(unknown)}."
     if age is not None:
         text += f" The median one on the list ({cases(age)}) is known for {value(age, shown.words)}."
     if drawn is not None and drawn["estimate"] > 0:

@@ -175,7 +175,9 @@ def _show_groups(shown: Evidence, title: str) -> Sequence[Piece]:
     still_open = shown.of("lead_open_rate").sort_values("estimate", ascending=False, kind="stable")
     most = records(still_open.head(1))
     return listed, *(
-        stating(f"End not known yet: up to {value(row, shown.words)}, of {label(row)}.", row) for row in most
+        stating(f"End not known yet: up to {value(row, shown.words)}, of {label(row)}.", row)
+        for row in most
+        if row["estimate"]
     )
 
 

@@ -151,7 +151,8 @@ def _state(answer: Answer, card: PointsCard, lifts: Lifts, learned: Learned) -> 
     ]
     answer.estimate(stand_for, answer.origin(last), "card_chance", kind="predictive")
     if np.isfinite(lifts.gain.low):
-        n = sum(len(asked) for _, asked in answer.fitted.model.splits)
+        asked = np.concatenate([asked for _, asked in answer.fitted.model.splits])
+        n, origin = len(asked), answer.origin(learned.days.iloc[asked])
         told = [{"estimate": one.estimate, "low": one.low, "high": one.high, "n": n} for one in lifts]
         for measure, row in zip(_LIFTS, told[1:], strict=True):
             answer.estimate([row], origin, measure, unit="points", kind="predictive")

@@ -169,7 +169,7 @@ def _why_unlearned(prospects: Prospects) -> str:
     time = "month" if isinstance(prospects.times.dtype, pd.PeriodDtype) else "period"
     table, n_known = prospects.table, int(prospects.is_won.notna().sum())
     mature = prospects.is_won[prospects.is_mature]
-    if not prospects.fields:
+    if not prospects.fields and len(prospects.rows):
         return f"A score needs fields of {table} that are known in time to use it; none is declared in market.toml."
     if n_known < _FEWEST_SCORED:
         return f"A score needs {_FEWEST_SCORED} {table} whose outcome is known; {n_known} are. Collect more outcomes."
@@ -191,7 +191,8 @@ def _why_unlearned(prospects: Prospects) -> str:
 
 def _judge(answer: Answer, model: Score, when: pd.Series, redraw: ScoreRedraw) -> None:
     """State how good every model was on rows that it had not seen, and compare the best learner with chance."""
-    origin, quality = answer.origin(when), model.quality.assign(field="model", level=model.quality["model"])
+    tested = when.iloc[np.concatenate([asked for _, asked in model.splits])]
+    origin, quality = answer.origin(tested), model.quality.assign(field="model", level=model.quality["model"])
     for measure, name in _QUALITY.items():
         ends_ = {f"{name}_{end}": end for end in ("low", "high")}
         rows = quality.assign(estimate=quality[name]).rename(columns=ends_)

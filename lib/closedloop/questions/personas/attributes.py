@@ -228,6 +228,8 @@ def _state_nearest(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None
     shares = counted.assign(share=counted["k"] / counted["n"])
     wide = shares.pivot_table(index="subject", columns=["field", "level"], values="share").fillna(0.0)
     sizes = sizes_told(counted).groupby(counted["subject"])["n"].max()
+    if wide.empty:
+        return
     gaps = np.abs(wide.to_numpy()[:, None, :] - wide.to_numpy()[None, :, :])
     distance = gaps.mean(axis=2) + np.diag(np.full(len(wide), np.inf))
     pairs = []

@@ -168,7 +168,8 @@ def _touches(answer: Answer, met: pd.DataFrame) -> None:
         ours = met[(met["from_team"] == "sales") & met["lead_id"].isin(leads)]
         n = ours.groupby("lead_id").size()
         if len(n) >= LEAST_SHOWN:
-            origin = answer.origin(ours["touched_on"], table="touches")
+            closed = part.loc[part["lead_id"].isin(n.index) & (part["outcome"] == "won"), "closed_on"]
+            origin = answer.origin(closed, table="touches")
             answer.estimate([quantile(n)], origin, "won_touches", unit="count", subject=str(persona))
 
 
@@ -177,7 +178,8 @@ def _texts(answer: Answer, met: pd.DataFrame) -> None:
     lately = situation.in_window(sent, sent["touched_on"])
     touched = answer.origin(lately["touched_on"], table="touches")
     for persona, part in answer.rows.groupby("persona"):
-        used, n = about(sent, part), about(lately, part)["material_id"].value_counts().sort_index()
+        used = about(lately, part)
+        n = used["material_id"].value_counts().sort_index()
         often = {str(name): used[used["material_id"] == name] for name in n[n >= LEAST_SHOWN].index}
         rows = [{"field": "material_id", "level": name, "estimate": int(n[name])} for name in often]
         answer.count(rows, touched, "n_used", subject=str(persona))
@@ -186,7 +188,8 @@ def _texts(answer: Answer, met: pd.DataFrame) -> None:
         hits = [(name, is_won[on_records(ended.loc[is_won.index], some)]) for name, some in often.items()]
         shown = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")
         answer.estimate(shown, answer.origin(ended["closed_on"]), "win_rate_when_used", subject=str(persona))
-        uses += [(str(persona), str(name), days.max()) for name, days in used.groupby("material_id")["touched_on"]]
+        last = about(sent, part).groupby("material_id")["touched_on"].max()
+        uses += [(str(persona), str(name), day) for name, day in last.items()]
     answer.tables["materials"] = pd.DataFrame(uses, columns=["persona", "material_id", "last_on"])
 
 

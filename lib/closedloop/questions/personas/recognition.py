@@ -9,7 +9,7 @@ import pandas as pd
 
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.counting import LEAST_SHOWN, column, levels, rates, won
+from closedloop.period.counting import LEAST_SHOWN, column, level_texts, levels, rates, won
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import COMMIT, GATE, Change
 from closedloop.presentation import numbers
@@ -18,7 +18,10 @@ from closedloop.presentation.persona_words import change_table, edit_evidence, e
 from closedloop.presentation.sentences import backed, records, value, where
 from closedloop.presentation.tables import dots_of, table_of
 from closedloop.presentation.words import capital
+from closedloop.questions.personas.promised_rates import buyer_fields
+from closedloop.statistics.level_effects import MISSING
 from closedloop.statistics.proportions import at_rate
+from closedloop.statistics.segmentation.indicators import is_metric
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import level_of
 from closedloop.workbench.period import opened
@@ -56,13 +59,15 @@ def recognise(
     if error is None:
         answer.missing["rule_error"] = lineage.why_untraced
     else:
-        of_sample = Origin(now.notebook, "rules", lineage.sample.source, *lineage.asked)
+        first, last = now.personas.rule_periods or lineage.asked  # as long as the rule stays, it is measured once
+        of_sample = Origin(now.notebook, "rules", lineage.sample.source, first, last)
         for measure, share in (("rule_error", error.error), ("guess_error", error.guessing)):
             answer.estimate(rates([("", share * error.n, error.n)], ""), of_sample, measure, kind="predictive")
     review = pd.Timestamp(now.period.end) if now.definition.has_calendar else pd.NaT
     about = {"sql": rule.to_sql(), "is_cross_fitted": lineage.is_cross_fitted, "review_on": review}
     sentences = [[persona.id, sentence] for persona in now.personas.personas for sentence in persona.rule]
     answer.tables["rules"] = pd.DataFrame(sentences, columns=["persona", "sentence"])
+    answer.tables["held"] = _held(answer)
     answer.tables["set"] = pd.DataFrame([about]).astype({"review_on": "datetime64[us]"})
     return answer
 
@@ -105,6 +110,18 @@ def _members(answer: Answer, origin: Origin, most_levels: int) -> None:
                 answer.estimate(members.assign(baseline=of_all), origin, "member_share", subject=str(persona))
 
 
+def _held(answer: Answer) -> pd.DataFrame:
+    """The levels that any member of each persona has, by the fields that say who a buyer is: persona, field, level."""
+    rows = answer.rows
+    names = [name for name in buyer_fields(answer.now.situation) if name in rows and not is_metric(rows[name])]
+    texts, found = level_texts(rows, names, {}).fillna(MISSING), []
+    for name in names:
+        held = pd.DataFrame({"persona": rows["persona"], "level": texts[name]}).drop_duplicates().assign(field=name)
+        found.append(held[["persona", "field", "level"]])
+    columns = {"persona": "str", "field": "str", "level": "str"}
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(columns)).astype(columns)
+
+
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     return *_show_sizes(shown, title), *_show_rule(shown, "")
 
@@ -125,7 +142,7 @@ def _headline(shown: Evidence) -> list[Sentence]:
     n, assumed = shown.first("n_personas"), shown.first("n_assumed")
     if n is None or assumed is None:
         return [Sentence("No persona is in force.")]
-    held = "all rest on outcomes"
+    held = "all rest on outcomes" if n["estimate"] > 1 else "it rests on outcomes"
     if shown.result("only_won"):
         held = "what they promise cannot be told: only won deals are recorded"
     elif assumed["estimate"]:
@@ -201,10 +218,12 @@ def _splits(answer: Answer, splits: Sequence[Change], resampled: int) -> None:
     situation = answer.now.situation
     decided = answer.rows[won(answer.rows).notna()].sort_values(["closed_on", "deal_id"], kind="stable")
     decided = decided.assign(is_won=decided["outcome"] == "won", ended=situation.names_of(decided["closed_on"]))
-    rng, origin = situation.rng("split-stability"), answer.origin(decided["closed_on"])
+    rng = situation.rng("split-stability")
     for measure, is_later in (("split_kept_share", False), ("split_kept_since_share", True)):
-        parts = [(entry, decided[decided["ended"] > entry.last_period] if is_later else decided) for entry in splits]
-        answer.estimate([row for entry, part in parts for row in _kept(entry, part, rng, resampled)], origin, measure)
+        for entry in splits:
+            own = decided[decided["persona"].isin([entry.into, entry.persona])]
+            own = own[own["ended"] > entry.last_period] if is_later else own
+            answer.estimate(_kept(entry, own, rng, resampled), answer.origin(own["closed_on"]), measure)
 
 
 def _kept(entry: Change, deals: pd.DataFrame, rng: np.random.Generator, resampled: int) -> list[dict[str, object]]:

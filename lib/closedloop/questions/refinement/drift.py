@@ -149,8 +149,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         compared_n = f"Of {len(both)} comparisons" if len(both) > 1 else "The one comparison"
         told = f"{n_moved} show{'s' * (n_moved == 1)} a move" if n_moved else "none shows a move"
         told = told if len(both) > 1 else f"shows {'a' if n_moved else 'no'} move"
-        few = f"; for {'all' if n_few == len(both) > 1 else n_few} the deals are too few to tell" if n_few else ""
+        few = f"; for {'all' if n_few == len(both) else n_few} the deals are too few to tell" if n_few else ""
+        if n_few == len(both) == 1:
+            told, few = "cannot be told", ": the deals are too few"
         pieces.append(stating(f"{compared_n} with the periods before {told}{few}.", both))
+        pieces += [Listing(sentences(both, shown.words))] if len(both) == 1 and held.empty else []
     if new is not None and new["estimate"] > 0:
         text = f"{backed(new, shown.words)} of the period's deals have values, in the fields of the rule, never seen"
         pieces.append(stating(f"{text} before: look whether the personas still mean what they meant.", new))

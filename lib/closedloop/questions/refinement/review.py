@@ -14,6 +14,7 @@ from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span,
 from closedloop.presentation.persona_words import change_table
 from closedloop.presentation.sentences import backed, first, holding, honestly, records, sentences, value, where
 from closedloop.presentation.tables import Columns, table_of
+from closedloop.presentation.words import capital
 from closedloop.questions.deals.amounts import amount_order
 from closedloop.questions.handoff.promises import neglected, show_promises
 from closedloop.questions.refinement.drift import RATE, SHARE
@@ -123,9 +124,11 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
         int((compared["verdict"] == one).sum()) for one in ("supported", "leaning", "refused")
     )
     held = len(holding(compared, shown.ledger))
-    less = f", {supported - held} do not, or may not, like for like" if supported > held else ""
+    unlike = supported - held
+    less = f", {unlike} do{'es' * (unlike == 1)} not, or may not, like for like" if unlike else ""
     text = f"{held} finding{'s' * (held != 1)} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
-    counted = stating(f"{text}; for {refused} comparisons the data are too few.", compared)
+    few = numbers.plural(refused, "comparison")
+    counted = stating(f"{text}; for {few} the data are too few.", compared)
     return [counted, *amount_order(shown)]
 
 
@@ -169,12 +172,13 @@ def one_play(shown: Evidence) -> Sentence:
     if len(held):
         names = [shown.words.told(str(level)) for level in held["level"]]
         who = f"deals of {' and '.join(names)}" if len(names) < 3 else f"deals of {len(names)} personas"
-        return stating(f"In {when} {who} were won more or less often than the rest: plays by persona can pay.", held)
+        text = f"{capital(who)} were won more or less often than the rest ({when}): plays by persona can pay."
+        return stating(text, held)
     base = found["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
     worth = base.map(partial(at_rate, shown.words.definition.claims.smallest_worth))
     if alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
-        text = f"In {when} all personas were won alike, within {numbers.points(worth.max())}: one play for all will do."
-        return stating(text, found)
+        within = f"within {numbers.points(worth.max())} ({when})"
+        return stating(f"All personas were won alike, {within}: one play for all will do.", found)
     return stating("Whether plays by persona pay, or one for all would do as well, cannot be told.", found)
 
 
@@ -206,7 +210,7 @@ def _show_false_lines(shown: Evidence, title: str) -> Sequence[Piece]:
     rows = shown.of("expected_false_lines")
     families, total = where(rows, field="family"), rows[rows["field"] == ""]
     columns: Columns = {
-        "n": ("hold", lambda row: numbers.count(row["expected_false_lines"]["n"])),
+        "n": ("supported", lambda row: numbers.count(row["expected_false_lines"]["n"])),
         "bound": ("largest q", lambda row: numbers.plain(row["expected_false_lines"]["baseline"])),
         "expected_false_lines": "false among them, at most on average",
     }
@@ -214,6 +218,6 @@ def _show_false_lines(shown: Evidence, title: str) -> Sequence[Piece]:
     listed = [table_of(families, shown.words, "family", columns, label=label, caption=title)] if len(families) else []
     whole = records(total)[0]
     if not whole["n"]:
-        return (stating("No line of this period holds, so none can hold falsely.", total),)
-    text = f"Of {numbers.count(whole['n'])} lines that hold, {numbers.plain(whole['estimate'])} are false at most"
+        return (stating("No line of this period is supported, so none is so falsely.", total),)
+    text = f"Of {numbers.count(whole['n'])} supported lines {numbers.plain(whole['estimate'])} are false at most"
     return *listed, stating(f"{text}, on average.", total)

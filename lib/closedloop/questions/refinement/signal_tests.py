@@ -196,7 +196,8 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
     if tested.empty:
         return [Sentence("No level could be tested as a signal.")]
     entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
-    text = f"{numbers.count(len(tested))} levels were tested, over all personas or in one"
+    were = f"{numbers.plural(len(tested), 'level')} {'was' if len(tested) == 1 else 'were'}"
+    text = f"{were} tested, over all personas or in one"
     text += f": {entering} become{'s' * (entering == 1)} a signal"
     n_before = shown.result("n_in_force") or 0
     left = (

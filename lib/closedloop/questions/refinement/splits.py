@@ -67,7 +67,7 @@ def _why_not(now: OpenPeriod, deals: pd.DataFrame, closed: pd.DataFrame, least: 
     if following(now) is None:
         return "The period is still running: the duel and the edits wait for its end."
     n = int(now.situation.in_period(closed["closed_on"]).sum()) if len(closed) else 0
-    return f"{n} deals were won or lost in this period; a duel needs at least {least}." if n < least else ""
+    return f"{n} deals were won or lost in this period; {least} are needed to test anything." if n < least else ""
 
 
 MERGE, RETIRE = "merge_gap", "remaining_share"  # the measures of the two kinds of edits
@@ -214,7 +214,7 @@ def split_claims(
             found.append(tested[tested["level"] != RARE].assign(subject=str(persona), field=name))
     meta = meta_of(origin, SPLIT_RATE, "rate", "descriptive")
     return close_family(
-        stacked(part.assign(**meta) for part in found),
+        stacked(found).assign(**meta),
         family="edit",
         smallest_worth=_worth(situation, closed),
         rate=split_rate(situation),

@@ -98,8 +98,8 @@ class Criteria:
         """Persona -> the segment whose rows it holds more of than of any other, for that segment's size.
 
         A part of a split persona stands for the segment that holds most of its rows; one of fewer than ten rows stays
-        with its whole. One persona for everyone stands for no
-        segment: nothing in the records tells segments apart.
+        with its whole. One persona for everyone, or several for one segment, stand for none: nothing in the records
+        tells segments apart.
         """
         if len(self.in_force.personas) < 2:
             return {}
@@ -110,7 +110,8 @@ class Criteria:
         lift = (table / table.sum()).reindex(columns=self.ids, fill_value=0.0)
         of_root = {str(name): str(row.idxmax()) for name, row in lift.iterrows()}
         of_root |= {name: str(table.loc[name].idxmax()) for name in root if root[name] == name and name in parts}
-        return {name: of_root[root[name]] for name in self.in_force.ids if root[name] in of_root}
+        found = {name: of_root[root[name]] for name in self.in_force.ids if root[name] in of_root}
+        return found if len(set(found.values())) > 1 else {}
 
     def personas_of(self, segment: str) -> list[str]:
         """The personas that stand for a segment; none when the rule recognises none of it."""

@@ -97,7 +97,7 @@ def is_too_small(answer: Answer, sample: Sample, least: int, *sections: str) -> 
     if len(sample.rows) >= least and sample.items:
         return False
     found = (
-        f"Only {len(sample.rows)} rows with {len(sample.items)} columns were known at the period's start"
+        f"Only {len(sample.rows)} rows with {numbers.plural(len(sample.items), 'column')} were known at the start"
         if sample.items
         else f"At the period's start no table held {least} rows with a field that is known from the beginning"
     )
@@ -170,6 +170,8 @@ def _show_size(shown: Evidence, title: str) -> Sequence[Piece]:
     words, rows, columns, advised = shown.words, *map(shown.first, ("n_rows", "n_columns", "n_advised"))
     if rows is None or columns is None or advised is None:
         return (Sentence("Nothing is recorded that could be cut into segments."),)
+    if not rows["estimate"]:
+        return (stating("Nothing that could be cut into segments was known on that day.", rows),)
     ended, wave, effective = map(shown.first, ("n_ended", "n_last_wave", "n_effective_rows"))
     counted = effective or rows
     is_enough = counted["estimate"] >= advised["estimate"]
@@ -186,7 +188,8 @@ def _show_size(shown: Evidence, title: str) -> Sequence[Piece]:
     cited = [claim_ids(*(claim for claim in found if claim)) for _, found, _ in checks]
     lacking = "; ".join(name for name, _, is_there in checks if not is_there)
     weighted = f", as sure as {value(effective, words)} of equal weight," if effective else ""
-    size = f"{value(rows, words)} rows of {rows['source_table']}{weighted} for {value(columns, words)} columns"
+    cut_by = numbers.plural(columns["estimate"], "column")
+    size = f"{value(rows, words)} rows of {rows['source_table']}{weighted} for {cut_by}"
     enough = "enough" if is_enough else "too few to be sure, so look at the stability first"
     heads = ("what a cut needs", "found", "there")
     return (

@@ -43,6 +43,7 @@ _MEANINGS = {
 }
 
 _QUICK = {"bootstraps": 10, "most_rows": 2_000}  # the older cut is only the yard-stick of the newer one
+_INTERVAL_ERRORS = 3.29  # standard errors between the ends of a 90 % interval: so it tells the standard deviation
 _LATEST, _EARLIER = "the last wave", "the waves before"
 _VERDICTS = {"supported": "changed", "leaning": "may have changed", "indistinguishable": "no detectable change",
              "refused": "cannot tell"}  # fmt: skip
@@ -140,9 +141,8 @@ def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = No
     known, segmentation = answer.fitted
     fields = list(known.held_apart if by is None else by)
     if apart and (wrong := [name for name in fields if name in known.items or name not in known.rows]):
-        raise ParameterError(
-            f"by = {wrong}: fields of the sample that took no part; allowed: {allowed(known.held_apart)}"
-        )
+        free = allowed(known.held_apart)
+        raise ParameterError(f"by = {wrong}: fields of the sample that took no part; allowed: {free}")
     if segmentation is None:
         answer.missing |= dict.fromkeys(("described",) if apart else ("profile", "segments"), found.missing["criteria"])
     elif not apart:
@@ -150,9 +150,7 @@ def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = No
     elif segmentation.recommended_k == 1:
         answer.missing["described"] = "There is one market without segments, so there is nothing to describe."
     elif not fields:
-        answer.missing["described"] = (
-            "Every field was used to cut; none is held apart. Collect further fields to describe the segments by."
-        )
+        answer.missing["described"] = "Every field was used to cut. Collect further fields to describe the segments by."
     else:
         groups, cut = segmentation.labels.astype(str), levels(known.rows, fields)
         looks = share_looks(share_counts(cut, groups, known.weights), answer.origin(days_of(known.rows)))
@@ -183,8 +181,8 @@ def _state_profile(answer: Answer, known: Sample, found: Segmentation) -> None:
 def _headline(shown: Evidence) -> list[Sentence]:
     """How many rows show how many segments, and of which kind."""
     k, n = shown.result("recommended_k"), first(shown.ledger, measure="n_rows")
-    if n is None:
-        return [Sentence("Nothing is recorded that could be cut into segments.")]
+    if n is None or not n["estimate"]:
+        return [Sentence("Nothing is known that could be cut into segments.")]
     what = f"{k} segments" if k and k > 1 else "one market, without segments that could be trusted"
     found = f"{value(n, shown.words)} rows of {n['source_table']} show {what} (verdict: {_verdict(shown)})."
     return [stating(found, n, _chosen(shown))]
@@ -279,7 +277,9 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     wide = claims.assign(item=labels).pivot_table(index="item", columns="subject", values="estimate", sort=False)
     if len(segments) < 2:
         return (Missing("the market was not cut into segments, and one alone has no profile."),)
-    order = (wide.max(axis=1) - wide.min(axis=1)).sort_values(ascending=False, kind="stable").index
+    deviation = (claims["high"] - claims["low"]) * claims["n"].astype(float) ** 0.5 / _INTERVAL_ERRORS
+    scale = deviation.where(claims["measure"] == "profile_mean", 1.0).groupby(labels).mean().replace(0.0, 1.0)
+    order = ((wide.max(axis=1) - wide.min(axis=1)) / scale).sort_values(ascending=False, kind="stable").index
     unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
     drawn = wide.loc[order].set_axis(segments, axis=1)
     sizes = shown.of("segment_share").sort_values("estimate", ascending=False, kind="stable")

@@ -270,7 +270,9 @@ def _counting(axis: str, counted: Sequence[str], asked: Mapping[str, float]) -> 
     """What a score counts alone where the data hold less than was asked; nothing where they hold it all."""
     if len(counted) == len(asked):
         return ""
-    return f"; {AXES[axis]} counts only {', '.join(name.replace('_', ' ') for name in counted) or 'nothing'}"
+    if not counted:
+        return f"; nothing is known of {AXES[axis]}"
+    return f"; {AXES[axis]} counts only {', '.join(name.replace('_', ' ') for name in counted)}"
 
 
 def offer(chosen: Answer, described: Answer) -> Answer:
@@ -331,9 +333,7 @@ def _show_targets(shown: Evidence, title: str) -> Sequence[Piece]:
     ]
     components = Table(("criterion", *map(words.name, segments)), tuple(cells), (False, *(True for _ in segments)),
                        claims=tuple(map(claim_ids, stated.values())))  # fmt: skip
-    whose = Note(
-        "Growth, and what deals say, are of the records of a segment's personas: the rule finds but some members."
-    )
+    whose = Note("What deals and leads say is of a segment's personas, of which the rule finds but some members.")
     if len(points) < len(rows):  # an axis is unknown
         return components, whose, Listing(said)
     name = title or "Which segments are attractive, and where are we strong?"
@@ -358,10 +358,9 @@ def _show_offer(shown: Evidence, title: str) -> Sequence[Piece]:
     aimed = rows[rows["choice"] == "target"]
     listed = aimed if len(aimed) else rows[rows["choice"] == "cannot tell"]
     if listed.empty:
-        return (Sentence("No segment is a target, nor close to one: one offer for everyone is a valid answer."),)
+        return (Sentence("No segment is a target, nor close to one: none is to be favoured with an offer of its own."),)
     names = " and ".join(_named(shown, str(segment)) for segment in listed["segment"])
-    text = "No segment is shown to be a target, so one offer for everyone may do; whether "
-    text += f"{names} should be one cannot be told."
+    text = f"No segment is shown to be a target; whether {names} should be one cannot be told."
     text = f"Adapt offer, price, channels and messages for {names}." if len(aimed) else text
     shares, cells, cited = shown.of("profile_share").set_index(["field", "level"]), [], []
     for segment, personas in listed[["segment", "personas"]].astype(str).itertuples(index=False):

@@ -133,10 +133,30 @@ def common_levels(values: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(sizes.index[:_MOST_LEVELS]))
 
 
-def edge_text(edge: float, digits: int = 6) -> str:
-    """An edge of a band, with the digits that count: 1995 may be a year, and 1,698,000,000 is no power of ten."""
-    rounded = float(f"{edge:.{digits}g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 10_000 else f"{rounded:g}"
+def short_between(low: float, high: float) -> float:
+    """The shortest decimal x with low <= x < high, so that "x or less" splits the two."""
+    middle = low + (high - low) / 2
+    for digits in range(-6, 15):
+        short = float(np.round(middle, digits))
+        if low <= short < high:
+            return short
+    return float(low)
+
+
+def short_edges(values: pd.Series, edges: Floats) -> tuple[float, ...]:
+    """Edges of bands with as few digits as leave every one of the ``values`` in its band: those at an edge below it."""
+    known = np.unique(values.dropna().astype(float))
+    found = []
+    for place in np.searchsorted(known, edges, side="right"):
+        low, high = known[place - 1], known[place] if place < len(known) else np.inf
+        is_short = not np.isfinite(high) or float(f"{low:.4g}") == low
+        found.append(float(low) if is_short else short_between(low, high))
+    return tuple(dict.fromkeys(found))
+
+
+def edge_text(edge: float) -> str:
+    """An edge of a band, exactly: 1995 may be a year, and 1,698,000,000 is no power of ten."""
+    return (f"{edge:,}" if abs(edge) >= 10_000 else f"{edge:.15g}").removesuffix(".0")
 
 
 def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
@@ -145,7 +165,8 @@ def coding_of(items: pd.DataFrame, n_bands: int = 4) -> Coding:
     for name in items.columns:
         cuts: list[float] = []
         if is_metric(items[name]):
-            cuts = np.unique(np.nanquantile(items[name].astype(float), np.arange(1, n_bands) / n_bands)).tolist()
+            edges_at = np.nanquantile(items[name].astype(float), np.arange(1, n_bands) / n_bands)
+            cuts = list(short_edges(items[name], edges_at))
         ends = [edge_text(cut) for cut in cuts]
         inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
         levels.append((f"up to {ends[0]}", *inner, f"over {ends[-1]}") if cuts else common_levels(items[name]))
