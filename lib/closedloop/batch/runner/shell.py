@@ -44,6 +44,8 @@ LIBRARIES = (
     *("numpy", "pandas", "pyarrow.dataset", "pyarrow.parquet", "scipy.signal", "scipy.stats", "sklearn.ensemble"),
     *("duckdb", "ibis.backends.duckdb", "yaml"),
     *("matplotlib.pyplot", "pandas.io.formats.csvs", "pandas.io.formats.html", "pandas.io.formats.string"),
+    *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PpmImagePlugin"),  # of any figure
+    *("pandas.core.arrays.arrow.extension_types", "pandas.core.reshape.reshape", "importlib.readers"),
     "IPython.extensions.storemagic",
 )
 INLINE = "module://matplotlib_inline.backend_inline"
