@@ -75,7 +75,7 @@ NO_COMPARISON = (
     "may not hold",
     ": no, within ",
     "are known for more than",
-    "are false at most, on average",  # a bound on how many lines hold falsely: no group beside another
+    "may be false at most, on average",  # a bound on how many lines hold falsely: no group beside another
     "more are qualified but not handed off",
     " a deal gets from ",  # a field may be called "more of a product"
     "or more (",

@@ -69,6 +69,8 @@ def test_an_edge_is_shown_as_it_cuts() -> None:
     within = pd.cut(index["index"], [0, 92.7, 93.2, 93.96, 100], labels=band_names(ends)).value_counts()
     assert counted.to_dict() == within.to_dict()
     assert edge_text(1995) == "1995" and edge_text(12_345.5) == "12,345.5" and edge_text(0.1 + 0.2) == "0.3"
+    around = pd.Series(np.repeat([-9.3, -7.1, -5.2, -0.3, 0.2, 1.4, 2.9, 3.1, 5.7, 8.8], 20)).to_frame("x")
+    assert not any("-0" in name.split() for name in band_names(band_edges(around, ["x"])["x"]))
 
 
 def test_a_deal_that_ended_on_no_day_counts_in_no_period() -> None:
@@ -76,6 +78,10 @@ def test_a_deal_that_ended_on_no_day_counts_in_no_period() -> None:
     deals = pd.DataFrame({"deal_id": list("abc"), "outcome": ["won", "won", "lost"], "closed_on": days})
     assert by_close(deals)["deal_id"].tolist() == ["a", "c"]
     assert len(by_close(deals.assign(closed_on=pd.NaT))) == 3, "a source without days of closing"
+    forecast = deals.assign(
+        closed_on=pd.to_datetime(pd.Series([None, "2024-02-01", None])), outcome=["won", "open", "lost"]
+    )
+    assert by_close(forecast)["deal_id"].tolist() == ["a", "c"], "the day of an open deal is no day of closing"
 
 
 def test_counts_are_of_the_decided_rows_that_record_the_field() -> None:

@@ -187,7 +187,8 @@ def test_a_rate_within_personas_is_held_against_deals_of_the_same_persona() -> N
 
 
 def test_what_is_predicted_of_rows_left_out_is_not_in_sample() -> None:
-    assert "all data)" in said(first_period="all", last_period="all", kind="predictive")
+    assert "all data)" in said(first_period="all", last_period="all", measure="auc")
+    assert "all data, in sample" in said(first_period="all", last_period="all", kind="predictive")
 
 
 def test_when_nothing_holds_it_is_said_plainly() -> None:

@@ -123,7 +123,7 @@ def test_a_field_of_a_signal_in_force_is_named_where_the_window_does_not_show_it
     def said(*of_signals: str) -> str:
         return plain(win_rates._show_rates(seen(ledger), "", of_signals=of_signals))
 
-    also = "this window alone shows no difference; the signals in force were tested on all periods (02)."
+    also = "this window alone shows no difference that holds; signals are tested on all periods (02)."
     assert f"By channel {also}" in said(*["channel", "sites"] * 2)
     assert also not in said("sites") and also not in said("region") and also not in said()
 

@@ -179,7 +179,8 @@ class CampaignBrief(Document):
         when = "at the next run" if until is None else f"on the data known after {numbers.day(until)}"
         lines = [Line(f"Judged {when}, by the same queries that made this page", mark=PROMISED)]
         known = set(self.dossier.ledger["measure"])
-        if known & {"accepted_rate", "lead_accepted_rate"} or goals is not None:
+        is_promised = goals is not None and goals.accepted_rate is not None
+        if known & {"accepted_rate", "lead_accepted_rate"} or is_promised:
             lines.append(Line(f"Share of handed-off leads that sales accepts, {accepted}"))
         if COST in known:
             lines.append(Line("Cost per accepted lead and per won deal, by channel"))

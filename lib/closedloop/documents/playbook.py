@@ -289,7 +289,7 @@ class SalesPlaybook(Document):
                 "Numbers to expect",
                 lines,
                 empty="Collect outcomes of this persona's deals; ten are enough to begin.",
-                intro=_EXPECTED_OF if dossier.words.definition.periods else "",
+                intro=_EXPECTED_OF if len(dossier.outcome) else "",
             ),
             Part("What was promised, and what came", promise_history(dossier), empty=first_one),
             *([Part("What moved against the periods before", moved)] if moved else []),
@@ -304,7 +304,8 @@ class SalesPlaybook(Document):
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
         intro = f"Score: {verdict}. Slot random: drawn by lot." if verdict else ""
-        is_of_leads = self.dossier.result("leads", "prospects") == "leads"
+        has_points = "points" in mine and mine["points"].notna().any()
+        is_of_leads = has_points and self.dossier.result("leads", "prospects") == "leads"
         intro += " Points are those of 03's card for leads." if is_of_leads else ""
         intro += " Points in brackets are beside the average record." if has_reasons(mine) else ""
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")

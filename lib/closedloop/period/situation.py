@@ -241,5 +241,5 @@ class Situation:
 
 def has_ended(deals: pd.DataFrame) -> "pd.Series[bool]":
     """Which deals ended and say when; where no deal says when, those that ended."""
-    is_known = deals["closed_on"].notna()
-    return (deals["outcome"] != "open") & (is_known if is_known.any() else True)
+    is_closed, is_known = deals["outcome"] != "open", deals["closed_on"].notna()
+    return is_closed & (is_known if (is_closed & is_known).any() else True)

@@ -7,7 +7,12 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-_MADE_OF = ("first_period", "last_period", "source_table", "kind")
+_MADE_OF = ("first_period", "last_period", "source_table", "measure")
+# measures of rows that were left out when what they judge was learned
+_LEFT_OUT = (
+    *("brier", "ece", "auc", "auc_within", "gain_over_base_rate", "score_auc", "observed_rate", "n_groups_inside"),
+    *("card_lift", "score_lift", "card_over_score_lift"),
+)
 LIMIT = 12  # rows of a table that a page shows
 RESULTS = "application/vnd.closedloop.results+json"
 Claims = pd.DataFrame | pd.Series | Mapping[str, Any]
@@ -52,7 +57,7 @@ def span(claim: Mapping[str, Any] | pd.Series) -> str:
     """The periods that a claim covers."""
     first, last = str(claim["first_period"]), str(claim["last_period"])
     named = first if first == last else f"{first} to {last}"
-    return named if named != "all" else "all data" if claim.get("kind") == "predictive" else "all data, in sample"
+    return named if named != "all" else "all data" if claim.get("measure") in _LEFT_OUT else "all data, in sample"
 
 
 def stating(text: str, *claims: Claims) -> Sentence:

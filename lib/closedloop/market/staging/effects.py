@@ -51,7 +51,7 @@ _BY_REASON = (
     # contradictions
     ("closed before created", "how long it took is not told", "mend the day in the source or in deals.sql"),
     ("open with closed_on", "it counts as open", "a forecast belongs into expected_close_on; else mend its outcome"),
-    ("closed without closed_on", "it is open, and counts in no period", "give it the day on which it was closed"),
+    ("closed without closed_on", "it is open until the last day, and in no period", "fill in the day of its close"),
     ("won_amount without won", "the amount counts nowhere", "make it null in deals.sql, or mend the outcome"),
     ("won without won_amount", "it counts as won, and in no mean amount", "fill it in in the source"),
     ("loss_reason on won or open", "the reason counts nowhere", "make it null in deals.sql, or mend the outcome"),

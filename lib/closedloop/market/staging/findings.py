@@ -111,14 +111,15 @@ def _written(table: str, column: str, texts: pd.Series) -> Iterator[Finding]:
     if likeness(texts) is not None:
         return
     nobody = [text for text in counts.index if text not in NO_COMPETITOR and _plain(text) in NO_COMPETITOR]
-    for text in nobody if column == "competitor" else ():
+    nobody = nobody if column == "competitor" else []
+    for text in nobody:
         yield Finding(table, column, f"likely says that no rival was met, or named: {text!r} ({counts[text]:,})",
                       int(counts[text]), "it is taken for the name of a rival",
                       f"{_ADD}{table},{column},{text},{_plain(text)},")  # fmt: skip
     alike = defaultdict[str, list[str]](list)
     for text in counts.index:
         alike[_plain(text)].append(text)
-    for group in (texts for texts in alike.values() if len(texts) > 1):
+    for group in (texts for texts in alike.values() if len(texts) > 1 and not {*texts} & {*nobody}):
         shown = ", ".join(f"{text!r} ({counts[text]:,})" for text in group[:_MOST_SHOWN])
         what, mend = f"one value in {len(group)} spellings: {shown}", f"{table},{column},{group[0]},{group[0]},"
         yield Finding(table, column, what, int(counts[group].sum()), "its records are split between levels",

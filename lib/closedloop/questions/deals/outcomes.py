@@ -108,10 +108,11 @@ def _show_outcomes(shown: Evidence, title: str) -> Sequence[Piece]:
     if amount is not None:
         n_won = shown.first("n_won")
         is_whole = n_won is None or amount["n"] == n_won["estimate"]
-        whose = "the won deals" if is_whole else f"the {numbers.count(amount['n'])} won deals that record an amount"
-        pieces.append(stating(f"Together {whose} are worth {value(amount, shown.words)}.", amount))
+        whose = "won deals" if is_whole else "won deals that record an amount"
+        n = "" if is_whole else f" ({numbers.count(amount['n'])})"
+        pieces.append(stating(f"Together the {whose}{n} are worth {value(amount, shown.words)}.", amount))
     if undated := shown.first("n_closed_without_day"):
-        text = f"Closed without a day, so in no period: {value(undated, shown.words)} deals."
+        text = f"Closed without a day, so in no period: {numbers.plural(undated['estimate'], 'deal')}."
         pieces.append(stating(text, undated))
     rates_ = shown.cell("win_rates")
     if len(rates_):

@@ -112,9 +112,7 @@ def _show_rates(shown: Evidence, title: str, *, of_signals: Sequence[str]) -> Se
     unheld = [field for field in dict.fromkeys(of_signals) if field in set(rates["field"]) - held]
     if unheld:  # the window alone, as counted, does not show what signals were tested for over all periods
         named = " and ".join(shown.words.column(field) for field in unheld)
-        also = (
-            f"By {named} this window alone shows no difference; the signals in force were tested on all periods (02)."
-        )
+        also = f"By {named} this window alone shows no difference that holds; signals are tested on all periods (02)."
         said = (*said, stating(also, rates[rates["field"].isin(unheld)]))
     return *said, *recording(shown)
 

@@ -111,7 +111,9 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
     returned &= every["is_won"].notna()
     later_won = returned & every["is_won"].eq(True).fillna(False)
-    found = [("won later, of those recycled in any period", int(later_won.sum()), int(returned.sum()))]
+    found = [
+        ("won later, of those recycled in any period whose end is known", int(later_won.sum()), int(returned.sum()))
+    ]
     if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))

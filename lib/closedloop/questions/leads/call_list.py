@@ -198,7 +198,7 @@ def call_list(
     if waiting.ranked.empty:
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
-    answer.results |= {"is_arriving": waiting.is_arriving, "unknown": waiting.unknown}
+    answer.results |= {"is_arriving": waiting.is_arriving, "unknown": waiting.unknown if waiting.card else []}
     is_old = waiting.ranked["age_days"] > oldest
     fresh = waiting.ranked[~is_old]
     _call(answer, waiting, listed(fresh, share, now.situation.rng("slots"), places), len(fresh))
@@ -301,7 +301,7 @@ def _show_list(shown: Evidence, title: str) -> Sequence[Piece]:
     text = f"{n} {who} in order; internal: record ids lead back to the CRM."
     text += " Points in brackets are beside the average record." if has_reasons(frame) else ""
     if unknown := [shown.words.column(name) for name in shown.result("unknown") or ()]:
-        text += f" Points leave out what is not known of them yet: {', '.join(unknown)}."
+        text += f" What is not known of them yet counts as usual: {', '.join(unknown)}."
     if age is not None:
         text += f" The median one on the list ({cases(age)}) is known for {value(age, shown.words)}."
     if drawn is not None and drawn["estimate"] > 0:

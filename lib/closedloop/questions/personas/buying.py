@@ -8,6 +8,7 @@ import pandas as pd
 
 from closedloop.errors import ParameterError, allowed
 from closedloop.period.counting import LEAST_SHOWN, rates, shares, won
+from closedloop.period.situation import has_ended
 from closedloop.personas.notes import about
 from closedloop.presentation.blocks import Note, Piece, stating
 from closedloop.presentation.sentences import backed, records, where
@@ -177,13 +178,14 @@ def _texts(answer: Answer, met: pd.DataFrame) -> None:
     situation, sent, uses = answer.now.situation, met.dropna(subset=["material_id"]), []
     lately = situation.in_window(sent, sent["touched_on"])
     touched = answer.origin(lately["touched_on"], table="touches")
+    closed = situation.in_window(answer.rows, answer.rows["closed_on"])[has_ended]
     for persona, part in answer.rows.groupby("persona"):
         used = about(lately, part)
         n = used["material_id"].value_counts().sort_index()
         often = {str(name): used[used["material_id"] == name] for name in n[n >= LEAST_SHOWN].index}
         rows = [{"field": "material_id", "level": name, "estimate": int(n[name])} for name in often]
         answer.count(rows, touched, "n_used", subject=str(persona))
-        ended = situation.in_window(part, part["closed_on"])
+        ended = closed[closed["persona"] == persona]
         is_won = won(ended).dropna().astype(bool)
         hits = [(name, is_won[on_records(ended.loc[is_won.index], some)]) for name, some in often.items()]
         shown = rates([(name, hit.sum(), len(hit)) for name, hit in hits], "material_id")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from closedloop.claims.ledger import Origin
 from closedloop.errors import ParameterError, allowed
-from closedloop.period.counting import LEAST_SHOWN, column, level_texts, levels, rates, won
+from closedloop.period.counting import LEAST_SHOWN, by_close, column, level_texts, levels, rates
 from closedloop.personas.changes import changes
 from closedloop.personas.persona_set import COMMIT, GATE, Change
 from closedloop.presentation import numbers
@@ -216,8 +216,8 @@ def stability(
 
 def _splits(answer: Answer, splits: Sequence[Change], resampled: int) -> None:
     situation = answer.now.situation
-    decided = answer.rows[won(answer.rows).notna()].sort_values(["closed_on", "deal_id"], kind="stable")
-    decided = decided.assign(is_won=decided["outcome"] == "won", ended=situation.names_of(decided["closed_on"]))
+    decided = by_close(answer.rows)
+    decided = decided.assign(ended=situation.names_of(decided["closed_on"]))
     rng = situation.rng("split-stability")
     for measure, is_later in (("split_kept_share", False), ("split_kept_since_share", True)):
         for entry in splits:

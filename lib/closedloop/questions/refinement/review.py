@@ -88,7 +88,7 @@ class Review:
         return answer
 
     def false_lines(self) -> Answer:
-        """How many lines that hold may be false, at most on average: of each family the largest q times how many hold.
+        """How many supported lines may be false, at most on average: of each family the largest q times their number.
 
         Benjamini and Hochberg (1995): among the comparisons with q up to a bound no more than that part is false, on
         average. Families are added up; a family's bound is the largest q among its supported claims.
@@ -219,5 +219,5 @@ def _show_false_lines(shown: Evidence, title: str) -> Sequence[Piece]:
     whole = records(total)[0]
     if not whole["n"]:
         return (stating("No line of this period is supported, so none is so falsely.", total),)
-    text = f"Of {numbers.count(whole['n'])} supported lines {numbers.plain(whole['estimate'])} are false at most"
+    text = f"Of {numbers.plural(whole['n'], 'supported line')} {numbers.plain(whole['estimate'])} may be false at most"
     return *listed, stating(f"{text}, on average.", total)

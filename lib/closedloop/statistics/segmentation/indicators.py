@@ -137,7 +137,7 @@ def short_between(low: float, high: float) -> float:
     """The shortest decimal x with low <= x < high, so that "x or less" splits the two."""
     middle = low + (high - low) / 2
     for digits in range(-6, 15):
-        short = float(np.round(middle, digits))
+        short = float(np.round(middle, digits)) + 0.0  # no -0
         if low <= short < high:
             return short
     return float(low)
