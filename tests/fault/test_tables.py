@@ -138,7 +138,7 @@ SAID = {  # what its absence makes a page say
         "01_research",
         "The survey is blank: none of its 33 rows answers any of its 3 questions",
     ),
-    ("deals", "empty"): ("05_deals", "No deals are recorded: collect `deals` with dates and outcomes."),
+    ("deals", "empty"): ("05_deals", "No deals are recorded up to that day: collect `deals` with dates and outcomes."),
     ("deals", "blank"): ("05_deals", "No deal records created_on or closed_on, so how many days a deal takes"),
     ("materials", "empty"): ("sales_playbook", "Write a text of kind value_proposition (materials)."),
     ("touches", "empty"): (

@@ -381,5 +381,5 @@ def test_totals_are_of_deals_that_record_their_day_and_their_amount() -> None:
 
 def test_without_a_known_deal_that_is_said() -> None:
     step = step_of("05_deals", looking_back(change=lambda frame: frame.head(0)), SET)
-    assert step.missing["totals"].startswith("No deal was known on that day")
+    assert step.missing["totals"].startswith("No deals are recorded up to that day")
     assert step.statements.empty

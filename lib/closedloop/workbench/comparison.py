@@ -145,7 +145,8 @@ def no_deals(answer: Answer) -> bool:
     if not situation.view.has("deals"):
         answer.missing[answer.section] = "No deals are recorded: collect `deals` with dates and outcomes."
     elif situation.deals.empty:
-        answer.missing[answer.section] = "No deal was known on that day: the first ones came later."
+        text = "No deals are recorded up to that day: collect `deals` with dates and outcomes."
+        answer.missing[answer.section] = text
     else:
         answer.missing[answer.section] = (
             "No deal of the periods looked at was known on that day: nothing has ended yet, or nothing was chosen."
