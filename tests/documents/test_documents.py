@@ -291,7 +291,7 @@ def test_without_evidence_every_card_says_what_to_collect() -> None:
     )
     text = plain(glance(playbook(empty)))
     assert text.count("No evidence yet.") == 5
-    assert "Win rate: no evidence yet, collect outcomes of its deals" in text
+    assert "Win rate: no evidence yet, fewer than ten of its deals are decided" in text
     assert "nan" not in text.lower()
 
 
@@ -397,7 +397,7 @@ def test_what_was_observed_stands_beside_the_stop_rule() -> None:
     kept = {"claim_id": "kept", "measure": "promise", "field": "promise", "level": "n_touches", "unit": "count"}
     kept |= {"estimate": 1.0, "n": 30, "family": "none", "verdict": "estimated", "notebook": "04_handoff"}
     text = plain(playbook(dossier(outcome=claims(kept))).cadence())
-    assert "Touches of leads of all personas that were touched and disqualified 1 (median, n = 30," in text
+    assert "Touches of all personas' leads before they were disqualified, of those touched, 1 (median, n = 30," in text
     assert "disqualified had been touched" not in plain(playbook(dossier()).cadence())
 
 

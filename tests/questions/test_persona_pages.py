@@ -50,7 +50,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("personas", "2 personas; 1 still assumed, without outcomes of its own."),
+        ("personas", "2 personas; 1 still assumed, with fewer than ten decided deals of its own."),
         ("rules", "errs on 20 % (15–26 %, n = 90) of unseen cases, guessing the largest persona on 50 %."),
         ("rules", "The same rule as SQL: CASE x END"),
         ("attributes", "wants price 33 % ▲ 80 % (38–50 %) ▼ 10 % (5–15 %)"),

@@ -92,7 +92,7 @@ def promise_of(dossier: Dossier) -> Sentence:
     if dossier.result("personas", "only_won"):
         return _of_leads(dossier)
     if claim is None or won is None:
-        nothing = "no evidence yet, collect outcomes of its deals"
+        nothing = "no evidence yet, fewer than ten of its deals are decided"
         return Sentence(dossier.steps["personas"].missing.get("promises", nothing))
     deals = f"{value(won, dossier.words)} won of {numbers.count(claim['n'])} decided in {span(claim)}"
     expected = f"{value(claim, dossier.words)} of decided deals ({ends(claim, dossier.words)}; {deals}"

@@ -259,7 +259,7 @@ class SalesPlaybook(Document):
         given_up = first(dossier.outcome, measure="promise", level="n_touches")
         if given_up is not None:
             told = f"{value(given_up, dossier.words)} (median, {cases(given_up)}, {span(given_up)})"
-            text = "Touches of leads of all personas that were touched and disqualified"
+            text = "Touches of all personas' leads before they were disqualified, of those touched,"
             lines.append(Line(text, told, claims=claim_ids(given_up)))
         waited = first(dossier.outcome, measure="first_touch_median_days", field="")
         if waited is not None:

@@ -168,7 +168,8 @@ class Table:
             rest = zip(row[1:], places[1:], strict=True)
             cells = "".join(f"<td{place}>{escape(cell)}</td>" for cell, place in rest)
             body += f"<tr{citing(ids)}>{first}{cells}</tr>"
-        more = f"{self.n_left_out} more rows are in the stored table." if self.n_left_out else ""
+        are = "more row is" if self.n_left_out == 1 else "more rows are"
+        more = f"{self.n_left_out} {are} in the stored table." if self.n_left_out else ""
         said = " ".join(part for part in (self.caption, more) if part)
         caption = f"<caption>{escape(said)}</caption>" if said else ""
         return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

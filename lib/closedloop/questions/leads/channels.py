@@ -209,7 +209,7 @@ def channels(
         several = "channel" in rows and rows["channel"].nunique() > 1
         answer.missing[section] = _TOO_FEW if several else _NO_CHANNEL
         return answer
-    if grown.days_to_win and now.definition.has_calendar and rows["is_won"].sum() >= LEAST_SHOWN:
+    if grown.days_to_win and now.definition.has_calendar:
         answer.count([{"estimate": grown.days_to_win, "n": len(rows)}], origin, "days_to_win", unit="days")
     for row in grown.left_out:
         answer.count([row], origin._replace(source_table=str(row["table"])), "n_uncounted")

@@ -63,8 +63,8 @@ _TABLES: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
     ),
 }
 _NOT_RECORDED = {
-    "weighed": "What buyers weigh and who is met is recorded of fewer than ten deals of each persona: collect "
-    "deals.competitor, and `touches` with their buying role.",
+    "weighed": "Of no persona was a competitor met in ten deals, nor whom we met recorded of ten won and ten lost: "
+    "record deals.competitor, and `touches` with their buying role, of every deal.",
     "touches": "How often sales was in touch is known of fewer than ten won leads of each persona: collect `touches`.",
 }
 

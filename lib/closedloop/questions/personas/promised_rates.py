@@ -215,9 +215,13 @@ def _show_promises(shown: Evidence, title: str) -> Sequence[Piece]:
         "basis": ("rests on", basis),
     }
     listed = table_of(claims, words, "persona", columns, label=level_of(words), caption=title)
-    best = shown.of("promised_win_rate").sort_values("estimate", ascending=False, kind="stable").head(1)
-    said = [f"{value(row, words)} of decided deals, by {words.told(row['level'])}" for row in records(best)]
-    return listed, *(stating(f"The highest promise now: {text}.", best) for text in said)
+    promised = shown.of("promised_win_rate")
+    best = promised[np.isclose(promised["estimate"], promised["estimate"].max())]  # several where they are equal
+    if best.empty:
+        return (listed,)
+    whose = " and ".join(words.told(str(level)) for level in best["level"])
+    rate = value(records(best.head(1))[0], words)
+    return listed, stating(f"The highest promise now: {rate} of decided deals, by {whose}.", best)
 
 
 def anti_personas() -> Answer:

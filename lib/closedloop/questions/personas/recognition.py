@@ -146,7 +146,7 @@ def _headline(shown: Evidence) -> list[Sentence]:
     if shown.result("only_won"):
         held = "what they promise cannot be told: only won deals are recorded"
     elif assumed["estimate"]:
-        held = f"{value(assumed, shown.words)} still assumed, without outcomes of its own"
+        held = f"{value(assumed, shown.words)} still assumed, with fewer than ten decided deals of its own"
     return [stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)]
 
 
@@ -268,8 +268,10 @@ def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
     frame = shown.table("changes")
     if frame.empty:
         return (Sentence(_SAME),)
-    n = int((frame["change"] != "kept").sum())
-    said = f"{n} change{'s' if n != 1 else ''} since the last period." if n else _SAME
+    # that a win rate rests on deals now is no change of who a persona is
+    n = int(((frame["change"] != "kept") & (frame["is_rule_changed"] | ~frame["is_first_promise"])).sum())
+    said = f"{numbers.plural(n, 'change')} since the last period." if n else _SAME
+    said = "The first set, as research found it." if frame["change"].eq("new").all() else said
     return change_table(frame, shown.words, title), Sentence(said)
 
 

@@ -247,12 +247,12 @@ def _show_competitors(shown: Evidence, title: str) -> Sequence[Piece]:
     claims = where(shown.of("n_met", "met_share", "win_rate"), field="")
     columns: dict[str, str | tuple[str, Column]] = {
         "n_met": "deals",
-        "met_share": ("of those that record an alternative", "backed"),
+        "met_share": ("of ended deals that record it", "backed"),
         "win_rate": ("decided deals won", "backed"),
     }
     if claims.empty:
         return (Sentence("No competitor is named in ten of the deals that ended."),)
-    words = replace(shown.words, names={"market": "all that record one", **shown.words.names})
+    words = replace(shown.words, names={"market": "all that record whom we met, or nobody", **shown.words.names})
     listed = table_of(
         claims, words, "competitor", columns, label=lambda claim: words.name(claim["subject"]), caption=title
     )

@@ -25,11 +25,12 @@ AS_CALLED, BY_PERSONAS, AT_RANDOM = "as called", "by the personas' promise", "at
 _COLUMNS = ["field", "level", "estimate", "low", "high", "n"]
 _NO_LOG = (
     "The value of another order of calling is not identified: the outcomes known are those of leads that an order "
-    "chose. Call the drawn records of the list as well, and log the random slot (leads.experiment, arm, arm_rate)."
+    "chose. A list that holds fewer than wait has drawn places: call those as well, and log them "
+    "(leads.experiment, arm, arm_rate)."
 )
 _NONE_DRAWN = (
     "The value of another order of calling is not identified: {n} leads of the list were decided in this period, and "
-    "none of them was drawn. Call the drawn records of the list as well."
+    "none of them was drawn. Where fewer are listed than wait, some places are drawn: call those as well."
 )
 _ALIKE = "The personas in force promise alike, so they give no order of calling whose value could be told."
 

@@ -142,6 +142,9 @@ class Criteria:
         tables = ("leads", "deals") if name == "growth" else ("deals",)
         known = [self.situation.known(table) for table in tables if columns]
         is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
+        past = [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
+        if name == "growth" and is_recorded and len(past) < 2:
+            return "recorded, and two periods have to be over to compare"
         if is_recorded and self._is_unseen:
             return "recorded, but records are told by their persona, and none stands for some segment"
         return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
