@@ -102,6 +102,23 @@ def test_text_of_the_source_cannot_become_markup(name: str) -> None:
     assert HOSTILE not in html and "<script>alert" not in html and "<img src=x" not in html
 
 
+def test_equal_promises_are_named_together() -> None:
+    own = LEDGER[LEDGER["measure"].eq("promised_win_rate")]
+    other = own.assign(level="slow", claim_id="promise-2")
+    said = page("promises", pd.concat([LEDGER, other], ignore_index=True))
+    assert "The highest promise now: 40 % of decided deals, by persona Fast start and slow." in said
+    lower = page("promises", pd.concat([LEDGER, other.assign(estimate=0.3)], ignore_index=True))
+    assert "40 % of decided deals, by persona Fast start." in lower
+
+
+def test_the_first_set_has_no_changes_and_a_first_promise_is_none() -> None:
+    one = TABLES["changes"]
+    first = page("changes", tables=TABLES | {"changes": one.assign(change="new")})
+    assert "The first set, as research found it." in first and "since the last period" not in first
+    promise = one.assign(change="adjusted", is_rule_changed=False, is_first_promise=True)
+    assert "No persona changed since the last period." in page("changes", tables=TABLES | {"changes": promise})
+
+
 def test_a_pair_cites_the_claims_on_its_attribute_in_both_personas() -> None:
     table = PAGES["nearest"](evidence("nearest"), "")[0]
     assert isinstance(table, Table)
