@@ -270,8 +270,8 @@ def read_set(path: Path) -> PersonaSet:
         rule = Rule.from_dict(stored["rule"])
         changelog = tuple(Change(**entry) for entry in stored.get("changelog", ()))
         plain = {field.name: stored[field.name] for field in fields(PersonaSet) if field.name in stored}
-        made = {"rule": rule, "personas": personas, "changelog": changelog, "fields": tuple(plain.get("fields", ()))}
-        made["rule_periods"] = tuple(plain.get("rule_periods", ()))
+        made = {"rule": rule, "personas": personas, "changelog": changelog}
+        made |= {name: tuple(plain.get(name, ())) for name in ("fields", "rule_periods")}
         if card := stored.get("card"):
             edges = {name: tuple(ends) for name, ends in card["edges"].items()}
             made["card"] = PointsCard(**card | {"rows": tuple(CardRow(*row) for row in card["rows"]), "edges": edges})

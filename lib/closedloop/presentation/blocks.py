@@ -57,7 +57,9 @@ def span(claim: Mapping[str, Any] | pd.Series) -> str:
     """The periods that a claim covers."""
     first, last = str(claim["first_period"]), str(claim["last_period"])
     named = first if first == last else f"{first} to {last}"
-    return named if named != "all" else "all data" if claim.get("measure") in _LEFT_OUT else "all data, in sample"
+    if named != "all":
+        return named
+    return "all data" if claim.get("measure") in _LEFT_OUT else "all data, in sample"
 
 
 def stating(text: str, *claims: Claims) -> Sentence:

@@ -30,6 +30,12 @@ def fine_rate(value: Any, digits: int = 1) -> str:
     return MISSING if is_missing(value) else f"{100 * float(value):.{digits}f}{SPACE}%"
 
 
+def rates_apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two rates, with decimals where they would read the same."""
+    told = rate(one), rate(other)
+    return told if told[0] != told[1] else (fine_rate(one), fine_rate(other))
+
+
 def points(value: Any) -> str:
     """A difference of two fractions in points: 0.11 -> "11 points"; the sign is left to the sentence."""
     if is_missing(value):

@@ -273,8 +273,8 @@ def other_arm(claim: Mapping[str, Any], words: Words) -> str:
 def _against(claim: Mapping[str, Any], words: Words) -> str:
     everyone = _everyone(claim, words)
     found, base = (_value(claim, name, words) for name in ("estimate", "baseline"))
-    if found == base and claim["unit"] == "rate":
-        found, base = (numbers.fine_rate(claim[name]) for name in ("estimate", "baseline"))
+    if claim["unit"] == "rate":
+        found, base = numbers.rates_apart(claim["estimate"], claim["baseline"])
     found += ", drawn toward all," if claim["measure"] in _DRAWN and claim["family"] != "none" else ""
     return f"{found} against {base} {everyone}"
 
@@ -330,8 +330,7 @@ def summary(claims: pd.DataFrame, words: Words, ledger: pd.DataFrame | None = No
         for verdict, n in counted.items()
         if n or verdict not in (_UNLIKE, TOO_SMALL)
     ]
-    n_looked = f"{numbers.count(len(looked))} comparison{'' if len(looked) == 1 else 's'}"
-    told = [stating(f"We looked at {n_looked}: {', '.join(parts)}.", looked)]
+    told = [stating(f"We looked at {numbers.plural(len(looked), 'comparison')}: {', '.join(parts)}.", looked)]
     is_shown = looked["verdict"] == "supported"
     hidden = where(claims if ledger is None else ledger, measure=TURNS["yes"])  # differences that a count hides
     held = {*looked.loc[is_shown, "field"], *hidden["field"], *_NO_FIELDS}

@@ -128,9 +128,7 @@ def measure_of(name: str) -> Measure:
 def everyone_of(claim: Mapping[str, Any]) -> str:
     """What all cases of a claim's measure are; a market without periods has no like ones."""
     text = measure_of(str(claim["measure"])).everyone
-    return (
-        text.replace(" in like periods", "").replace(" of like periods", "") if claim["first_period"] == "all" else text
-    )
+    return re.sub(" (in|of) like periods", "", text) if claim["first_period"] == "all" else text
 
 
 @cache

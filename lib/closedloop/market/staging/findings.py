@@ -110,8 +110,8 @@ def _written(table: str, column: str, texts: pd.Series) -> Iterator[Finding]:
                       f"write blanks = [{allowed(map(json.dumps, blanks), _MOST_SHOWN)}] under the source")  # fmt: skip
     if likeness(texts) is not None:
         return
-    nobody = [text for text in counts.index if text not in NO_COMPETITOR and _plain(text) in NO_COMPETITOR]
-    nobody = nobody if column == "competitor" else []
+    meant = NO_COMPETITOR if column == "competitor" else ()
+    nobody = [text for text in counts.index if text not in meant and _plain(text) in meant]
     for text in nobody:
         yield Finding(table, column, f"likely says that no rival was met, or named: {text!r} ({counts[text]:,})",
                       int(counts[text]), "it is taken for the name of a rival",

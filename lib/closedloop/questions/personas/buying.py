@@ -178,7 +178,8 @@ def _texts(answer: Answer, met: pd.DataFrame) -> None:
     situation, sent, uses = answer.now.situation, met.dropna(subset=["material_id"]), []
     lately = situation.in_window(sent, sent["touched_on"])
     touched = answer.origin(lately["touched_on"], table="touches")
-    closed = situation.in_window(answer.rows, answer.rows["closed_on"])[has_ended]
+    closed = answer.rows[has_ended(answer.rows)]
+    closed = situation.in_window(closed, closed["closed_on"])
     for persona, part in answer.rows.groupby("persona"):
         used = about(lately, part)
         n = used["material_id"].value_counts().sort_index()

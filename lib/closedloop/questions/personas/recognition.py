@@ -147,7 +147,7 @@ def _headline(shown: Evidence) -> list[Sentence]:
         held = "what they promise cannot be told: only won deals are recorded"
     elif assumed["estimate"]:
         held = f"{value(assumed, shown.words)} still assumed, with fewer than ten decided deals of its own"
-    return [stating(f"{value(n, shown.words)} persona{'s' if n['estimate'] != 1 else ''}; {held}.", n, assumed)]
+    return [stating(f"{numbers.plural(n['estimate'], 'persona')}; {held}.", n, assumed)]
 
 
 def _show_rule(shown: Evidence, title: str) -> Sequence[Piece]:

@@ -196,10 +196,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 
 def _edited(claim: Claim, words: Words) -> tuple[str, str]:
     """The rate of an edit and the one that it is held against, with decimals where both would read the same."""
-    told, now, before = backed(claim, words), *(numbers.rate(claim[name]) for name in ("estimate", "baseline"))
-    if now != before:
-        return told, before
-    return told.replace(now, numbers.fine_rate(claim["estimate"]), 1), numbers.fine_rate(claim["baseline"])
+    now, before = numbers.rates_apart(claim["estimate"], claim["baseline"])
+    return backed(claim, words).replace(numbers.rate(claim["estimate"]), now, 1), before
 
 
 def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:

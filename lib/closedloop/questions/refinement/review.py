@@ -126,7 +126,7 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
     held = len(holding(compared, shown.ledger))
     unlike = supported - held
     less = f", {unlike} do{'es' * (unlike == 1)} not, or may not, like for like" if unlike else ""
-    text = f"{held} finding{'s' * (held != 1)} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
+    text = f"{numbers.plural(held, 'finding')} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
     few = numbers.plural(refused, "comparison")
     counted = stating(f"{text}; for {few} the data are too few.", compared)
     return [counted, *amount_order(shown)]
@@ -148,7 +148,7 @@ def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
         return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
     largest = ranked(held).head(most)
     listed = f"; {len(largest)} are listed, rates before amounts and days" if len(held) > len(largest) else ""
-    text = f"{len(held)} finding{'s' * (len(held) != 1)} about deals hold{'s' * (len(held) == 1)}{listed}."
+    text = f"{numbers.plural(len(held), 'finding')} about deals hold{'s' * (len(held) == 1)}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
     return Listing(honestly(largest, shown.ledger, shown.words)), said, *unlike, *amount_order(shown), *others
 
@@ -158,7 +158,7 @@ def _show_changes(shown: Evidence, title: str) -> Sequence[Piece]:
     if frame.empty:
         return (one_play(shown),)
     n, words = int((frame["change"] != "kept").sum()), next_words(shown)
-    text = f"{n} change{'s' if n != 1 else ''} of the personas." if n else "The personas stay as they are."
+    text = f"{numbers.plural(n, 'change')} of the personas." if n else "The personas stay as they are."
     listed: Sequence[Piece] = entries_told(shown, words) or [Sentence("No signal enters, none is withdrawn.")]
     return change_table(frame, words, title), Sentence(text), *listed, one_play(shown)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from closedloop.market.periods import Period
 from closedloop.period.counting import LEAST_SHOWN, won
 from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
@@ -142,12 +143,16 @@ class Criteria:
         tables = ("leads", "deals") if name == "growth" else ("deals",)
         known = [self.situation.known(table) for table in tables if columns]
         is_recorded = any(set(columns) <= set(rows) and len(rows.dropna(subset=columns)) for rows in known)
-        past = [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
-        if name == "growth" and is_recorded and len(past) < 2:
+        if name == "growth" and is_recorded and len(self._past) < 2:
             return "recorded, and two periods have to be over to compare"
         if is_recorded and self._is_unseen:
             return "recorded, but records are told by their persona, and none stands for some segment"
         return "recorded, in some segment too few yet" if is_recorded else COLLECT[name]
+
+    @cached_property
+    def _past(self) -> list[Period]:
+        """The periods that are over."""
+        return [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
 
     @property
     def _is_unseen(self) -> bool:
@@ -163,7 +168,7 @@ class Criteria:
     def _growth(self) -> Value | None:
         """Share of the records that came in the last period, less its share in the rest of the window."""
         table = next((name for name in ("leads", "deals") if self.situation.view.has(name)), None)
-        past = [period for period in self.situation.warehouse.periods if period.end <= self.situation.on]
+        past = self._past
         if table is None or not self.situation.is_dated or len(past) < 2 or self._is_unseen:
             return None
         rows = self.situation.view.with_fields(table, Moment.CREATION)
