@@ -106,6 +106,14 @@ def test_share_counts_ask_a_yes_no_question_once() -> None:
     assert found.loc["q", ["k", "n", "k_rest", "n_rest"]].tolist() == [2, 12, 9, 12]
 
 
+def test_shares_are_of_all_that_record_it_those_with_a_rare_level_too() -> None:
+    subjects = pd.Series(["p"] * 20 + ["q"] * 20)
+    rows = pd.DataFrame({"size": ["large"] * 15 + ["huge"] * 5 + ["large"] * 8 + ["small"] * 12})
+    found = share_counts(levels(rows, ["size"], RARE), subjects).set_index(["subject", "level"]).sort_index()
+    assert found.index.tolist() == [("p", "large"), ("p", "small"), ("q", "large"), ("q", "small")]
+    assert found.loc[("p", "large"), ["k", "n", "k_rest", "n_rest"]].tolist() == [15, 20, 8, 20]
+
+
 def test_share_counts_leave_out_groups_under_ten() -> None:
     subjects = pd.Series(["p"] * 12 + ["q"] * 9)
     rows = pd.DataFrame({"size": ["large"] * 21})

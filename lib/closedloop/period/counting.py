@@ -200,6 +200,7 @@ def shares(values: pd.Series, field: str) -> pd.DataFrame:
 def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | None = None) -> pd.DataFrame:
     """k of n in every subject and k_rest of n_rest in the others, by every level of every column of ``rows``.
 
+    Levels that are ``RARE`` count in n and n_rest, and are not told.
     ``weights``: of a survey, one a row; then the counts are effective ones, beside ``n_rows`` (answers of the subject)
     and ``share_of_all``, the weighted share in the market.
     """
@@ -213,7 +214,7 @@ def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | N
         if set(table.columns) <= {"yes", "no"}:  # one question, one look
             table = table.reindex(columns=["yes"], fill_value=0)
         tall = table.rename_axis(index="subject", columns="level").reset_index().melt("subject", value_name="k")
-        tall = tall.assign(field=name, n=tall["subject"].map(known))
+        tall = tall[tall["level"] != RARE].assign(field=name, n=tall["subject"].map(known))
         totals = tall["level"].map(column_sums).fillna(0)
         tall = tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"])
         tables.append(tall if weights is None else _weighted(tall, rows[name], subjects, weights.to_numpy(dtype=float)))

@@ -58,12 +58,6 @@ def segment_traits(profile: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Trait
     return traits
 
 
-def periods_of(situation: Situation, sample: Sample) -> tuple[str, str]:
-    """The first and last period that the sample is of."""
-    day = next((c for c in ("answered_on", "created_on") if c in sample.rows), None)
-    return situation.span(pd.to_datetime(sample.rows[day]) if day else pd.Series(dtype="datetime64[us]"))
-
-
 def research_set(situation: Situation, sample: Sample, found: Segmentation | None) -> PersonaSet:
     """The persona set, without rates, that market research alone suggests: a persona a segment, or one for everyone."""
     fields = shared_fields(situation, sample)
@@ -87,7 +81,7 @@ def research_set(situation: Situation, sample: Sample, found: Segmentation | Non
         rule_error=error.error if error else None,
         guess_error=error.guessing if error else None,
         rule_n=error.n if error else None,
-        rule_periods=periods_of(situation, sample) if error else (),
+        rule_periods=situation.span(sample.days) if error else (),
     )
 
 
@@ -115,7 +109,7 @@ class Lineage:
     @property
     def asked(self) -> tuple[str, str]:
         """The first and last period that the sample is of."""
-        return periods_of(self.situation, self.sample)
+        return self.situation.span(self.sample.days)
 
     @cached_property
     def segment_of(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from closedloop.terms import Moment
 FEWEST_ROWS = 50  # fewer are not segmented
 _SOURCES = (("leads", "lead_id"), ("accounts", "account_id"), ("deals", "deal_id"))
 _MOST_FIELDS = 12
+_DAYS = ("answered_on", "created_on", "closed_on")
 _NO_FIELDS = ("campaign", "experiment", "arm")  # chosen by us, so they say nothing about whom we meet
 
 
@@ -29,6 +30,12 @@ class Sample:
     items: list[str]
     held_apart: list[str]
     n_without_weight: int = 0
+
+    @property
+    def days(self) -> pd.Series:
+        """The days that the rows are of; empty where none is recorded."""
+        name = next((name for name in _DAYS if name in self.rows), None)
+        return pd.to_datetime(self.rows[name]) if name else pd.Series(dtype="datetime64[us]")
 
     @property
     def weights(self) -> pd.Series | None:

@@ -30,7 +30,7 @@ from closedloop.presentation.sentences import (
 )
 from closedloop.presentation.tables import Column, table_of
 from closedloop.presentation.words import capital
-from closedloop.terms import OWN_DOING
+from closedloop.terms import OWN_DOING, RARE
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.comparison import SETTLED, in_words
 from closedloop.workbench.period import opened
@@ -72,11 +72,8 @@ def attributes(
                           by=by, measure=measure, majority=majority, apart=apart)  # fmt: skip
     rows = _attribute_levels(answer, by)
     if len(rows):
-        days = next((answer.rows[name] for name in ("answered_on", "created_on") if name in answer.rows), None)
-        asked_on = pd.to_datetime(days) if days is not None else pd.Series(dtype="datetime64[us]")
-        source = answer.now.lineage.sample.source
-        weights = Sample(source, answer.rows, [], []).weights
-        state(answer, rows, weights, answer.origin(asked_on, table=source))
+        asked = Sample(answer.now.lineage.sample.source, answer.rows, [], [])
+        state(answer, rows, asked.weights, answer.origin(asked.days, table=asked.source))
     return answer
 
 
@@ -90,7 +87,7 @@ def _attribute_levels(answer: Answer, by: By) -> pd.DataFrame:
     every = [name for name in [*sample.items, *sample.held_apart] if name not in own] if by is None else asked
     columns = [name for name in every if name in rows]
     if len(personas.personas) >= 2 and columns and len(rows):
-        return levels(rows, columns)
+        return levels(rows, columns, RARE)
     answer.missing[answer.section] = (
         "There is one persona for everyone, so nothing sets personas apart."
         if len(personas.personas) < 2

@@ -14,7 +14,6 @@ from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.personas.research import Sample
-from closedloop.questions.research.sample import days_of
 from closedloop.statistics.amounts import mean_amounts, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days
 from closedloop.statistics.proportions import difference_interval, shrink_rates
@@ -162,7 +161,7 @@ class Criteria:
     def _size(self) -> Value:
         sizes, n = self.found.sizes, len(self.found.labels)
         share, low, high = (sizes[end].to_numpy(dtype=float) for end in ("share", "low", "high"))
-        sure, days = sizes["n_effective"].to_numpy(dtype=float), days_of(self.sample.rows)
+        sure, days = sizes["n_effective"].to_numpy(dtype=float), self.sample.days
         return Value(share, low, high, np.full(len(sizes), n), self.sample.source, days, sure)
 
     def _growth(self) -> Value | None:
@@ -212,7 +211,7 @@ class Criteria:
         parts = [_ratio((counted if weights is None else counted.mul(weights, axis=0))[part]) for part in members]
         share, low, high, n = (np.array([part[place] for part in parts]) for place in range(4))
         sure = None if weights is None else np.array([effective_size(weights[part].to_numpy()) for part in members])
-        return Value(share, low, high, n, "respondents", days_of(self.sample.rows), sure)
+        return Value(share, low, high, n, "respondents", self.sample.days, sure)
 
     def _topics(self, kinds: tuple[str, ...]) -> set[str]:
         """The topics that texts of every one of these kinds speak about, as released on the day."""

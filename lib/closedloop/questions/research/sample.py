@@ -34,7 +34,6 @@ from closedloop.workbench.period import OpenPeriod, opened
 from closedloop.workbench.redraws import AssociationRedraw
 
 ADVISED = 60  # rows for each column that segments are cut by: Dolnicar, Gruen & Leisch (2018), ch. 5
-DAYS = ("answered_on", "created_on", "closed_on")
 MARKET = "market"
 _TABLES = ("respondents", "leads", "accounts", "deals")
 _MOST_PAIRS = 5
@@ -86,12 +85,6 @@ def asked_of(now: OpenPeriod, verb: str, section: str, sample: pd.DataFrame, by:
     return answer
 
 
-def days_of(rows: pd.DataFrame) -> pd.Series:
-    """The days that a sample is of; empty where none is recorded."""
-    name = next((name for name in DAYS if name in rows), None)
-    return pd.to_datetime(rows[name]) if name else pd.Series(dtype="datetime64[us]")
-
-
 def is_too_small(answer: Answer, sample: Sample, least: int, *sections: str) -> bool:
     """Are there too few rows or columns to segment? Then the answer says so for these sections."""
     if len(sample.rows) >= least and sample.items:
@@ -109,12 +102,11 @@ def is_too_small(answer: Answer, sample: Sample, least: int, *sections: str) -> 
     return True
 
 
-def last_wave(situation: Situation, rows: pd.DataFrame, least: int) -> "pd.Series[bool] | None":
-    """Which rows came with the last wave: the latest periods in a row, or the latest alone where none is without rows.
+def last_wave(situation: Situation, days: pd.Series, least: int) -> "pd.Series[bool] | None":
+    """Which days of answers are of the last wave: the latest periods in a row, or the latest alone if none is skipped.
 
-    None when the rows have no days, or when either side has fewer than ``least`` rows.
+    None when there are no days, or when either side has fewer than ``least``.
     """
-    days = days_of(rows)
     if days.empty or not situation.is_dated:
         return None
     names = situation.names_of(days)
@@ -129,7 +121,7 @@ def last_wave(situation: Situation, rows: pd.DataFrame, least: int) -> "pd.Serie
 
 
 def _state_size(answer: Answer, known: Sample) -> None:
-    origin = answer.origin(days_of(known.rows))
+    origin = answer.origin(known.days)
     advised = ADVISED * len(known.items)
     for measure, n in (("n_rows", len(known.rows)), ("n_columns", len(known.items)), ("n_advised", advised)):
         answer.count([{"estimate": n}], origin, measure)
@@ -147,9 +139,9 @@ def _state_size(answer: Answer, known: Sample) -> None:
     if situation.view.has("deals"):
         ended = situation.closed_deals
         answer.count([{"estimate": len(ended)}], answer.origin(ended["closed_on"], "segmenting", "deals"), "n_ended")
-    wave = last_wave(situation, known.rows, FEWEST_ROWS)
+    wave = last_wave(situation, known.days, FEWEST_ROWS)
     if wave is not None:
-        origin = answer.origin(days_of(known.rows)[wave], "held")
+        origin = answer.origin(known.days[wave], "held")
         answer.count([{"estimate": int(wave.sum()), "n": len(known.rows)}], origin, "n_last_wave")
     answer.results["kept_out"] = sorted(leaking(situation))
     answer.results |= {"source": known.source, "n": len(known.rows), "n_items": len(known.items)}
@@ -230,7 +222,7 @@ def _state_answers(answer: Answer, known: Sample) -> None:
     least, pairs = answer.arguments["least"], answer.arguments["pairs"]
     if is_too_small(answer, known, least or FEWEST_ROWS, "explore"):
         return
-    items, origin = known.rows[known.items], answer.origin(days_of(known.rows))
+    items, origin = known.rows[known.items], answer.origin(known.days)
     missing = [(name, items[name].isna().sum(), len(items)) for name in known.items]
     stated = [row | {"field": row["level"], "level": ""} for row in rates(missing, "")]
     answer.estimate(stated, origin, "missing_share")

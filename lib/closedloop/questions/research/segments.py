@@ -14,10 +14,10 @@ from closedloop.presentation.blocks import Listing, Missing, Piece, Sentence, Ta
 from closedloop.presentation.charts import heat, stability
 from closedloop.presentation.sentences import backed, cases, first, is_small, on_scale, ranged, records, value
 from closedloop.presentation.tables import Column, dots_of, table_of
-from closedloop.questions.research.sample import MARKET, asked_of, days_of, is_too_small, last_wave, means_of, shares_of
+from closedloop.questions.research.sample import MARKET, asked_of, is_too_small, last_wave, means_of, shares_of
 from closedloop.statistics.proportions import difference_interval
 from closedloop.statistics.segmentation.segments import STABLE_ARI, STABLE_SEGMENT, Segmentation, agreement, matched
-from closedloop.terms import Moment
+from closedloop.terms import RARE, Moment
 from closedloop.workbench.answer import Answer, Evidence, Render
 from closedloop.workbench.comparison import comparison, level_of
 from closedloop.workbench.period import opened
@@ -81,7 +81,7 @@ def segments(
     found = segments_of(now.situation, known, number=number, method=method or "auto", least=fewest)
     assert found is not None
     answer.fitted = Research(known, found)
-    k, days = found.recommended_k, days_of(known.rows)
+    k, days = found.recommended_k, known.days
     origin = answer.origin(days)
     for measure, (name, _) in _CRITERIA.items():
         tried = found.criteria[found.criteria[name].notna()]
@@ -152,8 +152,8 @@ def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = No
     elif not fields:
         answer.missing["described"] = "Every field was used to cut. Collect further fields to describe the segments by."
     else:
-        groups, cut = segmentation.labels.astype(str), levels(known.rows, fields)
-        looks = share_looks(share_counts(cut, groups, known.weights), answer.origin(days_of(known.rows)))
+        groups, cut = segmentation.labels.astype(str), levels(known.rows, fields, RARE)
+        looks = share_looks(share_counts(cut, groups, known.weights), answer.origin(known.days))
         late = _cut_known_at(answer)
         moment = late.name.lower() if late > Moment.HANDOFF else ""
         answer.compare(looks, ShareRedraw(cut, groups, "share", known.weights), moment)
@@ -162,7 +162,7 @@ def profile(found: Answer, *, apart: bool = False, by: Sequence[str] | None = No
 
 def _state_profile(answer: Answer, known: Sample, found: Segmentation) -> None:
     """The answers of every segment, how large it is, and about how many of the known accounts it holds."""
-    situation, days, labels = answer.now.situation, days_of(known.rows), found.labels.astype(str)
+    situation, days, labels = answer.now.situation, known.days, found.labels.astype(str)
     origin, shares = answer.origin(days), shares_of(known, labels, found.profile)
     is_market = shares["subject"] == MARKET  # of everybody before any cut: as ``explore`` says it
     answer.estimate(shares[~is_market], origin, "profile_share")
@@ -310,11 +310,11 @@ def waves(found: Answer, *, least: int | None = None) -> Answer:
     fewest = FEWEST_ROWS if least is None else least
     answer = of_segments("waves", "held", found, _show_waves, wave=least)
     sample, now = answer.fitted
-    situation, days = answer.now.situation, days_of(sample.rows)
+    situation, days = answer.now.situation, sample.days
     if now is None:
         answer.missing["held"] = found.missing["criteria"]
         return answer
-    is_last, is_survey = last_wave(situation, sample.rows, fewest), sample.source == "respondents"
+    is_last, is_survey = last_wave(situation, sample.days, fewest), sample.source == "respondents"
     if is_last is None:
         why = f"fewer than {fewest} rows came in the last periods, or before them"
         if not situation.is_dated or days.empty:

@@ -19,7 +19,6 @@ from closedloop.presentation.numbers import MISSING
 from closedloop.presentation.sentences import first, ranged, records, value, where
 from closedloop.presentation.words import capital
 from closedloop.questions.research.criteria import LESS_IS_BETTER, NAMES, OF_DEALS, UNITS, Criteria, Value
-from closedloop.questions.research.sample import days_of
 from closedloop.questions.research.segments import of_segments
 from closedloop.statistics.proportions import wilson
 from closedloop.statistics.weighing import Criterion, Scores, weighted_scores
@@ -220,7 +219,7 @@ def _tests(answer: Answer, criteria: Criteria, asked: Bars) -> pd.DataFrame:
     share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)  # a number that was asked for may leave one empty
     rows = pd.DataFrame({"estimate": share, "low": low, "high": high, "n": n.astype(int), "level": criteria.ids})
     rows = rows[rows["estimate"].notna()].assign(field="segment")
-    answer.estimate(rows, answer.origin(days_of(criteria.sample.rows)), "recognised_share")
+    answer.estimate(rows, answer.origin(criteria.sample.days), "recognised_share")
     tests = {
         "size": _tested(sizes["low"], sizes["high"], asked.smallest_share),
         "recognised": _tested(low, high, asked.least_recognised),
