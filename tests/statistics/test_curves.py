@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from closedloop.errors import ParameterError
 from closedloop.statistics.cumulative_incidence import CAUSES, cycle_days, share_by, win_curve
+from closedloop.statistics.proportions import wilson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sksurv.nonparametric import cumulative_incidence_competing_risks
@@ -76,12 +77,20 @@ def test_a_curve_in_which_everything_closed_goes_on():
     assert curve["estimate"].tolist() == pytest.approx([0.5, 0.5, 0.0])
 
 
+def test_none_or_all_have_the_interval_of_a_rate_of_what_is_known():
+    ages, ends = [1] * 20 + [5] * 40 + [8] * 10, ["open"] * 20 + ["lost"] * 40 + ["open"] * 10
+    curve = win_curve(ages, ends, at_days=[5]).set_index("cause")
+    assert curve.loc["won", ["low", "high"]].tolist() == pytest.approx([part[()] for part in wilson(0, 50)])
+    every = win_curve([2, 3], ["won", "won"], at_days=[3]).set_index("cause")
+    assert every.loc["won", ["low", "high"]].tolist() == pytest.approx([part[()] for part in wilson(2, 2)])
+
+
 def test_boundaries_of_the_curve():
     assert len(win_curve([], [])) == 0
     assert win_curve([], [], at_days=[5])["estimate"].isna().all()
     all_open = win_curve([3, 3], ["open", "open"])
     assert all_open["estimate"].tolist() == [0.0, 0.0, 0.0]
-    assert all_open["low"].isna().all()
+    assert all_open["low"].tolist() == [0.0, 0.0, 0.0]
     same_day = win_curve([0, 0, 0, 0], ["won", "lost", "lost", "no_decision"])
     assert same_day["estimate"].tolist() == [0.25, 0.5, 0.25]
 

@@ -1,4 +1,4 @@
-"""Medians and other quantiles with the interval that their order statistics give."""
+"""How many deals end, and how, as time goes by, and how long that takes."""
 
 import math
 from typing import NamedTuple
@@ -9,6 +9,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from closedloop.errors import ParameterError, allowed
+from closedloop.statistics.proportions import wilson
 from closedloop.terms import OUTCOMES
 
 
@@ -61,9 +62,9 @@ def win_curve(
     or, of open deals, now; deals without days or outcome are left out. One row a day and cause in
     ``CAUSES``: day, cause, estimate, low, high (fractions), n_at_risk (deals open just before that day);
     days are all distinct ages unless ``at_days`` names others. Beyond the last age, while deals are open,
-    nothing is known: NaN. The interval of an estimate of 0 or 1 is NaN. Errors: ParameterError for negative
-    days or an unknown outcome. Sources: Aalen & Johansen (1978), Scand. J. Statist. 5; Pintilie (2006),
-    Competing Risks, eq. 4.5.
+    nothing is known: NaN. An estimate of 0 or 1 has Wilson's interval, of the deals whose state on that day is known.
+    Errors: ParameterError for negative days or an unknown outcome. Sources: Aalen & Johansen (1978), Scand. J.
+    Statist. 5; Pintilie (2006), Competing Risks, eq. 4.5.
     """
     ages, ends = _known(days, outcome)
     curve = _incidence(ages, ends)
@@ -77,8 +78,12 @@ def win_curve(
     )
     inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)  # log(-log F) stays inside 0..1
     reach = scipy.stats.norm.isf((1 - level) / 2) * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
-    low, high = inside ** np.exp(-reach), inside ** np.exp(reach)
+    ends_inside = inside ** np.exp(-reach), inside ** np.exp(reach)
     at_risk = ages.size - np.searchsorted(np.sort(ages), wanted, side="left")
+    n_told = ages.size - np.searchsorted(np.sort(ages[ends == "open"]), wanted, side="left")
+    none_or_all = wilson(np.where(estimate == 1, n_told, 0), np.broadcast_to(n_told, estimate.shape), level)
+    is_edge = (estimate == 0) | (estimate == 1)
+    low, high = (np.where(is_edge, *both) for both in zip(none_or_all, ends_inside, strict=True))
     parts = (part.ravel(order="F") for part in (estimate, low, high))
     n_causes = len(CAUSES)
     columns = (np.repeat(wanted, n_causes), list(CAUSES) * wanted.size, *parts, np.repeat(at_risk, n_causes))
