@@ -110,7 +110,7 @@ def edit(measure: str, subject: str, verdict: str = Verdict.SUPPORTED, **more: o
     return {
         "claim_id": f"{measure}-{subject}", "measure": measure, "subject": subject, "field": "", "level": "",
         "estimate": 0.7, "low": 0.6, "high": 0.8, "baseline": 0.4, "n": 68, "q": 0.000612345678,
-        "verdict": str(verdict), "last_period": "2024-q1",
+        "verdict": str(verdict), "first_period": "2024-q1", "last_period": "2024-q1",
     } | more  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from tests.documents.ledger import claims, words
 YARD, LARGE = Among("product", ("plan",)), Among("sites", ("over 20",))
 SPLIT = Change(
     "2025-q1", "split", "fast", "fast-sites", "sites", "over 20",
-    estimate=0.7, low=0.6, high=0.79, baseline=0.5, q=0.000625, n=68, last_period="2024-q4", claim_id="win-rate-7",
+    estimate=0.7, low=0.6, high=0.79, baseline=0.5, q=0.000625, n=68,
+    first_period="2024-q1", last_period="2024-q4", claim_id="win-rate-7",
 )  # fmt: skip
 NAMES = words(**{"fast": "Fast start", "slow": "Slow", "fast-sites": "Fast start, large"})
 
@@ -63,7 +64,7 @@ Personas: 2 -> 3
 
 Why
   2025-q1  Persona Fast start, large is split from persona Fast start: 70 % won, were periods alike (60–79 %, n = 68) \
-against 50 %, q = 0.000625, deals to 2024-q4; claim win-rate-7"""
+against 50 %, q = 0.000625, deals 2024-q1 to 2024-q4; claim win-rate-7"""
     )
 
 
@@ -90,9 +91,10 @@ def test_each_kind_of_edit_is_told() -> None:
 
 
 def test_a_retirement_is_told_by_a_share_and_a_merge_by_a_rate() -> None:
-    figures = {"estimate": 0.015, "low": 0.013, "high": 0.017, "baseline": 0.02, "n": 11_440, "last_period": "2024-q4"}
+    figures = {"estimate": 0.015, "low": 0.013, "high": 0.017, "baseline": 0.02, "n": 11_440}
+    figures |= {"first_period": "2024-q1", "last_period": "2024-q4"}
     said = edit_evidence(Change("2025-q1", "retire", "slow", **figures)).replace("\N{NO-BREAK SPACE}", " ")
-    assert said == "1.5 % of all deals (1–2 %, n = 11,440) against 2.0 % that a persona needs, deals to 2024-q4"
+    assert said == "1.5 % of all deals (1–2 %, n = 11,440) against 2.0 % that a persona needs, deals 2024-q1 to 2024-q4"
     merged = edit_evidence(Change("2025-q1", "merge", "slow", **figures)).replace("\N{NO-BREAK SPACE}", " ")
     assert merged.startswith("1.5 % won (1–2 %, n = 11,440)")
 
@@ -106,7 +108,7 @@ def test_sizes_come_from_the_plan_that_was_written(tmp_path: Path) -> None:
 
 
 ENTERED = Change("2025-q1", "signal", "", "", "sites", "over 20", estimate=0.09, low=0.04, high=0.14, q=0.004, n=227,
-                 last_period="2024-q4")  # fmt: skip
+                 first_period="2024-q1", last_period="2024-q4")  # fmt: skip
 LEFT = replace(ENTERED, edit="withdraw", estimate=0.01, low=-0.04, high=0.06, baseline=0.09, q=None, n=96)
 FLAG = replace(ENTERED, field="is_large", level="true", persona="fast")
 
@@ -119,13 +121,13 @@ def test_a_signal_that_enters_or_leaves_says_by_how_much_and_for_whom() -> None:
         "periods to 2024-q4",
         "Is large: +9 points (4 to 14), in persona Fast start, beside the other personas, from now on",
     ]
-    assert edit_evidence(ENTERED) == "n = 227, q = 0.004, deals to 2024-q4"
-    assert edit_evidence(LEFT) == "n = 96, deals to 2024-q4"
+    assert edit_evidence(ENTERED) == "n = 227, q = 0.004, deals 2024-q1 to 2024-q4"
+    assert edit_evidence(LEFT) == "n = 96, deals 2024-q1 to 2024-q4"
 
 
 def test_sets_that_differ_by_a_signal_alone_differ() -> None:
     signalled = replace(BEFORE, changelog=(ENTERED,))
     assert told(BEFORE, signalled, NAMES).endswith(
         "\n\nWhy\n  2025-q1  Number of sites: over 20: +9 points (4 to 14), in all personas together, from now on: "
-        "n = 227, q = 0.004, deals to 2024-q4"
+        "n = 227, q = 0.004, deals 2024-q1 to 2024-q4"
     )

@@ -9,7 +9,7 @@ import pytest
 from closedloop.presentation.sentences import where
 from closedloop.questions.handoff import promises, waterfall
 from closedloop.questions.personas import promised_rates
-from closedloop.questions.refinement import champion_challenger, drift, edits, review
+from closedloop.questions.refinement import champion_challenger, drift, edits, review, signal_tests
 from closedloop.questions.refinement.other_orders import _show_orders
 
 from tests.documents.ledger import Show, claims, definition, plain, seen
@@ -147,6 +147,20 @@ def test_an_edit_that_holds_is_permanent_unless_the_duel_forbids_it() -> None:
     unfought = REFINEMENT[REFINEMENT["family"] != "duel"]
     assert "holds; not made: the duel cannot be told" in plain(edits._show(seen(own, ledger=unfought), ""))
     assert plain(edits.edits_summary(seen(claims()))) == "No edit of the personas could be tested."
+
+
+def test_a_level_that_passes_enters_unless_the_duel_forbids_it() -> None:
+    passed = {"claim_id": "level-1", "family": "signal", "measure": "level_points", "unit": "points"}
+    passed |= {"subject": "market"}
+    own = claims(passed | {"field": "size", "level": "5", "estimate": 0.08, "low": 0.04, "high": 0.12, "n": 90})
+    counted = {"n_passed": 1}
+    entering = plain(signal_tests._show(seen(own, ledger=REFINEMENT, results=counted), ""))
+    assert "Enters: " in entering and "1 level was tested, over all personas or in one: 1 becomes a signal;" in entering
+    gain = REFINEMENT["measure"] == "log_loss_gain"
+    lost = REFINEMENT.assign(low=REFINEMENT["low"].mask(gain, -0.03), high=REFINEMENT["high"].mask(gain, -0.01))
+    kept_out = plain(signal_tests._show(seen(own, ledger=lost, results=counted), ""))
+    assert "does not enter, as the duel's interval of the gain in log loss lies below 0" in kept_out
+    assert "1 passes, and none becomes a signal" in kept_out and "Enters" not in kept_out
 
 
 def test_drift_is_told_only_where_there_is_some() -> None:

@@ -49,6 +49,7 @@ SPLIT, MERGE, RETIRE, COMMIT = "split", "merge", "retire", "commit"
 SIGNAL, WITHDRAW = "signal", "withdraw"  # a signal entered, a signal is in force no longer
 # the measure of an edit's claim -> what the edit does
 EDITS: Mapping[str, str] = MappingProxyType({"win_rate": SPLIT, "merge_gap": MERGE, "remaining_share": RETIRE})
+_TEXTS = ("field", "level", "first_period", "last_period", "claim_id")
 _FIGURES = ("estimate", "low", "high", "baseline", "q")
 
 
@@ -59,8 +60,9 @@ class Change:
     ``edit``: split, merge, retire, signal, withdraw, or commit (people put another set into force). Of signals
     ``estimate`` is points of the win rate, a fraction, and ``persona`` empty for all. ``persona``: whose; ``into``:
     the persona that was cut out of it, or that took its people. ``field`` and ``level``: what it was split by.
-    ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions; what the claim lacks is missing. ``by_duel``:
-    a signal left since all sets together had predicted worse than renewed rates.
+    ``estimate`` with ``low`` and ``high`` and ``baseline`` are fractions, of deals that closed ``first_period`` to
+    ``last_period``; what the claim lacks is missing. ``by_duel``: a signal left since all sets together had predicted
+    worse than renewed rates.
     """
 
     period: str
@@ -75,6 +77,7 @@ class Change:
     baseline: float | None = None
     q: float | None = None
     n: int | None = None
+    first_period: str = ""
     last_period: str = ""
     claim_id: str = ""
     by_duel: bool = False
@@ -93,7 +96,7 @@ def change_of(claim: Mapping[str, Any], *, period: str, edit: str, into: str) ->
     figures: dict[str, Any] = {
         name: float(f"{float(claim[name]):.6g}") if np.isfinite(claim[name]) else None for name in _FIGURES
     }
-    texts: dict[str, Any] = {name: str(claim[name]) for name in ("field", "level", "last_period", "claim_id")}
+    texts: dict[str, Any] = {name: str(claim[name]) for name in _TEXTS}
     return Change(period, edit, persona=str(claim["subject"]), into=into, n=int(claim["n"]), **texts, **figures)
 
 

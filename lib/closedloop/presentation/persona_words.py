@@ -24,7 +24,7 @@ from closedloop.personas.persona_set import (
     PersonaSet,
 )
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Sentence, Table, stating
+from closedloop.presentation.blocks import Sentence, Table, span, stating
 from closedloop.presentation.numbers import is_missing
 from closedloop.presentation.sentences import Claim, records, where
 from closedloop.presentation.signal_words import for_whom, level_named
@@ -281,7 +281,7 @@ def edit_evidence(entry: Change) -> str:
         return "a decision, not a finding"
     if entry.edit in (SIGNAL, WITHDRAW):
         q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
-        return f"n = {numbers.count(entry.n)}{q}, deals to {entry.last_period}"
+        return f"n = {numbers.count(entry.n)}{q}, deals {span(vars(entry))}"
     of = {RETIRE: "of all deals", SPLIT: "won, were periods alike"}.get(entry.edit, "won")
     is_same = entry.baseline is not None and numbers.rate(entry.estimate) == numbers.rate(entry.baseline)
     rate = numbers.fine_rate if is_same else numbers.rate  # where both would read the same
@@ -290,7 +290,7 @@ def edit_evidence(entry: Change) -> str:
     against = "" if entry.baseline is None else f" against {rate(entry.baseline)}"
     against += " that a persona needs" * (entry.edit == RETIRE)
     q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
-    return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}, deals to {entry.last_period}"
+    return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}, deals {span(vars(entry))}"
 
 
 def diff(before: PersonaSet, after: PersonaSet, words: Words, sizes: Sequence[Sizes] = ({}, {})) -> str:

@@ -29,6 +29,10 @@ from closedloop.workbench.period import OpenPeriod, opened
 Floats = NDArray[np.float64]
 
 BETTER, NOT_TOLD, WORSE, CANNOT_TELL = "better", "not shown to differ", "worse", "cannot tell"
+KEEPS_OUT = {  # verdicts that let nothing new enter, and why
+    WORSE: "the duel's interval of the gain in log loss lies below 0",
+    CANNOT_TELL: "the duel cannot be told",
+}
 GAINS: dict[str, Literal["log_loss", "auc_within"]] = {"log_loss_gain": "log_loss", "auc_within_gain": "auc_within"}
 SET, RATES, NOBODY = "set in force", "renewed rates alone", "no personas"
 _FEW = (

@@ -27,7 +27,7 @@ from closedloop.presentation.sentences import Claim, backed, records
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.presentation.words import Words
 from closedloop.questions.refinement import splits
-from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, WORSE, duel_says
+from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, KEEPS_OUT, duel_says
 from closedloop.questions.refinement.signal_tests import changelog_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, simplified
 from closedloop.statistics.level_effects import Level
@@ -170,8 +170,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
 
     surest = _surest(tested[(tested["verdict"] == "supported") & (tested["measure"] == splits.SPLIT_RATE)])
     verdict = duel_says(shown.ledger)
-    why = {WORSE: "the duel's interval of the gain in log loss lies below 0", CANNOT_TELL: "the duel cannot be told"}
-    held = f"holds; not made: {why[verdict]}" if verdict in why else "permanent"
+    held = f"holds; not made: {KEEPS_OUT[verdict]}" if verdict in KEEPS_OUT else "permanent"
 
     def status(claim: Claim) -> str:
         if claim["verdict"] != "supported":
@@ -223,6 +222,7 @@ def next_set(duel: Answer, signalled: Answer, edited: Answer) -> Answer:
     names = words_for(now.definition, proposal.personas or now.personas, now.personas).names
     answer.tables["next_names"] = pd.DataFrame({"persona": names.keys(), "name": names.values()}, dtype="str")
     answer.results |= {"next_period": coming.name if coming else None, "is_proposed": bool(entries)}
+    answer.results["nothing_enters"] = "" if edited.fitted is None else KEEPS_OUT.get(verdict, "")
 
     def leave(folder: Path) -> None:
         write_proposal(folder / "proposal.yml", proposal)
@@ -246,7 +246,7 @@ def proposal_of(
     signals = standing(in_force.signals, found, verdict, coming)
     after = replace(in_force, period=coming, origin="carried over", signals=signals)
     entries = changelog_of(in_force.signals, signals, claims)
-    if verdict not in (WORSE, CANNOT_TELL):
+    if verdict not in KEEPS_OUT:
         after = replace(challenger.personas, period=coming, origin="carried over", signals=signals)
         after = replace(after, changelog=changed_by(challenger.edits, in_force, after, coming))
     after = replace(after, changelog=(*after.changelog, *entries))
@@ -259,7 +259,7 @@ def proposal_of(
 def standing(before: Sequence[Signal], found: Sequence[Signal], verdict: str, coming: str) -> tuple[Signal, ...]:
     """The signals of the next set: those ``found``, less what the duel keeps out."""
     known = {one.what for one in before if one.is_in_force}
-    if verdict not in (WORSE, CANNOT_TELL):
+    if verdict not in KEEPS_OUT:
         return tuple(found)
     was = {one.what: one for one in before}
     kept = [one if one.what in known else was.get(one.what) for one in found]
@@ -277,7 +277,9 @@ def _show_next_set(shown: Evidence, title: str) -> Sequence[Piece]:
     coming, words = shown.result("next_period"), next_words(shown)
     listed = entries_told(shown, words)
     if not shown.result("is_proposed"):
-        said = Sentence(f"The set in force stays{f' in {coming}' if coming else ''}.")
+        why = shown.result("nothing_enters")
+        why = f": nothing enters, as {why}" if why else ""
+        said = Sentence(f"The set in force stays{f' in {coming}' if coming else ''}{why}.")
     elif shown.words.definition.accept == "manual":
         said = Sentence(f"This set is proposed for {coming}; it waits until people accept it (closedloop accept).")
     else:

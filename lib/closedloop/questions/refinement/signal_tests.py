@@ -23,11 +23,12 @@ from closedloop.personas.signals import (
     refine,
 )
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Listing, Piece, Sentence, stating
+from closedloop.presentation.blocks import Listing, Piece, Sentence, span, stating
 from closedloop.presentation.sentences import Claim, first, records, where
 from closedloop.presentation.signal_words import for_whom, level_named, way_told
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
+from closedloop.questions.refinement.champion_challenger import KEEPS_OUT, duel_says
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
 from closedloop.statistics.proportions import at_rate
 from closedloop.terms import Verdict
@@ -54,7 +55,7 @@ def signal_tests(
     now = opened()
     answer = now.ask("signal_tests", "signals", deals, "deals", _show, among=among, by=by, least=least)
     answer.headline = signals_summary
-    answer.results |= {"n_entering": 0, "n_withdrawn": 0, "n_confirmed": 0}
+    answer.results |= {"n_passed": 0, "n_withdrawn": 0, "n_confirmed": 0}
     closed, coming = refinable(answer, FEWEST_DEALS if least is None else least), following(now)
     if closed is None or coming is None:
         return answer
@@ -81,7 +82,7 @@ def signal_tests(
     before = {one.what for one in in_force(personas.signals)}
     answer.tables["signals"] = pd.DataFrame([vars(one) for one in found.signals])
     answer.results |= {
-        "n_entering": sum(one.is_in_force and one.what not in before for one in found.signals),
+        "n_passed": sum(one.is_in_force and one.what not in before for one in found.signals),
         "n_withdrawn": sum(one.left == coming.name for one in found.signals),
         "n_confirmed": sum(one.state == CONFIRMED for one in found.signals),
         "n_in_force": len(before),
@@ -166,11 +167,10 @@ def changelog_of(before: Sequence[Signal], after: Sequence[Signal], claims: pd.D
 
 
 def _entry(period: str, edit: str, one: Signal, figures: dict[str, Any], claim: Claim | None) -> Change:
-    rounded: dict[str, Any] = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in figures.items()}
-    entry = Change(period, edit, persona=one.persona, field=one.field, level=one.level)
+    known: dict[str, Any] = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in figures.items()}
     if claim is not None:
-        entry = replace(entry, claim_id=str(claim["claim_id"]), last_period=str(claim["last_period"]))
-    return replace(entry, **rounded)
+        known |= {name: str(claim[name]) for name in ("claim_id", "first_period", "last_period")}
+    return Change(period, edit, persona=one.persona, field=one.field, level=one.level, **known)
 
 
 def _claim(claims: pd.DataFrame, measure: str, subject: str, one: Signal) -> Claim | None:
@@ -191,14 +191,17 @@ def _points(claim: Claim) -> str:
 
 
 def signals_summary(shown: Evidence) -> list[Sentence]:
-    """How many levels were tested, what entered, and what was withdrawn."""
+    """How many levels were tested, what passed and enters, and what was withdrawn."""
     tested = where(shown.of(TESTED), family="signal")
     if tested.empty:
         return [Sentence("No level could be tested as a signal.")]
-    entering, gone = shown.result("n_entering") or 0, shown.result("n_withdrawn") or 0
+    passed, gone = shown.result("n_passed") or 0, shown.result("n_withdrawn") or 0
     were = f"{numbers.plural(len(tested), 'level')} {'was' if len(tested) == 1 else 'were'}"
     text = f"{were} tested, over all personas or in one"
-    text += f": {entering} become{'s' * (entering == 1)} a signal"
+    if passed and (why := KEEPS_OUT.get(duel_says(shown.ledger))):
+        text += f": {passed} pass{'es' * (passed == 1)}, and none becomes a signal, as {why}"
+    else:
+        text += f": {passed} become{'s' * (passed == 1)} a signal"
     n_before = shown.result("n_in_force") or 0
     left = (
         f"{gone} of {n_before} in force {'is' if gone == 1 else 'are'} withdrawn" if n_before else "none was in force"
@@ -210,9 +213,11 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     tested = where(shown.of(TESTED), family="signal")
     states = shown.table("signals")
     pieces: list[Piece] = []
+    why = KEEPS_OUT.get(duel_says(shown.ledger))
     for claim in records(tested[tested["verdict"] == "supported"]):
-        backing = f"{numbers.count(claim['n'])} deals with it to {claim['last_period']}"
-        pieces.append(stating(f"Enters: {what(claim, shown.words)}, {_points(claim)}, {backing}.", claim))
+        text = f"{what(claim, shown.words)}, {_points(claim)}, {numbers.count(claim['n'])} deals with it, {span(claim)}"
+        fate = f"Passes the test: {text}; does not enter, as {why}." if why else f"Enters: {text}."
+        pieces.append(stating(fate, claim))
     since = {(c["subject"], c["field"], c["level"]): c for c in records(shown.of(SINCE, LOST))}
     out = set[tuple[str, str, str]]()
     for one in records(states) if len(states) else []:
@@ -231,7 +236,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     def status(row: Mapping[str, Claim]) -> str:
         claim = row[TESTED]
         if claim["verdict"] == "supported":
-            return "enters"
+            return "passes; does not enter" if why else "enters"
         if (claim["subject"], claim["field"], claim["level"]) in out:
             return "withdrawn; later deals alone can bring it back"
         return "watch" if claim["verdict"] == "leaning" else "too uncertain"
