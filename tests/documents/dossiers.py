@@ -29,9 +29,9 @@ SITES = ("1", "2-5", "6-20", "over 20")
 
 
 def held(field: str, **levels: tuple[str, ...]) -> pd.DataFrame:
-    """The levels of a field that any member of each persona has."""
-    rows = [(persona, field, level) for persona, own in levels.items() for level in own]
-    return pd.DataFrame(rows, columns=["persona", "field", "level"])
+    """The levels of a field that members of each persona have, fifty each."""
+    rows = [(persona, field, level, 50) for persona, own in levels.items() for level in own]
+    return pd.DataFrame(rows, columns=["persona", "field", "level", "n"])
 
 
 TABLES = {
@@ -39,7 +39,7 @@ TABLES = {
     "personas": {
         "changes": pd.DataFrame([CHANGED]),
         "whom": pd.DataFrame({"field": ["sites", "region"]}),
-        "held": held("sites", fast=("1",), slow=SITES),  # as the rule has it
+        "held": held("sites", fast=("1", "2-5"), slow=SITES),
     },
     "leads": {"next_leads": pd.DataFrame([NEXT_LEAD])},
     "handoff": {},

@@ -15,7 +15,7 @@ from closedloop.statistics.rules import Among, Branch, Rule
 
 from tests.documents.dossiers import SITES, held, stated
 from tests.documents.ledger import rates, totals
-from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, plain, playbook
+from tests.documents.test_documents import PERSONAS, PLAN, brief, card, dossier, glance, plain, playbook
 
 BY_NEED = replace(PERSONAS, rule=Rule((Branch((Among("need", ("speed",)),), "fast", 80, 1.0),), "slow", ("need",)))
 AT = Origin("02_personas", "signals", "deals", "2024-q1", "2024-q4")
@@ -93,16 +93,19 @@ def test_the_glance_says_what_to_look_for_and_how_sure_it_is(told: Dossier) -> N
     assert against == ["Against it: number of sites: 1,"]
 
 
-def test_nobody_is_told_to_look_for_what_no_member_of_the_persona_has(told: Dossier) -> None:
+def test_nobody_is_told_to_look_for_what_tells_no_member_of_the_persona_from_another(told: Dossier) -> None:
     """Also of a persona that the rule gives all others: none of them may have a level that another one has."""
-    found = whose_members_have(told, held("sites", fast=("1",), slow=("2-5", "over 20")))
+    found = whose_members_have(told, held("sites", fast=("1", "2-5"), slow=("2-5", "over 20")))
     assert [one.level for one in of_buyers(found)] == ["1"]
-    assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["over 20", "2-5"]
+    assert [one.level for one in of_buyers(replace(found, chosen="slow"))] == ["2-5", "over 20"]
+    nine = found.table("personas", "held")
+    nine = nine.assign(n=nine["n"].mask(nine["level"] == "1", 9))
+    assert of_buyers(whose_members_have(found, nine)) == [], "nine of 59 members have it"
     flags = [replace(SIGNALS[0], field="is_new", level=level) for level in ("yes", "no", MISSING)]
     found = replace(found, personas=replace(PERSONAS, signals=tuple(flags)))
-    for levels in (("yes",), ("yes", MISSING)):
+    for levels, wanted in ((("yes",), []), (("yes", MISSING), ["yes", MISSING])):
         own = whose_members_have(found, held("is_new", fast=levels, slow=("no",)))
-        assert [one.level for one in to_try(own)] == list(levels)
+        assert [one.level for one in to_try(own)] == wanted
     assert [one.level for one in to_try(found)] == ["yes", "no", MISSING], "nobody knows what is not recorded of them"
 
 
@@ -112,6 +115,10 @@ def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Do
     other = replace(SIGNALS[0], level="2-5", n_same=3, n_periods=4)
     found = replace(told, personas=replace(BY_NEED, signals=(first, other)))
     assert [one.level for one in of_buyers(found)] == ["2-5", "over 20"]
+    assert card("look", found) == ["Number of sites: 2-5,"]
+    assert "look" not in {
+        part.name for part in glance(playbook(replace(found, personas=replace(BY_NEED, signals=(first,))))).cards
+    }
     assert state_told(first) == "not yet told: the other way in the only period so far"
     assert state_told(other) == "confirmed: the promised way in 3 of 4 periods"
     assert state_told(replace(first, n_periods=0, state="withdrawn")) == "withdrawn: too little came since to tell"
@@ -120,6 +127,16 @@ def test_what_went_the_other_way_since_does_not_stand_first_and_is_said(told: Do
 def test_what_hardly_any_deal_of_the_persona_lacks_is_not_to_be_looked_for(told: Dossier) -> None:
     assert [one.level for one in of_buyers(with_own_deals(told, 70, of=80))] == ["over 20", "1"]
     assert [one.level for one in of_buyers(with_own_deals(told, 71, of=80))] == ["1"], "nine deals lack it"
+
+
+def test_what_hardly_any_deal_of_the_persona_has_stands_behind_what_more_have(told: Dossier) -> None:
+    rarer = replace(SIGNALS[0], level="2-5", points=0.05, state=NEW)
+    found = replace(told, personas=replace(BY_NEED, signals=(rarer, SIGNALS[0])))
+    assert [one.level for one in of_buyers(found)] == ["over 20", "2-5"], "the confirmed one first"
+    own = [{"field": "sites", "level": "2-5", "estimate": 34, "n": 80}]
+    claims = stated(counted(own, AT, measure="signal_persona_deals", subject="fast"))
+    known = replace(found, plan=stacked([found.plan, claims], CLAIM_COLUMNS))
+    assert [one.level for one in of_buyers(known)] == ["2-5", "over 20"]
 
 
 def test_the_confirmed_stands_before_what_nobody_can_tell_of_yet(told: Dossier) -> None:

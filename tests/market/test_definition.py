@@ -50,7 +50,7 @@ def test_defaults_and_given_values(write: Write) -> None:
         4,
         8,
     )
-    assert (definition.call_list.random_share, definition.call_list.oldest_days) == (0.1, 365)
+    assert (definition.call_list.random_share, definition.call_list.oldest_days) == (0.1, None)
     assert definition.experiments == {}
     source = definition.sources["calls"]
     assert (source.delimiter, source.quote, source.encoding, source.member) == (",", '"', "utf-8", ())

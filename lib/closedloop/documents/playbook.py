@@ -171,10 +171,8 @@ class SalesPlaybook(Document):
         asked = [Table(heads, tuple(rows), (False,) * 4)] if rows else []
         whom = set(dossier.table("personas", "whom").get("field", ()))
         matters = self._measured(lambda field: field in whom, is_early=True)
-        can_be = [
-            signals.is_possible(dossier, *level) for level in zip(matters["field"], matters["level"], strict=True)
-        ]
-        matters = matters[pd.Series(can_be, index=matters.index, dtype=bool)]
+        tells = [signals.tells_apart(dossier, *level) for level in zip(matters["field"], matters["level"], strict=True)]
+        matters = matters[pd.Series(tells, index=matters.index, dtype=bool)]
         tried = self._measured(lambda field: field not in whom and dossier.is_known_at_creation(field), is_early=True)
         more, less = matters[matters["effect"] > 0], matters[matters["effect"] < 0].sort_values("effect", kind="stable")
         others = (
@@ -182,13 +180,14 @@ class SalesPlaybook(Document):
             ("Also won more often", tried[tried["effect"] > 0],
              "For the whole market; how a deal came about or what was offered, not who the buyer is: try and measure."),
         )  # fmt: skip
-        nothing = "Beside the persona, nothing of a buyer was shown to be won more often: qualify by asking."
+        nothing = "Compared one field at a time, nothing that tells its buyers apart was shown to be won more often."
         if dossier.outcome.empty:
-            nothing = "No period before this one was looked back on: qualify by asking, and see what 05 compares."
+            nothing = "No period before this one was looked back on: see what 05 compares."
         return self._shown(
             Part("What to ask", tables=asked, empty=f"No questions. {NO_TEXTS}"),
             Part("What has been measured to matter", self._said(more, most),
-                 intro="For the whole market, as far as this persona can have it; look for these when you qualify.",
+                 intro="For the whole market, one field at a time, as far as it tells this persona's buyers apart: ask "
+                 "about it when you qualify. Points count all fields at once, and may make less of it.",
                  empty=nothing),
             *(Part(title, self._said(found, most), intro=intro) for title, found, intro in others if len(found)),
         )  # fmt: skip
@@ -296,14 +295,16 @@ class SalesPlaybook(Document):
         )
 
     def next_leads(self, most: int = 10) -> Shown:
-        """The persona's first open records by their own rank, with reasons, and the slip to fill in; internal."""
+        """The persona's first open records, those drawn by lot last, with reasons, and the feedback slip; internal."""
         frame = self.dossier.table("leads", "next_leads")
-        mine = frame[frame["persona"] == self.dossier.chosen].head(most) if len(frame) else frame
-        mine = mine.assign(rank=range(1, len(mine) + 1))
+        mine = frame[frame["persona"] == self.dossier.chosen] if len(frame) else frame
+        is_drawn = mine["slot"] == "random" if "slot" in mine else pd.Series(False, index=mine.index)
+        mine = pd.concat([mine[~is_drawn], mine[is_drawn]]).head(most)
         hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
-        intro = f"Score: {verdict}. Slot random: drawn by lot." if verdict else ""
+        intro = f"Score: {verdict}. Ranks are those of the whole list." if verdict else ""
+        intro += " Slot random: drawn by lot, so that another order can be judged." if is_drawn.any() else ""
         has_points = "points" in mine and mine["points"].notna().any()
         is_of_leads = has_points and self.dossier.result("leads", "prospects") == "leads"
         intro += " Points are those of 03's card for leads." if is_of_leads else ""

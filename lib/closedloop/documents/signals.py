@@ -41,15 +41,20 @@ NOT_SHOWN = (
 def of_buyers(dossier: Dossier) -> list[Signal]:
     """The signals in force on what is known of a buyer, those that speak for a deal first, the confirmed ones on top.
 
-    What went the other way since comes last of its kind.
+    What went the other way since comes last of its kind, before it what hardly any deal of the persona has.
     """
     fields = _buyer_fields(dossier)
     found = [one for one in _in_force(dossier) if one.field in fields]
 
-    def order(one: Signal) -> tuple[bool, bool, bool]:
-        return one.points < 0, (one.since_points or 0.0) * one.points < 0, one.state != CONFIRMED
+    def order(one: Signal) -> tuple[bool, bool, bool, bool]:
+        is_rare = _is_shared(dossier, one) and _own_count(dossier, one) is None
+        return one.points < 0, _went_other_way(one), is_rare, one.state != CONFIRMED
 
     return sorted(found, key=order)
+
+
+def _went_other_way(one: Signal) -> bool:
+    return (one.since_points or 0.0) * one.points < 0
 
 
 def to_try(dossier: Dossier) -> list[Signal]:
@@ -59,23 +64,32 @@ def to_try(dossier: Dossier) -> list[Signal]:
 
 
 def _in_force(dossier: Dossier) -> list[Signal]:
-    """Those of all personas, and where the persona of the page differs from them; none that its rule keeps out."""
+    """Those of all personas and of the page's persona alone; none that tells none of its members from another."""
     found = [one for one in dossier.personas.signals_in_force if one.persona in ("", dossier.chosen)]
-    return [one for one in found if is_possible(dossier, one.field, one.level) and not _has_everybody(dossier, one)]
+    return [one for one in found if tells_apart(dossier, one.field, one.level) and not _has_everybody(dossier, one)]
 
 
 def _has_everybody(dossier: Dossier, signal: Signal) -> bool:
     """Have hardly any of the persona's deals another level, so that the signal tells none of them from the others?"""
-    about = {"subject": dossier.chosen, "field": signal.field, "level": signal.level}
-    own = first(dossier.plan, measure=PERSONA_DEALS, **about)
+    own = _own_count(dossier, signal)
     return own is not None and own["n"] - own["estimate"] < max(LEAST_SHOWN, LEAST_COVERED * own["n"])
 
 
-def is_possible(dossier: Dossier, field: str, level: str) -> bool:
-    """Does anybody whom the rule gives to the persona have that level? True where the field is not recorded of them."""
+def _own_count(dossier: Dossier, signal: Signal) -> Claim | None:
+    """How many deals of the page's persona have the level; None where fewer than ten."""
+    about = {"subject": dossier.chosen, "field": signal.field, "level": signal.level}
+    return first(dossier.plan, measure=PERSONA_DEALS, **about)
+
+
+def tells_apart(dossier: Dossier, field: str, level: str) -> bool:
+    """Does the level tell members of the persona from each other: have ten of them it, and enough others not?
+
+    True where the field is not recorded of them.
+    """
     held = dossier.table("personas", "held")
     own = held[(held["persona"] == dossier.chosen) & (held["field"] == field)] if len(held) else held
-    return own.empty or bool((own["level"] == level).any())
+    n, of = (0, 0) if own.empty else (own.loc[own["level"] == level, "n"].sum(), own["n"].sum())
+    return own.empty or bool(n >= LEAST_SHOWN and of - n >= max(LEAST_SHOWN, LEAST_COVERED * of))
 
 
 def _buyer_fields(dossier: Dossier) -> set[str]:
@@ -83,8 +97,11 @@ def _buyer_fields(dossier: Dossier) -> set[str]:
 
 
 def look_for(dossier: Dossier, most: int) -> list[Part]:
-    """The glance's card: what of a buyer speaks for a deal or against it, and how sure that is; none without any."""
-    found, lines = of_buyers(dossier), []
+    """The glance's card: what of a buyer speaks for a deal or against it, and how sure that is; none without any.
+
+    What went the other way since is no advice.
+    """
+    found, lines = [one for one in of_buyers(dossier) if not _went_other_way(one)], list[Line]()
     for one in found[:most]:
         named = level_named(one.field, one.level, dossier.words)
         text = f"Against it: {named}" if one.points < 0 and not one.persona else capital(named)
@@ -107,8 +124,14 @@ def told(dossier: Dossier, signals: Sequence[Signal]) -> list[Line]:
 
 def _own_deals(dossier: Dossier, one: Signal) -> list[Sentence]:
     """How many deals with the level the page's persona has, where several were tested together."""
-    is_shared = not one.persona and len(dossier.personas.ids) > 1
-    return [deals_told(one, dossier.plan, dossier.chosen, dossier.words)] if is_shared else []
+    if not _is_shared(dossier, one):
+        return []
+    return [deals_told(one, dossier.plan, dossier.chosen, dossier.words)]
+
+
+def _is_shared(dossier: Dossier, one: Signal) -> bool:
+    """Was it tested over several personas together?"""
+    return not one.persona and len(dossier.personas.ids) > 1
 
 
 def beside_amounts(dossier: Dossier, fields: Collection[str]) -> Part:

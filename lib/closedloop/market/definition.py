@@ -157,10 +157,13 @@ class Claims(_Strict):
 
 
 class CallList(_Strict):
-    """The list to call: the fraction of its places that is drawn, and the age over which leads are to be woken up."""
+    """The list to call: the fraction of its places that is drawn, and the age over which leads are to be woken up.
+
+    Without an age it is that by which nineteen of twenty leads that ever went on had done so.
+    """
 
     random_share: float = Field(0.10, ge=0, le=0.5)
-    oldest_days: int = Field(365, ge=1)
+    oldest_days: int | None = Field(None, ge=1)
 
 
 class Experiment(_Strict):

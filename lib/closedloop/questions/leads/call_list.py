@@ -1,5 +1,6 @@
 """Who waits for a call: open records with their age and last touch, best first, and how they are listed."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,13 @@ from closedloop.period.situation import Situation
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
-from closedloop.presentation.blocks import Piece, Sentence, stating
-from closedloop.presentation.sentences import Claim, cases, first, value
+from closedloop.presentation.blocks import Piece, Sentence, span, stating
+from closedloop.presentation.sentences import Claim, cases, first, joined, value
 from closedloop.presentation.tables import has_reasons, record_table
+from closedloop.presentation.words import capital
 from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
-from closedloop.questions.leads.scores import score_verdict
+from closedloop.questions.leads.scores import Prospects, score_verdict
+from closedloop.statistics.cumulative_incidence import days_to_most
 from closedloop.terms import Moment
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
@@ -161,6 +164,8 @@ def _told(move: tuple[str, str, int]) -> list[str]:
 CALL_LIST = "call-list"  # how the list is called in leads.experiment, where a CRM logs it
 RANKED, RANDOM = "ranked", "random"
 LIST_LENGTH = 200
+_MOST_WENT_ON = 0.95  # of the leads that ever do: who waits for longer is hardly heard of again
+_SHORTEST, _UNTOLD = 30, 365  # days: a list is used for weeks; where too few went on to tell
 _FILES = {"next_leads": "call-list.csv", "wake_up": "wake-up-list.csv"}
 _MOST_TO_WAKE = 5
 
@@ -176,22 +181,23 @@ def call_list(
 
     ``drawn_share`` of the places go to records drawn by lot from all that are not ranked onto the list, so that another
     order can be judged later (Horvitz & Thompson, 1952). Who is known for more than ``oldest_days`` is not called but
-    woken up first: a list of its own, in the same order, of which nobody is drawn. Both are market.toml's unless given.
+    woken up first: a list of its own, in the same order, of which nobody is drawn. Both are market.toml's unless given;
+    without any age it is that by which nineteen of twenty leads that went on had done so (``usual_wait``).
     ``card``: the answer of ``lead_card``. The closing writes call-list.csv and wake-up-list.csv for the CRM.
     """
     if not isinstance(card.fitted, Carded):
         raise ParameterError("call_list takes the answer of lead_card: call_list(lead_card(score(prospects)))")
     now, places = opened(), LIST_LENGTH if capacity is None else capacity
     share = now.definition.call_list.random_share if drawn_share is None else drawn_share
-    oldest = now.definition.call_list.oldest_days if oldest_days is None else oldest_days
+    declared = now.definition.call_list.oldest_days if oldest_days is None else oldest_days
     if not 0 <= share <= 0.5 or places < 1:
         raise ParameterError(
             f"drawn_share = {share}, capacity = {places}; allowed: a share from 0 to 0.5, a capacity of 1 or more"
         )
-    if oldest < 1:
-        raise ParameterError(f"oldest_days = {oldest}; allowed: 1 or more")
+    if declared is not None and declared < 1:
+        raise ParameterError(f"oldest_days = {declared}; allowed: 1 or more")
     answer = now.ask("call_list", "next_leads", card.rows, card.table_name, _show, among=card.among,
-                     **card.arguments, capacity=places, drawn_share=share, oldest_days=oldest)  # fmt: skip
+                     **card.arguments, capacity=places, drawn_share=share, oldest_days=declared)  # fmt: skip
     answer.headline = partial(_headline, card.fitted.scored)
     answer.leave = partial(_write, answer)
     waiting = Waiting(now.situation, card.fitted, now.personas)
@@ -199,6 +205,7 @@ def call_list(
         answer.missing |= dict.fromkeys(_FILES, waiting.why_nobody)
         return answer
     answer.results |= {"is_arriving": waiting.is_arriving, "unknown": waiting.unknown if waiting.card else []}
+    oldest, n_gone = usual_wait(now.situation, card.fitted.prospects) if declared is None else (declared, 0)
     is_old = waiting.ranked["age_days"] > oldest
     fresh = waiting.ranked[~is_old]
     _call(answer, waiting, listed(fresh, share, now.situation.rng("slots"), places), len(fresh))
@@ -206,12 +213,40 @@ def call_list(
         answer.missing["wake_up"] = "The source records no days, so nobody can say who is known for too long."
         return answer
     old = waiting.ranked[is_old]
-    origin = answer.origin(column(old, "created_on"), section="wake_up")
-    answer.count([{"estimate": len(old)}], origin, "n_wake_up")
-    answer.count([{"estimate": oldest}], origin, "oldest_days", unit="days")
+    answer.count([{"estimate": len(old)}], answer.origin(column(old, "created_on"), "wake_up"), "n_wake_up")
+    origin = answer.origin(column(waiting.prospects.rows, "created_on"), "wake_up")
+    answer.count([{"estimate": oldest, "n": n_gone or None}], origin, "oldest_days", unit="days")
     if len(old):
-        answer.tables["wake_up"] = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
+        woken = waiting.listed(old.assign(rank=range(1, len(old) + 1)))
+        answer.tables["wake_up"] = woken.assign(score=np.nan)  # a chance is that of a lead that just came
     return answer
+
+
+def usual_wait(situation: Situation, prospects: Prospects) -> tuple[int, int]:
+    """Days after which hardly any open lead goes on, and of how many that went on this is learned.
+
+    A lead goes on when it is qualified or its first deal is opened: nineteen of twenty that ever do had done so by then
+    (``days_to_most``, open ones censored, those given up ended otherwise), a month at least. A year where fewer than
+    ten went on, and for deals: sellers have those in hand, and 02 says when one is late.
+    """
+    rows = prospects.rows
+    if prospects.table == "deals":
+        return _UNTOLD, 0
+    went_on, has_deal = column(rows, "sales_qualified_on"), pd.Series(False, index=rows.index)
+    if situation.view.has("deals") and "lead_id" in situation.deals:
+        opened_on = column(situation.deals, "created_on").groupby(situation.deals["lead_id"]).min()
+        has_deal = rows["lead_id"].isin(opened_on.index)
+        went_on = went_on.fillna(rows["lead_id"].map(opened_on))
+    is_gone, is_lost = went_on.notna(), is_given_up(rows)
+    given_up = column(rows, "recycled_on").where(is_lost).fillna(column(rows, "disqualified_on"))
+    until = went_on.fillna(given_up).fillna(pd.Timestamp(situation.on))
+    days = (until - column(rows, "created_on")).dt.days
+    is_told = (days >= 0) & (is_gone | ~has_deal)  # the day of a deal may be unknown
+    n_gone = int((is_gone & is_told).sum())
+    if n_gone < LEAST_SHOWN:
+        return _UNTOLD, 0
+    ended = np.where(is_gone, "won", np.where(is_lost, "lost", "open"))
+    return max(_SHORTEST, math.ceil(days_to_most(days.where(is_told), ended, _MOST_WENT_ON))), n_gone
 
 
 def _call(answer: Answer, waiting: Waiting, called: pd.DataFrame, n_waiting: int) -> None:
@@ -277,14 +312,13 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
     came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
-    known = (
-        known if came is None else f"{value(came, shown.words)} leads came or were handed off in the periods looked at"
-    )
+    known = known if came is None else f"{value(came, shown.words)} leads came or were handed off in {span(came)}"
     waiting = "nobody waits to be called"
     who = "that come in this period" if shown.result("is_arriving") else "that wait"
     waiting = waiting if waits is None else f"{_of_all(waits)} records {who} are on the list to call"
-    cited = [claim for claim in (came, waits) if claim is not None]
-    return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
+    told = [stating(f"{known}.", *([] if came is None else [came]))]
+    text = f"{capital(waiting)}. Lead score: {score_verdict(scored.evidence)}."
+    return [joined([*told, stating(text, *([] if waits is None else [waits]))])]
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -327,8 +361,15 @@ def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
         return ()
     if n["estimate"] == 0:
         return (stating(f"No open one is known for more than {value(oldest, shown.words)}.", n, oldest),)
+    learned = (
+        ""
+        if numbers.is_missing(oldest["n"])
+        else (
+            f" By then 19 of 20 of the {numbers.count(oldest['n'])} {oldest['source_table']} that went on had done so."
+        )
+    )
     text = (
         f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
-        "or give them back. The file wake-up-list.csv holds them all."
+        f"or give them back.{learned} The file wake-up-list.csv holds them all."
     )
     return record_table(shown.table("wake_up"), shown.words, limit=_MOST_TO_WAKE), stating(text, n, oldest)

@@ -111,14 +111,17 @@ def _members(answer: Answer, origin: Origin, most_levels: int) -> None:
 
 
 def _held(answer: Answer) -> pd.DataFrame:
-    """The levels that any member of each persona has, by the fields that say who a buyer is: persona, field, level."""
+    """How many members of each persona have each level of the fields that say who a buyer is.
+
+    Columns persona, field, level, n.
+    """
     rows = answer.rows
     names = [name for name in buyer_fields(answer.now.situation) if name in rows and not is_metric(rows[name])]
     texts, found = level_texts(rows, names, {}).fillna(MISSING), []
     for name in names:
-        held = pd.DataFrame({"persona": rows["persona"], "level": texts[name]}).drop_duplicates().assign(field=name)
-        found.append(held[["persona", "field", "level"]])
-    columns = {"persona": "str", "field": "str", "level": "str"}
+        held = pd.DataFrame({"persona": rows["persona"].astype("str"), "level": texts[name]}).value_counts(sort=False)
+        found.append(held.rename("n").reset_index().assign(field=name)[["persona", "field", "level", "n"]])
+    columns = {"persona": "str", "field": "str", "level": "str", "n": "int64"}
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(columns)).astype(columns)
 
 
