@@ -182,8 +182,8 @@ def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_sco
     (waits,) = planned.calls.stated.query("measure == 'n_listed'")["n"]
     assert 50 < waits < 200
     assert line == (
-        f"- {n:,} leads came or were handed off in 2024-q2 to 2025-q1. "
-        f"{waits:,} records that wait are on the list to call. "
+        f"- {n:,} leads came or were handed off in 2024-q2 to 2025-q1; "
+        f"{waits:,} records of 2025-q1 that wait are on the list to call. "
         "Lead score: usable."
     )
 

@@ -134,7 +134,7 @@ def test_a_market_of_accounts_alone_goes_on(tmp_path: Path) -> None:
         now.close(calls)
         missing = now.step.missing
         assert now.claims.query("family != 'none'").empty
-        assert repr(now.bottom_line()).startswith("- No leads are known. Nobody waits to be called. Lead score:")
+        assert repr(now.bottom_line()).startswith("- No leads are known; nobody waits to be called. Lead score:")
     assert missing["next_leads"] == "No deals were known when this period was planned."
     assert missing["leaks"] == "No leads or deals are recorded, so no column can know their outcome."
     assert missing["funnel"].startswith("No leads were known: collect `leads`")

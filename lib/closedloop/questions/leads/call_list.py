@@ -20,9 +20,8 @@ from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, span, stating
-from closedloop.presentation.sentences import Claim, cases, first, joined, value
+from closedloop.presentation.sentences import Claim, cases, first, value
 from closedloop.presentation.tables import has_reasons, record_table
-from closedloop.presentation.words import capital
 from closedloop.questions.leads.lead_card import CARD, PROMISE, Carded
 from closedloop.questions.leads.scores import Prospects, score_verdict
 from closedloop.statistics.cumulative_incidence import days_to_most
@@ -314,11 +313,11 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
     known = known if came is None else f"{value(came, shown.words)} leads came or were handed off in {span(came)}"
     waiting = "nobody waits to be called"
-    who = "that come in this period" if shown.result("is_arriving") else "that wait"
-    waiting = waiting if waits is None else f"{_of_all(waits)} records {who} are on the list to call"
-    told = [stating(f"{known}.", *([] if came is None else [came]))]
-    text = f"{capital(waiting)}. Lead score: {score_verdict(scored.evidence)}."
-    return [joined([*told, stating(text, *([] if waits is None else [waits]))])]
+    if waits is not None:
+        who = "that come in this period" if shown.result("is_arriving") else f"of {span(waits)} that wait"
+        waiting = f"{_of_all(waits)} records {who} are on the list to call"
+    cited = [claim for claim in (came, waits) if claim is not None]
+    return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
