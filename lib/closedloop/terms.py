@@ -44,7 +44,7 @@ NO_COMPETITOR = ("none", "unnamed")
 OWN_DOING = ("campaign", "experiment", "arm", "arm_rate", "channel", "product", "first_touch")  # says nobody is who
 NO_DECISION = "no_decision"
 REJECTED_UNTOUCHED = "rejected without a touch by sales before"  # leads on which the teams disagree
-ACCEPTED_UNTOUCHED = "accepted, yet never touched by sales"
+ACCEPTED_UNTOUCHED = "accepted, yet not touched by sales so far"
 
 
 class Moment(IntEnum):

@@ -211,7 +211,7 @@ def test_the_battlecard_shows_what_is_objected_elsewhere_where_it_is_too_rare_he
     assert [line.text for line in objected.lines] == [
         "trust",
         "price",
-        "Fewer than ten objections were logged with deals against rival-b that ended in 2024-q2 to 2025-q1",
+        "Fewer than ten objections were logged with ended deals against rival-b in 2024-q2 to 2025-q1",
     ]
     assert {line.mark for line in objected.lines} == {"in all deals, 2024-q2 to 2025-q1", ""}
 
@@ -565,7 +565,8 @@ def test_the_brief_tells_what_channels_cost_and_which_differ() -> None:
     assert all(listed.tables[0].claims)
     assert [line.text.replace("\N{NO-BREAK SPACE}", " ") for line in advised.lines] == [
         "Search – use, as for all personas together: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against "
-        "EUR 900 over the other channels; of this persona's own 5 of 40 leads were won, too few to tell."
+        "EUR 900 over the other channels, 2024-q2 to 2025-q1; of this persona's own 5 of 40 leads were won, too few to "
+        "tell."
     ]
     assert [line.text.split(" – ")[0] for line in others.lines] == [
         "Persona Fast start, channel: search", "Channel: fair", "Channel: search",
@@ -693,9 +694,11 @@ def test_what_a_won_deal_brings_is_the_personas_or_everyones_where_there_is_one(
     whole = amount | {"field": "", "level": "", "estimate": 700, "low": 650, "high": 760}
     found = dossier(outcome=claims(own, whole))
     assert card("expect", found)[1:] == ["A won deal brings"]
-    assert "EUR 900 (EUR 800–1,000, n = 40) (median)" in plain(glance(playbook(found)))
+    assert "EUR 900 (EUR 800–1,000, n = 40), median, 2024-q2 to 2025-q1" in plain(glance(playbook(found)))
     alone = replace(PERSONAS, rule=Rule((), "fast", ()), personas=PERSONAS.personas[:1])
-    assert "EUR 700 (EUR 650–760, n = 40) (median)" in plain(glance(playbook(replace(found, personas=alone))))
+    assert "EUR 700 (EUR 650–760, n = 40), median, 2024-q2 to 2025-q1" in plain(
+        glance(playbook(replace(found, personas=alone)))
+    )
 
 
 def test_a_card_does_not_repeat_its_title() -> None:

@@ -14,7 +14,7 @@ def handoff() -> pd.DataFrame:
         return Origin("04_handoff", cell, "leads", "2025-q1", "2025-q1")
 
     reasons = rates("rejection_reason", too_early=(0.6, 0.5, 0.7, 100), no_need=(0.4, 0.3, 0.5, 100))
-    kinds = totals("kind", 40, **{"rejected, yet won later": 3, "accepted, yet never touched": 0})
+    kinds = totals("kind", 40, **{"rejected, yet won later": 3, "accepted, yet not touched so far": 0})
     kinds += totals("kind", 18, **{REJECTED_UNTOUCHED: 9})
     kept = {"field": "promise", "level": "n_leads", "estimate": 120, "baseline": 100, "effect": 20}
     inside = {"field": "promise", "level": "accepted_rate", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 45}

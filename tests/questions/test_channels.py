@@ -214,7 +214,7 @@ def test_won_amounts_per_decided_deal_are_those_of_the_raw_rows(
     assert whole["estimate"] == pytest.approx(decided["amount"].sum() / len(decided), rel=0.05)
     line = next(text for text in repr(now.bottom_line()).splitlines() if "per decided deal" in text)
     ordered = found.loc["persona"].sort_values("estimate", ascending=False).index
-    places = [line.index(f"{now.words.name(persona)} (") for persona in ordered]
+    places = [line.index(f"{now.words.name(persona)} EUR") for persona in ordered]
     assert places == sorted(places)
 
 
@@ -280,8 +280,16 @@ def test_money_that_won_nothing_is_no_missing_cost() -> None:
     cost = {**COST, "estimate": np.nan, "low": 4_000, "high": np.nan, "effect": 3_100, "verdict": "supported"}
     assert lines(CAME, {**CAME, "measure": "n_won", "estimate": 0}, cost) == [
         "Fair – stop: 0 of 120 leads were won, so a won deal costs more than EUR 4,000, against EUR 900 over the other "
-        "channels."
+        "channels, 2024-q2 to 2025-q1."
     ]
+
+
+def test_what_a_persona_itself_points_away_from_is_no_advice_for_it() -> None:
+    held = {**COST, "estimate": 1_400, "low": 1_000, "high": 2_000, "verdict": "supported", "effect": 500.0}
+    for effect, told in ((300.0, "Fair – stop, as for all personas together: "), (-300.0, "Fair – test: ")):
+        own = {**held, "claim_id": "own", "subject": "fast", "verdict": "refused", "effect": effect}
+        (line,) = lines(CAME, {**CAME, "claim_id": "came", "subject": "fast"}, held, own, subject="fast")
+        assert line.startswith(told)
 
 
 def advised(market: str, out: Path) -> list[tuple[str, str, str]]:

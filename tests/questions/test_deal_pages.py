@@ -55,7 +55,10 @@ def first_lines(ledger: pd.DataFrame) -> str:
         ),
         ("amounts", "EUR 800 EUR 300–4,000 EUR 61 (EUR 40–93, n = 90)"),
         ("amounts", "(win rate times mean amount, each drawn toward that of all by itself) of"),
-        ("amounts", "highest first; products: Yard Plan (EUR 700), gate (EUR 150)."),
+        (
+            "amounts",
+            "highest first; products, not compared: Yard Plan EUR 700 (EUR 500–980), gate EUR 150 (EUR 90–240).",
+        ),
         ("amounts", "2 of 30 won deals have no amount: they count as won, and are taken to pay like the others"),
         (
             "loss_reasons",

@@ -152,7 +152,7 @@ def test_promises_stand_beside_what_was_observed(
 def test_verdicts_that_differ_are_counted_among_those_that_could(
     asked: dict[str, Answer], cohort: pd.DataFrame
 ) -> None:
-    untouched = stated(asked["disagreements"], "n_disagreements").loc["accepted, yet never touched by sales"]
+    untouched = stated(asked["disagreements"], "n_disagreements").loc["accepted, yet not touched by sales so far"]
     assert untouched["n"] == cohort["sales_accepted_on"].notna().sum()
     assert 0 < untouched["estimate"] < 0.2 * untouched["n"]
 
@@ -249,14 +249,14 @@ def test_marketings_fit_stands_against_sales_verdict(opening: Opening, warehouse
     frame = lead_frame(Situation.looking_back(warehouse, find_period(warehouse.periods, PERIOD)))
     decided = frame[(frame["handed_off_on"] >= pd.Timestamp(2025, 4, 1)) & frame["is_accepted"].notna()]
     single = decided[decided["sites"] == "1"]
-    fits = found.loc["of a persona surely above the rate of all, yet given back"]
+    fits = found.loc["win rate promised above that of all, yet given back"]
     assert [fits["estimate"], fits["n"]] == [(~single["is_accepted"].astype(bool)).sum(), len(single)]
-    misfits = found.loc["of a persona surely below the rate of all, yet accepted"]
+    misfits = found.loc["win rate promised below that of all, yet accepted"]
     assert misfits["n"] == len(decided) - len(single)
     few = replace(in_force, personas=tuple(replace(p, n=9, is_assumed=True) for p in personas))
     leads = opening("harbor", PERIOD, "04_handoff", few).leads(window=False)
     kinds = stated(handoff(leads, "disagreements"), "n_disagreements").index
-    assert not any("of a persona that wins" in kind for kind in kinds), "a rate of nine deals tells nobody's fit"
+    assert not any("win rate promised" in kind for kind in kinds), "a rate of nine deals tells nobody's fit"
 
 
 def test_rows_that_are_no_leads_of_the_period_are_refused_calmly(opening: Opening) -> None:

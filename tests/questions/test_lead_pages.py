@@ -27,9 +27,11 @@ def page(show: Show, cells: str, claims: pd.DataFrame = CLAIMS, **rest: object) 
 SAID: list[tuple[Show, str, str]] = [
     (conversions._show, "funnel", "So far the narrowest step is to won: 10 % (5–20 %, n = 50)."),
     (channels._show_market, "channels",
-     "Search – use: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against EUR 900 over the other channels."),
+     "Search – use: EUR 50 a won deal (EUR 35–80; 20 of 80 leads won), against EUR 900 over the other channels, "
+     "2024-q2 to 2025-q1."),
     (channels._show_market, "channels",
-     "Fair – stop: EUR 900 a won deal (EUR 195–4,800; 1 of 20 leads won), against EUR 50 over the other channels."),
+     "Fair – stop: EUR 900 a won deal (EUR 195–4,800; 1 of 20 leads won), against EUR 50 over the other channels, "
+     "2024-q2 to 2025-q1."),
     (channels._show_market, "channels",
      "Counted are 100 leads that had 90 days to be won, and the money of the same days"),
     (channels._show_personas, "persona_channels",

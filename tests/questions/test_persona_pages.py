@@ -62,7 +62,7 @@ def page(name: str, ledger: pd.DataFrame = LEDGER, **changes: Any) -> str:
             "Persona Fast start – lead with: wants price (80 % against 33 % of the market). No other persona",
         ),
         ("nearest", "Look twice before you tell them apart: persona Fast start and slow."),
-        ("nearest", "Fast start slow wants price 80 % 10 %"),
+        ("nearest", "Fast start slow wants price 80 % (38–50 %, n = 210) 10 % (5–15 %, n = 210)"),
         ("prevalence", "Rarest among its members is the full description of slow: 5 of 50 have every trait."),
         ("promises", "50 % (46–58 %, n = 80) 30 % (26–38 %, n = 80) 40 % (36–48 %, n = 80) 31 won of 80"),
         ("promises", "The highest promise now: 40 % of decided deals, by persona Fast start."),

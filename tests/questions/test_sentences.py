@@ -82,7 +82,7 @@ def test_what_both_teams_have_to_hear_cites_its_three_claims() -> None:
 
 def test_a_wait_without_an_end_is_told_without_a_median() -> None:
     undated = seen(HANDOFF.query("measure == 'never_touched_share'"))
-    never = "25 % (16–36 %, n = 50) of all were never touched by sales"
+    never = "25 % (16–36 %, n = 50) of all had no touch by sales so far"
     assert plain(promises.waited(undated)) == f"{never}; how long the others waited cannot be told without days."
     days = definition(clock="day", extracted_on=date(2025, 3, 31), periods={"first": "2025-q1", "length": "quarter"})
     dated = replace(undated, words=replace(undated.words, definition=days))
@@ -179,7 +179,7 @@ def test_orders_whose_intervals_overlap_are_not_told_apart() -> None:
 
 
 def test_sales_is_asked_to_touch_what_it_accepted() -> None:
-    level = {"level": "accepted, yet never touched by sales", "estimate": 7.0}
+    level = {"level": "accepted, yet not touched by sales so far", "estimate": 7.0}
     accepted = HANDOFF.query("measure == 'n_disagreements'").head(1).assign(**level)
     asked = plain(review._show_requests(seen(accepted), ""))
     assert asked == "- Sales: touch every accepted lead, 7 of 40 were not."
@@ -226,6 +226,14 @@ def test_findings_are_told_with_what_moved_and_what_is_recorded_unevenly() -> No
     assert "Against the periods before:\n- Persona Fast start – won less often than before: 20 %" in shown
 
 
+def test_findings_on_the_same_deals_are_counted_once_as_groups() -> None:
+    shown = {"estimate": 0.42, "n": 306, "within": "", "among": ""}
+    same = {"claim_id": "same", "field": "index", "level": "92"}
+    both = found({"field": "rate", "level": "1.3", **shown}, same | shown)
+    said = plain(review._show_findings(8, seen(both), ""))
+    assert "2 findings about deals hold, of the same deals." in said
+
+
 def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
     persona = {"field": "persona", "level": "fast", "within": "", "among": ""}
     held = plain(review.one_play(seen(found(persona))))
@@ -237,7 +245,12 @@ def test_plays_by_persona_pay_only_where_personas_are_won_unlike() -> None:
     assert "cannot be told" in plain(review.one_play(seen(found(wide))))
     narrow = {"verdict": "indistinguishable", "estimate": 0.33, "low": 0.30, "high": 0.36, "baseline": 0.33}
     same = plain(review.one_play(seen(found(persona | narrow | {"effect": 0.0, "n": 2000, "p": 0.9}))))
-    assert same == "All personas were won alike, within 9 points (2024-q2 to 2025-q1): one play for all will do."
+    assert same == "All personas were won alike, within 9 points of all (2024-q2 to 2025-q1): one play for all will do."
+    alike = persona | narrow | {"effect": 0.01, "n": 2000, "p": 0.001, "q": 0.01}
+    small = plain(review.one_play(seen(found(alike))))
+    assert "won unlike each other, within 9 points of all (2024-q2 to 2025-q1): too little for plays" in small
+    moved = {"claim_id": "moved", "measure": "drift_win_rate", "subject": "fast", "field": ""}
+    assert "cannot be told" in plain(review.one_play(seen(found(alike, moved)))), "it was alike, and is no more"
     rare = narrow | {
         "estimate": 0.13,
         "low": 0.12,

@@ -11,7 +11,7 @@ from closedloop import offer, profile, segments, targets
 from closedloop.errors import ParameterError
 from closedloop.personas.persona_set import SPLIT, Change, Persona
 from closedloop.questions.research import criteria
-from closedloop.questions.research.criteria import Criteria
+from closedloop.questions.research.criteria import Criteria, of_deals
 from closedloop.questions.research.targets import choice, side
 from closedloop.statistics.rules import Among, Branch, Rule
 from closedloop.validation.procedures import Targets
@@ -201,6 +201,20 @@ def test_deals_that_a_cell_chose_are_named_in_the_scores_and_decide(planned: Res
     assert n.sum() == some["outcome"].isin(["won", "lost"]).sum()
     assert set(answer.closed[0]["among"]) == {f"{len(some)} of {len(deals):,} deals chosen in a cell"}
     assert planned.choice.among == ""
+
+
+def test_who_was_met_in_a_good_period_is_not_stronger_for_it() -> None:
+    met = [("0", "q1", 300, 60), ("1", "q1", 100, 20), ("0", "q2", 100, 60), ("1", "q2", 300, 180)]
+    parts = [
+        pd.DataFrame({"segment": segment, "period": period, "outcome": ["won"] * k + ["lost"] * (n - k)})
+        for segment, period, n, k in met
+    ]
+    deals = pd.concat(parts, ignore_index=True).assign(closed_on=pd.Timestamp(2025, 1, 1), age_days=1.0)
+    assert deals.groupby("segment")["outcome"].apply(lambda of: (of == "won").mean()).tolist() == [0.3, 0.5]
+    found = of_deals("win_rate", deals, ["0", "1"])
+    assert found is not None
+    assert found.estimate.tolist() == pytest.approx([0.4, 0.4], abs=0.01)
+    assert found.n.tolist() == [400, 400]
 
 
 def test_scores_are_made_again_of_other_outcomes(planned: Researched) -> None:

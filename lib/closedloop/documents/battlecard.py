@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from closedloop.claims.ledger import TURNS
 from closedloop.documents import glance
-from closedloop.documents.document import NO_NOTES, NO_TEXTS, Document, Line, Part, assumed, plainly, share_lines
+from closedloop.documents.document import DRAWN, NO_NOTES, NO_TEXTS, Document, Line, Part, assumed, plainly, share_lines
 from closedloop.documents.glance import heard
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Note, Sentence, Shown, stating
-from closedloop.presentation.charts import Picture
+from closedloop.presentation.charts import MOST_ROWS, Picture
 from closedloop.presentation.sentences import (
     COUNTED_ONLY,
     Claim,
@@ -23,9 +24,10 @@ from closedloop.presentation.sentences import (
     where,
 )
 from closedloop.presentation.tables import dots_of
-from closedloop.terms import NO_COMPETITOR, NO_DECISION, Verdict
+from closedloop.terms import NO_COMPETITOR, NO_DECISION
 
 _ASK_BUYERS = "Ask buyers who said no; log it as a note of kind loss."
+_DIFFERS = {"supported": "", "leaning": ": it may differ, see what the comparison says"}
 _CELLS = ("met", "why", "strong", "verified")  # where the plan states what it knows of rivals
 
 
@@ -96,6 +98,7 @@ class Battlecard(Document):
             "What last period's comparison says",
             [Line.of(said) for said in honestly(rows, outcome, self.dossier.words)],
             empty="No comparison was made: too few deals, or the first period.",
+            intro=DRAWN if len(rows) else "",
         )
         if rates.empty:
             lacking = "Ten decided deals of a kind against this rival are needed."
@@ -146,7 +149,7 @@ class Battlecard(Document):
         told = [] if uneven is None else [recorded(uneven, words)]
         tested = first(dossier.outcome, measure="win_rate", field="competitor", level=dossier.chosen)
         judged = [] if tested is None else [tested]
-        differs = "" if judged and judged[0]["verdict"] == Verdict.SUPPORTED else ", not shown to differ"
+        differs = _DIFFERS.get(str(tested["verdict"]) if tested else "", ", not shown to differ")
         return [met, stating(f"{text}{backed(everyone, words)}{differs}.", rate, everyone, *judged), *told]
 
     @property
@@ -215,4 +218,11 @@ class Battlecard(Document):
             return words.condition(claim["field"], claim["level"]) if claim["field"] else "all deals"
 
         whole = claims.loc[claims["field"] == "", "estimate"]
-        return dots_of(claims, words, title, axis, named, baseline=None if whole.empty else float(whole.iloc[0]))
+        base = None if whole.empty else float(whole.iloc[0])
+        far = claims  # what lies nearest to all deals is left out: where we are weakest is asked as well
+        if base is not None and len(claims) > MOST_ROWS:
+            kept = (claims["estimate"] - base).abs().mask(claims["field"] == "", np.inf).nlargest(MOST_ROWS).index
+            far = claims[claims.index.isin(kept)]
+        n_near = len(claims) - len(far)
+        left = f"{numbers.plural(n_near, 'kind')} of deals nearest to all, left out here." if n_near else ""
+        return dots_of(far, words, title, axis, named, baseline=base, caption=left)

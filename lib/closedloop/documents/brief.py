@@ -9,6 +9,7 @@ import pandas as pd
 from closedloop.claims.ledger import COST, TURNS
 from closedloop.documents import glance, signals
 from closedloop.documents.document import (
+    DRAWN,
     NO_NOTES,
     NO_TEXTS,
     Document,
@@ -29,7 +30,10 @@ from closedloop.presentation.words import capital
 
 NO_TESTS = "Log randomised comparisons (leads.experiment, arm, arm_rate): only drawn arms can show causes."
 NO_OUTCOMES = "Arms are logged, but not compared yet: 03 leads says what is missing (section “experiments”)."
-NO_OPEN_LINES = "No line of this plan leans either way far enough to be settled within two years."
+NO_OPEN_LINES = (
+    "No line on leads leans either way far enough to be settled within two years. For what moves deals see “What to "
+    "try and measure”."
+)
 PROMISED = "promised"
 _CHANNEL_COLUMNS: Columns = {
     "n_leads": "leads",
@@ -53,7 +57,8 @@ class CampaignBrief(Document):
         texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
         need = [Line(f"Speak to: {spoken(topics[0])}.")] if topics else []
         shown_by_test = [Line.of(said) for said in winners(dossier.plan, dossier.words, set(self._brought["level"]))]
-        used = sorted((one for one in advice if one.word in ("use", "keep")), key=lambda one: one.is_markets)
+        used = [one for one in advice if one.word in ("use", "keep")]
+        used = sorted(used, key=lambda one: (one.word == "keep", one.is_markets))
         tried = [one for one in advice if one.word == "test"]
         channels = [self._short(one) for one in (used or tried)[:most]]
         stopped = [self._short(one) for one in advice if one.word == "stop"][:most]
@@ -94,7 +99,10 @@ class CampaignBrief(Document):
         texts = dossier.texts("message", topics=topics) if topics else dossier.texts("message")
         tests = where(dossier.plan, kind="causal").loc[lambda claims: claims["family"] != "none"]
         is_logged = len(where(dossier.plan, measure="n_arm_leads")) > 0
-        ahead = planned_tests(dossier.plan[dossier.plan["subject"].isin(["market", dossier.chosen])], dossier.words)
+        stopped = [one.channel for one in self._advice if one.word == "stop"]
+        is_stopped = (dossier.plan["field"] == "channel") & dossier.plan["level"].isin(stopped)
+        lines = dossier.plan[dossier.plan["subject"].isin(["market", dossier.chosen]) & ~is_stopped]
+        ahead = planned_tests(lines, dossier.words)
         why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
         sentence = assumed(dossier.texts("value_proposition"), 2)
         return self._shown(
@@ -129,7 +137,7 @@ class CampaignBrief(Document):
                  intro=f"{intro}, as far as they had time to be won, and the money of the same days."),
             Part("What to do with each channel", [Line.of(one.line) for one in advice],
                  empty="Nothing is known about channels yet: spread, and measure."),
-            Part("What else differs", self._said(others), empty=none),
+            Part("What else differs", self._said(others), empty=none, intro=DRAWN if len(others) else ""),
             signals.beside_amounts(self.dossier, ("channel", "product")),
         )  # fmt: skip
 

@@ -40,6 +40,7 @@ from closedloop.presentation.words import Words
 from closedloop.terms import NO_DECISION, OWN_DOING
 
 ASSUMED = "assumed"
+DRAWN = "A rate that was compared is drawn toward that of all, the more the fewer its cases: an estimate, no count."
 NO_NOTES = "Let sales log remarks (notes) with a kind and a topic; ten are enough to begin."
 NO_TEXTS = "Write them in the team's materials file."
 GOOD_ANSWER = " Good answer: "  # in a question, what follows is what to listen for

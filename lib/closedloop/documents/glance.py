@@ -11,8 +11,18 @@ from closedloop.documents.document import Dossier, Glance, Line, Part, plainly, 
 from closedloop.period.lead_records import CONVERSION, USUAL_DAYS
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Sentence, claim_ids, span, stating
-from closedloop.presentation.persona_words import detail, unrecognised
-from closedloop.presentation.sentences import Claim, backed, cases, ends, first, records, sentences, value, where
+from closedloop.presentation.persona_words import NOT_LED_BY, detail, unrecognised
+from closedloop.presentation.sentences import (
+    Claim,
+    backed,
+    cases,
+    ends,
+    first,
+    records,
+    sentences,
+    value,
+    where,
+)
 from closedloop.presentation.words import capital
 from closedloop.terms import NO_DECISION, Verdict
 
@@ -68,7 +78,7 @@ def logged(dossier: Dossier, kind: str) -> list[Line]:
         return []
     whole, place = _REMARKS[kind]
     met = "without a decision" if dossier.chosen == NO_DECISION else f"against {dossier.name}"
-    here = "here" if dossier.kind == "persona" else f"with deals {met} that ended"
+    here = "here" if dossier.kind == "persona" else f"with ended deals {met}"
     subjects = [] if len(market_topics(dossier, kind)) else [("market", place)]
     if f"n_{kind}" not in (dossier.result("personas", "of_no_persona") or ()):  # else none could be logged here
         subjects = [(dossier.chosen, here), *subjects]
@@ -202,7 +212,8 @@ def prospects(dossier: Dossier) -> Part:
     for measure, told in _MEDIANS.items():
         claim = first(dossier.outcome, measure=measure, subject="market", **whose)
         if claim is not None and not numbers.is_missing(claim["estimate"]):
-            lines.append(Line(told, f"{backed(claim, dossier.words)} (median)", claims=claim_ids(claim)))
+            text = f"{backed(claim, dossier.words)}, median, {span(claim)}"
+            lines.append(Line(told, text, claims=claim_ids(claim)))
     return Part("What to expect", lines, name="expect")
 
 
@@ -229,6 +240,10 @@ def changed(dossier: Dossier) -> Part:
 
 
 def no_traits(dossier: Dossier) -> str:
-    """What is said where no attribute sets the persona apart."""
-    is_compared = len(where(dossier.plan, measure="share", subject=dossier.chosen)) > 0
-    return "Nothing was shown to differ from the market." if is_compared else "Nothing could be compared: see 02."
+    """What is said where there is no attribute to list."""
+    compared = where(dossier.plan, measure="share", subject=dossier.chosen)
+    if compared.empty:
+        return "Nothing could be compared: see 02."
+    if compared["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
+        return f"Nothing makes it stand out. {NOT_LED_BY}: see 02."
+    return "Nothing was shown to differ from the market."

@@ -9,6 +9,7 @@ import pandas as pd
 from closedloop.claims.ledger import turning
 from closedloop.documents import glance, signals
 from closedloop.documents.document import (
+    DRAWN,
     GOOD_ANSWER,
     NO_NOTES,
     NO_TEXTS,
@@ -288,7 +289,7 @@ class SalesPlaybook(Document):
                 "Numbers to expect",
                 lines,
                 empty="Collect outcomes of this persona's deals; ten are enough to begin.",
-                intro=_EXPECTED_OF if len(dossier.outcome) else "",
+                intro=f"{_EXPECTED_OF} {DRAWN}" if len(dossier.outcome) else "",
             ),
             Part("What was promised, and what came", promise_history(dossier), empty=first_one),
             *([Part("What moved against the periods before", moved)] if moved else []),

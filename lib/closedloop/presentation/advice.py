@@ -156,9 +156,13 @@ def advise(leads: pd.DataFrame, words: Words, subject: str = "market") -> list[A
 
 
 def _advice(leads: Sequence[Claim], words: Words, channel: str, subject: str) -> Advice:
-    """The market's advice where a subject cannot tell by itself and the market can, else its own."""
+    """The market's advice where a subject cannot tell by itself and the market can, else its own.
+
+    Where its own figure points the other way, the market's is none for it.
+    """
     own, markets = (_judged_by(leads, channel, whose) for whose in (subject, "market"))
     is_markets = subject != "market" and _word(own) == "test" and _word(markets) != "test"
+    is_markets = is_markets and not (_word(markets) in ("use", "stop") and _points_apart(own, markets))
     claim = markets if is_markets or own is None else own
     word, name = _word(claim), words.level("channel", channel)
     told = f"{name[:1].upper()}{name[1:]} – {word}{', as for all personas together' if is_markets else ''}"
@@ -194,6 +198,13 @@ def _word(claim: Claim | None) -> str:
     return "keep" if claim["verdict"] == "indistinguishable" else "test"
 
 
+def _points_apart(own: Claim | None, markets: Claim | None) -> bool:
+    """Does a subject's own difference have the other sign, as far as either is known?"""
+    if own is None or markets is None or numbers.is_missing(own["effect"]) or numbers.is_missing(markets["effect"]):
+        return False
+    return float(own["effect"]) * float(markets["effect"]) < 0
+
+
 def _unsettled(claim: Claim) -> str:
     """Why a channel is to be tested first: its difference leans, or its leads are too few."""
     return "a difference that leans and does not hold" if claim["verdict"] == "leaning" else "too few to tell"
@@ -220,7 +231,8 @@ def _reason(leads: Sequence[Claim], words: Words, claim: Claim) -> Sentence:
         text = f"{won.text} were won, so a won deal costs more than {least}"
     else:
         text = f"{value(claim, words)} a won deal ({ends(claim, words)}; {won.text} won)"
-    return Sentence(f"{text}, against {base} over the other channels{tail}", (claim["claim_id"], *won.claims))
+    text = f"{text}, against {base} over the other channels, {span(claim)}{tail}"
+    return Sentence(text, (claim["claim_id"], *won.claims))
 
 
 def _won_of(leads: Sequence[Claim], channel: str, subject: str) -> Sentence:

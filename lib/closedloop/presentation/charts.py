@@ -320,8 +320,8 @@ def stability(claims: pd.DataFrame, title: str, *, recommended: int | None) -> P
         _agreement(axes, parts.get(name), heading)
     if "ari" in parts:
         whole.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-    told = [f"{k} segments found again: {value:.2f}" for k, value in _values(parts.get("ari"))]
-    told += [f"weakest of {k}: {value:.2f}" for k, value in _values(parts.get("weakest_slsw"))]
+    told = [f"{k} segments found again: {numbers.decimal(value)}" for k, value in _values(parts.get("ari"))]
+    told += [f"weakest of {k}: {numbers.decimal(value)}" for k, value in _values(parts.get("weakest_slsw"))]
     told += _strip(fit, {name: parts[name] for name in _FITS if name in parts})
     if recommended:
         for axes in (whole, weakest, fit):

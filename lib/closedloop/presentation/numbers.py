@@ -121,7 +121,7 @@ def _minus(text: str) -> str:
 
 def decimal(value: Any) -> str:
     """A number on a scale to 1 or around 0, two decimals: 0.9482 -> "0.95", -0.6 -> "−0.60"."""
-    return MISSING if is_missing(value) else _minus(f"{float(value):.2f}")
+    return MISSING if is_missing(value) else _minus(f"{float(value):z.2f}")
 
 
 def day(value: Any) -> str:

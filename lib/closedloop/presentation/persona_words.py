@@ -32,6 +32,7 @@ from closedloop.presentation.tables import table
 from closedloop.presentation.words import Words, capital
 from closedloop.statistics.rules import Among, Between, Branch, Condition, Rule
 
+NOT_LED_BY = "What differs is less common here, our own doing, recorded of few, or follows from the rule"
 THE_REST = "everyone whom no other rule takes"
 
 

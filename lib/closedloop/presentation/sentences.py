@@ -34,6 +34,7 @@ _REASONS: Mapping[str, str] = {
 _WHOSE = ("subject", "field", "level")
 NOTHING_SEEN, TOO_SMALL = "no detectable difference", "no difference that counts"
 SURE = 0.10  # q of a difference that is shown
+_NO_PREDICATES = ["the", "we", "more", "fewer", "higher", "lower", "come", "exclude", "differ"]  # "may be" fits none
 _UNLIKE = "unlike"  # what is counted of supported differences that do not hold like for like
 
 
@@ -46,12 +47,8 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _record(frame: pd.DataFrame, place: int) -> dict[str, Any]:
-    return dict(zip(map(str, frame), map(_plain, frame.iloc[place]), strict=True))
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy's as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value
+    values = (value.item() if isinstance(value, np.generic) else value for value in frame.iloc[place])
+    return dict(zip(map(str, frame), values, strict=True))
 
 
 def first(claims: pd.DataFrame, **wanted: str) -> Claim | None:
@@ -167,7 +164,8 @@ def sentence(claim: Mapping[str, Any], words: Words) -> Sentence:
         cause = ", because of it" if claim["kind"] == "causal" else ""
         said, tail = (f"{difference}{cause}", "")
         if verdict is Verdict.LEANING:
-            said, tail = f"may be {difference}", " Watch it, do not act on it yet."
+            perhaps = "perhaps" if difference.split()[0] in _NO_PREDICATES else "may be"
+            said, tail = f"{perhaps} {difference}", " Watch it, do not act on it yet."
         text = f"{who} – {said}: {_against(claim, words)} ({evidence_of(claim, words)}).{tail}"
     return stating(text, claim)
 

@@ -76,9 +76,9 @@ class AssociationRedraw:
 class TargetRedraw:
     """Scores of ``segments`` by criteria, some of them made of ``deals``, whose outcomes, amounts and days move.
 
-    ``deals``: in the order of ``ids``, with their segment and day of closing; ``has_amounts``, ``has_days``: are they
-    recorded? ``others``: the criteria made of anything else, each with estimate, low and high by segment. ``weights``:
-    of the criteria, by axis.
+    ``deals``: in the order of ``ids``, with their segment, day and period of closing; ``has_amounts``, ``has_days``:
+    are they recorded? ``others``: the criteria made of anything else, each with estimate, low and high by segment.
+    ``weights``: of the criteria, by axis.
     """
 
     ids: pd.Series

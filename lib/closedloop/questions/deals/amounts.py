@@ -12,8 +12,8 @@ from closedloop.errors import choice
 from closedloop.period.counting import LEAST_SHOWN, levels, rates, won
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Piece, Sentence, span, stating
-from closedloop.presentation.sentences import Claim, backed, ends, records, value, where, why_not
-from closedloop.presentation.tables import Columns, dots_of, table_of
+from closedloop.presentation.sentences import Claim, backed, ends, ranged, records, value, where, why_not
+from closedloop.presentation.tables import Columns, Label, dots_of, table_of
 from closedloop.statistics.amounts import MOST_OF_ALL, conformal_range, mean_amounts, velocity, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days, median
 from closedloop.workbench.answer import Answer, Evidence, Headline, Render
@@ -163,8 +163,8 @@ def _no_cycle(won_deals: pd.DataFrame, timed: pd.DataFrame) -> str:
         return "Fewer than ten deals were won, too few to show how long winning takes."
     if len(timed) < LEAST_SHOWN:
         return (
-            f"Only {len(timed)} of {len(won_deals)} won deals record when they were opened and closed, too few to show "
-            "how long winning takes: collect created_on and closed_on of every deal."
+            f"Only {len(timed):,} of {len(won_deals):,} won deals record when they were opened and closed, too few to "
+            "show how long winning takes: collect created_on and closed_on of every deal."
         )
     return f"{SAME_DAY}: winning takes no day, and there is nothing to compare." if timed["age_days"].max() == 0 else ""
 
@@ -181,7 +181,9 @@ def _no_amounts(won_deals: pd.DataFrame) -> str:
     if not n:
         return f"Each of the {n_zero} amounts of won deals is 0, which tells no price: collect won_amount of deals."
     zeros = f", {n_zero} have 0" if n_zero else ""
-    return f"Only {n} of {len(won_deals)} won deals have an amount above 0{zeros}: collect won_amount of every deal."
+    return (
+        f"Only {n:,} of {len(won_deals):,} won deals have an amount above 0{zeros}: collect won_amount of every deal."
+    )
 
 
 def per_decided(deals: pd.DataFrame, by: pd.Series, field: str) -> pd.DataFrame:
@@ -236,23 +238,31 @@ def _show_cycle(shown: Evidence, title: str) -> Sequence[Piece]:
 
 
 def amount_order(shown: Evidence) -> list[Sentence]:
-    """Personas, and products, by what a decided deal of theirs brings: more often won is not yet worth more.
+    """Personas, and products, by what a decided deal of theirs brings, and of which a difference is shown.
 
-    One without an interval has no place in an order.
+    More often won is not yet worth more. One without an interval has no place in an order.
     """
     rows = shown.of("won_amount_per_decided").sort_values("estimate", ascending=False, kind="stable")
-    rows = rows[rows["low"].notna()]
-    parts = [(name, rows[rows["field"] == field]) for field, name in _ORDERED.items()]
-    told = [
-        f"{name}: " + ", ".join(f"{level_of(shown.words)(row)} ({value(row, shown.words)})" for row in records(part))
-        for name, part in parts
-        if len(part)
-    ]
+    rows, name = rows[rows["low"].notna()], level_of(shown.words)
+    told = []
+    for field, kind in _ORDERED.items():
+        part = rows[rows["field"] == field]
+        if len(part):
+            levels = ", ".join(f"{name(row)} {ranged(row, shown.words)}" for row in records(part))
+            told.append(f"{kind}, {_shown_apart(part, name)}: {levels}")
     if not told:
         return []
     made = "win rate times mean amount, each drawn toward that of all by itself"
     of = f"Won amount per decided deal ({made}) of {span(records(rows)[0])}"
-    return [stating(f"{of}, highest first; {'; '.join(told)}.", *(part for _, part in parts))]
+    return [stating(f"{of}, highest first; {'; '.join(told)}.", rows[rows["field"].isin(_ORDERED)])]
+
+
+def _shown_apart(part: pd.DataFrame, name: Label) -> str:
+    """Of which of these levels a difference from all is shown."""
+    if not (part["family"] != "none").any():
+        return "not compared"
+    held = [name(row) for row in records(where(part, verdict="supported"))]
+    return f"shown to differ from all: {' and '.join(held)}" if held else "none shown to differ from all"
 
 
 def _show_amounts(shown: Evidence, title: str) -> Sequence[Piece]:

@@ -204,8 +204,8 @@ def _loss_reasons(answer: Answer) -> None:
         answer.results["loss_reason_agreement"] = float(is_same.mean()) if len(both) >= LEAST_SHOWN else None
     if answer.stated.empty:
         answer.missing["loss_reasons"] = (
-            f"Of {len(not_won)} deals that were lost or ended without a decision fewer than ten have a reason. Collect "
-            "deals.loss_reason from the closed list, and ask some buyers (notes of kind loss)."
+            f"Of {len(not_won):,} deals that were lost or ended without a decision fewer than ten have a reason. "
+            "Collect deals.loss_reason from the closed list, and ask some buyers (notes of kind loss)."
             if len(not_won)
             else "No deal was lost, so there is no reason of a loss."
         )

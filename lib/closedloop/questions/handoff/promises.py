@@ -222,7 +222,7 @@ def first_touch(
     goals: Mapping[str, Any] | None = None,
     among: str | None = None,
 ) -> Answer:
-    """Days from hand-off to the first touch by sales, of all and of the groups ``by``; shares never touched.
+    """Days from hand-off to the first touch by sales, of all and of the groups ``by``; shares not touched so far.
 
     A lead never touched has waited longer than any, so that forgetting does not shorten a quantile; intervals are those
     of order statistics. ``by``: channel, persona and seller unless given. ``goals``: as of ``promises``; a lead whose
@@ -266,7 +266,7 @@ def first_touch(
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     columns: Columns = {
-        "never_touched_share": ("never touched", "backed"),
+        "never_touched_share": ("not touched so far", "backed"),
         "first_touch_median_days": ("median", "backed"),
         "first_touch_p90_days": "nine of ten within",
     }
@@ -295,11 +295,11 @@ def neglected(shown: Evidence) -> list[Sentence]:
 
 
 def waited(shown: Evidence) -> list[Sentence]:
-    """How long the median lead waited, and how many were never touched."""
+    """How long the median lead waited, and how many were not touched so far."""
     median, never = (shown.first(name, field="") for name in ("first_touch_median_days", "never_touched_share"))
     if never is None:
         return []
-    untouched = f"{backed(never, shown.words)} of all were never touched by sales"
+    untouched = f"{backed(never, shown.words)} of all had no touch by sales so far"
     if median is None:
         has_days = shown.words.definition.has_calendar
         why = ": too many for a median wait" if has_days else "; how long the others waited cannot be told without days"

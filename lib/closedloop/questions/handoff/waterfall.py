@@ -28,9 +28,9 @@ def handoff(leads: pd.DataFrame, of: str = "waterfall", *, among: str | None = N
     is neither accepted nor refused. ``rejections``, why sales gave leads back: shares of all given back, with
     simultaneous multinomial intervals; reasons named fewer than ten times count in the total and are not stated.
     ``disagreements``, where the teams' verdicts differ, of how many leads that could: given back, yet won later; given
-    back or accepted, yet never touched; of a persona that wins more or less often than the market with its whole
-    interval, yet given back or accepted. ``leads``: every one; those that were handed off in the period count.
-    Errors: ParameterError for another ``of``.
+    back or accepted, yet not touched so far; of a persona whose promised win rate lies above or below that of all with
+    its whole interval, yet given back or accepted. ``leads``: every one; those handed off in the period count. Errors:
+    ParameterError for another ``of``.
     """
     state, show, headline = choice("of", of, _QUESTIONS)
     answer = opened().ask("handoff", of, leads, "leads", show, among=among, of=of)
@@ -111,9 +111,7 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     returned = every["recycled_on"].notna() if "recycled_on" in every else pd.Series(False, index=every.index)
     returned &= every["is_won"].notna()
     later_won = returned & every["is_won"].eq(True).fillna(False)
-    found = [
-        ("won later, of those recycled in any period whose end is known", int(later_won.sum()), int(returned.sum()))
-    ]
+    found = [("won later, of all recycled whose end is known", int(later_won.sum()), int(returned.sum()))]
     if not sales_touches(situation).empty:
         covered = cohort[cohort["is_covered"]]
         rejected, taken = (covered["is_accepted"].eq(verdict).fillna(False) for verdict in (False, True))
@@ -129,8 +127,8 @@ def _disagreements(answer: Answer, cohort: pd.DataFrame) -> None:
     fits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.low or 0) > base])]
     misfits = decided[decided["persona"].isin([p.id for p in known if base is not None and (p.high or 1) < base])]
     n_back, n_taken = len(fits) - int(fits["is_accepted"].sum()), int(misfits["is_accepted"].sum())
-    found.append(("of a persona surely above the rate of all, yet given back", n_back, len(fits)))
-    found.append(("of a persona surely below the rate of all, yet accepted", n_taken, len(misfits)))
+    found.append(("win rate promised above that of all, yet given back", n_back, len(fits)))
+    found.append(("win rate promised below that of all, yet accepted", n_taken, len(misfits)))
     stated = [{"field": "kind", "level": kind, "estimate": k, "n": n} for kind, k, n in found if n >= LEAST_SHOWN]
     answer.count(stated, answer.origin_now, "n_disagreements")
     if not stated:

@@ -305,7 +305,7 @@ def _plan(answer: Answer, judged: pd.DataFrame, deals: pd.DataFrame, most_weeks:
     claims = pd.concat([judged, store.read_claims(answer.now.folder, "02_personas")], ignore_index=True)
     open_lines = claims[(claims["verdict"] == "leaning") & claims["measure"].isin([*_WON, *_DRAWN])]
     if open_lines.empty:
-        answer.missing["tests"] = "No line of this plan leans either way: there is nothing to settle by a test."
+        answer.missing["tests"] = "No rate of this plan leans either way: there is nothing of it to settle by a test."
         return
     if not situation.definition.has_calendar:
         recorded = "an order and no days" if situation.is_dated else "no dates"

@@ -198,7 +198,7 @@ def _state_rates(answer: Answer, fields: Sequence[str], outcome: str) -> None:
         answer.missing[measure] = f"No {outcome} rate can be compared: no field of leads is recorded to compare it by."
     elif hit.notna().sum() < LEAST_SHOWN:
         answer.missing[measure] = (
-            f"No {outcome} rate can be compared: it is known of {hit.notna().sum()} of {len(rows)} leads, and "
+            f"No {outcome} rate can be compared: it is known of {hit.notna().sum():,} of {len(rows):,} leads, and "
             f"{LEAST_SHOWN} are needed. {_COLLECT[outcome]}"
         )
     else:

@@ -12,11 +12,13 @@ from closedloop.period.counting import LEAST_SHOWN, crossed_counts, levels, shar
 from closedloop.personas.research import Sample
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, Table, claim_ids, span, stating
+from closedloop.presentation.persona_words import NOT_LED_BY
 from closedloop.presentation.sentences import (
     NOTHING_SEEN,
     SURE,
     TOO_SMALL,
     Claim,
+    backed,
     cases,
     first,
     is_small,
@@ -186,6 +188,8 @@ def _led_by(shown: Evidence, shares: pd.DataFrame) -> tuple[Piece, ...]:
         tail = "" if alone.empty else " No other persona shares that."
         lines.append(stating(f"{capital(words.told(str(persona)))} – lead with: {listed}.{tail}", top))
     if not lines:
+        if (shares["verdict"] == "supported").any():
+            return (stating(f"Nothing makes any persona stand out. {NOT_LED_BY}.", shares),)
         return (stating("Nothing is shown to set the personas apart.", shares),)
     return Listing(lines), Note("Each persona has a campaign brief and a sales playbook of its own.")
 
@@ -227,13 +231,21 @@ def _state_nearest(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None
     sizes = sizes_told(counted).groupby(counted["subject"])["n"].max()
     if wide.empty:
         return
+    known = (
+        shares.assign(n=sizes_told(counted)["n"])
+        .pivot_table(index="subject", columns=["field", "level"], values="n")
+        .fillna(0)
+    )  # of how many members; what few record is no question to ask
+    members = answer.rows["persona"].value_counts().reindex(wide.index).to_numpy()[:, None]
+    is_usual = known.to_numpy() >= np.maximum(LEAST_SHOWN, _RECORDED * members)
     gaps = np.abs(wide.to_numpy()[:, None, :] - wide.to_numpy()[None, :, :])
     distance = gaps.mean(axis=2) + np.diag(np.full(len(wide), np.inf))
     pairs = []
     for i, persona in enumerate(wide.index):
         if np.isfinite(distance[i]).any():
             j = int(distance[i].argmin())
-            best = tuple(wide.columns[int(gaps[i, j].argmax())])
+            asked = np.where(is_usual[i] & is_usual[j], gaps[i, j], -1.0)  # without any usual one: the largest gap
+            best = tuple(wide.columns[int((asked if asked.max() > 0 else gaps[i, j]).argmax())])
             pairs.append([persona, wide.index[j], *best, distance[i, j], int(sizes[persona])])
     found = pd.DataFrame(pairs, columns=["persona", "nearest", "field", "level", "estimate", "n"])
     answer.tables["nearest"] = found[["persona", "nearest", "field", "level"]]
@@ -252,7 +264,7 @@ def _show_nearest(shown: Evidence, title: str) -> Sequence[Piece]:
         told = where(shown.ledger, measure="share", field=field, level=level)
         both = [first(told, subject=name) for name in (claim["subject"], claim["level"])]
         named = (words.name(claim["subject"]), words.level("persona", claim["level"]), words.short(field, level))
-        rows.append((*named, *(value(one, words) for one in both)))
+        rows.append((*named, *(backed(one, words) for one in both)))
         cited.append(claim_ids(claim, *(one for one in both if one is not None)))
     heads = ("persona", "most alike", "largest difference", "share here", "share there")
     closest = records(claims.head(1))[0]
@@ -302,5 +314,5 @@ def _show_prevalence(shown: Evidence, title: str) -> Sequence[Piece]:
         f"Rarest among its members is the full description of {shown.words.told(fewest['subject'])}: "
         f"{value(fewest, shown.words)} of {numbers.count(fewest['n'])} have every trait."
     )
-    how = "rules learned on the others" if shown.result("is_cross_fitted") else "the rule in force"
-    return listed, stating(text, fewest), Note(f"Members are those whom {how} give to the persona.")
+    how = "rules learned on the others give" if shown.result("is_cross_fitted") else "the rule in force gives"
+    return listed, stating(text, fewest), Note(f"Members are those whom {how} to the persona.")

@@ -12,7 +12,17 @@ from closedloop.period import store
 from closedloop.presentation import numbers
 from closedloop.presentation.blocks import Listing, Note, Piece, Sentence, span, stating
 from closedloop.presentation.persona_words import change_table
-from closedloop.presentation.sentences import backed, first, holding, honestly, records, sentences, value, where
+from closedloop.presentation.sentences import (
+    backed,
+    first,
+    holding,
+    honestly,
+    is_small,
+    records,
+    sentences,
+    value,
+    where,
+)
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.presentation.words import capital
 from closedloop.questions.deals.amounts import amount_order
@@ -126,10 +136,19 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
     held = len(holding(compared, shown.ledger))
     unlike = supported - held
     less = f", {unlike} do{'es' * (unlike == 1)} not, or may not, like for like" if unlike else ""
-    text = f"{numbers.plural(held, 'finding')} about deals hold{'s' * (held == 1)}{less}, {leaning} to watch"
+    text = f"{_findings(holding(compared, shown.ledger))}{less}, {leaning} to watch"
     few = numbers.plural(refused, "comparison")
     counted = stating(f"{text}; for {few} the data are too few.", compared)
     return [counted, *amount_order(shown)]
+
+
+def _findings(held: pd.DataFrame) -> str:
+    """How many findings hold; fields may say the same of the same deals, such as figures that each month has."""
+    n, groups = len(held), len(held.drop_duplicates(["measure", "n", "estimate", "baseline", "within"]))
+    same = (
+        ", of the same deals" if groups == 1 < n else f", of {groups} different groups of deals" if groups < n else ""
+    )
+    return f"{numbers.plural(n, 'finding')} about deals hold{'s' * (n == 1)}{same}"
 
 
 def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
@@ -148,7 +167,7 @@ def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:
         return stating("Nothing that differs holds like for like in this period.", compared), *unlike, *others
     largest = ranked(held).head(most)
     listed = f"; {len(largest)} are listed, rates before amounts and days" if len(held) > len(largest) else ""
-    text = f"{numbers.plural(len(held), 'finding')} about deals hold{'s' * (len(held) == 1)}{listed}."
+    text = f"{_findings(held)}{listed}."
     said = Sentence(text, stating("", held, largest).claims)
     return Listing(honestly(largest, shown.ledger, shown.words)), said, *unlike, *amount_order(shown), *others
 
@@ -176,8 +195,13 @@ def one_play(shown: Evidence) -> Sentence:
         return stating(text, held)
     base = found["baseline"].astype("float64")  # of rare outcomes a smaller difference is one: 4 p (1 - p) of it
     worth = base.map(partial(at_rate, shown.words.definition.claims.smallest_worth))
-    if alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any():
-        within = f"within {numbers.points(worth.max())} ({when})"
+    moved = where(shown.ledger, measure=RATE, verdict="supported")  # what was alike over the window may be no longer
+    is_alike = alike(found, worth).all() and not found["verdict"].isin([Verdict.SUPPORTED, Verdict.LEANING]).any()
+    if is_alike and moved.empty:
+        within = f"within {numbers.points(worth.max())} of all ({when})"
+        if is_small(found).any():
+            text = f"Personas are won unlike each other, {within}: too little for plays of their own"
+            return stating(f"{text}, by what the market calls worth knowing.", found)
         return stating(f"All personas were won alike, {within}: one play for all will do.", found)
     return stating("Whether plays by persona pay, or one for all would do as well, cannot be told.", found)
 

@@ -9,14 +9,14 @@ import pandas as pd
 import scipy
 
 from closedloop.market.periods import Period
-from closedloop.period.counting import LEAST_SHOWN, won
+from closedloop.period.counting import LEAST_SHOWN, counts, won
 from closedloop.period.situation import Situation
 from closedloop.personas.lineage import roots
 from closedloop.personas.persona_set import PersonaSet
 from closedloop.personas.research import Sample
 from closedloop.statistics.amounts import mean_amounts, won_per_decided
 from closedloop.statistics.cumulative_incidence import cycle_days
-from closedloop.statistics.proportions import difference_interval, shrink_rates
+from closedloop.statistics.proportions import difference_interval, shrink_rates, standardised
 from closedloop.statistics.segmentation.indicators import effective_size, indicator_columns
 from closedloop.statistics.segmentation.segments import Segmentation
 from closedloop.terms import Moment
@@ -194,7 +194,7 @@ class Criteria:
             return None
         has_days = self.situation.definition.clock == "day"
         deals = self.ended if has_days else self.ended.assign(age_days=np.nan)
-        return deals.assign(segment=self._segments(self.ended))
+        return deals.assign(segment=self._segments(self.ended), period=self.situation.names_of(self.ended["closed_on"]))
 
     def _covered(self, kinds: tuple[str, ...]) -> Value | None:
         """Of all that a segment's members wish for, the share for which texts of all these kinds are released."""
@@ -224,15 +224,19 @@ class Criteria:
 def of_deals(name: str, deals: pd.DataFrame, ids: list[str]) -> Value | None:
     """A criterion that is made of ``deals`` alone; None where it cannot be told of every segment of ``ids``.
 
-    ``deals``: one row a deal that ended: segment, outcome, closed_on, age_days, and won_amount where it is recorded.
+    ``deals``: one row a deal that ended: segment, outcome, closed_on and its period, age_days, and won_amount where it
+    is recorded. Win rates are those of like periods: who was met in good times is not stronger for it.
     """
     hit, is_won = won(deals).dropna().astype(float), deals["outcome"] == "won"
     if name == "win_rate":
-        table = hit.groupby(deals.loc[hit.index, "segment"]).agg(["sum", "size"]).reindex(ids, fill_value=0)
-        if table["size"].min() < LEAST_SHOWN:
+        known = deals.loc[hit.index]
+        table = counts(known, ["segment"], hit, known["period"]).set_index("level").reindex(ids)
+        base, total = hit.mean(), table["n"].sum()
+        k, n = standardised(table["k"], table["n"], table["expected"], table["contrast"], base, total)
+        if not (n >= LEAST_SHOWN).all():
             return None
-        rates = shrink_rates(table["sum"], table["size"])
-        return Value(rates.mean, rates.low, rates.high, table["size"].to_numpy(dtype=int), "deals", deals["closed_on"])
+        rates = shrink_rates(k, n)
+        return Value(rates.mean, rates.low, rates.high, table["n"].to_numpy(dtype=int), "deals", deals["closed_on"])
     if name == "sales_cycle":
         rows = deals[is_won & deals["age_days"].notna()]
         parts = [rows[rows["segment"] == segment] for segment in ids]

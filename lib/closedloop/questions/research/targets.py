@@ -201,7 +201,7 @@ def _redraw(criteria: Criteria, values: Mapping[str, Value | None], asked: Bars)
     others = {name: value for name, value in values.items() if name not in OF_DEALS and value is not None}
     return TargetRedraw(
         deals["deal_id"],
-        deals[["segment", "closed_on"]],
+        deals[["segment", "closed_on", "period"]],
         criteria.ids,
         {name: {end: getattr(v, end).tolist() for end in ("estimate", "low", "high")} for name, v in others.items()},
         {axis: dict(getattr(asked, axis).counted) for axis in AXES},
