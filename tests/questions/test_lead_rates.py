@@ -117,8 +117,8 @@ def test_too_few_decisions_say_what_to_collect(tmp_path: Path) -> None:
     undecided = now.leads()[lambda rows: rows["is_accepted"].isna()]
     found = funnel(undecided, by="channel", among="undecided leads", outcome="accepted")
     assert found.missing["accepted_rate"] == (
-        f"No accepted rate can be compared: it is known of 0 of {len(undecided)} leads, and 10 are needed. Collect the "
-        "dates of sales acceptance and of leads that were given back."
+        f"No accepted rate can be compared: it is known of 0 of {len(undecided):,} leads, and 10 are needed. Collect "
+        "the dates of sales acceptance and of leads that were given back."
     )
     assert found.compared.empty
     nothing = funnel(now.leads(), by=[], outcome="accepted")

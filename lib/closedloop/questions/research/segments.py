@@ -270,8 +270,7 @@ def _range(shown: Evidence) -> Sentence:
 def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     claims, words = shown.of("profile_share", "profile_mean"), shown.words
     claims = claims[claims["subject"] != MARKET]
-    told = words.item if (claims["source_table"] == "respondents").any() else words.condition
-    labels = [told(f, v) if v else words.column(f) for f, v in claims[["field", "level"]].to_numpy()]
+    labels = [words.short(f, v) if v else words.column(f) for f, v in claims[["field", "level"]].to_numpy()]
     most = claims.sort_values(["n", "n_effective"], ascending=False, kind="stable")
     largest = [records(most[most["subject"] == name].head(1))[0] for name in claims["subject"].unique()]
     segments = [f"{words.name(str(claim['subject']))} ({cases(claim)})" for claim in largest]
@@ -281,6 +280,7 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     deviation = (claims["high"] - claims["low"]) * claims["n"].astype(float) ** 0.5 / _INTERVAL_ERRORS
     scale = deviation.where(claims["measure"] == "profile_mean", 1.0).groupby(labels).mean().replace(0.0, 1.0)
     order = ((wide.max(axis=1) - wide.min(axis=1)) / scale).sort_values(ascending=False, kind="stable").index
+    unit = "rate" if (claims["unit"] == "rate").all() else "ratio"
     drawn = wide.loc[order].set_axis(segments, axis=1)
     sizes = shown.of("segment_share").sort_values("estimate", ascending=False, kind="stable")
     name, top = level_of(words), records(sizes.head(1))[0]
@@ -288,12 +288,7 @@ def _show_profile(shown: Evidence, title: str) -> Sequence[Piece]:
     reach = "" if accounts is None else f", about {value(accounts, words)} known accounts"
     text = f"The largest is {name(top)}: {backed(top, words)} of the market{reach}."
     return (
-        heat(
-            drawn,
-            claims.assign(item=labels),
-            title or "What tells the segments apart?",
-            unit="rate" if (claims["unit"] == "rate").all() else "ratio",
-        ),
+        heat(drawn, claims.assign(item=labels), title or "What tells the segments apart?", unit=unit),
         stating(f"They are cut above all by: {', '.join(map(str, order[:3]))}.", claims),
         dots_of(sizes, words, "How large is each segment?", "share of the market", name),
         stating(text, *([top] if accounts is None else [top, accounts])),
