@@ -89,7 +89,7 @@ def test_each_persona_is_told_how_many_deals_of_its_own_have_the_level(moved: An
     assert set(own["level"]) == {"yes", "partner"}, "of signals of one persona, and of those withdrawn, nothing"
 
 
-def test_a_test_is_proposed_for_what_is_not_known_of_a_buyer(moved: Answer, now: OpenPeriod) -> None:
+def test_a_test_is_proposed_for_what_we_choose_ourselves(moved: Answer, now: OpenPeriod) -> None:
     (size,) = moved.claims.query("measure == 'test_arm_deals'").to_dict("records")
     assert (size["level"], size["estimate"]) == ("partner", trial(0.3, 0.43).n_per_arm)
 

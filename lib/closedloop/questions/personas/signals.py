@@ -19,7 +19,7 @@ from closedloop.questions.personas.promised_rates import buyer_fields
 from closedloop.statistics.level_effects import PERSONA, Level
 from closedloop.statistics.proportions import trial
 from closedloop.statistics.signals import FEWEST_CASES
-from closedloop.terms import RARE
+from closedloop.terms import OWN_DOING, RARE
 from closedloop.workbench.answer import Answer, Evidence
 from closedloop.workbench.period import opened
 
@@ -37,7 +37,7 @@ def signals() -> Answer:
 
     A signal is a level that was tested, given persona, period, the other signals and all other fields, and moves the
     chance of winning over all personas together; or, as such, in one persona beside the others. Points are of the win
-    rate. What is not known of the buyer gets the size of a test of two arms that could tell what it does
+    rate. What we choose ourselves gets the size of a test of two arms that could tell what it does
     (``proportions.trial``).
     """
     now, personas = opened(), opened().personas
@@ -47,7 +47,7 @@ def signals() -> Answer:
     answer.headline = partial(_headline, personas=personas, fields=is_of_buyers)
     for one in personas.signals:
         _state(answer, one)
-        if one.is_in_force and not one.persona and one.field not in is_of_buyers:
+        if one.is_in_force and not one.persona and one.field in OWN_DOING:  # what nobody chooses, no lot can draw
             _size_test(answer, one)
     _count_by_persona(answer, [one for one in personas.signals_in_force if not one.persona])
     answer.results["n_signals"] = len(personas.signals_in_force)
