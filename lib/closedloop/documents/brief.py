@@ -171,7 +171,8 @@ class CampaignBrief(Document):
         said = {one.text: one for one in honestly(own, dossier.ledger, dossier.words)}  # two cards may give the same
         found = [Line.of(one) for one in said.values()]
         lacking = "Set goals in market.toml, and collect dates of sales acceptance."
-        return self._shown(Part("What to expect", [*self._promised, *found], empty=lacking))
+        expected = Part("What to expect", [*self._promised, *found], empty=lacking, intro=DRAWN if found else "")
+        return self._shown(expected)
 
     def judged(self) -> Shown:
         """What will be measured at the end of the period, agreed before it starts."""

@@ -240,7 +240,9 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     }
     listed = table_of(claims, words, "model", columns, label=level_of(words))
     rows = shown.of("observed_rate").rename(columns={"baseline": "predicted", "estimate": "observed"})
-    picture, inside, said = calibration(rows, "Do predicted rates come true?"), shown.first("n_groups_inside"), []
+    model = words.level("model", str(shown.result("model")))
+    picture = calibration(rows, f"Do predicted rates come true? Those of: {model}")
+    inside, said = shown.first("n_groups_inside"), list[Piece]()
     if inside is not None:
         found = f"In {numbers.count(inside['estimate'])} of {numbers.count(inside['n'])} groups"
         said.append(stating(f"{found} the prediction lies within the 90 % interval of what happened.", inside))

@@ -27,7 +27,7 @@ UNITS: Mapping[str, str] = {
 }  # fmt: skip
 NAMES: Mapping[str, str] = {
     "size": "size: share of the market",
-    "growth": "growth: change of its share of new records",
+    "growth": "growth: change of its personas' share of new records",
     "won_amount": "amount of a won deal (mean)",
     "won_amount_per_decided": "won amount per decided deal (win rate times amount)",
     "needs_served": "wishes that the offer serves",
