@@ -389,7 +389,7 @@ class Closing:
         from closedloop.period.store import plain
 
         found = plain(self.results)
-        text = "\n".join(f"{key}: {value}" for key, value in found.items())
+        text = "\n".join(f"{key}: {round(of, 6) if isinstance(of, float) else of}" for key, of in found.items())
         publish_display_data({RESULTS: found, "text/plain": text})  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
