@@ -228,7 +228,7 @@ def test_of_a_win_rate_that_two_notebooks_compared_the_periods_own_verdict_is_to
     text = plain(page.expected())
     assert "won more often: 42 % against 36 %" in text and "may be won more often" not in text
     (numbers, _) = page.pieces
-    assert isinstance(numbers, Part) and numbers.intro.startswith("Rates are those of 02 and 03 for this period")
+    assert isinstance(numbers, Part) and numbers.intro.startswith("Rates are those that this period was planned with")
 
 
 MOVED = {"measure": "drift_win_rate", "notebook": "06_refinement", "subject": "fast", "field": "", "level": "",

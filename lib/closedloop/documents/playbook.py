@@ -40,7 +40,7 @@ _ANSWERS = {"answer": "answer (assumed)", "proof": "proof", "question": "next qu
 _NOBODY = {"none": "no other supplier", "unnamed": "a supplier that was not named"}
 _EXPECTED = ("promised_win_rate", CONVERSION, "median_cycle_days", "median_amount", "mean_amount", "next_amount",
              "sales_velocity_per_day")  # fmt: skip
-_EXPECTED_OF = "Rates are those of 02 and 03 for this period; days and amounts are 05's, of the one before."
+_EXPECTED_OF = "Rates are those that this period was planned with; days and amounts are of what ended before it."
 
 
 class SalesPlaybook(Document):
@@ -167,9 +167,9 @@ class SalesPlaybook(Document):
         for text in dossier.texts("question")[:10]:
             question, _, answer = str(text["text"]).partition(GOOD_ANSWER)
             topic = "anything" if numbers.is_missing(text["topic"]) else spoken(text["topic"])
-            rows.append((topic, question, answer or "not written yet", "unproven here"))
-        heads = ("topic", "question (assumed)", "a good answer", "measured weight")
-        asked = [Table(heads, tuple(rows), (False,) * 4)] if rows else []
+            rows.append((topic, question, answer or "not written yet"))
+        heads = ("topic", "question (assumed, unproven here)", "a good answer")
+        asked = [Table(heads, tuple(rows), (False,) * 3)] if rows else []
         whom = set(dossier.table("personas", "whom").get("field", ()))
         matters = self._measured(lambda field: field in whom, is_early=True)
         tells = [signals.tells_apart(dossier, *level) for level in zip(matters["field"], matters["level"], strict=True)]
@@ -308,7 +308,7 @@ class SalesPlaybook(Document):
         intro += " Slot random: drawn by lot, so that another order can be judged." if is_drawn.any() else ""
         has_points = "points" in mine and mine["points"].notna().any()
         is_of_leads = has_points and self.dossier.result("leads", "prospects") == "leads"
-        intro += " Points are those of 03's card for leads." if is_of_leads else ""
+        intro += " Points are those of the card for leads, not for deals." if is_of_leads else ""
         intro += " Points in brackets are beside the average record." if has_reasons(mine) else ""
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]

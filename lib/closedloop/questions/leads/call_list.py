@@ -360,13 +360,10 @@ def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
         return ()
     if n["estimate"] == 0:
         return (stating(f"No open one is known for more than {value(oldest, shown.words)}.", n, oldest),)
-    learned = (
-        ""
-        if numbers.is_missing(oldest["n"])
-        else (
-            f" By then 19 of 20 of the {numbers.count(oldest['n'])} {oldest['source_table']} that went on had done so."
-        )
-    )
+    learned = ""
+    if not numbers.is_missing(oldest["n"]):
+        gone = f"{numbers.count(oldest['n'])} {oldest['source_table']}"
+        learned = f" By then 19 of 20 of the {gone} that went on had done so."
     text = (
         f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
         f"or give them back.{learned} The file wake-up-list.csv holds them all."
