@@ -112,6 +112,16 @@ FLAGS: list[tuple[str, Files, list[tuple[str, str]]]] = [
         [("closed without closed_on", "3"), ("open with closed_on", "2")],
     ),
     (
+        "no closing day",
+        {"deals": "deal_id,created_on,outcome\nD1,2024-01-01,open\nD2,2024-01-01,lost\nD3,2024-01-02,won"},
+        [("closed without closed_on", "3, 4")],
+    ),
+    (
+        "no closing day",
+        {"deals": "deal_id,outcome\nD1,won", "leads": "lead_id,created_on\nL1,2024-01-01"},
+        [("closed without closed_on", "2")],
+    ),
+    (
         "won_amount",
         {"deals": "deal_id,outcome,won_amount\nD1,lost,5\nD2,won,\nD3,won,5"},
         [("won without won_amount", "3"), ("won_amount without won", "2")],
@@ -191,6 +201,7 @@ def test_an_outcome_that_is_not_declared_is_flagged(tiny_market: TinyMarket) -> 
     [
         {"leads": "lead_id\nL1", "deals": "deal_id,created_on,lead_id,outcome,channel\nD1,2024-01-01,L1,open,web"},
         {"deals": "deal_id,outcome\nD1,open", "stage_history": HISTORY + "\nD1,1,2024-01-01,a"},
+        {"deals": "deal_id,outcome\nD1,won", "leads": "lead_id\nL1"},  # no day of anything is recorded
     ],
 )
 def test_what_cannot_be_compared_is_not_flagged(tiny_market: TinyMarket, files: Files) -> None:

@@ -87,6 +87,18 @@ def test_a_rival_called_nobody_and_a_last_day_of_another_year(tiny_market: TinyM
     assert "no deal was opened or closed in the" in texts and "mend extracted_on in market.toml" in texts
 
 
+def test_deals_that_ended_on_no_day_are_told(tiny_market: TinyMarket) -> None:
+    rows = [f"D{i},2024-01-05,{'open' if i < 4 else 'won' if i % 2 else 'lost'}" for i in range(40)]
+    says = "36 of 36 deals that ended have no closing day; then pages count them as open"
+    shown = found(tiny_market, {"deals": "\n".join(["deal_id,created_on,outcome", *rows])})
+    assert any(says in text for _, text, _ in shown)
+    for n_without, is_told in ((18, False), (19, True)):
+        days = [*[""] * (4 + n_without), *["2024-02-01"] * (36 - n_without)]
+        own = [f"{row},{day}" for row, day in zip(rows, days, strict=True)]
+        shown = found(tiny_market, {"deals": "\n".join(["deal_id,created_on,outcome,closed_on", *own])})
+        assert any("have no closing day" in text for _, text, _ in shown) == is_told
+
+
 def test_avalanches_month_ends_and_one_reason_for_all(tiny_market: TinyMarket) -> None:
     days = [f"{day.date()}" for day in pd.date_range("2024-01-31", periods=5, freq="ME")]
     rows = [f"D{i},2024-01-05,{days[i % 5]},lost,{'price' if i % 3 else 'timing'}" for i in range(60)]

@@ -12,13 +12,12 @@ from closedloop.errors import ParameterError
 from closedloop.market.reading.values import Style, read
 from closedloop.onboarding.onboard import Ask, Onboarded
 from closedloop.onboarding.question import Question
+from closedloop.onboarding.recognise import Export
 
 _HOW = "Enter takes the table; 3=lost changes row 3"
-
-
+_ENDS = ("won_on", "lost_on", "closed_on", "close_on")  # any of them says when a deal ended
 _MISSED: Mapping[str, Mapping[str, str]] = {  # what pages lose most by
     "deals": {
-        "created_on": "the day a deal was created (no period can be told)",
         "amount": "its amount",
         "loss_reason": "why it was lost",
         "rep": "its owner",
@@ -68,13 +67,30 @@ def _changed(console: Console, question: Question) -> Question:
     return replace(question, safe=(True,) * len(question.rows))
 
 
+def _columns_missed(export: Export) -> list[str]:
+    return [what for role, what in _MISSED.get(export.table, {}).items() if role not in export.columns]
+
+
+def _days_missed(deals: Export, exports: Sequence[Export]) -> list[str]:
+    """Which of a deal's two days nothing tells, and what is lost by it."""
+    if deals.table != "deals":
+        return []
+    is_begun, has_history = "created_on" in deals.columns, any(one.table == "stage_history" for one in exports)
+    is_ended = has_history or bool(deals.days_entered) or any(role in deals.columns for role in _ENDS)
+    lost = "how long deals take is not told" if is_ended else "no period can be told"
+    return [
+        *([] if is_begun else [f"the day a deal was created ({lost})"]),
+        *([] if is_ended else ["the day a deal was closed (without it every deal counts as open)"]),
+    ]
+
+
 def summary(market: str, found: Onboarded) -> str:
     """What was recognised and written, and what a person does next."""
     lines = []
     for one in found.exports:
         by = f", from {one.system}" if one.system else ""
         lines.append(f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{by}")
-        if missed := [what for role, what in _MISSED.get(one.table, {}).items() if role not in one.columns]:
+        if missed := [*_days_missed(one, found.exports), *_columns_missed(one)]:
             lines.append(f"  no column of it was recognised as {', '.join(missed)}; a select can name it")
     lines += [f"{one.path.name}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
     lines += [f"wrote {path}" for path in found.files]

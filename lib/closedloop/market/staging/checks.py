@@ -363,6 +363,15 @@ def _declared(definition: Definition) -> list[Flag]:
     return flags
 
 
+def _undated_ends(present: Mapping[str, Sequence[str]]) -> list[Flag]:
+    """Deals that ended, where nothing says when, though days of other things are recorded."""
+    every = [(name, column) for name, columns in present.items() for column in columns]
+    is_dated = any(TABLES[name].column(column) and kind_of(column) == "date" for name, column in every)
+    if not is_dated or "closed_on" in present.get("deals", ("closed_on",)):
+        return []
+    return [Flag("deals", "closed without closed_on", "outcome <> 'open'")]
+
+
 def _spelled_alike() -> list[Flag]:
     return [
         Flag(
@@ -383,6 +392,7 @@ def flags_for(definition: Definition, present: dict[str, list[str]]) -> list[Fla
         *_references(),
         *_dates(definition),
         *_declared(definition),
+        *_undated_ends(present),
         *_spelled_alike(),
     ]
     return [flag for flag in every if flag.possible(present)]

@@ -23,6 +23,7 @@ _AVALANCHE_SHARE, _AVALANCHE = 0.1, 20  # of all, and deals, on one day
 _MONTH_ENDS = 0.3  # of the closing days; 3 % by chance
 _MOST_SPELLED = 2_000  # values of a column that are compared
 _NEARLY_EMPTY, _FEWEST = 0.05, 20
+_MOSTLY = 0.5  # of the deals that ended
 _MOST_SHOWN = 6
 _QUIET_DAYS = 92  # before extracted_on: a source in use records something in a quarter
 _ADD = "add to values.csv, below its first line (table,column,written,meaning,n): "
@@ -56,6 +57,7 @@ def findings(
                 yield from _says_nothing(table, column, frame[column])
         if table == "deals":
             yield from _deals(definition, frame)
+            yield from _without_end(definition, frame)
             yield from _quiet(definition, frame)
         if table == "spend" and "leads" in present:
             yield from _campaigns(connection, present)
@@ -178,6 +180,16 @@ def _deals(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
             what = f"{counts.index[0]!r} is {counts.iloc[0]:,} of {counts.sum():,} reasons"
             yield Finding("deals", "loss_reason", what, int(counts.iloc[0]), "why deals are lost is hardly told",
                           "ask for it with a shorter list, or look whether it is what a form proposes")  # fmt: skip
+
+
+def _without_end(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
+    """Most deals that ended have no day on which they did: pages take each for open."""
+    ended = deals[deals["outcome"] != "open"]
+    n_without = int(ended["closed_on"].isna().sum()) if "closed_on" in deals else len(ended)
+    if definition.clock == "day" and n_without > _MOSTLY * len(ended):
+        yield Finding("deals", "closed_on", f"{n_without:,} of {len(ended):,} deals that ended have no closing day",
+                      n_without, "pages count them as open: nothing of how deals end can be told",
+                      "name the column that holds the day in deals.sql: ... as closed_on")  # fmt: skip
 
 
 def _campaigns(connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
