@@ -2,12 +2,14 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from closedloop.market.reading.values import ORDERS, Style, read
 from closedloop.onboarding.look import Look
 
 _ENTERED = re.compile(
@@ -17,6 +19,7 @@ _LABEL = re.compile(r"(?<![\w.])(\d{1,3})\s*(?:[=:]\s*|\s[-–]\s+)([^,;|()\n]+)
 _SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's name, count for
 _FEWEST = 3  # columns known by name, of which a table is recognised
 _FORMS = ("timestamp", "zeitstempel", "horodateur", "marcatemporal")  # the first column of a form's answers
+_EITHER = ("won", "lost", "closed")  # whether it was, or on which day
 _PLAIN_IDS = ("id", "recordid")
 
 Labels = dict[str, str]  # of an answer, by its code
@@ -76,7 +79,7 @@ def recognise(found: Look) -> Export | None:
             entered.setdefault(parts["stage"], {})[parts["pipeline"] or ""] = name
     best: tuple[int, Export] | None = None
     for table, known in systems()["tables"].items():
-        columns = _columns(known["columns"], names)
+        columns = _columns(known["columns"], names, found)
         if any(role not in columns for role in known["requires"]):
             continue
         key = next(iter(known["columns"]))
@@ -94,13 +97,25 @@ def recognise(found: Look) -> Export | None:
     return best[1] if best else None
 
 
-def _columns(known: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> dict[str, str]:
+def _columns(known: Mapping[str, Sequence[str]], names: Mapping[str, str], look: Look) -> dict[str, str]:
+    """The columns by what they are: the first that is called so, is nothing else yet, and holds what its name says."""
     found: dict[str, str] = {}
     for role, called in known.items():
-        own = next((names[name] for name in called if name in names and names[name] not in found.values()), None)
-        if own:
-            found[role] = own
+        for name in called:
+            own, is_open = names.get(name), role.startswith("is_") or name in _EITHER
+            if own and own not in found.values() and (not is_open or _holds(look.known(own), role)):
+                found[role] = own
+                break
     return found
+
+
+def _holds(texts: Sequence[str], role: str) -> bool:
+    """Are most of the texts flags, or days, as the role wants them? Where there are none nothing speaks against it."""
+    kind = "date" if role.endswith("_on") else "flag"
+    styles = [Style("", None, order) for order in ORDERS]
+    counts = Counter(texts)
+    n = sum(n for text, n in counts.items() if any(read(kind, text, style) is not None for style in styles))
+    return 2 * n >= counts.total()
 
 
 def _system(names: Mapping[str, str]) -> str:
