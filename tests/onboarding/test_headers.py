@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from closedloop.market.definition import read_definition
 from closedloop.onboarding.asking import summary
 from closedloop.onboarding.look import Look
+from closedloop.onboarding.moments import are_people
 from closedloop.onboarding.recognise import recognise
 from closedloop.validation.checking import WARNING, check
 
-from tests.onboarding.conftest import answered, climbed
+from tests.onboarding.conftest import answered, begun, climbed
 from tests.onboarding.test_odd_exports import HEAD, deals, put, rows
 
 
@@ -68,3 +71,108 @@ def test_a_flag_of_what_was_lost_is_no_day() -> None:
     texts = {"Deal ID": ["1", "2"], "Status": ["Won", "Lost"], "Created": ["2024-01-02"] * 2, "Lost": ["no", "yes"]}
     found = recognise(Look(Path("deals.csv"), "deals", {}, texts))
     assert found is not None and "lost_on" not in found.columns
+
+
+SELLERS = [
+    "Account Executive",
+    "Assigned To",
+    "Sales Rep",
+    "sales_agent",
+    "Verkäufer",
+    "Betreuer",
+    "Responsible",
+    "BDR",
+]
+PEOPLE = ["Anna Müller", "Darcel Schlecht", "Moses Frase", "Jo Ng", "Dr. Eva-Maria van Dyk"]
+
+
+@pytest.mark.parametrize("header", [*SELLERS, "Consultant", "Zuständiger Mitarbeiter für Deal"])
+def test_who_sells_is_a_code_and_no_field(root: Path, header: str) -> None:
+    put(
+        root / "exports",
+        rows(600, **{header: PEOPLE, "Branch": list("ABCABCB")}),
+        [*HEAD, header, "Branch"],
+    )
+    answered(root / "exports")
+    assert deals("count(distinct rep_id), bool_and(rep_id like 'c-%')") == [(5, True)]
+    assert read_definition("ours").fields == {"deals": {"creation": ("branch",)}}
+
+
+def test_others_who_sell_are_left_out(root: Path) -> None:
+    put(root / "exports", rows(600, **dict.fromkeys(SELLERS, PEOPLE)), [*HEAD, *SELLERS])
+    answered(root / "exports")
+    assert read_definition("ours").fields == {}
+    assert (root / "data/ours/market.toml").read_text().count(": may tell of a person") == len(SELLERS) - 1
+
+
+def test_names_of_people_are_asked_about_whatever_their_column_is_called(root: Path) -> None:
+    put(root / "exports", rows(600, Closer=PEOPLE), [*HEAD, "Closer"])
+    found = answered(root / "exports")
+    (row,) = [row for row in found.answers["known"].rows if row["column"] == "Closer"]
+    assert (row["known"], row["why"]) == ("", "its values look like names of people")
+    assert read_definition("ours").fields == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [
+            "New York",
+            "San Francisco",
+            "Los Angeles",
+            "Santa Clara",
+            "Frankfurt am Main",
+            "St. Gallen",
+            "Virginia Beach",
+        ],
+        ["Bad Homburg", "San Jose", "Kansas City", "Jackson Hole", "Paris", "Port Louis", "Den Haag", "Santa Rosa"],
+        ["Real Estate", "Financial Services", "Food Service", "Health Care", "Public Sector", "Maschinen und Anlagen"],
+        ["GTX Plus Basic", "MG Special", "Max Pro", "Max Plus", "Carl Zeiss Lens"],
+        ["Paid Search", "Organic Search", "Trade Show", "Word of Mouth", "Direct Mail"],
+        ["United States", "Costa Rica", "San Marino", "Great Britain", "New Zealand"],
+        ["Chief Executive", "Vice President", "Head of Sales", "Managing Director"],
+    ],
+)
+def test_categories_of_two_words_are_no_people(values: list[str]) -> None:
+    assert not are_people(pd.Series(values))
+
+
+@pytest.mark.parametrize(
+    "values", [PEOPLE, ["Müller, Anna", "Weiß, Jörg", "Öztürk, Kai"], ["ANN FOX", "ROY MILLS", "SAM LEE"]]
+)
+def test_people_are_known_by_their_first_names(values: list[str]) -> None:
+    assert are_people(pd.Series([*values, None]))
+
+
+GERMAN = {
+    "alle-deals.csv": ("deals", {
+        "deal_id": "Datensatz-ID", "stage": "Deal-Phase", "created_on": "Erstellungsdatum",
+        "close_on": "Abschlussdatum",
+        "rep": "Zuständiger Mitarbeiter für Deal", "amount": "Betrag", "pipeline": "Pipeline",
+        "channel": "Ursprüngliche Quelle", "loss_reason": "Grund für verlorenen Deal",
+    }),
+    "alle-kontakte.csv": ("leads", {
+        "lead_id": "Kontakt-ID", "created_on": "Erstellungsdatum", "channel": "Ursprüngliche Quelle",
+        "status": "Lifecycle-Phase", "rep": "Zuständiger Mitarbeiter für Kontakt",
+    }),
+    "alle-unternehmen.csv": ("accounts", {"account_id": "Datensatz-ID", "created_on": "Erstellungsdatum"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GERMAN)
+def test_german_headers_of_hubspot_are_recognised(name: str) -> None:
+    table, columns = GERMAN[name]
+    found = recognise(Look(Path(name), "x", {}, {column: [] for column in [*columns.values(), "Name"]}))
+    assert found is not None
+    assert (found.table, found.columns) == (table, columns)
+    assert found.system == "HubSpot" or table != "deals"
+
+
+def test_german_stages_of_hubspot_end_deals_for_sure(root: Path) -> None:
+    names = {"Closed Won": "Abgeschlossen und gewonnen", "Closed Lost": "Abgeschlossen und verloren"}
+    lines = [[row[0], names.get(row[1], "Termin geplant"), *row[2:]] for row in rows()]
+    head = ["Datensatz-ID", "Deal-Phase", "Erstellungsdatum", "Abschlussdatum", "Betrag"]
+    put(root / "exports", lines, head, "alle-deals.csv")
+    begun(root / "exports")
+    ends = climbed().connection.execute("select outcome, count(*), count(closed_on) from deals group by 1 order by 1")
+    assert ends.fetchall() == [("lost", 30, 30), ("open", 60, 0), ("won", 30, 30)]

@@ -10,6 +10,7 @@ import scipy
 
 from closedloop.market.contract import likeness
 from closedloop.market.staging.checks import EMAIL, TELEPHONE
+from closedloop.onboarding.recognise import systems
 
 _AUDIT = re.compile(
     r"modif|modstamp|last ?(activity|viewed|referenced|contact|stage|engagement|touch)|updated|probabilit|forecast|"
@@ -23,12 +24,19 @@ _PERSON = re.compile(
     r"modified by|contact|description|notes?|comment|website|title|name)s?([^a-z]|$)",
     re.IGNORECASE,
 )
+_SELLER = re.compile(  # a column of deals that says who sells; in a survey the same words ask other things
+    r"(^|[^a-z])(account ?(executive|manager)|assigned|assignee|sales ?(rep|agent|person|representative)|seller|[bs]dr|"
+    r"consultant|responsible|advisor|(kunden)?betreuer(in)?|verkäufer(in)?|mitarbeiter(in)?|zuständige?r?|berater(in)?|"
+    r"ansprechpartner(in)?|bearbeiter(in)?|vendeur|commercial|responsable|vendedora?|verkoper)([^a-z]|$)",
+    re.IGNORECASE,
+)
 _PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
 _YOUNG_DAYS, _FEWEST, _OLDEST_YOUNG = 14, 30, 42
 _FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
 _LESS_OFTEN = 0.1  # share by which the young may be filled less often
 _ALIKE = 0.95
 _POINTS, _RATE = 0.05, 0.10
+_PEOPLE, _FIRST_NAMES = 0.8, 0.25  # of the values are written like names, and begin with a first name that is known
 _TELLING = 0.4  # Cramer's V of a column that nearly tells won from lost
 
 
@@ -78,6 +86,10 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "kept by the system, or a forecast: it changes with the deal", True
     if tells_of_a_person(column, texts):
         return "", "may tell of a person", True
+    if kind == "text" and _SELLER.search(column.replace("_", " ")):
+        return "", "may tell of a person", True
+    if kind == "text" and are_people(texts):
+        return "", "its values look like names of people", False
     if kind in ("date", "month", "time"):
         return "", "a day", True
     if kind == "text" and (what := likeness(texts)) is not None:
@@ -110,6 +122,26 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
 def tells_of_a_person(column: str, texts: pd.Series) -> bool:
     """May a column hold names, addresses or numbers to call?"""
     return bool(_PERSON.search(column)) or any(_PERSONAL.search(str(text)) for text in texts.dropna().unique())
+
+
+def are_people(texts: pd.Series) -> bool:
+    """Do the values look like names of people: a few words, of which the first is a first name, in some of them known?
+
+    Words alone do not tell: cities, industries and products have two as well.
+    """
+    values = {str(text).strip() for text in texts.dropna().unique()}
+    firsts = [first for value in values if (first := _first_name(value))]
+    known = [first for first in firsts if first in systems()["first_names"]]
+    is_told = len(set(known)) > 1 and len(known) >= _FIRST_NAMES * len(values)
+    return is_told and len(firsts) >= _PEOPLE * len(values)
+
+
+def _first_name(text: str) -> str:
+    """The first name in a text that is written like a person's, "Anna Roy" or "Roy, Anna"; empty for another text."""
+    last, _, first = text.partition(",")
+    words = [*first.split(), *last.split()] if "," in text else text.split()
+    is_name = 2 <= len(words) <= 4 and all(re.fullmatch(r"[^\W\d_]+([-'’.][^\W\d_]*)*", word) for word in words)
+    return words[0].casefold() if is_name and words[0][0].isupper() and words[-1][0].isupper() else ""
 
 
 def _same_values(texts: pd.Series, young: np.ndarray, old: np.ndarray, kind: str) -> bool:

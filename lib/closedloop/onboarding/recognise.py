@@ -20,7 +20,7 @@ _SPECIFIC, _FILE = 3, 2  # what a name that only one table has, and the file's n
 _FEWEST = 3  # columns known by name, of which a table is recognised
 _FORMS = ("timestamp", "zeitstempel", "horodateur", "marcatemporal")  # the first column of a form's answers
 _EITHER = ("won", "lost", "closed")  # whether it was, or on which day
-_PLAIN_IDS = ("id", "recordid")
+_PLAIN_IDS = ("id", "recordid", "datensatzid")
 
 Labels = dict[str, str]  # of an answer, by its code
 

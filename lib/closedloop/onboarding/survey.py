@@ -7,7 +7,7 @@ import pandas as pd
 
 from closedloop.onboarding.draft import Draft, field_name
 from closedloop.onboarding.look import QUALTRICS
-from closedloop.onboarding.moments import tells_of_a_person
+from closedloop.onboarding.moments import are_people, tells_of_a_person
 from closedloop.onboarding.recognise import Export, Labels, labels_in, plain
 
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
@@ -43,7 +43,8 @@ def asked(draft: Draft) -> list[Asked]:
         texts, label = pd.Series(export.look.texts[column], dtype=object), export.look.said.get(column, column)
         n, kind = texts.nunique(), "text" if labels.get(column) else export.look.kinds[column]
         is_ticked = kind == "flag" or (n == 1 and texts.isna().any())  # an option holds one text or nothing
-        if n == 0 or kind in ("date", "month", "time") or (not is_ticked and tells_of_a_person(column, texts)):
+        is_personal = not is_ticked and (tells_of_a_person(column, texts) or are_people(texts))
+        if n == 0 or kind in ("date", "month", "time") or is_personal:
             continue
         mark, options = listed(texts) if kind == "text" else ("", [])
         if options:
