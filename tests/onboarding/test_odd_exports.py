@@ -5,7 +5,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from closedloop.errors import ParameterError
+from closedloop.errors import ParameterError, SourceError
 from closedloop.market.definition import read_definition
 from closedloop.onboarding.onboard import answers_of
 from closedloop.onboarding.question import ORDER
@@ -341,3 +341,46 @@ def test_deals_without_amounts_keep_their_reasons(root: Path) -> None:
     put(root / "exports", lines, [*HEAD[:4], "Loss Reason"])
     begun(root / "exports")
     assert deals("count(loss_reason)") == [(30,)]
+
+
+@pytest.mark.parametrize("column", ["Stage", "Status", "Won"])
+def test_deals_that_say_nothing_of_their_end_are_refused(root: Path, column: str) -> None:
+    put(root / "exports", [[row[0], "", *row[2:]] for row in rows()], [HEAD[0], column, *HEAD[2:]])
+    with pytest.raises(
+        SourceError, match=rf"deals\.csv: no stage or status says how deals end; .* 120 rows: {column}\."
+    ):
+        begun(root / "exports")
+
+
+def test_a_file_without_rows_is_refused(root: Path) -> None:
+    put(root / "exports", [], HEAD)
+    with pytest.raises(SourceError, match=r"no rows stand below the header of deals\.csv \(Deal ID, Stage, "):
+        begun(root / "exports")
+
+
+def test_of_several_files_those_without_rows_are_left_out_and_told(root: Path) -> None:
+    put(root / "exports", rows(), HEAD)
+    put(root / "exports", [], ["Contact ID", "Create Date", "Lifecycle Stage"], "contacts.csv")
+    notes: list[str] = []
+    assert [one.table for one in begun(root / "exports", note=notes.append).exports] == ["deals"]
+    assert "left out: contacts.csv has no rows below its header" in notes
+
+
+def test_amounts_of_lost_deals_are_converted_by_the_day_on_which_they_were_lost(root: Path) -> None:
+    """A system that has a column for each end leaves the other one blank."""
+    head = ["Deal - ID", "Deal - Status", "Deal - Deal created", "Deal - Won time", "Deal - Lost time", "Deal - Value"]
+    lines = []
+    for i in range(120):
+        ended, day = ["Won", "Lost", "Open"][i % 3], f"2024-{2 + i % 9:02d}-11 09:15:00"
+        days = [day if ended == "Won" else "", day if ended == "Lost" else ""]
+        lines.append([str(i), ended, "2024-01-05 09:15:00", *days, "1000.00", ["EUR", "USD"][i % 4 == 0]])
+    put(root / "exports", lines, [*head, "Deal - Currency of Value"])
+    answered(root / "exports")
+    (root / "data/ours/rates.csv").write_text(
+        "currency,month,rate\n"
+        + "".join(f"USD,2024-{month:02d},{0.5 if month == 1 else 2}\n" for month in range(1, 12))
+    )
+    n_usd = "count(*) filter (where outcome = '{}' and expected_amount = {})"
+    assert deals("count(expected_amount), " + ", ".join(
+        n_usd.format(*one) for one in (("won", 2000), ("lost", 2000), ("open", 500))
+    )) == [(120, 10, 10, 10)]  # fmt: skip

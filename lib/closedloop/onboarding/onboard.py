@@ -57,7 +57,7 @@ def onboard(
         zone(timezone or "UTC")
     except ValueError as error:
         raise ParameterError(f"--timezone: {error}") from None
-    looks = list(_looks(place, note))
+    looks = _with_rows(place, list(_looks(place, note)), note)
     found = [(one, recognise(one)) for one in looks]
     exports = _one_a_table(gathered([export for _, export in found if export], note))
     if not {"deals", "respondents"} & set(exports):
@@ -78,6 +78,7 @@ def onboard(
         settle(export)
     labels = labels_of(one for one, export in found if export is None)
     draft = Draft(market, exports, currency, timezone, untold, labels)
+    _refuse_unsaid(draft)
     for key, proposed in QUESTIONS.items():
         question = proposed(draft) if "deals" in exports or key in ("values", "currency", "dates") else _none(key)
         draft.answers[key] = ask(question) if question.rows else question
@@ -89,6 +90,29 @@ def onboard(
     read_definition.cache_clear()
     unknown = [one for one, export in found if export not in exports.values() and not labels_of([one])]
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
+
+
+def _with_rows(place: str, looks: Sequence[Look], note: Callable[[str], None]) -> list[Look]:
+    """The files that hold a record; the others are told. Errors: SourceError where none does."""
+    found = [one for one in looks if one.n_rows]
+    if looks and not found:
+        names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
+        raise SourceError(f"{place}: no rows stand below the header of {names}; export it again")
+    for one in looks:
+        if one not in found:
+            note(f"left out: {one.path.name} has no rows below its header")
+    return found
+
+
+def _refuse_unsaid(draft: Draft) -> None:
+    """Stop where the columns that say how a deal stands are all empty. Errors: SourceError."""
+    deals, roles = draft.exports.get("deals"), ("stage", "status", "is_won", "is_closed")
+    columns = [deals.columns[role] for role in roles if role in deals.columns] if deals else []
+    if deals and not any(deals.look.known(column) for column in columns):
+        raise SourceError(
+            f"{deals.look.path.name}: no stage or status says how deals end; empty in all {deals.look.n_rows:,} rows: "
+            f"{allowed(columns)}. Export it with that column filled"
+        )
 
 
 def _are_salesforces(deals: Export) -> bool:

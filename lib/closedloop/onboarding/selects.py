@@ -282,10 +282,11 @@ def _is_over(text: str) -> str:
 def _money(of: _Select, said: str) -> None:
     if not (of.has("amount") or of.has("amount_converted")):
         return
-    days = [role for role in ("close_on", "closed_on", "won_on", "created_on") if of.has(role)]
-    day = of.day(days[0]) if days else "null"
-    if of.has("created_on") and days[0] != "created_on":  # no rate is known of a day to come
-        day = f"case when {_means(said)} = 'open' then {of.day('created_on')} else {day} end"
+    days = _ends(of, said)
+    day = days[0] if len(days) == 1 else f"coalesce({', '.join(days)})" if days else "null"
+    if of.has("created_on"):  # no rate is known of a day to come
+        begun = of.day("created_on")
+        day = f"case when {_means(said)} = 'open' then {begun} else {day} end" if days else begun
     amount = of.money(day)
     paid = f"coalesce(nullif({of.money(day, 'amount_won')}, 0), {amount})" if of.has("amount_won") else amount
     of.add(f"nullif({amount}, 0)", "expected_amount")
@@ -308,18 +309,24 @@ def _entered(of: _Select, columns: Mapping[str, str]) -> str:
     return f"case {of.raw('pipeline')} {' '.join(whens)}{f' else {_latest(rest)}' if rest else ''} end"
 
 
+def _ends(of: _Select, said: str) -> list[str]:
+    """The days in the deals' file that say when one ended, those first that count where there are several."""
+    ends = {stage: _entered(of, columns) for stage, columns in of.export.entered.items() if not of.draft.is_open(stage)}
+    days = [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
+    if of.draft.said_by == "stage":  # a deal that was won, opened again and lost ended when it was lost
+        return [
+            f"case when lower({said}) = lower({as_text(stage)}) then {day} end" for stage, day in ends.items()
+        ] + days
+    return ([f"greatest({', '.join(ends.values())})"] if ends else []) + days
+
+
 def _days(of: _Select, said: str) -> None:
     """The end of a deal: its entry into a closed stage, else when it was won or lost, else the close date."""
     days = list[str]()
     if "stage_history" in of.draft.exports:
         of.joins.append(f"left join _closed on _closed.deal_id = {of.id('deal_id')}")
         days.append("_closed.closed_on")
-    ends = {stage: _entered(of, columns) for stage, columns in of.export.entered.items() if not of.draft.is_open(stage)}
-    if of.draft.said_by == "stage":  # a deal that was won, opened again and lost ended when it was lost
-        days += [f"case when lower({said}) = lower({as_text(stage)}) then {day} end" for stage, day in ends.items()]
-    elif ends:
-        days.append(f"greatest({', '.join(ends.values())})")
-    days += [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
+    days += _ends(of, said)
     if days:
         of.add(f"case when {_is_over(said)} then coalesce({', '.join(days)}) end", "closed_on")
     forecast = "expected_close_on" if of.has("expected_close_on") else "close_on"
