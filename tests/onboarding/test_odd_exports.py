@@ -384,3 +384,17 @@ def test_amounts_of_lost_deals_are_converted_by_the_day_on_which_they_were_lost(
     assert deals("count(expected_amount), " + ", ".join(
         n_usd.format(*one) for one in (("won", 2000), ("lost", 2000), ("open", 500))
     )) == [(120, 10, 10, 10)]  # fmt: skip
+
+
+def test_a_line_break_in_a_name_of_the_header_makes_no_record_of_it(root: Path) -> None:
+    put(root / "exports", rows(), [HEAD[0], HEAD[1], "Created\nDate", "Closed\nDate", "Amount\n(EUR)"])
+    begun(root / "exports", usual=USUAL)
+    assert deals("count(*), count(created_on), count(closed_on), count(won_amount)") == [(120, 120, 60, 30)]
+
+
+def test_titles_above_a_header_with_line_breaks_are_left_out(root: Path) -> None:
+    put(root / "exports", rows(), [HEAD[0], HEAD[1], "Created\nDate", "Close\nDate", "Amount"])
+    path = root / "exports/deals.csv"
+    path.write_text('"Deals of\nthis year"\nof "ours\n\n' + path.read_text())
+    begun(root / "exports")
+    assert deals("count(*), count(created_on), count(closed_on)") == [(120, 120, 60)]

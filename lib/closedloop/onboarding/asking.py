@@ -89,9 +89,9 @@ def summary(market: str, found: Onboarded) -> str:
     lines = []
     for one in found.exports:
         by = f", from {one.system}" if one.system else ""
-        lines.append(f"{one.look.path.name}: {one.table}, {one.look.n_rows:,} records{by}")
+        lines.append(f"{one.look.title}: {one.table}, {one.look.n_rows:,} records{by}")
         if missed := [*_days_missed(one, found.exports), *_columns_missed(one)]:
             lines.append(f"  no column of it was recognised as {', '.join(missed)}; a select can name it")
-    lines += [f"{one.path.name}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
+    lines += [f"{one.title}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]
     lines += [f"wrote {path}" for path in found.files]
     return "\n".join([*lines, f"next: closedloop check {market}, then closedloop run {market}"])

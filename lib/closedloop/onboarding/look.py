@@ -5,14 +5,14 @@ import glob
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from closedloop.errors import SourceError
+from closedloop.errors import SourceError, allowed
 from closedloop.market.definition import zone
 from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
 from closedloop.market.reading.database import Snapshots, table_rows
@@ -27,6 +27,7 @@ _NEARLY = 0.98  # of the texts of a column can be read as what it holds
 _DATED = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[^\W\d_]{3,10})[-/. ]\d{1,4}.*")
 _IDENTIFIER = re.compile(r"(^|[^a-z])ids?( \(.*\))?$", re.IGNORECASE)
 _MOST_TITLES = 10  # lines above a header that are looked through
+_NARROW = 2  # cells of a row that may be a title
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?( ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$")
 _DOUBTFUL = ("na", "-", "--", "null", "nan")
 _IMPORT_ID, _ZONE = '{"ImportId"', re.compile(r'"timeZone": ?"([^"]+)"')
@@ -53,6 +54,11 @@ class Look:
     said: dict[str, str] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """The file as a person finds it, with the sheet where it has several."""
+        return f"{self.path.name}, sheet {self.settings['sheet']}" if "sheet" in self.settings else self.path.name
+
+    @property
     def n_rows(self) -> int:
         """How many records there are."""
         return len(next(iter(self.texts.values()), ()))
@@ -67,15 +73,31 @@ class Look:
         return Style(currency, self.settings.get("decimal"), dates, None, UTC)
 
 
-def look(path: Path, name: str) -> Look:
-    """Look at a file: its container, encoding, delimiter, lines above the header, and what stands for nothing."""
+def looks(path: Path, name: str) -> Iterator[Look]:
+    """A look at a file, or at each sheet of a workbook: its encoding, delimiter, lines above the header, its blanks.
+
+    Errors: SourceError where it holds no table.
+    """
     content = unpacked(content_of(path), str(path))
-    settings: dict[str, Any] = {"path": pattern(path.resolve())}
-    if kind_of(content) in ("xlsx", "parquet"):
-        return _seen(Look(path, name, settings, {}), _table(content, settings, path))
-    records, questions = _delimited(content, settings, path)
-    said = dict(zip(own_names(records.header), questions, strict=False))
-    return _seen(Look(path, name, settings, {}, said=said), records)
+    plain: dict[str, Any] = {"path": pattern(path.resolve())}
+    if kind_of(content) not in ("xlsx", "parquet"):
+        records, questions = _delimited(content, plain, path)
+        said = dict(zip(own_names(records.header), questions, strict=False))
+        yield _seen(Look(path, name, plain, {}, said=said), records)
+        return
+    sheets, n_found = _sheets(content), 0
+    for sheet in sheets:
+        settings = plain | ({"sheet": sheet} if sheet else {})
+        try:
+            records = _table(content, settings, path)
+        except SourceError:
+            if len(sheets) == 1:
+                raise
+            continue
+        n_found += 1
+        yield _seen(Look(path, name, settings, {}), records)
+    if not n_found:
+        raise SourceError(f"{path.name} holds no table in any of its sheets: {allowed(sheets)}")
 
 
 def look_at_table(snapshots: Snapshots, database: str, table: str) -> Look:
@@ -109,37 +131,41 @@ def pattern(path: Path) -> str:
 
 def _table(content: bytes, settings: dict[str, Any], path: Path) -> Records:
     """The records of a workbook or a Parquet file, below the titles that may stand above its header."""
-    sheet, best, found = _sheet(content, settings), 0, None
+    best, found = 0, None
     for skipped in range(_MOST_TITLES):
         try:
-            records = rows_of(content, sheet, skipped, ".", path.name, "[sources]")
+            records = rows_of(content, settings.get("sheet"), skipped, ".", path.name, "[sources]")
         except SourceError:
             if found is None and skipped == _MOST_TITLES - 1:
                 raise
             continue
         width = sum(map(bool, records.header))
-        if width > best:
+        if width > best and (best <= _NARROW or _are_names(records)):
             best, found = width, records
             settings.update({"skip_lines": skipped} if skipped else {})
-        if best > 2:
+        if best > _NARROW and (records is not found or all(records.header)):
             break
     if found is None:
         raise SourceError(f"{path.name} holds no table")
     return found
 
 
-def _sheet(content: bytes, settings: dict[str, Any]) -> str | None:
-    """The sheet with most rows, where a workbook has several."""
+def _are_names(records: Records) -> bool:
+    """Are these the columns' names, below headings of groups of them? They are texts, and none is there once more."""
+    names, plain = [name for name in records.header if name], Style("")
+    is_text = all(read(kind, name, plain) is None for name in names for kind in ("amount", "date"))
+    is_again = any(name in (row[place] for row in records.rows) for place, name in enumerate(records.header) if name)
+    return is_text and not is_again and len(set(names)) == len(names)
+
+
+def _sheets(content: bytes) -> Sequence[str | None]:
+    """The sheets of a workbook, where it has several."""
     if kind_of(content) != "xlsx":
-        return None
+        return [None]
     import openpyxl
 
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
-    if len(book.sheetnames) < 2:
-        return None
-    sizes = {name: sum(1 for _ in book[name].iter_rows()) for name in book.sheetnames}
-    settings["sheet"] = max(sizes, key=lambda name: sizes[name])
-    return str(settings["sheet"])
+    return [page.title for page in book.worksheets] if len(book.sheetnames) > 1 else [None]
 
 
 def _delimited(content: bytes, settings: dict[str, Any], path: Path) -> tuple[Records, list[str]]:
@@ -208,11 +234,14 @@ def _widths(lines: list[str], delimiter: str) -> Counter[int]:
 
 
 def _above(lines: Sequence[str], delimiter: str, width: int) -> int:
-    """How many lines stand above the header: the first line that is as wide as the records."""
-    for place, line in enumerate(lines[:_SEEN]):
-        row = next(iter(_cells([line], delimiter)), [])
+    """How many lines stand above the header: the first record that is as wide as the others; names may span lines."""
+    cutter, at = Cutter(list(lines[:_SEEN]), delimiter, '"'), 0
+    while at < len(cutter.lines):
+        record = cutter.record(at)
+        row = record.fields if isinstance(record, Cut) else next(iter(_cells([lines[at]], delimiter)), [])
         if len(row) >= width and sum(bool(cell.strip()) for cell in row) * 2 > width:
-            return place
+            return at
+        at += record.n_lines if isinstance(record, Cut) else 1
     return 0
 
 

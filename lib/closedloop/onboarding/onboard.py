@@ -16,7 +16,7 @@ from closedloop.market.reading.values import currencies
 from closedloop.market.reading.words import words
 from closedloop.onboarding.draft import Draft, slug
 from closedloop.onboarding.gather import gathered
-from closedloop.onboarding.look import Look, look, look_at_table, see
+from closedloop.onboarding.look import Look, look_at_table, looks, see
 from closedloop.onboarding.proposals import QUESTIONS
 from closedloop.onboarding.question import Question
 from closedloop.onboarding.recognise import Export, labels_of, recognise, settle, systems
@@ -57,11 +57,11 @@ def onboard(
         zone(timezone or "UTC")
     except ValueError as error:
         raise ParameterError(f"--timezone: {error}") from None
-    looks = _with_rows(place, list(_looks(place, note)), note)
-    found = [(one, recognise(one)) for one in looks]
+    seen = _with_rows(place, list(_looks(place, note)), note)
+    found = [(one, recognise(one)) for one in seen]
     exports = _one_a_table(gathered([export for _, export in found if export], note))
     if not {"deals", "respondents"} & set(exports):
-        names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
+        names = allowed(f"{one.title} ({allowed(one.texts, 8)})" for one in seen)
         raise SourceError(f"{place}: neither deals nor a survey is recognised; found {names}. Columns that are "
                           "needed: an id, a stage or status, and the day a deal was created")  # fmt: skip
     for table, export in exports.items():
@@ -92,15 +92,15 @@ def onboard(
     return Onboarded(tuple(files), tuple(exports.values()), tuple(unknown), draft.answers)
 
 
-def _with_rows(place: str, looks: Sequence[Look], note: Callable[[str], None]) -> list[Look]:
+def _with_rows(place: str, seen: Sequence[Look], note: Callable[[str], None]) -> list[Look]:
     """The files that hold a record; the others are told. Errors: SourceError where none does."""
-    found = [one for one in looks if one.n_rows]
-    if looks and not found:
-        names = allowed(f"{one.path.name} ({allowed(one.texts, 8)})" for one in looks)
+    found = [one for one in seen if one.n_rows]
+    if seen and not found:
+        names = allowed(f"{one.title} ({allowed(one.texts, 8)})" for one in seen)
         raise SourceError(f"{place}: no rows stand below the header of {names}; export it again")
-    for one in looks:
-        if one not in found:
-            note(f"left out: {one.path.name} has no rows below its header")
+    for one in seen:
+        if not one.n_rows:
+            note(f"left out: {one.title} has no rows below its header")
     return found
 
 
@@ -110,7 +110,7 @@ def _refuse_unsaid(draft: Draft) -> None:
     columns = [deals.columns[role] for role in roles if role in deals.columns] if deals else []
     if deals and not any(deals.look.known(column) for column in columns):
         raise SourceError(
-            f"{deals.look.path.name}: no stage or status says how deals end; empty in all {deals.look.n_rows:,} rows: "
+            f"{deals.look.title}: no stage or status says how deals end; empty in all {deals.look.n_rows:,} rows: "
             f"{allowed(columns)}. Export it with that column filled"
         )
 
@@ -142,7 +142,7 @@ def _looks(place: str, note: Callable[[str], None]) -> Iterator[Look]:
         for path in paths:
             note(f"looking at {path.name}")
             try:
-                yield look(path, slug(path.name.partition(".")[0])[:40])
+                yield from looks(path, slug(path.name.partition(".")[0])[:40])
             except SourceError as error:
                 if len(paths) == 1:
                     raise

@@ -128,7 +128,7 @@ def split(
         else:
             found.aside.append(Aside(at + 1, reason, lines[at][:SHOWN]))
             at += 1
-    _name_end(found, is_whole=text.endswith("\n"), delimiter=delimiter)
+    _name_end(found, delimiter, quote, is_whole=text.endswith("\n"))
     found.check(place)
     return found
 
@@ -240,11 +240,12 @@ def is_total(fields: Sequence[str | None]) -> bool:
     )
 
 
-def _name_end(found: Records, *, is_whole: bool, delimiter: str) -> None:
+def _name_end(found: Records, delimiter: str, quote: str, *, is_whole: bool) -> None:
     """What does not fit behind the last record is a footer, where it has one field; else the file may be cut off."""
     last = found.lines[-1] if found.lines else 0
     for place, one in enumerate(found.aside):
-        if one.line > last and one.reason == UNFIT and delimiter not in one.content:
+        is_alone = len(next(csv.reader([one.content], delimiter=delimiter, quotechar=quote), ())) == 1
+        if one.line > last and one.reason == UNFIT and is_alone:
             found.aside[place] = one._replace(reason=FOOTER)
         elif one.line == found.n_lines and not is_whole and one.reason in (UNFIT, UNCLOSED):
             found.aside[place] = one._replace(reason=CUT_OFF)
