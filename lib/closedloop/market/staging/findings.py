@@ -5,6 +5,7 @@ import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 import duckdb
@@ -17,6 +18,7 @@ from closedloop.market.reading.lines import AS_WRITTEN
 from closedloop.market.reading.values import TO_MEND, currencies, currency_in
 from closedloop.market.reading.words import words
 from closedloop.market.sources import quoted
+from closedloop.market.staging.days import alone, events_of, today
 from closedloop.terms import NO_COMPETITOR
 
 _AVALANCHE_SHARE, _AVALANCHE = 0.1, 20  # of all, and deals, on one day
@@ -48,6 +50,9 @@ def findings(
     definition: Definition, connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]]
 ) -> Iterator[Finding]:
     """Everything that looks wrong in the canonical tables whose columns are ``present``."""
+    if definition.clock == "day":
+        yield from _to_come(connection, present, today(definition.timezone))
+        yield from _alone(definition, connection, present)
     for table, columns in present.items():
         frame = connection.execute(f"select {', '.join(map(quoted, columns))} from {table}").df()
         for column in columns:
@@ -149,6 +154,36 @@ def _quiet(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
         yield Finding("deals", "created_on", f"no deal was opened or closed in the {n_days:,} days before extracted_on",
                       len(deals), "open deals are that much older, and later periods are empty",
                       "mend extracted_on in market.toml, or export what is missing")  # fmt: skip
+
+
+def _to_come(
+    connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]], now: date
+) -> Iterator[Finding]:
+    """Days of events that are not here yet."""
+    for table, columns in present.items():
+        for column in events_of(table, columns):
+            query = f"select {column}, count(*) from {table} where {column} > $now group by 1 order by 2 desc, 1"
+            if days := connection.execute(query, {"now": now}).fetchall():
+                n, shown = sum(n for _, n in days), ", ".join(f"{day} ({n:,})" for day, n in days[:_MOST_SHOWN])
+                yield Finding(table, column, f"holds days to come, and today is {now}: {shown}", n,
+                              "what has not happened counts as done, and periods to come may be told as over",
+                              "mend the days in the source; a forecast belongs into expected_close_on")  # fmt: skip
+
+
+def _alone(
+    definition: Definition, connection: duckdb.DuckDBPyConnection, present: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """One or two days far behind all others, where they say up to which day the data go."""
+    found = alone(connection, present) if definition.extracted_on == "latest" else None
+    day, n_days = found or (None, 0)
+    for table, columns in present.items() if found else ():
+        for column in events_of(table, columns):
+            row = connection.execute(f"select count(*) from {table} where {column} >= $day", {"day": day}).fetchone()
+            if row and row[0]:
+                what = f"{day} stands alone, {n_days:,} days behind all other days"
+                yield Finding(table, column, what, row[0],
+                              "if it is a slip, the data end that much earlier, and open deals are younger",
+                              "mend the day in the source, or write extracted_on in market.toml")  # fmt: skip
 
 
 def _deals(definition: Definition, deals: pd.DataFrame) -> Iterator[Finding]:
