@@ -214,6 +214,26 @@ def test_a_grouped_report_is_named_and_filled_down(tiny_market: TinyMarket) -> N
     assert filled.actions == []
 
 
+@pytest.mark.parametrize(
+    ("filled", "n", "is_grouped"),
+    [
+        ({0: "Web", 9: "Fair"}, 10, False),  # the second would be a group of one row
+        ({0: "Fair", 2: "Web"}, 40, False),
+        ({0: "Fair", 19: "Mail", 39: "Web"}, 40, False),
+        ({0: "Fair", 12: "Mail", 20: "Web"}, 40, True),
+        ({0: "a", 6: "b", 7: "c", 14: "d", 20: "e"}, 21, True),  # groups of one row beside larger ones
+        ({0: "a", 1: "b", 2: "c", 3: "d", 4: "e"}, 21, False),
+    ],
+)
+def test_a_column_that_is_nearly_empty_is_no_group(
+    tiny_market: TinyMarket, filled: dict[int, str], n: int, is_grouped: bool
+) -> None:
+    text = "\n".join(["id,source", *(f"D{i},{filled.get(i, '')}" for i in range(n))])
+    select = "select id as lead_id, source as channel from raw.leads"
+    ladder = climb(tiny_market({"leads": text.encode()}, {"leads": select}))
+    assert [action["column"] for action in ladder.actions] == ["source"] * is_grouped
+
+
 @pytest.mark.parametrize("machine", ["UTC", "Asia/Tokyo", "America/New_York"])
 def test_a_utc_time_falls_on_the_markets_day_on_every_machine(
     tiny_market: TinyMarket, monkeypatch: pytest.MonkeyPatch, machine: str

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -35,6 +36,7 @@ _TYPES: dict[str, tuple[pa.DataType, str]] = {
     "month": (pa.date32(), "DATE"),
     "time": (pa.timestamp("us"), "TIMESTAMP"),
 }
+_FEW_GROUPS = 3
 _GROUPED_ROWS = 3  # rows of a group, on average, in a report that names a group once
 _SHORT_ID, _LONG_ID = 15, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _ZONED = re.compile(r"\d ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$")
@@ -284,10 +286,19 @@ def _read_all(kind: str, style: Style, texts: pa.ChunkedArray) -> pa.Array:
 
 
 def _is_grouped(texts: Texts) -> bool:
-    """Is a column filled in the first row of each group only, as in a report?"""
-    known = [text.casefold() for text in texts if text]
+    """Is a column filled in the first row of each group only, as in a report?
+
+    Two or three texts are in order by chance, in a column that is nearly empty: their groups have to be alike in size.
+    """
+    places = [place for place, text in enumerate(texts) if text]
+    known = [str(texts[place]).casefold() for place in places]
     in_order = known in (sorted(known), sorted(known, reverse=True)) and len(set(known)) == len(known) > 1
-    return bool(texts and texts[0] and in_order and _GROUPED_ROWS * len(known) <= len(texts))
+    if not (in_order and places[0] == 0 and _GROUPED_ROWS * len(known) <= len(texts)):
+        return False
+    sizes = [end - start for start, end in pairwise([*places, len(texts)])]
+    if len(sizes) <= _FEW_GROUPS:
+        return 2 * min(sizes) * len(sizes) >= len(texts)
+    return 2 * sizes.count(1) < len(sizes)
 
 
 def _encoding(content: bytes) -> str:
