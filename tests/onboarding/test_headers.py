@@ -8,7 +8,7 @@ from closedloop.market.definition import read_definition
 from closedloop.onboarding.asking import summary
 from closedloop.onboarding.look import Look
 from closedloop.onboarding.moments import are_people
-from closedloop.onboarding.recognise import recognise
+from closedloop.onboarding.recognise import meanings, recognise
 from closedloop.validation.checking import WARNING, check
 
 from tests.onboarding.conftest import answered, begun, climbed
@@ -176,3 +176,25 @@ def test_german_stages_of_hubspot_end_deals_for_sure(root: Path) -> None:
     begun(root / "exports")
     ends = climbed().connection.execute("select outcome, count(*), count(closed_on) from deals group by 1 order by 1")
     assert ends.fetchall() == [("lost", 30, 30), ("open", 60, 0), ("won", 30, 30)]
+
+
+def test_what_a_system_puts_before_names_is_no_label(root: Path) -> None:
+    head = [f"Deal - {name}" for name in ("ID", "Status", "Deal created", "Won time", "Lost time", "Value", "Branch")]
+    lines = [[str(i), ["Won", "Lost", "Open"][i % 3], row[2], *[row[3] if i % 3 == n else "" for n in (0, 1)], row[4],
+              "ABCABCB"[i % 7]] for i, row in enumerate(rows(600))]  # fmt: skip
+    put(root / "exports", lines, head)
+    answered(root / "exports")
+    assert read_definition("ours").labels == {"branch": "branch"}
+
+
+def test_how_many_records_are_marked_deleted_is_told(root: Path) -> None:
+    for n, said in ((120, "all of them marked deleted and left out"), (40, "40 of them marked deleted and left out")):
+        put(root / "exports", [[*row, str(i < n).lower()] for i, row in enumerate(rows())], [*HEAD, "Is Deleted"])
+        assert f"deals.csv: deals, 120 records, {said}" in summary("ours", answered(root / "exports", f"own-{n}"))
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("marketingqualifiedlead", "marketing_qualified"), ("salesqualifiedlead", "sales_qualified")]
+)
+def test_statuses_of_hubspot_are_known(word: str, meant: str) -> None:
+    assert meanings("statuses")[word] == meant

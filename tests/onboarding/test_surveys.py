@@ -117,3 +117,31 @@ def test_a_cell_that_lists_options_is_a_yes_or_no_for_each(root: Path, mark: str
 def test_a_comma_alone_makes_no_list(root: Path, cells: list[str]) -> None:
     forms(root, cells)
     assert not [name for name in read().items if name.startswith("is_")]
+
+
+def test_columns_that_are_no_questions_are_told_with_their_reasons(root: Path) -> None:
+    head = ["Timestamp", "Email address", "How easy is it?", "Which region?", "What else?", "Who sells to you?"]
+    people = ["Anna Roy", "Peter Mills", "Maria van Dam"]
+    rows = [[f"2024/03/{1 + i % 28:02d} 10:05:40 PM GMT+1", f"p{i}@example.com", str(1 + i % 5), "NS"[i % 2],
+             f"remark {i}", people[i % 3]] for i in range(60)]  # fmt: skip
+    put(root / "exports/answers.csv", [head, *rows])
+    begun(root / "exports")
+    told = [
+        line for line in (root / "data/ours/market.toml").read_text().split("\n") if line.startswith("# respondents")
+    ]
+    assert told == [
+        "# respondents, Email address: may tell of a person",
+        "# respondents, What else?: 60 values; 12 at most are compared",
+        "# respondents, Who sells to you?: may tell of a person",
+    ]
+
+
+def test_a_survey_beside_deals_is_of_no_crm_system(root: Path) -> None:
+    head = ["Record ID", "Deal Stage", "Create Date", "Close Date", "Amount", "Deal owner"]
+    deals = [[f"{i}", ["Closed Won", "Closed Lost"][i % 2], f"2024-03-{1 + i % 28:02d}", "2024-05-01", "5.00", "A"]
+             for i in range(60)]  # fmt: skip
+    put(root / "exports/deals.csv", [head, *deals])
+    found = forms(root, ["Sheets", "Paper"])
+    told = summary("ours", found)
+    assert "deals.csv: deals, 60 records, from HubSpot" in told
+    assert "answers.csv: respondents, 120 records\n" in told

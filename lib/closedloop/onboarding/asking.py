@@ -67,6 +67,13 @@ def _changed(console: Console, question: Question) -> Question:
     return replace(question, safe=(True,) * len(question.rows))
 
 
+def _deleted(export: Export) -> str:
+    """How many of the records are marked deleted, and are left out."""
+    flags = export.look.known(export.columns["is_deleted"]) if "is_deleted" in export.columns else []
+    n = sum(bool(read("flag", text, Style(""))) for text in flags)
+    return f", {'all' if n == export.look.n_rows else f'{n:,}'} of them marked deleted and left out" if n else ""
+
+
 def _columns_missed(export: Export) -> list[str]:
     return [what for role, what in _MISSED.get(export.table, {}).items() if role not in export.columns]
 
@@ -89,7 +96,7 @@ def summary(market: str, found: Onboarded) -> str:
     lines = []
     for one in found.exports:
         by = f", from {one.system}" if one.system else ""
-        lines.append(f"{one.look.title}: {one.table}, {one.look.n_rows:,} records{by}")
+        lines.append(f"{one.look.title}: {one.table}, {one.look.n_rows:,} records{_deleted(one)}{by}")
         if missed := [*_days_missed(one, found.exports), *_columns_missed(one)]:
             lines.append(f"  no column of it was recognised as {', '.join(missed)}; a select can name it")
     lines += [f"{one.title}: not used; its columns are {', '.join(list(one.texts)[:8])}" for one in found.unknown]

@@ -19,12 +19,17 @@ from closedloop.terms import OUTCOMES
 _WORD = re.compile(r"[\W_]+")
 
 
-def slug(column: str) -> str:
-    """A column's name as the contract writes names, without what a system puts before it."""
+def plain_label(column: str) -> str:
+    """A column's name as people read it, without what a system puts before it."""
     found = column.casefold().strip()
     for prefix in systems()["prefixes"]:
         found = found.removeprefix(prefix)
-    found = _WORD.sub("_", found).strip("_") or "column"
+    return found.strip() or column.casefold()
+
+
+def slug(column: str) -> str:
+    """A column's name as the contract writes names."""
+    found = _WORD.sub("_", plain_label(column)).strip("_") or "column"
     return f"c_{found}" if found[0].isdigit() else found
 
 

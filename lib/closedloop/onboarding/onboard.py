@@ -25,6 +25,7 @@ from closedloop.onboarding.write import folder_of, toml
 _DATABASES = ("postgresql://", "postgres://")
 _PASSWORD = re.compile(r"^[a-z]+://[^/@:]*:[^$@][^@]*@")
 _SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{13}(?:[0-9A-Z]{3})?")
+_OF_OTHERS = ("respondents", "spend")  # tables that no CRM system exports
 _PACKED = (".zip", ".xls", ".xlsb", ".ods", ".numbers")
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 Ask = Callable[[Question], Question]
@@ -69,11 +70,12 @@ def onboard(
     currency = currency or _currency(exports)
     untold = frozenset(name for name, told in (("currency", currency), ("timezone", timezone)) if not told)
     currency, timezone = currency or "EUR", timezone or "UTC"
-    system = Counter(export.system for export in exports.values() if export.system).most_common(1)
+    of_crm = [export for table, export in exports.items() if table not in _OF_OTHERS]
+    system = Counter(export.system for export in of_crm if export.system).most_common(1)
     if "deals" in exports and _are_salesforces(exports["deals"]):
         system = [("Salesforce", 1)]
     for export in exports.values():
-        export.system = system[0][0] if system else ""
+        export.system = system[0][0] if system and export.table not in _OF_OTHERS else ""
         see(export.look, currency, [name for role, name in export.columns.items() if role.startswith("amount")])
         settle(export)
     labels = labels_of(one for one, export in found if export is None)

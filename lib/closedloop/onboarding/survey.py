@@ -7,7 +7,7 @@ import pandas as pd
 
 from closedloop.onboarding.draft import Draft, field_name
 from closedloop.onboarding.look import QUALTRICS
-from closedloop.onboarding.moments import are_people, tells_of_a_person
+from closedloop.onboarding.moments import Moment, are_people, tells_of_a_person
 from closedloop.onboarding.recognise import Export, Labels, labels_in, plain
 
 _MOST_RATINGS, _MOST_LEVELS, _LONGEST = 11, 12, 40  # of a scale, of a choice; letters of a question's name
@@ -41,22 +41,54 @@ def asked(draft: Draft) -> list[Asked]:
               if row["table"] == "respondents"}  # fmt: skip
     for column in _answers(export):
         texts, label = pd.Series(export.look.texts[column], dtype=object), export.look.said.get(column, column)
-        n, kind = texts.nunique(), "text" if labels.get(column) else export.look.kinds[column]
-        is_ticked = kind == "flag" or (n == 1 and texts.isna().any())  # an option holds one text or nothing
-        is_personal = not is_ticked and (tells_of_a_person(column, texts) or are_people(texts))
-        if n == 0 or kind in ("date", "month", "time") or is_personal:
+        kind = "text" if labels.get(column) else export.look.kinds[column]
+        if _why_not(column, texts, kind):
             continue
         mark, options = listed(texts) if kind == "text" else ("", [])
         if options:
             found += [Asked(column, field_name(f"is {option}"[:_LONGEST], "flag", taken), "ticked",
                             f"{label}: {option}", option, mark) for option in options]  # fmt: skip
             continue
-        role = "ticked" if is_ticked else "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
-        if role == "field" and not (1 < n <= _MOST_LEVELS):
-            continue
+        role = _role(texts, kind)
         name = field_name(column[:_LONGEST], "flag" if role == "ticked" else kind, taken)
         found.append(Asked(column, name, role, label, labels=labels.get(column, {})))
     return found
+
+
+def unasked(draft: Draft) -> list[Moment]:
+    """The columns of the survey that are no question of the market, and why."""
+    if "respondents" not in draft.exports:
+        return []
+    export, used = draft.exports["respondents"], {one.column for one in asked(draft)}
+    texts = {column: pd.Series(export.look.texts[column], dtype=object) for column in _answers(export)}
+    return [
+        Moment("respondents", column, "", _why_not(column, own, export.look.kinds[column]))
+        for column, own in texts.items()
+        if column not in used
+    ]
+
+
+def _role(texts: pd.Series, kind: str) -> str:
+    """What a question is: an option that was ticked or not, a rating, or a field."""
+    n = texts.nunique()
+    if kind == "flag" or (n == 1 and texts.isna().any()):  # an option holds one text or nothing
+        return "ticked"
+    return "rated" if kind == "count" and n <= _MOST_RATINGS else "field"
+
+
+def _why_not(column: str, texts: pd.Series, kind: str) -> str:
+    """Why a column is no question of the market; empty where it is one."""
+    n, role = texts.nunique(), _role(texts, kind)
+    if n == 0:
+        return "empty"
+    if kind in ("date", "month", "time"):
+        return "a day"
+    if role != "ticked" and (tells_of_a_person(column, texts) or are_people(texts)):
+        return "may tell of a person"
+    is_listed = kind == "text" and listed(texts)[1]
+    if role != "field" or is_listed or 1 < n <= _MOST_LEVELS:
+        return ""
+    return "holds one value" if n == 1 else f"{n} values; {_MOST_LEVELS} at most are compared"
 
 
 def _answers(export: Export) -> list[str]:

@@ -12,13 +12,13 @@ from closedloop.errors import ParameterError
 from closedloop.market.definition import definition_in
 from closedloop.market.files import write_atomic
 from closedloop.market.staging.meanings import Meaning, read_meanings, written
-from closedloop.onboarding.draft import Draft, slug
+from closedloop.onboarding.draft import Draft, plain_label, slug
 from closedloop.onboarding.proposals import first_period
 from closedloop.onboarding.question import ORDER
 from closedloop.onboarding.recognise import Export
 from closedloop.onboarding.selects import as_text, selects
 from closedloop.onboarding.stages import confirmed, pipelines_kept
-from closedloop.onboarding.survey import asked
+from closedloop.onboarding.survey import asked, unasked
 
 _IGNORE = """# customers' data stay here: only the definition may leave this machine
 *
@@ -165,8 +165,8 @@ def _fields(draft: Draft) -> list[str]:
         if by:
             lines = [f"[fields.{table}]", *(f"{moment} = {toml(names)}" for moment, names in by.items())]
             parts.append("\n".join(lines))
-    if draft.left_out:
-        told = [f"# {one.table}, {one.column}: {one.why}" for one in draft.left_out[:_MOST_TOLD]]
+    if gone := [*draft.left_out, *unasked(draft)]:
+        told = [f"# {one.table}, {one.column}: {one.why}" for one in gone[:_MOST_TOLD]]
         parts.append(
             "\n".join(["# Left out; what you know better goes into a select and under [fields.<table>]:", *told])
         )
@@ -176,7 +176,7 @@ def _fields(draft: Draft) -> list[str]:
         parts.append("\n".join([*_unlabelled(draft), "[items]", *items]))
         fields = [one.name for one in questions if one.role == "field"]
         parts += [f"[fields.respondents]\nresearch = {toml(fields)}"] if fields else []
-    labels = {name: column.lower() for (_, column), name in draft.fields.items()}
+    labels = {name: plain_label(column) for (_, column), name in draft.fields.items()}
     labels |= {one.name: one.label for one in questions if one.role == "field" and one.label != one.column}
     if labels:
         parts.append(
