@@ -98,6 +98,12 @@ def test_who_sells_is_a_code_and_no_field(root: Path, header: str) -> None:
     assert read_definition("ours").fields == {"deals": {"creation": ("branch",)}}
 
 
+def test_whether_a_consultant_was_there_is_a_field(root: Path) -> None:
+    put(root / "exports", rows(600, Consultant=["yes", "no", "no", "yes", "no"]), [*HEAD, "Consultant"])
+    answered(root / "exports")
+    assert read_definition("ours").fields == {"deals": {"creation": ("consultant",)}}
+
+
 def test_others_who_sell_are_left_out(root: Path) -> None:
     put(root / "exports", rows(600, **dict.fromkeys(SELLERS, PEOPLE)), [*HEAD, *SELLERS])
     answered(root / "exports")

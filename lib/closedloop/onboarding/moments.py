@@ -27,7 +27,7 @@ _PERSON = re.compile(
 _SELLER = re.compile(  # a column of deals that says who sells; in a survey the same words ask other things
     r"(^|[^a-z])(account ?(executive|manager)|assigned|assignee|sales ?(rep|agent|person|representative)|seller|[bs]dr|"
     r"consultant|responsible|advisor|(kunden)?betreuer(in)?|verkäufer(in)?|mitarbeiter(in)?|zuständige?r?|berater(in)?|"
-    r"ansprechpartner(in)?|bearbeiter(in)?|vendeur|commercial|responsable|vendedora?|verkoper)([^a-z]|$)",
+    r"ansprechpartner(in)?|bearbeiter(in)?|vendeur|responsable|vendedora?|verkoper)([^a-z]|$)",
     re.IGNORECASE,
 )
 _PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
@@ -88,8 +88,6 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "may tell of a person", True
     if kind == "text" and _SELLER.search(column.replace("_", " ")):
         return "", "may tell of a person", True
-    if kind == "text" and are_people(texts):
-        return "", "its values look like names of people", False
     if kind in ("date", "month", "time"):
         return "", "a day", True
     if kind == "text" and (what := likeness(texts)) is not None:
@@ -103,6 +101,8 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", f"filled on {filled:.0%} only", True
     if kind == "text" and levels > _MOST_LEVELS:
         return "", f"{levels} values; {_MOST_LEVELS} at most are compared", True
+    if kind == "text" and are_people(texts):
+        return "", "its values look like names of people", False
     counted = f"{young.sum()} young open deals and {old.sum()} before the first period"
     if min(young.sum(), old.sum()) < _FEWEST:
         return "", f"{counted}; {_FEWEST} of both would show when it is filled", False
@@ -131,7 +131,8 @@ def are_people(texts: pd.Series) -> bool:
     """
     values = {str(text).strip() for text in texts.dropna().unique()}
     firsts = [first for value in values if (first := _first_name(value))]
-    known = [first for first in firsts if first in systems()["first_names"]]
+    first_names = frozenset(systems()["first_names"])
+    known = [first for first in firsts if first in first_names]
     is_told = len(set(known)) > 1 and len(known) >= _FIRST_NAMES * len(values)
     return is_told and len(firsts) >= _PEOPLE * len(values)
 

@@ -103,10 +103,17 @@ def _columns(known: Mapping[str, Sequence[str]], names: Mapping[str, str], look:
     for role, called in known.items():
         for name in called:
             own, is_open = names.get(name), role.startswith("is_") or name in _EITHER
-            if own and own not in found.values() and (not is_open or _holds(look.known(own), role)):
+            is_told = role == "rep" and _are_yes_or_no(look.known(own) if own else ())  # "Consultant": was there one?
+            if own and own not in found.values() and not is_told and (not is_open or _holds(look.known(own), role)):
                 found[role] = own
                 break
     return found
+
+
+def _are_yes_or_no(texts: Sequence[str]) -> bool:
+    """Are all texts flags in words? Digits may be of people."""
+    met = set(texts)
+    return bool(met) and all(not text.strip().isdigit() and read("flag", text, Style("")) is not None for text in met)
 
 
 def _holds(texts: Sequence[str], role: str) -> bool:
