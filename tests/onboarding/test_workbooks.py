@@ -61,3 +61,11 @@ def test_a_column_without_a_name_makes_no_header_of_a_record(root: Path) -> None
         save(root, Deals=[head, *cells])
         found = answered(root / "exports", market=f"own-{len(head[3] or '')}")
         assert [one.look.n_rows for one in found.exports] == [120]
+
+
+def test_the_name_of_a_sheet_tells_what_it_holds(root: Path) -> None:
+    answers = [[str(1 + i % 5), "NS"[i % 2], f"2024-03-{1 + i % 28:02d}"] for i in range(60)]
+    save(root, Deals=[HEAD, *rows()], Survey=[["Rating", "Branch", "End Date", "Response ID"],
+                                              *([*row, f"R{i}"] for i, row in enumerate(answers))])  # fmt: skip
+    told = summary("ours", answered(root / "exports"))
+    assert "export.xlsx, sheet Survey: respondents, 60 records" in told

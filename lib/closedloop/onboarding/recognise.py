@@ -83,7 +83,8 @@ def recognise(found: Look) -> Export | None:
         if any(role not in columns for role in known["requires"]):
             continue
         key = next(iter(known["columns"]))
-        is_named = any(hint in found.path.stem.casefold() for hint in known["files"])
+        called = f"{found.path.stem} {found.settings.get('sheet', '')}".casefold()
+        is_named = any(hint in called for hint in known["files"])
         if known["needs"] and not any(need in columns for need in known["needs"]):
             continue
         is_form = table == "respondents" and plain(next(iter(found.texts), "")) in _FORMS
