@@ -104,6 +104,12 @@ def test_whether_a_consultant_was_there_is_a_field(root: Path) -> None:
     assert read_definition("ours").fields == {"deals": {"creation": ("consultant",)}}
 
 
+def test_where_who_sells_belongs_to_is_a_field(root: Path) -> None:
+    put(root / "exports", rows(600, area=["North", "South", "South", "East", "North"]), [*HEAD, "Sales Rep Region"])
+    answered(root / "exports")
+    assert read_definition("ours").fields == {"deals": {"creation": ("sales_rep_region",)}}
+
+
 def test_others_who_sell_are_left_out(root: Path) -> None:
     put(root / "exports", rows(600, **dict.fromkeys(SELLERS, PEOPLE)), [*HEAD, *SELLERS])
     answered(root / "exports")

@@ -30,6 +30,9 @@ _SELLER = re.compile(  # a column of deals that says who sells; in a survey the 
     r"ansprechpartner(in)?|bearbeiter(in)?|vendeur|responsable|vendedora?|verkoper)([^a-z]|$)",
     re.IGNORECASE,
 )
+_OF_SELLERS = re.compile(
+    r"\b(team|region|territory|group|type|role|level|abteilung|gebiet|gruppe|rolle)$", re.IGNORECASE
+)
 _PERSONAL = re.compile(f"{EMAIL}|{TELEPHONE}")
 _YOUNG_DAYS, _FEWEST, _OLDEST_YOUNG = 14, 30, 42
 _FILLED, _MOST_LEVELS, _MOST_FIELDS = 0.6, 30, 25
@@ -86,7 +89,8 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
         return "", "kept by the system, or a forecast: it changes with the deal", True
     if tells_of_a_person(column, texts):
         return "", "may tell of a person", True
-    if kind == "text" and _SELLER.search(column.replace("_", " ")):
+    called = column.replace("_", " ")
+    if kind == "text" and _SELLER.search(called) and not _OF_SELLERS.search(called):
         return "", "may tell of a person", True
     if kind in ("date", "month", "time"):
         return "", "a day", True
