@@ -78,6 +78,7 @@ NO_COMPARISON = (
     "may be false at most, on average",  # a bound on how many lines hold falsely: no group beside another
     "more are qualified but not handed off",
     " a deal gets from ",  # a field may be called "more of a product"
+    "They are cut above all by: ",
     "or more (",
 )
 

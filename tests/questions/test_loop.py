@@ -60,12 +60,16 @@ def test_nothing_known_later_moves_a_plan(described: OpenPeriod) -> None:
     assert described.people()["answered_on"].max() < pd.Timestamp(2025, 4, 1)
 
 
-def test_each_persona_is_called_by_a_rank_of_its_own(out: Path) -> None:
+def test_each_persona_is_called_in_the_order_of_the_list_and_those_drawn_last(out: Path) -> None:
     playbook, _ = pages.document("sales_playbook", "harbor", DRIFTS_IN, out)
     listed = next(piece for piece in playbook.pieces if getattr(piece, "title", "") == "Whom to call next").tables[0]
     file = pd.read_csv(out / "harbor" / DRIFTS_IN / "call-list.csv")
-    mine = file.loc[file["persona"] == playbook.dossier.chosen, "record_id"].head(10)
-    assert [row[:2] for row in listed.rows] == [(str(place), name) for place, name in enumerate(mine, start=1)]
+    mine = file[file["persona"] == playbook.dossier.chosen]
+    mine = mine.sort_values(
+        ["arm", "rank"], ascending=[False, True], key=lambda of: of == "ranked" if of.name == "arm" else of
+    )
+    wanted = mine.head(10)[["rank", "record_id"]].astype(str).to_numpy().tolist()
+    assert [list(row[:2]) for row in listed.rows] == wanted
 
 
 def test_families_hold_every_comparison_once(described: OpenPeriod, ended: OpenPeriod) -> None:

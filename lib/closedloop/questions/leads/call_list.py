@@ -235,7 +235,7 @@ def usual_wait(situation: Situation, prospects: Prospects) -> tuple[int, int]:
     if situation.view.has("deals") and "lead_id" in situation.deals:
         opened_on = column(situation.deals, "created_on").groupby(situation.deals["lead_id"]).min()
         has_deal = rows["lead_id"].isin(opened_on.index)
-        went_on = went_on.fillna(rows["lead_id"].map(opened_on))
+        went_on = went_on.fillna(pd.to_datetime(opened_on.reindex(rows["lead_id"]).set_axis(rows.index)))
     is_gone, is_lost = went_on.notna(), is_given_up(rows)
     given_up = column(rows, "recycled_on").where(is_lost).fillna(column(rows, "disqualified_on"))
     until = went_on.fillna(given_up).fillna(pd.Timestamp(situation.on))
