@@ -50,4 +50,4 @@ def test_days_to_come_are_told_by_the_clock(tiny_market: TinyMarket, monkeypatch
         monkeypatch.setattr(NOW, lambda _: now)  # noqa: B023
         _, _, texts = dated(tiny_market, DAYS[:60])
         assert len(texts) == (n > 0) and sum(text.count(" (1)") for text in texts) == n
-        assert not n or texts[0].startswith(f"holds days to come, and today is {now}: 2024-05-")
+        assert not n or texts[0].startswith(f"held days to come when it was imported, on {now}: 2024-05-")

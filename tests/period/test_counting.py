@@ -112,6 +112,10 @@ def test_shares_are_of_all_that_record_it_those_with_a_rare_level_too() -> None:
     found = share_counts(levels(rows, ["size"], RARE), subjects).set_index(["subject", "level"]).sort_index()
     assert found.index.tolist() == [("p", "large"), ("p", "small"), ("q", "large"), ("q", "small")]
     assert found.loc[("p", "large"), ["k", "n", "k_rest", "n_rest"]].tolist() == [15, 20, 8, 20]
+    titles = levels(pd.DataFrame({"title": [f"t{i}" for i in range(40)]}), ["title"], RARE)
+    weights = pd.Series([1.0, 2.0] * 20)
+    for given in (None, weights):
+        assert share_counts(titles, subjects, given).empty, "each of its levels is rare"
 
 
 def test_share_counts_leave_out_groups_under_ten() -> None:

@@ -173,7 +173,10 @@ def test_who_is_known_for_longer_is_on_a_list_of_its_own(planned: SimpleNamespac
     assert old["score"].isna().all(), "the score's chance is that of a lead that just came"
     assert figures(planned)["n_wake_up"] == len(old)
     said = repr(planned.calls.sentence).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"known for more than {oldest:.0f} days: warm them up first, or give them back. By then 19 of 20 of" in said
+    assert (
+        f"known for more than {oldest:.0f} days: warm them up first, or give them back. By then at least 19 of 20 of"
+        in said
+    )
 
 
 def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_score(planned: SimpleNamespace) -> None:
@@ -183,7 +186,7 @@ def test_the_bottom_line_tells_who_came_who_waits_and_whether_to_rely_on_the_sco
     assert 50 < waits < 200
     assert line == (
         f"- {n:,} leads came or were handed off in 2024-q2 to 2025-q1; "
-        f"{waits:,} records of 2025-q1 that wait are on the list to call. "
+        f"{waits:,} records that wait in 2025-q1 are on the list to call. "
         "Lead score: usable."
     )
 

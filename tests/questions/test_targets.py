@@ -215,6 +215,10 @@ def test_who_was_met_in_a_good_period_is_not_stronger_for_it() -> None:
     assert found is not None
     assert found.estimate.tolist() == pytest.approx([0.4, 0.4], abs=0.01)
     assert found.n.tolist() == [400, 400]
+    others = deals.head(60).assign(segment=np.nan, outcome="won", period="q1")
+    with_others = of_deals("win_rate", pd.concat([deals, others], ignore_index=True), ["0", "1"])
+    assert with_others is not None
+    assert with_others.estimate.tolist() == pytest.approx(found.estimate.tolist()), "nobody's deals move no segment"
 
 
 def test_scores_are_made_again_of_other_outcomes(planned: Researched) -> None:

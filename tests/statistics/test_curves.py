@@ -81,8 +81,9 @@ def test_none_or_all_have_the_interval_of_a_rate_of_what_is_known():
     ages, ends = [1] * 20 + [5] * 40 + [8] * 10, ["open"] * 20 + ["lost"] * 40 + ["open"] * 10
     curve = win_curve(ages, ends, at_days=[5]).set_index("cause")
     assert curve.loc["won", ["low", "high"]].tolist() == pytest.approx([part[()] for part in wilson(0, 50)])
-    every = win_curve([2, 3], ["won", "won"], at_days=[3]).set_index("cause")
-    assert every.loc["won", ["low", "high"]].tolist() == pytest.approx([part[()] for part in wilson(2, 2)])
+    for n in (2, 5, 7, 10, 14, 50, 100):  # the sum of so many shares is 1 only nearly
+        every = win_curve(range(1, n + 1), ["won"] * n, at_days=[n]).set_index("cause")
+        assert every.loc["won", ["low", "high"]].tolist() == pytest.approx([part[()] for part in wilson(n, n)])
 
 
 def test_boundaries_of_the_curve():

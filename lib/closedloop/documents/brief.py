@@ -104,6 +104,8 @@ class CampaignBrief(Document):
         lines = dossier.plan[dossier.plan["subject"].isin(["market", dossier.chosen]) & ~is_stopped]
         ahead = planned_tests(lines, dossier.words)
         why_none = dossier.steps["leads"].missing.get("tests", NO_OPEN_LINES)
+        if (is_stopped & (dossier.plan["cell"] == "tests")).any():
+            why_none = "What could be tested is on channels to stop."
         sentence = assumed(dossier.texts("value_proposition"), 2)
         return self._shown(
             Part("The one sentence", sentence, empty=f"No value proposition. {NO_TEXTS}"),

@@ -305,7 +305,8 @@ class SalesPlaybook(Document):
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
         intro = f"Score: {verdict}. Ranks are those of the whole list." if verdict else ""
-        intro += " Slot random: drawn by lot, so that another order can be judged." if is_drawn.any() else ""
+        has_drawn = "slot" in mine and mine["slot"].eq("random").any()
+        intro += " Slot random: drawn by lot, so that another order can be judged." if has_drawn else ""
         has_points = "points" in mine and mine["points"].notna().any()
         is_of_leads = has_points and self.dossier.result("leads", "prospects") == "leads"
         intro += " Points are those of the card for leads, not for deals." if is_of_leads else ""
@@ -313,7 +314,7 @@ class SalesPlaybook(Document):
         asked = ("Deal or lead", "What they said first", "Objection", "What helped", "What was missing")
         slip = [Line(f"{field}: ______") for field in asked]
         after = "Two minutes after a talk; it becomes a note, and next period's playbook."
-        called = Part("Whom to call next", (), shown, "No open lead of this persona is known.", intro, True)
+        called = Part("Whom to call next", (), shown, "No lead of this persona is on the list to call.", intro, True)
         return self._shown(called, Part("Feedback slip", slip, intro=after, is_internal=True))
 
     @property

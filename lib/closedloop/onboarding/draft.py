@@ -21,15 +21,15 @@ _WORD = re.compile(r"[\W_]+")
 
 def plain_label(column: str) -> str:
     """A column's name as people read it, without what a system puts before it."""
-    found = column.casefold().strip()
+    found = column.lower().strip()
     for prefix in systems()["prefixes"]:
         found = found.removeprefix(prefix)
-    return found.strip() or column.casefold()
+    return found.strip() or column.lower()
 
 
 def slug(column: str) -> str:
     """A column's name as the contract writes names."""
-    found = _WORD.sub("_", plain_label(column)).strip("_") or "column"
+    found = _WORD.sub("_", plain_label(column).casefold()).strip("_") or "column"
     return f"c_{found}" if found[0].isdigit() else found
 
 

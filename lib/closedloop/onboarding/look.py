@@ -140,7 +140,8 @@ def _table(content: bytes, settings: dict[str, Any], path: Path) -> Records:
                 raise
             continue
         width = sum(map(bool, records.header))
-        if width > best and (best <= _NARROW or _are_names(records)):
+        is_of_groups = found is not None and sum(not name for name in found.header) > 1
+        if width > best and (best <= _NARROW or (is_of_groups and _are_names(records))):
             best, found = width, records
             settings.update({"skip_lines": skipped} if skipped else {})
         if best > _NARROW and (records is not found or all(records.header)):

@@ -40,6 +40,7 @@ _LESS_OFTEN = 0.1  # share by which the young may be filled less often
 _ALIKE = 0.95
 _POINTS, _RATE = 0.05, 0.10
 _PEOPLE, _FIRST_NAMES = 0.8, 0.25  # of the values are written like names, and begin with a first name that is known
+_OF_PEOPLE = "its values look like names of people"
 _TELLING = 0.4  # Cramer's V of a column that nearly tells won from lost
 
 
@@ -99,14 +100,16 @@ def _known(column: str, texts: pd.Series, kind: str, deals: pd.DataFrame, on_dea
     is_open, young, early = (deals["outcome"] == "open").to_numpy(), *deals[["is_young", "is_early"]].to_numpy().T
     ended, old = early & ~is_open, early & ~young
     on_open, on_closed = (float(texts[rows].notna().mean()) if rows.any() else 0.0 for rows in (is_open, ended))
+    is_of_people = kind == "text" and are_people(texts)
     if on_deals and is_open.any() and on_closed > 0.1 and on_open < 0.2 * on_closed:
-        return "close", f"filled on {on_closed:.0%} of the closed deals and {on_open:.0%} of the open ones", True
+        why = f"filled on {on_closed:.0%} of the closed deals and {on_open:.0%} of the open ones"
+        return ("", _OF_PEOPLE, False) if is_of_people else ("close", why, True)
     if filled < _FILLED:
         return "", f"filled on {filled:.0%} only", True
     if kind == "text" and levels > _MOST_LEVELS:
         return "", f"{levels} values; {_MOST_LEVELS} at most are compared", True
-    if kind == "text" and are_people(texts):
-        return "", "its values look like names of people", False
+    if is_of_people:
+        return "", _OF_PEOPLE, False
     counted = f"{young.sum()} young open deals and {old.sum()} before the first period"
     if min(young.sum(), old.sum()) < _FEWEST:
         return "", f"{counted}; {_FEWEST} of both would show when it is filled", False

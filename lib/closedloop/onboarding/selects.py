@@ -229,8 +229,8 @@ def _stages_only(of: _Select, also: str = "") -> str:
 
 def _select_deals(draft: Draft) -> str:
     of = _Select(draft, "deals")
-    ends = (("is_won", "won"), ("is_closed", "lost"))
-    flags = [f"when {of.raw(role)} then '{meaning}'" for role, meaning in ends if of.has(role)]
+    told = (("is_won", "won"), ("is_closed", "lost"))
+    flags = [f"when {of.raw(role)} then '{meaning}'" for role, meaning in told if of.has(role)]
     said = of.raw(draft.said_by) if draft.said_by else f"case {' '.join(flags)} else 'open' end"
     of.add(of.key("deal_id", "D"), "deal_id")
     if of.has("created_on"):
@@ -257,10 +257,11 @@ def _select_deals(draft: Draft) -> str:
     if of.has("team"):
         of.plain("team", "rep_team")
     of.add(said, "outcome")
-    _money(of, said)
+    ends = _ends(of, said)
+    _money(of, said, ends)
     if of.has("loss_reason"):
         of.add(f"case when {_means(said)} in ('lost', 'no_decision') then {of.raw('loss_reason')} end", "loss_reason")
-    _days(of, said)
+    _days(of, said, ends)
     for role in ("pipeline", "type"):
         if of.has(role):
             of.plain(role, slug(of.export.columns[role]))
@@ -279,10 +280,10 @@ def _is_over(text: str) -> str:
     return f"coalesce({_means(text)} <> 'open', false)"
 
 
-def _money(of: _Select, said: str) -> None:
+def _money(of: _Select, said: str, days: list[str]) -> None:
+    """The amounts, in another currency by the day on which the deal ended, one that is open by the day it began."""
     if not (of.has("amount") or of.has("amount_converted")):
         return
-    days = _ends(of, said)
     day = days[0] if len(days) == 1 else f"coalesce({', '.join(days)})" if days else "null"
     if of.has("created_on"):  # no rate is known of a day to come
         begun = of.day("created_on")
@@ -310,23 +311,25 @@ def _entered(of: _Select, columns: Mapping[str, str]) -> str:
 
 
 def _ends(of: _Select, said: str) -> list[str]:
-    """The days in the deals' file that say when one ended, those first that count where there are several."""
+    """The days that say when a deal ended, those first that count where there are several.
+
+    Its entry into a closed stage, else when it was won or lost, else the close date.
+    """
+    recorded = list[str]()
+    if "stage_history" in of.draft.exports:
+        of.joins.append(f"left join _closed on _closed.deal_id = {of.id('deal_id')}")
+        recorded.append("_closed.closed_on")
     ends = {stage: _entered(of, columns) for stage, columns in of.export.entered.items() if not of.draft.is_open(stage)}
     days = [of.day(role) for role in ("won_on", "lost_on", "closed_on", "close_on") if of.has(role)]
     if of.draft.said_by == "stage":  # a deal that was won, opened again and lost ended when it was lost
-        return [
-            f"case when lower({said}) = lower({as_text(stage)}) then {day} end" for stage, day in ends.items()
-        ] + days
-    return ([f"greatest({', '.join(ends.values())})"] if ends else []) + days
+        entered = [f"case when lower({said}) = lower({as_text(stage)}) then {day} end" for stage, day in ends.items()]
+    else:
+        entered = [f"greatest({', '.join(ends.values())})"] if ends else []
+    return recorded + entered + days
 
 
-def _days(of: _Select, said: str) -> None:
-    """The end of a deal: its entry into a closed stage, else when it was won or lost, else the close date."""
-    days = list[str]()
-    if "stage_history" in of.draft.exports:
-        of.joins.append(f"left join _closed on _closed.deal_id = {of.id('deal_id')}")
-        days.append("_closed.closed_on")
-    days += _ends(of, said)
+def _days(of: _Select, said: str, days: list[str]) -> None:
+    """The end of a deal that is over, and the forecast of one that is not."""
     if days:
         of.add(f"case when {_is_over(said)} then coalesce({', '.join(days)}) end", "closed_on")
     forecast = "expected_close_on" if of.has("expected_close_on") else "close_on"

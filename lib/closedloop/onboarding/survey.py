@@ -37,8 +37,7 @@ def asked(draft: Draft) -> list[Asked]:
     if "respondents" not in draft.exports:
         return []
     export, found, taken = draft.exports["respondents"], list[Asked](), set[str]()
-    labels = {row["column"]: labels_in(row["meaning"]) for row in draft.answers["values"].rows
-              if row["table"] == "respondents"}  # fmt: skip
+    labels = _labels(draft)
     for column in _answers(export):
         texts, label = pd.Series(export.look.texts[column], dtype=object), export.look.said.get(column, column)
         kind = "text" if labels.get(column) else export.look.kinds[column]
@@ -61,11 +60,19 @@ def unasked(draft: Draft) -> list[Moment]:
         return []
     export, used = draft.exports["respondents"], {one.column for one in asked(draft)}
     texts = {column: pd.Series(export.look.texts[column], dtype=object) for column in _answers(export)}
+    kinds = export.look.kinds | dict.fromkeys(_labels(draft), "text")
     return [
-        Moment("respondents", column, "", _why_not(column, own, export.look.kinds[column]))
+        Moment("respondents", column, "", _why_not(column, own, kinds[column]))
         for column, own in texts.items()
         if column not in used
     ]
+
+
+def _labels(draft: Draft) -> dict[str, Labels]:
+    """What the codes of the survey's columns mean, of those that have any."""
+    rows = [row for row in draft.answers["values"].rows if row["table"] == "respondents"]
+    found = {row["column"]: labels_in(row["meaning"]) for row in rows}
+    return {column: labels for column, labels in found.items() if labels}
 
 
 def _role(texts: pd.Series, kind: str) -> str:

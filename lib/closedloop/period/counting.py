@@ -214,7 +214,10 @@ def share_counts(rows: pd.DataFrame, subjects: pd.Series, weights: pd.Series | N
         if set(table.columns) <= {"yes", "no"}:  # one question, one look
             table = table.reindex(columns=["yes"], fill_value=0)
         tall = table.rename_axis(index="subject", columns="level").reset_index().melt("subject", value_name="k")
-        tall = tall[tall["level"] != RARE].assign(field=name, n=tall["subject"].map(known))
+        tall = tall[tall["level"] != RARE]
+        if tall.empty:  # each of its levels is rare
+            continue
+        tall = tall.assign(field=name, n=tall["subject"].map(known))
         totals = tall["level"].map(column_sums).fillna(0)
         tall = tall.assign(k_rest=totals - tall["k"], n_rest=known.sum() - tall["n"])
         tables.append(tall if weights is None else _weighted(tall, rows[name], subjects, weights.to_numpy(dtype=float)))

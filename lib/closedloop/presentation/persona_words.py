@@ -282,7 +282,7 @@ def edit_evidence(entry: Change) -> str:
         return "a decision, not a finding"
     if entry.edit in (SIGNAL, WITHDRAW):
         q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
-        return f"n = {numbers.count(entry.n)}{q}, deals {span(vars(entry))}"
+        return f"n = {numbers.count(entry.n)}{q}{_when(entry)}"
     of = {RETIRE: "of all deals", SPLIT: "won, were periods alike"}.get(entry.edit, "won")
     is_same = entry.baseline is not None and numbers.rate(entry.estimate) == numbers.rate(entry.baseline)
     rate = numbers.fine_rate if is_same else numbers.rate  # where both would read the same
@@ -291,7 +291,12 @@ def edit_evidence(entry: Change) -> str:
     against = "" if entry.baseline is None else f" against {rate(entry.baseline)}"
     against += " that a persona needs" * (entry.edit == RETIRE)
     q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
-    return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}, deals {span(vars(entry))}"
+    return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}{_when(entry)}"
+
+
+def _when(entry: Change) -> str:
+    """The periods of the deals behind an entry, as far as it has them."""
+    return f", deals {span(vars(entry))}" if entry.first_period else ""
 
 
 def diff(before: PersonaSet, after: PersonaSet, words: Words, sizes: Sequence[Sizes] = ({}, {})) -> str:

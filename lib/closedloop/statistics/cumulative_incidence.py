@@ -41,6 +41,7 @@ def median(values: ArrayLike, level: float = 0.90) -> dict[str, float]:
 Floats = NDArray[np.float64]
 
 CAUSES = OUTCOMES[:3]
+_ROUNDING = 1e-9
 _COLUMNS = ("day", "cause", "estimate", "low", "high", "n_at_risk")
 
 
@@ -76,6 +77,7 @@ def win_curve(
         np.where(unknown, np.nan, np.hstack([np.zeros((len(CAUSES), 1)), part])[:, row])
         for part in (curve.estimate, curve.variance)
     )
+    estimate = np.where(np.abs(estimate - 1) < _ROUNDING, 1.0, estimate)  # a sum of many shares
     inside = np.where((estimate > 0) & (estimate < 1), estimate, np.nan)  # log(-log F) stays inside 0..1
     reach = scipy.stats.norm.isf((1 - level) / 2) * np.sqrt(np.maximum(variance, 0.0)) / (inside * np.log(inside))
     ends_inside = inside ** np.exp(-reach), inside ** np.exp(reach)

@@ -48,7 +48,7 @@ def last_day(connection: duckdb.DuckDBPyConnection, present: Present) -> str | N
     for place in reversed(range(len(gaps))):
         n_behind += counted[days[place + 1]]
         is_hardly_any = gaps[place] > _ALONE_DAYS and n_behind < _ALONE_SHARE * counted.total()
-        if is_hardly_any or (_are_far(gaps, place, n_behind, counted) and gaps[place] > _YEAR):
+        if is_hardly_any or (gaps[place] > _YEAR and _are_far(gaps, place, n_behind, counted)):
             last = place
     return days[last].isoformat() if days else None
 
@@ -81,5 +81,6 @@ def _gaps(days: Sequence[date]) -> list[int]:
 
 def _are_far(gaps: Sequence[int], place: int, n_behind: int, counted: Counter[date]) -> bool:
     """Are the one or two events behind a gap far from all others, as nothing before it is? Few events tell nothing."""
-    is_long = gaps[place] > max(_ALONE_DAYS, _TIMES * max(gaps[:place], default=0))
-    return is_long and n_behind <= _FEW and counted.total() >= _FEWEST
+    if n_behind > _FEW or counted.total() < _FEWEST:
+        return False
+    return gaps[place] > max(_ALONE_DAYS, _TIMES * max(gaps[:place], default=0))

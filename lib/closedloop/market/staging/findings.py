@@ -165,7 +165,7 @@ def _to_come(
             query = f"select {column}, count(*) from {table} where {column} > $now group by 1 order by 2 desc, 1"
             if days := connection.execute(query, {"now": now}).fetchall():
                 n, shown = sum(n for _, n in days), ", ".join(f"{day} ({n:,})" for day, n in days[:_MOST_SHOWN])
-                yield Finding(table, column, f"holds days to come, and today is {now}: {shown}", n,
+                yield Finding(table, column, f"held days to come when it was imported, on {now}: {shown}", n,
                               "what has not happened counts as done, and periods to come may be told as over",
                               "mend the days in the source; a forecast belongs into expected_close_on")  # fmt: skip
 

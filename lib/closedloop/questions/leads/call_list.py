@@ -235,7 +235,8 @@ def usual_wait(situation: Situation, prospects: Prospects) -> tuple[int, int]:
     if situation.view.has("deals") and "lead_id" in situation.deals:
         opened_on = column(situation.deals, "created_on").groupby(situation.deals["lead_id"]).min()
         has_deal = rows["lead_id"].isin(opened_on.index)
-        went_on = went_on.fillna(pd.to_datetime(opened_on.reindex(rows["lead_id"]).set_axis(rows.index)))
+        first_opened = pd.to_datetime(opened_on.reindex(rows["lead_id"]).set_axis(rows.index))
+        went_on = went_on.where(~(went_on > first_opened), first_opened).fillna(first_opened)
     is_gone, is_lost = went_on.notna(), is_given_up(rows)
     given_up = column(rows, "recycled_on").where(is_lost).fillna(column(rows, "disqualified_on"))
     until = went_on.fillna(given_up).fillna(pd.Timestamp(situation.on))
@@ -311,13 +312,18 @@ def _headline(scored: Answer, shown: Evidence) -> list[Sentence]:
     whole = shown.ledger[shown.ledger["among"].fillna("") == ""]
     came, waits = first(whole, measure="n_reached", level="inquiry"), shown.first("n_listed")
     known = "No leads are known" if scored.table_name == "deals" else "Fewer than ten leads are known"
-    known = known if came is None else f"{value(came, shown.words)} leads came or were handed off in {span(came)}"
+    known = known if came is None else f"{value(came, shown.words)} leads came or were handed off{_of_periods(came)}"
     waiting = "nobody waits to be called"
     if waits is not None:
-        who = "that come in this period" if shown.result("is_arriving") else f"of {span(waits)} that wait"
+        who = "that come in this period" if shown.result("is_arriving") else f"that wait{_of_periods(waits)}"
         waiting = f"{_of_all(waits)} records {who} are on the list to call"
     cited = [claim for claim in (came, waits) if claim is not None]
     return [stating(f"{known}; {waiting}. Lead score: {score_verdict(scored.evidence)}.", *cited)]
+
+
+def _of_periods(claim: Claim) -> str:
+    """The periods that a claim is of; nothing where the source has none."""
+    return "" if claim["first_period"] == "all" else f" in {span(claim)}"
 
 
 def _show(shown: Evidence, title: str) -> Sequence[Piece]:
@@ -363,7 +369,7 @@ def _show_old(shown: Evidence, title: str) -> Sequence[Piece]:
     learned = ""
     if not numbers.is_missing(oldest["n"]):
         gone = f"{numbers.count(oldest['n'])} {oldest['source_table']}"
-        learned = f" By then 19 of 20 of the {gone} that went on had done so."
+        learned = f" By then at least 19 of 20 of the {gone} that went on had done so."
     text = (
         f"{value(n, shown.words)} open ones are known for more than {value(oldest, shown.words)}: warm them up first, "
         f"or give them back.{learned} The file wake-up-list.csv holds them all."

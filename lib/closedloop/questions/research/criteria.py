@@ -229,7 +229,8 @@ def of_deals(name: str, deals: pd.DataFrame, ids: list[str]) -> Value | None:
     """
     hit, is_won = won(deals).dropna().astype(float), deals["outcome"] == "won"
     if name == "win_rate":
-        known = deals.loc[hit.index]
+        known = deals.loc[hit.index].dropna(subset="segment")
+        hit = hit[known.index]
         table = counts(known, ["segment"], hit, known["period"]).set_index("level").reindex(ids)
         base, total = hit.mean(), table["n"].sum()
         k, n = standardised(table["k"], table["n"], table["expected"], table["contrast"], base, total)
