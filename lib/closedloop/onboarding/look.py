@@ -14,7 +14,16 @@ from typing import Any
 
 from closedloop.errors import SourceError, allowed
 from closedloop.market.definition import zone
-from closedloop.market.reading.containers import content_of, decoded, eight_bit, kind_of, rows_of, unpacked, utf_16
+from closedloop.market.reading.containers import (
+    cells_of,
+    content_of,
+    decoded,
+    eight_bit,
+    kind_of,
+    records_below,
+    unpacked,
+    utf_16,
+)
 from closedloop.market.reading.database import Snapshots, table_rows
 from closedloop.market.reading.lines import Cut, Cutter, Records, own_names, split
 from closedloop.market.reading.values import ORDERS, Style, read
@@ -131,10 +140,10 @@ def pattern(path: Path) -> str:
 
 def _table(content: bytes, settings: dict[str, Any], path: Path) -> Records:
     """The records of a workbook or a Parquet file, below the titles that may stand above its header."""
-    best, found = 0, None
+    best, found, rows = 0, None, cells_of(content, settings.get("sheet"), path.name, "[sources]")
     for skipped in range(_MOST_TITLES):
         try:
-            records = rows_of(content, settings.get("sheet"), skipped, ".", path.name, "[sources]")
+            records = records_below(rows, skipped, ".", path.name, "[sources]")
         except SourceError:
             if found is None and skipped == _MOST_TITLES - 1:
                 raise

@@ -122,7 +122,16 @@ def lines_with(sign: str, text: str) -> list[int]:
 
 def rows_of(content: bytes, sheet: str | None, skip_lines: int, decimal: str, place: str, setting: str) -> Records:
     """The records of a workbook's sheet or a Parquet file; cells as text that is read back as the same value."""
-    rows = _parquet(content, place) if kind_of(content) == "parquet" else _sheet(content, sheet, place, setting)
+    return records_below(cells_of(content, sheet, place, setting), skip_lines, decimal, place, setting)
+
+
+def cells_of(content: bytes, sheet: str | None, place: str, setting: str) -> list[Sequence[Any]]:
+    """Every row of a workbook's sheet or a Parquet file, as it holds them."""
+    return list(_parquet(content, place) if kind_of(content) == "parquet" else _sheet(content, sheet, place, setting))
+
+
+def records_below(rows: Sequence[Sequence[Any]], skip_lines: int, decimal: str, place: str, setting: str) -> Records:
+    """The records below the header that follows on ``skip_lines`` rows. Errors: SourceError where that row is empty."""
     numbered = [(number, [as_text(cell, decimal) for cell in row]) for number, row in enumerate(rows, 1)]
     if len(numbered) <= skip_lines or not any(numbered[skip_lines][1]):
         raise SourceError(f"{place}, row {skip_lines + 1} is empty; it must be the header; skip_lines, {setting}")
