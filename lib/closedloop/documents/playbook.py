@@ -300,13 +300,13 @@ class SalesPlaybook(Document):
         frame = self.dossier.table("leads", "next_leads")
         mine = frame[frame["persona"] == self.dossier.chosen] if len(frame) else frame
         is_drawn = mine["slot"] == "random" if "slot" in mine else pd.Series(False, index=mine.index)
-        mine = pd.concat([mine[~is_drawn], mine[is_drawn]]).head(most)
+        mine = mine.loc[is_drawn.sort_values(kind="stable").index].head(most)
         hidden = ("persona", "score")
         shown = [record_table(mine, self.dossier.words, without=hidden, limit=most)] if len(mine) else []
         verdict = self.dossier.result("leads", "score_verdict")
         intro = f"Score: {verdict}. Ranks are those of the whole list." if verdict else ""
-        has_drawn = "slot" in mine and mine["slot"].eq("random").any()
-        intro += " Slot random: drawn by lot, so that another order can be judged." if has_drawn else ""
+        is_any_drawn = is_drawn[mine.index].any()
+        intro += " Slot random: drawn by lot, so that another order can be judged." if is_any_drawn else ""
         has_points = "points" in mine and mine["points"].notna().any()
         is_of_leads = has_points and self.dossier.result("leads", "prospects") == "leads"
         intro += " Points are those of the card for leads, not for deals." if is_of_leads else ""

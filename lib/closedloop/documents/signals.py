@@ -72,7 +72,7 @@ def _in_force(dossier: Dossier) -> list[Signal]:
 def _has_everybody(dossier: Dossier, signal: Signal) -> bool:
     """Have hardly any of the persona's deals another level, so that the signal tells none of them from the others?"""
     own = _own_count(dossier, signal)
-    return own is not None and own["n"] - own["estimate"] < max(LEAST_SHOWN, LEAST_COVERED * own["n"])
+    return own is not None and not _leaves_others(own["estimate"], own["n"])
 
 
 def _own_count(dossier: Dossier, signal: Signal) -> Claim | None:
@@ -89,7 +89,12 @@ def tells_apart(dossier: Dossier, field: str, level: str) -> bool:
     held = dossier.table("personas", "held")
     own = held[(held["persona"] == dossier.chosen) & (held["field"] == field)] if len(held) else held
     n, of = (0, 0) if own.empty else (own.loc[own["level"] == level, "n"].sum(), own["n"].sum())
-    return own.empty or bool(n >= LEAST_SHOWN and of - n >= max(LEAST_SHOWN, LEAST_COVERED * of))
+    return own.empty or bool(n >= LEAST_SHOWN and _leaves_others(n, of))
+
+
+def _leaves_others(n: float, of: float) -> bool:
+    """Are enough of them left that have another level: ten, and one in twenty?"""
+    return of - n >= max(LEAST_SHOWN, LEAST_COVERED * of)
 
 
 def _buyer_fields(dossier: Dossier) -> set[str]:

@@ -29,8 +29,13 @@ TOO_FEW = f"{ONLY_WON} Until then leads are followed until they are won; fewer t
 
 def first_won(deals: pd.DataFrame, leads: pd.DataFrame) -> pd.Series:
     """The day on which the first deal of each lead was won; missing where none was."""
-    won_on = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
-    return won_on.reindex(leads["lead_id"]).set_axis(leads.index)
+    return first_day(deals[deals["outcome"] == "won"], "closed_on", leads)
+
+
+def first_day(deals: pd.DataFrame, name: str, leads: pd.DataFrame) -> pd.Series:
+    """The first of the days ``name`` among the deals of each lead; missing where none has one."""
+    days = column(deals, name).groupby(deals["lead_id"]).min()
+    return pd.to_datetime(days.reindex(leads["lead_id"]).set_axis(leads.index))
 
 
 @lru_cache(maxsize=4)  # several verbs read the same leads
@@ -57,8 +62,8 @@ def deal_records(situation: Situation) -> tuple[pd.Timestamp, pd.Timestamp]:
     if not has_days(situation) or not situation.view.has("leads", "deals") or "lead_id" not in situation.deals:
         return ALL_DAYS
     leads, deals = _known_leads(situation), situation.deals
-    ended = deals[deals["outcome"] != "open"].groupby("lead_id")["closed_on"].min()
-    return recorded_between(situation, came(leads), ended.reindex(leads["lead_id"]).set_axis(leads.index))
+    ended = first_day(deals[deals["outcome"] != "open"], "closed_on", leads)
+    return recorded_between(situation, came(leads), ended)
 
 
 def has_days(situation: Situation) -> bool:

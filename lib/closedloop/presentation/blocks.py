@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from closedloop.presentation import numbers
+
 _MADE_OF = ("first_period", "last_period", "source_table", "measure")
 # measures of rows that were left out when what they judge was learned
 _LEFT_OUT = (
@@ -170,8 +172,7 @@ class Table:
             rest = zip(row[1:], places[1:], strict=True)
             cells = "".join(f"<td{place}>{escape(cell)}</td>" for cell, place in rest)
             body += f"<tr{citing(ids)}>{first}{cells}</tr>"
-        are = "more row is" if self.n_left_out == 1 else "more rows are"
-        more = f"{self.n_left_out} {are} in the stored table." if self.n_left_out else ""
+        more = numbers.left_out(self.n_left_out, "in the stored table")
         said = " ".join(part for part in (self.caption, more) if part)
         caption = f"<caption>{escape(said)}</caption>" if said else ""
         return f'<table class="data">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -280,8 +280,7 @@ def _formatter(unit: str, currency: str) -> FuncFormatter:
 
 
 def _left_out(rows: pd.DataFrame, where: str) -> str:
-    n = len(rows) - MOST_ROWS
-    return f"{n} more {'row is' if n == 1 else 'rows are'} {where}." if n > 0 else ""
+    return numbers.left_out(len(rows) - MOST_ROWS, where)
 
 
 def _ids(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ def rates_apart(one: Any, other: Any) -> tuple[str, str]:
     return told if told[0] != told[1] else (fine_rate(one), fine_rate(other))
 
 
+def left_out(n: int, where: str) -> str:
+    """That more rows are elsewhere, nothing where none are: "1 more row is in the ledger."."""
+    return f"{plural(n, 'more row')} {'is' if n == 1 else 'are'} {where}." if n > 0 else ""
+
+
 def points(value: Any) -> str:
     """A difference of two fractions in points: 0.11 -> "11 points"; the sign is left to the sentence."""
     if is_missing(value):

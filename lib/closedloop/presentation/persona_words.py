@@ -280,17 +280,15 @@ def edit_evidence(entry: Change) -> str:
         return "the duel"
     if entry.estimate is None:
         return "a decision, not a finding"
+    q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
     if entry.edit in (SIGNAL, WITHDRAW):
-        q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
         return f"n = {numbers.count(entry.n)}{q}{_when(entry)}"
     of = {RETIRE: "of all deals", SPLIT: "won, were periods alike"}.get(entry.edit, "won")
-    is_same = entry.baseline is not None and numbers.rate(entry.estimate) == numbers.rate(entry.baseline)
-    rate = numbers.fine_rate if is_same else numbers.rate  # where both would read the same
-    found = f"{rate(entry.estimate)} {of}"
+    found, base = numbers.rates_apart(entry.estimate, entry.baseline)
+    found = f"{found} {of}"
     interval = "" if entry.low is None else f"{numbers.interval(entry.low, entry.high, 'rate', '')}, "
-    against = "" if entry.baseline is None else f" against {rate(entry.baseline)}"
+    against = "" if entry.baseline is None else f" against {base}"
     against += " that a persona needs" * (entry.edit == RETIRE)
-    q = "" if entry.q is None else f", q = {numbers.plain(entry.q)}"
     return f"{found} ({interval}n = {numbers.count(entry.n)}){against}{q}{_when(entry)}"
 
 

@@ -14,7 +14,7 @@ from closedloop.market.files import write_atomic
 from closedloop.market.periods import EPOCH, FOREVER
 from closedloop.market.where import meeting
 from closedloop.period.counting import LEAST_SHOWN, column
-from closedloop.period.lead_records import is_given_up
+from closedloop.period.lead_records import first_day, is_given_up
 from closedloop.period.situation import Situation
 from closedloop.period.store import as_csv
 from closedloop.personas.persona_set import PersonaSet
@@ -233,10 +233,8 @@ def usual_wait(situation: Situation, prospects: Prospects) -> tuple[int, int]:
         return _UNTOLD, 0
     went_on, has_deal = column(rows, "sales_qualified_on"), pd.Series(False, index=rows.index)
     if situation.view.has("deals") and "lead_id" in situation.deals:
-        opened_on = column(situation.deals, "created_on").groupby(situation.deals["lead_id"]).min()
-        has_deal = rows["lead_id"].isin(opened_on.index)
-        first_opened = pd.to_datetime(opened_on.reindex(rows["lead_id"]).set_axis(rows.index))
-        went_on = went_on.where(~(went_on > first_opened), first_opened).fillna(first_opened)
+        has_deal = rows["lead_id"].isin(situation.deals["lead_id"].dropna())
+        went_on = pd.concat([went_on, first_day(situation.deals, "created_on", rows)], axis=1).min(axis=1)
     is_gone, is_lost = went_on.notna(), is_given_up(rows)
     given_up = column(rows, "recycled_on").where(is_lost).fillna(column(rows, "disqualified_on"))
     until = went_on.fillna(given_up).fillna(pd.Timestamp(situation.on))

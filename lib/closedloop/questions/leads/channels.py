@@ -10,7 +10,7 @@ import pandas as pd
 from closedloop.claims.comparisons import cost_looks
 from closedloop.claims.ledger import COST, Origin
 from closedloop.period.counting import LEAST_SHOWN, column, levels, won
-from closedloop.period.lead_records import ALL_DAYS, MESSAGES, deal_records, handed_off, has_days, uncovered
+from closedloop.period.lead_records import ALL_DAYS, MESSAGES, deal_records, first_won, handed_off, has_days, uncovered
 from closedloop.period.situation import Situation
 from closedloop.presentation import numbers
 from closedloop.presentation.advice import advise
@@ -90,9 +90,7 @@ def _days_to_win(situation: Situation, leads: pd.DataFrame, born: pd.Series) -> 
     """Days from a lead's coming within which nine of ten won ones were won, of the channel that takes longest."""
     if not situation.is_dated or not situation.view.has("deals") or "lead_id" not in situation.deals:
         return None
-    deals = situation.deals
-    ended = deals[deals["outcome"] == "won"].groupby("lead_id")["closed_on"].min()
-    won_on = ended.reindex(leads["lead_id"]).set_axis(leads.index)
+    won_on = first_won(situation.deals, leads)
     days = (won_on.fillna(pd.Timestamp(situation.on)) - born).dt.days
     known = days[(days >= 0) & leads["is_followed"]]
     outcome = pd.Series(np.where(won_on.notna(), "won", "open"), index=leads.index)[known.index]

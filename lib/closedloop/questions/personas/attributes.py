@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -226,17 +227,14 @@ def _measured_on(shown: Evidence) -> tuple[Sentence | Note, ...]:
 
 def _state_nearest(answer: Answer, rows: pd.DataFrame, weights: pd.Series | None, origin: Origin) -> None:
     counted = share_counts(rows, answer.rows["persona"], weights)
-    shares = counted.assign(share=counted["k"] / counted["n"])
-    wide = shares.pivot_table(index="subject", columns=["field", "level"], values="share").fillna(0.0)
-    sizes = sizes_told(counted).groupby(counted["subject"])["n"].max()
+    shares = counted.assign(share=counted["k"] / counted["n"], told=sizes_told(counted)["n"])
+    places: dict[str, Any] = {"index": "subject", "columns": ["field", "level"]}
+    wide, known = (shares.pivot_table(**places, values=name).fillna(0.0) for name in ("share", "told"))
+    sizes = shares.groupby("subject")["told"].max()
     if wide.empty:
         return
-    known = (
-        shares.assign(n=sizes_told(counted)["n"])
-        .pivot_table(index="subject", columns=["field", "level"], values="n")
-        .fillna(0)
-    )  # of how many members; what few record is no question to ask
     members = answer.rows["persona"].value_counts().reindex(wide.index).to_numpy()[:, None]
+    # what few record is no question to ask
     is_usual = known.to_numpy() >= np.maximum(LEAST_SHOWN, _RECORDED * members)
     gaps = np.abs(wide.to_numpy()[:, None, :] - wide.to_numpy()[None, :, :])
     distance = gaps.mean(axis=2) + np.diag(np.full(len(wide), np.inf))

@@ -112,6 +112,11 @@ def duel_says(claims: pd.DataFrame) -> str:
     return CANNOT_TELL if gain is None else verdict_of(gain)
 
 
+def kept_out(claims: pd.DataFrame) -> str:
+    """Why the duel whose claims are among these lets nothing new enter; nothing where it lets."""
+    return KEEPS_OUT.get(duel_says(claims), "")
+
+
 def champion_challenger(deals: pd.DataFrame, *, least: int | None = None, among: str | None = None) -> Answer:
     """Refinement as a whole on trial: each period's set against its own rule with renewed rates and nothing else.
 

@@ -27,7 +27,7 @@ from closedloop.presentation.sentences import Claim, backed, records
 from closedloop.presentation.tables import Columns, table_of
 from closedloop.presentation.words import Words
 from closedloop.questions.refinement import splits
-from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, KEEPS_OUT, duel_says
+from closedloop.questions.refinement.champion_challenger import CANNOT_TELL, KEEPS_OUT, kept_out
 from closedloop.questions.refinement.signal_tests import changelog_of
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, simplified
 from closedloop.statistics.level_effects import Level
@@ -169,8 +169,8 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
         return next(iter(row.values()))
 
     surest = _surest(tested[(tested["verdict"] == "supported") & (tested["measure"] == splits.SPLIT_RATE)])
-    verdict = duel_says(shown.ledger)
-    held = f"holds; not made: {KEEPS_OUT[verdict]}" if verdict in KEEPS_OUT else "permanent"
+    why = kept_out(shown.ledger)
+    held = f"holds; not made: {why}" if why else "permanent"
 
     def status(claim: Claim) -> str:
         if claim["verdict"] != "supported":

@@ -133,10 +133,10 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
     supported, leaning, refused = (
         int((compared["verdict"] == one).sum()) for one in ("supported", "leaning", "refused")
     )
-    held = len(holding(compared, shown.ledger))
-    unlike = supported - held
+    held = holding(compared, shown.ledger)
+    unlike = supported - len(held)
     less = f", {unlike} do{'es' * (unlike == 1)} not, or may not, like for like" if unlike else ""
-    text = f"{_findings(holding(compared, shown.ledger))}{less}, {leaning} to watch"
+    text = f"{_findings(held)}{less}, {leaning} to watch"
     few = numbers.plural(refused, "comparison")
     counted = stating(f"{text}; for {few} the data are too few.", compared)
     return [counted, *amount_order(shown)]
@@ -145,10 +145,10 @@ def _how_many_hold(shown: Evidence) -> list[Sentence]:
 def _findings(held: pd.DataFrame) -> str:
     """How many findings hold; fields may say the same of the same deals, such as figures that each month has."""
     n, groups = len(held), len(held.drop_duplicates(["measure", "n", "estimate", "baseline", "within"]))
-    same = (
-        ", of the same deals" if groups == 1 < n else f", of {groups} different groups of deals" if groups < n else ""
-    )
-    return f"{numbers.plural(n, 'finding')} about deals hold{'s' * (n == 1)}{same}"
+    said = f"{numbers.plural(n, 'finding')} about deals hold{'s' * (n == 1)}"
+    if groups == n:
+        return said
+    return f"{said}, of the same deals" if groups == 1 else f"{said}, of {groups} different groups of deals"
 
 
 def _show_findings(most: int, shown: Evidence, title: str) -> Sequence[Piece]:

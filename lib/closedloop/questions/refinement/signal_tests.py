@@ -28,7 +28,7 @@ from closedloop.presentation.sentences import Claim, first, records, where
 from closedloop.presentation.signal_words import for_whom, level_named, way_told
 from closedloop.presentation.tables import Column, Columns, table_of
 from closedloop.presentation.words import Words, capital
-from closedloop.questions.refinement.champion_challenger import KEEPS_OUT, duel_says
+from closedloop.questions.refinement.champion_challenger import kept_out
 from closedloop.questions.refinement.splits import FEWEST_DEALS, following, refinable, split_fields
 from closedloop.statistics.proportions import at_rate
 from closedloop.terms import Verdict
@@ -198,7 +198,7 @@ def signals_summary(shown: Evidence) -> list[Sentence]:
     passed, gone = shown.result("n_passed") or 0, shown.result("n_withdrawn") or 0
     were = f"{numbers.plural(len(tested), 'level')} {'was' if len(tested) == 1 else 'were'}"
     text = f"{were} tested, over all personas or in one"
-    if passed and (why := KEEPS_OUT.get(duel_says(shown.ledger))):
+    if passed and (why := kept_out(shown.ledger)):
         text += f": {passed} pass{'es' * (passed == 1)}, and none becomes a signal, as {why}"
     else:
         text += f": {passed} become{'s' * (passed == 1)} a signal"
@@ -213,7 +213,7 @@ def _show(shown: Evidence, title: str) -> Sequence[Piece]:
     tested = where(shown.of(TESTED), family="signal")
     states = shown.table("signals")
     pieces: list[Piece] = []
-    why = KEEPS_OUT.get(duel_says(shown.ledger))
+    why = kept_out(shown.ledger)
     for claim in records(tested[tested["verdict"] == "supported"]):
         text = f"{what(claim, shown.words)}, {_points(claim)}, {numbers.count(claim['n'])} deals with it, {span(claim)}"
         fate = f"Passes the test: {text}; does not enter, as {why}." if why else f"Enters: {text}."
