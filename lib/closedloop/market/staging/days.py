@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 import duckdb
 
@@ -37,32 +38,41 @@ def events_of(table: str, columns: Sequence[str]) -> list[str]:
     return [name for name in found if name in columns]
 
 
+class Gap(NamedTuple):
+    """Days without anything before ``after``: how many, how many at most in a row before them, and what follows."""
+
+    before: date
+    after: date
+    n_days: int
+    longest: int
+    n_behind: int
+    n_all: int
+
+    @property
+    def is_far(self) -> bool:
+        """Are the one or two events behind it far from all others, as nothing before is? Few events tell nothing."""
+        is_few = self.n_behind <= _FEW and self.n_all >= _FEWEST
+        return is_few and self.n_days > max(_ALONE_DAYS, _TIMES * self.longest)
+
+
 def last_day(connection: duckdb.DuckDBPyConnection, present: Present) -> str | None:
     """The last day on which anything is recorded that has happened: no forecast.
 
     A few days that stand alone, months behind all others, are slips of the pen and not the end of the data.
     """
     counted = _counted(connection, present)
-    days = sorted(counted)
-    gaps, n_behind, last = _gaps(days), 0, len(days) - 1
-    for place in reversed(range(len(gaps))):
-        n_behind += counted[days[place + 1]]
-        is_hardly_any = gaps[place] > _ALONE_DAYS and n_behind < _ALONE_SHARE * counted.total()
-        if is_hardly_any or (gaps[place] > _YEAR and _are_far(gaps, place, n_behind, counted)):
-            last = place
-    return days[last].isoformat() if days else None
+    slips = [
+        gap.before
+        for gap in _gaps(counted)
+        if (gap.n_days > _ALONE_DAYS and gap.n_behind < _ALONE_SHARE * gap.n_all) or (gap.n_days > _YEAR and gap.is_far)
+    ]
+    return min([max(counted), *slips]).isoformat() if counted else None
 
 
 def alone(connection: duckdb.DuckDBPyConnection, present: Present) -> tuple[date, int] | None:
     """The first of one or two days that end the data far behind all others, and how many days behind."""
-    counted = _counted(connection, present)
-    days = sorted(counted)
-    gaps, n_behind = _gaps(days), 0
-    for place in reversed(range(len(gaps))):
-        n_behind += counted[days[place + 1]]
-        if gaps[place] <= _YEAR and _are_far(gaps, place, n_behind, counted):
-            return days[place + 1], gaps[place]
-    return None
+    far = (gap for gap in _gaps(_counted(connection, present)) if gap.n_days <= _YEAR and gap.is_far)
+    return next(((gap.after, gap.n_days) for gap in far), None)
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, present: Present) -> Counter[date]:
@@ -75,12 +85,11 @@ def _counted(connection: duckdb.DuckDBPyConnection, present: Present) -> Counter
     return counted
 
 
-def _gaps(days: Sequence[date]) -> list[int]:
-    return [(after - before).days for before, after in pairwise(days)]
-
-
-def _are_far(gaps: Sequence[int], place: int, n_behind: int, counted: Counter[date]) -> bool:
-    """Are the one or two events behind a gap far from all others, as nothing before it is? Few events tell nothing."""
-    if n_behind > _FEW or counted.total() < _FEWEST:
-        return False
-    return gaps[place] > max(_ALONE_DAYS, _TIMES * max(gaps[:place], default=0))
+def _gaps(counted: Counter[date]) -> list[Gap]:
+    """Between the days on which something happened, the last one first."""
+    found, longest, n_behind = list[Gap](), 0, counted.total()
+    for before, after in pairwise(sorted(counted)):
+        n_days, n_behind = (after - before).days, n_behind - counted[before]
+        found.append(Gap(before, after, n_days, longest, n_behind, counted.total()))
+        longest = max(longest, n_days)
+    return found[::-1]
